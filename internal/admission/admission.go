@@ -1,0 +1,48 @@
+// Package admission is what a controller says about the writes it guards: which
+// resources, and a function that accepts or rejects one write. The control plane
+// calls it in process; it is a package of its own so that controllers and their
+// tests don't link the API server.
+package admission
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Operation is what a request does to an object.
+type Operation string
+
+// The operations that are reviewed; reads are not. A patch or an apply arrives
+// as Create or Update, and a delete of a collection as one Delete per object.
+const (
+	Create Operation = "CREATE"
+	Update Operation = "UPDATE"
+	Delete Operation = "DELETE"
+)
+
+// Review is one write about to happen. The objects are complete: defaults are
+// applied, and UID, generation and managed fields are set. They are shared with
+// other rules and must not be changed.
+type Review struct {
+	Operation   Operation
+	Resource    schema.GroupVersionResource
+	Subresource string // "status" and the like; empty for the object itself
+	Namespace   string // empty for cluster-scoped resources
+	Name        string
+	Object      *unstructured.Unstructured // as it will be; nil on Delete
+	Old         *unstructured.Unstructured // as it is; nil on Create
+	DryRun      bool                       // nothing will be stored: decide, but cause nothing
+	User        string
+}
+
+// Admission guards writes to some resources.
+type Admission struct {
+	// Resources lists what is guarded, in every served version.
+	Resources []schema.GroupResource
+	// Admit returns nil to accept. An error that is an apierrors.APIStatus
+	// reaches the client unchanged; any other becomes 403 Forbidden with its text.
+	// It runs on the request's goroutine and must end with ctx.
+	Admit func(ctx context.Context, r Review) error
+}
