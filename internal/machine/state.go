@@ -1,0 +1,76 @@
+// Package machine runs the virtual machines of one instance: one cancelable worker per VM, which drives
+// rdd-lima and watches the VM's hostagent. The LimaVM controller observes its State and asks it to act.
+package machine
+
+import "time"
+
+// Phase is what a VM on this host is doing.
+type Phase string
+
+// The phases. A worker begins in Unknown and leaves it once it has looked at the disk.
+const (
+	Unknown   Phase = ""
+	Absent    Phase = "absent"    // nothing on disk
+	Preparing Phase = "preparing" // disk and configuration are being made or brought up to date
+	Stopped   Phase = "stopped"   // on disk, not running
+	Starting  Phase = "starting"  // the hostagent lives, the guest does not answer yet
+	Running   Phase = "running"   // the guest answers
+	Stopping  Phase = "stopping"
+	Removing  Phase = "removing"
+)
+
+// Action is work for a VM's worker.
+type Action string
+
+// The actions. Each replaces whatever the worker was doing.
+const (
+	None    Action = ""
+	Prepare Action = "prepare" // make the disk and configuration
+	Start   Action = "start"   // prepare, then boot
+	Stop    Action = "stop"    // ask the guest to power off
+	Kill    Action = "kill"    // end the VM at once; unwritten data is lost
+	Remove  Action = "remove"  // stop at once, then remove the disk and configuration
+)
+
+// Request is an action with what it needs.
+type Request struct {
+	Action       Action
+	Template     []byte            // the whole Lima template; Prepare and Start
+	Params       map[string]string // values for the template's params
+	Acceleration string            // Auto, Hardware or Emulation
+}
+
+// Failure says why the last action failed.
+type Failure struct {
+	Action    Action
+	Message   string // what happened, what it means, what to do, where the log is
+	Permanent bool   // waiting can't mend it: invalid template, digest mismatch, no QEMU
+	At        time.Time
+}
+
+// Progress is the step under way.
+type Progress struct {
+	Phase        string
+	Step, Steps  int32
+	Bytes, Total int64
+	Message      string
+	StartedAt    time.Time
+}
+
+// Accelerator is how guest code is run, and why.
+type Accelerator struct {
+	Name     string // kvm, hvf, whpx or tcg; empty while unknown
+	Hardware bool
+	Reason   string // CamelCase, for a condition
+	Message  string
+}
+
+// State is what is known of a VM on this host.
+type State struct {
+	Phase       Phase
+	Failure     *Failure // of the last action; nil once a later one began
+	Progress    *Progress
+	Accelerator Accelerator
+	SSHPort     int32
+	Exits       int // hostagents that ended without being asked to, since this process began
+}
