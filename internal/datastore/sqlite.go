@@ -1,0 +1,232 @@
+package datastore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/k3s-io/kine/pkg/drivers/generic"
+	"github.com/k3s-io/kine/pkg/logstructured"
+	"github.com/k3s-io/kine/pkg/logstructured/sqllog"
+	"github.com/k3s-io/kine/pkg/query"
+	"github.com/k3s-io/kine/pkg/server"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+const (
+	// sqliteFile is the database; SQLite keeps -wal and -shm files beside it.
+	sqliteFile = "state.db"
+	// pollSQLite only has to catch what no notification announced: nobody else
+	// writes to the file.
+	pollSQLite = 10 * time.Second
+	// sqliteConnections is enough for eight busy clients; each costs its page cache.
+	sqliteConnections = 4
+)
+
+// sqliteSchema is the one table that kine's queries name. Ids are revisions and must
+// never be used twice, hence AUTOINCREMENT. The first index answers "the newest
+// revision of a name" from the index alone, so history doesn't slow it; the second
+// lets one of two racing writers win.
+var sqliteSchema = []string{
+	`CREATE TABLE IF NOT EXISTS kine (
+		id INTEGER PRIMARY KEY AUTOINCREMENT,
+		name TEXT,
+		created INTEGER,
+		deleted INTEGER,
+		create_revision INTEGER,
+		prev_revision INTEGER,
+		lease INTEGER,
+		value BLOB,
+		old_value BLOB)`,
+	`CREATE INDEX IF NOT EXISTS kine_name_id_index ON kine (name, id)`,
+	`CREATE UNIQUE INDEX IF NOT EXISTS kine_name_prev_revision_uindex ON kine (name, prev_revision)`,
+}
+
+// sqliteCompact drops the revisions in (?, ?] that a newer one replaced, and the
+// marks of deletion themselves.
+const sqliteCompact = `
+	DELETE FROM kine WHERE id IN (
+		SELECT prev_revision FROM kine
+		WHERE id > ? AND id <= ? AND prev_revision != 0 AND name != 'compact_rev_key'
+		UNION ALL
+		SELECT id FROM kine WHERE id > ? AND id <= ? AND deleted != 0)`
+
+// openSQLite opens or makes the database in dir. kine's own SQLite driver is not
+// used: its file name is refused on Windows, and with cgo it is another driver.
+func openSQLite(ctx context.Context, dir string) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("datastore folder: %w", err)
+	}
+	file := filepath.Join(dir, sqliteFile)
+	unclean, err := claim(file)
+	if err != nil {
+		return nil, err
+	}
+	connector, err := sqlite.NewConnector(sqliteDSN(file))
+	if err != nil {
+		return nil, fmt.Errorf("datastore %s: %w", file, err)
+	}
+	if err := prepare(ctx, sql.OpenDB(connector), unclean); err != nil {
+		return nil, explain(file, err)
+	}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	store := inProcess{cancel: cancel, work: &sync.WaitGroup{}}
+	pool := generic.ConnectionPoolConfig{MaxIdle: sqliteConnections, MaxOpen: sqliteConnections}
+	db, err := generic.OpenDB(life, store.work, "sqlite", connector, pool, "?", false, nil)
+	if err != nil {
+		return nil, errors.Join(explain(file, err), store.end())
+	}
+	db.LastInsertID = true
+	db.GetSizeSQL = query.New(`SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()`, "?", false, "GetSize")
+	db.CompactSQL = query.New(sqliteCompact, "?", false, "Compact")
+	db.TranslateErr = sqliteConflict
+	db.ErrCode = sqliteCode
+	store.backend = newHonest(sqllog.New(db, store.work, tuning(pollSQLite)))
+	if err := store.backend.Start(life); err != nil {
+		return nil, errors.Join(explain(file, err), store.end())
+	}
+	return store.serve(), nil
+}
+
+// claim makes the database file, private from the start: SQLite gives the files
+// beside it the same mode. It also says whether a log is left, which a clean end
+// of the last user would have removed.
+func claim(file string) (unclean bool, err error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return false, fmt.Errorf("datastore: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return false, fmt.Errorf("datastore: %w", err)
+	}
+	log, err := os.Stat(file + "-wal")
+	return err == nil && log.Size() > 0, nil
+}
+
+// sqliteDSN names file in a way that also holds for C:\… and for a ? in a folder's
+// name. Every acknowledged write is on the disk: synchronous is FULL.
+func sqliteDSN(file string) string {
+	path := filepath.ToSlash(file)
+	if path[0] != '/' {
+		path = "/" + path
+	}
+	q := url.Values{
+		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-1000)"},
+		"_txlock": {"immediate"},
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
+}
+
+// prepare makes the table and, after an unclean end, has SQLite check the file.
+func prepare(ctx context.Context, db *sql.DB, unclean bool) error {
+	defer db.Close()
+	if unclean {
+		var verdict string
+		if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&verdict); err != nil {
+			return err
+		}
+		if verdict != "ok" {
+			return fmt.Errorf("%w: %s", errDamaged, verdict)
+		}
+	}
+	for _, statement := range sqliteSchema {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errDamaged = errors.New("the file is damaged")
+
+// explain tells a damaged file, which has a remedy, from everything else.
+func explain(file string, err error) error {
+	var failed *sqlite.Error
+	damaged := errors.Is(err, errDamaged)
+	if errors.As(err, &failed) {
+		primary := failed.Code() & 0xff
+		damaged = primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB
+	}
+	if !damaged {
+		return fmt.Errorf("datastore %s: %w", file, err)
+	}
+	return fmt.Errorf("datastore %s: the database can't be read (%w); move %s, %s-wal and %s-shm to another folder, or put a backup in their place, and start again: without a backup the service starts empty",
+		file, err, file, sqliteFile, sqliteFile)
+}
+
+// sqliteConflict tells kine that another writer was first.
+func sqliteConflict(err error) error {
+	var failed *sqlite.Error
+	if errors.As(err, &failed) && failed.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE {
+		return server.ErrKeyExists
+	}
+	return err
+}
+
+// sqliteCode is the label of an error in kine's metrics.
+func sqliteCode(err error) string {
+	var failed *sqlite.Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &failed):
+		return sqlite.ErrorCodeString[failed.Code()]
+	}
+	return "other"
+}
+
+// honest is kine's store with one correction. When a write fails, kine looks the key
+// up to tell why, forgets the failure itself, and so can report a create as done
+// although the disk was full. Here the failure is remembered and returned.
+type honest struct{ *logstructured.LogStructured }
+
+func newHonest(log logstructured.Log) honest {
+	return honest{logstructured.New(appendLog{log})}
+}
+
+// appendLog notes failed appends in the context of the call they serve.
+type appendLog struct{ logstructured.Log }
+
+type failureKey struct{}
+
+func (l appendLog) Append(ctx context.Context, event *server.Event) (int64, error) {
+	revision, err := l.Log.Append(ctx, event)
+	if failure, ok := ctx.Value(failureKey{}).(*error); ok && err != nil && !errors.Is(err, server.ErrKeyExists) {
+		*failure = err
+	}
+	return revision, err
+}
+
+func (h honest) Create(ctx context.Context, key string, value []byte, lease int64) (int64, error) {
+	var failure error
+	revision, err := h.LogStructured.Create(context.WithValue(ctx, failureKey{}, &failure), key, value, lease)
+	if failure != nil {
+		return revision, failure
+	}
+	return revision, err
+}
+
+func (h honest) Update(ctx context.Context, key string, value []byte, revision, lease int64) (int64, *server.KeyValue, bool, error) {
+	var failure error
+	now, kv, ok, err := h.LogStructured.Update(context.WithValue(ctx, failureKey{}, &failure), key, value, revision, lease)
+	if failure != nil {
+		return now, nil, false, failure
+	}
+	return now, kv, ok, err
+}
+
+func (h honest) Delete(ctx context.Context, key string, revision int64) (int64, *server.KeyValue, bool, error) {
+	var failure error
+	now, kv, ok, err := h.LogStructured.Delete(context.WithValue(ctx, failureKey{}, &failure), key, revision)
+	if failure != nil {
+		return now, nil, false, failure
+	}
+	return now, kv, ok, err
+}
