@@ -27,13 +27,12 @@ func Detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{HideWindow: true, CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NEW_CONSOLE}
 }
 
-// Interrupt asks a process to stop in order, with a Ctrl-Break on its own console.
-// Call it only while the process's lock is held.
-func Interrupt(pid int) error {
+// interrupt sends a Ctrl-Break on the process's own console.
+func interrupt(p *os.Process) error {
 	kernel := windows.NewLazySystemDLL("kernel32.dll")
 	// A process can be attached to one console only, and a signal reaches that console only.
 	_, _, _ = kernel.NewProc("FreeConsole").Call()
-	if ok, _, err := kernel.NewProc("AttachConsole").Call(uintptr(pid)); ok == 0 {
+	if ok, _, err := kernel.NewProc("AttachConsole").Call(uintptr(p.Pid)); ok == 0 {
 		return err
 	}
 	defer func() {
@@ -41,15 +40,5 @@ func Interrupt(pid int) error {
 		const parent = ^uintptr(0)
 		_, _, _ = kernel.NewProc("AttachConsole").Call(parent)
 	}()
-	return windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(pid))
-}
-
-// Kill ends a process at once. Call it only while the process's lock is held.
-func Kill(pid int) error {
-	p, err := os.FindProcess(pid)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = p.Release() }()
-	return p.Kill()
+	return windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(p.Pid))
 }

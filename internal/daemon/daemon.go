@@ -1,0 +1,196 @@
+// Package daemon starts, finds and stops the one service process of an instance. The core calls
+// it from outside, rddd from inside.
+//
+// Two files carry the whole protocol. serve.lock is held by the service for as long as it lives,
+// so the kernel says whether it lives. serve.json is written by the service and says which run
+// this is (a nonce), how far it got, and how to reach it. No process id, file time or clock
+// decides anything.
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// ErrExited means the run ended before it reached the wanted phase.
+var ErrExited = errors.New("the service process ended before it was ready")
+
+// errSuperseded means another run took the instance first.
+var errSuperseded = errors.New("another run took over")
+
+// Hello asks the server in a record to prove that it is that run. It returns a Refused error when
+// asking again can't help.
+type Hello func(ctx context.Context, rec Record) error
+
+// Refused is an answer of the right server that no retry will change.
+type Refused struct{ Err error }
+
+func (r *Refused) Error() string { return r.Err.Error() }
+func (r *Refused) Unwrap() error { return r.Err }
+
+// Spawn starts a run under nonce; exited is closed when its process ends.
+type Spawn func(nonce string) (exited <-chan struct{}, err error)
+
+// Client is what a caller outside the service brings along.
+type Client struct {
+	Spawn Spawn
+	Hello Hello
+	Step  func(string) // told each new step of the run; never concurrently
+}
+
+// Ensure brings the instance to a ready service, whatever it finds: it attaches to a run that is
+// starting or ready, waits out one that is stopping, and spawns one when none lives. It says
+// whether this call spawned the run.
+func Ensure(ctx context.Context, inst instance.Instance, c Client) (spawned bool, err error) {
+	for {
+		rec, live, err := Find(inst)
+		switch {
+		case err != nil:
+			return false, err
+		case live && rec.Nonce == "": // locked, not yet written
+			err = pause(ctx)
+		case live && (rec.Phase == Starting || rec.Phase == Ready):
+			if err = await(ctx, inst, rec.Nonce, nil, c); err == nil {
+				return false, nil
+			}
+		case live:
+			c.Step("waiting for the previous run to stop")
+			err = AwaitExit(ctx, inst, func(string) {})
+		default:
+			nonce := rand.Text()
+			exited, spawnErr := c.Spawn(nonce)
+			if spawnErr != nil {
+				return false, spawnErr
+			}
+			if err = await(ctx, inst, nonce, exited, c); err == nil {
+				return true, nil
+			}
+		}
+		if err != nil && !errors.Is(err, errSuperseded) {
+			return false, err
+		}
+	}
+}
+
+// await follows one run until its own server says the nonce. It returns ErrExited, with the
+// recorded reason, as soon as the run is gone. A nil exited means that the run was found, not
+// spawned; then the lock says when it is gone.
+func await(ctx context.Context, inst instance.Instance, nonce string, exited <-chan struct{}, c Client) error {
+	for last := ""; ; {
+		gone := exited != nil && isClosed(exited) // before Find: what it wrote is there by then
+		rec, live, err := Find(inst)
+		ours := live && rec.Nonce == nonce
+		if ours && rec.Step != last {
+			last = rec.Step
+			c.Step(last)
+		}
+		switch {
+		case err != nil:
+			return err
+		case ours && rec.Phase == Ready:
+			err := c.Hello(ctx, rec)
+			var refused *Refused
+			if err == nil || errors.As(err, &refused) {
+				return err
+			}
+		case ours && rec.Phase == Stopping && exited == nil:
+			return errSuperseded // somebody stops it: wait that out and start anew
+		case live && !ours && (gone || exited == nil):
+			return errSuperseded
+		case !live && (gone || exited == nil):
+			return exitReason(inst, nonce)
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func exitReason(inst instance.Instance, nonce string) error {
+	if rec, err := read(inst); err == nil && rec.Nonce == nonce && rec.Error != "" {
+		return fmt.Errorf("%w: %s (log: %s)", ErrExited, rec.Error, inst.ServiceLog())
+	}
+	return fmt.Errorf("%w, and left no reason; see %s", ErrExited, inst.ServiceLog())
+}
+
+// Stop asks the live run to stop in order and waits until its lock is free. It says whether there
+// was a run to stop. Ending ctx ends the waiting, not the stop.
+func Stop(ctx context.Context, inst instance.Instance, step func(string)) (was bool, err error) {
+	rec, live, err := Find(inst)
+	for live && err == nil && rec.Nonce == "" { // locked, not yet written
+		if err = pause(ctx); err == nil {
+			rec, live, err = Find(inst)
+		}
+	}
+	if !live || err != nil {
+		return false, err
+	}
+	if rec.Phase != Stopping {
+		if err := interrupt(inst, rec); err != nil && !errors.Is(err, proc.ErrGone) {
+			return true, fmt.Errorf("interrupt the service process %d: %w", rec.PID, err)
+		}
+	}
+	return true, AwaitExit(ctx, inst, step)
+}
+
+// Request asks the live run to stop in order and does not wait.
+func Request(inst instance.Instance) (was bool, err error) {
+	rec, live, err := Find(inst)
+	if !live || err != nil {
+		return false, err
+	}
+	if err := interrupt(inst, rec); err != nil && !errors.Is(err, proc.ErrGone) {
+		return true, fmt.Errorf("interrupt the service process %d: %w", rec.PID, err)
+	}
+	return true, nil
+}
+
+// interrupt signals a run's process only while the same run holds the lock.
+func interrupt(inst instance.Instance, rec Record) error {
+	return proc.Interrupt(rec.PID, func() bool {
+		now, live, err := Find(inst)
+		return err == nil && live && now.Nonce == rec.Nonce
+	})
+}
+
+// AwaitExit blocks until no run lives.
+func AwaitExit(ctx context.Context, inst instance.Instance, step func(string)) error {
+	for last := ""; ; {
+		rec, live, err := Find(inst)
+		if !live || err != nil {
+			return err
+		}
+		if rec.Phase == Stopping && rec.Step != last {
+			last = rec.Step
+			step(last)
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// pause spaces looks at the lock and the record; a look costs some 20 µs.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(10 * time.Millisecond):
+		return nil
+	}
+}

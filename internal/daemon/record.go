@@ -1,0 +1,61 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// Phase is how far a run of the service got. Phases only advance.
+type Phase string
+
+// The phases of a run.
+const (
+	Starting Phase = "starting"
+	Ready    Phase = "ready"
+	Stopping Phase = "stopping"
+	Failed   Phase = "failed"
+)
+
+// Record is what a run says about itself.
+type Record struct {
+	Nonce   string `json:"nonce"`
+	PID     int    `json:"pid"` // to signal only, and only while the lock is held
+	Version string `json:"version"`
+	Phase   Phase  `json:"phase"`
+	Step    string `json:"step,omitempty"`   // what it is doing while it starts or stops
+	Error   string `json:"error,omitempty"`  // when failed
+	Server  string `json:"server,omitempty"` // URL, once it listens
+}
+
+// Find returns the record of the live run, or false when none lives. It changes nothing.
+// A run that holds the lock and has not written its record yet has no nonce.
+func Find(inst instance.Instance) (Record, bool, error) {
+	live, err := proc.Held(inst.LockFile())
+	if !live || err != nil {
+		return Record{}, false, err
+	}
+	rec, err := read(inst)
+	return rec, true, err
+}
+
+// Last returns the record of the newest run, dead or alive; the zero Record when there was none.
+func Last(inst instance.Instance) (Record, error) { return read(inst) }
+
+func read(inst instance.Instance) (r Record, err error) {
+	b, err := os.ReadFile(inst.RecordFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	if err != nil {
+		return r, fmt.Errorf("read the service's record %s: %w", inst.RecordFile(), err)
+	}
+	return r, nil
+}

@@ -1,0 +1,53 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// ErrRunning means that another process serves the instance.
+var ErrRunning = errors.New("another service process already runs for this instance")
+
+// Run is the service's side: it holds the lock while serve runs and publishes each phase. It is
+// the only writer of the record.
+func Run(ctx context.Context, inst instance.Instance, nonce, version string, log *slog.Logger, serve func(ctx context.Context, publish func(Record)) error) (err error) {
+	lock, err := proc.Acquire(inst.LockFile())
+	if errors.Is(err, proc.ErrLocked) {
+		return ErrRunning
+	}
+	if err != nil {
+		return err
+	}
+	publish := func(r Record) {
+		r.Nonce, r.PID, r.Version = nonce, os.Getpid(), version
+		if err := write(inst, r); err != nil {
+			log.Error("write the service's record", "file", inst.RecordFile(), "err", err)
+		}
+	}
+	defer func() {
+		if err != nil {
+			publish(Record{Phase: Failed, Error: err.Error()})
+		}
+		if e := lock.Release(); err == nil {
+			err = e
+		}
+	}()
+	publish(Record{Phase: Starting, Step: "starting"})
+	return serve(ctx, publish)
+}
+
+func write(inst instance.Instance, r Record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode record: %w", err)
+	}
+	return atomicfile.Write(inst.RecordFile(), b)
+}
