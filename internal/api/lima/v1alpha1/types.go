@@ -28,7 +28,7 @@ const (
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.progress.phase`
 // +kubebuilder:printcolumn:name="Restarts",type=integer,JSONPath=`.status.restartCount`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$')",message="name must be 1 to 30 characters of a-z, 0-9 and -, beginning and ending with a letter or digit",fieldPath=".metadata.name"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$')",message="name must be 1 to 30 characters of a-z, 0-9 and -, beginning and ending with a letter or digit"
 type LimaVM struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -49,51 +49,65 @@ type LimaVMList struct {
 // +kubebuilder:validation:XValidation:rule="has(self.template) != has(self.templateRef)",message="set exactly one of template and templateRef"
 // +kubebuilder:validation:XValidation:rule="has(self.template) == has(oldSelf.template) && (!has(self.template) || self.template == oldSelf.template)",message="template is immutable",fieldPath=".template"
 // +kubebuilder:validation:XValidation:rule="has(self.templateRef) == has(oldSelf.templateRef) && (!has(self.templateRef) || self.templateRef == oldSelf.templateRef)",message="templateRef is immutable",fieldPath=".templateRef"
+// +kubebuilder:validation:XValidation:rule="has(self.host) == has(oldSelf.host) && (!has(self.host) || self.host == oldSelf.host)",message="host is immutable: the disk does not move",fieldPath=".host"
 type LimaVMSpec struct {
-	// Running says whether the VM should run.
+	// Running says whether the VM should run. Default false: it is created, and not started.
 	// +kubebuilder:default=false
 	Running bool `json:"running"`
 
-	// Template is a whole Lima template. Immutable; either this or templateRef.
+	// Template is a whole Lima template in YAML, at most 256 KiB. Immutable. Set either this or templateRef.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=262144
 	Template string `json:"template,omitempty"`
 
-	// TemplateRef names a ConfigMap that holds a Lima template under the key "template". Immutable.
+	// TemplateRef names a ConfigMap that holds a Lima template under the key "template". It is read once, when
+	// the VM is created; a copy is kept with the VM. Immutable. Set either this or template.
 	// +optional
 	TemplateRef *TemplateRef `json:"templateRef,omitempty"`
 
-	// Params are values for the template's params. They take effect at the next start.
+	// Params are values for the params that the template declares, at most 64. They take effect at the next start.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 128 && size(self[k]) <= 4096)",message="a param's name has at most 128 characters, its value at most 4096"
 	Params map[string]string `json:"params,omitempty"`
 
-	// RestartedAt asks for one restart each time it is set to a new value.
+	// RestartedAt asks for one restart each time it is set to a new value, by convention the time of asking, in
+	// RFC 3339 with microseconds. It does not start a VM that is not to run.
 	// +optional
 	RestartedAt *metav1.MicroTime `json:"restartedAt,omitempty"`
 
-	// StopMode says how to stop when running is false. Force ends the VM at once; unwritten data is lost.
+	// StopMode says how the VM is stopped: when running is false, for a restart and before deletion. Graceful, the
+	// default, lets the guest shut down and never ends it by force. Force ends it at once; what it has not yet
+	// written to its disk is lost.
 	// +optional
 	// +kubebuilder:default=Graceful
 	StopMode StopMode `json:"stopMode,omitempty"`
 
-	// Acceleration says how guest code is run. Auto probes the host and falls back to emulation. Takes effect at the next start.
+	// Acceleration says how guest code is run. Auto, the default, tries the host's hardware and falls back to
+	// emulation; Hardware fails where there is none; Emulation never uses it. It takes effect at the next start.
 	// +optional
 	// +kubebuilder:default=Auto
 	Acceleration Acceleration `json:"acceleration,omitempty"`
 
-	// Host is the name of the host that runs the VM, when several hosts share one store. Empty: the host that owns the store.
+	// Host is the name of the host that runs the VM, when several hosts share one store. Immutable. Default: the
+	// host that owns the store.
 	// +optional
+	// +kubebuilder:validation:MaxLength=253
 	Host string `json:"host,omitempty"`
 }
 
 // TemplateRef names a ConfigMap with a Lima template.
 type TemplateRef struct {
+	// Name of the ConfigMap.
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
+
+	// Namespace of the ConfigMap. Default: default.
 	// +optional
 	// +kubebuilder:default=default
+	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace,omitempty"`
 }
 
@@ -123,16 +137,19 @@ const (
 
 // LimaVMStatus is what is known of the VM.
 type LimaVMStatus struct {
-	// ObservedGeneration is the newest generation of the spec that this status has taken into account.
+	// ObservedGeneration is the newest metadata.generation that this status has taken into account.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
+	// Conditions: Created (its disk and configuration exist), Running (it has booted and answers), Accelerated
+	// (hardware runs guest code). Unknown means changing or about to be tried again; False with a reason that ends
+	// in Failed means that waiting can't help.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// RestartCount counts restarts of a hostagent that died while the VM should run.
+	// RestartCount counts the hostagents that died while the VM should run.
 	// +optional
 	RestartCount int32 `json:"restartCount,omitempty"`
 
@@ -148,7 +165,7 @@ type LimaVMStatus struct {
 	// +optional
 	TemplateConfigMap string `json:"templateConfigMap,omitempty"`
 
-	// SSHPort is the loopback port of the guest's SSH server; 0 while it is not up.
+	// SSHPort is the port of the guest's SSH server on 127.0.0.1; absent while it is not up.
 	// +optional
 	SSHPort int32 `json:"sshPort,omitempty"`
 }
@@ -157,20 +174,30 @@ type LimaVMStatus struct {
 type Progress struct {
 	// Phase is a short stable word, for example "download".
 	Phase string `json:"phase"`
-	// Step counts from 1 to Steps; 0 when unknown.
+
+	// Step counts from 1 to steps; absent when unknown.
 	// +optional
 	Step int32 `json:"step,omitempty"`
+
+	// Steps of the operation; absent when unknown.
 	// +optional
 	Steps int32 `json:"steps,omitempty"`
-	// Bytes of Total are done; Total is 0 when unknown.
+
+	// Bytes done of this step.
 	// +optional
 	Bytes int64 `json:"bytes,omitempty"`
+
+	// Total bytes of this step; absent when unknown.
 	// +optional
 	Total int64 `json:"total,omitempty"`
+
+	// Message for people.
 	// +optional
 	Message string `json:"message,omitempty"`
+
+	// StartedAt is when the step began.
 	// +optional
-	StartedAt metav1.Time `json:"startedAt,omitempty"`
+	StartedAt metav1.Time `json:"startedAt,omitzero"`
 }
 
 // Condition types of a LimaVM.
@@ -180,7 +207,8 @@ const (
 	ConditionAccelerated = "Accelerated" // the processor runs guest code; False: emulation, with the cause
 )
 
-// Reasons of the conditions Created and Running.
+// Reasons of the conditions Created and Running. With the status Unknown a
+// reason that ends in Failed will be tried again; with False waiting can't help.
 const (
 	ReasonPending      = "Pending"
 	ReasonCreated      = "Created"
@@ -191,7 +219,16 @@ const (
 	ReasonStopped      = "Stopped"
 	ReasonStartFailed  = "StartFailed"
 	ReasonStopFailed   = "StopFailed"
+	ReasonRemoving     = "Removing"     // Created, while it is being deleted
+	ReasonRemoveFailed = "RemoveFailed" // Created, while it is being deleted
 )
 
 // SystemNamespace holds RDD's own objects, such as the VMs' validated templates.
 const SystemNamespace = "rdd-system"
+
+// Finalizer keeps a LimaVM until its VM is stopped and its disk removed.
+const Finalizer = "lima.rancherdesktop.io/vm"
+
+// TemplateConfigMapName names the ConfigMap in SystemNamespace that holds the
+// validated template of the VM called vm.
+func TemplateConfigMapName(vm string) string { return "limavm-" + vm }

@@ -1,0 +1,133 @@
+package v1alpha1
+
+import (
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// The errors that end a wait because the VM is no longer the one, or no longer asked to be what,
+// the wait is for. They are wrapped with its name.
+var (
+	ErrDeleted    = errors.New("was deleted while waiting")
+	ErrSuperseded = errors.New("was asked for something else while waiting")
+)
+
+// FailedError says that a VM can't reach the state it was asked for, and that waiting won't help.
+type FailedError struct {
+	Name    string
+	Reason  string // CreateFailed or StartFailed
+	Message string // what happened, what it means, what to do
+}
+
+func (e *FailedError) Error() string { return fmt.Sprintf("VM %q: %s: %s", e.Name, e.Reason, e.Message) }
+
+// Asked is what one wait is bound to: one VM and the change that was asked of it. A later status
+// of the same VM can satisfy it; an older one, or another VM of the same name, never does.
+type Asked struct {
+	Name       string
+	UID        types.UID
+	Generation int64
+	Run        bool
+}
+
+// Asked returns what vm, as the server answered to a change, was asked to be.
+func (vm *LimaVM) Asked() Asked {
+	return Asked{Name: vm.Name, UID: vm.UID, Generation: vm.Generation, Run: vm.Spec.Running}
+}
+
+// Created judges seen, nil when there is no such VM: do its disk and configuration exist?
+func (a Asked) Created(seen *LimaVM) (done bool, err error) {
+	if err := a.same(seen); err != nil {
+		return false, err
+	}
+	return seen.SettledCreated(a.Generation)
+}
+
+// Running judges seen, nil when there is no such VM: does it run, or has it stopped, as was asked?
+func (a Asked) Running(seen *LimaVM) (done bool, err error) {
+	if err := a.same(seen); err != nil {
+		return false, err
+	}
+	if seen.Spec.Running != a.Run {
+		return false, fmt.Errorf("VM %q %w: spec.running is now %t", a.Name, ErrSuperseded, seen.Spec.Running)
+	}
+	return seen.SettledRunning(a.Generation)
+}
+
+// Deleted judges seen, nil when there is no such VM: is the VM gone? Another one may have its name.
+func (a Asked) Deleted(seen *LimaVM) (done bool, err error) {
+	return seen == nil || seen.UID != a.UID, nil
+}
+
+func (a Asked) same(seen *LimaVM) error {
+	if seen == nil || seen.UID != a.UID || !seen.DeletionTimestamp.IsZero() {
+		return fmt.Errorf("VM %q %w", a.Name, ErrDeleted)
+	}
+	return nil
+}
+
+// SettledCreated reports whether the VM's disk and configuration exist as of generation, or an
+// error when that can't come to be without a change.
+func (vm *LimaVM) SettledCreated(generation int64) (done bool, err error) {
+	created := vm.condition(ConditionCreated, generation)
+	if created == nil {
+		return false, nil
+	}
+	return created.Status == metav1.ConditionTrue, vm.failure(created)
+}
+
+// SettledRunning reports whether the VM has reached the end state that spec.running asks for as of
+// generation, or an error when that can't come to be without a change.
+func (vm *LimaVM) SettledRunning(generation int64) (done bool, err error) {
+	running := vm.condition(ConditionRunning, generation)
+	if running == nil {
+		return false, nil
+	}
+	if !vm.Spec.Running {
+		return running.Status == metav1.ConditionFalse && running.Reason == ReasonStopped, nil
+	}
+	if err := vm.failure(vm.condition(ConditionCreated, generation)); err != nil {
+		return false, err
+	}
+	return running.Status == metav1.ConditionTrue && running.Reason == ReasonStarted, vm.failure(running)
+}
+
+// Failure is the newest reason why the VM is not what it was asked to be, permanent or not; nil
+// when there is none. After a permanent one nothing is tried until the spec changes.
+func (vm *LimaVM) Failure() (failure *FailedError, permanent bool) {
+	for _, kind := range []string{ConditionCreated, ConditionRunning} {
+		c := vm.condition(kind, vm.Generation)
+		if c != nil && failed(c.Reason) && c.Status != metav1.ConditionTrue {
+			return &FailedError{vm.Name, c.Reason, c.Message}, c.Status == metav1.ConditionFalse
+		}
+	}
+	return nil, false
+}
+
+// condition returns the condition of that type if it takes generation into account, else nil.
+func (vm *LimaVM) condition(kind string, generation int64) *metav1.Condition {
+	c := meta.FindStatusCondition(vm.Status.Conditions, kind)
+	if c == nil || vm.Status.ObservedGeneration < generation || c.ObservedGeneration < generation {
+		return nil
+	}
+	return c
+}
+
+func (vm *LimaVM) failure(c *metav1.Condition) error {
+	if c != nil && c.Status == metav1.ConditionFalse && failed(c.Reason) {
+		return &FailedError{vm.Name, c.Reason, c.Message}
+	}
+	return nil
+}
+
+func failed(reason string) bool {
+	switch reason {
+	case ReasonCreateFailed, ReasonStartFailed, ReasonStopFailed, ReasonRemoveFailed:
+		return true
+	}
+	return false
+}
