@@ -78,6 +78,19 @@ func Ensure(ctx context.Context, inst instance.Instance, c Client) (spawned bool
 	}
 }
 
+// Begin is Ensure without the wait for readiness: it returns once a run lives or was spawned.
+func Begin(ctx context.Context, inst instance.Instance, c Client) (spawned bool, err error) {
+	rec, live, err := Find(inst)
+	if err != nil || live && rec.Phase != Stopping {
+		return false, err
+	}
+	if err := AwaitExit(ctx, inst, c.Step); err != nil {
+		return false, err
+	}
+	_, err = c.Spawn(rand.Text())
+	return err == nil, err
+}
+
 // await follows one run until its own server says the nonce. It returns ErrExited, with the
 // recorded reason, as soon as the run is gone. A nil exited means that the run was found, not
 // spawned; then the lock says when it is gone.

@@ -51,3 +51,32 @@ func write(inst instance.Instance, r Record) error {
 	}
 	return atomicfile.Write(inst.RecordFile(), b)
 }
+
+// Remove deletes every file of an instance whose service is stopped. The lock file goes last, so
+// that no run can begin on half of an instance.
+func Remove(inst instance.Instance) error {
+	return whileStopped(inst, func() error {
+		dirs := []string{inst.ShortDir()}
+		if !inst.KeepLogs() {
+			dirs = append(dirs, inst.LogDir())
+		}
+		for _, dir := range append(dirs, inst.DataDir()) {
+			if err := os.RemoveAll(dir); err != nil {
+				return fmt.Errorf("%w: remove it by hand, or try again", err)
+			}
+		}
+		return nil
+	})
+}
+
+// whileStopped calls fn with the instance's lock held, so that no service can run meanwhile.
+func whileStopped(inst instance.Instance, fn func() error) error {
+	lock, err := proc.Acquire(inst.LockFile())
+	if errors.Is(err, proc.ErrLocked) {
+		return errors.New("the service is running; stop it first with: rdd svc stop")
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(), lock.Release())
+}

@@ -164,6 +164,7 @@ func (i Instance) LockFile() string        { return filepath.Join(i.data, "serve
 func (i Instance) RecordFile() string      { return filepath.Join(i.data, "serve.json") }
 func (i Instance) LogDir() string          { return i.logs }
 func (i Instance) ServiceLog() string      { return filepath.Join(i.logs, "rddd.log") }
+func (i Instance) ServiceOutput() string   { return filepath.Join(i.logs, "rddd.out") }
 func (i Instance) VMLogDir() string        { return filepath.Join(i.logs, "vm") }
 func (i Instance) ShortDir() string        { return i.short }
 func (i Instance) LimaHome() string        { return filepath.Join(i.short, "lima") }

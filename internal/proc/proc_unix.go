@@ -25,3 +25,11 @@ func lockFile(f *os.File, exclusive bool) (ok bool, err error) {
 func Detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
 func interrupt(p *os.Process) error { return p.Signal(os.Interrupt) }
+
+// Become replaces this process by cmd. It returns only when that fails.
+func Become(cmd *exec.Cmd) error {
+	if cmd.Err != nil {
+		return cmd.Err
+	}
+	return &os.PathError{Op: "exec", Path: cmd.Path, Err: syscall.Exec(cmd.Path, cmd.Args, cmd.Environ())}
+}

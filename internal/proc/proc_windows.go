@@ -42,3 +42,9 @@ func interrupt(p *os.Process) error {
 	}()
 	return windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(p.Pid))
 }
+
+// Become runs cmd on this process's terminal to its end, because Windows can't replace a process.
+func Become(cmd *exec.Cmd) error {
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return cmd.Run()
+}

@@ -1,0 +1,141 @@
+// Package core is what every client of an instance uses: the CLI, the tray and the window call
+// the same functions and wait in the same way. It talks to the service; it never is the service.
+package core
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/instance"
+)
+
+// Core is one instance as its clients see it.
+type Core struct {
+	inst    instance.Instance
+	version string
+}
+
+// New returns the core of inst. version is the calling program's.
+func New(inst instance.Instance, version string) *Core { return &Core{inst, version} }
+
+// Instance is the instance that this core serves.
+func (c *Core) Instance() instance.Instance { return c.inst }
+
+// Service is the instance's background service.
+func (c *Core) Service() *Service { return &Service{c} }
+
+// Session is a connection to a service that was ready when it was made.
+type Session struct {
+	core   *Core
+	client dynamic.Interface
+}
+
+// helloTimeout bounds one hello; the server answers from memory.
+const helloTimeout = 5 * time.Second
+
+// Connect returns a session with the running service. It never starts anything: the error wraps
+// ErrNotRunning when there is nothing to connect to.
+func (c *Core) Connect(ctx context.Context) (*Session, error) {
+	rec, live, err := daemon.Find(c.inst)
+	if err != nil {
+		return nil, failed("connect to service", c.inst.Name, err)
+	}
+	if !live {
+		return nil, failed("connect to service", c.inst.Name, ErrNotRunning)
+	}
+	if rec.Phase != daemon.Ready {
+		return nil, failed("connect to service", c.inst.Name, fmt.Errorf("the service is %s (%s); wait for it with: rdd svc start", rec.Phase, rec.Step))
+	}
+	if err := c.hello(ctx, rec); err != nil {
+		return nil, failed("connect to service", c.inst.Name, err)
+	}
+	return c.session()
+}
+
+// Ensure returns a session with the service, and starts it when it does not run. It is the only
+// function that starts a service nobody asked for by name.
+func (c *Core) Ensure(ctx context.Context, w Wait) (*Session, error) {
+	rec, live, err := daemon.Find(c.inst)
+	if err != nil || !live || rec.Phase != daemon.Ready || c.hello(ctx, rec) != nil {
+		if _, err := c.Service().Start(ctx, w); err != nil {
+			return nil, err
+		}
+	}
+	return c.session()
+}
+
+func (c *Core) session() (*Session, error) {
+	config, err := c.restConfig()
+	if err != nil {
+		return nil, failed("connect to service", c.inst.Name, err)
+	}
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, failed("connect to service", c.inst.Name, err)
+	}
+	return &Session{c, client}, nil
+}
+
+func (c *Core) restConfig() (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", c.inst.KubeConfig())
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1 // one user's commands need no client-side limit
+	config.UserAgent = "rdd/" + c.version
+	return config, nil
+}
+
+// hello asks the server in rec to say its nonce.
+func (c *Core) hello(ctx context.Context, rec daemon.Record) error {
+	config, err := c.restConfig()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout, fmt.Errorf("%s gives no answer within %s", rec.Server, helloTimeout))
+	defer cancel()
+	greeting, err := askHello(ctx, config, rec.Server)
+	if err != nil {
+		return err
+	}
+	if greeting.Nonce != rec.Nonce {
+		return fmt.Errorf("%s answers for another run of the service", rec.Server)
+	}
+	if greeting.Protocol != daemon.Protocol {
+		return &daemon.Refused{Err: &Error{Kind: Incompatible, Op: "connect to service", Object: c.inst.Name,
+			Err: fmt.Errorf("the running service is version %s (protocol %d), this program is %s (protocol %d): restart it with: rdd svc restart",
+				greeting.Version, greeting.Protocol, c.version, daemon.Protocol)}}
+	}
+	return nil
+}
+
+func askHello(ctx context.Context, config *rest.Config, server string) (g daemon.Greeting, err error) {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(config.CAData)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}, DisableKeepAlives: true}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+daemon.HelloPath, nil)
+	if err != nil {
+		return g, err
+	}
+	req.Header.Set("Authorization", "Bearer "+config.BearerToken)
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return g, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return g, fmt.Errorf("%s answers %s", server, resp.Status)
+	}
+	return g, json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&g)
+}

@@ -1,0 +1,86 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"rancherdesktop.io/rdd/internal/instance"
+)
+
+// Kind says why an operation failed, in terms a client can act on.
+type Kind int
+
+// The kinds are closed: every client handles each of them.
+const (
+	Other        Kind = iota // anything not named below
+	Usage                    // the request makes no sense; nothing was tried
+	Rejected                 // the control plane refused the change
+	Timeout                  // the wait ended before the state was reached; the work goes on
+	Incompatible             // the running service speaks another version
+	Canceled                 // the caller gave up waiting; the work goes on
+	NotFound                 // the named object does not exist
+)
+
+// Error is an operation's failure: what was tried, on what, and the kind.
+type Error struct {
+	Kind   Kind
+	Op     string // "start VM"
+	Object string // "rd"; may be empty
+	Err    error
+}
+
+func (e *Error) Error() string {
+	if e.Object == "" {
+		return fmt.Sprintf("%s: %v", e.Op, e.Err)
+	}
+	return fmt.Sprintf("%s %q: %v", e.Op, e.Object, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// ErrNotRunning means that the instance's service does not run.
+var ErrNotRunning = errors.New("the service is not running; start it with: rdd svc start")
+
+// KindOf reports the kind of err. An explicit kind wins over any error it wraps, so a rejection
+// that carries a deadline stays a rejection.
+func KindOf(err error) Kind {
+	for e := err; e != nil; {
+		var typed *Error
+		if !errors.As(e, &typed) {
+			break
+		}
+		if typed.Kind != Other {
+			return typed.Kind
+		}
+		e = typed.Err
+	}
+	switch {
+	case errors.Is(err, instance.ErrName):
+		return Usage
+	case errors.Is(err, context.DeadlineExceeded):
+		return Timeout
+	case errors.Is(err, context.Canceled):
+		return Canceled
+	case apierrors.IsNotFound(err):
+		return NotFound
+	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err),
+		apierrors.IsAlreadyExists(err), apierrors.IsConflict(err), apierrors.IsRequestEntityTooLargeError(err):
+		return Rejected
+	}
+	return Other
+}
+
+// failed wraps err once with what was tried. Its kind is what err says.
+func failed(op, object string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var typed *Error
+	if errors.As(err, &typed) && typed.Op == op && typed.Object == object {
+		return err
+	}
+	return &Error{Kind: KindOf(err), Op: op, Object: object, Err: err}
+}

@@ -1,0 +1,52 @@
+package core
+
+import (
+	"context"
+	"io"
+	"os/exec"
+
+	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/logs"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// Path is one of an instance's paths, with its name.
+type Path = instance.Path
+
+// ServiceConfig is what a user chooses for a service.
+type ServiceConfig = daemon.Config
+
+// Controllers names every controller that a service can run.
+func Controllers() []string { return daemon.Controllers() }
+
+// Instances names the instances that exist on this machine.
+func Instances() ([]string, error) {
+	names, err := instance.List()
+	return names, failed("list instances", "", err)
+}
+
+// Log writes the service's log to w; with follow it goes on until ctx ends.
+func (s *Service) Log(ctx context.Context, w io.Writer, follow bool) error {
+	return failed("read the log of service", s.core.inst.Name, logs.Copy(ctx, w, s.core.inst.ServiceLog(), follow))
+}
+
+// Kubectl returns the kubectl command with args for this instance's control plane.
+func (s *Service) Kubectl(args []string) (*exec.Cmd, error) {
+	const op = "run kubectl for service"
+	inst := s.core.inst
+	if _, err := s.Kubeconfig(); err != nil {
+		return nil, err
+	}
+	program, err := inst.Program("rdd-kubectl")
+	if err != nil {
+		return nil, failed(op, inst.Name, err)
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+inst.KubeConfig())
+	return cmd, nil
+}
+
+// Become replaces this program by cmd, where the system can; elsewhere it runs cmd to its end.
+// The error of a command that ran and failed is an *exec.ExitError.
+func Become(cmd *exec.Cmd) error { return proc.Become(cmd) }

@@ -1,0 +1,254 @@
+package core
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/wait"
+)
+
+// VM is a virtual machine as the control plane holds it.
+type VM = v1alpha1.LimaVM
+
+// VMs are the virtual machines of an instance.
+type VMs struct{ session *Session }
+
+// VMs returns the virtual machines of the session's instance.
+func (s *Session) VMs() *VMs { return &VMs{s} }
+
+func (v *VMs) resource() dynamic.ResourceInterface {
+	return v.session.client.Resource(v1alpha1.GroupVersion.WithResource(v1alpha1.Resource))
+}
+
+// CreateOptions is what a new VM is made of.
+type CreateOptions struct {
+	// Template is the name of a ConfigMap; or, when it holds a / or :, a file or template URL,
+	// which is embedded whole.
+	Template     string
+	Params       map[string]string
+	Acceleration v1alpha1.Acceleration // empty: Auto
+	Start        bool
+	DryRun       bool // let the control plane judge, store nothing
+}
+
+// Create makes a VM, and starts it if asked. It waits until its disk exists, or until it runs.
+func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) error {
+	const op = "create VM"
+	if err := v.session.core.inst.CheckVM(name); err != nil {
+		return &Error{Kind: Usage, Op: op, Object: name, Err: err}
+	}
+	vm := &VM{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	vm.APIVersion, vm.Kind = v1alpha1.GroupVersion.String(), v1alpha1.Kind
+	vm.Spec = v1alpha1.LimaVMSpec{Running: o.Start, Params: o.Params, Acceleration: o.Acceleration}
+	if strings.ContainsAny(o.Template, "/:") {
+		text, err := v.session.core.embedTemplate(ctx, o.Template)
+		if err != nil {
+			return failed(op, name, err)
+		}
+		vm.Spec.Template = text
+	} else {
+		vm.Spec.TemplateRef = &v1alpha1.TemplateRef{Name: o.Template}
+	}
+	obj, err := runtime.DefaultUnstructuredConverter.ToUnstructured(vm)
+	if err != nil {
+		return failed(op, name, err)
+	}
+	var options metav1.CreateOptions
+	if o.DryRun {
+		options.DryRun = []string{metav1.DryRunAll}
+	}
+	made, err := v.resource().Create(ctx, &unstructured.Unstructured{Object: obj}, options)
+	if err != nil || o.DryRun {
+		return failed(op, name, err)
+	}
+	vm, err = decode(made)
+	if err != nil {
+		return failed(op, name, err)
+	}
+	if o.Start {
+		return v.await(ctx, op, vm, w, vm.Asked().Running)
+	}
+	return v.await(ctx, op, vm, w, vm.Asked().Created)
+}
+
+// Start asks for the VM to run and waits until it does.
+func (v *VMs) Start(ctx context.Context, name string, w Wait) error {
+	return v.change(ctx, "start VM", name, map[string]any{"running": true, "stopMode": v1alpha1.StopGraceful}, w)
+}
+
+// Stop asks the VM to stop and waits until no process of it is left. Force ends it at once; what
+// the guest has not written to its disk is lost.
+func (v *VMs) Stop(ctx context.Context, name string, force bool, w Wait) error {
+	mode := v1alpha1.StopGraceful
+	if force {
+		mode = v1alpha1.StopForce
+	}
+	return v.change(ctx, "stop VM", name, map[string]any{"running": false, "stopMode": mode}, w)
+}
+
+// Restart stops the VM, starts it, and waits until it runs.
+func (v *VMs) Restart(ctx context.Context, name string, w Wait) error {
+	return v.change(ctx, "restart VM", name, map[string]any{
+		"running": true, "stopMode": v1alpha1.StopGraceful, "restartedAt": metav1.NowMicro(),
+	}, w)
+}
+
+// change patches the spec and waits for the generation that the server gave the change.
+func (v *VMs) change(ctx context.Context, op, name string, spec map[string]any, w Wait) error {
+	patch, err := json.Marshal(map[string]any{"spec": spec})
+	if err != nil {
+		return failed(op, name, err)
+	}
+	obj, err := v.resource().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if err != nil {
+		return failed(op, name, explain(err))
+	}
+	vm, err := decode(obj)
+	if err != nil {
+		return failed(op, name, err)
+	}
+	return v.await(ctx, op, vm, w, vm.Asked().Running)
+}
+
+// await follows the VM until check decides, and passes on its progress.
+func (v *VMs) await(ctx context.Context, op string, vm *VM, w Wait, check func(seen *VM) (bool, error)) error {
+	if w.Accepted {
+		return nil
+	}
+	return w.run(ctx, op, vm.Name, func(ctx context.Context, o *operation) error {
+		return wait.Until(ctx, v.resource(), vm.Name, func(obj *unstructured.Unstructured) (bool, error) {
+			if obj == nil {
+				return check(nil)
+			}
+			seen, err := decode(obj)
+			if err != nil {
+				return false, err
+			}
+			o.reportVM(seen)
+			return check(seen)
+		})
+	})
+}
+
+// Delete stops the VM, removes its disk, and waits until it is gone.
+func (v *VMs) Delete(ctx context.Context, name string, w Wait) error {
+	const op = "delete VM"
+	vm, err := v.Show(ctx, name)
+	if err != nil {
+		return failed(op, name, errors.Unwrap(err))
+	}
+	err = v.resource().Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &vm.UID}})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return failed(op, name, err)
+	}
+	return v.await(ctx, op, vm, w, vm.Asked().Deleted)
+}
+
+// List returns every VM, by name.
+func (v *VMs) List(ctx context.Context) ([]VM, error) {
+	list, err := v.resource().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, failed("list VMs", "", explain(err))
+	}
+	vms := make([]VM, 0, len(list.Items))
+	for i := range list.Items {
+		vm, err := decode(&list.Items[i])
+		if err != nil {
+			return nil, failed("list VMs", "", err)
+		}
+		vms = append(vms, *vm)
+	}
+	return vms, nil
+}
+
+// Show returns one VM.
+func (v *VMs) Show(ctx context.Context, name string) (*VM, error) {
+	obj, err := v.resource().Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, failed("show VM", name, explain(err))
+	}
+	vm, err := decode(obj)
+	return vm, failed("show VM", name, err)
+}
+
+// Shell returns the command that runs args in the VM, or a login shell without args. It fails
+// when the VM does not run; it starts nothing.
+func (v *VMs) Shell(ctx context.Context, name string, args []string) (*exec.Cmd, error) {
+	const op = "open shell in VM"
+	vm, err := v.Show(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if !meta.IsStatusConditionTrue(vm.Status.Conditions, v1alpha1.ConditionRunning) {
+		return nil, failed(op, name, fmt.Errorf("it is not running; start it with: rdd vm start %s", name))
+	}
+	inst := v.session.core.inst
+	program, err := inst.Program("rdd-lima")
+	if err != nil {
+		return nil, failed(op, name, err)
+	}
+	return exec.Command(program, append([]string{"ssh", "--lima-home", inst.LimaHome(), name, "--"}, args...)...), nil
+}
+
+func decode(obj *unstructured.Unstructured) (*VM, error) {
+	vm := &VM{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, vm); err != nil {
+		return nil, fmt.Errorf("read VM %q: %w", obj.GetName(), err)
+	}
+	return vm, nil
+}
+
+// explain replaces the API's "not found" by words of the user's world.
+func explain(err error) error {
+	if apierrors.IsNotFound(err) {
+		return &Error{Kind: NotFound, Op: "find", Err: errors.New("there is no such VM; see: rdd vm list")}
+	}
+	return err
+}
+
+// reportVM passes on what the VM's status says is under way.
+func (o *operation) reportVM(vm *VM) {
+	p := vm.Status.Progress
+	if p == nil {
+		return
+	}
+	o.report(Event{Phase: p.Phase, Step: int(p.Step), Steps: int(p.Steps), Bytes: p.Bytes, Total: p.Total, Message: p.Message})
+}
+
+// embedTimeout bounds reading a template, which may come from the network.
+const embedTimeout = 30 * time.Second
+
+// embedTemplate returns the whole text of a template, with all it refers to.
+func (c *Core) embedTemplate(ctx context.Context, locator string) (string, error) {
+	program, err := c.inst.Program("rdd-lima")
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, embedTimeout, fmt.Errorf("%w: %s was not read within %s", context.DeadlineExceeded, locator, embedTimeout))
+	defer cancel()
+	var out, problem bytes.Buffer
+	cmd := exec.CommandContext(ctx, program, "template", "--share", c.inst.ShareDir(), locator)
+	cmd.Stdout, cmd.Stderr = &out, &problem
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		return "", fmt.Errorf("read template %s: %s", locator, strings.TrimSpace(strings.TrimPrefix(problem.String(), "rdd-lima: ")))
+	}
+	return out.String(), nil
+}

@@ -1,0 +1,126 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Wait says how long a caller waits for an operation and what it hears meanwhile. The zero Wait
+// waits for ever and hears nothing.
+type Wait struct {
+	Timeout  time.Duration // 0: no limit
+	Progress func(Event)   // called in order, never concurrently; may be nil
+
+	// Overdue is asked once per expiry how much longer to wait; 0 ends the wait. The wait goes on
+	// while the question is open, and ctx ends when the question no longer matters. A nil Overdue
+	// ends the wait at the deadline.
+	Overdue func(ctx context.Context, waited time.Duration) (extend time.Duration)
+
+	// Accepted makes the operation return once the change is accepted, without waiting for it.
+	Accepted bool
+}
+
+// Event is one step of an operation under way.
+type Event struct {
+	Op      string        `json:"op"`
+	Object  string        `json:"object"`
+	Phase   string        `json:"phase"`
+	Step    int           `json:"step,omitempty"`
+	Steps   int           `json:"steps,omitempty"`
+	Bytes   int64         `json:"bytes,omitempty"`
+	Total   int64         `json:"total,omitempty"`
+	Elapsed time.Duration `json:"-"` // since the operation began; seconds in JSON
+	Message string        `json:"message,omitempty"`
+}
+
+// Expired is the end of a wait at its deadline. It unwraps to context.DeadlineExceeded.
+type Expired struct {
+	After time.Duration
+	Last  Event // the last step heard of
+}
+
+func (e *Expired) Error() string {
+	s := fmt.Sprintf("%v: not done after %s", context.DeadlineExceeded, e.After.Round(time.Millisecond))
+	if e.Last.Phase != "" {
+		s += ", last seen in phase " + e.Last.Phase
+	}
+	if e.Last.Message != "" {
+		s += ": " + e.Last.Message
+	}
+	return s
+}
+
+func (e *Expired) Unwrap() error { return context.DeadlineExceeded }
+
+// operation is one wait under way. It remembers the last event, for the error at the deadline.
+type operation struct {
+	wait       Wait
+	op, object string
+	start      time.Time
+
+	mu   sync.Mutex
+	last Event
+}
+
+// report passes an event on, unless it repeats the last one.
+func (o *operation) report(e Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	e.Op, e.Object = o.op, o.object
+	if e == o.last {
+		return
+	}
+	o.last = e
+	e.Elapsed = time.Since(o.start)
+	if o.wait.Progress != nil {
+		o.wait.Progress(e)
+	}
+}
+
+// run calls fn and bounds the wait for it as w says. Ending the wait ends fn's context, never the
+// work that fn waits for.
+func (w Wait) run(ctx context.Context, op, object string, fn func(context.Context, *operation) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	o := &operation{wait: w, op: op, object: object, start: time.Now()}
+	result := make(chan error, 1)
+	go func() { result <- fn(ctx, o) }()
+
+	var expired <-chan time.Time
+	if w.Timeout > 0 {
+		expired = time.After(w.Timeout)
+	}
+	var answer chan time.Duration // non-nil while the question is open
+	giveUp := func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		cancel(&Expired{After: time.Since(o.start), Last: o.last})
+	}
+	for {
+		select {
+		case err := <-result:
+			if errors.Is(err, context.Canceled) {
+				err = context.Cause(ctx)
+			}
+			return failed(op, object, err)
+		case <-expired:
+			expired = nil
+			if w.Overdue == nil {
+				giveUp()
+				continue
+			}
+			answer = make(chan time.Duration, 1)
+			go func() { answer <- w.Overdue(ctx, time.Since(o.start)) }()
+		case extend := <-answer:
+			answer = nil
+			if extend <= 0 {
+				giveUp()
+				continue
+			}
+			expired = time.After(extend)
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/instance"
+)
+
+// Controllers names every controller that a service can run.
+func Controllers() []string { return []string{"limavm"} }
+
+// Config is what a user chose for an instance's service. It may hold a password.
+type Config struct {
+	Controllers       []string `json:"controllers,omitempty"`       // empty: all
+	DatastoreEndpoint string   `json:"datastoreEndpoint,omitempty"` // empty: SQLite in the data directory
+}
+
+// Runs says whether the service runs the named controller.
+func (c Config) Runs(controller string) bool {
+	return len(c.Controllers) == 0 || slices.Contains(c.Controllers, controller)
+}
+
+// Validate says what is wrong with the configuration. It never repeats a password.
+func (c Config) Validate() error {
+	for _, name := range c.Controllers {
+		if !slices.Contains(Controllers(), name) {
+			return fmt.Errorf("controllers: unknown controller %q; known: %s", name, strings.Join(Controllers(), ", "))
+		}
+	}
+	if c.DatastoreEndpoint == "" {
+		return nil
+	}
+	for part := range strings.SplitSeq(c.DatastoreEndpoint, ",") {
+		u, err := url.Parse(part)
+		if err != nil || u.Host == "" || !slices.Contains([]string{"postgres", "postgresql", "http", "https"}, u.Scheme) {
+			return errors.New("datastore-endpoint: want postgres://USER:PASSWORD@HOST/DATABASE, or one or more http(s)://HOST:PORT of an etcd cluster, with commas between")
+		}
+	}
+	return nil
+}
+
+// LoadConfig reads the instance's configuration; the zero Config when none was saved.
+func LoadConfig(inst instance.Instance) (c Config, err error) {
+	b, err := os.ReadFile(inst.ConfigFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return c, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &c)
+	}
+	if err == nil {
+		err = c.Validate()
+	}
+	if err != nil {
+		return c, fmt.Errorf("read %s: %w: write it anew with: rdd svc create", inst.ConfigFile(), err)
+	}
+	return c, nil
+}
+
+// Configure writes the configuration of an instance whose service is stopped.
+func Configure(inst instance.Instance, c Config) error {
+	return whileStopped(inst, func() error {
+		b, err := json.MarshalIndent(c, "", "  ")
+		if err != nil {
+			return err
+		}
+		return atomicfile.Write(inst.ConfigFile(), b)
+	})
+}

@@ -1,0 +1,95 @@
+// Package wait follows one object of the control plane until it reaches a state. The core calls
+// it for every operation that waits.
+package wait
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// Reader reads one kind of object. A dynamic.ResourceInterface is one.
+type Reader interface {
+	List(ctx context.Context, opts metav1.ListOptions) (*unstructured.UnstructuredList, error)
+	Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error)
+}
+
+// Check decides on one copy of an object, nil when it does not exist. A non-nil error ends the
+// wait: the state can no longer be reached.
+type Check func(obj *unstructured.Unstructured) (done bool, err error)
+
+// Until reads the object called name, follows it, and returns when check decides.
+//
+// A watch that closes, expires or breaks is never an answer: Until reads the object again and
+// goes on. It gives up only when ctx ends (returning its cause) or the server refuses the request
+// for good.
+func Until(ctx context.Context, r Reader, name string, check Check) error {
+	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 2*time.Second) {
+		decided, err := follow(ctx, r, name, check)
+		switch {
+		case decided:
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), meta.IsNoMatchError(err):
+			return err
+		}
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+		}
+	}
+}
+
+var errDropped = errors.New("watch dropped")
+
+// follow makes one list-then-watch pass. It reports false when the pass ended without a decision;
+// err then says why.
+func follow(ctx context.Context, r Reader, name string, check Check) (decided bool, err error) {
+	only := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()}
+	list, err := r.List(ctx, only)
+	if err != nil {
+		return false, err
+	}
+	var obj *unstructured.Unstructured
+	if len(list.Items) > 0 {
+		obj = &list.Items[0]
+	}
+	if done, err := check(obj); done || err != nil {
+		return true, err
+	}
+	only.ResourceVersion = list.GetResourceVersion()
+	w, err := r.Watch(ctx, only)
+	if err != nil {
+		return false, err
+	}
+	defer w.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case ev, open := <-w.ResultChan():
+			if !open {
+				return false, errDropped
+			}
+			obj, ok := ev.Object.(*unstructured.Unstructured)
+			if !ok || ev.Type == watch.Error {
+				return false, fmt.Errorf("watch %s: %w", name, apierrors.FromObject(ev.Object))
+			}
+			if ev.Type == watch.Deleted {
+				obj = nil
+			}
+			if done, err := check(obj); done || err != nil {
+				return true, err
+			}
+		}
+	}
+}
