@@ -1,0 +1,171 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	clientset "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/retry"
+)
+
+// discoveryPoll is how often discovery is asked for a kind that was just established.
+const discoveryPoll = 2 * time.Millisecond
+
+// applyDefinitions brings the configured definitions into the store and returns when
+// all of them are served and can be discovered.
+func (s *Server) applyDefinitions(ctx context.Context) error {
+	if len(s.config.CRDs) == 0 {
+		return nil
+	}
+	client, err := clientset.NewForConfig(s.loopback.native())
+	if err != nil {
+		return err
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	for _, wanted := range s.config.CRDs {
+		all.Go(func() error {
+			if err := s.applyDefinition(ctx, client, wanted); err != nil {
+				return fmt.Errorf("custom resource definition %s: %w", wanted.Name, err)
+			}
+			return nil
+		})
+	}
+	return all.Wait()
+}
+
+func (s *Server) applyDefinition(ctx context.Context, client clientset.Interface, wanted *apiextensionsv1.CustomResourceDefinition) error {
+	changed := s.watchDefinition(ctx, wanted.Name)
+	if err := s.writeDefinition(ctx, client, wanted); err != nil {
+		return err
+	}
+	for {
+		served, err := s.established(wanted)
+		if err != nil {
+			return err
+		}
+		if served {
+			return s.awaitDiscovery(ctx, wanted)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// writeDefinition makes the definition, or updates it when it isn't as wanted.
+func (s *Server) writeDefinition(ctx context.Context, client clientset.Interface, wanted *apiextensionsv1.CustomResourceDefinition) error {
+	definitions := client.ApiextensionsV1().CustomResourceDefinitions()
+	known, err := s.custom.Informers.Apiextensions().V1().CustomResourceDefinitions().Lister().Get(wanted.Name)
+	if apierrors.IsNotFound(err) {
+		_, err = definitions.Create(ctx, wanted, metav1.CreateOptions{})
+		if !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+	} else if err != nil || asWanted(known, wanted) {
+		return err
+	}
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		stored, err := definitions.Get(ctx, wanted.Name, metav1.GetOptions{})
+		if err != nil || asWanted(stored, wanted) {
+			return err
+		}
+		stored.Spec = *wanted.Spec.DeepCopy()
+		for key, value := range wanted.Annotations {
+			metav1.SetMetaDataAnnotation(&stored.ObjectMeta, key, value)
+		}
+		_, err = definitions.Update(ctx, stored, metav1.UpdateOptions{})
+		return err
+	})
+}
+
+// asWanted compares with the defaults filled in, as the server stores it.
+func asWanted(stored, wanted *apiextensionsv1.CustomResourceDefinition) bool {
+	complete := wanted.DeepCopy()
+	apiextensionsv1.SetDefaults_CustomResourceDefinition(complete)
+	apiextensionsv1.SetDefaults_CustomResourceDefinitionSpec(&complete.Spec)
+	for key, value := range wanted.Annotations {
+		if stored.Annotations[key] != value {
+			return false
+		}
+	}
+	return equality.Semantic.DeepEqual(stored.Spec, complete.Spec)
+}
+
+// established says whether the informer that also the server goes by has the
+// definition as wanted and established.
+func (s *Server) established(wanted *apiextensionsv1.CustomResourceDefinition) (bool, error) {
+	seen, err := s.custom.Informers.Apiextensions().V1().CustomResourceDefinitions().Lister().Get(wanted.Name)
+	if err != nil {
+		return false, nil //nolint:nilerr // not seen yet
+	}
+	for _, c := range seen.Status.Conditions {
+		switch {
+		case c.Type == apiextensionsv1.NamesAccepted && c.Status == apiextensionsv1.ConditionFalse,
+			c.Type == apiextensionsv1.NonStructuralSchema && c.Status == apiextensionsv1.ConditionTrue:
+			return false, fmt.Errorf("%s: %s", c.Reason, c.Message)
+		case c.Type == apiextensionsv1.Established && c.Status == apiextensionsv1.ConditionTrue:
+			return asWanted(seen, wanted), nil
+		}
+	}
+	return false, nil
+}
+
+// watchDefinition reports, without counting, that the informer saw a change to name.
+func (s *Server) watchDefinition(ctx context.Context, name string) <-chan struct{} {
+	changed := make(chan struct{}, 1)
+	notice := func(obj any) {
+		if d, ok := obj.(*apiextensionsv1.CustomResourceDefinition); ok && d.Name == name {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}
+	}
+	informer := s.custom.Informers.Apiextensions().V1().CustomResourceDefinitions().Informer()
+	handle, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    notice,
+		UpdateFunc: func(_, now any) { notice(now) },
+	})
+	if err == nil {
+		context.AfterFunc(ctx, func() { _ = informer.RemoveEventHandler(handle) }) // fails only when already stopped
+	}
+	return changed
+}
+
+// awaitDiscovery waits until clients can find the kind.
+func (s *Server) awaitDiscovery(ctx context.Context, wanted *apiextensionsv1.CustomResourceDefinition) error {
+	for _, v := range wanted.Spec.Versions {
+		if !v.Served {
+			continue
+		}
+		err := wait.PollUntilContextCancel(ctx, discoveryPoll, true, func(ctx context.Context) (bool, error) {
+			return s.discovers(ctx, wanted, v.Name), nil
+		})
+		if err != nil {
+			return fmt.Errorf("version %s never appeared in discovery: %w", v.Name, context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// discovers asks once: a server that isn't complete would have the client come back
+// in 5 s.
+func (s *Server) discovers(ctx context.Context, wanted *apiextensionsv1.CustomResourceDefinition, version string) bool {
+	var found metav1.APIResourceList
+	request := s.client.Discovery().RESTClient().Get().AbsPath("/apis", wanted.Spec.Group, version).MaxRetries(0)
+	if err := request.Do(ctx).Into(&found); err != nil {
+		return false
+	}
+	return slices.ContainsFunc(found.APIResources, func(r metav1.APIResource) bool { return r.Name == wanted.Spec.Names.Plural })
+}

@@ -1,0 +1,45 @@
+package controlplane
+
+import (
+	"regexp"
+
+	apiextensionsserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
+	"k8s.io/apiserver/pkg/endpoints/openapi"
+	utilopenapi "k8s.io/apiserver/pkg/util/openapi"
+	"k8s.io/kube-openapi/pkg/common"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	generated "k8s.io/kubernetes/pkg/generated/openapi"
+)
+
+// servedTypes matches the OpenAPI names of the types that the served groups use.
+var servedTypes = regexp.MustCompile(`apimachinery|apiextensions|` +
+	`core.v1.(Namespace|Secret|ConfigMap|Event|ObjectReference)(List|Spec|Status|$)|` +
+	`api.(events|authentication|authorization|coordination).v1\.|autoscaling.v1.Scale`)
+
+// openAPIDefinitions returns the descriptions of the served types and of what they
+// refer to. Kubernetes' whole table would stay in memory, some 9 MB.
+func openAPIDefinitions() (common.GetOpenAPIDefinitions, *openapi.DefinitionNamer) {
+	all := utilopenapi.GetOpenAPIDefinitionsWithoutDisabledFeatures(generated.GetOpenAPIDefinitions)
+	served := func(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
+		from := all(ref)
+		kept := map[string]common.OpenAPIDefinition{}
+		var keep func(name string)
+		keep = func(name string) {
+			definition, known := from[name]
+			if _, done := kept[name]; done || !known {
+				return
+			}
+			kept[name] = definition
+			for _, dependency := range definition.Dependencies {
+				keep(dependency)
+			}
+		}
+		for name := range from {
+			if servedTypes.MatchString(name) {
+				keep(name)
+			}
+		}
+		return kept
+	}
+	return served, openapi.NewDefinitionNamer(legacyscheme.Scheme, apiextensionsserver.Scheme)
+}
