@@ -1,0 +1,166 @@
+// Package cli is the rdd command: a command tree over the core. It alone turns the kinds of
+// errors into exit codes and messages for a terminal; only main exits.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/core"
+)
+
+// Program is what the rdd command needs from the outside.
+type Program struct {
+	Version  string
+	Out, Err io.Writer
+	Terminal bool // Err is a terminal
+
+	// Open resolves the instance of that name; empty means the default.
+	Open func(instance string) (*core.Core, error)
+}
+
+// Exit codes, as the contract names them.
+const (
+	exitOK           = 0
+	exitOther        = 1
+	exitUsage        = 2
+	exitRejected     = 3
+	exitTimeout      = 4
+	exitIncompatible = 5
+	exitStopped      = 6
+	exitChanging     = 7
+	exitBroken       = 8
+	exitNotCreated   = 9
+	exitInterrupted  = 130
+)
+
+// Run carries out args and returns the exit code. What it has to say about a failure is on Err.
+func (p *Program) Run(ctx context.Context, args []string) int {
+	root := p.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	return p.finish(cmd, err)
+}
+
+// session is one command under way: the flags that every command has, and what they lead to.
+type session struct {
+	*Program
+	instance string
+	progress progressMode
+}
+
+func (s *session) core() (*core.Core, error) { return s.Open(s.instance) }
+
+func (p *Program) root() *cobra.Command {
+	s := &session{Program: p, progress: progressAuto}
+	root := &cobra.Command{
+		Use:           "rdd",
+		Short:         "Run virtual machines and the container engine inside them",
+		Long:          "rdd runs virtual machines, and the container engine inside them, through a background service.\n\nBegin with:\n  rdd svc start                            start the service\n  rdd vm create NAME TEMPLATE --start      make and boot a virtual machine\n  rdd vm shell NAME                        work in it",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.PersistentFlags().StringVar(&s.instance, "instance", "", `instance to work on (default: $RDD_INSTANCE, or "default")`)
+	root.PersistentFlags().Var(&s.progress, "progress", "how to show progress: auto, tty, plain, json or quiet")
+	_ = root.RegisterFlagCompletionFunc("instance", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		names, _ := core.Instances()
+		return names, cobra.ShellCompDirectiveNoFileComp
+	})
+	_ = root.RegisterFlagCompletionFunc("progress", cobra.FixedCompletions(progressModes(), cobra.ShellCompDirectiveNoFileComp))
+	root.AddCommand(s.serviceCommand(), s.vmCommand(), s.ctlCommand(), s.versionCommand())
+	return root
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, a ...any) error { return &usageError{fmt.Errorf(format, a...)} }
+
+// exitStatus ends the command with a code and nothing more to say.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// exactArgs is cobra's check as a usage error that names what is wanted.
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		return usagef("%s wants %d arguments, %s; got %d", cmd.CommandPath(), len(names), strings.Join(names, " "), len(args))
+	}
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasSubCommands() {
+		return usagef("unknown command %q for %q; see: %s --help", args[0], cmd.CommandPath(), cmd.CommandPath())
+	}
+	return usagef("%s takes no arguments; got %q", cmd.CommandPath(), args)
+}
+
+// finish says what went wrong and returns the exit code for it.
+func (p *Program) finish(cmd *cobra.Command, err error) int {
+	var status exitStatus
+	var child *exec.ExitError
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &child):
+		return child.ExitCode()
+	case errors.As(err, &usage):
+		fmt.Fprintf(p.Err, "rdd: %v\nSee: %s --help\n", err, cmd.CommandPath())
+		return exitUsage
+	}
+	again := ""
+	if verb := cmd.Annotations[waitAgain]; verb != "" {
+		again = p.waitAgain(cmd, verb)
+	}
+	switch kind := core.KindOf(err); kind {
+	case core.Canceled:
+		fmt.Fprintf(p.Err, "rdd: interrupted: this ended the waiting only; work that was accepted goes on%s\n", again)
+		return exitInterrupted
+	case core.Timeout:
+		fmt.Fprintf(p.Err, "rdd: %v\nThe work goes on%s\n", err, again)
+		return exitTimeout
+	default:
+		fmt.Fprintf(p.Err, "rdd: %v\n", err)
+		return exitCode(kind)
+	}
+}
+
+func exitCode(kind core.Kind) int {
+	switch kind {
+	case core.Usage:
+		return exitUsage
+	case core.Rejected:
+		return exitRejected
+	case core.Timeout:
+		return exitTimeout
+	case core.Incompatible:
+		return exitIncompatible
+	case core.Canceled:
+		return exitInterrupted
+	default:
+		return exitOther
+	}
+}

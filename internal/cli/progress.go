@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"rancherdesktop.io/rdd/core"
+)
+
+// progressMode says how progress is shown. It is a flag value.
+type progressMode string
+
+const (
+	progressAuto  progressMode = "auto"
+	progressTTY   progressMode = "tty"
+	progressPlain progressMode = "plain"
+	progressJSON  progressMode = "json"
+	progressQuiet progressMode = "quiet"
+)
+
+func progressModes() []string { return []string{"auto", "tty", "plain", "json", "quiet"} }
+
+func (m *progressMode) String() string { return string(*m) }
+func (m *progressMode) Type() string   { return "MODE" }
+
+func (m *progressMode) Set(value string) error {
+	if !slices.Contains(progressModes(), value) {
+		return fmt.Errorf("want one of %s", strings.Join(progressModes(), ", "))
+	}
+	*m = progressMode(value)
+	return nil
+}
+
+// progress shows the events of one operation.
+type progress interface {
+	event(core.Event)
+	finish() // leaves the terminal clean
+}
+
+func (s *session) newProgress() progress {
+	mode := s.progress
+	if mode == progressAuto {
+		mode = progressPlain
+		if s.Terminal {
+			mode = progressTTY
+		}
+	}
+	switch mode {
+	case progressTTY:
+		return &bar{out: s.Err}
+	case progressJSON:
+		return jsonLines{json.NewEncoder(s.Err)}
+	case progressQuiet:
+		return quiet{}
+	default:
+		return &plainLines{session: s}
+	}
+}
+
+type quiet struct{}
+
+func (quiet) event(core.Event) {}
+func (quiet) finish()          {}
+
+// jsonLines writes one event a line.
+type jsonLines struct{ enc *json.Encoder }
+
+func (j jsonLines) event(e core.Event) {
+	_ = j.enc.Encode(struct {
+		core.Event
+		Elapsed float64 `json:"elapsed"` // seconds
+	}{e, e.Elapsed.Seconds()})
+}
+func (jsonLines) finish() {}
+
+// plainLines writes a line for each new step, and no line for mere bytes.
+type plainLines struct {
+	session *session
+	last    string
+}
+
+func (p *plainLines) event(e core.Event) {
+	if line := describe(e); line != p.last {
+		p.last = line
+		fmt.Fprintf(p.session.Err, "%6s  %s\n", clock(e.Elapsed), line)
+	}
+}
+func (*plainLines) finish() {}
+
+// bar is one line on a terminal: a spinner and the time, and a bar where bytes are known.
+type bar struct {
+	out interface{ Write([]byte) (int, error) }
+
+	mu    sync.Mutex
+	all   *mpb.Progress
+	line  *mpb.Bar
+	last  core.Event
+	start time.Time
+}
+
+func (b *bar) event(e core.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.all == nil {
+		b.start = time.Now().Add(-e.Elapsed)
+		b.all = mpb.New(mpb.WithOutput(b.out), mpb.WithWidth(20), mpb.WithRefreshRate(120*time.Millisecond), mpb.WithAutoRefresh())
+	}
+	if b.line == nil || (e.Total > 0) != (b.last.Total > 0) {
+		b.replace(e)
+	}
+	b.last = e
+	if e.Total > 0 {
+		b.line.SetTotal(e.Total, false)
+		b.line.SetCurrent(min(e.Bytes, e.Total-1)) // a full bar would be a finished one
+	}
+}
+
+// replace swaps the spinner for a bar, or back.
+func (b *bar) replace(e core.Event) {
+	if b.line != nil {
+		b.line.Abort(true)
+	}
+	style := mpb.BarFillerBuilder(mpb.SpinnerStyle().PositionLeft())
+	width := 2
+	if e.Total > 0 {
+		style, width = mpb.BarStyle().Rbound("] "), 20
+	}
+	b.line = b.all.New(max(e.Total, 1), style, mpb.BarWidth(width), mpb.BarFillerTrim(), mpb.AppendDecorators(decor.Any(b.text)))
+}
+
+func (b *bar) text(decor.Statistics) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := clock(time.Since(b.start)) + "  " + describe(b.last)
+	if b.last.Total > 0 {
+		s += fmt.Sprintf("  %s of %s, %d %%", units.BytesSize(float64(b.last.Bytes)), units.BytesSize(float64(b.last.Total)), 100*b.last.Bytes/b.last.Total)
+	}
+	return s
+}
+
+func (b *bar) finish() {
+	b.mu.Lock()
+	all, line := b.all, b.line
+	b.mu.Unlock()
+	if line != nil {
+		line.Abort(true)
+	}
+	if all != nil {
+		all.Wait()
+	}
+}
+
+// describe is an event in words, without bytes.
+func describe(e core.Event) string {
+	s := e.Phase
+	if e.Steps > 0 {
+		s = fmt.Sprintf("[%d/%d] %s", e.Step, e.Steps, s)
+	}
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	return s
+}
+
+func clock(d time.Duration) string {
+	if d < 10*time.Second {
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}

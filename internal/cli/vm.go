@@ -1,0 +1,264 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"rancherdesktop.io/rdd/core"
+)
+
+func (s *session) vmCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "limavm", Aliases: []string{"vm", "lima"}, Short: "Create, run and look at virtual machines",
+		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(s.vmCreate(), s.vmStart(), s.vmStop(), s.vmRestart(), s.vmDelete(), s.vmList(), s.vmShow(), s.vmShell(), s.vmLogs())
+	return cmd
+}
+
+// vms connects to the running service; it starts nothing.
+func (s *session) vms(ctx context.Context) (*core.VMs, error) {
+	c, err := s.core()
+	if err != nil {
+		return nil, err
+	}
+	session, err := c.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return session.VMs(), nil
+}
+
+// ensureVMs connects to the service, and starts it when it does not run.
+func (s *session) ensureVMs(ctx context.Context, progress func(core.Event)) (*core.VMs, error) {
+	c, err := s.core()
+	if err != nil {
+		return nil, err
+	}
+	session, err := c.Ensure(ctx, core.Wait{Timeout: startTimeout, Progress: progress})
+	if err != nil {
+		return nil, err
+	}
+	return session.VMs(), nil
+}
+
+func (s *session) vmCreate() *cobra.Command {
+	var o core.CreateOptions
+	cmd := &cobra.Command{
+		Use: "create NAME TEMPLATE", Short: "Make a virtual machine",
+		Long: "Makes a virtual machine from a template and waits until its disk exists, or with --start until it runs.\n" +
+			"TEMPLATE is the name of a ConfigMap that holds a Lima template under the key \"template\"; or, if it holds\na / or a :, a file or template URL, which is embedded whole.",
+		Args: exactArgs("NAME", "TEMPLATE"),
+	}
+	cmd.Flags().BoolVar(&o.Start, "start", false, "boot it, and wait until it runs")
+	cmd.Flags().StringToStringVar(&o.Params, "param", nil, "value for one of the template's params, as KEY=VALUE; may be repeated")
+	cmd.Flags().StringVar((*string)(&o.Acceleration), "acceleration", "", "how to run guest code: Auto, Hardware or Emulation (default Auto)")
+	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "check everything, store nothing")
+	_ = cmd.RegisterFlagCompletionFunc("acceleration", cobra.FixedCompletions([]string{"Auto", "Hardware", "Emulation"}, cobra.ShellCompDirectiveNoFileComp))
+	f := addWait(cmd, workTimeout, "rdd vm start %s")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		w, finish, err := s.waiting(cmd, f)
+		if err != nil {
+			return err
+		}
+		defer finish()
+		vms, err := s.ensureVMs(cmd.Context(), w.Progress)
+		if err != nil {
+			return err
+		}
+		if err := vms.Create(cmd.Context(), args[0], o, w); err != nil {
+			return err
+		}
+		finish()
+		switch {
+		case o.DryRun:
+			s.sayf("VM %q would be accepted; nothing was stored\n", args[0])
+		case o.Start:
+			s.said(f, fmt.Sprintf("VM %q runs; work in it with: rdd vm shell %s", args[0], args[0]), fmt.Sprintf("VM %q is accepted and will start", args[0]))
+		default:
+			s.said(f, fmt.Sprintf("VM %q is created; boot it with: rdd vm start %s", args[0], args[0]), fmt.Sprintf("VM %q is accepted", args[0]))
+		}
+		return nil
+	}
+	return cmd
+}
+
+// vmChange is a command that asks something of one VM and waits for it.
+func (s *session) vmChange(use, short, again, done, accepted string, act func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error) *cobra.Command {
+	cmd := &cobra.Command{Use: use + " NAME", Short: short, Args: exactArgs("NAME"), ValidArgsFunction: s.completeVM}
+	f := addWait(cmd, workTimeout, again)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		w, finish, err := s.waiting(cmd, f)
+		if err != nil {
+			return err
+		}
+		defer finish()
+		vms, err := s.vms(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if err := act(cmd.Context(), vms, args[0], w); err != nil {
+			return err
+		}
+		finish()
+		s.said(f, fmt.Sprintf(done, args[0]), fmt.Sprintf(accepted, args[0]))
+		return nil
+	}
+	return cmd
+}
+
+func (s *session) vmStart() *cobra.Command {
+	return s.vmChange("start", "Boot a virtual machine and wait until it runs", "rdd vm start %s", "VM %q runs", "VM %q will start",
+		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
+			return vms.Start(ctx, name, w)
+		})
+}
+
+func (s *session) vmStop() *cobra.Command {
+	var force bool
+	cmd := s.vmChange("stop", "Shut a virtual machine down and wait until it has ended", "rdd vm stop %s", "VM %q has stopped", "VM %q will stop",
+		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
+			if force {
+				s.sayf("ending VM %q at once; what it has not written to its disk is lost\n", name)
+			}
+			return vms.Stop(ctx, name, force, w)
+		})
+	cmd.Flags().BoolVar(&force, "force", false, "end it at once, without a shutdown; what it has not written to its disk is lost")
+	return cmd
+}
+
+func (s *session) vmRestart() *cobra.Command {
+	return s.vmChange("restart", "Shut a virtual machine down and boot it again", "rdd vm start %s", "VM %q runs again", "VM %q will restart",
+		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
+			return vms.Restart(ctx, name, w)
+		})
+}
+
+func (s *session) vmDelete() *cobra.Command {
+	return s.vmChange("delete", "Stop a virtual machine and remove its disk", "rdd vm delete %s", "VM %q has been deleted", "VM %q will be deleted",
+		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
+			return vms.Delete(ctx, name, w)
+		})
+}
+
+func (s *session) vmList() *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the virtual machines", Args: noArgs}
+	output := addOutput(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		vms, err := s.vms(cmd.Context())
+		if err != nil {
+			return err
+		}
+		list, err := vms.List(cmd.Context())
+		if err != nil {
+			return err
+		}
+		return s.print(*output, list, func(w io.Writer) {
+			fmt.Fprintln(w, "NAME\tSTATE\tACCELERATION\tRESTARTS\tAGE")
+			for i := range list {
+				d := core.Describe(&list[i])
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", list[i].Name, d.State, d.Acceleration, list[i].Status.RestartCount, age(list[i].CreationTimestamp.Time))
+			}
+		})
+	}
+	return cmd
+}
+
+func (s *session) vmShow() *cobra.Command {
+	cmd := &cobra.Command{Use: "show NAME", Short: "Show one virtual machine", Args: exactArgs("NAME"), ValidArgsFunction: s.completeVM}
+	output := addOutput(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		vms, err := s.vms(cmd.Context())
+		if err != nil {
+			return err
+		}
+		vm, err := vms.Show(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return s.print(*output, vm, func(w io.Writer) {
+			d := core.Describe(vm)
+			fmt.Fprintf(w, "Name\t%s\nState\t%s\nAcceleration\t%s\nRestarts\t%d\nAge\t%s\n", vm.Name, d.State, d.Acceleration, vm.Status.RestartCount, age(vm.CreationTimestamp.Time))
+			for _, row := range [][2]string{{"Progress", d.Progress}, {"Problem", d.Problem}, {"Template", d.Template}, {"Logs", vms.LogDir(vm.Name)}} {
+				if row[1] != "" {
+					fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+				}
+			}
+		})
+	}
+	return cmd
+}
+
+func (s *session) vmShell() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "shell NAME [COMMAND...]", Short: "Open a shell, or run a command, in a running virtual machine",
+		ValidArgsFunction: s.completeVM,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("%s wants the NAME of a virtual machine", cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			vms, err := s.vms(cmd.Context())
+			if err != nil {
+				return err
+			}
+			shell, err := vms.Shell(cmd.Context(), args[0], args[1:])
+			if err != nil {
+				return err
+			}
+			return core.Become(shell)
+		},
+	}
+	cmd.Flags().SetInterspersed(false) // flags after NAME are the command's
+	return cmd
+}
+
+func (s *session) vmLogs() *cobra.Command {
+	var follow bool
+	var source string
+	cmd := &cobra.Command{
+		Use: "logs NAME", Short: "Print the log of a virtual machine", Args: exactArgs("NAME"), ValidArgsFunction: s.completeVM,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := s.core()
+			if err != nil {
+				return err
+			}
+			return followed(cmd, c.VMLog(cmd.Context(), s.Out, args[0], source, follow))
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until Ctrl-C")
+	cmd.Flags().StringVar(&source, "source", core.LogHostagent, "which log: "+strings.Join(core.LogSources(), ", "))
+	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions(core.LogSources(), cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// completionTimeout bounds what a press of the Tab key waits for.
+const completionTimeout = time.Second
+
+func (s *session) completeVM(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+	defer cancel()
+	vms, err := s.vms(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	list, _ := vms.List(ctx)
+	for i := range list {
+		names = append(names, list[i].Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// age is the time since t, in the field's short form: 5s, 3m, 2d.
+func age(t time.Time) string { return duration.HumanDuration(time.Since(t)) }

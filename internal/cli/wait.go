@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/core"
+)
+
+// waitAgain is the annotation that holds the command with which to wait for the same thing again.
+const waitAgain = "wait-again"
+
+// Defaults of --timeout.
+const (
+	startTimeout = 90 * time.Second // start of the service
+	workTimeout  = 5 * time.Minute  // everything else
+)
+
+// waitFlags are the flags of every command that changes a state.
+type waitFlags struct {
+	wait    bool
+	timeout time.Duration
+}
+
+// addWait gives cmd the flags. again is the command line, with %s for the first argument, with
+// which to wait for the same thing again.
+func addWait(cmd *cobra.Command, timeout time.Duration, again string) *waitFlags {
+	f := &waitFlags{}
+	cmd.Flags().BoolVar(&f.wait, "wait", true, "wait until it is done; --wait=false returns when it is accepted")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", timeout, "how long to wait, such as 90s or 5m; 0 waits for ever")
+	cmd.Annotations = map[string]string{waitAgain: again}
+	return f
+}
+
+// waiting turns the flags into a Wait that shows progress. finish ends the showing.
+func (s *session) waiting(cmd *cobra.Command, f *waitFlags) (w core.Wait, finish func(), err error) {
+	switch {
+	case f.timeout < 0:
+		return w, nil, usagef("--timeout must not be negative; got %s (0 waits for ever)", f.timeout)
+	case !f.wait && cmd.Flags().Changed("timeout"):
+		return w, nil, usagef("--timeout makes no sense with --wait=false")
+	}
+	show := s.newProgress()
+	return core.Wait{Timeout: f.timeout, Accepted: !f.wait, Progress: show.event}, show.finish, nil
+}
+
+// waitAgain is the sentence that says how to wait again.
+func (p *Program) waitAgain(cmd *cobra.Command, again string) string {
+	if strings.Contains(again, "%s") {
+		again = fmt.Sprintf(again, cmd.Flags().Arg(0))
+	}
+	if instance := cmd.Flag("instance"); instance.Changed {
+		again += " --instance " + instance.Value.String()
+	}
+	return ". Wait for it again with: " + again
+}
+
+// said is what a command reports when it has been accepted, or is done.
+func (s *session) said(f *waitFlags, done, accepted string) {
+	if f.wait {
+		s.sayf("%s\n", done)
+		return
+	}
+	s.sayf("%s; not waiting, so this is all that is known\n", accepted)
+}
+
+// sayf writes a message for people to stderr, unless they asked for quiet.
+func (s *session) sayf(format string, a ...any) {
+	if s.progress != progressQuiet && s.progress != progressJSON {
+		fmt.Fprintf(s.Err, format, a...)
+	}
+}
