@@ -74,3 +74,16 @@ type State struct {
 	SSHPort     int32
 	Exits       int // hostagents that ended without being asked to, since this process began
 }
+
+// TemplateError says what Lima rejects in a template.
+type TemplateError struct {
+	Field   string // of the template, such as images[0].digest; empty when the whole is at fault
+	Message string
+}
+
+func (e *TemplateError) Error() string {
+	if e.Field == "" {
+		return e.Message
+	}
+	return e.Field + ": " + e.Message
+}

@@ -1,0 +1,141 @@
+package limavm
+
+import (
+	"time"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/machine"
+)
+
+// templateRetry is how long to wait before looking again for a template that was not there.
+const templateRetry = 10 * time.Second
+
+// observation is all that a decision is made from.
+type observation struct {
+	vm       *v1alpha1.LimaVM
+	template string   // accepted by Lima; empty when refused
+	kept     bool     // the template is in the VM's own ConfigMap already
+	refused  *refusal // why there is no template
+	seen     machine.State
+	memory   memory
+	now      time.Time
+}
+
+// decision is what to do next and what to say.
+type decision struct {
+	keep    bool            // write the VM's own ConfigMap with the template first
+	request machine.Request // for the worker; None: leave it
+	release bool            // the VM is gone: let the object go
+	after   time.Duration   // look again then; 0: when something changes
+	status  v1alpha1.LimaVMStatus
+	memory  memory
+}
+
+// goal is the state to bring a VM to next.
+type goal int
+
+const (
+	beStopped goal = iota
+	beRunning
+	beRestarted // stopped, on the way to running
+	beGone
+)
+
+// decide says what is next for a VM. It is pure: no client, no clock.
+func decide(o observation) decision {
+	d := decision{status: *o.vm.Status.DeepCopy(), memory: o.memory}
+	if o.seen.Phase == machine.Unknown {
+		return d // the worker has not looked yet; what was known stays
+	}
+	d.status.ObservedGeneration = o.vm.Generation
+	trouble := d.memory.learn(o)
+	want := goalOf(o.vm)
+	if want != beGone {
+		if o.vm.Spec.Running {
+			d.status.RestartCount += trouble.exits
+		}
+		d.keep = o.template != "" && !o.kept
+		if o.kept || d.keep {
+			d.status.TemplateConfigMap = v1alpha1.TemplateConfigMapName(o.vm.Name)
+		}
+	}
+	action := next(want, o.seen.Phase, o.vm.Spec.StopMode == v1alpha1.StopForce)
+	if want != beGone && o.vm.Spec.RestartedAt != nil && down(o.seen.Phase) {
+		// Said before the start is asked for, so that a restart is carried out once even if we end here.
+		d.status.RestartedAt = o.vm.Spec.RestartedAt.DeepCopy()
+	}
+	d.release = want == beGone && o.seen.Phase == machine.Absent
+	d.ask(o, action, trouble)
+	d.report(o, want, trouble)
+	return d
+}
+
+// goalOf says what state the spec asks for next.
+func goalOf(vm *v1alpha1.LimaVM) goal {
+	switch {
+	case !vm.DeletionTimestamp.IsZero():
+		return beGone
+	case !vm.Spec.Running:
+		return beStopped
+	case vm.Spec.RestartedAt != nil && !vm.Spec.RestartedAt.Equal(vm.Status.RestartedAt):
+		return beRestarted
+	}
+	return beRunning
+}
+
+// down reports whether no guest runs in that phase.
+func down(p machine.Phase) bool {
+	return p == machine.Absent || p == machine.Preparing || p == machine.Stopped
+}
+
+// next is the action that brings a VM in phase p closer to the goal.
+func next(want goal, p machine.Phase, force bool) machine.Action {
+	stop := machine.Stop
+	if force {
+		stop = machine.Kill
+	}
+	switch p {
+	case machine.Starting, machine.Running:
+		if want != beRunning {
+			return stop
+		}
+	case machine.Stopping:
+		if want != beRunning && force {
+			return machine.Kill
+		}
+	case machine.Absent, machine.Preparing, machine.Stopped:
+		switch {
+		case want == beGone && p != machine.Absent:
+			return machine.Remove
+		case want == beRunning:
+			return machine.Start
+		case want == beStopped && p != machine.Stopped:
+			return machine.Prepare
+		}
+	}
+	return machine.None
+}
+
+// ask turns the action into a request for the worker, unless it has to wait.
+func (d *decision) ask(o observation, action machine.Action, t trouble) {
+	making := action == machine.Prepare || action == machine.Start
+	switch {
+	case action == machine.None, making && t.permanent():
+		return
+	case making && o.refused != nil:
+		if !o.refused.permanent {
+			d.after = templateRetry
+		}
+		return
+	case o.now.Before(d.memory.notBefore):
+		d.after = d.memory.notBefore.Sub(o.now)
+		return
+	}
+	d.memory.requested = o.vm.Generation
+	d.request = machine.Request{Action: action}
+	if making {
+		d.request.Template = []byte(o.template)
+		d.request.Params = o.vm.Spec.Params
+		d.request.Acceleration = string(o.vm.Spec.Acceleration)
+	}
+}

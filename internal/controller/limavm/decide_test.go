@@ -1,0 +1,266 @@
+package limavm
+
+import (
+	"testing"
+	"time"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/machine"
+)
+
+var (
+	noon   = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	before = metav1.NewMicroTime(noon.Add(-2 * time.Hour))
+	asked  = metav1.NewMicroTime(noon.Add(-time.Hour))
+)
+
+// situation is an observation in the making: a VM of generation 3 that is to run, is created, and
+// whose spec was tried, at noon.
+func situation(phase machine.Phase, change ...func(*observation)) observation {
+	o := observation{
+		vm: &v1alpha1.LimaVM{
+			ObjectMeta: metav1.ObjectMeta{Name: "rd", UID: "1", Generation: 3},
+			Spec:       v1alpha1.LimaVMSpec{Running: true, StopMode: v1alpha1.StopGraceful, Acceleration: v1alpha1.AccelerationAuto},
+		},
+		template: "images: []", kept: true,
+		seen:   machine.State{Phase: phase},
+		memory: memory{generation: 3, requested: 3},
+		now:    noon,
+	}
+	was(v1alpha1.ConditionCreated, metav1.ConditionTrue, v1alpha1.ReasonCreated)(&o)
+	for _, c := range change {
+		c(&o)
+	}
+	return o
+}
+
+func was(kind string, status metav1.ConditionStatus, reason string) func(*observation) {
+	return func(o *observation) {
+		meta.SetStatusCondition(&o.vm.Status.Conditions, metav1.Condition{Type: kind, Status: status, Reason: reason,
+			ObservedGeneration: 3, LastTransitionTime: metav1.NewTime(noon.Add(-time.Minute))})
+	}
+}
+
+func idle(o *observation)      { o.vm.Spec.Running = false }
+func force(o *observation)     { o.vm.Spec.StopMode = v1alpha1.StopForce }
+func deleted(o *observation)   { t := metav1.NewTime(noon); o.vm.DeletionTimestamp = &t }
+func restart(o *observation)   { o.vm.Spec.RestartedAt, o.vm.Status.RestartedAt = &asked, &before }
+func restarted(o *observation) { o.vm.Spec.RestartedAt, o.vm.Status.RestartedAt = &asked, &asked }
+func fresh(o *observation)     { o.vm.Status, o.memory, o.kept = v1alpha1.LimaVMStatus{}, memory{}, false }
+func uncreated(o *observation) { o.vm.Status.Conditions = nil }
+func newer(o *observation)     { o.memory.generation, o.memory.requested = 2, 2 }
+func exited(o *observation)    { o.seen.Exits = 1 }
+
+func refusedFor(message string, permanent bool) func(*observation) {
+	return func(o *observation) { o.template, o.kept, o.refused = "", false, &refusal{message, permanent} }
+}
+
+func failing(action machine.Action, permanent bool) func(*observation) {
+	return func(o *observation) {
+		o.seen.Failure = &machine.Failure{Action: action, Message: "because", Permanent: permanent, At: noon.Add(-time.Second)}
+	}
+}
+
+// counted says that the failure has been counted, and that the next attempt is then.
+func counted(notBefore time.Duration) func(*observation) {
+	return func(o *observation) {
+		o.memory.counted, o.memory.attempts, o.memory.notBefore = noon.Add(-time.Second), 1, noon.Add(notBefore)
+	}
+}
+
+func TestDecide(t *testing.T) {
+	const (
+		T         = metav1.ConditionTrue
+		ready     = "True/Created"
+		starting  = "Unknown/Starting"
+		stopping  = "Unknown/Stopping"
+		stopped   = "False/Stopped"
+		started   = "True/Started"
+		pending   = "Unknown/Pending"
+		removing  = "Unknown/Removing"
+		stopError = "Unknown/StopFailed"
+	)
+	for _, tc := range []struct {
+		name    string
+		o       observation
+		action  machine.Action
+		created string
+		running string
+		check   func(decision) bool // more to hold; may be nil
+	}{
+		// From nothing to running.
+		{"the worker has not looked yet", situation(machine.Unknown, newer), machine.None, ready, "", func(d decision) bool { return d.status.ObservedGeneration == 0 && d.after == 0 }},
+		{"new, to run", situation(machine.Absent, fresh), machine.Start, pending, starting, func(d decision) bool {
+			return d.keep && d.status.TemplateConfigMap == "limavm-rd" && d.status.ObservedGeneration == 3 && string(d.request.Template) == "images: []"
+		}},
+		{"new, not to run, is prepared", situation(machine.Absent, fresh, idle), machine.Prepare, pending, stopped, func(d decision) bool { return d.keep }},
+		{"being prepared for the first time", situation(machine.Preparing, uncreated), machine.Start, pending, starting, func(d decision) bool { return !d.keep }},
+		{"being prepared before a later start", situation(machine.Preparing), machine.Start, ready, starting, nil},
+		{"being prepared, not to run", situation(machine.Preparing, uncreated, idle), machine.Prepare, pending, stopped, nil},
+		{"prepared, not to run", situation(machine.Stopped, uncreated, idle), machine.None, ready, stopped, nil},
+		{"stopped, to run", situation(machine.Stopped), machine.Start, ready, starting, nil},
+		{"booting", situation(machine.Starting), machine.None, ready, starting, nil},
+		{"running", situation(machine.Running), machine.None, ready, started, nil},
+		{"adopted by a new process", situation(machine.Running, func(o *observation) { o.memory = memory{} }), machine.None, ready, started, func(d decision) bool { return d.status.RestartCount == 0 }},
+		{"disk vanished", situation(machine.Absent), machine.Start, pending, starting, nil},
+		{"being removed under a spec that wants it", situation(machine.Removing), machine.None, ready, starting, nil},
+
+		// Stopping.
+		{"running, to stop", situation(machine.Running, idle, newer), machine.Stop, ready, stopping, nil},
+		{"booting, to stop", situation(machine.Starting, idle), machine.Stop, ready, stopping, nil},
+		{"running, to stop by force", situation(machine.Running, idle, force), machine.Kill, ready, stopping, nil},
+		{"stopping", situation(machine.Stopping, idle), machine.None, ready, stopping, nil},
+		{"stopping, and force is asked for", situation(machine.Stopping, idle, force), machine.Kill, ready, stopping, nil},
+		{"stopping late", situation(machine.Stopping, idle, failing(machine.Stop, false)), machine.None, ready, stopError, nil},
+		{"stopping failed, again later", situation(machine.Running, idle, failing(machine.Stop, false)), machine.None, ready, stopError, func(d decision) bool { return d.after == time.Second }},
+		{"stopping failed, again now", situation(machine.Running, idle, failing(machine.Stop, true), counted(0)), machine.Stop, ready, stopError, nil},
+		{"stopping, to run again", situation(machine.Stopping), machine.None, ready, stopping, nil},
+		{"stopping, to run again, force left over", situation(machine.Stopping, force), machine.None, ready, stopping, nil},
+
+		// Restarting, once.
+		{"restart of a running VM stops it", situation(machine.Running, restart), machine.Stop, ready, stopping, func(d decision) bool { return d.status.RestartedAt.Equal(&before) }},
+		{"restart by force", situation(machine.Running, restart, force), machine.Kill, ready, stopping, nil},
+		{"restart while booting", situation(machine.Starting, restart), machine.Stop, ready, stopping, nil},
+		{"restart, stopping", situation(machine.Stopping, restart), machine.None, ready, stopping, nil},
+		{"restart, stopped: noted before the start", situation(machine.Stopped, restart), machine.None, ready, starting, func(d decision) bool { return d.status.RestartedAt.Equal(&asked) }},
+		{"restart, noted", situation(machine.Stopped, restarted), machine.Start, ready, starting, nil},
+		{"restarted", situation(machine.Running, restarted), machine.None, ready, started, nil},
+		{"restart of a VM that is not to run", situation(machine.Stopped, restart, idle), machine.None, ready, stopped, func(d decision) bool { return d.status.RestartedAt.Equal(&asked) }},
+		{"new with a restart asked for", situation(machine.Absent, fresh, func(o *observation) { o.vm.Spec.RestartedAt = &asked }), machine.None, pending, starting, func(d decision) bool { return d.status.RestartedAt.Equal(&asked) && d.keep }},
+		{"restart withdrawn", situation(machine.Running, func(o *observation) { o.vm.Status.RestartedAt = &before }), machine.None, ready, started, func(d decision) bool { return d.status.RestartedAt.Equal(&before) }},
+
+		// Failures.
+		{"first preparation failed, again later", situation(machine.Absent, uncreated, failing(machine.Prepare, false), idle), machine.None, "Unknown/CreateFailed", stopped, func(d decision) bool { return d.after == time.Second && d.memory.attempts == 1 }},
+		{"first preparation failed, again now", situation(machine.Absent, uncreated, failing(machine.Prepare, false), idle, counted(0)), machine.Prepare, "Unknown/CreateFailed", stopped, nil},
+		{"first preparation failed for good", situation(machine.Absent, uncreated, failing(machine.Prepare, true), idle), machine.None, "False/CreateFailed", stopped, func(d decision) bool { return d.after == 0 }},
+		{"half prepared", situation(machine.Stopped, uncreated, failing(machine.Prepare, true), idle), machine.None, "False/CreateFailed", stopped, nil},
+		{"start failed while preparing, for good", situation(machine.Absent, uncreated, failing(machine.Start, true)), machine.None, "False/CreateFailed", "False/StartFailed", nil},
+		{"start failed, again later", situation(machine.Stopped, failing(machine.Start, false)), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.after == time.Second }},
+		{"start failed, still later", situation(machine.Stopped, failing(machine.Start, false), counted(4*time.Second)), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.after == 4*time.Second && d.memory.attempts == 1 }},
+		{"start failed, again now", situation(machine.Stopped, failing(machine.Start, false), counted(0)), machine.Start, ready, "Unknown/StartFailed", nil},
+		{"start failed for good", situation(machine.Stopped, failing(machine.Start, true), counted(0)), machine.None, ready, "False/StartFailed", func(d decision) bool { return d.after == 0 }},
+		{"start failed for good, but the spec is newer", situation(machine.Stopped, failing(machine.Start, true), newer), machine.Start, ready, starting, func(d decision) bool { return d.memory.requested == 3 && d.memory.generation == 3 }},
+		{"what an older generation asked for failed for good", situation(machine.Stopped, failing(machine.Start, true), func(o *observation) { o.memory.requested = 2 }), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.after == time.Second }},
+		{"failure of a start, now not to run", situation(machine.Stopped, failing(machine.Start, true), idle, newer), machine.None, ready, stopped, nil},
+		{"template refused by Lima", situation(machine.Absent, fresh, refusedFor("bad", true)), machine.None, "False/CreateFailed", "False/StartFailed", func(d decision) bool { return !d.keep && d.after == 0 && d.status.TemplateConfigMap == "" }},
+		{"template missing", situation(machine.Absent, fresh, refusedFor("missing", false), idle), machine.None, "Unknown/CreateFailed", stopped, func(d decision) bool { return d.after == templateRetry }},
+		{"template lost while running", situation(machine.Running, refusedFor("missing", false)), machine.None, ready, started, nil},
+		{"template lost, to stop", situation(machine.Running, refusedFor("missing", true), idle), machine.Stop, ready, stopping, nil},
+
+		// A hostagent that dies.
+		{"hostagent died", situation(machine.Stopped, was(v1alpha1.ConditionRunning, T, "Started"), exited), machine.None, ready, starting, func(d decision) bool {
+			return d.status.RestartCount == 1 && d.after == time.Second && d.memory.exits == 1
+		}},
+		{"hostagent died and was counted", situation(machine.Stopped, exited, func(o *observation) { o.memory.exits = 1 }), machine.Start, ready, starting, func(d decision) bool { return d.status.RestartCount == 0 }},
+		{"hostagent died of a cause", situation(machine.Stopped, exited, failing(machine.Start, false)), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.status.RestartCount == 1 && d.memory.attempts == 1 }},
+		{"hostagent died, not to run", situation(machine.Stopped, exited, idle), machine.None, ready, stopped, func(d decision) bool { return d.status.RestartCount == 0 }},
+		{"hostagent died, spec is newer", situation(machine.Stopped, exited, newer), machine.None, ready, starting, func(d decision) bool { return d.status.RestartCount == 1 && d.after == time.Second }},
+		{"crash loop", situation(machine.Stopped, exited, func(o *observation) { o.memory.attempts = 30 }), machine.None, ready, starting, func(d decision) bool { return d.after == time.Minute }},
+		{"crash after long service", situation(machine.Stopped, exited, func(o *observation) {
+			o.memory.attempts = 5
+			o.vm.Status.Conditions = append(o.vm.Status.Conditions, metav1.Condition{Type: "Running", Status: T, Reason: "Started", LastTransitionTime: metav1.NewTime(noon.Add(-time.Hour))})
+		}), machine.None, ready, starting, func(d decision) bool { return d.after == time.Second }},
+
+		// Deleting: stop, then remove the disk, then let the object go.
+		{"delete running", situation(machine.Running, deleted, newer), machine.Stop, ready, stopping, func(d decision) bool { return !d.release && !d.keep }},
+		{"delete running by force", situation(machine.Running, deleted, force), machine.Kill, ready, stopping, nil},
+		{"delete booting", situation(machine.Starting, deleted), machine.Stop, ready, stopping, nil},
+		{"delete stopping", situation(machine.Stopping, deleted), machine.None, ready, stopping, nil},
+		{"delete stopping by force", situation(machine.Stopping, deleted, force), machine.Kill, ready, stopping, nil},
+		{"delete stopping late", situation(machine.Stopping, deleted, failing(machine.Stop, false)), machine.None, ready, stopError, nil},
+		{"delete preparing", situation(machine.Preparing, deleted, uncreated), machine.Remove, removing, stopped, nil},
+		{"delete stopped", situation(machine.Stopped, deleted), machine.Remove, removing, stopped, func(d decision) bool { return len(d.request.Template) == 0 }},
+		{"delete after a permanent failure", situation(machine.Stopped, deleted, failing(machine.Start, true), newer), machine.Remove, removing, stopped, nil},
+		{"delete removing", situation(machine.Removing, deleted), machine.None, removing, stopped, nil},
+		{"delete: removal failed", situation(machine.Stopped, deleted, failing(machine.Remove, true), counted(2*time.Second)), machine.None, "Unknown/RemoveFailed", stopped, func(d decision) bool { return d.after == 2*time.Second }},
+		{"delete: removal failed, again now", situation(machine.Stopped, deleted, failing(machine.Remove, true), counted(0)), machine.Remove, "Unknown/RemoveFailed", stopped, nil},
+		{"delete absent", situation(machine.Absent, deleted), machine.None, removing, stopped, func(d decision) bool { return d.release }},
+		{"delete before the worker has looked", situation(machine.Unknown, deleted), machine.None, ready, "", func(d decision) bool { return !d.release }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			spec := tc.o.vm.DeepCopy()
+			d := decide(tc.o)
+			if d.request.Action != tc.action {
+				t.Errorf("action %q, want %q", d.request.Action, tc.action)
+			}
+			if got := condition(d.status, v1alpha1.ConditionCreated); got != tc.created {
+				t.Errorf("Created %s, want %s", got, tc.created)
+			}
+			if got := condition(d.status, v1alpha1.ConditionRunning); got != tc.running {
+				t.Errorf("Running %s, want %s", got, tc.running)
+			}
+			if tc.check != nil && !tc.check(d) {
+				t.Errorf("decision %+v", d)
+			}
+			if !apiequality.Semantic.DeepEqual(spec, tc.o.vm) {
+				t.Error("decide changed what it observed")
+			}
+		})
+	}
+}
+
+func condition(s v1alpha1.LimaVMStatus, kind string) string {
+	c := meta.FindStatusCondition(s.Conditions, kind)
+	if c == nil {
+		return ""
+	}
+	return string(c.Status) + "/" + c.Reason
+}
+
+func TestConditionMovesOnlyWhenItsStatusDoes(t *testing.T) {
+	o := situation(machine.Stopped, was(v1alpha1.ConditionRunning, metav1.ConditionUnknown, v1alpha1.ReasonStopping))
+	d := decide(o)
+	c := meta.FindStatusCondition(d.status.Conditions, v1alpha1.ConditionRunning)
+	if c.Reason != v1alpha1.ReasonStarting || !c.LastTransitionTime.Time.Equal(noon.Add(-time.Minute)) {
+		t.Errorf("Unknown to Unknown: %+v", c)
+	}
+	o.seen.Phase = machine.Running
+	c = meta.FindStatusCondition(decide(o).status.Conditions, v1alpha1.ConditionRunning)
+	if !c.LastTransitionTime.Time.Equal(noon) {
+		t.Errorf("Unknown to True: %+v", c)
+	}
+}
+
+func TestReport(t *testing.T) {
+	o := situation(machine.Running)
+	o.seen.SSHPort = 2222
+	o.seen.Accelerator = machine.Accelerator{Name: "tcg", Reason: "HardwareHangs", Message: "the probe did not come back within 5 s"}
+	o.seen.Progress = &machine.Progress{Phase: "boot", Step: 2, Steps: 5, Message: "waiting for SSH", StartedAt: noon.Add(time.Millisecond)}
+	d := decide(o)
+	if got := condition(d.status, v1alpha1.ConditionAccelerated); got != "False/HardwareHangs" {
+		t.Errorf("Accelerated %s", got)
+	}
+	if d.status.SSHPort != 2222 || d.status.Progress.Step != 2 || !d.status.Progress.StartedAt.Time.Equal(noon) {
+		t.Errorf("status %+v", d.status)
+	}
+
+	o.vm.Status = d.status
+	o.seen = machine.State{Phase: machine.Stopping}
+	d = decide(o)
+	if d.status.SSHPort != 0 || d.status.Progress != nil || condition(d.status, v1alpha1.ConditionAccelerated) != "False/HardwareHangs" {
+		t.Errorf("status after the stop began %+v", d.status)
+	}
+}
+
+func TestLongMessagesKeepTheirEnd(t *testing.T) {
+	long := make([]byte, 100_000)
+	for i := range long {
+		long[i] = 'x'
+	}
+	got := shortened(string(long) + "\xff cause")
+	if len(got) > longestMessage+10 || got[len(got)-6:] != " cause" {
+		t.Errorf("%d bytes, ends %q", len(got), got[len(got)-10:])
+	}
+}
+
+func TestDelay(t *testing.T) {
+	for attempts, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 7: time.Minute, 1000: time.Minute} {
+		if got := delay(attempts); got != want {
+			t.Errorf("delay(%d) = %s, want %s", attempts, got, want)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package limavm
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine"
+)
+
+// fakeFleet plays the workers. Unless told to be slow, each action is done at once.
+type fakeFleet struct {
+	wake   func(vm string)
+	reject func(template string, params map[string]string) error // may be nil
+
+	mu       sync.Mutex
+	slow     bool // actions go through their phases only when advanced
+	states   map[string]machine.State
+	under    map[string]machine.Action // the action under way
+	requests map[string][]machine.Request
+	forgot   []string
+	checked  int // templates
+}
+
+func newFleet() *fakeFleet {
+	return &fakeFleet{
+		wake:   func(string) {},
+		states: map[string]machine.State{}, under: map[string]machine.Action{}, requests: map[string][]machine.Request{},
+	}
+}
+
+func (f *fakeFleet) Validate(_ context.Context, template []byte, params map[string]string) error {
+	f.mu.Lock()
+	f.checked++
+	f.mu.Unlock()
+	if f.reject == nil {
+		return nil
+	}
+	return f.reject(string(template), params)
+}
+
+func (f *fakeFleet) State(vm string) machine.State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.states[vm]; !ok {
+		f.states[vm] = machine.State{Phase: machine.Absent}
+	}
+	return f.states[vm]
+}
+
+func (f *fakeFleet) Do(vm string, r machine.Request) {
+	f.mu.Lock()
+	if f.under[vm] == r.Action {
+		f.mu.Unlock()
+		return
+	}
+	f.requests[vm] = append(f.requests[vm], r)
+	f.under[vm] = r.Action
+	slow := f.slow
+	f.mu.Unlock()
+	f.advance(vm)
+	for !slow && f.busy(vm) {
+		f.advance(vm)
+	}
+}
+
+// advance takes the action under way one phase further.
+func (f *fakeFleet) advance(vm string) {
+	f.change(vm, func(s *machine.State) {
+		action := f.under[vm]
+		s.Failure, s.Progress = nil, nil
+		switch {
+		case action == machine.Stop && s.Phase != machine.Stopping:
+			s.Phase = machine.Stopping
+		case action == machine.Remove && s.Phase != machine.Removing:
+			s.Phase = machine.Removing
+		case action == machine.Remove:
+			s.Phase, f.under[vm] = machine.Absent, machine.None
+		case action == machine.Stop, action == machine.Kill:
+			s.Phase, f.under[vm] = machine.Stopped, machine.None
+		case s.Phase == machine.Absent, s.Phase == machine.Stopped:
+			s.Phase = machine.Preparing
+		case action == machine.Prepare:
+			s.Phase, f.under[vm] = machine.Stopped, machine.None
+		case action == machine.Start && s.Phase == machine.Preparing:
+			s.Phase = machine.Starting
+		case action == machine.Start:
+			s.Phase, s.SSHPort, f.under[vm] = machine.Running, 2222, machine.None
+			s.Accelerator = machine.Accelerator{Name: "tcg", Reason: "HardwareHangs", Message: "the probe did not come back"}
+		}
+	})
+}
+
+func (f *fakeFleet) busy(vm string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.under[vm] != machine.None
+}
+
+// change changes the state and wakes the controller, as a worker does.
+func (f *fakeFleet) change(vm string, change func(*machine.State)) {
+	f.mu.Lock()
+	s := f.states[vm]
+	change(&s)
+	f.states[vm] = s
+	f.mu.Unlock()
+	f.wake(vm)
+}
+
+// fail ends the action under way with a failure.
+func (f *fakeFleet) fail(vm string, phase machine.Phase, permanent bool) {
+	f.change(vm, func(s *machine.State) {
+		s.Phase = phase
+		s.Failure = &machine.Failure{Action: f.under[vm], Message: "because", Permanent: permanent, At: time.Now()}
+		f.under[vm] = machine.None
+	})
+}
+
+// die ends the hostagent without being asked to.
+func (f *fakeFleet) die(vm string) {
+	f.change(vm, func(s *machine.State) {
+		s.Phase = machine.Stopped
+		s.Exits++
+		f.under[vm] = machine.None
+	})
+}
+
+func (f *fakeFleet) Forget(vm string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forgot = append(f.forgot, vm)
+	delete(f.states, vm)
+	delete(f.under, vm)
+}
+
+// actions lists what was asked for, in order.
+func (f *fakeFleet) actions(vm string) []machine.Action {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all []machine.Action
+	for _, r := range f.requests[vm] {
+		all = append(all, r.Action)
+	}
+	return all
+}
+
+func (f *fakeFleet) count(vm string, action machine.Action) int {
+	n := 0
+	for _, a := range f.actions(vm) {
+		if a == action {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *fakeFleet) forgotten(vm string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Contains(f.forgot, vm)
+}
+
+func (f *fakeFleet) beSlow(slow bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.slow = slow
+}

@@ -1,0 +1,199 @@
+package limavm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"rancherdesktop.io/rdd/internal/admission"
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/machine"
+)
+
+var (
+	limaVMs    = schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: v1alpha1.Resource}
+	configMaps = corev1.Resource("configmaps")
+)
+
+// Guard admits writes to LimaVMs and to the ConfigMaps that keep their templates. The control plane
+// is made with its rules and serves before there is a client for it: until Connect, writes that need
+// one are put off.
+type Guard struct {
+	validator Validator
+	checkName func(vm string) error
+	reader    atomic.Pointer[client.Reader]
+}
+
+// NewGuard returns a guard that asks v about templates and checkName whether this instance's
+// directories leave room for a VM's name.
+func NewGuard(v Validator, checkName func(vm string) error) *Guard {
+	return &Guard{validator: v, checkName: checkName}
+}
+
+// Connect gives the guard a reader that sees what is stored, not what a cache holds.
+func (g *Guard) Connect(live client.Reader) { g.reader.Store(&live) }
+
+// Admission returns the rules.
+func (g *Guard) Admission() []admission.Admission {
+	return []admission.Admission{
+		{Resources: []schema.GroupResource{limaVMs}, Admit: g.admitVM},
+		{Resources: []schema.GroupResource{configMaps}, Admit: g.admitConfigMap},
+	}
+}
+
+func (g *Guard) live() (client.Reader, error) {
+	if r := g.reader.Load(); r != nil {
+		return *r, nil
+	}
+	return nil, apierrors.NewServiceUnavailable("the service is starting; try again in a moment")
+}
+
+// admitVM rejects a VM whose name or template can't work. Only what this write changes is judged, so
+// that an old object can always be stopped and deleted.
+func (g *Guard) admitVM(ctx context.Context, r admission.Review) error {
+	if r.Subresource != "" || r.Operation == admission.Delete {
+		return nil
+	}
+	vm, err := vmFrom(r.Object)
+	if err != nil {
+		return err
+	}
+	live, err := g.live()
+	if err != nil {
+		return err
+	}
+	if r.Operation == admission.Create {
+		return g.admitNew(ctx, live, vm)
+	}
+	old, err := vmFrom(r.Old)
+	if err != nil {
+		return err
+	}
+	same := maps.Equal(vm.Spec.Params, old.Spec.Params) && vm.Spec.Template == old.Spec.Template &&
+		apiequality.Semantic.DeepEqual(vm.Spec.TemplateRef, old.Spec.TemplateRef)
+	if same || !vm.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	kept, err := ownedTemplate(ctx, live, vm)
+	if err != nil {
+		return err
+	}
+	return g.admitTemplate(ctx, live, vm, kept)
+}
+
+func (g *Guard) admitNew(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM) error {
+	if err := g.checkName(vm.Name); err != nil {
+		return invalid(vm, field.NewPath("metadata", "name"), err.Error())
+	}
+	// The store sees to it that a name is unique; this only spares a clash the work below.
+	err := live.Get(ctx, types.NamespacedName{Name: vm.Name}, &v1alpha1.LimaVM{})
+	if err == nil {
+		return apierrors.NewAlreadyExists(limaVMs, vm.Name)
+	}
+	if !apierrors.IsNotFound(err) {
+		return err
+	}
+	return g.admitTemplate(ctx, live, vm, "")
+}
+
+// admitTemplate has Lima check the template, with vm's params: the one kept for vm, else the one that
+// its spec gives.
+func (g *Guard) admitTemplate(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM, kept string) error {
+	path := field.NewPath("spec", "template")
+	if vm.Spec.TemplateRef != nil {
+		path = field.NewPath("spec", "templateRef")
+	}
+	template := kept
+	if template == "" {
+		var err error
+		template, err = sourceTemplate(ctx, live, vm.Spec)
+		if _, missing := errors.AsType[*missingTemplate](err); missing {
+			return invalid(vm, path.Child("name"), err.Error())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	err := g.validator.Validate(ctx, []byte(template), vm.Spec.Params)
+	if rejected, ok := errors.AsType[*machine.TemplateError](err); ok {
+		return invalid(vm, path, rejected.Error())
+	}
+	if err != nil {
+		return apierrors.NewInternalError(fmt.Errorf("the template could not be checked: %w", err))
+	}
+	return nil
+}
+
+// admitConfigMap keeps a VM's template as it was validated for as long as the VM is there.
+func (g *Guard) admitConfigMap(ctx context.Context, r admission.Review) error {
+	if strings.HasPrefix(r.User, "system:") { // the service itself: its controllers and garbage collector
+		return nil
+	}
+	if r.Operation == admission.Create {
+		if r.Namespace == v1alpha1.SystemNamespace && strings.HasPrefix(r.Name, v1alpha1.TemplateConfigMapName("")) {
+			return apierrors.NewForbidden(configMaps, r.Name, errors.New("such names are kept for the templates of VMs; choose another, or another namespace"))
+		}
+		return nil
+	}
+	owner := owningVM(r.Old)
+	if owner == nil || r.Namespace != v1alpha1.SystemNamespace {
+		return nil
+	}
+	live, err := g.live()
+	if err != nil {
+		return err
+	}
+	vm := &v1alpha1.LimaVM{}
+	err = live.Get(ctx, types.NamespacedName{Name: owner.Name}, vm)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if vm.UID != owner.UID || !vm.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	return apierrors.NewForbidden(configMaps, r.Name, fmt.Errorf(
+		"it holds the template of VM %q and goes when the VM does; to delete both: rdd limavm delete %s", vm.Name, vm.Name))
+}
+
+// owningVM returns the reference to the LimaVM that owns o, nil when none does.
+func owningVM(o *unstructured.Unstructured) *metav1.OwnerReference {
+	owner := metav1.GetControllerOf(o)
+	if owner == nil || owner.Kind != v1alpha1.Kind {
+		return nil
+	}
+	if gv, err := schema.ParseGroupVersion(owner.APIVersion); err != nil || gv.Group != v1alpha1.GroupVersion.Group {
+		return nil
+	}
+	return owner
+}
+
+func vmFrom(o *unstructured.Unstructured) (*v1alpha1.LimaVM, error) {
+	vm := &v1alpha1.LimaVM{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, vm); err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	return vm, nil
+}
+
+// invalid is a rejection of one field. The value is not repeated: a template may be long.
+func invalid(vm *v1alpha1.LimaVM, path *field.Path, message string) error {
+	kind := schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: v1alpha1.Kind}
+	return apierrors.NewInvalid(kind, vm.Name, field.ErrorList{field.Invalid(path, field.OmitValueType{}, message)})
+}

@@ -1,0 +1,146 @@
+package limavm
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/machine"
+)
+
+// longestMessage bounds a condition's message, in bytes; the API allows 32 KiB.
+const longestMessage = 8 << 10
+
+// report fills the status with what is known now.
+func (d *decision) report(o observation, want goal, t trouble) {
+	set := func(kind string, c metav1.Condition) {
+		c.Type = kind
+		c.Message = shortened(c.Message)
+		c.ObservedGeneration = o.vm.Generation
+		c.LastTransitionTime = metav1.NewTime(o.now)
+		meta.SetStatusCondition(&d.status.Conditions, c)
+	}
+	set(v1alpha1.ConditionCreated, createdCondition(o, want, t))
+	set(v1alpha1.ConditionRunning, runningCondition(o, want, t))
+	if a := o.seen.Accelerator; a.Name != "" {
+		set(v1alpha1.ConditionAccelerated, acceleratedCondition(a))
+	}
+	d.status.Progress = progressOf(o.seen.Progress)
+	d.status.SSHPort = 0
+	if o.seen.Phase == machine.Running {
+		d.status.SSHPort = o.seen.SSHPort
+	}
+}
+
+// createdCondition says whether the VM's disk and configuration exist.
+func createdCondition(o observation, want goal, t trouble) metav1.Condition {
+	if want == beGone && !living(o.seen.Phase) {
+		if t.failure != nil {
+			return unknown(v1alpha1.ReasonRemoveFailed, t.failure.Message)
+		}
+		return unknown(v1alpha1.ReasonRemoving, "")
+	}
+	if created(o, t) {
+		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonCreated}
+	}
+	if c, ok := failedCondition(o, t, v1alpha1.ReasonCreateFailed); ok {
+		return c
+	}
+	return unknown(v1alpha1.ReasonPending, "")
+}
+
+// created reports whether a whole disk and configuration exist. While they are brought up to date
+// before a start, and when that fails, the old ones do.
+func created(o observation, t trouble) bool {
+	was := meta.IsStatusConditionTrue(o.vm.Status.Conditions, v1alpha1.ConditionCreated)
+	switch o.seen.Phase {
+	case machine.Absent:
+		return false
+	case machine.Preparing:
+		return was
+	case machine.Stopped:
+		return was || t.failure == nil || t.failure.Action != machine.Prepare
+	}
+	return true
+}
+
+// runningCondition says whether the VM has booted and answers.
+func runningCondition(o observation, want goal, t trouble) metav1.Condition {
+	switch {
+	case o.seen.Phase == machine.Running && want == beRunning:
+		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonStarted}
+	case o.seen.Phase == machine.Starting && want == beRunning:
+		return unknown(v1alpha1.ReasonStarting, "")
+	case living(o.seen.Phase): // and is to be stopped, or stopping
+		if t.failure != nil && (t.failure.Action == machine.Stop || t.failure.Action == machine.Kill) {
+			return unknown(v1alpha1.ReasonStopFailed, t.failure.Message)
+		}
+		return unknown(v1alpha1.ReasonStopping, "")
+	case want == beGone || want == beStopped:
+		return metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonStopped}
+	}
+	if c, ok := failedCondition(o, t, v1alpha1.ReasonStartFailed); ok {
+		return c
+	}
+	return unknown(v1alpha1.ReasonStarting, "")
+}
+
+// living reports whether a guest may run in that phase.
+func living(p machine.Phase) bool {
+	return p == machine.Starting || p == machine.Running || p == machine.Stopping
+}
+
+// failedCondition tells of a template that was refused or of an attempt that failed.
+func failedCondition(o observation, t trouble, reason string) (metav1.Condition, bool) {
+	var message string
+	var permanent bool
+	switch {
+	case t.failure != nil && o.seen.Phase != machine.Preparing:
+		message, permanent = t.failure.Message, t.permanent()
+	case o.refused != nil:
+		message, permanent = o.refused.message, o.refused.permanent
+	default:
+		return metav1.Condition{}, false
+	}
+	if permanent {
+		return metav1.Condition{Status: metav1.ConditionFalse, Reason: reason, Message: message}, true
+	}
+	return unknown(reason, message), true
+}
+
+func unknown(reason, message string) metav1.Condition {
+	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: reason, Message: message}
+}
+
+// acceleratedCondition says whether hardware runs guest code, and if not, why.
+func acceleratedCondition(a machine.Accelerator) metav1.Condition {
+	c := metav1.Condition{Status: metav1.ConditionFalse, Reason: a.Reason, Message: a.Message}
+	if a.Hardware {
+		c.Status = metav1.ConditionTrue
+	}
+	if c.Reason == "" {
+		c.Reason = strings.ToUpper(a.Name)
+	}
+	return c
+}
+
+func progressOf(p *machine.Progress) *v1alpha1.Progress {
+	if p == nil {
+		return nil
+	}
+	started := metav1.NewTime(p.StartedAt)
+	return &v1alpha1.Progress{
+		Phase: p.Phase, Step: p.Step, Steps: p.Steps, Bytes: p.Bytes, Total: p.Total,
+		Message: shortened(p.Message), StartedAt: started.Rfc3339Copy(),
+	}
+}
+
+// shortened keeps the end of a long message, where its cause is.
+func shortened(message string) string {
+	if len(message) <= longestMessage {
+		return strings.ToValidUTF8(message, "?")
+	}
+	return "… " + strings.ToValidUTF8(message[len(message)-longestMessage:], "?")
+}

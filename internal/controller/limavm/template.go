@@ -1,0 +1,108 @@
+package limavm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/machine"
+)
+
+// Validator asks Lima about a template. It returns a *machine.TemplateError when Lima rejects it, and
+// another error when Lima could not be asked.
+type Validator interface {
+	Validate(ctx context.Context, template []byte, params map[string]string) error
+}
+
+// refusal says why there is no template to make the VM from.
+type refusal struct {
+	message   string
+	permanent bool // only a change of the spec can mend it
+}
+
+// resolve reads the template that vm's spec gives and has it checked by Lima.
+func (r *reconciler) resolve(ctx context.Context, vm *v1alpha1.LimaVM) (string, *refusal) {
+	template, err := sourceTemplate(ctx, r.live, vm.Spec)
+	if err != nil {
+		return "", &refusal{message: err.Error()}
+	}
+	err = r.fleet.Validate(ctx, []byte(template), vm.Spec.Params)
+	if rejected, ok := errors.AsType[*machine.TemplateError](err); ok {
+		return "", &refusal{message: fmt.Sprintf("Lima rejects the template: %s", rejected), permanent: true}
+	}
+	if err != nil {
+		return "", &refusal{message: fmt.Sprintf("the template could not be checked: %s", err)}
+	}
+	return template, nil
+}
+
+// missingTemplate says that spec.templateRef leads to no template.
+type missingTemplate struct{ ref v1alpha1.TemplateRef }
+
+func (e *missingTemplate) Error() string {
+	return fmt.Sprintf("there is no ConfigMap %[1]q in namespace %[2]q with the key %[3]q; make it with: rdd ctl create configmap %[1]s --namespace %[2]s --from-file=%[3]s=FILE",
+		e.ref.Name, e.ref.Namespace, v1alpha1.TemplateKey)
+}
+
+// sourceTemplate returns the template that a spec gives. The error is a *missingTemplate when its
+// ConfigMap, or the key in it, does not exist.
+func sourceTemplate(ctx context.Context, reader client.Reader, spec v1alpha1.LimaVMSpec) (string, error) {
+	if spec.TemplateRef == nil {
+		return spec.Template, nil
+	}
+	cm := &corev1.ConfigMap{}
+	err := reader.Get(ctx, types.NamespacedName{Namespace: spec.TemplateRef.Namespace, Name: spec.TemplateRef.Name}, cm)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return "", fmt.Errorf("read the template: %w", err)
+	}
+	if cm.Data[v1alpha1.TemplateKey] == "" {
+		return "", &missingTemplate{*spec.TemplateRef}
+	}
+	return cm.Data[v1alpha1.TemplateKey], nil
+}
+
+// ownedTemplate returns the validated template that is kept for vm, empty when there is none.
+func ownedTemplate(ctx context.Context, reader client.Reader, vm *v1alpha1.LimaVM) (string, error) {
+	cm := &corev1.ConfigMap{}
+	err := reader.Get(ctx, types.NamespacedName{Namespace: v1alpha1.SystemNamespace, Name: v1alpha1.TemplateConfigMapName(vm.Name)}, cm)
+	if apierrors.IsNotFound(err) || err == nil && !metav1.IsControlledBy(cm, vm) {
+		return "", nil
+	}
+	return cm.Data[v1alpha1.TemplateKey], err
+}
+
+// keepTemplate writes the ConfigMap that holds vm's validated template. One left over from a VM of the
+// same name gives way; one that the cache has not shown yet is as good as ours.
+func (r *reconciler) keepTemplate(ctx context.Context, vm *v1alpha1.LimaVM, template string) error {
+	cm := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:       v1alpha1.SystemNamespace,
+			Name:            v1alpha1.TemplateConfigMapName(vm.Name),
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(vm, v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))},
+		},
+		Data: map[string]string{v1alpha1.TemplateKey: template},
+	}
+	err := r.client.Create(ctx, cm)
+	if !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	there := &corev1.ConfigMap{}
+	err = r.live.Get(ctx, client.ObjectKeyFromObject(cm), there)
+	if err == nil && metav1.IsControlledBy(there, vm) {
+		return nil
+	}
+	if err == nil {
+		err = r.client.Delete(ctx, there, client.Preconditions{UID: &there.UID})
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	return r.client.Create(ctx, cm)
+}
