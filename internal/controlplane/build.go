@@ -62,6 +62,10 @@ func (s *Server) build() error {
 		return err
 	}
 	s.native.AddPostStartHookOrDie("storage-readiness", s.native.StorageReadinessHook.Hook)
+	if err := s.listCustomGroups(); err != nil {
+		return err
+	}
+	s.describe(c.OpenAPIV3Config)
 	s.handle(s.config.Handlers)
 	s.serve = s.native.PrepareRun().RunWithContext
 	return nil

@@ -114,19 +114,23 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(failed, <-served)
 }
 
-// start brings a serving API server to Ready.
+// start brings a serving API server to Ready. What it leaves running ends with ctx.
 func (s *Server) start(ctx context.Context, controllers *sync.WaitGroup) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("not ready after %v: %w", startLimit, context.DeadlineExceeded))
+	limited, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("not ready after %v: %w", startLimit, context.DeadlineExceeded))
 	defer cancel()
 	s.config.step("making namespaces")
-	if err := s.makeNamespaces(ctx); err != nil {
+	if err := s.makeNamespaces(limited); err != nil {
 		return err
 	}
 	s.config.step("establishing custom resources")
-	if err := s.applyDefinitions(ctx); err != nil {
+	if err := s.applyDefinitions(limited); err != nil {
 		return err
 	}
-	return nil
+	s.config.step("starting the namespace and garbage collectors")
+	if err := s.startCleaner(ctx, controllers); err != nil {
+		return err
+	}
+	return s.startCollector(ctx, controllers)
 }
 
 // syncInformers fills the server's own informers before its start hooks run: those

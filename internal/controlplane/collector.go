@@ -1,0 +1,187 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/kubernetes/pkg/controller/garbagecollector"
+)
+
+const (
+	collectorWorkers = 2
+	// collectorSettle lets discovery catch up with a definition that changed, and
+	// gathers changes that come together.
+	collectorSettle = 500 * time.Millisecond
+	// collectorRecheck is when the served kinds are looked at though nothing changed.
+	collectorRecheck = 10 * time.Minute
+	// collectorPause is the least time between two looks.
+	collectorPause = 10 * time.Millisecond
+)
+
+// startCollector runs Kubernetes' garbage collector: objects whose owners are gone
+// go too, in the foreground, in the background or not at all, as the delete asked.
+func (s *Server) startCollector(ctx context.Context, running *sync.WaitGroup) error {
+	client, err := metadata.NewForConfig(s.loopback.config)
+	if err != nil {
+		return err
+	}
+	kinds := &servedKinds{
+		ServerResourcesInterface: s.client.Discovery(),
+		done:                     ctx.Done(),
+		changed:                  make(chan struct{}, 1),
+		informers:                &ownerInformers{client: client, known: map[schema.GroupVersionResource]*ownerInformer{}},
+	}
+	if err := s.onDefinitionChange(kinds.notice); err != nil {
+		return err
+	}
+	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(s.client.Discovery()))
+	started := make(chan struct{})
+	close(started)
+	collector, err := garbagecollector.NewGarbageCollector(ctx, s.client, client, mapper,
+		garbagecollector.DefaultIgnoredResources(), kinds.informers, started)
+	if err != nil {
+		return fmt.Errorf("garbage collector: %w", err)
+	}
+	running.Go(func() { collector.Run(ctx, collectorWorkers, startLimit) })
+	running.Go(func() { collector.Sync(ctx, kinds, collectorPause) })
+	return nil
+}
+
+// servedKinds tells the collector which kinds are served, and keeps it waiting while
+// nothing changes: by itself it would ask every so often.
+type servedKinds struct {
+	discovery.ServerResourcesInterface
+	done      <-chan struct{}
+	changed   chan struct{}
+	asked     bool
+	informers *ownerInformers
+}
+
+func (k *servedKinds) notice() {
+	select {
+	case k.changed <- struct{}{}:
+	default:
+	}
+}
+
+// ServerPreferredResources answers at once the first time, and then after a change.
+func (k *servedKinds) ServerPreferredResources() ([]*metav1.APIResourceList, error) {
+	if k.asked {
+		k.await()
+	}
+	k.asked = true
+	served, err := k.ServerResourcesInterface.ServerPreferredResources()
+	if err == nil {
+		k.informers.prune(served)
+	}
+	return served, err
+}
+
+func (k *servedKinds) await() {
+	select {
+	case <-k.done:
+		return
+	case <-time.After(collectorRecheck):
+		return
+	case <-k.changed:
+	}
+	select {
+	case <-k.done:
+	case <-time.After(collectorSettle):
+	}
+}
+
+// ownerInformers watch what the collector needs to know of each kind, and no more.
+type ownerInformers struct {
+	client metadata.Interface
+
+	mu    sync.Mutex
+	known map[schema.GroupVersionResource]*ownerInformer
+}
+
+type ownerInformer struct {
+	informers.GenericInformer
+	stop context.CancelFunc // nil until started
+}
+
+// ForResource returns the informer of one kind.
+func (o *ownerInformers) ForResource(resource schema.GroupVersionResource) (informers.GenericInformer, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if known, ok := o.known[resource]; ok {
+		return known.GenericInformer, nil
+	}
+	informer := metadatainformer.NewFilteredMetadataInformer(o.client, resource, metav1.NamespaceAll, 0, cache.Indexers{}, nil)
+	if err := informer.Informer().SetTransform(ownersOnly); err != nil {
+		return nil, err
+	}
+	o.known[resource] = &ownerInformer{GenericInformer: informer}
+	return informer, nil
+}
+
+// ownersOnly drops what has nothing to do with ownership.
+func ownersOnly(obj any) (any, error) {
+	if meta, ok := obj.(metav1.Object); ok {
+		meta.SetManagedFields(nil)
+		meta.SetLabels(nil)
+		meta.SetAnnotations(nil)
+	}
+	return obj, nil
+}
+
+// Start runs the informers that don't run yet, until done.
+func (o *ownerInformers) Start(done <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, informer := range o.known {
+		if informer.stop != nil {
+			continue
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		informer.stop = stop
+		go func() {
+			defer stop()
+			select {
+			case <-done:
+			case <-ctx.Done():
+			}
+		}()
+		go informer.Informer().RunWithContext(ctx)
+	}
+}
+
+// prune ends the informers of kinds that are gone: they would try for ever.
+func (o *ownerInformers) prune(served []*metav1.APIResourceList) {
+	still := map[schema.GroupVersionResource]bool{}
+	for _, list := range served {
+		version, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			continue
+		}
+		for _, r := range list.APIResources {
+			still[version.WithResource(r.Name)] = true
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for resource, informer := range o.known {
+		if still[resource] {
+			continue
+		}
+		if informer.stop != nil {
+			informer.stop()
+		}
+		delete(o.known, resource)
+	}
+}

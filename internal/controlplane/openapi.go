@@ -1,0 +1,166 @@
+package controlplane
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/emicklei/go-restful/v3"
+	"k8s.io/apiextensions-apiserver/pkg/controller/openapi/builder"
+	genericserver "k8s.io/apiserver/pkg/server"
+	builder2 "k8s.io/kube-openapi/pkg/builder"
+	"k8s.io/kube-openapi/pkg/builder3"
+	"k8s.io/kube-openapi/pkg/common"
+	"k8s.io/kube-openapi/pkg/common/restfuladapter"
+	"k8s.io/kube-openapi/pkg/handler"
+	"k8s.io/kube-openapi/pkg/handler3"
+	"k8s.io/kube-openapi/pkg/spec3"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+)
+
+// describer answers /openapi/v2 and /openapi/v3 for built-in and custom kinds alike.
+// It builds a document when it is asked for and keeps none: clients keep copies by
+// their hashes. Usually the aggregator merges what each server keeps ready.
+type describer struct {
+	server *Server
+	v2     *common.Config
+	v3     *common.OpenAPIV3Config
+}
+
+func (s *Server) describe(v3 *common.OpenAPIV3Config) {
+	definitions, namer := openAPIDefinitions()
+	d := &describer{server: s, v2: genericserver.DefaultOpenAPIConfig(definitions, namer), v3: v3}
+	d.v2.Info = v3.Info
+	mux := s.native.Handler.NonGoRestfulMux
+	mux.HandleFunc("/openapi/v2", d.serveV2)
+	mux.HandleFunc("/openapi/v3", d.serveIndex)
+	mux.HandlePrefix("/openapi/v3/", http.HandlerFunc(d.serveGroup))
+}
+
+// document makes the v3 description of one group and version.
+type document func() (*spec3.OpenAPI, error)
+
+// documents lists the groups and versions by their paths, without the first slash.
+func (d *describer) documents() map[string]document {
+	all := map[string]document{}
+	for _, service := range d.services() {
+		all[service.RootPath()[1:]] = func() (*spec3.OpenAPI, error) {
+			return builder3.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices([]*restful.WebService{service}), d.v3)
+		}
+	}
+	for _, definition := range d.server.establishedDefinitions() {
+		for _, version := range definition.Spec.Versions {
+			if !version.Served {
+				continue
+			}
+			path := fmt.Sprintf("apis/%s/%s", definition.Spec.Group, version.Name)
+			all[path] = merged(all[path], func() (*spec3.OpenAPI, error) {
+				return builder.BuildOpenAPIV3(definition, version.Name, builder.Options{IncludeSelectableFields: true})
+			})
+		}
+	}
+	return all
+}
+
+// merged adds the description of one more kind to those of its group.
+func merged(others, one document) document {
+	if others == nil {
+		return one
+	}
+	return func() (*spec3.OpenAPI, error) {
+		a, err := others()
+		if err != nil {
+			return nil, err
+		}
+		b, err := one()
+		if err != nil {
+			return nil, err
+		}
+		return builder.MergeSpecsV3(a, b)
+	}
+}
+
+// services are the routes of the built-in kinds and of the definitions. Both servers
+// have a few in common, such as /version; the first answers.
+func (d *describer) services() []*restful.WebService {
+	var all []*restful.WebService
+	seen := map[string]bool{}
+	for _, server := range []*genericserver.GenericAPIServer{d.server.native, d.server.custom.GenericAPIServer} {
+		for _, service := range server.Handler.GoRestfulContainer.RegisteredWebServices() {
+			if path := service.RootPath(); !seen[path] {
+				seen[path] = true
+				all = append(all, service)
+			}
+		}
+	}
+	return all
+}
+
+func (d *describer) serveIndex(w http.ResponseWriter, r *http.Request) {
+	index := handler3.NewOpenAPIService()
+	for path, build := range d.documents() {
+		document, err := build()
+		if err != nil {
+			http.Error(w, fmt.Sprintf("describe %s: %v", path, err), http.StatusInternalServerError)
+			return
+		}
+		index.UpdateGroupVersion(path, document)
+	}
+	index.HandleDiscovery(w, r)
+}
+
+func (d *describer) serveGroup(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Path[len("/openapi/v3/"):]
+	build, known := d.documents()[path]
+	if !known {
+		http.NotFound(w, r)
+		return
+	}
+	document, err := build()
+	if err != nil {
+		http.Error(w, fmt.Sprintf("describe %s: %v", path, err), http.StatusInternalServerError)
+		return
+	}
+	one := handler3.NewOpenAPIService()
+	one.UpdateGroupVersion(path, document)
+	one.HandleGroupVersion(w, r)
+}
+
+// serveV2 is for kubectl before 1.27, such as Debian's: it explains and validates by
+// the version 2 document.
+func (d *describer) serveV2(w http.ResponseWriter, r *http.Request) {
+	document, err := d.documentV2()
+	if err != nil {
+		http.Error(w, fmt.Sprintf("describe the API: %v", err), http.StatusInternalServerError)
+		return
+	}
+	var serve capture
+	handler.NewOpenAPIService(document).RegisterOpenAPIVersionedService(r.URL.Path, &serve)
+	serve.ServeHTTP(w, r)
+}
+
+func (d *describer) documentV2() (*spec.Swagger, error) {
+	native, err := builder2.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices(d.services()), d.v2)
+	if err != nil {
+		return nil, err
+	}
+	native.Definitions = handler.PruneDefaults(native.Definitions)
+	var custom []*spec.Swagger
+	for _, definition := range d.server.establishedDefinitions() {
+		for _, version := range definition.Spec.Versions {
+			if !version.Served {
+				continue
+			}
+			one, err := builder.BuildOpenAPIV2(definition, version.Name, builder.Options{V2: true})
+			if err != nil {
+				return nil, fmt.Errorf("%s, version %s: %w", definition.Name, version.Name, err)
+			}
+			custom = append(custom, one)
+		}
+	}
+	return builder.MergeSpecs(native, custom...)
+}
+
+// capture takes a handler out of a library that only registers it.
+type capture struct{ http.Handler }
+
+func (c *capture) Handle(_ string, h http.Handler) { c.Handler = h }
