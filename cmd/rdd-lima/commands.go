@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// nameVM is the name under which Lima judges a template when no VM is named.
+const nameVM = "vm"
+
+func validateCommand(f *flags) *cobra.Command {
+	params := paramValues{}
+	c := &cobra.Command{
+		Use:   "validate [VM] < TEMPLATE",
+		Short: "Say whether Lima accepts a template; nothing is written",
+		Args:  args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			template, err := io.ReadAll(cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			vm := f.vm(nameVM)
+			if len(args) == 1 {
+				vm.Name = args[0]
+			}
+			return report(cmd.Context(), func(context.Context, *event.Writer) error {
+				return lima.Validate(vm, template, params, asRoot())
+			})
+		},
+	}
+	paramFlag(c, params)
+	return c
+}
+
+func templateCommand(*flags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "template LOCATOR",
+		Short: "Print a template from a file, a URL or template://NAME, with all it refers to",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b, err := lima.Template(cmd.Context(), args[0])
+			if err == nil {
+				_, err = cmd.OutOrStdout().Write(b)
+			}
+			return err
+		},
+	}
+}
+
+func prepareCommand(f *flags) *cobra.Command {
+	params := paramValues{}
+	c := &cobra.Command{
+		Use:   "prepare VM < TEMPLATE",
+		Short: "Make a VM's disk and configuration, or bring them up to date",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.needs("lima-home", "share"); err != nil {
+				return err
+			}
+			template, err := io.ReadAll(cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			o := lima.PrepareOptions{VM: f.vm(args[0]), Template: template, Params: params, Share: f.share, AsRoot: asRoot()}
+			return report(cmd.Context(), func(ctx context.Context, w *event.Writer) error { return lima.Prepare(ctx, o, w) })
+		},
+	}
+	paramFlag(c, params)
+	return c
+}
+
+func hostagentCommand(f *flags) *cobra.Command {
+	var o lima.HostagentOptions
+	c := &cobra.Command{
+		Use:   "hostagent VM",
+		Short: "Boot a VM and serve it until its guest powers off; an interrupt asks the guest to",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.needs("lima-home", "share", "log-dir"); err != nil {
+				return err
+			}
+			o.VM, o.Share, o.Path = f.vm(args[0]), f.share, os.Getenv("PATH")
+			return lima.Hostagent(cmd.Context(), o)
+		},
+	}
+	c.Flags().StringVar(&o.Nonce, "nonce", "", "names this run")
+	accelerationFlag(c, &o.Acceleration)
+	return c
+}
+
+func clearCommand(f *flags) *cobra.Command {
+	var kill bool
+	c := &cobra.Command{
+		Use:   "clear VM",
+		Short: "End a QEMU that outlived its hostagent, and remove stale sockets",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.needs("lima-home"); err != nil {
+				return err
+			}
+			return report(cmd.Context(), func(ctx context.Context, w *event.Writer) error {
+				say := func(m string) { _ = w.Write(event.Event{Phase: event.Leftover, Message: m}) }
+				return lima.Clear(ctx, f.vm(args[0]), kill, say)
+			})
+		},
+	}
+	c.Flags().BoolVar(&kill, "kill", false, "don't ask the guest first; unwritten data is lost")
+	return c
+}
+
+func removeCommand(f *flags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove VM",
+		Short: "Remove the disk and configuration of a VM that doesn't run",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.needs("lima-home"); err != nil {
+				return err
+			}
+			return report(cmd.Context(), func(ctx context.Context, _ *event.Writer) error { return lima.Remove(ctx, f.vm(args[0])) })
+		},
+	}
+}
+
+func probeCommand(f *flags) *cobra.Command {
+	var choice string
+	c := &cobra.Command{
+		Use:   "probe",
+		Short: "Find out, by running something, whether guests can have hardware acceleration",
+		Args:  args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.needs("lima-home"); err != nil {
+				return err
+			}
+			acc, err := lima.Accelerate(cmd.Context(), f.home, lima.NativeArch(), choice)
+			if err != nil {
+				return err
+			}
+			return json.NewEncoder(cmd.OutOrStdout()).Encode(acc)
+		},
+	}
+	accelerationFlag(c, &choice)
+	return c
+}
+
+func sshCommand(f *flags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "ssh VM [-- COMMAND...]",
+		Short: "Open a shell in a running VM, or run a command there",
+		Args:  args(cobra.MinimumNArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := f.needs("lima-home"); err != nil {
+				return err
+			}
+			dir, _ := os.Getwd() // without one the shell begins at home
+			cmd, err := lima.Shell(f.vm(args[0]), args[1:], isatty.IsTerminal(os.Stdin.Fd()), dir)
+			if err != nil {
+				return err
+			}
+			return proc.Become(cmd)
+		},
+	}
+}
+
+// paramValues are NAME=VALUE pairs, one a flag, with any characters in the value.
+type paramValues map[string]string
+
+func (p paramValues) String() string { return "" }
+func (p paramValues) Type() string   { return "NAME=VALUE" }
+
+func (p paramValues) Set(pair string) error {
+	name, value, ok := strings.Cut(pair, "=")
+	if !ok || name == "" {
+		return fmt.Errorf("%q is not NAME=VALUE", pair)
+	}
+	p[name] = value
+	return nil
+}
+
+func paramFlag(c *cobra.Command, params paramValues) {
+	c.Flags().Var(params, "param", "value for one of the template's params")
+}
+
+func accelerationFlag(c *cobra.Command, choice *string) {
+	c.Flags().StringVar(choice, "acceleration", lima.Auto, fmt.Sprintf("%s, %s or %s", lima.Auto, lima.Hardware, lima.Emulation))
+}
+
+// args makes a wrong number of arguments a usage error.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return &usageError{err}
+		}
+		return nil
+	}
+}
+
+// asRoot says whether the guest needs a user of its own, since root can't be it.
+func asRoot() bool { return os.Geteuid() == 0 }

@@ -1,0 +1,52 @@
+//go:build !windows
+
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/internal/lima"
+)
+
+// intercepted plays the program that a hostagent of ours meant to run, if one did.
+func intercepted() (code int, ok bool) {
+	name := filepath.Base(os.Args[0])
+	var err error
+	switch {
+	case os.Getenv(lima.EnvParent) == "":
+		return 0, false
+	case name == "ssh":
+		var self string
+		if self, err = os.Executable(); err == nil {
+			err = lima.RunSSH(os.Getenv(lima.EnvSSH), self, os.Args[1:])
+		}
+	case name == filepath.Base(os.Getenv(lima.EnvQEMU)):
+		var parent int
+		if parent, err = strconv.Atoi(os.Getenv(lima.EnvParent)); err == nil {
+			err = lima.RunQEMU(os.Getenv(lima.EnvQEMU), os.Getenv(lima.EnvLock), parent, os.Args[1:])
+		}
+	default:
+		return 0, false
+	}
+	fmt.Fprintf(os.Stderr, "%s: %s\n", name, strings.TrimSpace(err.Error()))
+	return exitFailed, true
+}
+
+func dialCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "dial HOST PORT",
+		Short:  "Give ssh a connection that is answered",
+		Hidden: true,
+		Args:   args(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return lima.Dial(cmd.Context(), net.JoinHostPort(args[0], args[1]), os.Getenv(lima.EnvAgent))
+		},
+	}
+}

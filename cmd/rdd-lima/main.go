@@ -1,0 +1,140 @@
+// Command rdd-lima is everything RDD does with Lima. The service runs it, one process per job; with
+// `rdd limavm shell` a user does. Under the names ssh and qemu-system-* it stands before the programs
+// that its hostagent runs.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// Exit codes. The last line of events says why; these are for people and scripts.
+const (
+	exitFailed  = 1
+	exitUsage   = 2
+	exitRefused = 3 // by Lima: the template, or what the host lacks
+)
+
+// cancelGrace is how long canceled work may take to leave no half-made file, before this process
+// ends anyway. What is left then is mended by the next one.
+const cancelGrace = 3 * time.Second
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	if code, ok := intercepted(); ok {
+		return code
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := command().ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case !errors.Is(err, errReported):
+		fmt.Fprintln(os.Stderr, "rdd-lima:", err)
+	}
+	if _, usage := errors.AsType[*usageError](err); usage {
+		return exitUsage
+	}
+	if _, refused := errors.AsType[*lima.Problem](err); refused {
+		return exitRefused
+	}
+	return exitFailed
+}
+
+// errReported marks an error that stdout tells already.
+var errReported = errors.New("reported")
+
+// usageError is a wrong command line.
+type usageError struct{ error }
+
+// flags are those of all commands.
+type flags struct {
+	home, share, logs string
+}
+
+// vm is the place of the VM called name.
+func (f *flags) vm(name string) layout.VM {
+	return layout.VM{Home: f.home, Name: name, Logs: f.logs}
+}
+
+func command() *cobra.Command {
+	f := &flags{}
+	root := &cobra.Command{
+		Use:           "rdd-lima",
+		Short:         "Run virtual machines through Lima, for RDD",
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		PersistentPreRunE: func(*cobra.Command, []string) error { return f.apply() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.PersistentFlags().StringVar(&f.home, "lima-home", "", "Lima's home directory")
+	root.PersistentFlags().StringVar(&f.share, "share", "", "directory of the files that ship with RDD: guest agents, templates")
+	root.PersistentFlags().StringVar(&f.logs, "log-dir", "", "directory of the VM's logs")
+	root.AddCommand(validateCommand(f), templateCommand(f), prepareCommand(f), hostagentCommand(f), clearCommand(f), removeCommand(f), probeCommand(f), sshCommand(f), dialCommand())
+	return root
+}
+
+// apply tells Lima where its files are. Lima knows no other way than the environment.
+func (f *flags) apply() error {
+	lima.SetVersion()
+	if f.home == "" {
+		f.home = os.Getenv("LIMA_HOME")
+	}
+	if f.home != "" {
+		if err := os.Setenv("LIMA_HOME", f.home); err != nil {
+			return err
+		}
+	}
+	if f.share != "" {
+		return os.Setenv("LIMA_TEMPLATES_PATH", lima.TemplatesPath(f.home, f.share))
+	}
+	return nil
+}
+
+// needs says which flags a command can't do without.
+func (f *flags) needs(names ...string) error {
+	values := map[string]string{"lima-home": f.home, "share": f.share, "log-dir": f.logs}
+	for _, n := range names {
+		if values[n] == "" {
+			return &usageError{fmt.Errorf("--%s is required", n)}
+		}
+	}
+	return nil
+}
+
+// report runs work whose events go to stdout, and ends them with one line that says how it went.
+func report(ctx context.Context, work func(context.Context, *event.Writer) error) error {
+	w := event.NewWriter(os.Stdout)
+	done := make(chan error, 1)
+	go func() { done <- work(ctx, w) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		select {
+		case err = <-done:
+		case <-time.After(cancelGrace):
+			err = context.Cause(ctx)
+		}
+	}
+	if err == nil {
+		return w.Write(event.Event{OK: true})
+	}
+	if e := w.Write(event.Event{Failure: lima.Failure(err)}); e != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errReported, err)
+}

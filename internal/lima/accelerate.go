@@ -1,0 +1,105 @@
+package lima
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/lima-vm/lima/pkg/driver/qemu"
+	"github.com/lima-vm/lima/pkg/limayaml"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+)
+
+// The values of spec.acceleration.
+const (
+	Auto      = "Auto"
+	Hardware  = "Hardware"
+	Emulation = "Emulation"
+)
+
+// Reasons of an Accelerator.
+const (
+	ReasonHardware       = "HardwareWorks"
+	ReasonRequested      = "EmulationRequested"
+	ReasonForeign        = "ForeignArchitecture"
+	ReasonNoDevice       = "NoHardwareDevice"
+	ReasonNoPermission   = "NoPermission"
+	ReasonHardwareHangs  = "HardwareHangs"
+	ReasonHardwareBroken = "HardwareBroken"
+)
+
+// ProbeLimit is how long guest code may take in a probe. It takes a tenth of a second where hardware works.
+const ProbeLimit = 5 * time.Second
+
+const emulator = "tcg"
+
+// Accelerate decides how guest code for arch is run. Hardware that is asked for and does not work is
+// a *Problem.
+func Accelerate(ctx context.Context, home string, arch limayaml.Arch, choice string) (event.Accelerator, error) {
+	switch choice {
+	case "", Auto, Hardware:
+	case Emulation:
+		return event.Accelerator{Name: emulator, Reason: ReasonRequested, Message: "emulated, as asked for: several times slower than hardware acceleration"}, nil
+	default:
+		return event.Accelerator{}, &Problem{Err: fmt.Errorf("acceleration must be %s, %s or %s; got %q", Auto, Hardware, Emulation, choice)}
+	}
+	acc := emulated(ReasonForeign, fmt.Sprintf("the guest's architecture %s is not this host's, so it is emulated", arch))
+	if limayaml.IsNativeArch(arch) {
+		exe, _, err := qemu.Exe(arch)
+		if err != nil {
+			return acc, &Problem{Err: fmt.Errorf("QEMU for %s is missing: install it; its Debian package is %s", arch, systemPackage(arch))}
+		}
+		p := &prober{exe: exe, arch: arch, cache: cacheFile(home), limit: ProbeLimit}
+		if acc, err = p.probe(ctx); err != nil {
+			return acc, err
+		}
+	}
+	if choice == Hardware && !acc.Hardware {
+		return acc, &Problem{Err: errors.New("hardware acceleration is required, and this host can't give it: " + acc.Message + " Set spec.acceleration to Auto or Emulation to run the VM emulated, slower.")}
+	}
+	return acc, nil
+}
+
+func emulated(reason, message string) event.Accelerator {
+	return event.Accelerator{Name: emulator, Reason: reason, Message: message}
+}
+
+// qemuFlags are the flags by which QEMU is started, before Lima's own. Those of Lima that say the
+// same give way.
+func qemuFlags(arch limayaml.Arch, cpu string, acc event.Accelerator) []string {
+	if acc.Hardware || !limayaml.IsNativeArch(arch) {
+		return nil // Lima's own choice
+	}
+	machine := "virt"
+	if arch == limayaml.X8664 {
+		machine = "q35,vmport=off"
+	}
+	if cpu == "" || strings.HasPrefix(cpu, "host") || cpu == "max" {
+		cpu = emulatedCPU(arch)
+	}
+	return []string{"-machine", machine, "-accel", "tcg,thread=multi,tb-size=512", "-cpu", cpu}
+}
+
+// emulatedCPU is a processor that current kernels boot on under emulation. QEMU 7.2 (Debian 12)
+// crashes Linux 6.12 on one with cmpxchg16b.
+func emulatedCPU(arch limayaml.Arch) string {
+	if arch != limayaml.X8664 {
+		return "max"
+	}
+	return "max,-cx16"
+}
+
+// accelerator is what QEMU calls this system's hardware acceleration, and people too.
+func accelerator() (name, title string) {
+	switch runtime.GOOS {
+	case "darwin":
+		return "hvf", "the Hypervisor framework"
+	case "windows":
+		return "whpx", "the Windows Hypervisor Platform"
+	}
+	return "kvm", "KVM"
+}

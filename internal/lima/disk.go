@@ -1,0 +1,31 @@
+package lima
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/docker/go-units"
+	"github.com/lima-vm/lima/pkg/imgutil/proxyimgutil"
+
+	"rancherdesktop.io/rdd/internal/atomicfile"
+)
+
+// growDisk makes the disk as large as the configuration says. A VM without a disk has none to grow.
+func growDisk(path string, want int64) error {
+	have, ok := virtualSize(path)
+	switch {
+	case !ok || want == 0 || have == want:
+		return nil
+	case have > want:
+		return &Problem{"disk", fmt.Errorf("the VM's disk has %s and can't shrink: set disk to at least that", units.BytesSize(float64(have)))}
+	}
+	return proxyimgutil.NewDiskUtil().ResizeDisk(path, want)
+}
+
+func writeJSON(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(path, append(b, '\n'))
+}

@@ -1,0 +1,316 @@
+package lima
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/lima-vm/lima/pkg/fileutils"
+	"github.com/lima-vm/lima/pkg/hostagent"
+	"github.com/lima-vm/lima/pkg/hostagent/events"
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/store"
+	"github.com/lima-vm/lima/pkg/store/filenames"
+	"github.com/sirupsen/logrus"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// HostagentOptions say what to run and how.
+type HostagentOptions struct {
+	VM           layout.VM
+	Nonce        string
+	Share        string
+	Acceleration string // Auto, Hardware or Emulation
+	Path         string // where programs are looked for
+}
+
+// ErrRunning means that the VM has a hostagent already.
+var ErrRunning = errors.New("the VM's hostagent runs already")
+
+// bootSteps are the steps of a boot, in the order in which they are reported.
+var bootSteps = []string{event.Acceleration, event.Configure, event.Boot, event.Guest, event.Ready}
+
+// Hostagent boots the VM and serves it until the guest powers off. The end of ctx asks the guest to
+// power off; Hostagent returns once it has, however long that takes. It must be called from the main
+// goroutine, which it ties to its thread: on Linux QEMU dies when the thread that started it does.
+func Hostagent(ctx context.Context, o HostagentOptions) (err error) {
+	runtime.LockOSThread()
+	if err := os.MkdirAll(o.VM.Run(), 0o700); err != nil {
+		return err
+	}
+	lock, err := proc.Acquire(o.VM.AgentLock())
+	if errors.Is(err, proc.ErrLocked) {
+		return fmt.Errorf("%w: %w", ErrRunning, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+	disk, err := waitForLock(ctx, o.VM.DiskLock())
+	if err != nil {
+		return fmt.Errorf("VM %q is being prepared or removed: %w", o.VM.Name, err)
+	}
+	defer func() { _ = disk.Release() }()
+	a, err := newAgent(o)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	defer func() { a.exit(err) }()
+	return a.run(ctx)
+}
+
+// agent is one run of Hostagent.
+type agent struct {
+	o      HostagentOptions
+	vm     layout.VM
+	w      *event.Writer
+	events *os.File
+	log    *os.File
+}
+
+// newAgent opens the logs and writes the record by which a service finds this run.
+func newAgent(o HostagentOptions) (*agent, error) {
+	if err := os.MkdirAll(o.VM.Logs, 0o700); err != nil {
+		return nil, err
+	}
+	log, err := openLog(o.VM.AgentLog())
+	if err != nil {
+		return nil, err
+	}
+	// A crash of ours goes to the log as well; nobody holds our stderr.
+	if err := debug.SetCrashOutput(log, debug.CrashOptions{}); err != nil {
+		return nil, err
+	}
+	logrus.SetOutput(log)
+	logrus.SetFormatter(new(logrus.JSONFormatter))
+	logrus.SetLevel(logrus.DebugLevel)
+	file, err := os.OpenFile(o.VM.Events(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	a := &agent{o: o, vm: o.VM, w: event.NewWriter(file), events: file, log: log}
+	if err := a.w.Write(event.Event{Nonce: o.Nonce}); err != nil {
+		return nil, err
+	}
+	return a, o.VM.WriteRecord(layout.Record{Nonce: o.Nonce, PID: os.Getpid(), Logs: o.VM.Logs})
+}
+
+func (a *agent) close() {
+	_ = a.events.Close()
+	_ = a.log.Close()
+}
+
+// exit says how the run ended.
+func (a *agent) exit(err error) {
+	e := event.Event{Exiting: true}
+	if err != nil {
+		logrus.WithError(err).Error("the hostagent ends")
+		e.Failure = Failure(err)
+	}
+	a.say(e)
+}
+
+func (a *agent) say(e event.Event) {
+	if err := a.w.Write(e); err != nil {
+		logrus.WithError(err).Error("an event could not be written")
+	}
+}
+
+// step reports one of bootSteps.
+func (a *agent) step(phase, message string) {
+	for i, p := range bootSteps {
+		if p == phase {
+			a.say(event.Event{Phase: phase, Step: int32(i + 1), Steps: int32(len(bootSteps)), Message: message})
+		}
+	}
+}
+
+func (a *agent) run(ctx context.Context) error {
+	inst, err := a.inspect()
+	if err != nil {
+		return err
+	}
+	if err := a.clear(ctx); err != nil {
+		return err
+	}
+	if *inst.Config.VMType == limayaml.QEMU {
+		if err := a.setQEMU(ctx, inst.Config); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return nil // asked to stop before anything ran
+	}
+	a.step(event.Configure, "writing what the guest reads at boot")
+	opts, err := a.options(inst.Config)
+	if err != nil {
+		return err
+	}
+	// Nothing is ever sent here: Lima would kill a guest that takes longer than 3 minutes.
+	never := make(chan os.Signal)
+	ha, err := hostagent.New(a.vm.Name, &translator{a: a}, never, opts...)
+	if err != nil {
+		return err
+	}
+	logrus.AddHook(&logHook{a: a})
+	ended := make(chan struct{})
+	defer close(ended)
+	go a.powerOff(ctx, ended)
+	a.step(event.Boot, "booting; the console is in "+a.vm.SerialLog())
+	return ha.Run(context.WithoutCancel(ctx))
+}
+
+// inspect reads the VM's configuration.
+func (a *agent) inspect() (*store.Instance, error) {
+	if !exists(a.vm.Prepared()) {
+		return nil, fmt.Errorf("VM %q has no disk yet: prepare it first", a.vm.Name)
+	}
+	inst, err := store.Inspect(a.vm.Name)
+	if err != nil {
+		return nil, err
+	}
+	if inst.Config == nil {
+		return nil, &Problem{Err: fmt.Errorf("the configuration of VM %q can't be read: %w", a.vm.Name, errors.Join(inst.Errors...))}
+	}
+	return inst, nil
+}
+
+// clear ends a QEMU that an earlier hostagent left behind, and removes stale files.
+func (a *agent) clear(ctx context.Context) error {
+	found, err := EndLeftover(ctx, a.vm, func(m string) { a.say(event.Event{Phase: event.Leftover, Message: m}) })
+	if err != nil || !found {
+		return err
+	}
+	logrus.Warnf("a QEMU of VM %q whose hostagent was gone has been ended", a.vm.Name)
+	return nil
+}
+
+// setQEMU finds out how guest code can run, says so, and makes Lima start QEMU accordingly.
+func (a *agent) setQEMU(ctx context.Context, y *limayaml.LimaYAML) error {
+	a.step(event.Acceleration, "finding out how guest code can run")
+	acc, err := Accelerate(ctx, a.vm.Home, *y.Arch, a.o.Acceleration)
+	if err != nil {
+		return err
+	}
+	a.say(event.Event{Accelerator: &acc})
+	return a.intercept(*y.Arch, qemuFlags(*y.Arch, y.CPUType[*y.Arch], acc))
+}
+
+// options are the files that Lima gives to the guest.
+func (a *agent) options(y *limayaml.LimaYAML) ([]hostagent.Opt, error) {
+	var opts []hostagent.Opt
+	if needsAgent(y) {
+		path, err := guestAgent(a.o.Share, y)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, hostagent.WithGuestAgentBinary(path))
+	}
+	if !*y.Containerd.System && !*y.Containerd.User {
+		return opts, nil
+	}
+	var errs []error
+	for _, f := range y.Containerd.Archives {
+		if f.Arch != *y.Arch {
+			continue
+		}
+		path, err := fileutils.CachedFile(f)
+		if err == nil {
+			return append(opts, hostagent.WithNerdctlArchive(path)), nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, fmt.Errorf("the containerd archive is not in the cache: %w", errors.Join(errs...))
+}
+
+// powerRepeat is how often the power button is pressed: a guest that is still booting misses it.
+const powerRepeat = 10 * time.Second
+
+// powerOff waits for the end of ctx and then asks the guest to power off, until QEMU has ended.
+func (a *agent) powerOff(ctx context.Context, ended <-chan struct{}) {
+	select {
+	case <-ended:
+		return
+	case <-ctx.Done():
+	}
+	a.say(event.Event{Phase: event.Stop, Message: "asking the guest to power off"})
+	for {
+		wait := powerRepeat
+		if err := qmp(filepath.Join(a.vm.Dir(), filenames.QMPSock), "system_powerdown"); err != nil {
+			logrus.WithError(err).Warn("the guest could not be asked to power off; it will be asked again")
+			wait = time.Second
+		}
+		select {
+		case <-ended:
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// translator turns Lima's events into ours.
+type translator struct {
+	a    *agent
+	rest []byte
+}
+
+// Write takes Lima's JSON lines.
+func (t *translator) Write(p []byte) (int, error) {
+	d := json.NewDecoder(io.MultiReader(strings.NewReader(string(t.rest)), strings.NewReader(string(p))))
+	for {
+		var e events.Event
+		if err := d.Decode(&e); err != nil {
+			rest, _ := io.ReadAll(d.Buffered())
+			t.rest = rest
+			return len(p), nil
+		}
+		t.a.lima(e.Status)
+	}
+}
+
+// lima reports one of Lima's events. Its "exiting" is not taken over: we say that with the cause.
+func (a *agent) lima(s events.Status) {
+	switch {
+	case s.Running:
+		a.say(event.Event{Phase: event.Ready, Step: int32(len(bootSteps)), Steps: int32(len(bootSteps)), Running: true, Degraded: degraded(s), SSHPort: int32(s.SSHLocalPort)})
+	case s.SSHLocalPort != 0:
+		a.say(event.Event{SSHPort: int32(s.SSHLocalPort)})
+	}
+}
+
+func degraded(s events.Status) []string {
+	if s.Degraded && len(s.Errors) == 0 {
+		return []string{"Lima gave no reason"}
+	}
+	return s.Errors
+}
+
+// logHook shows what Lima is waiting for. Lima says this in its log only, so a change of its words
+// would cost the step "guest" and nothing else.
+type logHook struct{ a *agent }
+
+// Levels are those of progress.
+func (h *logHook) Levels() []logrus.Level { return []logrus.Level{logrus.InfoLevel} }
+
+// Fire is called for each line logged.
+func (h *logHook) Fire(e *logrus.Entry) error {
+	switch {
+	case strings.HasPrefix(e.Message, "The essential requirement 1 of"):
+		h.a.step(event.Guest, "the guest answers; waiting for its boot scripts")
+	case strings.HasPrefix(e.Message, "Waiting for the ") && !strings.HasPrefix(e.Message, "Waiting for the essential requirement 1 of"):
+		h.a.step(event.Guest, strings.ToLower(e.Message[:1])+e.Message[1:])
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+//go:build !windows
+
+package lima
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/lima-vm/lima/pkg/driver/qemu"
+	"github.com/lima-vm/lima/pkg/limayaml"
+)
+
+// Variables by which a hostagent tells the programs it puts before Lima what to do.
+const (
+	EnvQEMU   = "RDD_LIMA_QEMU"   // the real QEMU
+	EnvSSH    = "RDD_LIMA_SSH"    // the real ssh
+	EnvLock   = "RDD_LIMA_LOCK"   // QEMU's lock
+	EnvParent = "RDD_LIMA_PARENT" // the hostagent
+	EnvAgent  = "RDD_LIMA_AGENT"  // the hostagent's lock
+)
+
+// intercept makes Lima start QEMU and ssh through this program: see RunQEMU and RunSSH. Lima takes
+// QEMU, with flags, from a variable, and ssh from the PATH.
+func (a *agent) intercept(arch limayaml.Arch, flags []string) error {
+	exe, args, err := qemu.Exe(arch)
+	if err != nil {
+		return err
+	}
+	ssh, err := exec.LookPath("ssh")
+	if err != nil {
+		return &Problem{Err: errors.New("ssh is missing: install it; its Debian package is openssh-client")}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	bin := filepath.Join(a.vm.Programs(), "bin") // Lima looks for firmware in ../share
+	if err := os.MkdirAll(bin, 0o700); err != nil {
+		return err
+	}
+	qemuLink := filepath.Join(bin, filepath.Base(exe))
+	for link, target := range map[string]string{
+		qemuLink:                                self,
+		filepath.Join(bin, "ssh"):               self,
+		filepath.Join(a.vm.Programs(), "share"): filepath.Join(filepath.Dir(filepath.Dir(exe)), "share"),
+	} {
+		if err := relink(target, link); err != nil {
+			return err
+		}
+	}
+	// Lima splits the variable by a shell's rules.
+	words := make([]string, 0, 1+len(args)+len(flags))
+	for _, w := range append(append([]string{qemuLink}, args...), flags...) {
+		words = append(words, shellWord(w))
+	}
+	for k, v := range map[string]string{
+		EnvQEMU: exe, EnvSSH: ssh, EnvLock: a.vm.QEMULock(), EnvAgent: a.vm.AgentLock(), EnvParent: strconv.Itoa(os.Getpid()),
+		qemuVariable(arch): strings.Join(words, " "),
+		"PATH":             bin + string(filepath.ListSeparator) + a.o.Path,
+	} {
+		if err := os.Setenv(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// qemuVariable is where Lima looks for the command that starts QEMU.
+func qemuVariable(arch limayaml.Arch) string {
+	switch arch {
+	case limayaml.ARMV7L:
+		arch = "arm"
+	case limayaml.PPC64LE:
+		arch = "ppc64"
+	}
+	return "QEMU_SYSTEM_" + strings.ToUpper(arch)
+}
+
+// relink points link to target.
+func relink(target, link string) error {
+	if old, err := os.Readlink(link); err == nil && old == target {
+		return nil
+	}
+	if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(target, link); err != nil {
+		return fmt.Errorf("put %s before Lima: %w", filepath.Base(link), err)
+	}
+	return nil
+}

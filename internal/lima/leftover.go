@@ -1,0 +1,138 @@
+package lima
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/store/filenames"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// How long a QEMU without a hostagent gets: to end by itself (it was told to when its hostagent
+// died), for the guest to power off, and for QEMU to quit.
+const (
+	dyingGrace    = 3 * time.Second
+	powerOffGrace = time.Minute
+	quitGrace     = 5 * time.Second
+)
+
+// EndLeftover ends a QEMU of the VM that outlived its hostagent, gently first, and removes the
+// sockets and PID files that both left. The caller holds the VM's disk lock, so no hostagent lives.
+// It reports whether there was a QEMU.
+func EndLeftover(ctx context.Context, vm layout.VM, say func(string)) (found bool, err error) {
+	socket := filepath.Join(vm.Dir(), filenames.QMPSock)
+	button := func() error { return qmp(socket, "system_powerdown") }
+	quit := func() error { return qmp(socket, "quit") }
+	for _, try := range []struct {
+		message string
+		act     func() error
+		grace   time.Duration
+	}{
+		{"", func() error { return nil }, dyingGrace},
+		{"a QEMU without a hostagent was found; asking its guest to power off", button, powerOffGrace},
+		{"the guest doesn't power off; ending its QEMU", quit, quitGrace},
+		{"QEMU doesn't answer; killing it", func() error { return killQEMU(vm) }, quitGrace},
+	} {
+		held, err := proc.Held(vm.QEMULock())
+		if err != nil {
+			return found, err
+		}
+		if !held {
+			return found, clearStale(vm)
+		}
+		if try.message != "" {
+			say(try.message)
+		}
+		found = true
+		if try.act() != nil {
+			continue // the next one is rougher
+		}
+		if err := awaitFree(ctx, vm.QEMULock(), try.grace); err != nil {
+			return found, err
+		}
+	}
+	if held, err := proc.Held(vm.QEMULock()); held || err != nil {
+		return found, errors.Join(err, fmt.Errorf("a QEMU of VM %q can't be ended: find it with `fuser %s` and end it", vm.Name, vm.QEMULock()))
+	}
+	return found, clearStale(vm)
+}
+
+// Kill ends the VM's QEMU at once. The caller holds the disk lock.
+func Kill(ctx context.Context, vm layout.VM) error {
+	held, err := proc.Held(vm.QEMULock())
+	if err != nil || !held {
+		return err
+	}
+	if err := killQEMU(vm); err != nil {
+		return fmt.Errorf("kill the QEMU of VM %q: %w", vm.Name, err)
+	}
+	if err := awaitFree(ctx, vm.QEMULock(), quitGrace); err != nil {
+		return err
+	}
+	if held, err := proc.Held(vm.QEMULock()); held || err != nil {
+		return errors.Join(err, fmt.Errorf("the QEMU of VM %q does not end", vm.Name))
+	}
+	return clearStale(vm)
+}
+
+// killQEMU kills the process that QEMU's PID file names. That is QEMU as long as its lock is held.
+func killQEMU(vm layout.VM) error {
+	b, err := os.ReadFile(filepath.Join(vm.Dir(), filenames.PIDFile(limayaml.QEMU)))
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return err
+	}
+	return proc.Kill(pid, func() bool {
+		held, err := proc.Held(vm.QEMULock())
+		return held && err == nil
+	})
+}
+
+// awaitFree waits until nobody holds the lock, at most for grace. Only the end of ctx is an error.
+func awaitFree(ctx context.Context, path string, grace time.Duration) error {
+	late := time.After(grace)
+	for {
+		if held, err := proc.Held(path); !held || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-late:
+			return nil
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// clearStale removes sockets and PID files. Nobody uses them: no QEMU and no hostagent lives.
+func clearStale(vm layout.VM) error {
+	entries, err := os.ReadDir(vm.Dir())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if slices.Contains([]string{".pid", ".sock"}, filepath.Ext(e.Name())) {
+			if err := os.Remove(filepath.Join(vm.Dir(), e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

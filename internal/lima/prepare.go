@@ -1,0 +1,274 @@
+package lima
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/lima-vm/lima/pkg/driver/qemu"
+	"github.com/lima-vm/lima/pkg/driverutil"
+	"github.com/lima-vm/lima/pkg/instance"
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/sshutil"
+	"github.com/lima-vm/lima/pkg/store"
+	"github.com/lima-vm/lima/pkg/store/filenames"
+	"github.com/lima-vm/lima/pkg/version"
+
+	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// stallLimit ends a download that delivers nothing for this long.
+const stallLimit = time.Minute
+
+// PrepareOptions say what to prepare.
+type PrepareOptions struct {
+	VM       layout.VM
+	Template []byte
+	Params   map[string]string
+	Share    string
+	AsRoot   bool
+}
+
+// Prepare makes the VM's configuration and disk, or brings them up to date. It may be repeated, and
+// mends what an earlier one that was cut short has left. Steps are reported to w, at least one event
+// a second, so that a reader that is gone is noticed.
+func Prepare(ctx context.Context, o PrepareOptions, w *event.Writer) error {
+	if err := os.MkdirAll(o.VM.Run(), 0o700); err != nil {
+		return fmt.Errorf("make the directory of VM %q: %w: is its parent writable?", o.VM.Name, err)
+	}
+	lock, err := waitForLock(ctx, o.VM.DiskLock())
+	if err != nil {
+		return fmt.Errorf("VM %q is in use (its hostagent runs, or it is being prepared or removed): %w", o.VM.Name, err)
+	}
+	defer func() { _ = lock.Release() }()
+	p := &preparer{o: o, vm: o.VM, progress: newProgress(w)}
+	defer p.progress.stop()
+	p.meter = &meter{base: http.DefaultTransport, idle: stallLimit, report: p.progress.bytes}
+	http.DefaultClient.Transport = p.meter // Lima's downloader uses this client
+	return p.run(ctx)
+}
+
+// lockWait bounds the wait for an earlier prepare that was canceled and is still going away.
+const lockWait = 10 * time.Second
+
+func waitForLock(ctx context.Context, path string) (*proc.Lock, error) {
+	ctx, cancel := context.WithTimeout(ctx, lockWait)
+	defer cancel()
+	for {
+		lock, err := proc.Acquire(path)
+		if !errors.Is(err, proc.ErrLocked) {
+			return lock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// preparer is one run of Prepare.
+type preparer struct {
+	o        PrepareOptions
+	vm       layout.VM
+	progress *progress
+	meter    *meter
+	inst     *store.Instance
+}
+
+// stage is one step that is reported.
+type stage struct {
+	phase, message string
+	run            func(context.Context) error
+}
+
+func (p *preparer) run(ctx context.Context) error {
+	y, err := p.check()
+	if err != nil {
+		return err
+	}
+	stages := []stage{{event.Check, "checking programs and configuration", p.configure}}
+	if !exists(p.vm.Prepared()) {
+		stages = append(stages, p.imageStages(y)...)
+	}
+	stages = append(stages, stage{event.Disk, "making the disk", p.makeDisk})
+	if *y.Containerd.System || *y.Containerd.User {
+		stages = append(stages, stage{event.Containerd, "downloading containerd", p.fetchContainerd})
+	}
+	for i, s := range stages {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		p.progress.begin(event.Event{Phase: s.phase, Step: int32(i + 1), Steps: int32(len(stages)), Message: s.message})
+		if err := s.run(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check judges the template and the programs that are needed, before anything is written.
+func (p *preparer) check() (*limayaml.LimaYAML, error) {
+	whole, err := Complete(p.o.Template, p.o.Params, p.o.AsRoot)
+	if err != nil {
+		return nil, err
+	}
+	p.o.Template = whole
+	lenient, err := decode(whole)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFields(lenient); err != nil {
+		return nil, err
+	}
+	y, err := load(p.vm, whole)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPrograms(y); err != nil {
+		return nil, err
+	}
+	if needsAgent(y) {
+		if _, err := guestAgent(p.o.Share, y); err != nil {
+			return nil, err
+		}
+	}
+	return y, checkSizes(y)
+}
+
+// checkPrograms says which programs the VM needs that this host lacks, and where they come from.
+func checkPrograms(y *limayaml.LimaYAML) error {
+	need := []struct{ program, debian string }{{"ssh", "openssh-client"}, {"ssh-keygen", "openssh-client"}}
+	var missing, packages []string
+	if *y.VMType == limayaml.QEMU {
+		need = append(need, struct{ program, debian string }{"qemu-img", "qemu-utils"})
+		if _, _, err := qemu.Exe(*y.Arch); err != nil {
+			missing, packages = append(missing, "qemu-system-"+*y.Arch), append(packages, systemPackage(*y.Arch))
+		}
+	}
+	for _, n := range need {
+		if _, err := exec.LookPath(n.program); err != nil {
+			missing, packages = append(missing, n.program), append(packages, n.debian)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	how := "install QEMU and OpenSSH"
+	if runtime.GOOS == "linux" {
+		how = "install them; on Debian: sudo apt-get install " + strings.Join(packages, " ")
+	}
+	return &Problem{Err: fmt.Errorf("programs that run virtual machines are missing: %s: %s", strings.Join(missing, ", "), how)}
+}
+
+func systemPackage(arch limayaml.Arch) string {
+	switch arch {
+	case limayaml.X8664:
+		return "qemu-system-x86"
+	case limayaml.AARCH64, limayaml.ARMV7L:
+		return "qemu-system-arm"
+	case limayaml.PPC64LE:
+		return "qemu-system-ppc"
+	}
+	return "qemu-system-misc"
+}
+
+// configure writes Lima's configuration of the VM.
+func (p *preparer) configure(ctx context.Context) error {
+	if err := p.clearHalfMade(); err != nil {
+		return err
+	}
+	path := filepath.Join(p.vm.Dir(), filenames.LimaYAML)
+	old, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		if p.inst, err = instance.Create(ctx, p.vm.Name, p.o.Template, false); err != nil {
+			return limaProblem(err)
+		}
+	case err != nil:
+		return err
+	default:
+		if err := p.update(path, old); err != nil {
+			return err
+		}
+	}
+	if len(p.inst.Errors) > 0 {
+		return limaProblem(errors.Join(p.inst.Errors...))
+	}
+	_, err = sshutil.DefaultPubKeys(*p.inst.Config.SSH.LoadDotSSHPubKeys) // makes Lima's own key
+	return err
+}
+
+// clearHalfMade removes what an earlier run left that never got ready, so never ran.
+func (p *preparer) clearHalfMade() error {
+	if exists(p.vm.Prepared()) {
+		return nil
+	}
+	return os.RemoveAll(p.vm.Dir())
+}
+
+// update brings the configuration of an existing VM up to date.
+func (p *preparer) update(path string, old []byte) error {
+	if err := limayaml.ValidateAgainstLatestConfig(p.o.Template, old); err != nil {
+		return limaProblem(err)
+	}
+	if string(old) != string(p.o.Template) {
+		if err := atomicfile.Write(path, p.o.Template); err != nil {
+			return err
+		}
+	}
+	var err error
+	p.inst, err = store.Inspect(p.vm.Name)
+	return err
+}
+
+// prepared is kept in the VM's directory once its disk is whole.
+type prepared struct {
+	Lima  string `json:"lima"`
+	Image string `json:"image"` // hash of the configuration's images, for whoever looks
+}
+
+// makeDisk makes the disk, or grows it.
+func (p *preparer) makeDisk(ctx context.Context) error {
+	d := driverutil.CreateTargetDriverInstance(p.inst, 0)
+	if err := d.Validate(); err != nil {
+		return &Problem{Err: err}
+	}
+	if err := d.Initialize(ctx); err != nil {
+		return err
+	}
+	base := filepath.Join(p.vm.Dir(), filenames.BaseDisk)
+	if size, ok := virtualSize(base); ok {
+		if err := checkDiskFits(*p.inst.Config.Disk, size); err != nil {
+			return err
+		}
+	}
+	if err := d.CreateDisk(ctx); err != nil {
+		return err
+	}
+	if err := growDisk(filepath.Join(p.vm.Dir(), filenames.DiffDisk), p.inst.Disk); err != nil {
+		return err
+	}
+	if exists(p.vm.Prepared()) {
+		return nil
+	}
+	sum := sha256.Sum256(fmt.Append(nil, p.inst.Config.Images))
+	return writeJSON(p.vm.Prepared(), prepared{version.Version, hex.EncodeToString(sum[:])})
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

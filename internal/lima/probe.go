@@ -1,0 +1,122 @@
+package lima
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lima-vm/lima/pkg/limayaml"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+)
+
+// prober finds out whether hardware acceleration works, by running something under it: a device
+// that opens says little.
+type prober struct {
+	exe   string // QEMU
+	arch  limayaml.Arch
+	cache string
+	limit time.Duration
+}
+
+// cached is a probe's result and what it is about.
+type cached struct {
+	Key         string            `json:"key"`
+	Accelerator event.Accelerator `json:"accelerator"`
+}
+
+// cacheFile keeps the result until the next boot of the host.
+func cacheFile(home string) string { return filepath.Join(home, "_run", "acceleration.json") }
+
+// probe returns how guest code is best run. Its error is that of ctx only.
+func (p *prober) probe(ctx context.Context) (event.Accelerator, error) {
+	if acc, bad := p.checkDevice(); bad {
+		return acc, nil // cheap to find out, and mended without a reboot
+	}
+	key := p.key()
+	if b, err := os.ReadFile(p.cache); err == nil {
+		var c cached
+		if json.Unmarshal(b, &c) == nil && c.Key == key {
+			return c.Accelerator, nil
+		}
+	}
+	acc, err := p.runGuest(ctx)
+	if err != nil {
+		return acc, err
+	}
+	if err := os.MkdirAll(filepath.Dir(p.cache), 0o700); err == nil {
+		_ = writeJSON(p.cache, cached{key, acc}) // without it the next boot asks again
+	}
+	return acc, nil
+}
+
+// key changes when the host boots or its QEMU does.
+func (p *prober) key() string {
+	parts := []string{bootID(), p.exe, p.limit.String()}
+	if info, err := os.Stat(p.exe); err == nil {
+		parts = append(parts, info.ModTime().UTC().String(), fmt.Sprint(info.Size()))
+	}
+	return strings.Join(parts, " ")
+}
+
+// runGuest runs a loop in a guest.
+func (p *prober) runGuest(ctx context.Context) (event.Accelerator, error) {
+	name, title := accelerator()
+	dir, err := os.MkdirTemp("", "rdd-probe-")
+	if err != nil {
+		return event.Accelerator{}, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	rom := filepath.Join(dir, "rom")
+	if err := os.WriteFile(rom, romFor(p.arch), 0o600); err != nil {
+		return event.Accelerator{}, err
+	}
+	limited, cancel := context.WithTimeout(ctx, p.limit)
+	defer cancel()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(limited, p.exe, probeArgs(p.arch, name, rom)...)
+	cmd.Stderr = &stderr
+	cmd.WaitDelay = time.Second
+	err = cmd.Run()
+	switch {
+	case ctx.Err() != nil:
+		return event.Accelerator{}, context.Cause(ctx)
+	case cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == romExit(p.arch):
+		return event.Accelerator{Name: name, Hardware: true, Reason: ReasonHardware, Message: "a test guest ran under " + title}, nil
+	case limited.Err() != nil:
+		return emulated(ReasonHardwareHangs, fmt.Sprintf("%s is there, but a test guest did not finish within %s under it, so VMs are emulated, several times slower.", title, p.limit)), nil
+	}
+	return emulated(ReasonHardwareBroken, fmt.Sprintf("%s is there, but a test guest fails under it (%s), so VMs are emulated, several times slower.", title, cause(err, stderr.String()))), nil
+}
+
+// cause is the last line that QEMU wrote, or else how it ended.
+func cause(err error, stderr string) string {
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {
+		return last
+	}
+	if err == nil {
+		err = errors.New("it ended too early")
+	}
+	return err.Error()
+}
+
+// probeArgs run a ROM with the processor that Lima would use.
+func probeArgs(arch limayaml.Arch, accel, rom string) []string {
+	args := []string{"-nodefaults", "-no-user-config", "-display", "none", "-m", "64", "-bios", rom}
+	if arch == limayaml.X8664 {
+		cpu := "host"
+		if accel == "whpx" {
+			cpu = "qemu64" // as Lima does there
+		}
+		return append(args, "-machine", "q35,accel="+accel, "-cpu", cpu, "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04")
+	}
+	return append(args, "-machine", "virt,accel="+accel, "-cpu", "host")
+}

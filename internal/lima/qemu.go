@@ -1,0 +1,35 @@
+//go:build !windows
+
+package lima
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+
+	"golang.org/x/sys/unix"
+
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// RunQEMU becomes the real QEMU, which from then on holds the VM's QEMU lock, so that the kernel can
+// say whether it lives, and, on Linux, ends when the hostagent does, however that ends.
+func RunQEMU(real, lock string, parent int, args []string) error {
+	if err := endWithParent(parent); err != nil {
+		return err
+	}
+	held, err := proc.Acquire(lock)
+	if errors.Is(err, proc.ErrLocked) {
+		return fmt.Errorf("another QEMU of this VM still runs: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := unix.FcntlInt(held.File().Fd(), unix.F_SETFD, 0); err != nil { // survives exec
+		return err
+	}
+	cmd := exec.Command(real, args...)
+	cmd.Env = os.Environ()
+	return proc.Become(cmd)
+}

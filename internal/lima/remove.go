@@ -1,0 +1,74 @@
+package lima
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/lima-vm/lima/pkg/store"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// Clear ends what a dead hostagent of the VM has left. With kill it doesn't ask the guest first.
+func Clear(ctx context.Context, vm layout.VM, kill bool, say func(string)) error {
+	lock, err := lockIdle(ctx, vm)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+	if kill {
+		if err := Kill(ctx, vm); err != nil {
+			return err
+		}
+	}
+	_, err = EndLeftover(ctx, vm, say)
+	return err
+}
+
+// Remove removes the VM's disk and configuration. It refuses while the VM runs; a VM that is not
+// there is removed already.
+func Remove(ctx context.Context, vm layout.VM) error {
+	if err := store.ValidateInstName(vm.Name); err != nil {
+		return &Problem{Err: err}
+	}
+	lock, err := lockIdle(ctx, vm)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+	if held, err := proc.Held(vm.QEMULock()); held || err != nil {
+		return errors.Join(err, fmt.Errorf("VM %q still has a QEMU: stop it first", vm.Name))
+	}
+	if inst, err := store.Inspect(vm.Name); err == nil {
+		unlockDisks(inst)
+	}
+	// The marker goes first: what is left after an interruption is then half made, not whole.
+	if err := os.Remove(vm.Prepared()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(vm.Dir())
+}
+
+// lockIdle takes the disk lock of a VM that must not run.
+func lockIdle(ctx context.Context, vm layout.VM) (*proc.Lock, error) {
+	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := waitForLock(ctx, vm.DiskLock())
+	if errors.Is(err, proc.ErrLocked) {
+		return nil, fmt.Errorf("VM %q is in use: stop it first: %w", vm.Name, err)
+	}
+	return lock, err
+}
+
+// unlockDisks gives back the additional disks that the VM had in use.
+func unlockDisks(inst *store.Instance) {
+	for _, d := range inst.AdditionalDisks {
+		if disk, err := store.InspectDisk(d.Name); err == nil && disk.InstanceDir == inst.Dir {
+			_ = disk.Unlock() // only a note inside the disk's directory
+		}
+	}
+}

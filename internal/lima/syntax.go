@@ -1,0 +1,138 @@
+package lima
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+	"github.com/lima-vm/lima/pkg/limayaml"
+)
+
+// checkSyntax says whether b is one YAML document with a map in it.
+func checkSyntax(b []byte) error {
+	if len(bytes.TrimSpace(b)) == 0 {
+		return &Problem{Err: errors.New("the template is empty")}
+	}
+	f, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		return yamlProblem(err, nil)
+	}
+	var bodies []ast.Node
+	for _, doc := range f.Docs {
+		if doc.Body != nil {
+			bodies = append(bodies, doc.Body)
+		}
+	}
+	switch {
+	case len(bodies) == 0:
+		return &Problem{Err: errors.New("the template holds nothing but comments")}
+	case len(bodies) > 1:
+		return &Problem{Err: fmt.Errorf("line %d: a second YAML document begins: a template is one document", bodies[1].GetToken().Position.Line)}
+	}
+	if bodies[0].Type() != ast.MappingType && bodies[0].Type() != ast.MappingValueType {
+		return &Problem{Err: errors.New("this is not a Lima template: its top level must be a YAML map with fields such as images, cpus and memory")}
+	}
+	return nil
+}
+
+// decode reads a template and refuses fields that Lima doesn't know; Lima itself only warns of them.
+func decode(b []byte) (*limayaml.LimaYAML, error) {
+	if err := checkSyntax(b); err != nil {
+		return nil, err
+	}
+	var y limayaml.LimaYAML
+	err := yaml.UnmarshalWithOptions(b, &y, yaml.Strict(),
+		yaml.CustomUnmarshaler(orString(func(d *limayaml.Disk, s string) { d.Name = s })),
+		yaml.CustomUnmarshaler(orString(func(l *limayaml.LocatorWithDigest, s string) { l.URL = s })),
+		yaml.CustomUnmarshaler(orString(func(t *limayaml.BaseTemplates, s string) { *t = limayaml.BaseTemplates{{URL: s}} })),
+	)
+	if err != nil {
+		return nil, yamlProblem(err, b)
+	}
+	return &y, nil
+}
+
+// orString reads a T that may be written as a plain string.
+func orString[T any](set func(*T, string)) func(*T, []byte) error {
+	return func(t *T, b []byte) error {
+		var s string
+		if yaml.Unmarshal(b, &s) == nil {
+			set(t, s)
+			return nil
+		}
+		return yaml.UnmarshalWithOptions(b, t, yaml.Strict(),
+			yaml.CustomUnmarshaler(orString(func(l *limayaml.LocatorWithDigest, s string) { l.URL = s })))
+	}
+}
+
+// yamlProblem turns an error of the YAML library into one that names line and field. b is nil when
+// the text could not be parsed.
+func yamlProblem(err error, b []byte) error {
+	e, ok := errors.AsType[yaml.Error](err)
+	if !ok || e.GetToken() == nil {
+		return &Problem{Err: fmt.Errorf("this is not YAML: %w", err)}
+	}
+	at := e.GetToken()
+	message := fmt.Sprintf("line %d: %s", at.Position.Line, e.GetMessage())
+	if t, ok := errors.AsType[*yaml.TypeError](err); ok {
+		message = fmt.Sprintf("line %d: must be %s; got %s %q", at.Position.Line, kindName(t.DstType), kindName(t.SrcType), at.Value)
+	}
+	if b == nil {
+		return &Problem{Err: fmt.Errorf("this is not YAML: %s", message)}
+	}
+	return &Problem{Field: fieldAt(b, at), Err: errors.New(message)}
+}
+
+// kindName is a type in the words of a YAML author.
+func kindName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "a text"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "a map"
+	case reflect.Pointer:
+		return kindName(t.Elem())
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	}
+	return "a whole number"
+}
+
+// fieldAt is the path of the field at a token, such as images[0].digest.
+func fieldAt(b []byte, at *token.Token) string {
+	f, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		return at.Value
+	}
+	finder := &finder{line: at.Position.Line, column: at.Position.Column}
+	for _, doc := range f.Docs {
+		if doc.Body != nil {
+			ast.Walk(finder, doc.Body)
+		}
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(finder.path, "$"), ".")
+}
+
+// finder keeps the path of the innermost node at a place.
+type finder struct {
+	line, column int
+	path         string
+}
+
+// Visit is called for each node of the tree.
+func (f *finder) Visit(n ast.Node) ast.Visitor {
+	if p := n.GetToken().Position; p.Line == f.line && p.Column == f.column {
+		f.path = n.GetPath()
+	}
+	return f
+}

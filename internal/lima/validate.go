@@ -1,0 +1,257 @@
+package lima
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/docker/go-units"
+	"github.com/lima-vm/go-qcow2reader"
+	"github.com/lima-vm/lima/pkg/downloader"
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/localpathutil"
+	"github.com/lima-vm/lima/pkg/store/filenames"
+	"github.com/sirupsen/logrus"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// Smallest sizes that can be meant. Anything below is a forgotten unit.
+const (
+	minMemory = 64 << 20
+	minDisk   = 16 << 20
+)
+
+// Validate says whether Lima accepts the template for vm. The error is a *Problem that names the
+// field. Nothing is downloaded and nothing is written.
+func Validate(vm layout.VM, template []byte, params map[string]string, asRoot bool) error {
+	logrus.SetOutput(io.Discard) // Lima's warnings would be about another user's terminal
+	whole, err := Complete(template, params, asRoot)
+	if err != nil {
+		return err
+	}
+	y, err := decode(whole)
+	if err != nil {
+		return err
+	}
+	if err := checkFields(y); err != nil {
+		return err
+	}
+	full, err := load(vm, whole)
+	if err != nil {
+		return err
+	}
+	return checkSizes(full)
+}
+
+// load reads a template as Lima does, with every default filled in, and lets Lima judge it.
+func load(vm layout.VM, template []byte) (y *limayaml.LimaYAML, err error) {
+	defer func() {
+		// Some of Lima's checks panic on input they don't expect.
+		if p := recover(); p != nil {
+			y, err = nil, &Problem{Err: fmt.Errorf("Lima can't read this template: %v", p)}
+		}
+	}()
+	y, err = limayaml.Load(template, filepath.Join(vm.Dir(), filenames.LimaYAML))
+	if err != nil {
+		return nil, limaProblem(err)
+	}
+	if usesLimaNetwork(y) {
+		// Only then Lima reads, and makes if need be, its network configuration.
+		if _, err := os.Stat(filepath.Join(vm.Home, filenames.ConfigDir, filenames.NetworksConfig)); err != nil {
+			return y, nil // judged when the VM is prepared
+		}
+	}
+	if err := limayaml.Validate(y, false); err != nil {
+		return nil, limaProblem(err)
+	}
+	return y, nil
+}
+
+func usesLimaNetwork(y *limayaml.LimaYAML) bool {
+	return slices.ContainsFunc(y.Networks, func(n limayaml.Network) bool { return n.Lima != "" })
+}
+
+// limaField finds the field in Lima's messages. They are all that Lima says.
+var limaField = regexp.MustCompile("^(?:failed to [^`]*)?field `([^`]+)`:? ?")
+
+// limaProblem turns Lima's error, perhaps several joined, into a Problem with the first one's field.
+func limaProblem(err error) error {
+	var field string
+	var messages []string
+	for _, e := range flatten(err) {
+		text := e.Error()
+		m := limaField.FindStringSubmatch(text)
+		switch {
+		case m == nil:
+			messages = append(messages, text)
+		case field == "":
+			field = m[1]
+			messages = append(messages, text[len(m[0]):])
+		default:
+			messages = append(messages, m[1]+": "+text[len(m[0]):])
+		}
+	}
+	return &Problem{field, errors.New(strings.Join(messages, "; "))}
+}
+
+func flatten(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, flatten(e)...)
+	}
+	return all
+}
+
+// checkFields checks what Lima would panic on, accept silently, or name badly.
+func checkFields(y *limayaml.LimaYAML) error {
+	if len(y.Base) > 0 {
+		return &Problem{"base", errors.New("must be embedded: store the output of `rdd limavm create` from a file or URL, or `limactl template copy --embed-all`")}
+	}
+	if y.Arch != nil && *y.Arch != "default" {
+		if err := checkArch("arch", *y.Arch); err != nil {
+			return err
+		}
+	}
+	if len(y.Images) == 0 {
+		return &Problem{"images", errors.New("must name at least one image")}
+	}
+	arch := limayaml.ResolveArch(y.Arch)
+	fits := false
+	for i, image := range y.Images {
+		field := fmt.Sprintf("images[%d]", i)
+		if err := checkFile(field, image.File); err != nil {
+			return err
+		}
+		if image.Kernel != nil {
+			if err := checkFile(field+".kernel", image.Kernel.File); err != nil {
+				return err
+			}
+		}
+		if image.Initrd != nil {
+			if err := checkFile(field+".initrd", *image.Initrd); err != nil {
+				return err
+			}
+		}
+		fits = fits || image.Arch == "" || image.Arch == arch
+	}
+	if !fits {
+		return &Problem{"images", fmt.Errorf("none is for the architecture %s", arch)}
+	}
+	return checkNumbers(y)
+}
+
+func checkFile(field string, f limayaml.File) error {
+	if f.Location == "" {
+		return &Problem{field + ".location", errors.New("must be a path or a URL")}
+	}
+	if f.Arch != "" {
+		if err := checkArch(field+".arch", f.Arch); err != nil {
+			return err
+		}
+	}
+	if f.Digest == "" {
+		return nil
+	}
+	if err := f.Digest.Validate(); err != nil {
+		return &Problem{field + ".digest", fmt.Errorf("%q is not a digest such as sha256: and 64 hexadecimal digits: %w", f.Digest, err)}
+	}
+	return nil
+}
+
+func checkArch(field string, arch limayaml.Arch) error {
+	if slices.Contains(limayaml.ArchTypes, arch) {
+		return nil
+	}
+	return &Problem{field, fmt.Errorf("must be one of %s; got %q", strings.Join(limayaml.ArchTypes, ", "), arch)}
+}
+
+func checkNumbers(y *limayaml.LimaYAML) error {
+	if y.CPUs != nil && *y.CPUs < 0 {
+		return &Problem{"cpus", fmt.Errorf("must be at least 1; got %d", *y.CPUs)}
+	}
+	for _, size := range []struct {
+		field string
+		value *string
+		least int64
+		zero  bool
+	}{
+		{"memory", y.Memory, minMemory, false},
+		{"disk", y.Disk, minDisk, true}, // 0: no disk besides the image
+	} {
+		if size.value == nil || *size.value == "" {
+			continue
+		}
+		n, err := units.RAMInBytes(*size.value)
+		if err != nil {
+			return &Problem{size.field, fmt.Errorf("must be a size such as 4GiB; got %q", *size.value)}
+		}
+		if n < size.least && (n != 0 || !size.zero) {
+			return &Problem{size.field, fmt.Errorf("%q is too small: at least %s, with a unit such as MiB or GiB", *size.value, units.BytesSize(float64(size.least)))}
+		}
+	}
+	return nil
+}
+
+// checkSizes compares the disk with an image that is already on this machine.
+func checkSizes(y *limayaml.LimaYAML) error {
+	for i, image := range y.Images {
+		if image.Arch != *y.Arch || !downloader.IsLocal(image.Location) {
+			continue
+		}
+		path, err := localPath(image.Location)
+		if err != nil {
+			return &Problem{fmt.Sprintf("images[%d].location", i), err}
+		}
+		if size, ok := virtualSize(path); ok {
+			return checkDiskFits(*y.Disk, size)
+		}
+	}
+	return nil
+}
+
+// checkDiskFits says whether an image of size bytes fits on a disk.
+func checkDiskFits(disk string, size int64) error {
+	n, err := units.RAMInBytes(disk)
+	if err != nil || n == 0 || n >= size {
+		return nil
+	}
+	return &Problem{"disk", fmt.Errorf("%s is smaller than the image, which needs %s: set disk to at least that", disk, units.BytesSize(float64(size)))}
+}
+
+// virtualSize is the size of the disk in an image file; ok is false when it can't be told, as for a
+// file that is missing or compressed.
+func virtualSize(path string) (size int64, ok bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	image, err := qcow2reader.Open(f)
+	if err != nil {
+		return 0, false
+	}
+	defer image.Close()
+	size = image.Size()
+	return size, size > 0
+}
+
+// localPath is the path of a local image: absolute, or below the home directory.
+func localPath(location string) (string, error) {
+	if path, ok := strings.CutPrefix(location, "file://"); ok {
+		if !filepath.IsAbs(path) {
+			return "", fmt.Errorf("%q must be an absolute path", location)
+		}
+		return path, nil
+	}
+	return localpathutil.Expand(location)
+}

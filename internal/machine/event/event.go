@@ -1,0 +1,117 @@
+// Package event is what rdd-lima says while it works: one JSON object a line. The machine workers
+// read it, from a pipe (prepare, remove) or from a file (hostagent).
+package event
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"sync"
+	"time"
+)
+
+// Phases of a preparation, a boot and an end, in their order. They are stable words.
+const (
+	Check        = "check"        // programs and configuration
+	Image        = "image"        // download and verify the image
+	Kernel       = "kernel"       // the same for a kernel
+	Initrd       = "initrd"       // and for an initial RAM disk
+	Containerd   = "containerd"   // and for containerd, when the template wants it
+	Disk         = "disk"         // make or grow the disk
+	Acceleration = "acceleration" // find out how guest code can run
+	Leftover     = "leftover"     // end a QEMU whose hostagent is gone
+	Configure    = "configure"    // what the guest reads at boot
+	Boot         = "boot"         // until its SSH server answers
+	Guest        = "guest"        // boot scripts, agent, forwards
+	Ready        = "ready"
+	Stop         = "stop" // until the guest has powered off
+)
+
+// Accelerator is how guest code is run, and why.
+type Accelerator struct {
+	Name     string `json:"name"` // kvm, hvf, whpx or tcg
+	Hardware bool   `json:"hardware"`
+	Reason   string `json:"reason"` // CamelCase
+	Message  string `json:"message"`
+}
+
+// Failure is why the work ended early.
+type Failure struct {
+	Field     string `json:"field,omitempty"` // of the template
+	Message   string `json:"message"`
+	Permanent bool   `json:"permanent,omitempty"` // waiting can't mend it
+}
+
+// Event is one line. Fields that are not known are absent.
+type Event struct {
+	Time    time.Time `json:"time"`
+	Phase   string    `json:"phase,omitempty"`
+	Step    int32     `json:"step,omitempty"` // from 1 to Steps
+	Steps   int32     `json:"steps,omitempty"`
+	Bytes   int64     `json:"bytes,omitempty"`
+	Total   int64     `json:"total,omitempty"` // 0: unknown
+	Message string    `json:"message,omitempty"`
+
+	OK      bool     `json:"ok,omitempty"`      // the last line of work that succeeded
+	Failure *Failure `json:"failure,omitempty"` // the last line of work that failed
+
+	// A hostagent says these too.
+	Nonce       string       `json:"nonce,omitempty"` // its first line: which run this file is about
+	Accelerator *Accelerator `json:"accelerator,omitempty"`
+	SSHPort     int32        `json:"sshPort,omitempty"`
+	Running     bool         `json:"running,omitempty"`
+	Degraded    []string     `json:"degraded,omitempty"` // with Running: what does not work
+	Exiting     bool         `json:"exiting,omitempty"`
+}
+
+// Writer writes events. It may be used by several goroutines.
+type Writer struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// NewWriter returns a Writer to w.
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
+
+// Write writes one event, with the time if it has none.
+func (w *Writer) Write(e Event) error {
+	if e.Time.IsZero() {
+		e.Time = time.Now().UTC()
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, err = w.w.Write(append(line, '\n'))
+	return err
+}
+
+// maxLine bounds what is kept of one line.
+const maxLine = 1 << 20
+
+// Read calls f for each event of r until r ends. Lines that are not events are given to other.
+func Read(r io.Reader, f func(Event), other func(line string)) error {
+	s := bufio.NewScanner(r)
+	s.Buffer(nil, maxLine)
+	for s.Scan() {
+		if e, ok := Parse(s.Bytes()); ok {
+			f(e)
+		} else {
+			other(s.Text())
+		}
+	}
+	return s.Err()
+}
+
+// Parse reads one line; ok is false when it is not an event.
+func Parse(line []byte) (e Event, ok bool) {
+	line = bytes.TrimSpace(line)
+	if len(line) == 0 || line[0] != '{' {
+		return Event{}, false
+	}
+	err := json.Unmarshal(line, &e)
+	return e, err == nil
+}

@@ -1,0 +1,107 @@
+// Package layout is where the files of a VM are, and what its locks mean. The machine workers and
+// rdd-lima agree through it.
+//
+// The locks are kernel locks, so they tell the truth after any crash. They live outside the VM's
+// own directory, because that is removed with the VM and a removed lock file could be held twice.
+package layout
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"rancherdesktop.io/rdd/internal/atomicfile"
+)
+
+// VM is a VM's place below a Lima home.
+type VM struct {
+	Home string // LIMA_HOME
+	Name string
+	Logs string // the VM's own log directory
+}
+
+// runs is below the Lima home; Lima leaves names alone that begin with an underscore.
+const runs = "_run"
+
+// Dir is Lima's directory of the VM: disk, configuration, sockets.
+func (v VM) Dir() string { return filepath.Join(v.Home, v.Name) }
+
+// Run holds locks, the hostagent's record and the programs put before Lima.
+func (v VM) Run() string { return filepath.Join(v.Home, runs, v.Name) }
+
+// DiskLock is held by whoever may change the VM's disk and configuration: prepare, hostagent, remove.
+func (v VM) DiskLock() string { return filepath.Join(v.Run(), "disk.lock") }
+
+// AgentLock is held by the VM's hostagent for as long as it lives.
+func (v VM) AgentLock() string { return filepath.Join(v.Run(), "hostagent.lock") }
+
+// QEMULock is held by the VM's QEMU itself for as long as it lives. (Not on Windows, where QEMU
+// can't outlive its hostagent.)
+func (v VM) QEMULock() string { return filepath.Join(v.Run(), "qemu.lock") }
+
+// Prepared exists once disk and configuration are whole. Without it, what is in Dir never ran and
+// may be made anew.
+func (v VM) Prepared() string { return filepath.Join(v.Dir(), "rdd.prepared") }
+
+// Programs is put first in the hostagent's PATH.
+func (v VM) Programs() string { return filepath.Join(v.Run(), "bin") }
+
+// SerialLog is the guest's console.
+func (v VM) SerialLog() string { return filepath.Join(v.Dir(), "serial.log") }
+
+// AgentLog is what Lima's hostagent logs, and Events what it reports.
+func (v VM) AgentLog() string { return filepath.Join(v.Logs, "hostagent.log") }
+
+// Events is written by the living or last hostagent; see package event.
+func (v VM) Events() string { return filepath.Join(v.Logs, "events.jsonl") }
+
+// record is below Run.
+func (v VM) record() string { return filepath.Join(v.Run(), "hostagent.json") }
+
+// Record is what a hostagent says about itself. It is about a living process only while AgentLock is held.
+type Record struct {
+	Nonce string `json:"nonce"`
+	PID   int    `json:"pid"`  // to signal, and only while the lock is held
+	Logs  string `json:"logs"` // where its events and log are
+}
+
+// WriteRecord replaces the record.
+func (v VM) WriteRecord(r Record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(v.record(), b)
+}
+
+// ReadRecord returns the record of the living or last hostagent; zero when there was none.
+func (v VM) ReadRecord() (r Record, err error) {
+	b, err := os.ReadFile(v.record())
+	if errors.Is(err, os.ErrNotExist) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	if err != nil {
+		err = fmt.Errorf("read %s: %w", v.record(), err)
+	}
+	return r, err
+}
+
+// Names lists the VMs that this Lima home has or had.
+func Names(home string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(home, runs))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
