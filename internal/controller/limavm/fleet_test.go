@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 
 	"rancherdesktop.io/rdd/internal/machine"
@@ -15,7 +16,8 @@ type fakeFleet struct {
 	reject func(template string, params map[string]string) error // may be nil
 
 	mu       sync.Mutex
-	slow     bool // actions go through their phases only when advanced
+	news     *sync.Cond // on mu: something changed
+	slow     bool       // actions go through their phases only when advanced
 	states   map[string]machine.State
 	under    map[string]machine.Action // the action under way
 	requests map[string][]machine.Request
@@ -24,10 +26,12 @@ type fakeFleet struct {
 }
 
 func newFleet() *fakeFleet {
-	return &fakeFleet{
+	f := &fakeFleet{
 		wake:   func(string) {},
 		states: map[string]machine.State{}, under: map[string]machine.Action{}, requests: map[string][]machine.Request{},
 	}
+	f.news = sync.NewCond(&f.mu)
+	return f
 }
 
 func (f *fakeFleet) Validate(_ context.Context, template []byte, params map[string]string) error {
@@ -57,6 +61,7 @@ func (f *fakeFleet) Do(vm string, r machine.Request) {
 	}
 	f.requests[vm] = append(f.requests[vm], r)
 	f.under[vm] = r.Action
+	f.news.Broadcast()
 	slow := f.slow
 	f.mu.Unlock()
 	f.advance(vm)
@@ -104,8 +109,25 @@ func (f *fakeFleet) change(vm string, change func(*machine.State)) {
 	s := f.states[vm]
 	change(&s)
 	f.states[vm] = s
+	f.news.Broadcast()
 	f.mu.Unlock()
 	f.wake(vm)
+}
+
+// await waits until the worker of vm was asked n times for action.
+func (f *fakeFleet) await(t *testing.T, vm string, action machine.Action, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	defer context.AfterFunc(ctx, f.news.Broadcast)()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for count(f.requests[vm], action) < n {
+		if ctx.Err() != nil {
+			t.Fatalf("VM %q: the worker was not asked to %s %d times within %s, but %v", vm, action, n, limit, f.requests[vm])
+		}
+		f.news.Wait()
+	}
 }
 
 // fail ends the action under way with a failure.
@@ -146,9 +168,15 @@ func (f *fakeFleet) actions(vm string) []machine.Action {
 }
 
 func (f *fakeFleet) count(vm string, action machine.Action) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return count(f.requests[vm], action)
+}
+
+func count(requests []machine.Request, action machine.Action) int {
 	n := 0
-	for _, a := range f.actions(vm) {
-		if a == action {
+	for _, r := range requests {
+		if r.Action == action {
 			n++
 		}
 	}

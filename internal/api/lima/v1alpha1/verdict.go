@@ -23,7 +23,9 @@ type FailedError struct {
 	Message string // what happened, what it means, what to do
 }
 
-func (e *FailedError) Error() string { return fmt.Sprintf("VM %q: %s: %s", e.Name, e.Reason, e.Message) }
+func (e *FailedError) Error() string {
+	return fmt.Sprintf("VM %q: %s: %s", e.Name, e.Reason, e.Message)
+}
 
 // Asked is what one wait is bound to: one VM and the change that was asked of it. A later status
 // of the same VM can satisfy it; an older one, or another VM of the same name, never does.
