@@ -148,11 +148,11 @@ func (s *Service) spawn(nonce string) (<-chan struct{}, error) {
 func (s *Service) Stop(ctx context.Context, w Wait) (was bool, err error) {
 	const op = "stop service"
 	inst := s.core.inst
-	if w.Accepted {
-		was, err = daemon.Request(inst)
-		return was, failed(op, inst.Name, err)
-	}
-	err = w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) error {
+	err = w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) (err error) {
+		if w.Accepted {
+			was, err = daemon.Request(ctx, inst)
+			return err
+		}
 		step := func(step string) { o.report(Event{Phase: "stopping", Message: step}) }
 		if was, err = daemon.Stop(ctx, inst, step); err != nil {
 			return err

@@ -66,7 +66,7 @@ func LoadConfig(inst instance.Instance) (c Config, err error) {
 
 // Configure writes the configuration of an instance whose service is stopped.
 func Configure(inst instance.Instance, c Config) error {
-	return whileStopped(inst, func() error {
+	return WhileStopped(inst, func() error {
 		b, err := json.MarshalIndent(c, "", "  ")
 		if err != nil {
 			return err

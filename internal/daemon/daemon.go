@@ -152,16 +152,25 @@ func Stop(ctx context.Context, inst instance.Instance, step func(string)) (was b
 	return true, AwaitExit(ctx, inst, step)
 }
 
-// Request asks the live run to stop in order and does not wait.
-func Request(inst instance.Instance) (was bool, err error) {
-	rec, live, err := Find(inst)
+// Request asks the live run to stop in order, and returns once the run has said that it stops: a
+// start that comes right after must not take it for a service that goes on.
+func Request(ctx context.Context, inst instance.Instance) (was bool, err error) {
+	asked, live, err := Find(inst)
 	if !live || err != nil {
 		return false, err
 	}
-	if err := interrupt(inst, rec); err != nil && !errors.Is(err, proc.ErrGone) {
-		return true, fmt.Errorf("interrupt the service process %d: %w", rec.PID, err)
+	if err := interrupt(inst, asked); err != nil && !errors.Is(err, proc.ErrGone) {
+		return true, fmt.Errorf("interrupt the service process %d: %w", asked.PID, err)
 	}
-	return true, nil
+	for {
+		rec, live, err := Find(inst)
+		if err != nil || !live || rec.Nonce != asked.Nonce || rec.Phase == Stopping || rec.Phase == Failed {
+			return true, err
+		}
+		if err := pause(ctx); err != nil {
+			return true, err
+		}
+	}
 }
 
 // interrupt signals a run's process only while the same run holds the lock.

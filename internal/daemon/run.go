@@ -55,7 +55,7 @@ func write(inst instance.Instance, r Record) error {
 // Remove deletes every file of an instance whose service is stopped. The lock file goes last, so
 // that no run can begin on half of an instance.
 func Remove(inst instance.Instance) error {
-	return whileStopped(inst, func() error {
+	return WhileStopped(inst, func() error {
 		dirs := []string{inst.ShortDir()}
 		if !inst.KeepLogs() {
 			dirs = append(dirs, inst.LogDir())
@@ -69,8 +69,8 @@ func Remove(inst instance.Instance) error {
 	})
 }
 
-// whileStopped calls fn with the instance's lock held, so that no service can run meanwhile.
-func whileStopped(inst instance.Instance, fn func() error) error {
+// WhileStopped calls fn with the instance's lock held, so that no service can run meanwhile.
+func WhileStopped(inst instance.Instance, fn func() error) error {
 	lock, err := proc.Acquire(inst.LockFile())
 	if errors.Is(err, proc.ErrLocked) {
 		return errors.New("the service is running; stop it first with: rdd svc stop")

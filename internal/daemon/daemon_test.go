@@ -1,0 +1,336 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// TestMain lets the test binary play the service, so that the tests cross real processes.
+func TestMain(m *testing.M) {
+	if mode := os.Getenv("DAEMON_TEST_MODE"); mode != "" {
+		os.Exit(playService(mode))
+	}
+	os.Exit(m.Run())
+}
+
+func testInstance(root string) instance.Instance { return instance.At(root, "t", root) }
+
+func playService(mode string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	nonce := os.Getenv("DAEMON_TEST_NONCE")
+	inst := testInstance(os.Getenv("DAEMON_TEST_ROOT"))
+	err := Run(ctx, inst, nonce, "test", slog.New(slog.DiscardHandler), func(ctx context.Context, publish func(Record)) error {
+		switch mode {
+		case "crash":
+			os.Exit(7)
+		case "fail":
+			return errors.New("unknown flag: --nope")
+		}
+		publish(Record{Phase: Starting, Step: "API server"})
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		go func() {
+			for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+				_, _ = io.WriteString(c, nonce)
+				_ = c.Close()
+			}
+		}()
+		publish(Record{Phase: Ready, Server: l.Addr().String()})
+		<-ctx.Done()
+		publish(Record{Phase: Stopping, Step: "last words"})
+		if mode == "slowstop" { // until the test lets it go
+			for _, err := os.Stat(filepath.Join(inst.DataDir(), "go")); err != nil; _, err = os.Stat(filepath.Join(inst.DataDir(), "go")) {
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 1
+	}
+	return 0
+}
+
+type rig struct {
+	t    *testing.T
+	inst instance.Instance
+	root string
+
+	mu      sync.Mutex
+	spawned int
+	steps   []string
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	root := t.TempDir()
+	r := &rig{t: t, root: root, inst: testInstance(root)}
+	if err := r.inst.Create(); err != nil {
+		t.Skip(err) // the temporary directory's path is too long for sockets
+	}
+	return r
+}
+
+func (r *rig) ensure(mode string, timeout time.Duration) (spawned bool, err error) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
+	defer cancel()
+	return Ensure(ctx, r.inst, Client{Spawn: r.spawner(mode), Hello: hello, Step: func(s string) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.steps = append(r.steps, s)
+	}})
+}
+
+func (r *rig) spawner(mode string) Spawn {
+	return func(nonce string) (<-chan struct{}, error) {
+		r.mu.Lock()
+		r.spawned++
+		r.mu.Unlock()
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "DAEMON_TEST_MODE="+mode, "DAEMON_TEST_ROOT="+r.root, "DAEMON_TEST_NONCE="+nonce)
+		if err := cmd.Start(); err != nil {
+			return nil, err
+		}
+		exited := make(chan struct{})
+		go func() { _ = cmd.Wait(); close(exited) }()
+		r.t.Cleanup(func() { _ = cmd.Process.Kill(); <-exited })
+		return exited, nil
+	}
+}
+
+// hello reads the nonce that the listening process states.
+func hello(ctx context.Context, rec Record) error {
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", rec.Server)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	b, err := io.ReadAll(c)
+	if err == nil && string(b) != rec.Nonce {
+		err = fmt.Errorf("%s answers for run %q", rec.Server, b)
+	}
+	return err
+}
+
+const long = 30 * time.Second
+
+func (r *rig) mustEnsure(mode string, wantSpawned bool) Record {
+	r.t.Helper()
+	spawned, err := r.ensure(mode, long)
+	if err != nil || spawned != wantSpawned {
+		r.t.Fatalf("spawned %t, %v; want %t", spawned, err, wantSpawned)
+	}
+	rec, live, err := Find(r.inst)
+	if err != nil || !live || rec.Phase != Ready {
+		r.t.Fatal(rec, live, err)
+	}
+	return rec
+}
+
+func TestEnsureStartsOnce(t *testing.T) {
+	r := newRig(t)
+	first := r.mustEnsure("ok", true)
+	if second := r.mustEnsure("ok", false); second.Nonce != first.Nonce || r.spawned != 1 {
+		t.Fatal("the second call must find the first run", second, r.spawned)
+	}
+}
+
+func TestStartupFailureIsReportedAtOnce(t *testing.T) {
+	_, err := newRig(t).ensure("fail", 10*time.Minute)
+	if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), "--nope") {
+		t.Fatal(err)
+	}
+}
+
+func TestCrashNamesTheLog(t *testing.T) {
+	r := newRig(t)
+	_, err := r.ensure("crash", 10*time.Minute)
+	if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), r.inst.ServiceLog()) {
+		t.Fatal(err)
+	}
+}
+
+// A stop that nobody waited for leaves a service that is still dying. Starting again must wait for
+// its end and then start a new run, not wait for the old one to be ready.
+func TestStartWhileStopping(t *testing.T) {
+	r := newRig(t)
+	first := r.mustEnsure("slowstop", true)
+	if was, err := Request(t.Context(), r.inst); !was || err != nil {
+		t.Fatal(was, err)
+	}
+	started := make(chan error, 1)
+	waiting := make(chan struct{})
+	go func() {
+		_, err := Ensure(t.Context(), r.inst, Client{Spawn: r.spawner("ok"), Hello: hello, Step: func(s string) {
+			if strings.Contains(s, "previous run") {
+				close(waiting)
+			}
+		}})
+		started <- err
+	}()
+	select {
+	case <-waiting:
+	case err := <-started:
+		t.Fatal("it took the stopping run for its own", err)
+	}
+	if err := os.WriteFile(filepath.Join(r.inst.DataDir(), "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	now, live, err := Find(r.inst)
+	if err != nil || !live || now.Nonce == first.Nonce || r.spawned != 2 {
+		t.Fatal(now, live, err, r.spawned)
+	}
+}
+
+func TestStopSaysStoppedOnlyAfterTheProcessIsGone(t *testing.T) {
+	r := newRig(t)
+	r.mustEnsure("slowstop", true)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var steps []string
+	if was, err := Stop(ctx, r.inst, func(s string) { steps = append(steps, s) }); !was || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(was, err)
+	}
+	if len(steps) == 0 || steps[0] != "last words" {
+		t.Fatal("the steps of a stop must be told", steps)
+	}
+	if err := Remove(r.inst); err == nil || !r.inst.Exists() {
+		t.Fatal("files must stay while the process lives")
+	}
+	if err := os.WriteFile(filepath.Join(r.inst.DataDir(), "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if was, err := Stop(t.Context(), r.inst, func(string) {}); err != nil {
+		t.Fatal(was, err)
+	}
+	if err := Remove(r.inst); err != nil || r.inst.Exists() {
+		t.Fatal(err)
+	}
+}
+
+func TestStopOfAStoppedService(t *testing.T) {
+	if was, err := Stop(t.Context(), newRig(t).inst, func(string) {}); was || err != nil {
+		t.Fatal(was, err)
+	}
+}
+
+func TestAfterKillNineItStartsAgain(t *testing.T) {
+	r := newRig(t)
+	rec := r.mustEnsure("ok", true)
+	if err := syscall.Kill(rec.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := AwaitExit(t.Context(), r.inst, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	r.mustEnsure("ok", true)
+}
+
+func TestConcurrentStartsMakeOneService(t *testing.T) {
+	r := newRig(t)
+	errs := make(chan error, 4)
+	for range 4 {
+		go func() {
+			_, err := r.ensure("ok", long)
+			errs <- err
+		}()
+	}
+	for range 4 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A record left by a killed run, read in the instant after its successor took the lock, must not
+// pass for the successor's.
+func TestStaleReadyRecordIsNotBelieved(t *testing.T) {
+	r := newRig(t)
+	if err := write(r.inst, Record{Nonce: "old", Phase: Ready, Server: "127.0.0.1:1"}); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := proc.Acquire(r.inst.LockFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	if _, err := r.ensure("ok", 300*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+}
+
+// A PID in the record that now belongs to somebody else must never be signalled.
+func TestForeignProcessIsNeverSignalled(t *testing.T) {
+	r := newRig(t)
+	bystander := exec.Command("sleep", "60")
+	if err := bystander.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = bystander.Process.Kill(); _ = bystander.Wait() }()
+	if err := write(r.inst, Record{Nonce: "old", PID: bystander.Process.Pid, Phase: Ready}); err != nil {
+		t.Fatal(err)
+	}
+	if was, err := Stop(t.Context(), r.inst, func(string) {}); was || err != nil {
+		t.Fatal(was, err)
+	}
+	if err := bystander.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Fatal("the bystander was signalled:", err)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	for _, tc := range []struct {
+		name, want string
+		config     Config
+	}{
+		{"defaults", "", Config{}},
+		{"postgres", "", Config{DatastoreEndpoint: "postgres://u:secret@db/rdd"}},
+		{"etcd cluster", "", Config{DatastoreEndpoint: "https://a:2379,https://b:2379"}},
+		{"unknown controller", `unknown controller "nope"`, Config{Controllers: []string{"nope"}}},
+		{"mysql", "datastore-endpoint", Config{DatastoreEndpoint: "mysql://u:secret@db/rdd"}},
+		{"no host", "datastore-endpoint", Config{DatastoreEndpoint: "postgres:///x"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := tc.config.Validate()
+			if (err == nil) != (tc.want == "") || err != nil && (!strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "secret")) {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestFilesWithCredentialsAreOwnersOnly(t *testing.T) {
+	r := newRig(t)
+	if err := Configure(r.inst, Config{DatastoreEndpoint: "postgres://u:secret@db/rdd"}); err != nil {
+		t.Fatal(err)
+	}
+	r.mustEnsure("ok", true)
+	for _, path := range []string{r.inst.ConfigFile(), r.inst.RecordFile()} {
+		if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o600 {
+			t.Error(path, fi.Mode(), err)
+		}
+	}
+}
