@@ -57,7 +57,11 @@ func Prepare(ctx context.Context, o PrepareOptions, w *event.Writer) error {
 	defer p.progress.stop()
 	p.meter = &meter{base: http.DefaultTransport, idle: stallLimit, report: p.progress.bytes}
 	http.DefaultClient.Transport = p.meter // Lima's downloader uses this client
-	return p.run(ctx)
+	err = p.run(ctx)
+	if err != nil {
+		err = errors.Join(err, p.clearHalfMade())
+	}
+	return err
 }
 
 // lockWait bounds the wait for an earlier prepare that was canceled and is still going away.

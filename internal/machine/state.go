@@ -72,7 +72,8 @@ type State struct {
 	Progress    *Progress
 	Accelerator Accelerator
 	SSHPort     int32
-	Exits       int // hostagents that ended without being asked to, since this process began
+	Degraded    string // with Running: what does not work; empty when everything does
+	Exits       int    // hostagents that ended without being asked to, since this process began
 }
 
 // TemplateError says what Lima rejects in a template.

@@ -1,0 +1,224 @@
+package machine
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// agent is a hostagent that lives, or did. It belongs to its lock and its nonce: it outlives this
+// process and is adopted by the next.
+type agent struct {
+	nonce  string
+	pid    int
+	events reader
+
+	exited <-chan struct{} // closed when our child has ended; nil for an adopted one
+	status error           // how it ended, once exited is closed
+
+	asked   bool // to stop
+	ran     bool // the guest has answered
+	failure *event.Failure
+}
+
+// adopt finds a living hostagent; nil when there is none.
+func (w *worker) adopt() (*agent, error) {
+	held, err := proc.Held(w.vm.AgentLock())
+	if err != nil || !held {
+		return nil, err
+	}
+	r, err := w.vm.ReadRecord()
+	if err != nil {
+		return nil, err
+	}
+	return &agent{nonce: r.Nonce, pid: r.PID, events: reader{path: layout.VM{Logs: r.Logs}.Events(), nonce: r.Nonce}}, nil
+}
+
+// spawn starts a hostagent in a session of its own, so that nobody's Ctrl-C reaches it.
+func (w *worker) spawn(acceleration string) error {
+	if err := os.MkdirAll(w.vm.Logs, 0o700); err != nil {
+		return fmt.Errorf("make the log directory of VM %q: %w", w.vm.Name, err)
+	}
+	log, err := os.OpenFile(w.vm.AgentLog(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the log of VM %q: %w", w.vm.Name, err)
+	}
+	defer log.Close()
+	nonce := rand.Text()
+	args := []string{"hostagent", "--lima-home", w.vm.Home, "--log-dir", w.vm.Logs, "--share", w.config.ShareDir, "--nonce", nonce}
+	if acceleration != "" {
+		args = append(args, "--acceleration", acceleration)
+	}
+	cmd := exec.Command(w.config.Program, append(args, w.vm.Name)...)
+	cmd.Dir = w.vm.Home
+	cmd.Stderr = log
+	proc.Detach(cmd)
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start the hostagent of VM %q: %w", w.vm.Name, err)
+	}
+	exited := make(chan struct{})
+	a := &agent{nonce: nonce, pid: cmd.Process.Pid, exited: exited, events: reader{path: w.vm.Events(), nonce: nonce}}
+	go func() {
+		a.status = cmd.Wait()
+		close(exited)
+	}()
+	w.agent = a
+	w.change(func(s *State) {
+		s.Phase, s.SSHPort, s.Degraded = Starting, 0, ""
+		s.Progress = &Progress{Phase: event.Boot, Message: "starting the hostagent; its log is " + w.vm.AgentLog(), StartedAt: time.Now()}
+	})
+	return nil
+}
+
+// lives says whether this very hostagent still lives.
+func (a *agent) lives(vm layout.VM) func() bool {
+	return func() bool {
+		if a.exited != nil {
+			select {
+			case <-a.exited:
+				return false
+			default:
+				return true // our child, not waited for: nobody else can have its number
+			}
+		}
+		held, err := proc.Held(vm.AgentLock())
+		if err != nil || !held {
+			return false
+		}
+		r, err := vm.ReadRecord()
+		return err == nil && r.Nonce == a.nonce && r.PID == a.pid
+	}
+}
+
+// interrupt asks the hostagent to power its guest off.
+func (a *agent) interrupt(vm layout.VM) error {
+	a.asked = true
+	return proc.Interrupt(a.pid, a.lives(vm))
+}
+
+// errEnded means that the hostagent has ended.
+var errEnded = errors.New("the hostagent has ended")
+
+// follow turns the hostagent's events into state until enough says so, ctx ends, or the hostagent
+// does, which is errEnded.
+func (w *worker) follow(ctx context.Context, enough func(State) bool) error {
+	a := w.agent
+	for {
+		gone := !a.lives(w.vm)() // before reading: what it wrote last is there then
+		w.readEvents(a)
+		s := w.snapshot()
+		switch {
+		case gone:
+			return errEnded
+		case enough(s):
+			return nil
+		}
+		w.markOverdue(s)
+		pause := w.timing.calm
+		if s.Phase != Running {
+			pause = w.timing.busy
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-a.exited:
+		case <-time.After(pause):
+		}
+	}
+}
+
+// readEvents applies what the hostagent has said since.
+func (w *worker) readEvents(a *agent) {
+	err := a.events.read(func(e event.Event) { w.apply(a, e) })
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		w.config.Log.Warn("VM: its events can't be read", "vm", w.vm.Name, "error", err)
+	}
+}
+
+// apply turns one event into state.
+func (w *worker) apply(a *agent, e event.Event) {
+	if e.Failure != nil {
+		a.failure = e.Failure
+	}
+	if e.Phase == event.Stop {
+		a.asked = true // by us, or before this process began
+	}
+	a.ran = a.ran || e.Running
+	w.change(func(s *State) {
+		if e.Accelerator != nil {
+			s.Accelerator = Accelerator(*e.Accelerator)
+		}
+		if e.SSHPort != 0 {
+			s.SSHPort = e.SSHPort
+		}
+		switch {
+		case a.asked:
+			s.Phase = Stopping
+			if e.Phase == event.Stop {
+				s.Progress = progressOf(e)
+			}
+		case e.Running:
+			s.Phase, s.Progress, s.Failure = Running, nil, nil
+			s.Degraded = degraded(e.Degraded)
+		case e.Phase != "":
+			s.Phase, s.Progress = Starting, progressOf(e)
+		}
+	})
+}
+
+// progressOf is an event as progress.
+func progressOf(e event.Event) *Progress {
+	return &Progress{Phase: e.Phase, Step: e.Step, Steps: e.Steps, Bytes: e.Bytes, Total: e.Total, Message: e.Message, StartedAt: e.Time}
+}
+
+// reader reads the events of one run from a file that grows.
+type reader struct {
+	path, nonce string
+	offset      int64
+	found       bool // the file is that run's
+	rest        []byte
+}
+
+// read calls f for each new event of the run. A file of another run is left alone.
+func (r *reader) read(f func(event.Event)) error {
+	file, err := os.Open(r.path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if !r.found {
+		r.offset, r.rest = 0, nil
+	}
+	if _, err := file.Seek(r.offset, io.SeekStart); err != nil {
+		return err
+	}
+	b, err := io.ReadAll(file)
+	if err != nil {
+		return err
+	}
+	r.offset += int64(len(b))
+	lines := bytes.Split(append(r.rest, b...), []byte("\n"))
+	r.rest = lines[len(lines)-1]
+	for _, line := range lines[:len(lines)-1] {
+		e, ok := event.Parse(line)
+		switch {
+		case !ok:
+			continue
+		case !r.found && e.Nonce != r.nonce:
+			return nil // not yet, or no longer, that run's
+		}
+		r.found = true
+		f(e)
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package machine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+)
+
+// errSilent ends a child that has said nothing for too long.
+var errSilent = errors.New("it has said nothing for too long")
+
+// child runs rdd-lima for the VM to its end, turning its events into progress. It dies with us.
+func (w *worker) child(ctx context.Context, stdin []byte, command string, flags ...string) error {
+	args := append([]string{command, "--lima-home", w.vm.Home}, flags...)
+	silent, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(w.timing.silence, func() { cancel(errSilent) })
+	defer watchdog.Stop()
+	var last event.Event
+	heard := func(e event.Event) {
+		watchdog.Reset(w.timing.silence)
+		if e.Phase != "" {
+			w.progress(e)
+			e.Failure, e.OK = last.Failure, last.OK
+		}
+		last = e
+	}
+	if err := run(silent, w.config.Program, append(args, w.vm.Name), stdin, w.timing.interrupt, heard); err != nil {
+		return w.childError(ctx, silent, command, last, err)
+	}
+	if !last.OK {
+		return w.childError(ctx, silent, command, last, errors.New("it ended without a result"))
+	}
+	return nil
+}
+
+// childError says why a child's work is not done.
+func (w *worker) childError(ctx, silent context.Context, command string, last event.Event, err error) error {
+	what := fmt.Sprintf("%s VM %q", command, w.vm.Name)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case last.Failure != nil && last.Failure.Permanent:
+		return &permanentError{fmt.Errorf("%s: %s", what, last.Failure.Message)}
+	case last.Failure != nil:
+		return fmt.Errorf("%s: %s", what, last.Failure.Message)
+	case silent.Err() != nil:
+		phase := "start"
+		if p := w.snapshot().Progress; p != nil {
+			phase = p.Phase
+		}
+		return fmt.Errorf("%s: it stalled in the phase %q (%w, %s) and was ended", what, phase, context.Cause(silent), w.timing.silence)
+	}
+	return fmt.Errorf("%s: rdd-lima failed: %w", what, err)
+}
+
+// progress shows a step of a child. The time it began is kept as long as the step lasts.
+func (w *worker) progress(e event.Event) {
+	w.change(func(s *State) {
+		p := progressOf(e)
+		if old := s.Progress; old != nil && old.Phase == p.Phase && old.Step == p.Step {
+			p.StartedAt = old.StartedAt
+		}
+		s.Progress = p
+	})
+}
+
+// stderrKept is how much of a child's stderr is kept for an error.
+const stderrKept = 4 << 10
+
+// run runs a program that reports events on stdout. When ctx ends it is interrupted, and killed
+// after grace.
+func run(ctx context.Context, program string, args []string, stdin []byte, grace time.Duration, heard func(event.Event)) error {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = grace
+	cmd.Stdin = bytes.NewReader(stdin)
+	stderr := &tailBuffer{limit: stderrKept}
+	cmd.Stderr = stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	odd := event.Read(out, heard, func(line string) { _, _ = stderr.Write([]byte(line + "\n")) })
+	err = cmd.Wait()
+	if err == nil {
+		err = odd
+	}
+	if text := strings.TrimSpace(stderr.String()); err != nil && text != "" {
+		err = fmt.Errorf("%w: %s", err, text)
+	}
+	return err
+}
+
+// tailBuffer keeps the end of what is written to it.
+type tailBuffer struct {
+	limit int
+	b     []byte
+}
+
+func (t *tailBuffer) Write(p []byte) (int, error) {
+	t.b = append(t.b, p...)
+	if over := len(t.b) - t.limit; over > 0 {
+		t.b = t.b[over:]
+	}
+	return len(p), nil
+}
+
+func (t *tailBuffer) String() string { return string(t.b) }

@@ -1,0 +1,166 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// Config is what the workers need to know.
+type Config struct {
+	LimaHome string
+	Program  string // rdd-lima
+	ShareDir string // guest agents and templates
+	LogDir   string // a directory for each VM is made below it
+	Log      *slog.Logger
+	Changed  func(vm string) // called when a VM's state changed; must not block
+}
+
+// timing holds the durations of the workers.
+type timing struct {
+	busy      time.Duration // between looks at a hostagent that boots or stops
+	calm      time.Duration // and at one that runs
+	silence   time.Duration // longest silence of a child that reports at least every second
+	interrupt time.Duration // for a canceled child to end by itself
+	stop      time.Duration // for a guest to power off, before its state says that it is late
+	step      map[string]time.Duration
+	slow      time.Duration // for a step that has no time of its own
+	emulated  int           // factor for the steps of an emulated guest
+}
+
+// Machines runs the VMs of one Lima home.
+type Machines struct {
+	config Config
+	timing timing
+
+	mu      sync.Mutex
+	workers map[string]*worker
+	closed  bool
+}
+
+// New returns a Machines. It does nothing until it is asked about a VM.
+func New(c Config) *Machines {
+	return &Machines{config: c, timing: defaultTiming(), workers: map[string]*worker{}}
+}
+
+// State returns what is known of a VM, at once. The first call for a VM makes its worker look at the
+// disk, and adopt a hostagent that lives; until it has, the phase is Unknown.
+func (m *Machines) State(vm string) State {
+	w := m.worker(vm)
+	if w == nil {
+		return State{}
+	}
+	return w.snapshot()
+}
+
+// Do asks for an action and returns at once. It replaces what the VM's worker does, unless that is
+// the same. After Close it does nothing.
+func (m *Machines) Do(vm string, r Request) {
+	if w := m.worker(vm); w != nil {
+		w.submit(r)
+	}
+}
+
+// Forget ends a VM's worker. It is meant for after Remove; a hostagent that lives is left alone.
+func (m *Machines) Forget(vm string) {
+	m.mu.Lock()
+	w := m.workers[vm]
+	delete(m.workers, vm)
+	m.mu.Unlock()
+	if w != nil {
+		w.end()
+	}
+}
+
+// worker returns the VM's worker, which it starts if need be; nil after Close.
+func (m *Machines) worker(vm string) *worker {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil
+	}
+	return m.workerLocked(vm)
+}
+
+func (m *Machines) workerLocked(vm string) *worker {
+	w, ok := m.workers[vm]
+	if !ok {
+		w = newWorker(m.config, m.timing, layout.VM{Home: m.config.LimaHome, Name: vm, Logs: filepath.Join(m.config.LogDir, vm)})
+		m.workers[vm] = w
+	}
+	return w
+}
+
+// Close asks every guest of this Lima home to power off, all at once, and waits until no hostagent
+// and no QEMU is left. progress is told what happens, one call at a time. When ctx ends first, the
+// error names the VMs that still run; they go on powering off.
+func (m *Machines) Close(ctx context.Context, progress func(string)) error {
+	workers, err := m.closing()
+	var mu sync.Mutex
+	say := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		progress(fmt.Sprintf(format, args...))
+	}
+	var wg sync.WaitGroup
+	late := make([]string, len(workers))
+	errs := []error{err}
+	for i, w := range workers {
+		wg.Go(func() {
+			if w.shutDown(ctx, say) != nil {
+				late[i] = w.vm.Name
+			}
+		})
+	}
+	wg.Wait()
+	for _, w := range workers {
+		w.end()
+	}
+	for _, w := range workers {
+		<-w.done
+	}
+	if late = slices.DeleteFunc(late, func(s string) bool { return s == "" }); len(late) > 0 {
+		errs = append(errs, fmt.Errorf("these VMs still run: %s: their guests have been asked to power off and go on with that; `rdd limavm stop --force` would end them at once: %w",
+			strings.Join(late, ", "), context.Cause(ctx)))
+	}
+	return errors.Join(errs...)
+}
+
+// closing refuses further work and returns the workers of all VMs that live or have one.
+func (m *Machines) closing() ([]*worker, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	names, err := layout.Names(m.config.LimaHome)
+	for _, name := range names {
+		vm := layout.VM{Home: m.config.LimaHome, Name: name}
+		if alive, e := anyHeld(vm.AgentLock(), vm.QEMULock()); alive || e != nil {
+			m.workerLocked(name)
+		}
+	}
+	var workers []*worker
+	for _, w := range m.workers {
+		workers = append(workers, w)
+	}
+	slices.SortFunc(workers, func(a, b *worker) int { return strings.Compare(a.vm.Name, b.vm.Name) })
+	return workers, err
+}
+
+// anyHeld says whether a process holds one of the locks.
+func anyHeld(paths ...string) (bool, error) {
+	for _, path := range paths {
+		if held, err := proc.Held(path); held || err != nil {
+			return held, err
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,41 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+)
+
+// validateLimit bounds a look at a template, which takes some 30 ms.
+const validateLimit = 15 * time.Second
+
+// Validate asks Lima whether it accepts a template with these values for its params. A template it
+// doesn't accept is a *TemplateError.
+func (m *Machines) Validate(ctx context.Context, template []byte, params map[string]string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, validateLimit, fmt.Errorf("%w: Lima did not judge the template within %s", context.DeadlineExceeded, validateLimit))
+	defer cancel()
+	args := []string{"validate", "--lima-home", m.config.LimaHome}
+	for k, v := range params {
+		args = append(args, "--param", k+"="+v)
+	}
+	var last event.Event
+	err := run(ctx, m.config.Program, args, template, m.timing.interrupt, func(e event.Event) { last = e })
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case last.Failure != nil && last.Failure.Permanent:
+		f := last.Failure
+		return &TemplateError{Field: f.Field, Message: strings.TrimPrefix(f.Message, f.Field+": ")}
+	case last.Failure != nil:
+		return fmt.Errorf("check the template: %s", last.Failure.Message)
+	case err == nil && !last.OK:
+		return errors.New("check the template: rdd-lima ended without a result")
+	case err != nil:
+		return fmt.Errorf("check the template: %w", err)
+	}
+	return nil
+}

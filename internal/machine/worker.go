@@ -1,0 +1,252 @@
+package machine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"sync"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// worker does the work of one VM, one thing at a time.
+type worker struct {
+	config Config
+	timing timing
+	vm     layout.VM
+	end    context.CancelFunc // ends the worker, and nothing else
+	done   chan struct{}      // closed when it has ended
+	wake   chan struct{}      // holds a token when there may be a new request
+
+	mu      sync.Mutex
+	state   State
+	pending *job // asked for, not begun
+	under   *job // being carried out
+
+	agent *agent // the hostagent that lives; the loop's own
+}
+
+// job is a request and what is needed to replace it.
+type job struct {
+	Request
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when it was carried out, failed or was replaced
+}
+
+// errReplaced ends a job whose place another has taken.
+var errReplaced = errors.New("another action was asked for")
+
+func newWorker(c Config, t timing, vm layout.VM) *worker {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &worker{config: c, timing: t, vm: vm, end: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	go func() {
+		defer close(w.done)
+		w.loop(ctx)
+	}()
+	return w
+}
+
+// same reports whether two requests ask for the same.
+func same(a, b Request) bool {
+	if a.Action != b.Action {
+		return false
+	}
+	making := a.Action == Prepare || a.Action == Start
+	return !making || bytes.Equal(a.Template, b.Template) && maps.Equal(a.Params, b.Params) && a.Acceleration == b.Acceleration
+}
+
+// submit hands a request to the loop; the channel is closed once it is over.
+func (w *worker) submit(r Request) <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.pending != nil && same(w.pending.Request, r):
+		return w.pending.done
+	case w.pending == nil && w.under != nil && same(w.under.Request, r):
+		return w.under.done
+	}
+	if w.pending != nil {
+		close(w.pending.done)
+	}
+	w.pending = &job{Request: r, done: make(chan struct{})}
+	if w.under != nil {
+		w.under.cancel(errReplaced)
+	}
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	return w.pending.done
+}
+
+// loop carries out one request after another, and watches the hostagent in between.
+func (w *worker) loop(ctx context.Context) {
+	w.look(ctx)
+	for ctx.Err() == nil {
+		jobCtx, j := w.take(ctx)
+		if j == nil {
+			w.idle(ctx)
+			continue
+		}
+		w.carry(jobCtx, j)
+	}
+}
+
+// take returns the next job, or nil.
+func (w *worker) take(ctx context.Context) (context.Context, *job) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	j := w.pending
+	if j == nil {
+		return ctx, nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	j.cancel = cancel
+	w.pending, w.under = nil, j
+	return ctx, j
+}
+
+// carry carries out one job and says how it went.
+func (w *worker) carry(ctx context.Context, j *job) {
+	w.config.Log.Info("VM", "vm", w.vm.Name, "action", j.Action)
+	w.change(func(s *State) { s.Failure = nil })
+	err := w.act(ctx, j.Request)
+	w.mu.Lock()
+	w.under = nil
+	w.mu.Unlock()
+	j.cancel(nil)
+	close(j.done)
+	switch {
+	case err == nil:
+	case errors.Is(err, errReplaced), errors.Is(err, context.Canceled):
+		w.config.Log.Info("VM: given up", "vm", w.vm.Name, "action", j.Action)
+	default:
+		w.fail(j.Action, err)
+	}
+}
+
+func (w *worker) act(ctx context.Context, r Request) error {
+	switch r.Action {
+	case Prepare:
+		return w.prepare(ctx, r)
+	case Start:
+		return w.start(ctx, r)
+	case Stop:
+		return w.stop(ctx)
+	case Kill:
+		return w.kill(ctx)
+	case Remove:
+		return w.remove(ctx)
+	case None:
+		return nil
+	}
+	return fmt.Errorf("unknown action %q", r.Action)
+}
+
+// idle watches the hostagent, if one lives, until there is a new request.
+func (w *worker) idle(ctx context.Context) {
+	if w.agent == nil {
+		select {
+		case <-ctx.Done():
+		case <-w.wake:
+		}
+		return
+	}
+	watch, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		select {
+		case <-w.wake:
+			cancel()
+		case <-watch.Done():
+		}
+	}()
+	err := w.follow(watch, func(State) bool { return false })
+	cancel()
+	<-watching
+	if errors.Is(err, errEnded) {
+		w.deathOf(ctx, w.agent)
+	}
+}
+
+// fail records why an action failed.
+func (w *worker) fail(a Action, err error) {
+	f := &Failure{Action: a, Message: err.Error(), At: time.Now()}
+	if p, ok := errors.AsType[*permanentError](err); ok {
+		f.Permanent = true
+		f.Message = p.Error()
+	}
+	w.config.Log.Warn("VM: action failed", "vm", w.vm.Name, "action", a, "permanent", f.Permanent, "error", f.Message)
+	w.change(func(s *State) { s.Failure, s.Progress = f, nil })
+}
+
+// permanentError is a failure that waiting can't mend.
+type permanentError struct{ error }
+
+// snapshot is the state now.
+func (w *worker) snapshot() State {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state
+}
+
+// change changes the state and tells whoever watches. What the state points to is never changed,
+// only replaced.
+func (w *worker) change(f func(*State)) {
+	w.mu.Lock()
+	before := w.state
+	f(&w.state)
+	changed := !reflect.DeepEqual(before, w.state)
+	w.mu.Unlock()
+	if changed {
+		w.config.Changed(w.vm.Name)
+	}
+}
+
+// phase changes the phase, with no progress yet.
+func (w *worker) phase(p Phase) {
+	w.change(func(s *State) { s.Phase, s.Progress = p, nil })
+}
+
+// shutDown stops the VM, whatever its worker does, and returns once nothing of it lives.
+func (w *worker) shutDown(ctx context.Context, say func(string, ...any)) error {
+	alive, err := anyHeld(w.vm.AgentLock(), w.vm.QEMULock())
+	if err != nil {
+		return err
+	}
+	if alive {
+		say("stopping VM %q", w.vm.Name)
+	}
+	for {
+		over := w.submit(Request{Action: Stop})
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-w.done:
+			return errors.New("the worker was forgotten")
+		case <-over:
+		}
+		still, err := anyHeld(w.vm.AgentLock(), w.vm.QEMULock())
+		if err != nil {
+			return err
+		}
+		if !still {
+			break
+		}
+		select { // a stop that failed is tried again, without haste
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(w.timing.calm):
+		}
+	}
+	if alive {
+		say("VM %q has stopped", w.vm.Name)
+	}
+	return nil
+}
