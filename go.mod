@@ -329,3 +329,5 @@ replace (
 )
 
 tool github.com/lima-vm/lima/cmd/lima-guestagent
+
+replace go.etcd.io/etcd/server/v3 => ./internal/datastore/etcdserver
