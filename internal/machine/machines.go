@@ -128,6 +128,9 @@ func (m *Machines) Close(ctx context.Context, progress func(string)) error {
 	for _, w := range workers {
 		<-w.done
 	}
+	m.mu.Lock()
+	clear(m.workers) // Close may be called again, and looks anew
+	m.mu.Unlock()
 	if late = slices.DeleteFunc(late, func(s string) bool { return s == "" }); len(late) > 0 {
 		errs = append(errs, fmt.Errorf("these VMs still run: %s: their guests have been asked to power off and go on with that; `rdd limavm stop --force` would end them at once: %w",
 			strings.Join(late, ", "), context.Cause(ctx)))

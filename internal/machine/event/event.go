@@ -79,13 +79,15 @@ func (w *Writer) Write(e Event) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now().UTC()
 	}
-	line, err := json.Marshal(e)
-	if err != nil {
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false) // people read these lines too
+	if err := enc.Encode(e); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, err = w.w.Write(append(line, '\n'))
+	_, err := w.w.Write(line.Bytes())
 	return err
 }
 

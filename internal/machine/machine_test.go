@@ -1,0 +1,530 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+const limit = 20 * time.Second
+
+// rig is a Lima home with pretended VMs, and how they play.
+type rig struct {
+	t    *testing.T
+	dir  string
+	home string
+	vm   layout.VM
+}
+
+func newRig(t *testing.T) *rig {
+	dir := t.TempDir()
+	r := &rig{t: t, dir: dir, home: filepath.Join(dir, "lima")}
+	r.vm = layout.VM{Home: r.home, Name: "rd", Logs: filepath.Join(dir, "log", "rd")}
+	return r
+}
+
+// service is a Machines as a service has it, with a channel that is sent to on each change.
+type service struct {
+	*Machines
+	r       *rig
+	changed chan struct{}
+}
+
+func (r *rig) service() *service {
+	s := &service{r: r, changed: make(chan struct{}, 1)}
+	s.Machines = New(Config{
+		LimaHome: r.home, Program: script(r.t, r.dir), ShareDir: r.dir, LogDir: filepath.Join(r.dir, "log"),
+		Log: slog.New(slog.DiscardHandler),
+		Changed: func(string) {
+			select {
+			case s.changed <- struct{}{}:
+			default:
+			}
+		},
+	})
+	s.timing.busy, s.timing.calm = 5*time.Millisecond, 5*time.Millisecond
+	r.t.Cleanup(func() {
+		r.play("poweroff", "")
+		r.play("stopped", "")
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		if err := s.Close(ctx, func(string) {}); err != nil && !r.t.Failed() {
+			r.t.Error(err)
+		}
+	})
+	return s
+}
+
+// play sets how a command plays, or makes the file that a player waits for.
+func (r *rig) play(name, mode string) {
+	r.t.Helper()
+	if err := os.WriteFile(filepath.Join(r.dir, name), []byte(mode), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// counted is how often something happened.
+func (r *rig) counted(what string) int {
+	b, _ := os.ReadFile(filepath.Join(r.dir, what+".count"))
+	return len(b)
+}
+
+// await waits until the VM's state is as wanted.
+func (s *service) await(what string, ok func(State) bool) State {
+	s.r.t.Helper()
+	late := time.After(limit)
+	for {
+		if st := s.State("rd"); ok(st) {
+			return st
+		}
+		select {
+		case <-s.changed:
+		case <-late:
+			s.r.t.Fatalf("%s: not within %s: %+v failure %+v", what, limit, s.State("rd"), s.State("rd").Failure)
+		}
+	}
+}
+
+func (s *service) awaitPhase(p Phase) State {
+	s.r.t.Helper()
+	return s.await(string(p), func(st State) bool { return st.Phase == p })
+}
+
+func failed(st State) bool { return st.Failure != nil }
+
+// crash ends the service as SIGKILL would: workers and children go, hostagents stay.
+func (s *service) crash() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, w := range s.workers {
+		w.end()
+		<-w.done
+	}
+	s.workers = nil
+}
+
+func start(acceleration string) Request {
+	return Request{Action: Start, Template: []byte("images: []"), Acceleration: acceleration}
+}
+
+func TestLife(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	s.awaitPhase(Absent)
+	s.Do("rd", Request{Action: Prepare})
+	s.awaitPhase(Stopped)
+	s.Do("rd", start("Auto"))
+	st := s.awaitPhase(Running)
+	if st.SSHPort != 2222 || st.Accelerator.Reason != "HardwareHangs" || st.Progress != nil || st.Failure != nil {
+		t.Fatalf("%+v", st)
+	}
+	s.Do("rd", Request{Action: Stop})
+	st = s.awaitPhase(Stopped)
+	if st.SSHPort != 0 || st.Exits != 0 || st.Failure != nil {
+		t.Fatalf("%+v", st)
+	}
+	if held, _ := proc.Held(r.vm.AgentLock()); held {
+		t.Fatal("said stopped while the hostagent lives")
+	}
+	s.Do("rd", Request{Action: Remove})
+	s.awaitPhase(Absent)
+	if exists(r.vm.Dir()) {
+		t.Fatal("the VM's directory is still there")
+	}
+}
+
+func TestPrepareFailures(t *testing.T) {
+	for _, tc := range []struct {
+		mode, says string
+		permanent  bool
+	}{
+		{"die", "the sky fell", false},
+		{"garbage", "without a result", false},
+		{"fail", "disk: no", false},
+		{"permanent", "disk: no", true},
+	} {
+		t.Run(tc.mode, func(t *testing.T) {
+			r := newRig(t)
+			s := r.service()
+			r.play("prepare", tc.mode)
+			s.Do("rd", Request{Action: Prepare})
+			st := s.await("failure", failed)
+			if st.Phase != Absent || st.Failure.Permanent != tc.permanent || !strings.Contains(st.Failure.Message, tc.says) || st.Failure.Action != Prepare {
+				t.Fatalf("%+v %+v", st, st.Failure)
+			}
+			r.play("prepare", "")
+			s.Do("rd", start(""))
+			if st := s.awaitPhase(Running); st.Failure != nil {
+				t.Fatal(st.Failure)
+			}
+		})
+	}
+}
+
+func TestStalledChildIsNamedAndEnded(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	s.timing.silence, s.timing.interrupt = 50*time.Millisecond, 10*time.Millisecond
+	r.play("prepare", "deaf")
+	s.Do("rd", Request{Action: Prepare})
+	st := s.await("failure", failed)
+	if !strings.Contains(st.Failure.Message, `stalled in the phase "image"`) || st.Failure.Permanent {
+		t.Fatal(st.Failure)
+	}
+}
+
+func TestStopCancelsPrepare(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	r.play("prepare", "hang")
+	s.Do("rd", start(""))
+	st := s.await("progress", func(st State) bool { return st.Progress != nil && st.Progress.Bytes == 5 })
+	if st.Phase != Preparing || st.Progress.Total != 10 || st.Progress.Steps != 2 {
+		t.Fatalf("%+v", st)
+	}
+	s.Do("rd", Request{Action: Stop})
+	if st := s.awaitPhase(Absent); st.Failure != nil || r.counted("interrupted") != 1 {
+		t.Fatal(st.Failure, r.counted("interrupted"))
+	}
+}
+
+func TestSameRequestTwiceIsOne(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	for range 20 {
+		s.Do("rd", start("Auto"))
+	}
+	s.awaitPhase(Running)
+	for range 20 {
+		s.Do("rd", start("Auto"))
+	}
+	s.awaitPhase(Running)
+	if n := r.counted("agents"); n != 1 {
+		t.Fatal(n, "hostagents were started")
+	}
+}
+
+func TestBootFailures(t *testing.T) {
+	for _, tc := range []struct {
+		mode, says string
+		permanent  bool
+	}{
+		{"crash", "exit status 7", false},
+		{"refuse", "no hardware", true},
+	} {
+		t.Run(tc.mode, func(t *testing.T) {
+			r := newRig(t)
+			s := r.service()
+			r.play("boot", tc.mode)
+			s.Do("rd", start(""))
+			st := s.await("failure", failed)
+			if st.Phase != Stopped || st.Exits != 0 || st.Failure.Action != Start || st.Failure.Permanent != tc.permanent {
+				t.Fatalf("%+v %+v", st, st.Failure)
+			}
+			for _, want := range []string{tc.says, r.vm.AgentLog()} {
+				if !strings.Contains(st.Failure.Message, want) {
+					t.Errorf("%q does not say %q", st.Failure.Message, want)
+				}
+			}
+			if tc.mode == "crash" && !strings.Contains(st.Failure.Message, "Kernel panic[0m - no init") {
+				t.Errorf("the console is missing, or could steer a terminal: %q", st.Failure.Message)
+			}
+		})
+	}
+}
+
+func TestHostagentThatDiesIsSaid(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	s.Do("rd", start(""))
+	s.awaitPhase(Running)
+	rec, err := r.vm.ReadRecord()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(rec.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	st := s.awaitPhase(Stopped)
+	st = s.await("exit counted", func(st State) bool { return st.Exits == 1 && failed(st) })
+	if !strings.Contains(st.Failure.Message, "killed") {
+		t.Fatal(st.Failure)
+	}
+	s.Do("rd", start(""))
+	if st := s.awaitPhase(Running); st.Exits != 1 || st.Failure != nil {
+		t.Fatalf("%+v", st)
+	}
+}
+
+func TestSlowStopIsSaidAndNotKilled(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	s.timing.stop = 20 * time.Millisecond
+	r.play("stop", "slow")
+	s.Do("rd", start(""))
+	s.awaitPhase(Running)
+	s.Do("rd", Request{Action: Stop})
+	st := s.await("late", failed)
+	if st.Phase != Stopping || st.Failure.Action != Stop || !strings.Contains(st.Failure.Message, "--force") {
+		t.Fatalf("%+v %+v", st, st.Failure)
+	}
+	r.play("stopped", "")
+	if st := s.awaitPhase(Stopped); st.Failure != nil {
+		t.Fatal(st.Failure)
+	}
+}
+
+func TestKillEndsWhatIgnoresAStop(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	r.play("stop", "deaf")
+	s.Do("rd", start(""))
+	s.awaitPhase(Running)
+	s.Do("rd", Request{Action: Stop})
+	s.awaitPhase(Stopping)
+	s.Do("rd", Request{Action: Kill})
+	if st := s.awaitPhase(Stopped); st.Exits != 0 {
+		t.Fatalf("%+v", st)
+	}
+}
+
+func TestStartWhileStoppingStartsAnew(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	r.play("stop", "slow")
+	s.Do("rd", start(""))
+	s.awaitPhase(Running)
+	s.Do("rd", Request{Action: Stop})
+	s.awaitPhase(Stopping)
+	s.Do("rd", start(""))
+	r.play("stopped", "")
+	s.await("second run", func(st State) bool { return st.Phase == Running && r.counted("agents") == 2 })
+}
+
+func TestLivingHostagentIsAdopted(t *testing.T) {
+	r := newRig(t)
+	first := r.service()
+	r.play("boot", "late")
+	first.Do("rd", start(""))
+	first.await("boot", func(st State) bool { return st.SSHPort != 0 })
+	first.crash()
+	second := r.service()
+	if st := second.await("adoption", func(st State) bool { return st.SSHPort != 0 }); st.Phase != Starting || st.Accelerator.Name != "tcg" {
+		t.Fatalf("%+v", st)
+	}
+	r.play("booted", "")
+	second.awaitPhase(Running)
+	second.Do("rd", start(""))
+	second.Do("rd", Request{Action: Stop})
+	second.awaitPhase(Stopped)
+	if n := r.counted("agents"); n != 1 {
+		t.Fatal(n, "hostagents were started")
+	}
+}
+
+func TestAdoptedHostagentThatIsStoppingStops(t *testing.T) {
+	r := newRig(t)
+	first := r.service()
+	r.play("stop", "slow")
+	first.Do("rd", start(""))
+	first.awaitPhase(Running)
+	first.Do("rd", Request{Action: Stop})
+	first.await("powering off", func(st State) bool { return st.Progress != nil && st.Progress.Message == "powering off" })
+	first.crash()
+	second := r.service()
+	second.awaitPhase(Stopping)
+	r.play("stopped", "")
+	if st := second.awaitPhase(Stopped); st.Exits != 0 || st.Failure != nil {
+		t.Fatalf("%+v %+v", st, st.Failure)
+	}
+}
+
+func TestTwoServicesNeverStartTwoHostagents(t *testing.T) {
+	r := newRig(t)
+	services := []*service{r.service(), r.service(), r.service()}
+	var wg sync.WaitGroup
+	for _, s := range services {
+		wg.Go(func() { s.Do("rd", start("")) })
+	}
+	wg.Wait()
+	for _, s := range services {
+		s.awaitPhase(Running)
+	}
+	if n := r.counted("agents"); n != 1 {
+		t.Fatal(n, "hostagents lived")
+	}
+	services[0].Do("rd", Request{Action: Stop})
+	for _, s := range services {
+		if st := s.awaitPhase(Stopped); st.Exits != 0 {
+			t.Fatalf("%+v", st)
+		}
+	}
+}
+
+// qemu plays a QEMU that outlived its hostagent.
+func (r *rig) qemu() {
+	r.t.Helper()
+	if err := os.MkdirAll(r.vm.Run(), 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	cmd := exec.Command(script(r.t, r.dir), "qemu", "--lima-home", r.home, "rd")
+	if err := cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() {
+		r.play("qemu.end", "")
+		_ = cmd.Wait()
+	})
+	for late := time.Now().Add(limit); ; {
+		if held, err := proc.Held(r.vm.QEMULock()); held {
+			return
+		} else if err != nil || time.Now().After(late) {
+			r.t.Fatal("the pretended QEMU does not live", err)
+		}
+	}
+}
+
+func TestQEMUWithoutHostagentIsEnded(t *testing.T) {
+	r := newRig(t)
+	r.qemu()
+	s := r.service()
+	s.awaitPhase(Absent)
+	if r.counted("clear") != 1 {
+		t.Fatal("it was not ended by rdd-lima clear")
+	}
+	if held, _ := proc.Held(r.vm.QEMULock()); held {
+		t.Fatal("said absent while QEMU lives")
+	}
+}
+
+func TestHalfMadeVMIsRemoved(t *testing.T) {
+	r := newRig(t)
+	if err := os.MkdirAll(r.vm.Dir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := r.service()
+	s.awaitPhase(Absent)
+	if exists(r.vm.Dir()) {
+		t.Fatal("it is still there")
+	}
+}
+
+func TestCloseStopsEveryHostagent(t *testing.T) {
+	r := newRig(t)
+	first := r.service()
+	for _, name := range []string{"rd", "other", "third"} {
+		first.Do(name, start(""))
+	}
+	for _, name := range []string{"rd", "other", "third"} {
+		for late := time.Now().Add(limit); first.State(name).Phase != Running; {
+			if time.Now().After(late) {
+				t.Fatal(name, first.State(name))
+			}
+			<-first.changed
+		}
+	}
+	first.crash()
+	second := r.service() // has heard of none of them
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	var said []string
+	if err := second.Close(ctx, func(step string) { said = append(said, step) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(said) != 6 {
+		t.Error(said)
+	}
+	for _, name := range []string{"rd", "other", "third"} {
+		if held, _ := proc.Held(layout.VM{Home: r.home, Name: name}.AgentLock()); held {
+			t.Error(name, "was left behind")
+		}
+	}
+	second.Do("rd", start(""))
+	if st := second.State("rd"); st != (State{}) {
+		t.Error("work was taken after Close", st)
+	}
+}
+
+func TestCloseSaysWhichVMIsLate(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	r.play("stop", "slow")
+	s.Do("rd", start(""))
+	s.awaitPhase(Running)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	err := s.Close(ctx, func(string) {})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "rd") {
+		t.Fatal(err)
+	}
+	r.play("stopped", "")
+	if err := s.Close(t.Context(), func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDegradedIsSaid(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	r.play("boot", "degraded")
+	s.Do("rd", start(""))
+	if st := s.awaitPhase(Running); st.Degraded != "no port forwards" {
+		t.Fatalf("%+v", st)
+	}
+}
+
+func TestOverdueBootNamesItsPhaseAndGoesOn(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	s.timing.step = map[string]time.Duration{"boot": time.Millisecond}
+	r.play("boot", "late")
+	s.Do("rd", start(""))
+	st := s.await("overdue", func(st State) bool { return st.Progress != nil && strings.HasPrefix(st.Progress.Message, overdue) })
+	if st.Phase != Starting || st.Failure != nil || !strings.Contains(st.Progress.Message, "boot") {
+		t.Fatalf("%+v", st)
+	}
+	r.play("booted", "")
+	s.awaitPhase(Running)
+}
+
+func TestForgottenVMKeepsItsHostagent(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	s.Do("rd", start(""))
+	s.awaitPhase(Running)
+	s.Forget("rd")
+	s.awaitPhase(Running) // a new worker adopts it
+	if n := r.counted("agents"); n != 1 {
+		t.Fatal(n)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	if err := s.Validate(t.Context(), []byte("x"), map[string]string{"a": "b"}); err != nil {
+		t.Fatal(err)
+	}
+	r.play("validate", "permanent")
+	err := s.Validate(t.Context(), nil, nil)
+	if te, ok := errors.AsType[*TemplateError](err); !ok || te.Field != "disk" || te.Error() != "disk: no" {
+		t.Fatal(err)
+	}
+	r.play("validate", "die")
+	err = s.Validate(t.Context(), nil, nil)
+	if _, ok := errors.AsType[*TemplateError](err); ok || err == nil || !strings.Contains(err.Error(), "the sky fell") {
+		t.Fatal(err)
+	}
+}
