@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+func TestThroughput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		done := map[int]int{}
+		perSecond, err := throughput([]string{"a", "b", "c", "d"}, 100, func(_ string, n int) error {
+			time.Sleep(10 * time.Millisecond) // 4 clients do 400 a second
+			mu.Lock()
+			defer mu.Unlock()
+			done[n]++
+			return nil
+		})
+		if err != nil || perSecond != 400 {
+			t.Errorf("throughput = %v, %v; want 400", perSecond, err)
+		}
+		if len(done) != 100 || done[0] != 1 || done[99] != 1 {
+			t.Errorf("%d requests were made, want each of 100 once: %v", len(done), done)
+		}
+		broken := errors.New("broken")
+		if _, err := throughput([]string{"a", "b"}, 10, func(string, int) error { return broken }); !errors.Is(err, broken) {
+			t.Errorf("error %v, want that of the request", err)
+		}
+	})
+}
+
+func TestAwaitTakesTheEventOfTheChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch.NewFake()
+		events := make(chan seen, 10)
+		go receive(w, events)
+		began := time.Now()
+		change := func(n string) *unstructured.Unstructured {
+			return &unstructured.Unstructured{Object: map[string]any{"data": map[string]any{"n": n}}}
+		}
+		w.Add(change("none"))
+		time.Sleep(3 * time.Second)
+		w.Modify(change("-1"))
+		time.Sleep(time.Second)
+		at, err := await(t.Context(), events, "-1")
+		if err != nil || at.Sub(began) != 3*time.Second {
+			t.Errorf("event came after %s, %v; want 3s", at.Sub(began), err)
+		}
+		if _, err := await(t.Context(), events, "-2"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v, want that the deadline passed", err)
+		}
+		w.Stop()
+		if _, err := await(t.Context(), events, "-2"); err == nil {
+			t.Error("a watch that ended is not noticed")
+		}
+	})
+}

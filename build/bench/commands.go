@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// quickFactor is how many more runs commands of milliseconds have than the rest.
+const quickFactor = 4
+
+// measureCommands measures whole runs of quick commands, with one service running.
+func (b *bench) measureCommands(ctx context.Context) error {
+	b.sayf("commands: version, status, get ns")
+	s, err := b.startService(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		key  string
+		args []string
+	}{
+		{"commands.version", []string{"version"}},
+		{"commands.status", []string{"svc", "status"}},
+		{"commands.get-ns", []string{"ctl", "get", "ns"}},
+	} {
+		for n := range b.runs*quickFactor + 1 {
+			spent, _, err := s.run(ctx, c.args...)
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				continue // reads the program from the disk
+			}
+			b.add(c.key, spent.milliseconds())
+			if spent.Peak > 0 {
+				b.add(c.key+"-peak", spent.megabytes())
+			}
+		}
+	}
+	return b.discard(ctx, s)
+}
+
+// measureService measures starts and stops, each run with a new instance.
+func (b *bench) measureService(ctx context.Context) error {
+	for n := range b.runs {
+		b.sayf("service: start and stop, run %d of %d", n+1, b.runs)
+		s, err := b.newService()
+		if err != nil {
+			return err
+		}
+		fresh, err := s.start(ctx)
+		if err != nil {
+			return err
+		}
+		if err := b.stopAndStart(ctx, s, "service"); err != nil {
+			return err
+		}
+		b.add("service.start-fresh", fresh.milliseconds())
+		if err := b.discard(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stopAndStart measures a stop with an open watch and a start on the store that is there then.
+func (b *bench) stopAndStart(ctx context.Context, s *service, group string) error {
+	stopped, err := s.stopWatched(ctx)
+	if err != nil {
+		return fmt.Errorf("stop with an open watch: %w", err)
+	}
+	started, err := s.start(ctx)
+	if err != nil {
+		return err
+	}
+	b.add(group+".stop", stopped.milliseconds())
+	b.add(group+".start-existing", started.milliseconds())
+	return nil
+}

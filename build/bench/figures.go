@@ -1,0 +1,146 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// figure is one line of the table. Its key is GROUP.NAME.
+type figure struct {
+	key    string
+	title  string
+	unit   string
+	target float64 // at most this; 0: no target
+}
+
+// figures lists what can be measured, in the order of the table.
+func figures() []figure {
+	return []figure{
+		{"commands.version", "rdd version", "ms", 12},
+		{"commands.version-peak", "rdd version, peak memory", "MB", 25},
+		{"commands.status", "rdd svc status", "ms", 25},
+		{"commands.status-peak", "rdd svc status, peak memory", "MB", 0},
+		{"commands.get-ns", "rdd ctl get ns", "ms", 80},
+		{"commands.get-ns-peak", "rdd ctl get ns, peak memory", "MB", 0},
+		{"service.start-fresh", "rdd svc start, fresh store, to ready", "ms", 400},
+		{"service.start-existing", "rdd svc start, existing store, to ready", "ms", 400},
+		{"service.stop", "rdd svc stop, with an open watch", "ms", 300},
+		{"idle.rss", "service RSS, 30 s after ready", "MiB", 95},
+		{"idle.anonymous", "service anonymous memory, 30 s after ready", "MiB", 30},
+		{"idle.cpu", "service CPU of a core, idle for 60 s", "%", 0.2},
+		{"idle.wakeups", "service wake-ups, idle for 60 s", "1/s", 0},
+		{"history.status", "after 12,000 updates: rdd svc status", "ms", 25},
+		{"history.start-existing", "after 12,000 updates: rdd svc start", "ms", 400},
+		{"history.stop", "after 12,000 updates: rdd svc stop, with an open watch", "ms", 300},
+		{"history.rss", "after 12,000 updates: service RSS, 30 s later", "MiB", 95},
+		{"history.anonymous", "after 12,000 updates: service anonymous memory, 30 s later", "MiB", 30},
+		{"history.cpu", "after 12,000 updates: service CPU of a core, idle for 60 s", "%", 0.2},
+		{"history.wakeups", "after 12,000 updates: service wake-ups, idle for 60 s", "1/s", 0},
+		{"history.get-before", "GET of one key, before 12,000 updates of it, p50", "ms", 0},
+		{"history.get-after", "GET of one key, after 12,000 updates of it, p50", "ms", 0},
+		{"history.get-ratio", "GET, after / before", "", 1.3},
+		{"history.create-before", "create, before 12,000 updates, p50", "ms", 0},
+		{"history.create-after", "create, after 12,000 updates, p50", "ms", 0},
+		{"history.create-ratio", "create, after / before", "", 1.3},
+		{"api.creates", "creates per second, 8 clients", "1/s", 0},
+		{"api.gets", "gets per second, 8 clients", "1/s", 0},
+		{"api.patches", "patches per second, 8 clients", "1/s", 0},
+		{"api.get-p50", "get, 1 client, p50", "ms", 0},
+		{"api.get-p99", "get, 1 client, p99", "ms", 0},
+		{"api.watch-p50", "patch to watch event, p50", "ms", 0},
+		{"api.watch-p99", "patch to watch event, p99", "ms", 15},
+		{"crds.established", "five CRDs applied at once, to established", "ms", 100},
+		{"crds.listed", "five CRDs applied at once, to the first LIST of each", "ms", 0},
+		{"vm.create", "VM create to ready, our guest", "s", 0},
+		{"vm.create-stock", "VM create to ready, stock guest", "s", 0},
+		{"vm.create-ratio", "VM create to ready, ours / stock", "", 0.5},
+		{"vm.start", "VM start to ready after a stop, our guest", "s", 0},
+		{"vm.start-stock", "VM start to ready after a stop, stock guest", "s", 0},
+		{"vm.start-ratio", "VM start to ready after a stop, ours / stock", "", 0.5},
+		{"vm.stop", "VM stop, our guest", "s", 0},
+		{"vm.stop-stock", "VM stop, stock guest", "s", 0},
+	}
+}
+
+// results collects what was measured. It is safe for concurrent use.
+type results struct {
+	only *regexp.Regexp // nil: every figure
+	load func() float64 // the machine's load now
+
+	mu     sync.Mutex
+	values map[string][]float64
+	loads  map[string][]float64
+}
+
+func newResults(only string, load func() float64) (*results, error) {
+	r := &results{load: load, values: map[string][]float64{}, loads: map[string][]float64{}}
+	if only == "" {
+		return r, nil
+	}
+	re, err := regexp.Compile(only)
+	if err != nil {
+		return nil, fmt.Errorf("--only: %w", err)
+	}
+	r.only = re
+	if !slices.ContainsFunc(figures(), func(f figure) bool { return r.wants(f.key) }) {
+		var keys []string
+		for _, f := range figures() {
+			keys = append(keys, f.key)
+		}
+		return nil, fmt.Errorf("--only %q matches none of the figures: %s", only, strings.Join(keys, " "))
+	}
+	return r, nil
+}
+
+// wants says whether the figure was asked for.
+func (r *results) wants(key string) bool { return r.only == nil || r.only.MatchString(key) }
+
+// wantsGroup says whether any figure of the group was asked for.
+func (r *results) wantsGroup(group string) bool {
+	return slices.ContainsFunc(figures(), func(f figure) bool { return strings.HasPrefix(f.key, group+".") && r.wants(f.key) })
+}
+
+// add records one run of a figure, with the machine's load at its end.
+func (r *results) add(key string, value float64) {
+	load := r.load()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.values[key] = append(r.values[key], value)
+	r.loads[key] = append(r.loads[key], load)
+}
+
+// row is a figure with what was measured.
+type row struct {
+	Key    string    `json:"key"`
+	Title  string    `json:"title"`
+	Unit   string    `json:"unit,omitempty"`
+	Target float64   `json:"target,omitempty"` // at most this
+	Ratio  float64   `json:"ratio,omitempty"`  // of the median to the target
+	OK     *bool     `json:"ok,omitempty"`     // absent without a target
+	Load   float64   `json:"load"`             // median of the load average over one minute, at the end of each run
+	Runs   []float64 `json:"runs"`
+	stats
+}
+
+// rows sums up the figures that were asked for and measured.
+func (r *results) rows() []row {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var rows []row
+	for _, f := range figures() {
+		values := r.values[f.key]
+		if len(values) == 0 || !r.wants(f.key) {
+			continue
+		}
+		row := row{Key: f.key, Title: f.title, Unit: f.unit, Target: f.target, Load: median(r.loads[f.key]), Runs: values, stats: summarize(values)}
+		if f.target > 0 {
+			ok := row.Median <= f.target
+			row.Ratio, row.OK = row.Median/f.target, &ok
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}

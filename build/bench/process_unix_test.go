@@ -1,0 +1,41 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+func TestMeasurePassesAnInterruptOnAndWaits(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("there is no shell to interrupt")
+	}
+	peak, home := buildPeak(t), t.TempDir()
+	up, bye := filepath.Join(home, "up"), filepath.Join(home, "bye")
+	if err := syscall.Mkfifo(up, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := measure(ctx, peak, home, sh, "-c", `trap 'echo bye > bye; exit 0' INT; cd; echo up > up; sleep 600`)
+		done <- err
+	}()
+	if _, err := os.ReadFile(up); err != nil { // until the shell has written
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+	if _, err := os.Stat(bye); err != nil {
+		t.Errorf("the command did not end by the interrupt: %v", err)
+	}
+}
