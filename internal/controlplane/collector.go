@@ -22,11 +22,12 @@ const (
 	collectorWorkers = 2
 	// collectorSettle lets discovery catch up with a definition that changed, and
 	// gathers changes that come together.
-	collectorSettle = 500 * time.Millisecond
+	collectorSettle = 300 * time.Millisecond
 	// collectorRecheck is when the served kinds are looked at though nothing changed.
 	collectorRecheck = 10 * time.Minute
-	// collectorPause is the least time between two looks.
-	collectorPause = 10 * time.Millisecond
+	// collectorPause is the least time between two looks, and the most that a new kind
+	// may take to be listed before that is reported.
+	collectorPause = time.Second
 )
 
 // startCollector runs Kubernetes' garbage collector: objects whose owners are gone

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"slices"
+	"strings"
 
 	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -23,15 +24,17 @@ func (s *Server) onDefinitionChange(noticed func()) error {
 	return err
 }
 
-// establishedDefinitions are those whose kinds are served.
+// establishedDefinitions are those whose kinds are served, by name.
 func (s *Server) establishedDefinitions() []*apiextensionsv1.CustomResourceDefinition {
 	all, err := s.custom.Informers.Apiextensions().V1().CustomResourceDefinitions().Lister().List(labels.Everything())
 	if err != nil {
 		return nil // an informer's lister doesn't fail
 	}
-	return slices.DeleteFunc(all, func(d *apiextensionsv1.CustomResourceDefinition) bool {
+	all = slices.DeleteFunc(all, func(d *apiextensionsv1.CustomResourceDefinition) bool {
 		return !apihelpers.IsCRDConditionTrue(d, apiextensionsv1.Established)
 	})
+	slices.SortFunc(all, func(a, b *apiextensionsv1.CustomResourceDefinition) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 // listCustomGroups keeps the custom groups in the plain list of groups, which clients

@@ -1,8 +1,13 @@
 package controlplane
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/emicklei/go-restful/v3"
 	"k8s.io/apiextensions-apiserver/pkg/controller/openapi/builder"
@@ -17,19 +22,28 @@ import (
 	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
+// releaseDelay is how long after the last document the memory it took is given back.
+const releaseDelay = 2 * time.Second
+
 // describer answers /openapi/v2 and /openapi/v3 for built-in and custom kinds alike.
-// It builds a document when it is asked for and keeps none: clients keep copies by
-// their hashes. Usually the aggregator merges what each server keeps ready.
+// It builds a document when it is asked for and keeps none, only the small index that
+// lets clients keep copies. Usually the aggregator merges what each server keeps ready.
 type describer struct {
-	server *Server
-	v2     *common.Config
-	v3     *common.OpenAPIV3Config
+	server  *Server
+	v2      *common.Config
+	v3      *common.OpenAPIV3Config
+	release *time.Timer
+
+	mu       sync.Mutex
+	index    page
+	indexFor string // the definitions that index describes
 }
 
 func (s *Server) describe(v3 *common.OpenAPIV3Config) {
 	definitions, namer := openAPIDefinitions()
 	d := &describer{server: s, v2: genericserver.DefaultOpenAPIConfig(definitions, namer), v3: v3}
 	d.v2.Info = v3.Info
+	d.release = time.AfterFunc(releaseDelay, debug.FreeOSMemory) // also for what the start took
 	mux := s.native.Handler.NonGoRestfulMux
 	mux.HandleFunc("/openapi/v2", d.serveV2)
 	mux.HandleFunc("/openapi/v3", d.serveIndex)
@@ -96,16 +110,41 @@ func (d *describer) services() []*restful.WebService {
 }
 
 func (d *describer) serveIndex(w http.ResponseWriter, r *http.Request) {
-	index := handler3.NewOpenAPIService()
+	index, err := d.currentIndex(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	index.serve(w, r)
+}
+
+// currentIndex builds the index anew when the definitions have changed: it holds a
+// hash of each document, so all of them have to be made.
+func (d *describer) currentIndex(r *http.Request) (page, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var now strings.Builder
+	for _, definition := range d.server.establishedDefinitions() {
+		fmt.Fprintln(&now, definition.UID, definition.Generation)
+	}
+	if d.indexFor == now.String() && d.index.body != nil {
+		return d.index, nil
+	}
+	d.release.Reset(releaseDelay)
+	all := handler3.NewOpenAPIService()
 	for path, build := range d.documents() {
 		document, err := build()
 		if err != nil {
-			http.Error(w, fmt.Sprintf("describe %s: %v", path, err), http.StatusInternalServerError)
-			return
+			return page{}, fmt.Errorf("describe %s: %w", path, err)
 		}
-		index.UpdateGroupVersion(path, document)
+		all.UpdateGroupVersion(path, document)
 	}
-	index.HandleDiscovery(w, r)
+	d.index = page{header: http.Header{}}
+	plain := r.Clone(r.Context())
+	plain.Header = http.Header{} // the whole index, whatever this client has
+	all.HandleDiscovery(&d.index, plain)
+	d.indexFor = now.String()
+	return d.index, nil
 }
 
 func (d *describer) serveGroup(w http.ResponseWriter, r *http.Request) {
@@ -120,6 +159,7 @@ func (d *describer) serveGroup(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("describe %s: %v", path, err), http.StatusInternalServerError)
 		return
 	}
+	d.release.Reset(releaseDelay)
 	one := handler3.NewOpenAPIService()
 	one.UpdateGroupVersion(path, document)
 	one.HandleGroupVersion(w, r)
@@ -133,6 +173,7 @@ func (d *describer) serveV2(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("describe the API: %v", err), http.StatusInternalServerError)
 		return
 	}
+	d.release.Reset(releaseDelay)
 	var serve capture
 	handler.NewOpenAPIService(document).RegisterOpenAPIVersionedService(r.URL.Path, &serve)
 	serve.ServeHTTP(w, r)
@@ -164,3 +205,27 @@ func (d *describer) documentV2() (*spec.Swagger, error) {
 type capture struct{ http.Handler }
 
 func (c *capture) Handle(_ string, h http.Handler) { c.Handler = h }
+
+// page is an answer that is kept to be given again.
+type page struct {
+	header http.Header
+	body   []byte
+}
+
+// Header, Write and WriteHeader let a handler fill the page.
+func (p *page) Header() http.Header { return p.header }
+
+func (p *page) Write(data []byte) (int, error) {
+	p.body = append(p.body, data...)
+	return len(data), nil
+}
+
+func (p *page) WriteHeader(int) {}
+
+// serve answers a request with the page, or with "not modified".
+func (p page) serve(w http.ResponseWriter, r *http.Request) {
+	for _, name := range []string{"Content-Type", "Etag"} {
+		w.Header().Set(name, p.header.Get(name))
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(p.body))
+}

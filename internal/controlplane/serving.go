@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"rancherdesktop.io/rdd/internal/atomicfile"
 )
 
 const (
@@ -49,16 +51,16 @@ func loadIdentity(dir string) (identity, error) {
 			return identity{}, err
 		}
 		// The key goes first: a certificate without its key is made anew, too.
-		if err := writePrivate(filepath.Join(dir, keyFile), id.key); err != nil {
+		if err := atomicfile.Write(filepath.Join(dir, keyFile), id.key); err != nil {
 			return identity{}, err
 		}
-		if err := writePrivate(filepath.Join(dir, certFile), id.cert); err != nil {
+		if err := atomicfile.Write(filepath.Join(dir, certFile), id.cert); err != nil {
 			return identity{}, err
 		}
 	}
 	if id.token, err = loadToken(dir); err != nil {
 		id.token = rand.Text()
-		return id, writePrivate(filepath.Join(dir, tokenFile), []byte(id.token+"\n"))
+		return id, atomicfile.Write(filepath.Join(dir, tokenFile), []byte(id.token+"\n"))
 	}
 	return id, nil
 }
@@ -131,23 +133,6 @@ func readPrivate(file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// writePrivate replaces file as a whole. The new file is 0600 from the moment it exists.
-func writePrivate(file string, data []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary.Name()) // gone already when all went well
-	if _, err := temporary.Write(data); err != nil {
-		temporary.Close()
-		return err
-	}
-	if err := temporary.Close(); err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), file)
-}
-
 // listen opens the port of the last run, or any other if that one is taken, and
 // writes it down for the next run.
 func listen(dir string) (net.Listener, error) {
@@ -169,7 +154,7 @@ func listen(dir string) (net.Listener, error) {
 	if port == last {
 		return listener, nil
 	}
-	if err := writePrivate(file, []byte(port+"\n")); err != nil {
+	if err := atomicfile.Write(file, []byte(port+"\n")); err != nil {
 		listener.Close()
 		return nil, err
 	}

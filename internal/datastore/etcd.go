@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 )
@@ -55,7 +56,7 @@ func etcdStore(endpoint string) (*Store, error) {
 func (s *Store) greet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, openLimit, fmt.Errorf("no answer within %v: %w", openLimit, context.DeadlineExceeded))
 	defer cancel()
-	config := clientv3.Config{Context: ctx, Endpoints: s.Servers, DialOptions: []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}}
+	config := clientv3.Config{Context: ctx, Endpoints: s.Servers, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}}
 	if strings.HasPrefix(s.Servers[0], "https://") {
 		tls, err := transport.TLSInfo{CertFile: s.CertFile, KeyFile: s.KeyFile, TrustedCAFile: s.CAFile}.ClientConfig()
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/k3s-io/kine/pkg/drivers"
 	"github.com/k3s-io/kine/pkg/server"
+	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
 )
@@ -47,6 +48,8 @@ func tuning(poll time.Duration) *drivers.Config {
 }
 
 func (p inProcess) serve() *Store {
+	// kine tells its life on the standard logger, line by line; only trouble matters.
+	logrus.SetLevel(logrus.WarnLevel)
 	pipe := bufconn.Listen(8 << 10)
 	rpc := grpc.NewServer(
 		grpc.MaxRecvMsgSize(8<<20),

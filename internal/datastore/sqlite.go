@@ -3,6 +3,7 @@ package datastore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -12,7 +13,6 @@ import (
 	"time"
 
 	"github.com/k3s-io/kine/pkg/drivers/generic"
-	"github.com/k3s-io/kine/pkg/logstructured"
 	"github.com/k3s-io/kine/pkg/logstructured/sqllog"
 	"github.com/k3s-io/kine/pkg/query"
 	"github.com/k3s-io/kine/pkg/server"
@@ -78,21 +78,26 @@ func openSQLite(ctx context.Context, dir string) (*Store, error) {
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	store := inProcess{cancel: cancel, work: &sync.WaitGroup{}}
-	pool := generic.ConnectionPoolConfig{MaxIdle: sqliteConnections, MaxOpen: sqliteConnections}
-	db, err := generic.OpenDB(life, store.work, "sqlite", connector, pool, "?", false, nil)
-	if err != nil {
+	if store.backend, err = startSQLite(life, store.work, connector); err != nil {
 		return nil, errors.Join(explain(file, err), store.end())
+	}
+	return store.serve(), nil
+}
+
+// startSQLite starts kine on a database that has its table.
+func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Connector) (server.Backend, error) {
+	pool := generic.ConnectionPoolConfig{MaxIdle: sqliteConnections, MaxOpen: sqliteConnections}
+	db, err := generic.OpenDB(life, work, "sqlite", connector, pool, "?", false, nil)
+	if err != nil {
+		return nil, err
 	}
 	db.LastInsertID = true
 	db.GetSizeSQL = query.New(`SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()`, "?", false, "GetSize")
 	db.CompactSQL = query.New(sqliteCompact, "?", false, "Compact")
 	db.TranslateErr = sqliteConflict
 	db.ErrCode = sqliteCode
-	store.backend = newHonest(sqllog.New(db, store.work, tuning(pollSQLite)))
-	if err := store.backend.Start(life); err != nil {
-		return nil, errors.Join(explain(file, err), store.end())
-	}
-	return store.serve(), nil
+	backend := newHonest(sqllog.New(db, work, tuning(pollSQLite)))
+	return backend, backend.Start(life)
 }
 
 // claim makes the database file, private from the start: SQLite gives the files
@@ -180,53 +185,4 @@ func sqliteCode(err error) string {
 		return sqlite.ErrorCodeString[failed.Code()]
 	}
 	return "other"
-}
-
-// honest is kine's store with one correction. When a write fails, kine looks the key
-// up to tell why, forgets the failure itself, and so can report a create as done
-// although the disk was full. Here the failure is remembered and returned.
-type honest struct{ *logstructured.LogStructured }
-
-func newHonest(log logstructured.Log) honest {
-	return honest{logstructured.New(appendLog{log})}
-}
-
-// appendLog notes failed appends in the context of the call they serve.
-type appendLog struct{ logstructured.Log }
-
-type failureKey struct{}
-
-func (l appendLog) Append(ctx context.Context, event *server.Event) (int64, error) {
-	revision, err := l.Log.Append(ctx, event)
-	if failure, ok := ctx.Value(failureKey{}).(*error); ok && err != nil && !errors.Is(err, server.ErrKeyExists) {
-		*failure = err
-	}
-	return revision, err
-}
-
-func (h honest) Create(ctx context.Context, key string, value []byte, lease int64) (int64, error) {
-	var failure error
-	revision, err := h.LogStructured.Create(context.WithValue(ctx, failureKey{}, &failure), key, value, lease)
-	if failure != nil {
-		return revision, failure
-	}
-	return revision, err
-}
-
-func (h honest) Update(ctx context.Context, key string, value []byte, revision, lease int64) (int64, *server.KeyValue, bool, error) {
-	var failure error
-	now, kv, ok, err := h.LogStructured.Update(context.WithValue(ctx, failureKey{}, &failure), key, value, revision, lease)
-	if failure != nil {
-		return now, nil, false, failure
-	}
-	return now, kv, ok, err
-}
-
-func (h honest) Delete(ctx context.Context, key string, revision int64) (int64, *server.KeyValue, bool, error) {
-	var failure error
-	now, kv, ok, err := h.LogStructured.Delete(context.WithValue(ctx, failureKey{}, &failure), key, revision)
-	if failure != nil {
-		return now, nil, false, failure
-	}
-	return now, kv, ok, err
 }

@@ -1,0 +1,254 @@
+package datastore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"rancherdesktop.io/rdd/internal/datastore"
+	"rancherdesktop.io/rdd/internal/datastore/datastoretest"
+)
+
+func open(t *testing.T, o datastore.Options) *datastore.Store {
+	t.Helper()
+	s, err := datastore.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// client speaks etcd to a store, as the API server does.
+func client(t *testing.T, s *datastore.Store) *clientv3.Client {
+	t.Helper()
+	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	if s.Dial != nil {
+		options = append(options, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			return s.Dial(ctx, "tcp", addr)
+		}))
+	}
+	c, err := clientv3.New(clientv3.Config{Context: t.Context(), Endpoints: s.Servers, DialOptions: options})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// create writes a key that isn't there, the way the API server does.
+func create(t *testing.T, c *clientv3.Client, key, value string) {
+	t.Helper()
+	r, err := c.Txn(t.Context()).If(clientv3.Compare(clientv3.ModRevision(key), "=", 0)).
+		Then(clientv3.OpPut(key, value)).Commit()
+	if err != nil || !r.Succeeded {
+		t.Fatalf("create %s: %v, succeeded %v", key, err, r != nil && r.Succeeded)
+	}
+}
+
+func value(t *testing.T, c *clientv3.Client, key string) string {
+	t.Helper()
+	r, err := c.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Kvs) == 0 {
+		return ""
+	}
+	return string(r.Kvs[0].Value)
+}
+
+func TestDataIsThereAfterRestart(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a folder? with 100% odd#name", "store")
+	s := open(t, datastore.Options{Dir: dir})
+	create(t, client(t, s), "/registry/a", "one")
+	if s.External() {
+		t.Error("SQLite is ours alone")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "state.db-wal")); err == nil {
+		t.Error("a clean end left the log behind")
+	}
+	if got := value(t, client(t, open(t, datastore.Options{Dir: dir})), "/registry/a"); got != "one" {
+		t.Errorf("after a restart the value is %q", got)
+	}
+}
+
+func TestFilesArePrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no file modes")
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	create(t, client(t, open(t, datastore.Options{Dir: dir})), "/registry/a", "secret")
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("folder: %v, %v", info.Mode(), err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) < 3 {
+		t.Fatalf("files: %v, %v", files, err)
+	}
+	for _, f := range files {
+		if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", f, info.Mode(), err)
+		}
+	}
+}
+
+func TestDamagedStoreSaysWhichFileAndWhatToDo(t *testing.T) {
+	damage := map[string]func(t *testing.T, file string){
+		"not a database": func(t *testing.T, file string) {
+			if err := os.WriteFile(file, []byte(strings.Repeat("no database at all ", 500)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a page overwritten before a crash": func(t *testing.T, file string) {
+			f, err := os.OpenFile(file, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if _, err := f.WriteAt(make([]byte, 4096*3), 4096); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file+"-wal", []byte("left by a crash"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	for name, spoil := range damage {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, datastore.Options{Dir: dir})
+			create(t, client(t, s), "/registry/a", "one")
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(dir, "state.db")
+			spoil(t, file)
+			_, err := datastore.Open(t.Context(), datastore.Options{Dir: dir})
+			if err == nil {
+				t.Fatal("a damaged store was opened")
+			}
+			for _, part := range []string{file, "move ", "backup"} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("the error doesn't hold %q: %v", part, err)
+				}
+			}
+		})
+	}
+}
+
+func TestBadEndpointIsAClearError(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+
+	const secret = "p4ss/w0rd"
+	cases := []struct {
+		name, endpoint string
+		says           string // part of the error
+		deadline       bool   // the chain holds context.DeadlineExceeded
+	}{
+		{"unknown scheme", "mysql://u:" + secret + "@h/db", "unknown scheme", false},
+		{"no scheme", "/var/lib/" + secret, "unknown scheme", false},
+		{"password not encoded", "postgres://u:" + secret + "@h:5432/db", "percent-encoded", false},
+		{"no host", "postgres:///db", "not a PostgreSQL URL", false},
+		{"nobody listens", fmt.Sprintf("postgres://u:x@%s/db?password=%s", closed.Addr(), secret), closed.Addr().String(), false},
+		{"postgres never answers", fmt.Sprintf("postgres://u:%s@%s/db", "p4ssw0rd", silent.Addr()), silent.Addr().String(), true},
+		{"etcd: nobody listens", fmt.Sprintf("http://%s", closed.Addr()), closed.Addr().String(), true},
+		{"etcd never answers", fmt.Sprintf("http://%s,http://%s", silent.Addr(), closed.Addr()), silent.Addr().String(), true},
+		{"etcd with a password", "https://u:" + "p4ssw0rd" + "@h:2379", "client certificate", false},
+		{"etcd list with a gap", "http://h:1,,http://h:2", "not a list", false},
+		{"etcd, certificate missing", fmt.Sprintf("https://%s?sslcert=/nowhere/c&sslkey=/nowhere/k", closed.Addr()), "/nowhere/c", false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			begin := time.Now()
+			s, err := datastore.Open(ctx, datastore.Options{Endpoint: c.endpoint})
+			if err == nil {
+				s.Close()
+				t.Fatal("opened")
+			}
+			if !strings.Contains(err.Error(), c.says) {
+				t.Errorf("the error doesn't hold %q: %v", c.says, err)
+			}
+			for _, part := range []string{secret, "p4ss", "w0rd"} {
+				if strings.Contains(err.Error(), part) {
+					t.Errorf("the error tells the password: %v", err)
+				}
+			}
+			if got := errors.Is(err, context.DeadlineExceeded); got != c.deadline {
+				t.Errorf("holds a deadline: %v, want %v: %v", got, c.deadline, err)
+			}
+			if took := time.Since(begin); took > 5*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+// Two processes on one database, as two hosts would have it.
+func TestTwoStoresOnOnePostgresSeeEachOther(t *testing.T) {
+	url := datastoretest.Postgres(t)
+	share(t, url+"/rdd")
+	t.Run("wrong password", func(t *testing.T) {
+		wrong := strings.Replace(url, datastoretest.Password, "another-one", 1)
+		_, err := datastore.Open(t.Context(), datastore.Options{Endpoint: wrong + "/rdd"})
+		if err == nil || strings.Contains(err.Error(), "another-one") {
+			t.Errorf("error: %v", err)
+		}
+	})
+}
+
+func TestTwoStoresOnOneEtcdSeeEachOther(t *testing.T) {
+	share(t, datastoretest.Etcd(t))
+}
+
+func share(t *testing.T, endpoint string) {
+	a := open(t, datastore.Options{Endpoint: endpoint})
+	b := open(t, datastore.Options{Endpoint: endpoint})
+	if !a.External() {
+		t.Error("an external store says that it is ours alone")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	reader := client(t, b)
+	watch := reader.Watch(ctx, "/registry/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	<-watch
+	create(t, client(t, a), "/registry/shared", "written by one")
+	if got := value(t, reader, "/registry/shared"); got != "written by one" {
+		t.Errorf("the other reads %q", got)
+	}
+	for event := range watch {
+		if len(event.Events) > 0 {
+			if got := string(event.Events[0].Kv.Value); got != "written by one" {
+				t.Errorf("the other's watch got %q", got)
+			}
+			return
+		}
+	}
+	t.Error("the other's watch ended without the event")
+}

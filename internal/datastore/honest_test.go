@@ -1,0 +1,46 @@
+package datastore
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"modernc.org/sqlite"
+)
+
+// A disk that runs full is made for real: SQLite may not make its file any longer.
+func TestWriteToAFullDiskIsNotReportedAsDone(t *testing.T) {
+	dsn := sqliteDSN(filepath.Join(t.TempDir(), "state.db"))
+	connector, err := sqlite.NewConnector(dsn + "&_pragma=max_page_count(40)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := prepare(t.Context(), sql.OpenDB(connector), false); err != nil {
+		t.Fatal(err)
+	}
+	life, end := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	t.Cleanup(func() { end(); work.Wait() })
+	store, err := startSQLite(life, &work, connector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revision, err := store.Create(t.Context(), "/registry/small", []byte("fits"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := bytes.Repeat([]byte("x"), 1<<20)
+	if _, err := store.Create(t.Context(), "/registry/large", large, 0); err == nil {
+		t.Error("a create that found no room was reported as done")
+	}
+	if _, _, _, err := store.Update(t.Context(), "/registry/small", large, revision, 0); err == nil {
+		t.Error("an update that found no room was reported as a conflict, which the API server would try again for ever")
+	}
+	_, kv, err := store.Get(t.Context(), "/registry/small", 0, false)
+	if err != nil || kv == nil || string(kv.Value) != "fits" {
+		t.Errorf("the value from before: %v, %v", kv, err)
+	}
+}
