@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
@@ -26,13 +27,13 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 // interruptGrace is how long a command may take to end after an interrupt.
 const interruptGrace = 10 * time.Second
 
-// measure runs command through the peak program with home as the user's home directory, and
+// measure runs command through the peak program for the user whom env describes, and
 // returns what it printed. Ending ctx interrupts the command.
-func measure(ctx context.Context, peak, home string, command ...string) (c cost, stdout []byte, err error) {
+func measure(ctx context.Context, peak string, env map[string]string, command ...string) (c cost, stdout []byte, err error) {
 	var out, problem bytes.Buffer
 	cmd := exec.CommandContext(ctx, peak, command...)
 	cmd.Stdout, cmd.Stderr = &out, &problem
-	cmd.Env = homeEnv(cmd.Environ(), home)
+	cmd.Env = userEnv(cmd.Environ(), env)
 	cmd.WaitDelay = interruptGrace
 	isolate(cmd)
 	err = cmd.Run()
@@ -49,12 +50,17 @@ func measure(ctx context.Context, peak, home string, command ...string) (c cost,
 	return c, out.Bytes(), nil
 }
 
-// homeEnv returns env for a user who lives in home and has set up nothing.
-func homeEnv(env []string, home string) []string {
-	env = slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
-		return strings.HasPrefix(kv, "RDD_") || strings.HasPrefix(kv, "XDG_") || strings.HasPrefix(kv, "LIMA_") || strings.HasPrefix(kv, "HOME=") || strings.HasPrefix(kv, "KUBECONFIG=")
+// userEnv returns base without what its user has set up for RDD, and with env instead.
+func userEnv(base []string, env map[string]string) []string {
+	base = slices.DeleteFunc(slices.Clone(base), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		_, replaced := env[name]
+		return replaced || name == "KUBECONFIG" || strings.HasPrefix(name, "RDD_") || strings.HasPrefix(name, "XDG_") || strings.HasPrefix(name, "LIMA_")
 	})
-	return append(env, "HOME="+home)
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		base = append(base, name+"="+env[name])
+	}
+	return base
 }
 
 // splitCost splits what stood on stderr into the command's own text and the line that says what

@@ -23,9 +23,10 @@ func TestSplitCost(t *testing.T) {
 	}
 }
 
-func TestHomeEnvForgetsTheUsersOwnSettings(t *testing.T) {
-	got := homeEnv([]string{"PATH=/bin", "HOME=/root", "RDD_INSTANCE=mine", "XDG_DATA_HOME=/data", "KUBECONFIG=/mine", "LIMA_HOME=/l"}, "/tmp/x")
-	if want := []string{"PATH=/bin", "HOME=/tmp/x"}; !slices.Equal(got, want) {
+func TestUserEnvForgetsTheUsersOwnSettings(t *testing.T) {
+	base := []string{"PATH=/bin", "HOME=/root", "RDD_INSTANCE=mine", "RDD_LIBEXEC=/l", "XDG_DATA_HOME=/data", "KUBECONFIG=/mine", "LIMA_HOME=/l"}
+	got := userEnv(base, map[string]string{"RDD_INSTANCE": "x", "HOME": "/tmp/x"})
+	if want := []string{"PATH=/bin", "HOME=/tmp/x", "RDD_INSTANCE=x"}; !slices.Equal(got, want) {
 		t.Errorf("environment %q, want %q", got, want)
 	}
 }
@@ -37,7 +38,7 @@ func TestMeasure(t *testing.T) {
 	}
 	peak, home := buildPeak(t), t.TempDir()
 
-	c, out, err := measure(t.Context(), peak, home, sh, "-c", "echo $HOME; echo noise >&2")
+	c, out, err := measure(t.Context(), peak, map[string]string{"HOME": home}, sh, "-c", "echo $HOME; echo noise >&2")
 	if err != nil || string(out) != home+"\n" {
 		t.Fatalf("printed %q, %v; want the home directory", out, err)
 	}
@@ -45,12 +46,12 @@ func TestMeasure(t *testing.T) {
 	if c.Wall <= 0 || c.Wall > time.Minute || c.Peak <= 0 || c.Peak > 10e6 {
 		t.Errorf("a shell costs %+v, which can't be", c)
 	}
-	_, _, err = measure(t.Context(), peak, home, sh, "-c", "echo because >&2; exit 7")
+	_, _, err = measure(t.Context(), peak, map[string]string{"HOME": home}, sh, "-c", "echo because >&2; exit 7")
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.HasSuffix(err.Error(), ": because") {
 		t.Errorf("error %v, want exit code 7 and the text on stderr", err)
 	}
-	if _, _, err := measure(t.Context(), peak, home, filepath.Join(home, "none")); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, _, err := measure(t.Context(), peak, map[string]string{"HOME": home}, filepath.Join(home, "none")); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("error %v, want one that says that there is no such program", err)
 	}
 }

@@ -25,7 +25,7 @@ func TestMeasurePassesAnInterruptOnAndWaits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, _, err := measure(ctx, peak, home, sh, "-c", `trap 'echo bye > bye; exit 0' INT; cd; echo up > up; sleep 600`)
+		_, _, err := measure(ctx, peak, map[string]string{"HOME": home}, sh, "-c", `trap 'echo bye > bye; exit 0' INT; cd; echo up > up; sleep 600`)
 		done <- err
 	}()
 	if _, err := os.ReadFile(up); err != nil { // until the shell has written

@@ -24,9 +24,14 @@ type service struct {
 	peak string
 }
 
+// env names the instance and its home to rdd and what it starts.
+func (s *service) env() map[string]string {
+	return map[string]string{"HOME": s.home, "RDD_INSTANCE": s.name}
+}
+
 // run runs rdd for this instance.
 func (s *service) run(ctx context.Context, args ...string) (cost, []byte, error) {
-	return measure(ctx, s.peak, s.home, append([]string{s.rdd, "--instance", s.name, "--progress", "quiet"}, args...)...)
+	return measure(ctx, s.peak, s.env(), append([]string{s.rdd}, args...)...)
 }
 
 func (s *service) start(ctx context.Context) (cost, error) {
