@@ -240,7 +240,7 @@ func TestVMWhoseObjectVanishedIsStoppedAndItsDiskKept(t *testing.T) {
 		t.Errorf("asked for %v, forgotten %v", got, b.fleet.forgot)
 	}
 	b.look("never-seen")
-	if _, known := b.fleet.states["never-seen"]; known {
+	if b.fleet.forgotten("never-seen") {
 		t.Error("asked the fleet about a VM that is not ours")
 	}
 }

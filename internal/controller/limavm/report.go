@@ -70,7 +70,7 @@ func created(o observation, t trouble) bool {
 func runningCondition(o observation, want goal, t trouble) metav1.Condition {
 	switch {
 	case o.seen.Phase == machine.Running && want == beRunning:
-		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonStarted}
+		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonStarted, Message: o.seen.Degraded}
 	case o.seen.Phase == machine.Starting && want == beRunning:
 		return unknown(v1alpha1.ReasonStarting, "")
 	case living(o.seen.Phase): // and is to be stopped, or stopping

@@ -149,7 +149,7 @@ type LimaVMStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// RestartCount counts the hostagents that died while the VM should run.
+	// RestartCount counts the hostagents that died under a guest that should run.
 	// +optional
 	RestartCount int32 `json:"restartCount,omitempty"`
 

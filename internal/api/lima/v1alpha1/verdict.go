@@ -17,6 +17,7 @@ var (
 )
 
 // FailedError says that a VM can't reach the state it was asked for, and that waiting won't help.
+// +kubebuilder:object:generate=false
 type FailedError struct {
 	Name    string
 	Reason  string // CreateFailed or StartFailed
@@ -29,6 +30,7 @@ func (e *FailedError) Error() string {
 
 // Asked is what one wait is bound to: one VM and the change that was asked of it. A later status
 // of the same VM can satisfy it; an older one, or another VM of the same name, never does.
+// +kubebuilder:object:generate=false
 type Asked struct {
 	Name       string
 	UID        types.UID
