@@ -31,6 +31,9 @@ const (
 	// watchGrace is how long open watches may take to end when the server stops.
 	// They end at once; by default one would hold the exit for a minute.
 	watchGrace = 2 * time.Second
+	// closeGrace is how long clients may take to close their connections once requests
+	// and watches have ended. One that keeps its connection would hold the exit for a second.
+	closeGrace = 100 * time.Millisecond
 	// maxInFlightHook counts requests every second for a metric that nobody reads.
 	maxInFlightHook = "max-in-flight-filter"
 )
@@ -58,6 +61,7 @@ func (s *Server) build() error {
 	if s.native, err = c.Complete(s.informers).New("rdd", s.custom.GenericAPIServer); err != nil {
 		return err
 	}
+	s.native.ShutdownTimeout = closeGrace
 	if err := installGroups(s.native, c); err != nil {
 		return err
 	}
