@@ -99,7 +99,7 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 		gone := exited != nil && isClosed(exited) // before Find: what it wrote is there by then
 		rec, live, err := Find(inst)
 		ours := live && rec.Nonce == nonce
-		if ours && rec.Step != last {
+		if ours && rec.Step != "" && rec.Step != last {
 			last = rec.Step
 			c.Step(last)
 		}

@@ -40,7 +40,7 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 			err = e
 		}
 	}()
-	publish(Record{Phase: Starting, Step: "starting"})
+	publish(Record{Phase: Starting, Step: "taking over the instance"})
 	return serve(ctx, publish)
 }
 

@@ -1,0 +1,56 @@
+# RDD: build, test, run. `make` alone lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+DIST    := $(CURDIR)/dist
+BIN     := $(DIST)/bin
+LIBEXEC := $(DIST)/libexec/rdd
+SHARE   := $(DIST)/share
+LIMA    := $(shell go list -m -f '{{.Dir}}' github.com/lima-vm/lima 2>/dev/null)
+GOARCH  := $(shell go env GOARCH 2>/dev/null)
+GUESTARCH := $(if $(filter arm64,$(GOARCH)),aarch64,x86_64)
+
+# Everything here is pure Go; -s -w drops what only a debugger reads.
+export CGO_ENABLED := 0
+# (No -trimpath: the tests would compile everything a second time.)
+GOBUILD := go build -ldflags '-s -w -X main.version=$(VERSION)'
+PROGRAMS := $(BIN)/rdd $(LIBEXEC)/rddd $(LIBEXEC)/rdd-lima $(LIBEXEC)/rdd-kubectl
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: setup build guest ## install what is missing, build, boot a VM and run a container in it
+	@build/run $(DIST)
+
+.PHONY: setup
+setup: ## install the Debian packages that are missing (says which, first)
+	@build/setup run
+
+.PHONY: build
+build: ## build the programs into dist/
+	@echo "building RDD $(VERSION) (the first time takes some 10 minutes on 2 cores)" >&2
+	@$(MAKE) --no-print-directory $(PROGRAMS) $(SHARE)/lima
+
+# Go knows by itself what is up to date.
+.PHONY: $(PROGRAMS)
+$(PROGRAMS):
+	@mkdir -p $(@D)
+	$(GOBUILD) -o $@ ./cmd/$(@F)
+
+# Lima's own templates, and its guest agent built for the guest.
+.PHONY: $(SHARE)/lima
+$(SHARE)/lima:
+	@mkdir -p $@
+	@cp -r --no-preserve=mode $(LIMA)/templates $@/
+	GOOS=linux $(GOBUILD) -o $@/lima-guestagent.Linux-$(GUESTARCH) github.com/lima-vm/lima/cmd/lima-guestagent
+
+.PHONY: guest
+guest: ## build the guest image (cached)
+	@build/guest/build $(SHARE)/rdd/guest
+
+.PHONY: clean
+clean: ## remove dist/
+	rm -rf $(DIST)

@@ -1,0 +1,2 @@
+// Package dialog holds the progress and timeout dialogs as pure state; tray and window show them.
+package dialog

@@ -1,0 +1,2 @@
+// Package web serves the same page and API over loopback HTTP with a one-time token; rdd-web runs it.
+package web

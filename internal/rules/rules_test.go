@@ -1,0 +1,184 @@
+package rules
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "rancherdesktop.io/rdd"
+
+// pkg is what `go list` says of a package of ours.
+type pkg struct {
+	Dir, ImportPath, Name, Doc string
+	GoFiles, Imports, Deps     []string
+}
+
+// path is the import path within the module.
+func (p pkg) path() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=Dir,ImportPath,Name,Doc,GoFiles,Imports,Deps", module+"/...")
+	var out, problem bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problem
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("go list: %v\n%s", err, &problem)
+	}
+	var all []pkg
+	for dec := json.NewDecoder(&out); ; {
+		var p pkg
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if len(all) < 10 {
+		t.Fatalf("go list found only %d packages", len(all))
+	}
+	return all
+}
+
+// below says whether path is folder or inside it.
+func below(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
+
+const (
+	apiServer  = "k8s.io/apiserver"
+	kubernetes = "k8s.io/kubernetes"
+	kine       = "github.com/k3s-io/kine"
+	lima       = "github.com/lima-vm/lima"
+	kubectl    = "k8s.io/kubectl"
+)
+
+// importers lists who alone may import a module; the reason is the value's last element.
+var importers = map[string]struct {
+	only   []string
+	reason string
+}{
+	kubernetes:                  {[]string{"internal/controlplane"}, "most of the program must build without it"},
+	apiServer:                   {[]string{"internal/controlplane"}, "most of the program must build without it"},
+	kine:                        {[]string{"internal/datastore"}, "the store is behind an etcd API"},
+	lima:                        {[]string{"internal/lima"}, "a leak or a crash there is not the core's"},
+	kubectl:                     {[]string{"cmd/rdd-kubectl"}, "60 MB that nobody else should pay"},
+	"github.com/wailsapp/wails": {[]string{"app/window"}, "the page works without it"},
+	"fyne.io/systray":           {[]string{"app/tray"}, "the menu is pure"},
+}
+
+func TestImporters(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, imported := range p.Imports {
+			for name, rule := range importers {
+				allowed := slices.ContainsFunc(rule.only, func(folder string) bool { return below(p.path(), folder) })
+				if below(imported, name) && !allowed {
+					t.Errorf("%s imports %s, which only %v may: %s", p.path(), imported, rule.only, rule.reason)
+				}
+			}
+		}
+	}
+}
+
+// links lists what a program must not link, however indirectly.
+var links = map[string][]string{
+	"cmd/rdd":      {apiServer, kubernetes, kine, lima, kubectl, "sigs.k8s.io/controller-runtime"},
+	"cmd/rddd":     {lima, kubectl + "/pkg/cmd"}, // Kubernetes itself uses a few of kubectl's types
+	"cmd/rdd-lima": {apiServer, kubernetes, kine},
+	"core":         {apiServer, kubernetes, kine, lima, kubectl},
+}
+
+func TestPrograms(t *testing.T) {
+	found := 0
+	for _, p := range packages(t) {
+		forbidden, ok := links[p.path()]
+		if !ok {
+			continue
+		}
+		found++
+		for _, dep := range p.Deps {
+			for _, name := range forbidden {
+				if below(dep, name) {
+					t.Errorf("%s links %s", p.path(), dep)
+				}
+			}
+		}
+	}
+	if found != len(links) {
+		t.Errorf("found %d of the %d programs", found, len(links))
+	}
+}
+
+func TestLayers(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, imported := range p.Imports {
+			ours, ok := strings.CutPrefix(imported, module+"/")
+			if !ok {
+				continue
+			}
+			switch {
+			case below(ours, "cmd"):
+				t.Errorf("%s imports %s; nobody imports a main", p.path(), ours)
+			case (below(p.path(), "app") || below(p.path(), "internal/cli")) && !below(ours, "core") && !below(ours, "app") && !below(ours, "internal/cli"):
+				t.Errorf("%s imports %s; clients know core and nothing below it", p.path(), ours)
+			case below(p.path(), "internal/wait"), below(p.path(), "internal/instance"), below(p.path(), "internal/api") && !below(ours, "internal/api"):
+				t.Errorf("%s imports %s; it imports none of our packages", p.path(), ours)
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	for _, p := range packages(t) {
+		if len(strings.Fields(p.Doc)) < 4 {
+			t.Errorf("%s has no package comment", p.path())
+		}
+	}
+}
+
+// environment is what only the mains and internal/instance may read.
+var environment = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": true, "ExpandEnv": true, "Args": true, "Getwd": true, "Setenv": true}
+
+func TestNothingHappensBehindTheReadersBack(t *testing.T) {
+	for _, p := range packages(t) {
+		// Lima's settings are environment variables, so internal/lima has to set them.
+		reads := slices.ContainsFunc([]string{"cmd", "internal/instance", "internal/lima", "build"}, func(folder string) bool { return below(p.path(), folder) })
+		for _, name := range p.GoFiles {
+			if strings.HasPrefix(name, "zz_generated") {
+				continue
+			}
+			fset := token.NewFileSet()
+			file, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.FuncDecl:
+					if n.Recv == nil && n.Name.Name == "init" {
+						t.Errorf("%s: no init functions", fset.Position(n.Pos()))
+					}
+				case *ast.SelectorExpr:
+					if x, ok := n.X.(*ast.Ident); ok && x.Name == "os" && environment[n.Sel.Name] && !reads {
+						t.Errorf("%s: os.%s belongs in cmd or internal/instance", fset.Position(n.Pos()), n.Sel.Name)
+					}
+				case *ast.ImportSpec:
+					if n.Name != nil && n.Name.Name == "_" && n.Path.Value != `"embed"` {
+						t.Errorf("%s: no blank imports", fset.Position(n.Pos()))
+					}
+				}
+				return true
+			})
+		}
+	}
+}

@@ -1,0 +1,194 @@
+// Package serve composes the service: datastore, control plane, machines, controllers; and stops
+// them in the opposite order. rddd runs it.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/api/crds"
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/controller/limavm"
+	"rancherdesktop.io/rdd/internal/controlplane"
+	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/datastore"
+	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/machine"
+)
+
+// Run is one run of the service.
+type Run struct {
+	Instance instance.Instance
+	Config   daemon.Config
+	Nonce    string
+	Version  string
+	Host     string // this host's name, when several share a store
+	Log      *slog.Logger
+	Publish  func(daemon.Record)
+}
+
+// stopTimeout bounds what may take long at the end: guests powering off. After it the hostagents
+// are left to end by themselves, and the error names them.
+const stopTimeout = 4 * time.Minute
+
+// Serve runs the service until ctx ends, then stops it in order. It returns an error when a part
+// can't start, or ends by itself.
+func (r *Run) Serve(ctx context.Context) (err error) {
+	r.step("opening the datastore")
+	store, err := datastore.Open(ctx, datastore.Options{Dir: r.Instance.StoreDir(), Endpoint: r.Config.DatastoreEndpoint})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		r.stopping("closing the datastore")
+		err = errors.Join(err, store.Close())
+	}()
+
+	wake := &limavm.Wake{}
+	machines, err := r.machines(wake)
+	if err != nil {
+		return err
+	}
+	definitions, err := crds.All()
+	if err != nil {
+		return err
+	}
+	guard := limavm.NewGuard(machines, r.Instance.CheckVM)
+	server, err := controlplane.New(ctx, controlplane.Config{
+		Dir:        r.Instance.ControlPlaneDir(),
+		Store:      store,
+		CRDs:       definitions,
+		Admission:  guard.Admission(),
+		Namespaces: []string{v1alpha1.SystemNamespace},
+		Handlers:   r.handlers(),
+		Step:       r.step,
+	})
+	if err != nil {
+		return err
+	}
+	serving := background(ctx, server.Run)
+	// The API server outlives the controllers, which commit their last words to it.
+	defer func() {
+		r.stopping("stopping the API server")
+		err = errors.Join(err, serving.stop())
+	}()
+	select {
+	case <-server.Ready():
+	case <-serving.done:
+		return nil // serving.stop returns why
+	case <-ctx.Done():
+		return nil
+	}
+	return r.control(ctx, store, server, serving, machines, guard, wake)
+}
+
+// control runs the controllers on a ready API server until ctx or the server ends, then stops the
+// machines and the controllers.
+func (r *Run) control(ctx context.Context, store *datastore.Store, server *controlplane.Server, serving *task, machines *machine.Machines, guard *limavm.Guard, wake *limavm.Wake) (err error) {
+	r.step("starting the controllers")
+	mgr, err := newManager(server.Loopback(), r.Log)
+	if err != nil {
+		return fmt.Errorf("make the controllers: %w", err)
+	}
+	guard.Connect(mgr.GetAPIReader())
+	if r.Config.Runs("limavm") {
+		err := limavm.Setup(mgr, machines, limavm.Options{Host: r.Host, OwnsEmptyHost: !store.External(), Wake: wake})
+		if err != nil {
+			return fmt.Errorf("set up the limavm controller: %w", err)
+		}
+	}
+	managing := background(ctx, mgr.Start)
+	defer func() {
+		r.stopping("stopping the controllers")
+		err = errors.Join(err, managing.stop())
+	}()
+	defer func() {
+		// No controller may start a VM that is being stopped, so refuse new work first.
+		r.stopping("stopping virtual machines")
+		limited, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopTimeout, fmt.Errorf("%w after %s", context.DeadlineExceeded, stopTimeout))
+		defer cancel()
+		err = errors.Join(err, machines.Close(limited, r.stopping))
+	}()
+	if !mgr.GetCache().WaitForCacheSync(ctx) {
+		return nil
+	}
+	if err := r.announce(ctx, mgr.GetClient(), server.Endpoint()); err != nil {
+		return err
+	}
+	r.Publish(daemon.Record{Phase: daemon.Ready, Server: server.Endpoint().URL})
+	r.Log.Info("ready", "server", server.Endpoint().URL)
+	trimMemory()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-serving.done:
+		return nil // serving.stop returns why
+	case <-managing.done:
+		return nil // managing.stop returns why
+	}
+}
+
+func (r *Run) machines(wake *limavm.Wake) (*machine.Machines, error) {
+	program, err := r.Instance.Program("rdd-lima")
+	if err != nil {
+		return nil, err
+	}
+	return machine.New(machine.Config{
+		LimaHome: r.Instance.LimaHome(),
+		Program:  program,
+		ShareDir: r.Instance.ShareDir(),
+		LogDir:   r.Instance.VMLogDir(),
+		Log:      r.Log,
+		Changed:  wake.Changed,
+	}), nil
+}
+
+// step publishes what the start is doing.
+func (r *Run) step(what string) {
+	r.Log.Info("starting", "step", what)
+	r.Publish(daemon.Record{Phase: daemon.Starting, Step: what})
+}
+
+// stopping publishes what the stop is doing.
+func (r *Run) stopping(what string) {
+	r.Log.Info("stopping", "step", what)
+	r.Publish(daemon.Record{Phase: daemon.Stopping, Step: what})
+}
+
+// writeKubeconfig lets clients of this user in.
+func (r *Run) writeKubeconfig(endpoint controlplane.Endpoint) error {
+	b, err := endpoint.Kubeconfig(r.Instance.Context())
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(r.Instance.KubeConfig(), b)
+}
+
+// task is a function that runs beside its caller.
+type task struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error
+}
+
+// background calls fn with a context that ends only when stop is called.
+func background(ctx context.Context, fn func(context.Context) error) *task {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	t := &task{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(t.done)
+		t.err = fn(ctx)
+	}()
+	return t
+}
+
+// stop ends the task and returns what it returned.
+func (t *task) stop() error {
+	t.cancel()
+	<-t.done
+	return t.err
+}
