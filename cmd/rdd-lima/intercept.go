@@ -46,7 +46,7 @@ func dialCommand() *cobra.Command {
 		Hidden: true,
 		Args:   args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return lima.Dial(cmd.Context(), net.JoinHostPort(args[0], args[1]), os.Getenv(lima.EnvAgent))
+			return lima.Dial(cmd.Context(), net.JoinHostPort(args[0], args[1]), os.Getenv(lima.EnvAgent), os.Stdout)
 		},
 	}
 }

@@ -33,8 +33,8 @@ func RunSSH(real, self string, args []string) error {
 }
 
 // Dial connects to an SSH server, waiting until it answers, and passes the connection to ssh over
-// its standard output. It ends early when nobody holds agentLock: the hostagent has gone.
-func Dial(ctx context.Context, address, agentLock string) error {
+// out, a socket. It ends early when nobody holds agentLock: the hostagent has gone.
+func Dial(ctx context.Context, address, agentLock string, out *os.File) error {
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
 	answered := make(chan *net.TCPConn)
@@ -52,7 +52,7 @@ func Dial(ctx context.Context, address, agentLock string) error {
 		go try()
 		select {
 		case c := <-answered:
-			return passOn(c)
+			return passOn(c, out)
 		case <-ctx.Done():
 			return fmt.Errorf("no SSH server answers on %s: %w", address, context.Cause(ctx))
 		case <-tick.C:
@@ -98,11 +98,11 @@ func speaks(c *net.TCPConn) bool {
 }
 
 // passOn gives the connection to ssh as ssh_config(5) describes under ProxyUseFdpass.
-func passOn(c *net.TCPConn) error {
+func passOn(c *net.TCPConn, out *os.File) error {
 	f, err := c.File()
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return unix.Sendmsg(int(os.Stdout.Fd()), []byte{0}, unix.UnixRights(int(f.Fd())), nil, 0)
+	return unix.Sendmsg(int(out.Fd()), []byte{0}, unix.UnixRights(int(f.Fd())), nil, 0)
 }

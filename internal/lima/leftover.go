@@ -18,18 +18,25 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// How long a QEMU without a hostagent gets: to end by itself (it was told to when its hostagent
-// died), for the guest to power off, and for QEMU to quit.
-const (
-	dyingGrace    = 3 * time.Second
-	powerOffGrace = time.Minute
-	quitGrace     = 5 * time.Second
-)
+// graces are how long a QEMU without a hostagent gets.
+type graces struct {
+	dying    time.Duration // to end by itself: it was told to when its hostagent died
+	powerOff time.Duration // for the guest to power off
+	quit     time.Duration // for QEMU to quit
+}
+
+func patient() graces {
+	return graces{dying: 3 * time.Second, powerOff: time.Minute, quit: 5 * time.Second}
+}
 
 // EndLeftover ends a QEMU of the VM that outlived its hostagent, gently first, and removes the
 // sockets and PID files that both left. The caller holds the VM's disk lock, so no hostagent lives.
 // It reports whether there was a QEMU.
 func EndLeftover(ctx context.Context, vm layout.VM, say func(string)) (found bool, err error) {
+	return patient().endLeftover(ctx, vm, say)
+}
+
+func (g graces) endLeftover(ctx context.Context, vm layout.VM, say func(string)) (found bool, err error) {
 	socket := filepath.Join(vm.Dir(), filenames.QMPSock)
 	button := func() error { return qmp(socket, "system_powerdown") }
 	quit := func() error { return qmp(socket, "quit") }
@@ -38,10 +45,10 @@ func EndLeftover(ctx context.Context, vm layout.VM, say func(string)) (found boo
 		act     func() error
 		grace   time.Duration
 	}{
-		{"", func() error { return nil }, dyingGrace},
-		{"a QEMU without a hostagent was found; asking its guest to power off", button, powerOffGrace},
-		{"the guest doesn't power off; ending its QEMU", quit, quitGrace},
-		{"QEMU doesn't answer; killing it", func() error { return killQEMU(vm) }, quitGrace},
+		{"", func() error { return nil }, g.dying},
+		{"a QEMU without a hostagent was found; asking its guest to power off", button, g.powerOff},
+		{"the guest doesn't power off; ending its QEMU", quit, g.quit},
+		{"QEMU doesn't answer; killing it", func() error { return killQEMU(vm) }, g.quit},
 	} {
 		held, err := proc.Held(vm.QEMULock())
 		if err != nil {
@@ -76,7 +83,7 @@ func Kill(ctx context.Context, vm layout.VM) error {
 	if err := killQEMU(vm); err != nil {
 		return fmt.Errorf("kill the QEMU of VM %q: %w", vm.Name, err)
 	}
-	if err := awaitFree(ctx, vm.QEMULock(), quitGrace); err != nil {
+	if err := awaitFree(ctx, vm.QEMULock(), patient().quit); err != nil {
 		return err
 	}
 	if held, err := proc.Held(vm.QEMULock()); held || err != nil {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lima-vm/lima/pkg/downloader"
 	"github.com/lima-vm/lima/pkg/driver/qemu"
 	"github.com/lima-vm/lima/pkg/driverutil"
 	"github.com/lima-vm/lima/pkg/instance"
@@ -22,6 +23,7 @@ import (
 	"github.com/lima-vm/lima/pkg/store"
 	"github.com/lima-vm/lima/pkg/store/filenames"
 	"github.com/lima-vm/lima/pkg/version"
+	"github.com/sirupsen/logrus"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/machine/event"
@@ -57,6 +59,8 @@ func Prepare(ctx context.Context, o PrepareOptions, w *event.Writer) error {
 	defer p.progress.stop()
 	p.meter = &meter{base: http.DefaultTransport, idle: stallLimit, report: p.progress.bytes}
 	http.DefaultClient.Transport = p.meter // Lima's downloader uses this client
+	downloader.HideProgress = true
+	logrus.SetLevel(logrus.WarnLevel)
 	err = p.run(ctx)
 	if err != nil {
 		err = errors.Join(err, p.clearHalfMade())

@@ -40,6 +40,11 @@ func (p *prober) probe(ctx context.Context) (event.Accelerator, error) {
 	if acc, bad := p.checkDevice(); bad {
 		return acc, nil // cheap to find out, and mended without a reboot
 	}
+	return p.runGuestCached(ctx)
+}
+
+// runGuestCached runs a guest once for each boot of the host and each QEMU.
+func (p *prober) runGuestCached(ctx context.Context) (event.Accelerator, error) {
 	key := p.key()
 	if b, err := os.ReadFile(p.cache); err == nil {
 		var c cached

@@ -60,7 +60,7 @@ func (p *progress) bytes(done, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.now.Bytes, p.now.Total = done, total
-	if time.Since(p.last) >= quickest {
+	if time.Since(p.last) >= quickest || done == total && total > 0 {
 		p.say()
 	}
 }

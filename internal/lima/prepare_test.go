@@ -1,0 +1,344 @@
+package lima
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+const mib = 1 << 20
+
+// picture is the content of an image.
+func picture() []byte {
+	b := bytes.Repeat([]byte("picture "), 4*mib/8)
+	return b
+}
+
+func sum(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
+
+// writeImage makes an image file.
+func writeImage(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "image.raw")
+	if err := os.WriteFile(path, picture(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// prepareVM runs Prepare and returns its events.
+func prepareVM(ctx context.Context, vm layout.VM, template string) ([]event.Event, error) {
+	var out bytes.Buffer
+	err := Prepare(ctx, PrepareOptions{VM: vm, Template: []byte("plain: true\nfirmware: {legacyBIOS: true}\n" + template), AsRoot: true}, event.NewWriter(&out))
+	var all []event.Event
+	_ = event.Read(&out, func(e event.Event) { all = append(all, e) }, func(line string) { panic(line) })
+	return all, err
+}
+
+func programs(t *testing.T) { needs(t, "qemu-img", "qemu-system-x86_64", "ssh", "ssh-keygen") }
+
+func TestPrepareAgainAndAgain(t *testing.T) {
+	programs(t)
+	vm := newVM(t)
+	path := writeImage(t)
+	template := fmt.Sprintf("images: [{location: %s, digest: %q, kernel: {location: %s, cmdline: quiet}, initrd: {location: %s}}]\ndisk: 32MiB\n", path, sum(picture()), path, path)
+	events, err := prepareVM(t.Context(), vm, template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var phases []string
+	for _, e := range events {
+		if len(phases) == 0 || phases[len(phases)-1] != e.Phase {
+			phases = append(phases, e.Phase)
+		}
+		if e.Steps != 5 {
+			t.Errorf("%+v", e)
+		}
+	}
+	if got := strings.Join(phases, " "); got != "check image kernel initrd disk" {
+		t.Error(got)
+	}
+	for _, name := range []string{"lima.yaml", "basedisk", "diffdisk", "kernel", "kernel.cmdline", "initrd", "rdd.prepared"} {
+		if !exists(filepath.Join(vm.Dir(), name)) {
+			t.Error("no", name)
+		}
+	}
+	// The disk holds somebody's data now; it stays, and grows.
+	before, err := os.Stat(filepath.Join(vm.Dir(), "diffdisk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := prepareVM(t.Context(), vm, strings.Replace(template, "32MiB", "64MiB", 1)+"cpus: 3\n"); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.Stat(filepath.Join(vm.Dir(), "diffdisk"))
+	if err != nil || !os.SameFile(before, after) {
+		t.Error("the disk was made anew", err)
+	}
+	if size, _ := virtualSize(filepath.Join(vm.Dir(), "diffdisk")); size != 64*mib {
+		t.Error("the disk has", size)
+	}
+	yaml, _ := os.ReadFile(filepath.Join(vm.Dir(), "lima.yaml"))
+	if !strings.Contains(string(yaml), "cpus: 3") {
+		t.Errorf("%s", yaml)
+	}
+	_, err = prepareVM(t.Context(), vm, template)
+	if p, ok := errors.AsType[*Problem](err); !ok || p.Field != "disk" {
+		t.Error("shrinking:", err)
+	}
+	if err := Remove(t.Context(), vm); err != nil || exists(vm.Dir()) {
+		t.Error(err)
+	}
+	if err := Remove(t.Context(), vm); err != nil {
+		t.Error("removing what is gone:", err)
+	}
+}
+
+func TestPrepareRefusals(t *testing.T) {
+	programs(t)
+	vm := newVM(t)
+	path := writeImage(t)
+	other := sum([]byte("another"))
+	for _, tc := range []struct{ name, template, field, says string }{
+		{"digest mismatch", fmt.Sprintf("images: [{location: %s, digest: %q}]", path, other), "images[0].digest", other},
+		{"kernel's digest mismatch", fmt.Sprintf("images: [{location: %s, kernel: {location: %s, digest: %q}}]", path, path, other), "images[0].kernel.digest", other},
+		{"missing file", "images: [{location: /no/such.img}]", "images[0].location", "no file /no/such.img"},
+		{"all images wrong", fmt.Sprintf("images: [{location: /no/such.img}, {location: %s, digest: %q}]", path, other), "", "images[1].digest"},
+		{"disk too small", fmt.Sprintf("images: [{location: %s}]\ndisk: 2MiB", path), "disk", "too small"},
+		{"invalid", "images: 3", "images", "line"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := prepareVM(t.Context(), vm, tc.template+"\n")
+			p, ok := errors.AsType[*Problem](err)
+			if !ok || p.Field != tc.field || !strings.Contains(p.Error(), tc.says) {
+				t.Fatalf("%T %v", err, err)
+			}
+			if exists(vm.Dir()) {
+				t.Error("a half-made VM was left")
+			}
+		})
+	}
+}
+
+func TestDiskSmallerThanTheImage(t *testing.T) {
+	programs(t)
+	vm := newVM(t)
+	path := filepath.Join(t.TempDir(), "large.raw")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 100*mib); err != nil {
+		t.Fatal(err)
+	}
+	_, err := prepareVM(t.Context(), vm, "images: [{location: "+path+"}]\ndisk: 50MiB\n")
+	if p, ok := errors.AsType[*Problem](err); !ok || p.Field != "disk" || !strings.Contains(p.Error(), "100MiB") {
+		t.Fatal(err)
+	}
+}
+
+func TestInterruptedPrepareIsMended(t *testing.T) {
+	programs(t)
+	vm := newVM(t)
+	path := writeImage(t)
+	template := fmt.Sprintf("images: [{location: %s, digest: %q}]\ndisk: 32MiB\n", path, sum(picture()))
+	// As a kill in the middle of the copy leaves it.
+	if err := os.MkdirAll(vm.Dir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"lima.yaml": "images: [", "basedisk": "half"} {
+		if err := os.WriteFile(filepath.Join(vm.Dir(), name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := prepareVM(t.Context(), vm, template); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(vm.Dir(), "basedisk")); err != nil || !bytes.Equal(b, picture()) {
+		t.Error("the image is not whole", err)
+	}
+}
+
+func TestMissingProgramsNameTheirPackages(t *testing.T) {
+	vm := newVM(t)
+	t.Setenv("PATH", t.TempDir())
+	_, err := prepareVM(t.Context(), vm, image)
+	if p, ok := errors.AsType[*Problem](err); !ok || !strings.Contains(p.Error(), "qemu-system-x86 ") || !strings.Contains(p.Error(), "qemu-utils") || !strings.Contains(p.Error(), "openssh-client") {
+		t.Fatal(err)
+	}
+	if exists(vm.Dir()) {
+		t.Error("something was made")
+	}
+}
+
+func TestVMInUseIsLeftAlone(t *testing.T) {
+	vm := newVM(t)
+	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := proc.Acquire(vm.DiskLock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Release() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := Remove(ctx, vm); !errors.Is(err, proc.ErrLocked) {
+		t.Error(err)
+	}
+	if _, err := prepareVM(ctx, vm, image); !errors.Is(err, proc.ErrLocked) {
+		t.Error(err)
+	}
+}
+
+// site serves the picture, as said.
+type site struct {
+	status int           // 0: all is well
+	cut    bool          // after the first half
+	hold   chan struct{} // after the first half, until closed
+	served int
+}
+
+func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b := picture()
+	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+	if s.status != 0 {
+		w.Header().Set("Content-Length", "0")
+		w.WriteHeader(s.status)
+		return
+	}
+	s.served++
+	_, _ = w.Write(b[:len(b)/2])
+	w.(http.Flusher).Flush()
+	switch {
+	case s.cut:
+		panic(http.ErrAbortHandler)
+	case s.hold != nil:
+		select {
+		case <-s.hold:
+		case <-r.Context().Done():
+			return
+		}
+	}
+	_, _ = w.Write(b[len(b)/2:])
+}
+
+func TestDownload(t *testing.T) {
+	programs(t)
+	vm := newVM(t)
+	s := &site{}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	defer func() { http.DefaultClient.Transport = nil }()
+	template := func(digest string) string {
+		return fmt.Sprintf("images: [{location: %s/image.raw, digest: %q}]\ndisk: 32MiB\n", server.URL, digest)
+	}
+	for _, tc := range []struct {
+		name      string
+		site      site
+		digest    string
+		permanent bool
+	}{
+		{"cut off", site{cut: true}, sum(picture()), false},
+		{"server's trouble", site{status: http.StatusServiceUnavailable}, sum(picture()), false},
+		{"no such file", site{status: http.StatusNotFound}, sum(picture()), true},
+		{"digest mismatch", site{}, sum([]byte("another")), true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			*s = tc.site
+			_, err := prepareVM(t.Context(), vm, template(tc.digest))
+			if _, permanent := errors.AsType[*Problem](err); err == nil || permanent != tc.permanent {
+				t.Fatalf("permanent %v: %v", permanent, err)
+			}
+			if exists(vm.Dir()) {
+				t.Error("a half-made VM was left")
+			}
+		})
+	}
+	*s = site{}
+	events, err := prepareVM(t.Context(), vm, template(sum(picture())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sized := false
+	for _, e := range events {
+		sized = sized || e.Total == int64(len(picture()))
+	}
+	if !sized {
+		t.Error("no event says how large the download is")
+	}
+	second := vm
+	second.Name = "second"
+	if _, err := prepareVM(t.Context(), second, template(sum(picture()))); err != nil || s.served != 1 {
+		t.Error("the cache was not used:", s.served, err)
+	}
+}
+
+func TestCanceledDownload(t *testing.T) {
+	programs(t)
+	vm := newVM(t)
+	s := &site{hold: make(chan struct{})}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	defer close(s.hold)
+	defer func() { http.DefaultClient.Transport = nil }()
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	go func() {
+		_ = event.Read(r, func(e event.Event) {
+			if e.Bytes > 0 {
+				cancel()
+			}
+		}, func(string) {})
+	}()
+	template := fmt.Sprintf("plain: true\nimages: [{location: %s/image.raw}]\ndisk: 32MiB\n", server.URL)
+	err := Prepare(ctx, PrepareOptions{VM: vm, Template: []byte(template), AsRoot: true}, event.NewWriter(w))
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if exists(vm.Dir()) {
+		t.Error("a half-made VM was left")
+	}
+	cache := filepath.Join(filepath.Dir(vm.Home), "cache")
+	_ = filepath.WalkDir(cache, func(path string, _ os.DirEntry, _ error) error {
+		if strings.Contains(path, ".tmp.") {
+			t.Error("left in the cache:", path)
+		}
+		return nil
+	})
+}
+
+func TestSilentServerIsGivenUp(t *testing.T) {
+	s := &site{hold: make(chan struct{})}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	defer close(s.hold)
+	m := &meter{base: http.DefaultTransport, idle: 50 * time.Millisecond, report: func(int64, int64) {}}
+	m.expect(digest.Digest(sum(picture())))
+	client := &http.Client{Transport: m}
+	resp, err := client.Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); !errors.Is(err, errStalled) {
+		t.Fatal(err)
+	}
+	if m.problem() != nil {
+		t.Error("waiting may mend it")
+	}
+}

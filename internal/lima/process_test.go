@@ -1,0 +1,310 @@
+//go:build linux
+
+package lima
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+const limit = 20 * time.Second
+
+// awaitLock waits until the lock is held, or free.
+func awaitLock(t *testing.T, path string, want bool) {
+	t.Helper()
+	for late := time.Now().Add(limit); ; {
+		held, err := proc.Held(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held == want {
+			return
+		}
+		if time.Now().After(late) {
+			t.Fatalf("%s is held: %v", path, held)
+		}
+	}
+}
+
+// hostagentWithQEMU starts a process that starts, through RunQEMU, a program that stays.
+func hostagentWithQEMU(t *testing.T, vm layout.VM, program ...string) *exec.Cmd {
+	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(vm.Dir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], program...)
+	cmd.Env = append(os.Environ(), "PLAY=hostagent", "LOCK="+vm.QEMULock())
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	awaitLock(t, vm.QEMULock(), true)
+	return cmd
+}
+
+func TestKilledHostagentLeavesNoQEMU(t *testing.T) {
+	needs(t, "sleep")
+	sleep, _ := exec.LookPath("sleep")
+	vm := newVM(t)
+	cmd := hostagentWithQEMU(t, vm, sleep, "1000")
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	awaitLock(t, vm.QEMULock(), false)
+}
+
+func TestSecondQEMUIsRefused(t *testing.T) {
+	needs(t, "sleep")
+	sleep, _ := exec.LookPath("sleep")
+	vm := newVM(t)
+	hostagentWithQEMU(t, vm, sleep, "1000")
+	second := exec.Command(os.Args[0], sleep, "1000")
+	second.Env = append(os.Environ(), "PLAY=qemu", "LOCK="+vm.QEMULock(), fmt.Sprint("PARENT=", os.Getpid()))
+	if out, err := second.CombinedOutput(); err == nil || !strings.Contains(string(out), "another QEMU") {
+		t.Fatal(err, string(out))
+	}
+}
+
+func TestQEMUThatIgnoresEverythingIsKilled(t *testing.T) {
+	needs(t, "sh")
+	sh, _ := exec.LookPath("sh")
+	vm := newVM(t)
+	pid := filepath.Join(vm.Dir(), "qemu.pid")
+	cmd := hostagentWithQEMU(t, vm, sh, "-c", "trap '' TERM; echo $$ > "+pid+".new; mv "+pid+".new "+pid+"; while :; do sleep 0.05; done")
+	for late := time.Now().Add(limit); !exists(pid) && time.Now().Before(late); {
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	var said []string
+	quick := graces{dying: time.Millisecond, powerOff: time.Millisecond, quit: limit}
+	found, err := quick.endLeftover(t.Context(), vm, func(m string) { said = append(said, m) })
+	if err != nil || !found || !strings.Contains(strings.Join(said, " "), "killing it") {
+		t.Fatal(found, err, said)
+	}
+	if exists(pid) {
+		t.Error("its PID file is still there")
+	}
+}
+
+// A real QEMU without a guest can't power off, but quits when told to.
+func TestRealQEMUWithoutHostagentQuits(t *testing.T) {
+	needs(t, "qemu-system-x86_64")
+	qemu, _ := exec.LookPath("qemu-system-x86_64")
+	vm := newVM(t)
+	socket := filepath.Join(vm.Dir(), "qmp.sock")
+	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(vm.Dir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], qemu, "-machine", "q35,accel=tcg", "-S", "-nodefaults", "-display", "none", "-qmp", "unix:"+socket+",server=on,wait=off")
+	cmd.Env = append(os.Environ(), "PLAY=qemu", "LOCK="+vm.QEMULock(), fmt.Sprint("PARENT=", os.Getpid()))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	awaitLock(t, vm.QEMULock(), true)
+	for late := time.Now().Add(limit); qmp(socket, "query-status") != nil; {
+		if time.Now().After(late) {
+			t.Fatal("QEMU does not answer")
+		}
+	}
+	quick := graces{dying: time.Millisecond, powerOff: 50 * time.Millisecond, quit: limit}
+	var said []string
+	if found, err := quick.endLeftover(t.Context(), vm, func(m string) { said = append(said, m) }); err != nil || !found || len(said) != 2 {
+		t.Fatal(found, err, said)
+	}
+	if exists(socket) {
+		t.Error("its socket is still there")
+	}
+}
+
+func TestRefusedQMPCommand(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		fmt.Fprintln(c, `{"QMP":{}}`)
+		for s := bufio.NewScanner(c); s.Scan(); {
+			if strings.Contains(s.Text(), "capabilities") {
+				fmt.Fprintln(c, `{"event":"RESUME"}`+"\n"+`{"return":{}}`)
+			} else {
+				fmt.Fprintln(c, `{"error":{"class":"GenericError","desc":"not now"}}`)
+			}
+		}
+	}()
+	if err := qmp(socket, "system_powerdown"); err == nil || !strings.Contains(err.Error(), "not now") {
+		t.Fatal(err)
+	}
+}
+
+// A guest that boots accepts connections, through QEMU, that nobody answers.
+func TestDialWaitsUntilTheGuestAnswers(t *testing.T) {
+	vm := newVM(t)
+	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := proc.Acquire(vm.AgentLock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Release() }()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			switch n {
+			case 0: // refused
+				_ = c.Close()
+			case 1: // swallowed
+				defer c.Close()
+			default:
+				fmt.Fprint(c, "SSH-2.0-test\r\n")
+			}
+		}
+	}()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := pair[0], os.NewFile(uintptr(pair[1]), "ssh")
+	defer theirs.Close()
+	defer func() { _ = unix.Close(ours) }()
+	if err := Dial(t.Context(), l.Addr().String(), vm.AgentLock(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	oob := make([]byte, 64)
+	_, n, _, _, err := unix.Recvmsg(ours, make([]byte, 1), oob, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil || len(messages) != 1 {
+		t.Fatal(err)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fds[0]), "conn")
+	defer f.Close()
+	if line, err := bufio.NewReader(f).ReadString('\n'); err != nil || line != "SSH-2.0-test\r\n" {
+		t.Fatal(line, err)
+	}
+}
+
+func TestDialEndsWithItsHostagent(t *testing.T) {
+	vm := newVM(t)
+	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(vm.AgentLock(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if err := Dial(ctx, "127.0.0.1:1", vm.AgentLock(), os.Stdout); err == nil || !strings.Contains(err.Error(), "hostagent is gone") {
+		t.Fatal(err)
+	}
+}
+
+func TestLimaEventsAreTranslated(t *testing.T) {
+	var out strings.Builder
+	tr := &translator{a: &agent{w: event.NewWriter(&out)}}
+	text := `{"time":"2026-01-01T00:00:00Z","status":{"sshLocalPort":4711}}` + "\n" +
+		`{"status":{"running":true,"degraded":true,"errors":["no mounts"],"sshLocalPort":4711}}` + "\n" + `{"status":{"exiting":true}}` + "\n"
+	for _, piece := range []string{text[:30], text[30:100], text[100:]} {
+		if n, err := tr.Write([]byte(piece)); err != nil || n != len(piece) {
+			t.Fatal(n, err)
+		}
+	}
+	var got []event.Event
+	_ = event.Read(strings.NewReader(out.String()), func(e event.Event) { got = append(got, e) }, func(line string) { t.Error(line) })
+	if len(got) != 2 || got[0].SSHPort != 4711 || !got[1].Running || got[1].Degraded[0] != "no mounts" {
+		b, _ := json.Marshal(got)
+		t.Fatalf("%s", b)
+	}
+}
+
+func TestHostagentRefusesASecondOne(t *testing.T) {
+	vm := newVM(t)
+	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := proc.Acquire(vm.AgentLock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Release() }()
+	done := make(chan error, 1)
+	go func() { done <- Hostagent(t.Context(), HostagentOptions{VM: vm}) }() // it ties its goroutine to a thread
+	if err := <-done; err == nil || !strings.Contains(err.Error(), ErrRunning.Error()) {
+		t.Fatal(err)
+	}
+	if exists(vm.Events()) {
+		t.Error("the living hostagent's events were touched")
+	}
+}
+
+func TestSignalsOfOtherProcessesAreNotSent(t *testing.T) {
+	needs(t, "sleep")
+	vm := newVM(t)
+	other := exec.Command("sleep", "1000")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = other.Process.Kill()
+		_ = other.Wait()
+	}()
+	if err := os.MkdirAll(vm.Dir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(vm.Dir(), "qemu.pid"), fmt.Append(nil, other.Process.Pid), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := killQEMU(vm); err == nil {
+		t.Error("a stale PID file was believed")
+	}
+	if err := other.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Error("somebody else's process was killed")
+	}
+}

@@ -1,0 +1,160 @@
+package lima
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/lima-vm/lima/pkg/limayaml"
+)
+
+const image = "images: [{location: /no/such.img}]\n"
+
+func TestValidate(t *testing.T) {
+	vm := newVM(t)
+	small := filepath.Join(t.TempDir(), "image.raw")
+	if err := os.WriteFile(small, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(small, 2<<30); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name, template string
+		params         map[string]string
+		field, says    string // empty: accepted
+	}{
+		{name: "an image without a digest", template: image},
+		{name: "a disk that has room for the image", template: "images: [{location: " + small + "}]\ndisk: 3GiB\n"},
+		{name: "additional disks as strings", template: image + "additionalDisks: [data]\n"},
+		{name: "a minimum version that this is", template: image + "minimumLimaVersion: 1.0.0\n"},
+		{name: "a param", template: image + "param: {A: x}\nprovision: [{mode: system, script: 'echo {{.Param.A}}'}]\n", params: map[string]string{"A": "b, \"c\" $d\\"}},
+
+		{name: "nothing", template: " \n", says: "empty"},
+		{name: "no YAML", template: "images: [\n", says: "line 1"},
+		{name: "no YAML further down", template: image + "cpus: 2\n  memory: [\n", says: "line 2"},
+		{name: "a text", template: "hello", says: "top level must be a YAML map"},
+		{name: "two documents", template: image + "---\ncpus: 2\n", says: "line 3"},
+		{name: "unknown field", template: image + "cpu: 2\n", field: "cpu", says: "line 2: unknown field"},
+		{name: "unknown field inside", template: "images:\n- location: /x\n  digset: a\n", field: "images[0].digset", says: "line 3"},
+		{name: "a number that is a text", template: image + "cpus: many\n", field: "cpus", says: `must be a whole number; got a text "many"`},
+		{name: "negative cpus", template: image + "cpus: -1\n", field: "cpus", says: "at least 1"},
+		{name: "no digest at all", template: "images: [{location: /x, digest: abc}]\n", field: "images[0].digest", says: "not a digest"},
+		{name: "a short digest", template: "images: [{location: /x, digest: 'sha256:12'}]\n", field: "images[0].digest", says: "length"},
+		{name: "a kernel's digest", template: "images: [{location: /x, kernel: {location: /k, digest: 'md5:12'}}]\n", field: "images[0].kernel.digest", says: "md5"},
+		{name: "an initrd without location", template: "images: [{location: /x, initrd: {digest: ''}}]\n", field: "images[0].initrd.location", says: "path or a URL"},
+		{name: "unknown architecture", template: image + "arch: vax\n", field: "arch", says: "must be one of x86_64"},
+		{name: "unknown architecture of an image", template: "images: [{location: /x, arch: vax}]\n", field: "images[0].arch", says: "x86_64"},
+		{name: "no image for the architecture", template: "arch: x86_64\nimages: [{location: /x, arch: aarch64}]\n", field: "images", says: "none is for"},
+		{name: "no image", template: "cpus: 2\n", field: "images", says: "at least one"},
+		{name: "disk without a unit", template: image + "disk: 20\n", field: "disk", says: "too small"},
+		{name: "disk smaller than the image", template: "images: [{location: " + small + "}]\ndisk: 1GiB\n", field: "disk", says: "smaller than the image, which needs 2GiB"},
+		{name: "disk that is no size", template: image + "disk: big\n", field: "disk", says: "such as 4GiB"},
+		{name: "memory", template: image + "memory: 4\n", field: "memory", says: "too small"},
+		{name: "provision mode", template: image + "provision: [{mode: later, script: x}]\n", field: "provision[0].mode", says: "must"},
+		{name: "mount over the system", template: image + "mounts: [{location: /tmp, mountPoint: /etc}]\n", field: "mounts[0].mountPoint", says: "system path"},
+		{name: "port forward", template: image + "portForwards: [{guestSocket: run/x.sock}]\n", field: "portForwards[0].guestSocket", says: "absolute"},
+		{name: "vmType", template: image + "vmType: vmware\n", field: "vmType", says: "qemu"},
+		{name: "base", template: image + "base: template://x\n", field: "base", says: "embedded"},
+		{name: "newer Lima", template: image + "minimumLimaVersion: 99.0.0\n", says: "99.0.0"},
+		{name: "param that is used nowhere", template: image, params: map[string]string{"A": "b"}, field: "param", says: `"A"`},
+		{name: "param with a newline", template: image + "provision: [{mode: system, script: 'echo {{.Param.A}}'}]\n", params: map[string]string{"A": "b\nc"}, says: "unprintable"},
+		{name: "the guest's user is root", template: image + "user: {name: root}\n", field: "user", says: "can't be root"},
+		{name: "the guest's uid is 0", template: image + "user: {name: me, uid: 0}\n", field: "user", says: "can't be root"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := Validate(vm, []byte(tc.template), tc.params, false)
+			if tc.says == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			p, ok := errors.AsType[*Problem](err)
+			if !ok || p.Field != tc.field || !strings.Contains(p.Error(), tc.says) {
+				t.Fatalf("%T %v", err, err)
+			}
+		})
+	}
+	if exists(vm.Home) {
+		t.Error("validation wrote to the Lima home")
+	}
+}
+
+func TestLimaNetworkIsNotJudgedBeforeItsConfigurationExists(t *testing.T) {
+	vm := newVM(t)
+	if err := Validate(vm, []byte(image+"networks: [{lima: user-v2}]\n"), nil, false); err != nil {
+		t.Fatal(err)
+	}
+	if exists(vm.Home) {
+		t.Error("validation wrote to the Lima home")
+	}
+}
+
+func TestCompleteGivesRootAnOrdinaryGuestUser(t *testing.T) {
+	const script = "#!/bin/bash\n\techo \"tab\" '$x' {{.Param.A}}  \n\n  indented: |\n# the end\n"
+	template := image + "param: {A: old, B: kept}\nprovision:\n- mode: system\n  script: |\n"
+	for line := range strings.Lines(script) {
+		template += "    " + line
+	}
+	b, err := Complete([]byte(template), map[string]string{"A": "new: {{x}} 'y'"}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var y limayaml.LimaYAML
+	if err := yaml.Unmarshal(b, &y); err != nil {
+		t.Fatal(err, string(b))
+	}
+	if y.Param["A"] != "new: {{x}} 'y'" || y.Param["B"] != "kept" || *y.User.Name != guestUser || *y.User.UID != guestUID {
+		t.Error(string(b))
+	}
+	if y.Provision[0].Script != script {
+		t.Errorf("script %q became %q", script, y.Provision[0].Script)
+	}
+	b, err = Complete([]byte(image+"user: {name: me}\n"), nil, true)
+	if err != nil || !strings.Contains(string(b), "me") || !strings.Contains(string(b), "1000") {
+		t.Error(string(b), err)
+	}
+	same, err := Complete([]byte(template), nil, false)
+	if err != nil || string(same) != template {
+		t.Error("changed without need", err)
+	}
+}
+
+func TestTemplate(t *testing.T) {
+	newVM(t)
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"base.yaml":  "cpus: 3\nimages: [{location: /abs.img}]\n",
+		"start.sh":   "#!/bin/sh\necho hi\n",
+		"vm.yaml":    "base: base.yaml\nimages:\n- location: sub/disk.img\n  kernel: {location: vmlinuz}\n  initrd: {location: https://example.com/initrd}\nprovision:\n- mode: system\n  file: start.sh\n",
+		"wrong.yaml": "images: [\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, locator := range []string{filepath.Join(dir, "vm.yaml"), "file://" + filepath.Join(dir, "vm.yaml")} {
+		b, err := Template(t.Context(), locator)
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := decode(b)
+		if err != nil {
+			t.Fatal(err, string(b))
+		}
+		if *y.CPUs != 3 || y.Provision[0].Script != "#!/bin/sh\necho hi\n" || y.Images[0].Location != filepath.Join(dir, "sub/disk.img") ||
+			y.Images[0].Kernel.Location != filepath.Join(dir, "vmlinuz") || y.Images[0].Initrd.Location != "https://example.com/initrd" || y.Images[1].Location != "/abs.img" {
+			t.Errorf("%s", b)
+		}
+	}
+	if _, err := Template(t.Context(), filepath.Join(dir, "none.yaml")); err == nil || !strings.Contains(err.Error(), "no template file") {
+		t.Error(err)
+	}
+	if _, err := Template(t.Context(), filepath.Join(dir, "wrong.yaml")); err == nil || !strings.Contains(err.Error(), "line 1") {
+		t.Error(err)
+	}
+}
