@@ -87,6 +87,26 @@ func TestDataIsThereAfterRestart(t *testing.T) {
 	}
 }
 
+func TestWatchHearsOfTheFirstWriteAfterARestart(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	s := open(t, datastore.Options{Dir: dir})
+	create(t, client(t, s), "/registry/a", "one")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c := client(t, open(t, datastore.Options{Dir: dir}))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // half of the poll interval
+	defer cancel()
+	events := c.Watch(ctx, "/registry/b", clientv3.WithCreatedNotify())
+	if r := <-events; !r.Created {
+		t.Fatalf("the watch was not made: %+v", r)
+	}
+	create(t, c, "/registry/b", "two")
+	if r, ok := <-events; !ok || len(r.Events) != 1 {
+		t.Errorf("the watch says %+v, want the one write", r)
+	}
+}
+
 func TestFilesArePrivate(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no file modes")

@@ -97,7 +97,24 @@ func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Co
 	db.TranslateErr = sqliteConflict
 	db.ErrCode = sqliteCode
 	backend := newHonest(sqllog.New(db, work, tuning(pollSQLite)))
-	return backend, backend.Start(life)
+	if err := backend.Start(life); err != nil {
+		return backend, err
+	}
+	wakeWatches(life, backend)
+	return backend, nil
+}
+
+// wakeWatches spends kine's first notification of a write. The loop behind the watches
+// only prepares its query then, so watches would hear of that write at the next poll.
+// When this fails they do.
+func wakeWatches(ctx context.Context, backend server.Backend) {
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	backend.Watch(ctx, 0) // starts the loop
+	_, health, err := backend.Get(ctx, server.HealthKey, 0, false)
+	if err == nil && health != nil {
+		_, _, _, _ = backend.Update(ctx, server.HealthKey, health.Value, health.ModRevision, 0)
+	}
 }
 
 // claim makes the database file, private from the start: SQLite gives the files
