@@ -245,6 +245,28 @@ func TestVMWhoseObjectVanishedIsStoppedAndItsDiskKept(t *testing.T) {
 	}
 }
 
+func TestNewVMIsNotHeldBackByItsNamesakesFailure(t *testing.T) {
+	b := newBench(t, newVM("rd", true))
+	b.fleet.slow = true
+	b.look("rd")
+	b.fleet.fail("rd", machine.Stopped, true)
+	b.look("rd")
+	if n := b.fleet.count("rd", machine.Start); n != 1 {
+		t.Fatalf("%d starts after a permanent failure", n)
+	}
+	vm := b.get("rd")
+	vm.Finalizers = nil
+	another := newVM("rd", true)
+	another.UID = "another"
+	if err := errors.Join(b.client.Update(t.Context(), vm), b.client.Delete(t.Context(), vm), b.client.Create(t.Context(), another)); err != nil {
+		t.Fatal(err)
+	}
+	b.look("rd")
+	if n := b.fleet.count("rd", machine.Start); n != 2 {
+		t.Errorf("%d starts", n)
+	}
+}
+
 func TestTemplateThatGoesMissingIsLookedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := newVM("rd", false)
