@@ -72,6 +72,7 @@ func (s *session) vmCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		o.Template = args[1]
 		if err := vms.Create(cmd.Context(), args[0], o, w); err != nil {
 			return err
 		}
