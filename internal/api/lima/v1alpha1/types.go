@@ -51,47 +51,54 @@ type LimaVMList struct {
 // +kubebuilder:validation:XValidation:rule="has(self.templateRef) == has(oldSelf.templateRef) && (!has(self.templateRef) || self.templateRef == oldSelf.templateRef)",message="templateRef is immutable",fieldPath=".templateRef"
 // +kubebuilder:validation:XValidation:rule="has(self.host) == has(oldSelf.host) && (!has(self.host) || self.host == oldSelf.host)",message="host is immutable: the disk does not move",fieldPath=".host"
 type LimaVMSpec struct {
-	// Running says whether the VM should run. Default false: it is created, and not started.
+	// Running says whether the VM should run. Default false: it is created, and
+	// not started.
 	// +kubebuilder:default=false
 	Running bool `json:"running"`
 
-	// Template is a whole Lima template in YAML, at most 256 KiB. Immutable. Set either this or templateRef.
+	// Template is a whole Lima template in YAML, at most 256 KiB. Immutable. Set
+	// either this or templateRef.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=262144
 	Template string `json:"template,omitempty"`
 
-	// TemplateRef names a ConfigMap that holds a Lima template under the key "template". It is read once, when
-	// the VM is created; a copy is kept with the VM. Immutable. Set either this or template.
+	// TemplateRef names a ConfigMap that holds a Lima template under the key
+	// "template". It is read once, when the VM is created; a copy is kept with
+	// the VM. Immutable. Set either this or template.
 	// +optional
 	TemplateRef *TemplateRef `json:"templateRef,omitempty"`
 
-	// Params are values for the params that the template declares, at most 64. They take effect at the next start.
+	// Params are values for the params that the template declares, at most 64.
+	// They take effect at the next start.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 128 && size(self[k]) <= 4096)",message="a param's name has at most 128 characters, its value at most 4096"
 	Params map[string]string `json:"params,omitempty"`
 
-	// RestartedAt asks for one restart each time it is set to a new value, by convention the time of asking, in
-	// RFC 3339 with microseconds. It does not start a VM that is not to run.
+	// RestartedAt asks for one restart each time it is set to a new value, by
+	// convention the time of asking, in RFC 3339 with microseconds. It does not
+	// start a VM that is not to run.
 	// +optional
 	RestartedAt *metav1.MicroTime `json:"restartedAt,omitempty"`
 
-	// StopMode says how the VM is stopped: when running is false, for a restart and before deletion. Graceful, the
-	// default, lets the guest shut down and never ends it by force. Force ends it at once; what it has not yet
-	// written to its disk is lost.
+	// StopMode says how the VM is stopped: when running is false, for a restart
+	// and before deletion. Graceful, the default, lets the guest shut down and
+	// never ends it by force. Force ends it at once; what it has not yet written
+	// to its disk is lost.
 	// +optional
 	// +kubebuilder:default=Graceful
 	StopMode StopMode `json:"stopMode,omitempty"`
 
-	// Acceleration says how guest code is run. Auto, the default, tries the host's hardware and falls back to
-	// emulation; Hardware fails where there is none; Emulation never uses it. It takes effect at the next start.
+	// Acceleration says how guest code is run. Auto, the default, tries the
+	// host's hardware and falls back to emulation; Hardware fails where there is
+	// none; Emulation never uses it. It takes effect at the next start.
 	// +optional
 	// +kubebuilder:default=Auto
 	Acceleration Acceleration `json:"acceleration,omitempty"`
 
-	// Host is the name of the host that runs the VM, when several hosts share one store. Immutable. Default: the
-	// host that owns the store.
+	// Host is the name of the host that runs the VM, when several hosts share one
+	// store. Immutable. Default: the host that owns the store.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Host string `json:"host,omitempty"`
@@ -137,13 +144,15 @@ const (
 
 // LimaVMStatus is what is known of the VM.
 type LimaVMStatus struct {
-	// ObservedGeneration is the newest metadata.generation that this status has taken into account.
+	// ObservedGeneration is the newest metadata.generation that this status has
+	// taken into account.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Conditions: Created (its disk and configuration exist), Running (it has booted and answers), Accelerated
-	// (hardware runs guest code). Unknown means changing or about to be tried again; False with a reason that ends
-	// in Failed means that waiting can't help.
+	// Conditions: Created (its disk and configuration exist), Running (it has
+	// booted and answers), Accelerated (hardware runs guest code). Unknown means
+	// changing or about to be tried again; False with a reason that ends in
+	// Failed means that waiting can't help.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -161,11 +170,13 @@ type LimaVMStatus struct {
 	// +optional
 	Progress *Progress `json:"progress,omitempty"`
 
-	// TemplateConfigMap names the ConfigMap in rdd-system that holds the validated template.
+	// TemplateConfigMap names the ConfigMap in rdd-system that holds the
+	// validated template.
 	// +optional
 	TemplateConfigMap string `json:"templateConfigMap,omitempty"`
 
-	// SSHPort is the port of the guest's SSH server on 127.0.0.1; absent while it is not up.
+	// SSHPort is the port of the guest's SSH server on 127.0.0.1; absent while it
+	// is not up.
 	// +optional
 	SSHPort int32 `json:"sshPort,omitempty"`
 }
