@@ -86,9 +86,16 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	return v.await(ctx, op, vm, w, vm.Asked().Created)
 }
 
-// Start asks for the VM to run and waits until it does.
+// Start asks for the VM to run and waits until it does. What failed for good is tried again: the
+// cause, such as a missing program, may have been mended outside the spec.
 func (v *VMs) Start(ctx context.Context, name string, w Wait) error {
-	return v.change(ctx, "start VM", name, map[string]any{"running": true, "stopMode": v1alpha1.StopGraceful}, w)
+	spec := map[string]any{"running": true, "stopMode": v1alpha1.StopGraceful}
+	if vm, err := v.Show(ctx, name); err == nil { // else the change says why not
+		if _, permanent := vm.Failure(); permanent {
+			spec["restartedAt"] = metav1.NowMicro()
+		}
+	}
+	return v.change(ctx, "start VM", name, spec, w)
 }
 
 // Stop asks the VM to stop and waits until no process of it is left. Force ends it at once; what
