@@ -26,6 +26,8 @@ const (
 	// pollSQLite only has to catch what no notification announced: nobody else
 	// writes to the file.
 	pollSQLite = 10 * time.Second
+	// sqliteAnyKey is a key that is always there.
+	sqliteAnyKey = "compact_rev_key"
 	// sqliteConnections is enough for eight busy clients; each costs its page cache.
 	sqliteConnections = 4
 )
@@ -96,25 +98,28 @@ func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Co
 	db.CompactSQL = query.New(sqliteCompact, "?", false, "Compact")
 	db.TranslateErr = sqliteConflict
 	db.ErrCode = sqliteCode
-	backend := newHonest(sqllog.New(db, work, tuning(pollSQLite)))
-	if err := backend.Start(life); err != nil {
-		return backend, err
-	}
-	wakeWatches(life, backend)
-	return backend, nil
+	dialect := &awake{Generic: db}
+	log := sqllog.New(dialect, work, tuning(pollSQLite))
+	dialect.notify = func(ctx context.Context) { _, _ = log.List(ctx, sqliteAnyKey, "", 1, 0, false, true) }
+	backend := newHonest(log)
+	return backend, backend.Start(life)
 }
 
-// wakeWatches spends kine's first notification of a write. The loop behind the watches
-// only prepares its query then, so watches would hear of that write at the next poll.
-// When this fails they do.
-func wakeWatches(ctx context.Context, backend server.Backend) {
-	ctx, done := context.WithCancel(ctx)
-	defer done()
-	backend.Watch(ctx, 0) // starts the loop
-	_, health, err := backend.Get(ctx, server.HealthKey, 0, false)
-	if err == nil && health != nil {
-		_, _, _, _ = backend.Update(ctx, server.HealthKey, health.Value, health.ModRevision, 0)
+// awake keeps a change from being told late. kine's loop behind the watches takes the
+// first notice of a change, finds its query not prepared, prepares it, and waits for
+// the next notice or for pollSQLite to pass. A read gives that next notice.
+type awake struct {
+	*generic.Generic
+	notify func(context.Context)
+}
+
+// PrepareAfter is called by that loop alone.
+func (a *awake) PrepareAfter(ctx context.Context, limit int64) (*query.Stmt, error) {
+	statement, err := a.Generic.PrepareAfter(ctx, limit)
+	if err == nil {
+		a.notify(ctx)
 	}
+	return statement, err
 }
 
 // claim makes the database file, private from the start: SQLite gives the files
