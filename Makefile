@@ -14,7 +14,9 @@ GUESTARCH := $(if $(filter arm64,$(GOARCH)),aarch64,x86_64)
 # Everything here is pure Go; -s -w drops what only a debugger reads.
 export CGO_ENABLED := 0
 # (No -trimpath: the tests would compile everything a second time.)
-GOBUILD := go build -ldflags '-s -w -X main.version=$(VERSION)'
+# grpcnotrace leaves out grpc's debug pages: their templates keep the linker from dropping
+# unused methods, which costs rddd 21 MB on disk and 18 MiB of memory.
+GOBUILD := go build -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION)'
 PROGRAMS := $(BIN)/rdd $(LIBEXEC)/rddd $(LIBEXEC)/rdd-lima $(LIBEXEC)/rdd-kubectl
 
 .PHONY: help
@@ -50,6 +52,10 @@ $(SHARE)/lima:
 .PHONY: guest
 guest: ## build the guest image (cached)
 	@build/guest/build $(SHARE)/rdd/guest
+
+.PHONY: bench
+bench: build guest ## measure and print one table (docs/bench.md); ARGS='--only ^api' for a part
+	@go run ./build/bench --dist $(DIST) $(ARGS)
 
 .PHONY: clean
 clean: ## remove dist/
