@@ -45,16 +45,16 @@ func (vm *LimaVM) Asked() Asked {
 
 // Created judges seen, nil when there is no such VM: do its disk and configuration exist?
 func (a Asked) Created(seen *LimaVM) (done bool, err error) {
-	if err := a.same(seen); err != nil {
-		return false, err
+	if a.gone(seen) || !seen.DeletionTimestamp.IsZero() {
+		return false, a.deleted()
 	}
 	return seen.SettledCreated(a.Generation)
 }
 
 // Running judges seen, nil when there is no such VM: does it run, or has it stopped, as was asked?
 func (a Asked) Running(seen *LimaVM) (done bool, err error) {
-	if err := a.same(seen); err != nil {
-		return false, err
+	if a.gone(seen) || a.Run && !seen.DeletionTimestamp.IsZero() { // deletion stops it first
+		return false, a.deleted()
 	}
 	if seen.Spec.Running != a.Run {
 		return false, fmt.Errorf("VM %q %w: spec.running is now %t", a.Name, ErrSuperseded, seen.Spec.Running)
@@ -64,15 +64,12 @@ func (a Asked) Running(seen *LimaVM) (done bool, err error) {
 
 // Deleted judges seen, nil when there is no such VM: is the VM gone? Another one may have its name.
 func (a Asked) Deleted(seen *LimaVM) (done bool, err error) {
-	return seen == nil || seen.UID != a.UID, nil
+	return a.gone(seen), nil
 }
 
-func (a Asked) same(seen *LimaVM) error {
-	if seen == nil || seen.UID != a.UID || !seen.DeletionTimestamp.IsZero() {
-		return fmt.Errorf("VM %q %w", a.Name, ErrDeleted)
-	}
-	return nil
-}
+func (a Asked) gone(seen *LimaVM) bool { return seen == nil || seen.UID != a.UID }
+
+func (a Asked) deleted() error { return fmt.Errorf("VM %q %w", a.Name, ErrDeleted) }
 
 // SettledCreated reports whether the VM's disk and configuration exist as of generation, or an
 // error when that can't come to be without a change.

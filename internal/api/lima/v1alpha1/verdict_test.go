@@ -150,6 +150,24 @@ func TestAsked(t *testing.T) {
 	}
 }
 
+// A stop, by force say, may be waited for while the VM is being deleted: deletion stops it first.
+func TestStopOfAVMThatIsBeingDeleted(t *testing.T) {
+	now := metav1.Now()
+	vm := seen(false, is(ConditionRunning, unknown, ReasonStopping))
+	vm.DeletionTimestamp = &now
+	asked := vm.Asked()
+	if done, err := asked.Running(vm); done || err != nil {
+		t.Errorf("stopping: done=%t err=%v", done, err)
+	}
+	vm.Status.Conditions = []metav1.Condition{is(ConditionRunning, no, ReasonStopped)}
+	if done, err := asked.Running(vm); !done || err != nil {
+		t.Errorf("stopped: done=%t err=%v", done, err)
+	}
+	if _, err := asked.Running(nil); !errors.Is(err, ErrDeleted) {
+		t.Errorf("gone: %v", err)
+	}
+}
+
 func TestFailure(t *testing.T) {
 	for _, tc := range []struct {
 		name      string
