@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apiextensions-apiserver/pkg/apihelpers"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	clientset "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -17,8 +18,12 @@ import (
 	"k8s.io/client-go/util/retry"
 )
 
-// discoveryPoll is how often discovery is asked for a kind that was just established.
-const discoveryPoll = 2 * time.Millisecond
+const (
+	// discoveryPoll is how often discovery is asked for a kind that was just established.
+	discoveryPoll = 2 * time.Millisecond
+	// definitionYouth is how long the server holds creates of a new kind back.
+	definitionYouth = 2 * time.Second
+)
 
 // applyDefinitions brings the configured definitions into the store and returns when
 // all of them are served and can be discovered.
@@ -47,12 +52,17 @@ func (s *Server) applyDefinition(ctx context.Context, client clientset.Interface
 	if err := s.writeDefinition(ctx, client, wanted); err != nil {
 		return err
 	}
-	for {
-		served, err := s.established(wanted)
-		if err != nil {
+	for aged := false; ; {
+		served, young, err := s.established(wanted)
+		switch {
+		case err != nil:
 			return err
-		}
-		if served {
+		case served && young && !aged && !s.config.Store.External():
+			if err := ageDefinition(ctx, client, wanted.Name); err != nil {
+				return err
+			}
+			aged = true
+		case served && !(young && aged):
 			return s.awaitDiscovery(ctx, wanted)
 		}
 		select {
@@ -61,6 +71,24 @@ func (s *Server) applyDefinition(ctx context.Context, client clientset.Interface
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// ageDefinition makes an established definition look older. The server keeps the first
+// create of a new kind waiting for two seconds, for other servers to learn of the kind;
+// on a store of our own there are none.
+func ageDefinition(ctx context.Context, client clientset.Interface, name string) error {
+	definitions := client.ApiextensionsV1().CustomResourceDefinitions()
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		d, err := definitions.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if c := apihelpers.FindCRDCondition(d, apiextensionsv1.Established); c != nil {
+			c.LastTransitionTime = metav1.NewTime(time.Now().Add(-2 * definitionYouth))
+		}
+		_, err = definitions.UpdateStatus(ctx, d, metav1.UpdateOptions{})
+		return err
+	})
 }
 
 // writeDefinition makes the definition, or updates it when it isn't as wanted.
@@ -103,22 +131,22 @@ func asWanted(stored, wanted *apiextensionsv1.CustomResourceDefinition) bool {
 }
 
 // established says whether the informer that also the server goes by has the
-// definition as wanted and established.
-func (s *Server) established(wanted *apiextensionsv1.CustomResourceDefinition) (bool, error) {
+// definition as wanted and established, and whether it is so new that creates wait.
+func (s *Server) established(wanted *apiextensionsv1.CustomResourceDefinition) (served, young bool, err error) {
 	seen, err := s.custom.Informers.Apiextensions().V1().CustomResourceDefinitions().Lister().Get(wanted.Name)
 	if err != nil {
-		return false, nil //nolint:nilerr // not seen yet
+		return false, false, nil //nolint:nilerr // not seen yet
 	}
 	for _, c := range seen.Status.Conditions {
 		switch {
 		case c.Type == apiextensionsv1.NamesAccepted && c.Status == apiextensionsv1.ConditionFalse,
 			c.Type == apiextensionsv1.NonStructuralSchema && c.Status == apiextensionsv1.ConditionTrue:
-			return false, fmt.Errorf("%s: %s", c.Reason, c.Message)
+			return false, false, fmt.Errorf("%s: %s", c.Reason, c.Message)
 		case c.Type == apiextensionsv1.Established && c.Status == apiextensionsv1.ConditionTrue:
-			return asWanted(seen, wanted), nil
+			return asWanted(seen, wanted), time.Since(c.LastTransitionTime.Time) < definitionYouth, nil
 		}
 	}
-	return false, nil
+	return false, false, nil
 }
 
 // watchDefinition reports, without counting, that the informer saw a change to name.
