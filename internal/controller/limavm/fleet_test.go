@@ -156,21 +156,24 @@ func (f *fakeFleet) Forget(vm string) {
 	delete(f.under, vm)
 }
 
-// actions lists what was asked for, in order.
-func (f *fakeFleet) actions(vm string) []machine.Action {
+// asked lists the requests, in order.
+func (f *fakeFleet) asked(vm string) []machine.Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return slices.Clone(f.requests[vm])
+}
+
+// actions lists what was asked for, in order.
+func (f *fakeFleet) actions(vm string) []machine.Action {
 	var all []machine.Action
-	for _, r := range f.requests[vm] {
+	for _, r := range f.asked(vm) {
 		all = append(all, r.Action)
 	}
 	return all
 }
 
 func (f *fakeFleet) count(vm string, action machine.Action) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return count(f.requests[vm], action)
+	return count(f.asked(vm), action)
 }
 
 func count(requests []machine.Request, action machine.Action) int {

@@ -288,7 +288,7 @@ func TestTemplateThatGoesMissingIsLookedForAgain(t *testing.T) {
 		if done, err := b.get("rd").SettledCreated(1); !done || err != nil {
 			t.Errorf("done=%t err=%v", done, err)
 		}
-		if got := string(b.fleet.requests["rd"][0].Template); got != "arch: x86_64" {
+		if got := string(b.fleet.asked("rd")[0].Template); got != "arch: x86_64" {
 			t.Errorf("template %q", got)
 		}
 	})

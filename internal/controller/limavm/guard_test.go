@@ -1,0 +1,269 @@
+package limavm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/machine"
+)
+
+func testRules(t *testing.T, w *world) {
+	for name, tc := range map[string]struct {
+		vm   *v1alpha1.LimaVM
+		says string
+	}{
+		"underscore":       {w.vm("a_b"), "metadata.name"},
+		"dot":              {w.vm("a.b"), "name must be 1 to 30 characters"},
+		"trailing hyphen":  {w.vm("a-"), "metadata.name"},
+		"31 characters":    {w.vm(strings.Repeat("a", 31)), "name must be 1 to 30 characters"},
+		"no template":      {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "" }), "set exactly one of template and templateRef"},
+		"two templates":    {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.TemplateRef = &v1alpha1.TemplateRef{Name: "b"} }), "set exactly one of template and templateRef"},
+		"long template":    {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = strings.Repeat("#", 262145) }), "spec.template: Too long"},
+		"many params":      {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Params = manyParams(65) }), "spec.params: Too many"},
+		"long param":       {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Params = map[string]string{"k": strings.Repeat("v", 4097)} }), "at most 4096"},
+		"bad stopMode":     {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.StopMode = "Softly" }), `supported values: "Graceful", "Force"`},
+		"bad acceleration": {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Acceleration = "Fast" }), `supported values: "Auto", "Hardware", "Emulation"`},
+	} {
+		err := w.Create(t.Context(), tc.vm)
+		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+
+	vm := w.made(t, w.vm("rules", func(vm *v1alpha1.LimaVM) { vm.Spec.Params = manyParams(64) }))
+	if vm.Spec.StopMode != v1alpha1.StopGraceful || vm.Spec.Acceleration != v1alpha1.AccelerationAuto || vm.Spec.Running {
+		t.Errorf("defaults %+v", vm.Spec)
+	}
+	for says, change := range map[string]func(*v1alpha1.LimaVM){
+		"spec.template: Invalid value: template is immutable": func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "other" },
+		"templateRef is immutable": func(vm *v1alpha1.LimaVM) {
+			vm.Spec.Template, vm.Spec.TemplateRef = "", &v1alpha1.TemplateRef{Name: "b"}
+		},
+		"host is immutable: the disk does not move": func(vm *v1alpha1.LimaVM) { vm.Spec.Host = "elsewhere" },
+	} {
+		now := vm.DeepCopy()
+		change(now)
+		if err := w.Patch(t.Context(), now, client.MergeFrom(vm)); !apierrors.IsInvalid(err) || !strings.Contains(strings.ReplaceAll(err.Error(), `"object"`, ""), says) {
+			t.Errorf("want %q, got %v", says, err)
+		}
+	}
+}
+
+func manyParams(n int) map[string]string {
+	params := map[string]string{}
+	for i := range n {
+		params[fmt.Sprintf("k%d", i)] = "v"
+	}
+	return params
+}
+
+func testBadTemplates(t *testing.T, w *world) {
+	err := w.Create(t.Context(), w.vm("bad", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "broken" }))
+	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.template: Invalid value: images[0].digest: is not a digest") {
+		t.Error(err)
+	}
+	err = w.Create(t.Context(), w.vm("bad", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "unaskable" }))
+	if !apierrors.IsInternalError(err) || !strings.Contains(err.Error(), "permission denied") {
+		t.Error(err)
+	}
+	if _, err := w.kept(t, "bad"); !apierrors.IsNotFound(err) {
+		t.Errorf("a template is left: %v", err)
+	}
+	if err := w.Get(t.Context(), types.NamespacedName{Name: "bad"}, &v1alpha1.LimaVM{}); !apierrors.IsNotFound(err) {
+		t.Error(err)
+	}
+	w.made(t, w.vm("bad")) // the name is free
+}
+
+func (w *world) template(t *testing.T, name, text string) *corev1.ConfigMap {
+	t.Helper()
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Data: map[string]string{v1alpha1.TemplateKey: text}}
+	if err := w.Create(t.Context(), cm); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Delete(context.Background(), cm) })
+	return cm
+}
+
+func refers(to string) func(*v1alpha1.LimaVM) {
+	return func(vm *v1alpha1.LimaVM) { vm.Spec.Template, vm.Spec.TemplateRef = "", &v1alpha1.TemplateRef{Name: to} }
+}
+
+func testMissingTemplate(t *testing.T, w *world) {
+	err := w.Create(t.Context(), w.vm("missing", refers("nowhere")))
+	want := `spec.templateRef.name: Invalid value: there is no ConfigMap "nowhere" in namespace "default" with the key "template"; make it with: rdd ctl create configmap nowhere --namespace default --from-file=template=FILE`
+	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), want) {
+		t.Error(err)
+	}
+	w.template(t, "empty", "")
+	if err := w.Create(t.Context(), w.vm("missing", refers("empty"))); !apierrors.IsInvalid(err) {
+		t.Error(err)
+	}
+	w.template(t, "wrong", "broken")
+	if err := w.Create(t.Context(), w.vm("missing", refers("wrong"))); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.templateRef: Invalid value: images[0].digest") {
+		t.Error(err)
+	}
+}
+
+func testLongName(t *testing.T, w *world) {
+	err := w.Create(t.Context(), w.vm("abcdefghijklmnopqrstu"))
+	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "metadata.name: Invalid value: the socket path") {
+		t.Error(err)
+	}
+}
+
+func testNameExists(t *testing.T, w *world) {
+	w.made(t, w.vm("taken"))
+	if err := w.Create(t.Context(), w.vm("taken", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "broken" })); !apierrors.IsAlreadyExists(err) {
+		t.Error(err)
+	}
+}
+
+func testConcurrentCreates(t *testing.T, w *world) {
+	for round := range 5 {
+		name := fmt.Sprintf("race-%d", round)
+		var group sync.WaitGroup
+		results := make([]error, 10)
+		for i := range results {
+			group.Go(func() { results[i] = w.Create(context.Background(), w.vm(name)) })
+		}
+		group.Wait()
+		won := 0
+		for _, err := range results {
+			switch {
+			case err == nil:
+				won++
+			case !apierrors.IsAlreadyExists(err):
+				t.Error(err)
+			}
+		}
+		if won != 1 {
+			t.Errorf("%d creates won", won)
+		}
+		vm := &v1alpha1.LimaVM{}
+		if err := w.Get(t.Context(), types.NamespacedName{Name: name}, vm); err != nil {
+			t.Fatal(err)
+		}
+		w.until(t, vm, vm.Asked().Created)
+		w.removed(t, vm)
+	}
+}
+
+func testDryRun(t *testing.T, w *world) {
+	if err := w.Create(t.Context(), w.vm("dry", runs), client.DryRunAll); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Create(t.Context(), w.vm("dry", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "broken" }), client.DryRunAll); !apierrors.IsInvalid(err) {
+		t.Errorf("a dry run accepts what would be rejected: %v", err)
+	}
+	if err := w.Get(t.Context(), types.NamespacedName{Name: "dry"}, &v1alpha1.LimaVM{}); !apierrors.IsNotFound(err) {
+		t.Error(err)
+	}
+	vm := w.made(t, w.vm("dry"))
+	w.until(t, vm, vm.Asked().Created)
+	now := vm.DeepCopy()
+	now.Spec.Running = true
+	if err := w.Patch(t.Context(), now, client.MergeFrom(vm), client.DryRunAll); err != nil {
+		t.Error(err)
+	}
+	if err := w.Delete(t.Context(), vm, client.DryRunAll); err != nil {
+		t.Error(err)
+	}
+	if got := w.fleet.actions("dry"); !slices.Equal(got, []machine.Action{machine.Prepare}) {
+		t.Errorf("asked for %v", got)
+	}
+}
+
+func testOwnedTemplate(t *testing.T, w *world) {
+	vm := w.made(t, w.vm("owner"))
+	w.until(t, vm, vm.Asked().Created)
+	cm, err := w.kept(t, "owner")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Delete(t.Context(), cm); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "rdd limavm delete owner") {
+		t.Error(err)
+	}
+	changed := cm.DeepCopy()
+	changed.Data[v1alpha1.TemplateKey] = "other"
+	disowned := cm.DeepCopy()
+	disowned.OwnerReferences = nil
+	for _, now := range []*corev1.ConfigMap{changed, disowned} {
+		if err := w.Patch(t.Context(), now, client.MergeFrom(cm)); !apierrors.IsForbidden(err) {
+			t.Error(err)
+		}
+	}
+	if err := w.DeleteAllOf(t.Context(), &corev1.ConfigMap{}, client.InNamespace(v1alpha1.SystemNamespace)); !apierrors.IsForbidden(err) {
+		t.Error(err)
+	}
+	squat := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.SystemNamespace, Name: "limavm-later"}}
+	if err := w.Create(t.Context(), squat); !apierrors.IsForbidden(err) {
+		t.Error(err)
+	}
+	other := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.SystemNamespace, Name: "other"}}
+	if err := errors.Join(w.Create(t.Context(), other), w.Delete(t.Context(), other)); err != nil {
+		t.Error(err)
+	}
+}
+
+func testStrandedTemplate(t *testing.T, w *world) {
+	vm := w.made(t, w.vm("strand", func(vm *v1alpha1.LimaVM) { vm.Spec.Host = "far-away" }))
+	system, err := client.New(w.loopback, client.Options{Scheme: testScheme(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &reconciler{client: system, live: system}
+	if err := r.keepTemplate(t.Context(), vm, "text"); err != nil {
+		t.Fatal(err)
+	}
+	cm, err := w.kept(t, "strand")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Delete(t.Context(), cm); !apierrors.IsForbidden(err) {
+		t.Error(err)
+	}
+	held := w.patched(t, vm, func(vm *v1alpha1.LimaVM) { vm.Finalizers = []string{"example.com/hold"} })
+	if err := w.Delete(t.Context(), vm); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Delete(t.Context(), cm); err != nil {
+		t.Errorf("its VM is being deleted: %v", err)
+	}
+	_ = w.patched(t, held, func(vm *v1alpha1.LimaVM) { vm.Finalizers = nil })
+	w.until(t, vm, vm.Asked().Deleted)
+}
+
+func testStatusOfOldVM(t *testing.T, w *world) {
+	vm := w.made(t, w.vm("old", runs))
+	w.until(t, vm, vm.Asked().Running)
+	w.fleet.mu.Lock()
+	checked := w.fleet.checked
+	w.fleet.mu.Unlock()
+	stopped := w.patched(t, vm, func(vm *v1alpha1.LimaVM) { vm.Spec.Running = false })
+	w.until(t, stopped, stopped.Asked().Running)
+	w.fleet.mu.Lock()
+	defer w.fleet.mu.Unlock()
+	if w.fleet.checked != checked {
+		t.Error("a template was checked though nothing about it changed")
+	}
+}
+
+func testGuardBeforeConnect(t *testing.T, w *world) {
+	g := NewGuard(w.fleet, func(string) error { return nil })
+	if _, err := g.live(); !apierrors.IsServiceUnavailable(err) {
+		t.Error(err)
+	}
+}
