@@ -1,0 +1,122 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"rdd": func() { os.Exit(run()) }})
+}
+
+// TestScripts drives rdd the way a person does, against the programs that `make build` made.
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
+
+// TestBoot boots real virtual machines with the guest that `make guest` made.
+func TestBoot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots virtual machines")
+	}
+	need(t, filepath.Join(dist(t), "share", "rdd", "guest", "rdd-guest.yaml"), "make guest")
+	runScripts(t, "testdata/boot")
+}
+
+// scriptDeadline bounds one script; a boot under emulation takes a minute or two.
+const scriptDeadline = 20 * time.Minute
+
+func runScripts(t *testing.T, dir string) {
+	dist := dist(t)
+	need(t, filepath.Join(dist, "libexec", "rdd", "rddd"), "make build")
+	testscript.Run(t, testscript.Params{
+		Dir:                 dir,
+		Deadline:            time.Now().Add(scriptDeadline),
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			// Sockets live below HOME, so it has to be short.
+			home, err := os.MkdirTemp("", "rdd")
+			if err != nil {
+				return err
+			}
+			env.Setenv("HOME", home)
+			env.Setenv("RDD_LIBEXEC", filepath.Join(dist, "libexec", "rdd"))
+			env.Setenv("DIST", dist)
+			env.Defer(func() {
+				// Whatever the script left behind ends with it.
+				for _, instance := range []string{"default", "other"} {
+					cmd := exec.Command(filepath.Join(dist, "bin", "rdd"), "svc", "delete", "--instance", instance)
+					cmd.Env = append(os.Environ(), "HOME="+home)
+					if out, err := cmd.CombinedOutput(); err != nil {
+						t.Errorf("clean up instance %s: %v\n%s", instance, err, out)
+					}
+				}
+				if err := os.RemoveAll(home); err != nil {
+					t.Error(err)
+				}
+			})
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode},
+	})
+}
+
+// exits CODE COMMAND... runs a command that must end with that exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%s: %v", args[1], err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("%v ended with exit code %d, want %d", args[1:], got, want)
+	}
+}
+
+// mode OCTAL FILE checks a file's permissions.
+func mode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mode OCTAL FILE")
+	}
+	want, err := strconv.ParseUint(args[0], 8, 32)
+	ts.Check(err)
+	fi, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := fi.Mode().Perm(); got != os.FileMode(want) {
+		ts.Fatalf("%s has mode %o, want %o", args[1], got, want)
+	}
+}
+
+// dist is where `make build` puts what it builds.
+func dist(t *testing.T) string {
+	dir, err := filepath.Abs(filepath.Join("..", "..", "dist"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// need skips the test when a file that a make target makes is missing; in CI it fails.
+func need(t *testing.T, path, target string) {
+	t.Helper()
+	if _, err := os.Stat(path); err == nil {
+		return
+	}
+	if os.Getenv("RDD_TEST_REQUIRE") != "" {
+		t.Fatalf("%s is missing; make it with: %s", path, target)
+	}
+	t.Skipf("%s is missing; make it with: %s", path, target)
+}
