@@ -55,8 +55,14 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 	}
 	if !live {
 		st.State = ServiceStopped
-		if rec, err = daemon.Last(inst); err == nil && rec.Phase == daemon.Failed {
+		rec, err := daemon.Last(inst)
+		switch {
+		case err != nil:
+			st.State, st.Error = ServiceBroken, err.Error()
+		case rec.Phase == daemon.Failed:
 			st.State, st.Error = ServiceBroken, rec.Error
+		case rec.Phase != daemon.Stopped && rec.Phase != "":
+			st.Error = "the last run ended without having been asked to"
 		}
 		return st, nil
 	}
@@ -71,8 +77,8 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 		}
 	case daemon.Stopping:
 		st.State = ServiceStopping
-	case daemon.Failed:
-		st.State = ServiceBroken
+	case daemon.Failed, daemon.Stopped: // it has said its last word and is about to exit
+		st.State = ServiceStopping
 	default:
 		st.State = ServiceStarting
 	}
@@ -162,11 +168,13 @@ func (s *Service) Stop(ctx context.Context, w Wait) (was bool, err error) {
 	return was, err
 }
 
-// reap stops the hostagents that outlived a crashed service.
+// reap stops the hostagents that outlived a crashed service. A run that stopped in order left none.
 func (s *Service) reap(ctx context.Context, step func(string)) error {
 	inst := s.core.inst
-	vms, err := os.ReadDir(inst.LimaHome())
-	if errors.Is(err, os.ErrNotExist) || len(vms) == 0 {
+	if last, err := daemon.Last(inst); err == nil && last.Phase == daemon.Stopped {
+		return nil
+	}
+	if _, err := os.Stat(inst.LimaHome()); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	program, err := inst.Program("rddd")

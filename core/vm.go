@@ -80,10 +80,28 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	if err != nil {
 		return failed(op, name, err)
 	}
+	check := vm.Asked().Created
 	if o.Start {
-		return v.await(ctx, op, vm, w, vm.Asked().Running)
+		check = vm.Asked().Running
 	}
-	return v.await(ctx, op, vm, w, vm.Asked().Created)
+	err = v.await(ctx, op, vm, w, check)
+	var failure *v1alpha1.FailedError
+	if errors.As(err, &failure) && failure.Reason == v1alpha1.ReasonCreateFailed {
+		return errors.Join(err, v.undo(ctx, vm))
+	}
+	return err
+}
+
+// undoTimeout bounds removing a VM that could not be made; it has no disk yet.
+const undoTimeout = 30 * time.Second
+
+// undo removes a VM that can't be made, so that a failed create changes nothing.
+func (v *VMs) undo(ctx context.Context, vm *VM) error {
+	err := v.resource().Delete(ctx, vm.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &vm.UID}})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return failed("remove VM", vm.Name, err)
+	}
+	return v.await(ctx, "remove VM", vm, Wait{Timeout: undoTimeout}, vm.Asked().Deleted)
 }
 
 // Start asks for the VM to run and waits until it does. What failed for good is tried again: the
@@ -231,6 +249,9 @@ func explain(err error) error {
 // reportVM passes on what the VM's status says is under way.
 func (o *operation) reportVM(vm *VM) {
 	p := vm.Status.Progress
+	if failure, permanent := vm.Failure(); p == nil && failure != nil && !permanent {
+		o.report(Event{Phase: "retry", Message: failure.Message})
+	}
 	if p == nil {
 		return
 	}

@@ -63,6 +63,10 @@ func (s *session) vmCreate() *cobra.Command {
 	_ = cmd.RegisterFlagCompletionFunc("acceleration", cobra.FixedCompletions([]string{"Auto", "Hardware", "Emulation"}, cobra.ShellCompDirectiveNoFileComp))
 	f := addWait(cmd, workTimeout, "rdd vm start %s")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o.Template = args[1]
+		if !o.Start {
+			cmd.Annotations[waitAgain] = "rdd ctl wait --for=condition=Created limavm/%s"
+		}
 		w, finish, err := s.waiting(cmd, f)
 		if err != nil {
 			return err
@@ -73,6 +77,9 @@ func (s *session) vmCreate() *cobra.Command {
 			return err
 		}
 		o.Template = args[1]
+		if !o.Start {
+			cmd.Annotations[waitAgain] = "rdd ctl wait --for=condition=Created limavm/%s"
+		}
 		if err := vms.Create(cmd.Context(), args[0], o, w); err != nil {
 			return err
 		}

@@ -164,7 +164,7 @@ func Request(ctx context.Context, inst instance.Instance) (was bool, err error) 
 	}
 	for {
 		rec, live, err := Find(inst)
-		if err != nil || !live || rec.Nonce != asked.Nonce || rec.Phase == Stopping || rec.Phase == Failed {
+		if err != nil || !live || rec.Nonce != asked.Nonce || rec.Phase != Ready && rec.Phase != Starting {
 			return true, err
 		}
 		if err := pause(ctx); err != nil {

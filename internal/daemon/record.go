@@ -18,6 +18,7 @@ const (
 	Starting Phase = "starting"
 	Ready    Phase = "ready"
 	Stopping Phase = "stopping"
+	Stopped  Phase = "stopped" // in order; a run that was killed never gets to say so
 	Failed   Phase = "failed"
 )
 

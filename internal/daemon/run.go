@@ -35,6 +35,8 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 	defer func() {
 		if err != nil {
 			publish(Record{Phase: Failed, Error: err.Error()})
+		} else {
+			publish(Record{Phase: Stopped})
 		}
 		if e := lock.Release(); err == nil {
 			err = e

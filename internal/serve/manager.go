@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -32,7 +30,7 @@ const controllersGrace = 2 * time.Second
 
 // newManager runs controllers against the API server in this process. Its cache holds only what
 // they ask for.
-func newManager(config *rest.Config, log *slog.Logger) (ctrl.Manager, error) {
+func newManager(config *rest.Config) (ctrl.Manager, error) {
 	config.ContentType = runtime.ContentTypeJSON // custom resources have no other encoding
 	scheme := runtime.NewScheme()
 	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
@@ -41,7 +39,6 @@ func newManager(config *rest.Config, log *slog.Logger) (ctrl.Manager, error) {
 	grace := controllersGrace
 	return ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  scheme,
-		Logger:                  logr.FromSlogHandler(log.Handler()),
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:  "0",
 		GracefulShutdownTimeout: &grace,

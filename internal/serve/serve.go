@@ -90,7 +90,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 // machines and the controllers.
 func (r *Run) control(ctx context.Context, store *datastore.Store, server *controlplane.Server, serving *task, machines *machine.Machines, guard *limavm.Guard, wake *limavm.Wake) (err error) {
 	r.step("starting the controllers")
-	mgr, err := newManager(server.Loopback(), r.Log)
+	mgr, err := newManager(server.Loopback())
 	if err != nil {
 		return fmt.Errorf("make the controllers: %w", err)
 	}
