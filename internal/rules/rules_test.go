@@ -55,6 +55,9 @@ func packages(t *testing.T) []pkg {
 // below says whether path is folder or inside it.
 func below(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
 
+// forTests says whether p exists for tests alone, as httptest does; no program may link it.
+func forTests(p pkg) bool { return strings.HasSuffix(p.Name, "test") }
+
 const (
 	apiServer  = "k8s.io/apiserver"
 	kubernetes = "k8s.io/kubernetes"
@@ -138,6 +141,16 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+func TestProgramsLinkNoTestPackages(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, dep := range p.Deps {
+			if p.Name == "main" && below(dep, module) && strings.HasSuffix(dep, "test") {
+				t.Errorf("%s links %s, which is for tests", p.path(), dep)
+			}
+		}
+	}
+}
+
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 	for _, p := range packages(t) {
 		if len(strings.Fields(p.Doc)) < 4 {
@@ -152,7 +165,7 @@ var environment = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": 
 func TestNothingHappensBehindTheReadersBack(t *testing.T) {
 	for _, p := range packages(t) {
 		// Lima's settings are environment variables, so internal/lima has to set them.
-		reads := slices.ContainsFunc([]string{"cmd", "internal/instance", "internal/lima", "build"}, func(folder string) bool { return below(p.path(), folder) })
+		reads := forTests(p) || slices.ContainsFunc([]string{"cmd", "internal/instance", "internal/lima", "build"}, func(folder string) bool { return below(p.path(), folder) })
 		for _, name := range p.GoFiles {
 			if strings.HasPrefix(name, "zz_generated") {
 				continue
