@@ -42,7 +42,7 @@ const (
 
 // Run carries out args and returns the exit code. What it has to say about a failure is on Err.
 func (p *Program) Run(ctx context.Context, args []string) int {
-	root := p.root()
+	root := p.Command()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	return p.finish(cmd, err)
@@ -57,16 +57,19 @@ type session struct {
 
 func (s *session) core() (*core.Core, error) { return s.Open(s.instance) }
 
-func (p *Program) root() *cobra.Command {
+// Command is the command tree. Run carries it out; the reference pages are written from it.
+func (p *Program) Command() *cobra.Command {
 	s := &session{Program: p, progress: progressAuto}
 	root := &cobra.Command{
 		Use:           "rdd",
 		Short:         "Run virtual machines and the container engine inside them",
 		Long:          "rdd runs virtual machines, and the container engine inside them, through a background service.\n\nBegin with:\n  rdd svc start                            start the service\n  rdd vm create NAME TEMPLATE --start      make and boot a virtual machine\n  rdd vm shell NAME                        work in it",
 		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          noArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// The flags before ctl are ours, those after it are kubectl's.
+		TraverseChildren: true,
+		SilenceUsage:     true,
+		Args:             noArgs,
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)

@@ -1,0 +1,129 @@
+// Command clidocs writes the reference of rdd, one Markdown page a command, from the command
+// tree itself. `make generate` calls it, and `make verify` compares.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/internal/cli"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintf(os.Stderr, "clidocs: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// run writes the pages into the folder that args names, and removes those of commands that are gone.
+func run(args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: clidocs DIR")
+	}
+	dir := args[0]
+	old, err := filepath.Glob(filepath.Join(dir, "rdd*.md"))
+	if err != nil {
+		return err
+	}
+	for _, path := range old {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	root := (&cli.Program{}).Command()
+	root.InitDefaultCompletionCmd()
+	return write(dir, root)
+}
+
+// write makes the pages of cmd and of the commands below it.
+func write(dir string, cmd *cobra.Command) error {
+	if err := os.WriteFile(filepath.Join(dir, fileName(cmd)), []byte(page(cmd)), 0o644); err != nil {
+		return err
+	}
+	for _, child := range cmd.Commands() {
+		if child.IsAvailableCommand() {
+			if err := write(dir, child); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func fileName(cmd *cobra.Command) string {
+	return strings.ReplaceAll(cmd.CommandPath(), " ", "_") + ".md"
+}
+
+// page is the text of one command.
+func page(cmd *cobra.Command) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\n", cmd.CommandPath())
+	if !cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(&b, "%s\n\n", code(cmd.UseLine()))
+	}
+	fmt.Fprintf(&b, "%s\n\n", prose(description(cmd)))
+	if cmd.HasAvailableSubCommands() {
+		b.WriteString("| command | what it does |\n|---|---|\n")
+		for _, child := range cmd.Commands() {
+			if child.IsAvailableCommand() {
+				fmt.Fprintf(&b, "| [%s](%s) | %s |\n", child.CommandPath(), fileName(child), child.Short)
+			}
+		}
+		b.WriteString("\n")
+	}
+	if len(cmd.Aliases) > 0 {
+		fmt.Fprintf(&b, "Also called: %s\n\n", strings.Join(cmd.Aliases, ", "))
+	}
+	if flags := cmd.NonInheritedFlags(); flags.HasAvailableFlags() && !cmd.DisableFlagParsing {
+		fmt.Fprintf(&b, "## Options\n\n%s\n\n", code(flags.FlagUsages()))
+	}
+	if flags := cmd.InheritedFlags(); flags.HasAvailableFlags() {
+		fmt.Fprintf(&b, "## Options of every command\n\n%s\n\n", code(flags.FlagUsages()))
+	}
+	if cmd.HasParent() {
+		fmt.Fprintf(&b, "Part of [%s](%s).\n", cmd.Parent().CommandPath(), fileName(cmd.Parent()))
+	}
+	return strings.TrimSpace(b.String()) + "\n"
+}
+
+func description(cmd *cobra.Command) string {
+	if cmd.Long != "" {
+		return cmd.Long
+	}
+	return cmd.Short + "."
+}
+
+// prose turns the help's indented examples into code; Markdown wants a blank line before it and four spaces.
+func prose(text string) string {
+	var lines []string
+	inCode := false
+	for line := range strings.Lines(strings.TrimSpace(text)) {
+		line = strings.TrimRight(line, "\n")
+		trimmed := strings.TrimLeft(line, " \t")
+		indented := trimmed != "" && trimmed != line
+		if indented && !inCode && len(lines) > 0 && lines[len(lines)-1] != "" {
+			lines = append(lines, "")
+		}
+		inCode = indented
+		if indented {
+			line = "    " + trimmed
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// code is an indented block, without the indentation and the end of line that the text has already.
+func code(text string) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = "    " + strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n")
+}
