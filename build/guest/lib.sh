@@ -1,6 +1,12 @@
-# Shared by the recipes in this folder: progress, errors, and the steps both
-# images are made of. Sourced, never run.
+# What the recipes in this folder share: progress, errors, and the steps that
+# both images are made by. Sourced, never run; docs/guest.md.
 # shellcheck shell=bash
+
+KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+MIRROR=http://deb.debian.org
+export LC_ALL=C SOURCE_DATE_EPOCH=1735689600
+umask 022
+PATH=$PATH:/usr/sbin:/sbin
 
 # say prints a progress line with the seconds since the recipe began.
 say() { printf 'guest: %4ds  %s\n' "$SECONDS" "$*" >&2; }
@@ -13,28 +19,34 @@ die() {
 
 # need checks that a program is there, and names the Debian package that has it.
 need() {
-	local program=$1 package=$2
-	PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null ||
-		die "$program is missing. It is in the Debian package $package: sudo apt-get install $package"
+	command -v "$1" >/dev/null || die "the program $1 is missing. Install its Debian package: sudo apt-get install $2"
 }
 
-# need_tools checks all that build/guest/host-packages.txt promises.
+# need_tools checks for what host-packages.txt lists.
 need_tools() {
 	need apt-get apt
 	need cpio cpio
 	need debugfs e2fsprogs
-	need mkfs.ext4 e2fsprogs
+	need depmod kmod
 	need mmdebstrap mmdebstrap
 	need qemu-img qemu-utils
-	[[ $(id -u) == 0 ]] || need newuidmap uidmap
-	[[ -r $KEYRING ]] || die "$KEYRING is missing. It is in the Debian package debian-archive-keyring: sudo apt-get install debian-archive-keyring"
+	[[ -r $KEYRING ]] || die "$KEYRING is missing. Install its Debian package: sudo apt-get install debian-archive-keyring"
+	[[ $(id -u) == 0 ]] && return
+	need newuidmap uidmap
+	local user
+	user=$(id -un)
+	if ! grep -q "^$user:" /etc/subuid || ! grep -q "^$user:" /etc/subgid; then
+		die "the user $user has no subordinate ids, which a build without root needs: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $user"
+	fi
+	as_root true ||
+		die "this system lets an ordinary user make no namespace. Allow it (sudo sysctl kernel.unprivileged_userns_clone=1), or run the recipe as root"
 }
 
 # listed prints the entries of a list file, without comments and blank lines.
 listed() { sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' "$1"; }
 
 # as_root runs a command that sees itself as root: for real, or in a user
-# namespace with this user's range of subordinate ids.
+# namespace with this user's subordinate ids.
 as_root() {
 	if [[ $(id -u) == 0 ]]; then
 		"$@"
@@ -43,57 +55,105 @@ as_root() {
 	fi
 }
 
-# mode is how mmdebstrap gets the rights to unpack packages.
-mode() { if [[ $(id -u) == 0 ]]; then echo root; else echo unshare; fi; }
-
-# check_rights says early what an unprivileged build lacks.
-check_rights() {
-	[[ $(id -u) == 0 ]] && return
-	grep -q "^$(id -un):" /etc/subuid && grep -q "^$(id -un):" /etc/subgid ||
-		die "the user $(id -un) has no subordinate ids, which an unprivileged build needs: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
-	as_root true 2>/dev/null ||
-		die "this system lets no ordinary user make a namespace: sudo sysctl kernel.unprivileged_userns_clone=1, or run the recipe as root"
+# begin takes the folder to write to, and sets OUT, WORK and the names of this
+# machine's architecture. It ends the recipe when OUT already holds what the
+# recipe with this key makes.
+begin() {
+	local key=$1
+	shift
+	[[ $# == 1 && $1 != -* ]] || {
+		echo "usage: $0 OUT  (the folder to write the image to)" >&2
+		exit 2
+	}
+	case $(uname -m) in
+	x86_64) LIMA_ARCH=x86_64 DEBIAN_ARCH=amd64 CONSOLE=ttyS0 ;;
+	aarch64) LIMA_ARCH=aarch64 DEBIAN_ARCH=arm64 CONSOLE=ttyAMA0 ;;
+	*) die "there is no guest for $(uname -m): only for x86_64 and aarch64" ;;
+	esac
+	OUT=$(mkdir -p "$1" && cd "$1" && pwd) || die "cannot make the folder $1"
+	KEY="$key $OUT"
+	if fresh; then
+		say "$OUT is up to date"
+		exit 0
+	fi
+	need_tools
+	choose_tmpdir
+	WORK=$(mktemp -d)
+	trap 'rm -rf "$WORK"' EXIT
+	chmod 755 "$WORK"
+	mkdir "$WORK/out"
 }
 
-# sources prints apt source lines of a Debian release with its updates.
+# choose_tmpdir works in memory where there is plenty: packages sync every file
+# to disk, which makes a build several times slower.
+choose_tmpdir() {
+	local free available
+	[[ -z ${TMPDIR:-} && -w /dev/shm ]] || return 0
+	free=$(df --output=avail -k /dev/shm | tail -n 1)
+	available=$(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo)
+	if ((free > 4000000 && available > 8000000)); then export TMPDIR=/dev/shm; fi
+}
+
+# fresh says whether OUT is complete and was made by this very recipe.
+fresh() {
+	local file
+	[[ -f $OUT/.recipe && $(<"$OUT/.recipe") == "$KEY" ]] || return 1
+	while read -r _ file; do
+		[[ -s $OUT/$file ]] || return 1
+	done <"$OUT/SHA256SUMS"
+}
+
+# finish writes the template and the sums, and moves all to OUT.
+finish() {
+	local template=$1 name=$2
+	sed -e "s|@OUT@|$OUT|g" -e "s|@ARCH@|$LIMA_ARCH|g" -e "s|@CONSOLE@|$CONSOLE|g" \
+		-e "s|@ROOTFS@|$(digest rootfs.qcow2)|" -e "s|@VMLINUZ@|$(digest vmlinuz)|" -e "s|@INITRD@|$(digest initrd)|" \
+		"$template" >"$WORK/out/$name"
+	rm -f "$OUT/.recipe"
+	(cd "$WORK/out" && sha256sum -- * >SHA256SUMS && mv -f -- * "$OUT/")
+	echo "$KEY" >"$OUT/.recipe"
+	say "done: $OUT ($(du -sh "$OUT" | cut -f1))"
+}
+
+digest() {
+	local sum
+	sum=$(sha256sum <"$WORK/out/$1")
+	echo "${sum%% *}"
+}
+
+# sources prints apt's source lines of a Debian release with its updates.
 sources() {
-	local release=$1 option="[signed-by=$KEYRING]"
-	echo "deb $option $MIRROR/debian $release main"
-	echo "deb $option $MIRROR/debian $release-updates main"
-	echo "deb $option $MIRROR/debian-security $release-security main"
+	local release=$1
+	printf "deb [signed-by=$KEYRING] $MIRROR/%s main\n" \
+		"debian $release" "debian $release-updates" "debian-security $release-security"
 }
 
-# fetch_kernel unpacks the kernel package of a release below a folder and
-# prints its name=version.
-fetch_kernel() {
-	local release=$1 package=$2 into=$3 state=$WORK/apt-$1 options real
-	mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$into"
-	sources "$release" >"$state/sources.list"
-	options=(-qq
-		-o "Dir::Etc::SourceList=$state/sources.list" -o Dir::Etc::SourceParts=/nonexistent
-		-o "Dir::State::Lists=$state/lists" -o "Dir::Cache=$state/cache" -o APT::Sandbox::User=root)
-	apt-get "${options[@]}" update >&2 || die "cannot read Debian's $release package lists from $MIRROR: is the network there?"
-	real=$(apt-cache "${options[@]}" depends "$package" | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
-	[[ -n $real ]] || die "Debian $release has no package $package"
-	(cd "$state" && apt-get "${options[@]}" download "$real" >&2) || die "cannot download the package $real"
-	dpkg-deb -x "$state/$real"_*.deb "$into"
-	dpkg-deb -W --showformat='${Package}=${Version}\n' "$state/$real"_*.deb
+# install RELEASE LIST OPTION... makes the tar file of a root file system with
+# the listed packages. The options are mmdebstrap's.
+install() {
+	local release=$1 list=$2 mode=root packages
+	shift 2
+	[[ $(id -u) == 0 ]] || mode=unshare
+	packages=$(listed "$list" | paste -sd,)
+	say "installing Debian $release packages: $(listed "$list" | wc -l), and what they need"
+	sources "$release" | mmdebstrap --quiet --mode="$mode" --variant=apt --format=tar --architectures="$DEBIAN_ARCH" \
+		--include="$packages" --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' \
+		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+		--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
+		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
+		"$@" "$release" "$WORK/root.tar" - >"$WORK/install.log" 2>&1 || {
+		tail -n 30 "$WORK/install.log" >&2
+		die "cannot install the guest's packages: see above. Is $MIRROR reachable, is there space in ${TMPDIR:-/tmp}?"
+	}
 }
 
-# pack makes a tar file of a folder that does not tell who made it, or when.
-pack() {
-	tar --create --file "$2" --directory "$1" --sort=name --owner=0 --group=0 --numeric-owner \
-		--mtime="@$SOURCE_DATE_EPOCH" --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime .
-}
-
-# make_disk turns a root file system's tar file into a qcow2 disk without a
-# partition table. The same tar file gives the same disk. The root of a user
-# namespace may not read our files, so all goes through pipes.
+# make_disk turns the tar file into a qcow2 disk without a partition table. The
+# root of a user namespace may not read our files, so all goes through pipes.
 make_disk() {
-	local tarball=$1 disk=$2 raw=$WORK/root.raw
-	as_root env EPOCH="$SOURCE_DATE_EPOCH" PATH="$PATH:/usr/sbin:/sbin" \
-		bash -c "$(cat "$GUEST/mkdisk")" mkdisk <"$tarball" | dd of="$raw" bs=1M iflag=fullblock conv=sparse status=none ||
-		die "cannot make the root file system: see above; is there space in ${TMPDIR:-/tmp}?"
-	qemu-img convert -f raw -O qcow2 "$raw" "$disk"
-	rm -f "$raw"
+	say "making the root file system"
+	as_root env EPOCH="$SOURCE_DATE_EPOCH" PATH="$PATH" bash -c "$(cat "$GUEST/mkdisk")" mkdisk <"$WORK/root.tar" |
+		dd of="$WORK/root.raw" bs=1M iflag=fullblock conv=sparse status=none ||
+		die "cannot make the root file system: see above. Is there space in ${TMPDIR:-/tmp}?"
+	qemu-img convert -f raw -O qcow2 "$WORK/root.raw" "$WORK/out/rootfs.qcow2"
+	rm -f "$WORK/root.raw"
 }
