@@ -27,13 +27,16 @@ const (
 // Error is an operation's failure: what was tried, on what, and the kind.
 type Error struct {
 	Kind   Kind
-	Op     string // "start VM"
+	Op     string // "start VM"; empty when the error only gives Err a kind
 	Object string // "rd"; may be empty
 	Err    error
 }
 
 func (e *Error) Error() string {
-	if e.Object == "" {
+	switch {
+	case e.Op == "":
+		return e.Err.Error()
+	case e.Object == "":
 		return fmt.Sprintf("%s: %v", e.Op, e.Err)
 	}
 	return fmt.Sprintf("%s %q: %v", e.Op, e.Object, e.Err)

@@ -241,7 +241,7 @@ func decode(obj *unstructured.Unstructured) (*VM, error) {
 // explain replaces the API's "not found" by words of the user's world.
 func explain(err error) error {
 	if apierrors.IsNotFound(err) {
-		return &Error{Kind: NotFound, Op: "find", Err: errors.New("there is no such VM; see: rdd vm list")}
+		return &Error{Kind: NotFound, Err: errors.New("there is no such VM; see: rdd vm list")}
 	}
 	return err
 }

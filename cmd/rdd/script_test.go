@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts drives rdd the way a person does, against the programs that `make build` made.
-func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script", 2*time.Minute) }
 
 // TestBoot boots real virtual machines with the guest that `make guest` made.
 func TestBoot(t *testing.T) {
@@ -25,18 +25,15 @@ func TestBoot(t *testing.T) {
 		t.Skip("boots virtual machines")
 	}
 	need(t, filepath.Join(dist(t), "share", "rdd", "guest", "rdd-guest.yaml"), "make guest")
-	runScripts(t, "testdata/boot")
+	runScripts(t, "testdata/boot", 20*time.Minute) // a boot under emulation takes a minute or two
 }
 
-// scriptDeadline bounds one script; a boot under emulation takes a minute or two.
-const scriptDeadline = 20 * time.Minute
-
-func runScripts(t *testing.T, dir string) {
+func runScripts(t *testing.T, dir string, limit time.Duration) {
 	dist := dist(t)
 	need(t, filepath.Join(dist, "libexec", "rdd", "rddd"), "make build")
 	testscript.Run(t, testscript.Params{
 		Dir:                 dir,
-		Deadline:            time.Now().Add(scriptDeadline),
+		Deadline:            time.Now().Add(limit),
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			// Sockets live below HOME, so it has to be short.

@@ -53,7 +53,7 @@ func (p *Program) waitAgain(cmd *cobra.Command, again string) string {
 		again = fmt.Sprintf(again, cmd.Flags().Arg(0))
 	}
 	if instance := cmd.Flag("instance"); instance.Changed {
-		again += " --instance " + instance.Value.String()
+		again = "rdd --instance " + instance.Value.String() + strings.TrimPrefix(again, "rdd")
 	}
 	return ". Wait for it again with: " + again
 }

@@ -54,7 +54,7 @@ func Copy(ctx context.Context, w io.Writer, path string, follow bool) error {
 
 func missing(path string, err error) error {
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("there is no log yet at %s: %w", path, os.ErrNotExist)
+		return fmt.Errorf("there is no log yet at %s", path)
 	}
 	return err
 }
