@@ -8,7 +8,6 @@ BIN     := $(DIST)/bin
 LIBEXEC := $(DIST)/libexec/rdd
 SHARE   := $(DIST)/share
 LINTER  := $(DIST)/tools/golangci-lint/v2.15.0/golangci-lint
-LIMA    := $(shell go list -m -f '{{.Dir}}' github.com/lima-vm/lima 2>/dev/null)
 GOARCH  := $(shell go env GOARCH 2>/dev/null)
 GUESTARCH := $(if $(filter arm64,$(GOARCH)),aarch64,x86_64)
 
@@ -47,12 +46,19 @@ $(PROGRAMS):
 .PHONY: $(SHARE)/lima
 $(SHARE)/lima:
 	@mkdir -p $@
-	@cp -r --no-preserve=mode $(LIMA)/templates $@/
+	@cp -r --no-preserve=mode "$$(go list -m -f '{{.Dir}}' github.com/lima-vm/lima)/templates" $@/
 	GOOS=linux $(GOBUILD) -o $@/lima-guestagent.Linux-$(GUESTARCH) github.com/lima-vm/lima/cmd/lima-guestagent
 
 .PHONY: guest
 guest: ## build the guest image (cached)
 	@build/guest/build $(SHARE)/rdd/guest
+
+.PHONY: test
+test: ## the whole test suite, with its own set-up
+	@build/setup test
+	@$(MAKE) --no-print-directory verify lint build guest
+	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -timeout 30m ./...
+	@$(MAKE) --no-print-directory cross
 
 .PHONY: bench
 bench: build guest ## measure and print one table (docs/bench.md); ARGS='--only ^api' for a part
