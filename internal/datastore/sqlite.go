@@ -98,28 +98,11 @@ func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Co
 	db.CompactSQL = query.New(sqliteCompact, "?", false, "Compact")
 	db.TranslateErr = sqliteConflict
 	db.ErrCode = sqliteCode
-	dialect := &awake{Generic: db}
+	dialect := &sqliteDialect{Generic: db, turn: make(chan struct{}, 1)}
 	log := sqllog.New(dialect, work, tuning(pollSQLite))
 	dialect.notify = func(ctx context.Context) { _, _ = log.List(ctx, sqliteAnyKey, "", 1, 0, false, true) }
 	backend := newHonest(log)
 	return backend, backend.Start(life)
-}
-
-// awake keeps a change from being told late. kine's loop behind the watches takes the
-// first notice of a change, finds its query not prepared, prepares it, and waits for
-// the next notice or for pollSQLite to pass. A read gives that next notice.
-type awake struct {
-	*generic.Generic
-	notify func(context.Context)
-}
-
-// PrepareAfter is called by that loop alone.
-func (a *awake) PrepareAfter(ctx context.Context, limit int64) (*query.Stmt, error) {
-	statement, err := a.Generic.PrepareAfter(ctx, limit)
-	if err == nil {
-		a.notify(ctx)
-	}
-	return statement, err
 }
 
 // claim makes the database file, private from the start: SQLite gives the files
