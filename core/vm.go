@@ -232,6 +232,7 @@ func (v *VMs) Shell(ctx context.Context, name string, args []string) (*exec.Cmd,
 
 func decode(obj *unstructured.Unstructured) (*VM, error) {
 	vm := &VM{}
+	obj.SetManagedFields(nil) // who set which field is kubectl's business
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, vm); err != nil {
 		return nil, fmt.Errorf("read VM %q: %w", obj.GetName(), err)
 	}
