@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -92,6 +93,16 @@ func (f *flags) apply() error {
 	lima.SetVersion()
 	if f.home == "" {
 		f.home = os.Getenv("LIMA_HOME")
+	}
+	for _, dir := range []*string{&f.home, &f.share, &f.logs} {
+		if *dir == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return err
+		}
+		*dir = abs
 	}
 	if f.home != "" {
 		if err := os.Setenv("LIMA_HOME", f.home); err != nil {

@@ -68,6 +68,7 @@ func Hostagent(ctx context.Context, o HostagentOptions) (err error) {
 	}
 	defer a.close()
 	defer func() { a.exit(err) }()
+	defer endChildren() // before the locks say that nothing is left
 	return a.run(ctx)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lima-vm/lima/pkg/driver/qemu"
 	"github.com/lima-vm/lima/pkg/limayaml"
+	"golang.org/x/sys/unix"
 )
 
 // Variables by which a hostagent tells the programs it puts before Lima what to do.
@@ -68,6 +69,14 @@ func (a *agent) intercept(arch limayaml.Arch, flags []string) error {
 		}
 	}
 	return nil
+}
+
+// endChildren ends the ssh processes that Lima started and doesn't wait for. They are of our group
+// when we lead one, as a hostagent does; we have a handler for the signal ourselves.
+func endChildren() {
+	if unix.Getpgrp() == os.Getpid() {
+		_ = unix.Kill(0, unix.SIGTERM)
+	}
 }
 
 // qemuVariable is where Lima looks for the command that starts QEMU.

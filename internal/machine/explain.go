@@ -115,7 +115,7 @@ func logTail(path string) []string {
 		if l.Error != "" {
 			l.Msg += ": " + l.Error
 		}
-		if slices.Contains([]string{"warning", "error", "fatal", "panic"}, l.Level) || strings.HasPrefix(l.Msg, "qemu[stderr]") {
+		if slices.Contains([]string{"warning", "error", "fatal", "panic"}, l.Level) || strings.HasPrefix(l.Msg, "qemu[stderr]") || strings.HasPrefix(l.Msg, "Driver stopped") {
 			kept = append(kept, l.Msg)
 		}
 	}
