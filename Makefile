@@ -16,7 +16,11 @@ export CGO_ENABLED := 0
 # (No -trimpath: the tests would compile everything a second time.)
 # grpcnotrace leaves out grpc's debug pages: their templates keep the linker from dropping
 # unused methods, which costs rddd 21 MB on disk and 18 MiB of memory.
-GOBUILD := go build -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION)'
+# Kubernetes' own version, which its API and kubectl report, is not in its modules.
+KUBE    := $(shell sed -n 's|^\tk8s.io/kubernetes v||p' go.mod)
+KUBEVAR := -X k8s.io/component-base/version.git
+KUBEVER := $(KUBEVAR)Version=v$(KUBE) $(KUBEVAR)Major=$(word 1,$(subst ., ,$(KUBE))) $(KUBEVAR)Minor=$(word 2,$(subst ., ,$(KUBE)))
+GOBUILD := go build -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION) $(KUBEVER)'
 PROGRAMS := $(BIN)/rdd $(LIBEXEC)/rddd $(LIBEXEC)/rdd-lima $(LIBEXEC)/rdd-kubectl
 
 .PHONY: help
