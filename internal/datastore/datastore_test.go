@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -104,6 +106,37 @@ func TestWatchHearsOfTheFirstWriteAfterARestart(t *testing.T) {
 	create(t, c, "/registry/b", "two")
 	if r, ok := <-events; !ok || len(r.Events) != 1 {
 		t.Errorf("the watch says %+v, want the one write", r)
+	}
+}
+
+func TestClientThatPingsKeepsItsWatches(t *testing.T) {
+	s := open(t, datastore.Options{Dir: filepath.Join(t.TempDir(), "store")})
+	conn, err := s.Dial(t.Context(), "tcp", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	frames := http2.NewFramer(conn, conn)
+	go func() { // the pipe is short: write while reading
+		_, _ = io.WriteString(conn, http2.ClientPreface)
+		_ = frames.WriteSettings()
+		for range 10 {
+			_ = frames.WritePing(false, [8]byte{})
+		}
+	}()
+	for answered := 0; answered < 10; {
+		frame, err := frames.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch frame := frame.(type) {
+		case *http2.GoAwayFrame:
+			t.Fatalf("after %d pings the store throws the client out: %s", answered, frame.DebugData())
+		case *http2.PingFrame:
+			if frame.IsAck() {
+				answered++
+			}
+		}
 	}
 }
 

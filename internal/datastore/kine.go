@@ -11,6 +11,7 @@ import (
 	"github.com/k3s-io/kine/pkg/server"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/test/bufconn"
 )
 
@@ -57,6 +58,9 @@ func (p inProcess) serve() *Store {
 		grpc.ReadBufferSize(4<<10),
 		grpc.WriteBufferSize(4<<10),
 		grpc.SharedWriteBuffer(true),
+		// The API server's client pings every 30 s. gRPC's default is to throw out who pings
+		// more than every 5 minutes, and all watches with it.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Nanosecond, PermitWithoutStream: true}),
 	)
 	server.New(p.backend, "unix", progressInterval, etcdVersion).Register(rpc)
 	go func() { _ = rpc.Serve(pipe) }() // ends with Stop; its error says only that
