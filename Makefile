@@ -65,7 +65,7 @@ test: ## the whole test suite, with its own set-up
 	@$(MAKE) --no-print-directory cross
 
 .PHONY: bench
-bench: build guest ## measure and print one table (docs/bench.md); ARGS='--only ^api' for a part
+bench: build guest stock-guest ## measure and print one table (docs/bench.md); ARGS='--only ^api' for a part
 	@go run ./build/bench --dist $(DIST) $(ARGS)
 
 .PHONY: lint
@@ -93,6 +93,11 @@ cross: ## compile and link for the other platforms, and keep nothing
 	GOOS=windows GOARCH=amd64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima
 	GOOS=darwin GOARCH=arm64 $(CROSS) ./cmd/rdd ./cmd/rddd
 	@rm -rf $(DIST)/cross
+
+# What the bench compares our guest with.
+.PHONY: stock-guest
+stock-guest:
+	@build/guest/stock/build $(SHARE)/rdd/guest-stock
 
 .PHONY: clean
 clean: ## remove dist/
