@@ -55,7 +55,10 @@ func (f *fakeFleet) State(vm string) machine.State {
 
 func (f *fakeFleet) Do(vm string, r machine.Request) {
 	f.mu.Lock()
-	if f.under[vm] == r.Action {
+	// As with the real workers: what is under way, or done, is not done again. A decision made from
+	// the phase before may ask for it.
+	done := r.Action == machine.Start && f.states[vm].Phase == machine.Running
+	if f.under[vm] == r.Action || done {
 		f.mu.Unlock()
 		return
 	}
