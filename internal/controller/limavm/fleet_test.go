@@ -57,7 +57,7 @@ func (f *fakeFleet) Do(vm string, r machine.Request) {
 	f.mu.Lock()
 	// As with the real workers: what is under way, or done, is not done again. A decision made from
 	// the phase before may ask for it.
-	done := r.Action == machine.Start && f.states[vm].Phase == machine.Running
+	done := r.Action == machine.Start && f.states[vm].Phase == machine.Running && f.under[vm] == machine.None
 	if f.under[vm] == r.Action || done {
 		f.mu.Unlock()
 		return
