@@ -63,11 +63,7 @@ func (w *world) untilCollected(t *testing.T, vm string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	list := &corev1.ConfigMapList{}
-	events, err := w.Watch(ctx, list, client.InNamespace(v1alpha1.SystemNamespace))
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := w.watch(ctx, t, &corev1.ConfigMapList{}, client.InNamespace(v1alpha1.SystemNamespace))
 	defer events.Stop()
 	for {
 		if _, err := w.kept(t, vm); apierrors.IsNotFound(err) {

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -206,20 +207,32 @@ func (w *world) until(t *testing.T, vm *v1alpha1.LimaVM, judge func(*v1alpha1.Li
 	}
 }
 
+// watch fills list and watches for what comes after it. A watch that begins at no revision begins
+// some time after it was asked for, and misses what happens until then.
+func (w *world) watch(ctx context.Context, t *testing.T, list client.ObjectList, only client.ListOption) watch.Interface {
+	t.Helper()
+	if err := w.List(ctx, list, only); err != nil {
+		t.Fatal(err)
+	}
+	from := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}}
+	events, err := w.Watch(ctx, list.DeepCopyObject().(client.ObjectList), only, from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
 // follow follows the VM called name until judge decides.
 func (w *world) follow(t *testing.T, name string, judge func(*v1alpha1.LimaVM) (bool, error)) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	list := &v1alpha1.LimaVMList{}
-	events, err := w.Watch(ctx, list, client.MatchingFields{"metadata.name": name})
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := w.watch(ctx, t, list, client.MatchingFields{"metadata.name": name})
 	defer events.Stop()
-	seen := &v1alpha1.LimaVM{}
-	if err := w.Get(ctx, types.NamespacedName{Name: name}, seen); err != nil {
-		seen = nil
+	var seen *v1alpha1.LimaVM
+	if len(list.Items) > 0 {
+		seen = &list.Items[0]
 	}
 	for {
 		if done, err := judge(seen); done || err != nil {
