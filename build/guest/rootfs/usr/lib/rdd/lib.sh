@@ -3,12 +3,29 @@
 
 data=/mnt/lima-cidata
 
-# log writes a line for the journal and the console.
+# log writes a line for the journal; die one for the console too, and ends.
 log() { echo "rdd: $*"; }
+die() {
+	echo "<2>rdd: $*" >/dev/kmsg
+	exit 1
+}
 
 # signal tells Lima's host agent that a stage is done: it compares the file with
-# the data disk's, which differs at every boot.
-signal() { cat "$data/meta-data" >"/run/lima-$1"; }
+# the data disk's, which differs at every boot. wait_for_lima sees it being read.
+signal() {
+	cat "$data/meta-data" >"/run/lima-$1"
+	touch -d @0 "/run/lima-$1"
+}
+
+# wait_for_lima lasts until Lima has read the signal that the boot is done, or 10 s:
+# the rest of the system would only slow it down until then.
+wait_for_lima() {
+	tries=0
+	while [ "$(stat -c %X /run/lima-boot-done)" -eq 0 ] && [ "$tries" -lt 50 ]; do
+		tries=$((tries + 1))
+		usleep 200000
+	done
+}
 
 # find_data waits for the data disk and mounts it where Lima's requirements look.
 find_data() {
@@ -16,8 +33,7 @@ find_data() {
 	until device=$(findfs LABEL=cidata 2>/dev/null); do
 		tries=$((tries + 1))
 		if [ "$tries" -ge 300 ]; then
-			log "no data disk with the label cidata after 30 s: was this VM started by Lima?"
-			exit 1
+			die "no data disk with the label cidata after 30 s: was this VM started by Lima?"
 		fi
 		usleep 100000
 	done
