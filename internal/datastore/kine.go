@@ -57,7 +57,6 @@ func (p inProcess) serve() *Store {
 		grpc.MaxSendMsgSize(1<<31-1),
 		grpc.ReadBufferSize(4<<10),
 		grpc.WriteBufferSize(4<<10),
-		grpc.SharedWriteBuffer(true),
 		// The API server's client pings every 30 s. gRPC's default is to throw out who pings
 		// more than every 5 minutes, and all watches with it.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Nanosecond, PermitWithoutStream: true}),

@@ -26,9 +26,9 @@ const (
 )
 
 // RunSSH becomes the real ssh, which gets its connection from this program's "dial".
-func RunSSH(real, self string, args []string) error {
+func RunSSH(ssh, self string, args []string) error {
 	proxy := fmt.Sprintf("ProxyCommand=%s dial %%h %%p", shellWord(self))
-	cmd := exec.Command(real, append([]string{"-o", proxy, "-o", "ProxyUseFdpass=yes"}, args...)...)
+	cmd := exec.Command(ssh, append([]string{"-o", proxy, "-o", "ProxyUseFdpass=yes"}, args...)...)
 	return proc.Become(cmd)
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,6 +95,7 @@ func TestQEMUThatIgnoresEverythingIsKilled(t *testing.T) {
 	pid := filepath.Join(vm.Dir(), "qemu.pid")
 	cmd := hostagentWithQEMU(t, vm, sh, "-c", "trap '' TERM; echo $$ > "+pid+".new; mv "+pid+".new "+pid+"; while :; do sleep 0.05; done")
 	for late := time.Now().Add(limit); !exists(pid) && time.Now().Before(late); {
+		runtime.Gosched()
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()

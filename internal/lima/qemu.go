@@ -15,7 +15,7 @@ import (
 
 // RunQEMU becomes the real QEMU, which from then on holds the VM's QEMU lock, so that the kernel can
 // say whether it lives, and, on Linux, ends when the hostagent does, however that ends.
-func RunQEMU(real, lock string, parent int, args []string) error {
+func RunQEMU(qemu, lock string, parent int, args []string) error {
 	if err := endWithParent(parent); err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func RunQEMU(real, lock string, parent int, args []string) error {
 	if _, err := unix.FcntlInt(held.File().Fd(), unix.F_SETFD, 0); err != nil { // survives exec
 		return err
 	}
-	cmd := exec.Command(real, args...)
+	cmd := exec.Command(qemu, args...)
 	cmd.Env = os.Environ()
 	return proc.Become(cmd)
 }

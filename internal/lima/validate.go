@@ -54,7 +54,7 @@ func load(vm layout.VM, template []byte) (y *limayaml.LimaYAML, err error) {
 	defer func() {
 		// Some of Lima's checks panic on input they don't expect.
 		if p := recover(); p != nil {
-			y, err = nil, &Problem{Err: fmt.Errorf("Lima can't read this template: %v", p)}
+			y, err = nil, &Problem{Err: fmt.Errorf("the template makes Lima panic: %v", p)}
 		}
 	}()
 	y, err = limayaml.Load(template, filepath.Join(vm.Dir(), filenames.LimaYAML))

@@ -259,8 +259,8 @@ func TestHostagentThatDiesIsSaid(t *testing.T) {
 	if err := syscall.Kill(rec.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	st := s.awaitPhase(Stopped)
-	st = s.await("exit counted", func(st State) bool { return st.Exits == 1 && failed(st) })
+	s.awaitPhase(Stopped)
+	st := s.await("exit counted", func(st State) bool { return st.Exits == 1 && failed(st) })
 	if !strings.Contains(st.Failure.Message, "killed") {
 		t.Fatal(st.Failure)
 	}

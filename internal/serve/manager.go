@@ -23,6 +23,7 @@ import (
 	"rancherdesktop.io/rdd/internal/controller/limavm"
 	"rancherdesktop.io/rdd/internal/controlplane"
 	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/memory"
 )
 
 // controllersGrace bounds the end of the controllers; a reconcile takes milliseconds.
@@ -85,8 +86,8 @@ func (r *Run) handlers() map[string]http.Handler {
 // and the service mostly idle, so half of Go's default costs no time that a user would notice.
 const garbage = 50
 
-// trimMemory gives back what only the start needed, and keeps the heap small from here on.
-func trimMemory() {
+// keepSmall keeps the heap small from here on, and gives back what only the start needed.
+func keepSmall(ctx context.Context) {
 	debug.SetGCPercent(garbage)
-	debug.FreeOSMemory()
+	memory.Keep(ctx)
 }

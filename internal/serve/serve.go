@@ -121,7 +121,7 @@ func (r *Run) control(ctx context.Context, store *datastore.Store, server *contr
 	}
 	r.Publish(daemon.Record{Phase: daemon.Ready, Server: server.Endpoint().URL})
 	r.Log.Info("ready", "server", server.Endpoint().URL)
-	trimMemory()
+	go keepSmall(ctx)
 	select {
 	case <-ctx.Done():
 		return nil

@@ -64,7 +64,7 @@ func deleted(s *server, w *watch.FakeWatcher) error {
 	w.Delete(object("starting"))
 	return nil
 }
-func drops(s *server, w *watch.FakeWatcher) error { w.Stop(); return nil }
+func drops(_ *server, w *watch.FakeWatcher) error { w.Stop(); return nil }
 func dropsAndThen(state string) func(*server, *watch.FakeWatcher) error {
 	return func(s *server, w *watch.FakeWatcher) error { s.state = state; w.Stop(); return nil }
 }
