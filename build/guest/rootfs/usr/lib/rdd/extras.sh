@@ -16,6 +16,7 @@ start_dhcp() {
 }
 
 run_boot_commands() {
+	mkdir -p /run/rdd
 	section bootcmd | awk -v dir=/run/rdd/bootcmd. '/^- \|/ { n++; next } n { sub(/^  /, ""); print > (dir n) }'
 	for script in /run/rdd/bootcmd.*; do
 		[ ! -f "$script" ] || sh -eu "$script" || return 1
@@ -47,22 +48,13 @@ install_containerd() {
 	"$data/boot/20-rootless-base.sh" && "$data/boot/30-install-packages.sh" && "$data/boot/40-install-containerd.sh"
 }
 
-# mount_shares mounts what QEMU shares; for reverse-sshfs, which the host mounts,
-# it makes the mount points.
+# mount_shares mounts what QEMU shares.
 mount_shares() {
 	section mounts | sed -n 's/^- \[\(.*\)\]$/\1/p' | while IFS=, read -r tag where type options; do
 		where=${where# } type=${type# }
 		options=${options#*\"}
 		mkdir -p "$where"
 		mount -t "$type" -o "${options%%\"*}" "$tag" "$where" || exit 1
-	done || return 1
-	[ "$LIMA_CIDATA_MOUNTTYPE" = reverse-sshfs ] || return 0
-	i=0
-	while [ "$i" -lt "$LIMA_CIDATA_MOUNTS" ]; do
-		eval "where=\$LIMA_CIDATA_MOUNTS_${i}_MOUNTPOINT"
-		mkdir -p "$where"
-		chown "$LIMA_CIDATA_UID:$LIMA_CIDATA_UID" "$where"
-		i=$((i + 1))
 	done
 }
 

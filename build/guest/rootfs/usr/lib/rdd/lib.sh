@@ -63,7 +63,7 @@ asks_for_more() {
 	for directory in "$data"/provision.*; do
 		[ ! -d "$directory" ] || return 0
 	done
-	[ "$LIMA_CIDATA_DISKS" -eq 0 ] && [ "$LIMA_CIDATA_MOUNTS" -eq 0 ] &&
+	[ "$LIMA_CIDATA_DISKS" -eq 0 ] &&
 		[ -z "$LIMA_CIDATA_CONTAINERD_USER$LIMA_CIDATA_CONTAINERD_SYSTEM" ] &&
 		[ "$((LIMA_CIDATA_UDP_DNS_LOCAL_PORT + LIMA_CIDATA_TCP_DNS_LOCAL_PORT))" -eq 0 ] &&
 		! grep -qE '^(bootcmd|ca_certs|package_upgrade|mounts):' "$data/user-data" || return 0
@@ -118,6 +118,20 @@ write_environment() {
 		cat "$data/etc_environment"
 		echo
 	} >>/etc/environment
+}
+
+# make_mount_points readies what Lima mounts from the host as soon as it is in.
+make_mount_points() {
+	[ "$LIMA_CIDATA_MOUNTTYPE" = reverse-sshfs ] && [ "$LIMA_CIDATA_MOUNTS" -gt 0 ] || return 0
+	modprobe fuse
+	chmod 666 /dev/fuse
+	i=0
+	while [ "$i" -lt "$LIMA_CIDATA_MOUNTS" ]; do
+		eval "where=\$LIMA_CIDATA_MOUNTS_${i}_MOUNTPOINT"
+		mkdir -p "$where"
+		chown "$LIMA_CIDATA_UID:$LIMA_CIDATA_UID" "$where"
+		i=$((i + 1))
+	done
 }
 
 # replace_agent takes over the guest agent of another Lima; none in plain mode.
