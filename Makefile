@@ -60,9 +60,8 @@ guest: ## build the guest image (cached)
 .PHONY: test
 test: ## the whole test suite, with its own set-up
 	@build/setup test
-	@$(MAKE) --no-print-directory verify lint build guest
+	@$(MAKE) --no-print-directory verify build guest
 	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -timeout 30m ./...
-	@$(MAKE) --no-print-directory cross
 
 .PHONY: bench
 bench: build guest stock-guest ## measure and print one table (docs/bench.md); ARGS='--only ^api' for a part
