@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -16,6 +17,8 @@ import (
 // RunQEMU becomes the real QEMU, which from then on holds the VM's QEMU lock, so that the kernel can
 // say whether it lives, and, on Linux, ends when the hostagent does, however that ends.
 func RunQEMU(qemu, lock string, parent int, args []string) error {
+	// The wish to end with the parent is the thread's: the thread that execs must be the one that asked.
+	runtime.LockOSThread()
 	if err := endWithParent(parent); err != nil {
 		return err
 	}
