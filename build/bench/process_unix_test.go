@@ -25,8 +25,9 @@ func TestMeasurePassesAnInterruptOnAndWaits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		// A shell can't trap what was ignored when it began, as it is in a background job.
-		_, _, err := measure(ctx, peak, map[string]string{"HOME": home}, env, "--default-signal=INT", "sh", "-c", `trap 'echo bye > bye; exit 0' INT; cd; echo up > up; sleep 600`)
+		// A shell can't trap what was ignored when it began, as it is in a background job; and it runs a
+		// trap while it waits, but not while a command is in its foreground.
+		_, _, err := measure(ctx, peak, map[string]string{"HOME": home}, env, "--default-signal=INT", "sh", "-c", `cd; sleep 600 & trap 'echo bye > bye; kill $!; exit 0' INT; echo up > up; wait`)
 		done <- err
 	}()
 	if _, err := os.ReadFile(up); err != nil { // until the shell has written

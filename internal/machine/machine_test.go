@@ -178,7 +178,8 @@ func TestPrepareFailures(t *testing.T) {
 func TestStalledChildIsNamedAndEnded(t *testing.T) {
 	r := newRig(t)
 	s := r.service()
-	s.timing.silence, s.timing.interrupt = 50*time.Millisecond, 10*time.Millisecond
+	// Longer than a busy machine takes to start the child, which then says its phase.
+	s.timing.silence, s.timing.interrupt = 2*time.Second, 10*time.Millisecond
 	r.play("prepare", "deaf")
 	s.Do("rd", Request{Action: Prepare})
 	st := s.await("failure", failed)
