@@ -39,7 +39,7 @@ type inProcess struct {
 // our own wake the watches at once.
 func tuning(poll time.Duration) *drivers.Config {
 	return &drivers.Config{
-		CompactInterval:  time.Minute,
+		CompactInterval:  20 * time.Second,
 		CompactTimeout:   5 * time.Second,
 		CompactMinRetain: 1000,
 		CompactBatchSize: 1000,

@@ -30,6 +30,8 @@ const (
 	sqliteAnyKey = "compact_rev_key"
 	// sqliteConnections is enough for eight busy clients; each costs its page cache.
 	sqliteConnections = 4
+	// sqliteIdle is how long a connection, with its page cache, outlives a burst of work.
+	sqliteIdle = 15 * time.Second
 )
 
 // sqliteSchema is the one table that kine's queries name. Ids are revisions and must
@@ -88,7 +90,7 @@ func openSQLite(ctx context.Context, dir string) (*Store, error) {
 
 // startSQLite starts kine on a database that has its table.
 func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Connector) (server.Backend, error) {
-	pool := generic.ConnectionPoolConfig{MaxIdle: sqliteConnections, MaxOpen: sqliteConnections}
+	pool := generic.ConnectionPoolConfig{MaxIdle: sqliteConnections, MaxOpen: sqliteConnections, MaxIdleTime: sqliteIdle}
 	db, err := generic.OpenDB(life, work, "sqlite", connector, pool, "?", false, nil)
 	if err != nil {
 		return nil, err

@@ -11,11 +11,11 @@ import (
 
 const (
 	interval = 10 * time.Second
-	// slack is the growth, in bytes, that is worth a collection. Idling makes some 2 MiB of
-	// garbage a minute.
+	// busy is the allocation within an interval, in bytes, from which the process counts as busy.
+	// Idling allocates some 0.4 MiB.
+	busy = 2 << 20
+	// slack is the growth, in bytes, that is worth a collection even without a burst.
 	slack = 4 << 20
-	// quiet is the growth within an interval up to which the process counts as quiet.
-	quiet = 1 << 20
 )
 
 // Keep gives back what the process no longer needs: at once, and after each burst of work, until
@@ -23,36 +23,57 @@ const (
 func Keep(ctx context.Context) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	debug.FreeOSMemory()
-	floor := resident()
-	for last := floor; ; {
+	k := keeper{}
+	for now := measure(); ; now = measure() {
+		if k.worthwhile(now) {
+			debug.FreeOSMemory()
+			dropText()
+			k.floor = measure().resident
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		now := resident()
-		if worthwhile(floor, last, now) {
-			debug.FreeOSMemory()
-			now = resident()
-			floor = now
-		}
-		last = now
 	}
 }
 
-// worthwhile says whether to give back, from the size of the heap after the last time, at the last
-// look and now.
-func worthwhile(floor, last, now uint64) bool { return now >= floor+slack && now < last+quiet }
+// usage is what the heap takes at one look, in bytes.
+type usage struct {
+	resident  uint64 // kept in memory by the kernel
+	allocated uint64 // since the process began
+}
 
-// resident is the part of the heap that the kernel keeps in memory, in bytes.
-func resident() (sum uint64) {
+// keeper decides at each look whether to give back. The zero keeper does at its first.
+type keeper struct {
+	floor     uint64 // resident after the last time
+	allocated uint64 // at the last look
+	burst     bool   // there was one since the last time
+}
+
+// worthwhile says whether to give back now: when a burst has ended, or much has piled up without one.
+func (k *keeper) worthwhile(now usage) bool {
+	first := k.floor == 0
+	calm := first || now.allocated-k.allocated < busy
+	k.allocated = now.allocated
+	if !calm {
+		k.burst = true
+		return false
+	}
+	give := first || k.burst || now.resident >= k.floor+slack
+	k.burst = false
+	return give
+}
+
+func measure() (u usage) {
 	samples := []metrics.Sample{
+		{Name: "/gc/heap/allocs:bytes"},
 		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
 	}
 	metrics.Read(samples)
-	for _, s := range samples {
-		sum += s.Value.Uint64()
+	u.allocated = samples[0].Value.Uint64()
+	for _, s := range samples[1:] {
+		u.resident += s.Value.Uint64()
 	}
-	return sum
+	return u
 }

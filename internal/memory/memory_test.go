@@ -4,22 +4,29 @@ import "testing"
 
 func TestWorthwhile(t *testing.T) {
 	const mib = 1 << 20
-	for _, c := range []struct {
-		what             string
-		floor, last, now uint64
-		want             bool
+	k := keeper{}
+	for _, look := range []struct {
+		what      string
+		resident  uint64
+		allocated uint64 // since the last look
+		want      bool
 	}{
-		{"nothing happened", 20 * mib, 20 * mib, 20 * mib, false},
-		{"a little garbage", 20 * mib, 22 * mib, 22 * mib, false},
-		{"a burst under way", 20 * mib, 25 * mib, 32 * mib, false},
-		{"a burst is over", 20 * mib, 32 * mib, 32 * mib, true},
-		{"the collector was quicker", 20 * mib, 32 * mib, 20 * mib, false},
-		{"garbage of a long time", 20 * mib, 23 * mib, 24 * mib, false},
-		{"garbage of a long time, still", 20 * mib, 24*mib - 1, 24 * mib, true},
-		{"the heap is smaller than ever", 20 * mib, 18 * mib, 18 * mib, false},
+		{"the first look", 21 * mib, 80 * mib, true},
+		{"nothing happened", 20 * mib, 0, false},
+		{"a little garbage", 22 * mib, mib, false},
+		{"a burst under way", 27 * mib, 90 * mib, false},
+		{"it goes on", 27 * mib, 90 * mib, false},
+		{"it is over", 23 * mib, mib, true},
+		{"nothing happened since", 20 * mib, 0, false},
+		{"garbage of a long time", 23 * mib, mib, false},
+		{"garbage of a long time, still", 24 * mib, mib, true},
+		{"the heap is smaller than ever", 18 * mib, 0, false},
 	} {
-		if got := worthwhile(c.floor, c.last, c.now); got != c.want {
-			t.Errorf("%s: worthwhile = %t, want %t", c.what, got, c.want)
+		if got := k.worthwhile(usage{look.resident, k.allocated + look.allocated}); got != look.want {
+			t.Errorf("%s: worthwhile = %t, want %t", look.what, got, look.want)
+		}
+		if look.want {
+			k.floor = 20 * mib
 		}
 	}
 }
