@@ -22,6 +22,7 @@ type agent struct {
 	nonce  string
 	pid    int
 	events reader
+	logged int64 // where its log begins in the file; 0 when that is not known
 
 	exited <-chan struct{} // closed when our child has ended; nil for an adopted one
 	status error           // how it ended, once exited is closed
@@ -54,6 +55,10 @@ func (w *worker) spawn(acceleration string) error {
 		return fmt.Errorf("open the log of VM %q: %w", w.vm.Name, err)
 	}
 	defer log.Close()
+	logged, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("open the log of VM %q: %w", w.vm.Name, err)
+	}
 	nonce := rand.Text()
 	args := []string{"hostagent", "--lima-home", w.vm.Home, "--log-dir", w.vm.Logs, "--share", w.config.ShareDir, "--nonce", nonce}
 	if acceleration != "" {
@@ -67,7 +72,7 @@ func (w *worker) spawn(acceleration string) error {
 		return fmt.Errorf("start the hostagent of VM %q: %w", w.vm.Name, err)
 	}
 	exited := make(chan struct{})
-	a := &agent{nonce: nonce, pid: cmd.Process.Pid, exited: exited, events: reader{path: w.vm.Events(), nonce: nonce}}
+	a := &agent{nonce: nonce, pid: cmd.Process.Pid, logged: logged, exited: exited, events: reader{path: w.vm.Events(), nonce: nonce}}
 	go func() {
 		a.status = cmd.Wait()
 		close(exited)

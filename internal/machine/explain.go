@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
+	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
@@ -21,7 +24,7 @@ const (
 	tailLines = 6
 )
 
-// explain says why a hostagent has ended that nobody asked to end.
+// explain says why a hostagent has ended that nobody asked to end. The error is an explainedError.
 func (w *worker) explain(a *agent) error {
 	cause := "it was ended from outside"
 	switch {
@@ -33,7 +36,8 @@ func (w *worker) explain(a *agent) error {
 		cause = "its guest has powered off or its QEMU has ended"
 	}
 	message := fmt.Sprintf("the hostagent of VM %q has ended: %s", w.vm.Name, cause)
-	if lines := logTail(w.vm.AgentLog()); len(lines) > 0 {
+	said, failures := logTail(w.vm.AgentLog(), a.logged)
+	if lines := said[max(0, len(said)-tailLines):]; len(lines) > 0 {
 		message += "\nlast lines of " + w.vm.AgentLog() + ":\n  " + strings.Join(lines, "\n  ")
 	} else {
 		message += "; its log is " + w.vm.AgentLog()
@@ -41,10 +45,43 @@ func (w *worker) explain(a *agent) error {
 	if console := consoleTail(w.vm); console != "" {
 		message += "\n" + console
 	}
-	if a.failure != nil && a.failure.Permanent {
-		return &permanentError{errors.New(message)}
+	if p, known := knownProblem(cause, failures, tail(w.vm.SerialLog(), 0)); known {
+		message += "\n" + p.Advice(runtime.GOOS)
 	}
-	return errors.New(message)
+	err := errors.New(message)
+	if a.failure != nil && a.failure.Permanent {
+		err = &permanentError{err}
+	}
+	return &explainedError{err}
+}
+
+// explainedError is a failure that the table of known problems was asked about already.
+type explainedError struct{ error }
+
+func (e *explainedError) Unwrap() error { return e.error }
+
+// knownProblem asks the table about the cause first, then about failures in the hostagent's log, and
+// then about the console, which may be an earlier boot's.
+func knownProblem(cause string, failures, console []string) (diag.Problem, bool) {
+	if p, known := diag.Match(diag.Host, cause); known {
+		return p, true
+	}
+	if p, known := diag.Match(diag.Host, strings.Join(failures, "\n")); known {
+		return p, true
+	}
+	return diag.Match(diag.Guest, strings.Join(console, "\n"))
+}
+
+// advised adds to a failure's message what a known problem means and what to do, unless err has been
+// explained.
+func advised(err error, message string) string {
+	if _, explained := errors.AsType[*explainedError](err); explained {
+		return message
+	}
+	if p, known := diag.Match(diag.Host, message); known {
+		return message + "\n" + p.Advice(runtime.GOOS)
+	}
+	return message
 }
 
 // deathOf records that a hostagent has ended which was running its VM.
@@ -87,8 +124,26 @@ func (w *worker) markOverdue(s State) {
 	if console := consoleTail(w.vm); console != "" {
 		late.Message += "\n" + console
 	}
+	if problem, known := w.overdueProblem(p.Phase); known {
+		late.Message += "\n" + problem.Advice(runtime.GOOS)
+	}
 	w.config.Log.Warn("VM: a step takes long", "vm", w.vm.Name, "phase", p.Phase, "limit", limit)
 	w.change(func(s *State) { s.Progress = &late })
+}
+
+// overdueProblem is why a step takes long: what console and log tell, or else what is likely.
+func (w *worker) overdueProblem(phase string) (diag.Problem, bool) {
+	_, failures := logTail(w.vm.AgentLog(), w.agent.logged)
+	if p, known := knownProblem("", failures, tail(w.vm.SerialLog(), 0)); known {
+		return p, true
+	}
+	switch phase {
+	case event.Boot:
+		return diag.Find(diag.SSHSilent)
+	case event.Guest:
+		return diag.Find(diag.GuestScripts)
+	}
+	return diag.Problem{}, false
 }
 
 // overdue begins the message of a step that takes too long.
@@ -103,42 +158,51 @@ func consoleTail(vm layout.VM) string {
 	return "last lines of its console, " + vm.SerialLog() + ":\n  " + strings.Join(lines, "\n  ")
 }
 
-// logTail is what the end of a hostagent's log has to say: warnings, errors, and what is not Lima's.
-func logTail(path string) []string {
-	var kept []string
-	for _, line := range tail(path) {
+// logTail is what the end of a hostagent's log has to say, from the offset on where its run begins:
+// warnings, failures, and what is not Lima's. A warning, as of a port that can't be forwarded, is no
+// failure.
+func logTail(path string, from int64) (said, failures []string) {
+	for _, line := range tail(path, from) {
 		var l struct{ Level, Msg, Error string }
 		if json.Unmarshal([]byte(line), &l) != nil {
-			kept = append(kept, line) // a panic, or a program's own words
-			continue
+			l.Level, l.Msg = "panic", line // or a program's own words
 		}
 		if l.Error != "" {
 			l.Msg += ": " + l.Error
 		}
-		if slices.Contains([]string{"warning", "error", "fatal", "panic"}, l.Level) || strings.HasPrefix(l.Msg, "qemu[stderr]") || strings.HasPrefix(l.Msg, "Driver stopped") {
-			kept = append(kept, l.Msg)
+		switch {
+		case l.Level == "warning":
+			said = append(said, l.Msg)
+		case slices.Contains([]string{"error", "fatal", "panic"}, l.Level), strings.HasPrefix(l.Msg, "qemu[stderr]"), strings.HasPrefix(l.Msg, "Driver stopped"):
+			said, failures = append(said, l.Msg), append(failures, l.Msg)
 		}
 	}
-	return kept[max(0, len(kept)-tailLines):]
+	return said, failures
 }
 
 // lastLines are the last lines of a file that say something.
 func lastLines(path string) []string {
-	lines := tail(path)
+	lines := tail(path, 0)
 	return lines[max(0, len(lines)-tailLines):]
 }
 
-// tail is the end of a file, in lines without control characters and empty ones.
-func tail(path string) []string {
+// tail is the end of a file, but nothing before from, in lines without control characters and empty
+// ones. A file that is shorter than from has been begun anew.
+func tail(path string, from int64) []string {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > tailBytes {
-		if _, err := f.Seek(-tailBytes, io.SeekEnd); err != nil {
-			return nil
-		}
+	info, err := f.Stat()
+	if err != nil {
+		return nil
+	}
+	if from > info.Size() {
+		from = 0
+	}
+	if _, err := f.Seek(max(from, info.Size()-tailBytes), io.SeekStart); err != nil {
+		return nil
 	}
 	b, err := io.ReadAll(io.LimitReader(f, tailBytes))
 	if err != nil {

@@ -182,6 +182,7 @@ func (w *worker) fail(a Action, err error) {
 		f.Permanent = true
 		f.Message = p.Error()
 	}
+	f.Message = advised(err, f.Message)
 	w.config.Log.Warn("VM: action failed", "vm", w.vm.Name, "action", a, "permanent", f.Permanent, "error", f.Message)
 	w.change(func(s *State) { s.Failure, s.Progress = f, nil })
 }

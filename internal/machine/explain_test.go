@@ -1,0 +1,95 @@
+package machine
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// told is a worker of a VM whose hostagent and console have said this, without a loop.
+func told(t *testing.T, log, console string) *worker {
+	dir := t.TempDir()
+	vm := layout.VM{Home: dir, Name: "rd", Logs: filepath.Join(dir, "log")}
+	for path, text := range map[string]string{vm.AgentLog(): log, vm.SerialLog(): console} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &worker{vm: vm, timing: defaultTiming(), config: Config{Log: slog.New(slog.DiscardHandler), Changed: func(string) {}}}
+}
+
+const (
+	noMemory = `{"level":"info","msg":"qemu[stderr]: qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory","time":"now"}` + "\n"
+	noPort   = `{"level":"warning","msg":"failed to set up forwarding tcp port 5355","error":"listen: address already in use"}` + "\n"
+	panicked = "[    3.9] Kernel panic - not syncing: Attempted to kill init!\n[    3.9] CPU: 1\n\n\n\n\n\n\n\n\n[    4.0] Rebooting in 10 seconds\n"
+)
+
+func TestDeadHostagentSaysCauseAndRemedyOnce(t *testing.T) {
+	for _, tc := range []struct {
+		name, log, console string
+		agent              agent
+		want               string // the known problem
+	}{
+		{"QEMU's last words", noMemory, "", agent{}, "memory-short"},
+		{"the console of a guest that panicked", "", panicked, agent{}, "guest-panic"},
+		{"QEMU before an earlier boot's console", noMemory, panicked, agent{}, "memory-short"},
+		{"its own failure before all", noMemory, panicked, agent{failure: &event.Failure{Message: "open x: no space left on device"}}, "disk-full"},
+		{"what an earlier run logged", noMemory, "", agent{logged: int64(len(noMemory))}, ""},
+		{"a log that was begun anew", noMemory, "", agent{logged: int64(len(noMemory) + 1)}, "memory-short"},
+		{"a warning is no cause", noPort, "", agent{}, ""},
+		{"nothing", "", "", agent{}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := told(t, tc.log, tc.console)
+			w.fail(Start, w.explain(&tc.agent))
+			message := w.snapshot().Failure.Message
+			n := strings.Count(message, "known problem ")
+			if tc.want == "" && n != 0 || tc.want != "" && (n != 1 || !strings.Contains(message, "known problem "+tc.want+": ") || strings.Count(message, "what to do: ") != 1) {
+				t.Errorf("want %q once, got %s", tc.want, message)
+			}
+		})
+	}
+}
+
+func TestFailedActionSaysRemedyOnce(t *testing.T) {
+	w := told(t, "", "")
+	w.fail(Prepare, &permanentError{errors.New(`prepare VM "rd": programs that run virtual machines are missing: qemu-img`)})
+	f := w.snapshot().Failure
+	if !f.Permanent || strings.Count(f.Message, "known problem qemu-missing: ") != 1 {
+		t.Errorf("%+v", f)
+	}
+	w.fail(Prepare, errors.New("something else"))
+	if f := w.snapshot().Failure; f.Message != "something else" {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestOverdueStepCarriesRemedy(t *testing.T) {
+	for _, tc := range []struct{ phase, console, want string }{
+		{event.Boot, "[    1.0] Linux version 6\n", "ssh-silent"},
+		{event.Boot, panicked, "guest-panic"},
+		{event.Guest, "", "guest-scripts"},
+		{event.Configure, "", ""},
+	} {
+		w := told(t, "", tc.console)
+		w.agent = &agent{}
+		w.state = State{Phase: Starting, Progress: &Progress{Phase: tc.phase, Message: "x", StartedAt: time.Now().Add(-time.Hour)}}
+		for range 2 {
+			w.markOverdue(w.snapshot())
+		}
+		message := w.snapshot().Progress.Message
+		if n := strings.Count(message, "known problem "); n > 1 || !strings.Contains(message, "known problem "+tc.want) == (tc.want != "") {
+			t.Errorf("%s: want %q once in %s", tc.phase, tc.want, message)
+		}
+	}
+}
