@@ -81,7 +81,7 @@ func (p *Program) Command() *cobra.Command {
 		return names, cobra.ShellCompDirectiveNoFileComp
 	})
 	_ = root.RegisterFlagCompletionFunc("progress", cobra.FixedCompletions(progressModes(), cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(s.serviceCommand(), s.vmCommand(), s.ctlCommand(), s.versionCommand())
+	root.AddCommand(s.serviceCommand(), s.vmCommand(), s.ctlCommand(), s.diagnoseCommand(), s.versionCommand())
 	return root
 }
 
@@ -147,6 +147,9 @@ func (p *Program) finish(cmd *cobra.Command, err error) int {
 		return exitTimeout
 	default:
 		fmt.Fprintf(p.Err, "rdd: %v\n", err)
+		if advice := core.Advice(err); advice != "" {
+			fmt.Fprintln(p.Err, advice)
+		}
 		return exitCode(kind)
 	}
 }

@@ -32,6 +32,7 @@ var ErrName = errors.New("invalid instance name")
 type Instance struct {
 	Name string
 
+	home    string // the user's
 	data    string // desired state
 	logs    string
 	short   string // sockets live here, so it is short
@@ -64,6 +65,7 @@ func Resolve(name string) (Instance, error) {
 	}
 	return Instance{
 		Name:     name,
+		home:     home,
 		data:     filepath.Join(data, name),
 		logs:     filepath.Join(state, name, "log"),
 		short:    filepath.Join(home, ".rdd", name),
@@ -76,7 +78,7 @@ func Resolve(name string) (Instance, error) {
 // At returns an instance that lives wholly below root, for tests.
 func At(root, name, libexec string) Instance {
 	return Instance{
-		Name: name, libexec: libexec, share: filepath.Join(libexec, "..", "..", "share"),
+		Name: name, home: root, libexec: libexec, share: filepath.Join(libexec, "..", "..", "share"),
 		data: filepath.Join(root, "data", name), logs: filepath.Join(root, "log", name), short: filepath.Join(root, name),
 	}
 }
@@ -154,6 +156,9 @@ func (i Instance) Program(name string) (string, error) {
 	}
 	return path, nil
 }
+
+// Home is the user's home directory.
+func (i Instance) Home() string { return i.home }
 
 // Paths of the instance.
 func (i Instance) DataDir() string         { return i.data }

@@ -1,0 +1,233 @@
+package core
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// Bundle is what a user hands to whoever helps: logs, status and findings, without secrets.
+type Bundle struct {
+	Instance string       `json:"instance"`
+	Version  string       `json:"version"`
+	Created  time.Time    `json:"created"`
+	Files    []BundleFile `json:"files"`
+}
+
+// BundleFile is a file of a bundle.
+type BundleFile struct {
+	Name       string `json:"name"`
+	Bytes      int    `json:"bytes"`
+	Redactions int    `json:"redactions"`          // secrets that were taken out
+	Truncated  bool   `json:"truncated,omitempty"` // only the end of a long log is there
+
+	text string
+}
+
+// bundled is how much of a log is in a bundle: its end.
+const bundled = 2 << 20
+
+// BundleSuffixes are the endings of a bundle's file name.
+func BundleSuffixes() []string { return []string{".tar.gz", ".tgz"} }
+
+// CheckBundle says whether a bundle can be written to path. Nothing is changed.
+func CheckBundle(path string) error {
+	const op = "write bundle"
+	if !slices.ContainsFunc(BundleSuffixes(), func(s string) bool { return strings.HasSuffix(path, s) && filepath.Base(path) != s }) {
+		return &Error{Kind: Usage, Op: op, Object: path, Err: fmt.Errorf("its name must end in %s", strings.Join(BundleSuffixes(), " or "))}
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return &Error{Kind: Usage, Op: op, Object: path, Err: errors.New("this file exists and is not overwritten: choose another name")}
+	}
+	return nil
+}
+
+// Bundle collects what r and the logs tell, without secrets. It writes nothing.
+func (c *Core) Bundle(ctx context.Context, r Report) (*Bundle, error) {
+	b := &Bundle{Instance: c.inst.Name, Version: c.version, Created: time.Now().UTC().Truncate(time.Second)}
+	i := c.inspect(ctx)
+	clean := diag.NewRedactor(i.secrets(), c.inst.Home())
+	if err := b.addJSON(clean, "findings.json", r); err != nil {
+		return nil, err
+	}
+	if err := b.addJSON(clean, "status.json", i.status); err != nil {
+		return nil, err
+	}
+	if err := b.addJSON(clean, "programs.json", c.programs()); err != nil {
+		return nil, err
+	}
+	for v := range i.objects {
+		if err := b.addVM(clean, &i.objects[v]); err != nil {
+			return nil, err
+		}
+	}
+	b.addFile(clean, "service/config.json", c.inst.ConfigFile())
+	b.addFile(clean, "service/serve.json", c.inst.RecordFile())
+	b.addDir(clean, "service", c.inst.LogDir())
+	for _, vm := range i.files {
+		b.addVMFiles(clean, vm)
+	}
+	return b, failed("collect bundle for instance", c.inst.Name, context.Cause(ctx))
+}
+
+// secrets are the values that let their reader in, wherever a log may show them.
+func (i *inspection) secrets() []string {
+	var all []string
+	if b, err := os.ReadFile(filepath.Join(i.inst.ControlPlaneDir(), "token")); err == nil {
+		all = append(all, string(b))
+	}
+	if config, err := i.core.restConfig(); err == nil {
+		all = append(all, config.BearerToken)
+	}
+	config, _ := daemon.LoadConfig(i.inst)
+	for part := range strings.SplitSeq(config.DatastoreEndpoint, ",") {
+		if u, err := url.Parse(part); err == nil {
+			password, _ := u.User.Password()
+			all = append(all, password)
+		}
+	}
+	return all
+}
+
+func (b *Bundle) add(clean *diag.Redactor, name, text string, truncated bool) {
+	text, n := clean.Text(text)
+	b.Files = append(b.Files, BundleFile{Name: name, Bytes: len(text), Redactions: n, Truncated: truncated, text: text})
+}
+
+func (b *Bundle) addJSON(clean *diag.Redactor, name string, data any) error {
+	text, err := json.MarshalIndent(data, "", "  ")
+	if err == nil {
+		b.add(clean, name, string(text)+"\n", false)
+	}
+	return err
+}
+
+// addVM adds a VM's object, as YAML because a template is readable in it. Its params may be secrets.
+func (b *Bundle) addVM(clean *diag.Redactor, vm *VM) error {
+	text, err := yaml.Marshal(vm)
+	if err == nil {
+		b.add(clean, "vms/"+vm.Name+"/object.yaml", string(text), false)
+	}
+	return err
+}
+
+func (b *Bundle) addVMFiles(clean *diag.Redactor, vm layout.VM) {
+	folder := "vms/" + vm.Name
+	b.addFile(clean, folder+"/lima.yaml", filepath.Join(vm.Dir(), "lima.yaml"))
+	b.addFile(clean, folder+"/serial.log", vm.SerialLog())
+	b.addDir(clean, folder, vm.Logs)
+}
+
+// addDir adds the files of a log directory, but not those below it.
+func (b *Bundle) addDir(clean *diag.Redactor, folder, dir string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		b.addFile(clean, folder+"/"+e.Name(), filepath.Join(dir, e.Name()))
+	}
+}
+
+// addFile adds the end of a file. One that is missing is left out; one that can't be read says so.
+func (b *Bundle) addFile(clean *diag.Redactor, name, path string) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+		return
+	}
+	text, truncated, err := end(path, bundled)
+	if err != nil {
+		text = err.Error() + "\n"
+	}
+	b.add(clean, name, text, truncated)
+}
+
+// end reads the end of a file, from the begin of a line.
+func end(path string, most int64) (text string, truncated bool, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", false, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", false, err
+	}
+	if truncated = info.Size() > most; truncated {
+		if _, err := f.Seek(-most, io.SeekEnd); err != nil {
+			return "", false, err
+		}
+	}
+	b, err := io.ReadAll(io.LimitReader(f, most))
+	if err != nil {
+		return "", false, err
+	}
+	text = string(b)
+	if _, rest, found := strings.Cut(text, "\n"); truncated && found {
+		text = rest
+	}
+	return text, truncated, nil
+}
+
+// Redactions is how many secrets were taken out in all.
+func (b *Bundle) Redactions() (n int) {
+	for _, f := range b.Files {
+		n += f.Redactions
+	}
+	return n
+}
+
+// Write writes the bundle to a new file that only its owner can read. A file that is there is not
+// touched; one that could not be written whole is removed.
+func (b *Bundle) Write(path string) (err error) {
+	const op = "write bundle"
+	if err := CheckBundle(path); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return failed(op, path, err)
+	}
+	err = b.pack(f)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return failed(op, path, err)
+}
+
+// pack writes the manifest and the files.
+func (b *Bundle) pack(w io.Writer) error {
+	manifest, err := json.MarshalIndent(b, "", "  ")
+	if err != nil {
+		return err
+	}
+	zipped := gzip.NewWriter(w)
+	archive := tar.NewWriter(zipped)
+	for _, f := range append([]BundleFile{{Name: "manifest.json", text: string(manifest) + "\n"}}, b.Files...) {
+		header := &tar.Header{Name: "rdd-" + b.Instance + "/" + f.Name, Mode: 0o600, Size: int64(len(f.text)), ModTime: b.Created, Typeflag: tar.TypeReg}
+		if err := archive.WriteHeader(header); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(archive, f.text); err != nil {
+			return err
+		}
+	}
+	return errors.Join(archive.Close(), zipped.Close())
+}

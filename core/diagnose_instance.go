@@ -1,0 +1,405 @@
+package core
+
+import (
+	"bytes"
+	"context"
+	"debug/buildinfo"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// Program is one of RDD's own programs. Version is empty when its build doesn't tell.
+type Program struct {
+	Name    string `json:"name"`
+	Path    string `json:"path,omitempty"` // empty when it is missing
+	Version string `json:"version,omitempty"`
+}
+
+// programs are those behind rdd.
+func (c *Core) programs() []Program {
+	var all []Program
+	for _, name := range []string{"rddd", "rdd-lima", "rdd-kubectl"} {
+		p := Program{Name: name}
+		if path, err := c.inst.Program(name); err == nil {
+			p.Path, p.Version = path, versionOf(path)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// versionOf reads which version a program was linked as. It doesn't run it.
+func versionOf(path string) string {
+	info, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if m := regexp.MustCompile(`-X main\.version=(\S+)`).FindStringSubmatch(s.Value); s.Key == "-ldflags" && m != nil {
+			return strings.Trim(m[1], `"'`)
+		}
+	}
+	return ""
+}
+
+// unversioned is what a program says that was built without a version.
+const unversioned = "dev"
+
+// checkInstallation looks whether RDD's own programs are there and belong together.
+func checkInstallation(_ context.Context, i *inspection) []Finding {
+	programs := i.core.programs()
+	return judgePrograms(i.core.version, i.status.Version, programs)
+}
+
+func judgePrograms(own, running string, programs []Program) []Finding {
+	var all []Finding
+	versions := map[string]string{}
+	note := func(name, version string) {
+		if version != "" && version != unversioned {
+			versions[name] = version
+		}
+	}
+	note("rdd", own)
+	note("the running service", running)
+	for _, p := range programs {
+		if p.Path == "" {
+			all = append(all, found(SeverityProblem, diag.InstallBroken, "%s is missing", p.Name))
+		}
+		note(p.Name, p.Version)
+	}
+	var said []string
+	different := map[string]bool{}
+	for name, v := range versions {
+		said = append(said, name+" "+v)
+		different[v] = true
+	}
+	slices.Sort(said)
+	if len(different) > 1 {
+		return append(all, found(SeverityWarning, diag.VersionMismatch, "versions differ: %s", strings.Join(said, ", ")))
+	}
+	if len(all) > 0 {
+		return all
+	}
+	return []Finding{fine("all programs are there, of version %s", own)}
+}
+
+// checkSockets looks whether paths of sockets fit.
+func checkSockets(_ context.Context, i *inspection) []Finding {
+	if err := i.inst.Check(); err != nil {
+		return []Finding{found(SeverityProblem, diag.SocketPathTooLong, "%v", err)}
+	}
+	room := 1
+	for room < 30 && i.inst.CheckVM(strings.Repeat("a", room+1)) == nil {
+		room++
+	}
+	all := []Finding{fine("names of VMs may have up to %d characters", room)}
+	for _, vm := range i.files {
+		if err := i.inst.CheckVM(vm.Name); err != nil {
+			all = append(all, found(SeverityProblem, diag.SocketPathTooLong, "%v", err))
+		}
+	}
+	return all
+}
+
+// checkPorts looks whether somebody else has the ports that a start would want.
+func checkPorts(ctx context.Context, i *inspection) []Finding {
+	var all []Finding
+	if port := apiPort(i.inst.ControlPlaneDir()); port != 0 && stopped(i.status.State) && listened(ctx, port) {
+		all = append(all, found(SeverityWarning, diag.PortInUse, "port %d, where this instance's API was, is taken: the service will use another, and copied kubeconfigs will not reach it", port))
+	}
+	for _, vm := range i.files {
+		if port := sshPort(vm); port != 0 && !lives(vm) && listened(ctx, port) {
+			all = append(all, found(SeverityWarning, diag.PortInUse, "port %d, which VM %q wants for SSH, is taken", port, vm.Name))
+		}
+	}
+	if len(all) == 0 {
+		return []Finding{fine("nobody else has a port that is wanted here")}
+	}
+	return all
+}
+
+func stopped(s ServiceState) bool {
+	return slices.Contains([]ServiceState{ServiceStopped, ServiceBroken, ServiceNotCreated}, s)
+}
+
+// apiPort is the port of the last run; 0 when there was none.
+func apiPort(dir string) int {
+	b, err := os.ReadFile(filepath.Join(dir, "port"))
+	if err != nil {
+		return 0
+	}
+	port, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+	return port
+}
+
+// sshPort is the port that a VM's configuration names; 0 when it takes any.
+func sshPort(vm layout.VM) int {
+	var config struct {
+		SSH struct {
+			LocalPort int `json:"localPort"`
+		} `json:"ssh"`
+	}
+	b, err := os.ReadFile(filepath.Join(vm.Dir(), "lima.yaml"))
+	if err != nil || yaml.Unmarshal(b, &config) != nil {
+		return 0
+	}
+	if config.SSH.LocalPort == 0 && vm.Name == "default" {
+		return 60022 // Lima's own choice for this name
+	}
+	return config.SSH.LocalPort
+}
+
+// dialTimeout bounds a connection: on loopback it is there at once, or not at all.
+const (
+	dialTimeout  = time.Second
+	storeTimeout = 3 * time.Second // over a network
+)
+
+func listened(ctx context.Context, port int) bool {
+	d := net.Dialer{Timeout: dialTimeout}
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+// lives says whether a hostagent or a QEMU of the VM does.
+func lives(vm layout.VM) bool { return held(vm.AgentLock()) || held(vm.QEMULock()) }
+
+func held(path string) bool {
+	h, err := proc.Held(path)
+	return h && err == nil
+}
+
+// checkCredentials looks whether others can read what lets its reader in.
+func checkCredentials(_ context.Context, i *inspection) []Finding {
+	if runtime.GOOS == "windows" {
+		return nil // rights are inherited from the profile
+	}
+	var all []Finding
+	for _, path := range append(i.credentials(), i.inst.DataDir(), i.inst.ShortDir(), i.inst.LogDir()) {
+		info, err := os.Lstat(path)
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			all = append(all, found(SeverityProblem, diag.CredentialsOpen, "%s has mode %04o; it must not be open to others", path, info.Mode().Perm()))
+		}
+	}
+	if len(all) == 0 {
+		return []Finding{fine("files that let their reader in are yours alone")}
+	}
+	return all
+}
+
+// credentials are the files that hold a secret, if they are there.
+func (i *inspection) credentials() []string {
+	paths := []string{
+		i.inst.KubeConfig(), i.inst.ConfigFile(), i.inst.RecordFile(),
+		filepath.Join(i.inst.ControlPlaneDir(), "token"), filepath.Join(i.inst.ControlPlaneDir(), "serving.key"),
+		filepath.Join(i.inst.LimaHome(), "_config", "user"),
+	}
+	entries, _ := os.ReadDir(i.inst.StoreDir())
+	for _, e := range entries {
+		paths = append(paths, filepath.Join(i.inst.StoreDir(), e.Name()))
+	}
+	return paths
+}
+
+// checkDatastore looks whether the control plane's objects are where they should be, without opening
+// the database.
+func checkDatastore(ctx context.Context, i *inspection) []Finding {
+	config, err := daemon.LoadConfig(i.inst)
+	if err != nil {
+		return []Finding{told(SeverityProblem, diag.ServiceBroken, err.Error())}
+	}
+	if config.DatastoreEndpoint != "" {
+		return checkEndpoint(ctx, config.DatastoreEndpoint)
+	}
+	path := filepath.Join(i.inst.StoreDir(), "state.db")
+	f, err := os.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return []Finding{fine("there is none yet")}
+	case err != nil:
+		return []Finding{told(SeverityProblem, diag.FilesPermission, err.Error())}
+	}
+	defer f.Close()
+	if !sqliteBegin(f) {
+		return []Finding{found(SeverityProblem, diag.DatastoreDamaged, "%s doesn't begin as a database does", path)}
+	}
+	return []Finding{fine("%s", path)}
+}
+
+// sqliteBegin says whether a file begins as SQLite's do; an empty one is a new database.
+// Source: section 1.3 of SQLite's file format.
+func sqliteBegin(r io.Reader) bool {
+	magic := []byte("SQLite format 3\x00")
+	b := make([]byte, len(magic))
+	_, err := io.ReadFull(r, b)
+	return errors.Is(err, io.EOF) || bytes.Equal(b, magic)
+}
+
+// checkEndpoint connects to an external store. What it says never holds a password.
+func checkEndpoint(ctx context.Context, endpoint string) []Finding {
+	var all []Finding
+	for part := range strings.SplitSeq(endpoint, ",") {
+		u, err := url.Parse(part)
+		if err != nil {
+			continue // LoadConfig has checked it
+		}
+		address := u.Host
+		if u.Port() == "" {
+			address = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+			if strings.HasPrefix(u.Scheme, "postgres") {
+				address = net.JoinHostPort(u.Hostname(), "5432")
+			}
+		}
+		d := net.Dialer{Timeout: storeTimeout}
+		conn, err := d.DialContext(ctx, "tcp", address)
+		if err != nil {
+			all = append(all, found(SeverityProblem, diag.DatastoreUnreachable, "the store at %s can't be reached: %v", address, err))
+			continue
+		}
+		conn.Close()
+		all = append(all, fine("the store at %s accepts connections", address))
+	}
+	return all
+}
+
+// checkLeftovers looks for what a crash has left.
+func checkLeftovers(_ context.Context, i *inspection) []Finding {
+	var all []Finding
+	for _, vm := range i.files {
+		all = append(all, leftoversOf(vm, stopped(i.status.State))...)
+	}
+	all = append(all, staleDiskLocks(i.inst.LimaHome())...)
+	if len(all) == 0 {
+		return []Finding{fine("nothing is left of processes that are gone")}
+	}
+	return all
+}
+
+// leftoversOf looks at one VM. What a running service works on is no leftover.
+func leftoversOf(vm layout.VM, unserved bool) []Finding {
+	if lives(vm) {
+		if unserved {
+			return []Finding{found(SeverityWarning, diag.LeftoverProcess, "VM %q runs without a service", vm.Name)}
+		}
+		return nil
+	}
+	if held(vm.DiskLock()) || !there(vm.Dir()) {
+		return nil
+	}
+	if !there(vm.Prepared()) {
+		return []Finding{found(SeverityWarning, diag.HalfMadeVM, "%s was never finished", vm.Dir())}
+	}
+	var names []string
+	entries, _ := os.ReadDir(vm.Dir())
+	for _, e := range entries {
+		if slices.Contains([]string{".sock", ".pid"}, filepath.Ext(e.Name())) {
+			names = append(names, e.Name())
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []Finding{found(SeverityWarning, diag.StaleSocket, "VM %q doesn't run, and %s are left in %s", vm.Name, strings.Join(names, ", "), vm.Dir())}
+}
+
+// staleDiskLocks looks at Lima's notes of who uses an additional disk: links to a VM's directory.
+func staleDiskLocks(home string) []Finding {
+	var all []Finding
+	disks := filepath.Join(home, "_disks")
+	entries, _ := os.ReadDir(disks)
+	for _, e := range entries {
+		note := filepath.Join(disks, e.Name(), "in_use_by")
+		user, err := os.Readlink(note)
+		if err == nil && !lives(layout.VM{Home: home, Name: filepath.Base(user)}) {
+			all = append(all, found(SeverityWarning, diag.StaleLock, "%s says that VM %q uses this disk, which doesn't run", note, filepath.Base(user)))
+		}
+	}
+	return all
+}
+
+func there(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// checkService looks at the service.
+func checkService(_ context.Context, i *inspection) []Finding {
+	st := i.status
+	switch {
+	case i.statusErr != nil:
+		return []Finding{told(SeverityProblem, diag.ServiceBroken, i.statusErr.Error())}
+	case st.State == ServiceBroken:
+		return []Finding{told(SeverityProblem, diag.ServiceBroken, "broken: "+st.Error)}
+	case st.Error != "":
+		return []Finding{told(SeverityWarning, diag.ServiceCrashed, fmt.Sprintf("%s: %s", st.State, st.Error))}
+	case st.Step != "":
+		return []Finding{fine("%s: %s", st.State, st.Step)}
+	case st.State == ServiceNotCreated:
+		return []Finding{fine("there is no instance %q yet", st.Instance)}
+	}
+	return []Finding{fine("%s", st.State)}
+}
+
+// checkVMs looks at each VM, as the service sees it.
+func checkVMs(_ context.Context, i *inspection) []Finding {
+	switch {
+	case i.vmsErr != nil:
+		return []Finding{told(SeverityProblem, diag.ServiceBroken, i.vmsErr.Error())}
+	case i.status.State != ServiceRunning && len(i.files) > 0:
+		return []Finding{fine("there are files of %d; the service doesn't run, so how they are is not known", len(i.files))}
+	case len(i.objects) == 0:
+		return []Finding{fine("there is none")}
+	}
+	var all []Finding
+	for v := range i.objects {
+		all = append(all, judgeVM(&i.objects[v]))
+	}
+	return all
+}
+
+func judgeVM(vm *VM) Finding {
+	d := Describe(vm)
+	what := fmt.Sprintf("VM %q: %s", vm.Name, d.State)
+	failure, permanent := vm.Failure()
+	switch p := vm.Status.Progress; {
+	case failure != nil && permanent:
+		return told(SeverityProblem, diag.VMFailed, what+": "+failure.Message)
+	case failure != nil:
+		return told(SeverityWarning, diag.VMFailed, what+", and is tried again: "+failure.Message)
+	case p != nil:
+		if _, _, known := diag.Split(p.Message); known {
+			return told(SeverityWarning, diag.VMFailed, what+": "+d.Progress)
+		}
+		return fine("%s: %s", what, d.Progress)
+	}
+	if c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionRunning); c != nil && c.Status == metav1.ConditionTrue && c.Message != "" {
+		return told(SeverityWarning, diag.VMDegraded, what+", but: "+c.Message)
+	}
+	return fine("%s", what)
+}

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/core"
+)
+
+func (s *session) diagnoseCommand() *cobra.Command {
+	var bundle string
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use: "diagnose", Short: "Look for what is wrong with this computer and the instance", Args: noArgs,
+		Long: "Looks for what is, or soon will be, wrong with this computer and the instance, and says what mends it.\n" +
+			"It changes nothing, starts nothing, and works while the service is stopped.\n\n" +
+			"The exit code is 0 when there is no problem, and 1 when there is one; warnings don't count.\n\n" +
+			"--bundle collects logs, status, versions, findings and VM objects in one file for whoever helps. Tokens, keys,\n" +
+			"passwords and values of environment variables are taken out; the file's manifest lists what is in it.",
+	}
+	output := addOutput(cmd)
+	cmd.Flags().StringVar(&bundle, "bundle", "", "also write a bundle for a report to this new file; its name ends in "+strings.Join(core.BundleSuffixes(), " or "))
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "with --bundle: list what would be in it, write nothing")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if dryRun && bundle == "" {
+			return usagef("--dry-run is about --bundle FILE; without it nothing is written anyway")
+		}
+		if bundle != "" {
+			if err := core.CheckBundle(bundle); err != nil {
+				return err
+			}
+		}
+		c, err := s.core()
+		if err != nil {
+			return err
+		}
+		report, err := c.Diagnose(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if err := s.print(*output, report, func(w io.Writer) { showReport(w, report) }); err != nil {
+			return err
+		}
+		if bundle != "" {
+			if err := s.bundle(cmd.Context(), c, report, bundle, dryRun); err != nil {
+				return err
+			}
+		}
+		if report.Count(core.SeverityProblem) > 0 {
+			return exitStatus(exitOther)
+		}
+		return nil
+	}
+	return cmd
+}
+
+// bundle writes a bundle, unless it is a dry run, and says what is in it.
+func (s *session) bundle(ctx context.Context, c *core.Core, report core.Report, path string, dryRun bool) error {
+	b, err := c.Bundle(ctx, report)
+	if err != nil {
+		return err
+	}
+	if !dryRun {
+		if err := b.Write(path); err != nil {
+			return err
+		}
+	}
+	for _, f := range b.Files {
+		s.sayf("%10s  %3d redacted  %s\n", units.BytesSize(float64(f.Bytes)), f.Redactions, f.Name)
+	}
+	if dryRun {
+		s.sayf("%d files and their manifest would be in %s, with %d secrets redacted; nothing was written\n", len(b.Files), path, b.Redactions())
+		return nil
+	}
+	s.sayf("%d files and their manifest are in %s, with %d secrets redacted; look through it before you hand it on\n", len(b.Files), path, b.Redactions())
+	return nil
+}
+
+// showReport writes a line for each finding, and then what is not well at length.
+func showReport(w io.Writer, r core.Report) {
+	fmt.Fprintln(w, "SEVERITY\tCHECK\tWHAT")
+	for _, f := range r.Findings {
+		what, _, more := strings.Cut(f.What, "\n")
+		if more {
+			what += " …"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Severity, f.Check, what)
+	}
+	for _, f := range r.Findings {
+		if f.Severity != core.SeverityOK {
+			fmt.Fprintf(w, "\n%s %s: %s\n  %s\n  What to do: %s\n", f.Severity, f.ID, strings.ReplaceAll(f.What, "\n", "\n  "), f.Meaning, f.Remedy)
+		}
+	}
+	fmt.Fprintf(w, "\n%s, %s\n", count(r.Count(core.SeverityProblem), "problem"), count(r.Count(core.SeverityWarning), "warning"))
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
