@@ -81,10 +81,26 @@ func (c *Core) Bundle(ctx context.Context, r Report) (*Bundle, error) {
 	b.addFile(clean, "service/config.json", c.inst.ConfigFile())
 	b.addFile(clean, "service/serve.json", c.inst.RecordFile())
 	b.addDir(clean, "service", c.inst.LogDir())
-	for _, vm := range i.files {
-		b.addVMFiles(clean, vm)
+	for _, name := range i.loggedVMs() {
+		b.addVMFiles(clean, c.layout(name))
 	}
 	return b, failed("collect bundle for instance", c.inst.Name, context.Cause(ctx))
+}
+
+// loggedVMs names the VMs that have files or logs; those of a VM that is gone may be kept.
+func (i *inspection) loggedVMs() []string {
+	var names []string
+	for _, vm := range i.files {
+		names = append(names, vm.Name)
+	}
+	entries, _ := os.ReadDir(i.inst.VMLogDir())
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // secrets are the values that let their reader in, wherever a log may show them.
@@ -130,9 +146,23 @@ func (b *Bundle) addVM(clean *diag.Redactor, vm *VM) error {
 
 func (b *Bundle) addVMFiles(clean *diag.Redactor, vm layout.VM) {
 	folder := "vms/" + vm.Name
-	b.addFile(clean, folder+"/lima.yaml", filepath.Join(vm.Dir(), "lima.yaml"))
+	if text, err := os.ReadFile(filepath.Join(vm.Dir(), "lima.yaml")); err == nil {
+		b.add(clean, folder+"/lima.yaml", laidOut(text), false)
+	}
 	b.addFile(clean, folder+"/serial.log", vm.SerialLog())
 	b.addDir(clean, folder, vm.Logs)
+}
+
+// laidOut is YAML with a line for each value, so that it can be read and what is secret told apart.
+func laidOut(text []byte) string {
+	data, err := yaml.YAMLToJSON(text)
+	if err == nil {
+		data, err = yaml.JSONToYAML(data)
+	}
+	if err != nil {
+		return string(text)
+	}
+	return string(data)
 }
 
 // addDir adds the files of a log directory, but not those below it.

@@ -219,7 +219,7 @@ func checkClock(_ context.Context, i *inspection) []Finding {
 	for _, path := range []string{i.inst.RecordFile(), i.inst.ServiceLog()} {
 		info, err := os.Stat(path)
 		if err == nil && info.ModTime().After(now.Add(clockSpare)) {
-			all = append(all, found(SeverityWarning, diag.ClockWrong, "it is %s, and %s is from %s: the clock was set back", stamp(now), path, stamp(info.ModTime())))
+			all = append(all, found(SeverityWarning, diag.ClockSetBack, "it is %s, and %s is from %s", stamp(now), path, stamp(info.ModTime())))
 		}
 	}
 	if len(all) == 0 {

@@ -246,6 +246,9 @@ func checkDatastore(ctx context.Context, i *inspection) []Finding {
 		return []Finding{told(SeverityProblem, diag.FilesPermission, err.Error())}
 	}
 	defer f.Close()
+	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
+		return []Finding{fine("%s, with a log beside it that has the newest pages", path)} // even the first
+	}
 	if !sqliteBegin(f) {
 		return []Finding{found(SeverityProblem, diag.DatastoreDamaged, "%s doesn't begin as a database does", path)}
 	}
@@ -368,11 +371,17 @@ func checkService(_ context.Context, i *inspection) []Finding {
 
 // checkVMs looks at each VM, as the service sees it.
 func checkVMs(_ context.Context, i *inspection) []Finding {
+	made := 0
+	for _, vm := range i.files {
+		if there(vm.Dir()) {
+			made++
+		}
+	}
 	switch {
 	case i.vmsErr != nil:
 		return []Finding{told(SeverityProblem, diag.ServiceBroken, i.vmsErr.Error())}
-	case i.status.State != ServiceRunning && len(i.files) > 0:
-		return []Finding{fine("there are files of %d; the service doesn't run, so how they are is not known", len(i.files))}
+	case i.status.State != ServiceRunning && made > 0:
+		return []Finding{fine("there are files of %d; the service doesn't run, so how they are is not known", made)}
 	case len(i.objects) == 0:
 		return []Finding{fine("there is none")}
 	}

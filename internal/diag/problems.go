@@ -23,6 +23,7 @@ const (
 	ServiceBroken          ID = "service-broken"
 	PortInUse              ID = "port-in-use"
 	ClockWrong             ID = "clock-wrong"
+	ClockSetBack           ID = "clock-set-back"
 	CredentialsOpen        ID = "credentials-open"
 	FilesPermission        ID = "files-permission"
 	DatastoreDamaged       ID = "datastore-damaged"
@@ -123,7 +124,7 @@ var problems = []Problem{
 			"":        "Install QEMU and OpenSSH, then: rdd svc restart",
 		},
 		host: []string{
-			`programs that run virtual machines are missing`, `failed to find the QEMU binary`, `QEMU for \S+ is missing`,
+			`programs that run virtual machines are missing`, `\bssh is missing`, `failed to find the QEMU binary`, `QEMU for \S+ is missing`,
 			`exec: "(qemu-[a-z0-9_-]+|ssh|ssh-keygen)(\.exe)?": executable file not found`,
 		},
 	},
@@ -226,13 +227,13 @@ var problems = []Problem{
 	{
 		ID:      "dns",
 		Meaning: "A host's name can't be resolved: there is no network, no DNS server answers, or the name is wrong.",
-		remedy:  remedy{"": "Check the network connection, a VPN, and the spelling of the address in the template; it is tried again by itself."},
+		remedy:  remedy{"": "Check the network connection, a VPN, and the spelling of the address. What a VM needs is tried again by itself."},
 		host:    []string{`no such host`, `temporary failure in name resolution`, `name or service not known`, `server misbehaving`, `lookup \S+( on \S+)?: .*i/o timeout`},
 	},
 	{
 		ID:      "network",
 		Meaning: "A server can't be reached: there is no network, a firewall blocks it, or it is down.",
-		remedy:  remedy{"": "Check the network connection and the firewall; behind a proxy set HTTPS_PROXY and restart the service (rdd svc restart). It is tried again by itself."},
+		remedy:  remedy{"": "Check the network connection and the firewall; behind a proxy set HTTPS_PROXY and restart the service (rdd svc restart). What a VM needs is tried again by itself."},
 		host: []string{
 			`(get|head|dial tcp|https?://).*(network is unreachable|no route to host|i/o timeout|connection timed out|TLS handshake timeout|Client\.Timeout exceeded)`,
 			`(get|head) "?https?://.*connection refused`, `\S+ was not read within \d`,
@@ -451,6 +452,14 @@ var problems = []Problem{
 	},
 
 	// What only checks find.
+	{
+		ID:      ClockSetBack,
+		Meaning: "Files here are from the future: the clock was set back, or was ahead when they were written. RDD compares no clocks, but downloads in guests and on this computer check certificates by it.",
+		remedy: remedy{
+			"":      "See that the clock is right now.",
+			"linux": "See that the clock is right now (timedatectl), and have it kept right: sudo timedatectl set-ntp true",
+		},
+	},
 	{
 		ID:      HalfMadeVM,
 		Meaning: "The making of this VM was cut short, so it has no whole disk and never ran.",

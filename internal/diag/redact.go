@@ -119,13 +119,12 @@ func (b *block) inside(s string, indent int) (string, int) {
 // redact redacts a line that belongs to no block.
 func (r *rules) redact(s string) (string, int) {
 	s, n := redactUserinfo(s)
-	if at := r.inlineMap.FindStringIndex(s); at != nil {
-		return s[:at[1]] + redacted, n + 1
-	}
-	for _, rest := range []*regexp.Regexp{r.header, r.assignment, r.scalar} {
-		at := rest.FindStringIndex(s)
+	rest := "" // what becomes of the end of the line
+	for _, whole := range []*regexp.Regexp{r.inlineMap, r.header, r.assignment, r.scalar} {
+		at := whole.FindStringIndex(s)
 		if at != nil && s[at[1]:] != "" && s[at[1]:] != redacted {
-			return s[:at[1]] + redacted, n + 1
+			s, rest = s[:at[1]], redacted
+			n++
 		}
 	}
 	for _, start := range []*regexp.Regexp{r.begin, r.variable} {
@@ -134,7 +133,7 @@ func (r *rules) redact(s string) (string, int) {
 		n += k
 	}
 	s, k := replaceAll(s, r.form)
-	return s, n + k
+	return s + rest, n + k
 }
 
 // redactUserinfo takes users and passwords out of URLs. A password that should be percent-encoded and

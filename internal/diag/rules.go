@@ -32,20 +32,20 @@ func newRules() rules {
 		form: regexp.MustCompile(strings.Join([]string{
 			`eyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?`, // JWT
 			`gh[a-z]_\w{16,}`, `github_pat_\w{16,}`, `gl[a-z]+-[\w-]{16,}`, `dckr_pat_[\w-]{16,}`, `npm_\w{16,}`, `hf_\w{16,}`, `sk-[\w-]{16,}`,
-			`(?:AKIA|ASIA)[0-9A-Z]{16}`, `xox[a-z]-[\w-]{8,}`, `AIza[\w-]{30,}`,
+			`(?:AKIA|ASIA)[0-9A-Z]{16}`, `xox[a-z]-[\w-]{8,}`, `AIza[\w-]{30,}`, `Basic [A-Za-z0-9+/]{6,}={1,2}`,
 		}, "|")),
 		mapKey:     regexp.MustCompile(`(?i)^(\s*)((?:- )*)["']?` + maps + `["']?\s*:(.*)$`),
 		secretKey:  regexp.MustCompile(`(?i)^(\s*)((?:- )*)["']?` + name + `["']?\s*:\s*(?:[|>][-+0-9]*)?\s*$`),
 		entry:      regexp.MustCompile(`^(\s*(?:- )*["']?[\w.-]+["']?\s*:)(.+)$`),
-		inlineMap:  regexp.MustCompile(`(?i)\\*["']` + maps + `\\*["']\s*:\s*[{\[]`),
+		inlineMap:  regexp.MustCompile(`(?i)(?:^|[\s,{"'])` + maps + `\\*["']?\s*:\s*[{\[]`),
 		header:     regexp.MustCompile(`(?i)(?:authorization|cookie)\\*["']?\s*[:=]`),
 		assignment: regexp.MustCompile(`^\s*(?:(?:export|declare -x|set|\+|-)\s+)?(?:[A-Z][A-Z0-9_]*|(?i:` + name + `))\s*=`),
 		scalar:     regexp.MustCompile(`(?i)^\s*(?:- )*["']?` + name + `["']?\s*:\s+`),
 		begin: regexp.MustCompile(`(?i)` + strings.Join([]string{
 			name + `\\*["']?\s*(?::=|=>|[:=])\s*[{\[]*`,     // key=value, "key": "value", Key:[value]
 			`--?[\w-]*` + sensitive + `[\w-]*\\*["']?,?\s+`, // --key value
-			`\b(?:bearer|basic|digest|negotiate)\s+`,        // the value of an authorization
-			`[?&](?:sig|key|auth|code)=`,                    // in a URL
+			`\bbearer\s+`,                // the value of an authorization
+			`[?&](?:sig|key|auth|code)=`, // in a URL
 		}, "|")),
 		variable: regexp.MustCompile("(?:^|[\\s\\[\"'({,;:|&`])[A-Z][A-Z0-9_]{2,}="),
 	}
