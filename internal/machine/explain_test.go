@@ -61,6 +61,13 @@ func TestDeadHostagentSaysCauseAndRemedyOnce(t *testing.T) {
 	}
 }
 
+func TestWarningsOfTheLogAreShown(t *testing.T) {
+	w := told(t, noPort, "")
+	if err := w.explain(&agent{}); !strings.Contains(err.Error(), "tcp port 5355: listen: address already in use") {
+		t.Error(err)
+	}
+}
+
 func TestFailedActionSaysRemedyOnce(t *testing.T) {
 	w := told(t, "", "")
 	w.fail(Prepare, &permanentError{errors.New(`prepare VM "rd": programs that run virtual machines are missing: qemu-img`)})
