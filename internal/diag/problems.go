@@ -322,7 +322,7 @@ var problems = []Problem{
 	{
 		ID:      MemoryShort,
 		Meaning: "This computer lacks the memory that the VM should have.",
-		remedy:  remedy{"": "End other programs or VMs, or give the VM less (memory: in its template)."},
+		remedy:  remedy{"": "End other programs or VMs, or give the VM less: memory: in its template, with which it has to be created anew."},
 		host:    []string{`cannot set up guest memory`, `unable to map backing store for guest RAM`, `cannot allocate memory`, `\bENOMEM\b`, `host ran out of memory`, `insufficient system resources`, `paging file is too small`},
 	},
 	{
