@@ -187,7 +187,7 @@ func Advice(err error) string {
 		return "" // the service has asked the table, and knows what is the guest's
 	}
 	p, ok := diag.Match(diag.Host, text)
-	if !ok {
+	if !ok || p.Advises(text) {
 		return ""
 	}
 	return p.Advice(runtime.GOOS)

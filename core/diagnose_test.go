@@ -40,6 +40,7 @@ func TestAdvice(t *testing.T) {
 		{"a known problem", failed("start service", "default", full), true},
 		{"one that is nobody's", errors.New("no"), false},
 		{"one that says so itself", fmt.Errorf("%w\n%s", full, p.Advice("linux")), false},
+		{"a message of ours that says its remedy", errors.New("the socket path /x is 110 bytes long; at most 103 work on every system: use a shorter name"), false},
 		{"a VM's, which the service has looked up", failed("start VM", "rd", &v1alpha1.FailedError{Name: "rd", Reason: "StartFailed", Message: full.Error()}), false},
 		{"a refusal", &Error{Rejected, "create VM", "rd", full}, false},
 		{"a deadline", &Expired{Last: Event{Message: full.Error()}}, false},

@@ -28,6 +28,7 @@ type Problem struct {
 	remedy  remedy
 	host    []string // regular expressions, without regard to case; empty: only a check finds it
 	guest   []string
+	ours    []string // messages of ours on the host, which say the remedy themselves
 }
 
 // remedy is what mends a problem, by GOOS; "" is for all other systems.
@@ -64,6 +65,9 @@ func Split(text string) (cause string, p Problem, ok bool) {
 	}
 }
 
+// Advises says whether a text of this problem says its remedy itself, so that advice would repeat it.
+func (p Problem) Advises(text string) bool { return matches(p.ours, text) }
+
 // Known lists every problem, in the order in which they are looked for: the specific before the general.
 func Known() []Problem { return problems }
 
@@ -84,13 +88,13 @@ func Match(source Source, text string) (Problem, bool) {
 		return Problem{}, false
 	}
 	for _, p := range problems {
-		patterns := p.host
-		if source == Guest {
-			patterns = p.guest
-		}
-		if len(patterns) > 0 && regexp.MustCompile("(?i)(?:"+strings.Join(patterns, ")|(?:")+")").MatchString(text) {
+		if source == Guest && matches(p.guest, text) || source == Host && (matches(p.host, text) || matches(p.ours, text)) {
 			return p, true
 		}
 	}
 	return Problem{}, false
+}
+
+func matches(patterns []string, text string) bool {
+	return len(patterns) > 0 && regexp.MustCompile("(?i)(?:"+strings.Join(patterns, ")|(?:")+")").MatchString(text)
 }

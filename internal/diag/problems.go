@@ -152,13 +152,14 @@ var problems = []Problem{
 		ID:      InstallBroken,
 		Meaning: "A part of RDD is missing, can't be run, or was built for another kind of computer.",
 		remedy:  remedy{"": "Install RDD again; where it was unpacked by hand, name its libexec folder in RDD_LIBEXEC."},
-		host:    []string{`is missing from .*: install RDD again`, `the guest agent for \S+ is missing`, `exec format error`, `not a valid Win32 application`, `bad CPU type in executable`},
+		ours:    []string{`is missing from .*: install RDD again`, `the guest agent for \S+ is missing`},
+		host:    []string{`exec format error`, `not a valid Win32 application`, `bad CPU type in executable`},
 	},
 	{
 		ID:      VersionMismatch,
 		Meaning: "Programs of different versions of RDD are mixed, which nobody has tested together.",
 		remedy:  remedy{"": "After an update: rdd svc restart. If that doesn't help, install RDD again."},
-		host:    []string{`the running service is version .* this program is`},
+		ours:    []string{`the running service is version .* this program is`},
 	},
 	{
 		ID:      "virtiofsd-missing",
@@ -222,7 +223,8 @@ var problems = []Problem{
 		ID:      DatastoreUnreachable,
 		Meaning: "The database or etcd cluster that keeps the control plane's objects doesn't answer or refuses the login; without it the service can't start.",
 		remedy:  remedy{"": "Check that it runs and that this computer reaches it, then address, user and password: rdd svc create --datastore-endpoint URL (with the service stopped)."},
-		host:    []string{`datastore (PostgreSQL|etcd) at .*doesn't answer`, `password authentication failed for user`, `SQLSTATE 28P01`},
+		ours:    []string{`datastore (PostgreSQL|etcd) at .*doesn't answer`},
+		host:    []string{`password authentication failed for user`, `SQLSTATE 28P01`},
 	},
 	{
 		ID:      "dns",
@@ -293,7 +295,8 @@ var problems = []Problem{
 		ID:      DatastoreDamaged,
 		Meaning: "The file that keeps the control plane's objects is damaged, as after a power cut on a disk that lies, or a restored half copy. The disks of virtual machines are files of their own and not touched by this.",
 		remedy:  remedy{"": "Put a backup in its place, or move the file away: without it the service starts empty. The error names the file and what there is; rdd svc paths store prints the folder."},
-		host:    []string{`datastore .*(can't be read|is damaged)`, `database disk image is malformed`, `file is not a database`, `SQLITE_(CORRUPT|NOTADB)`},
+		ours:    []string{`datastore .*(can't be read|is damaged)`},
+		host:    []string{`database disk image is malformed`, `file is not a database`, `SQLITE_(CORRUPT|NOTADB)`},
 	},
 
 	// Space, memory, limits and rights of the host.
@@ -329,7 +332,8 @@ var problems = []Problem{
 		ID:      SocketPathTooLong,
 		Meaning: "A path to a socket is longer than systems allow (103 bytes on all of them).",
 		remedy:  remedy{"": "Use a shorter name for the VM or the instance, or a home directory with a shorter path (HOME)."},
-		host:    []string{`the socket path .* is \d+ bytes long`, `UNIX_PATH_MAX`, `unix socket path '[^']*' is too long`, `(listen|dial|bind)\S* unix\S* .*: bind: invalid argument`, `socket path \S+ (is )?too long`},
+		ours:    []string{`the socket path .* is \d+ bytes long`},
+		host:    []string{`UNIX_PATH_MAX`, `unix socket path '[^']*' is too long`, `(listen|dial|bind)\S* unix\S* .*: bind: invalid argument`, `socket path \S+ (is )?too long`},
 	},
 	{
 		ID:      StaleSocket,
@@ -372,6 +376,7 @@ var problems = []Problem{
 			"darwin":  "Make it yours again: sudo chown -R $USER ~/.rdd ~/Library/Application\\ Support/rdd ~/Library/Logs/rdd. Never run rdd with sudo.",
 			"windows": "Give yourself full access to the folder in its properties, Security; a virus scanner that guards folders has to allow rdd.",
 		},
+		ours: []string{`make its parent directory writable`},
 		host: []string{`\b(open|openat|create|mkdir|mkdirat|stat|lstat|readdirent|rename|remove|unlink|unlinkat|chdir|chmod|fork/exec) \S.*: (permission denied|access is denied|operation not permitted)`, `unable to open database file`},
 	},
 	{

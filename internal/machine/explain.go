@@ -78,7 +78,7 @@ func advised(err error, message string) string {
 	if _, explained := errors.AsType[*explainedError](err); explained {
 		return message
 	}
-	if p, known := diag.Match(diag.Host, message); known {
+	if p, known := diag.Match(diag.Host, message); known && !p.Advises(message) {
 		return message + "\n" + p.Advice(runtime.GOOS)
 	}
 	return message
