@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
@@ -37,8 +38,9 @@ type ServiceStatus struct {
 	Version  string       `json:"version,omitempty"`
 	PID      int          `json:"pid,omitempty"`
 	Server   string       `json:"server,omitempty"`
-	Step     string       `json:"step,omitempty"`  // while it starts or stops
-	Error    string       `json:"error,omitempty"` // when broken
+	Step     string       `json:"step,omitempty"`    // while it starts or stops
+	Error    string       `json:"error,omitempty"`   // when broken
+	Warning  string       `json:"warning,omitempty"` // what the run failed at without ending, such as a backup
 	Log      string       `json:"log"`
 }
 
@@ -56,6 +58,7 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 	if !live {
 		st.State = ServiceStopped
 		rec, err := daemon.Last(inst)
+		st.Warning = rec.Warning
 		switch {
 		case err != nil:
 			st.State, st.Error = ServiceBroken, err.Error()
@@ -66,7 +69,8 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 		}
 		return st, nil
 	}
-	st.Version, st.PID, st.Server, st.Step, st.Error = rec.Version, rec.PID, rec.Server, rec.Step, rec.Error
+	st.Version, st.PID, st.Server, st.Step = rec.Version, rec.PID, rec.Server, rec.Step
+	st.Error, st.Warning = rec.Error, rec.Warning
 	switch rec.Phase {
 	case daemon.Ready:
 		st.State = ServiceRunning
@@ -108,25 +112,35 @@ func (s *Service) Start(ctx context.Context, w Wait) (started bool, err error) {
 		return false, failed(op, inst.Name, err)
 	}
 	err = w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) (err error) {
-		client := daemon.Client{
-			Spawn: s.spawn,
-			Hello: s.core.hello,
-			Step:  func(step string) { o.report(Event{Phase: "starting", Message: step}) },
-		}
-		if w.Accepted {
-			started, err = daemon.Begin(ctx, inst, client)
-		} else {
-			started, err = daemon.Ensure(ctx, inst, client)
-		}
+		started, err = s.start(ctx, o)
 		return err
 	})
 	return started, err
 }
 
-// spawn starts rddd as a session of its own. What it prints outside its log, such as a crash,
-// goes to a file beside the log.
-func (s *Service) spawn(nonce string) (<-chan struct{}, error) {
-	inst := s.core.inst
+func (s *Service) start(ctx context.Context, o *operation) (started bool, err error) {
+	spawned := &spawn{service: s}
+	client := daemon.Client{
+		Spawn:     spawned.run,
+		Hello:     s.core.hello,
+		Step:      func(step string) { o.report(Event{Phase: "starting", Message: step}) },
+		LastWords: spawned.lastWords,
+	}
+	if o.wait.Accepted {
+		return daemon.Begin(ctx, s.core.inst, client)
+	}
+	return daemon.Ensure(ctx, s.core.inst, client)
+}
+
+// spawn starts rddd as a session of its own. What it prints outside its log, such as a crash, goes to
+// a file beside the log; its last words come through a pipe, for which a full disk has room too.
+type spawn struct {
+	service *Service
+	words   bytes.Buffer // complete once the process has ended
+}
+
+func (s *spawn) run(nonce string) (<-chan struct{}, error) {
+	inst := s.service.core.inst
 	program, err := inst.Program("rddd")
 	if err != nil {
 		return nil, err
@@ -136,8 +150,9 @@ func (s *Service) spawn(nonce string) (<-chan struct{}, error) {
 		return nil, err
 	}
 	defer output.Close()
+	s.words.Reset()
 	cmd := exec.Command(program, "serve", "--instance", inst.Name, "--nonce", nonce)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = inst.DataDir(), output, output
+	cmd.Dir, cmd.Stdout, cmd.Stderr = inst.DataDir(), &s.words, output
 	proc.Detach(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
@@ -145,27 +160,47 @@ func (s *Service) spawn(nonce string) (<-chan struct{}, error) {
 	exited := make(chan struct{})
 	go func() {
 		defer close(exited)
-		_ = cmd.Wait() // why it ended is in its record or its log
+		_ = cmd.Wait() // why it ended is in its record, its log or its last words
 	}()
 	return exited, nil
 }
 
+func (s *spawn) lastWords() string { return strings.TrimSpace(s.words.String()) }
+
 // Stop ends the service in order, with every VM it runs. It says whether there was one to stop.
 func (s *Service) Stop(ctx context.Context, w Wait) (was bool, err error) {
-	const op = "stop service"
-	inst := s.core.inst
-	err = w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) (err error) {
-		if w.Accepted {
-			was, err = daemon.Request(ctx, inst)
-			return err
-		}
-		step := func(step string) { o.report(Event{Phase: "stopping", Message: step}) }
-		if was, err = daemon.Stop(ctx, inst, step); err != nil {
-			return err
-		}
-		return s.reap(ctx, step)
+	err = w.run(ctx, "stop service", s.core.inst.Name, func(ctx context.Context, o *operation) (err error) {
+		was, err = s.stop(ctx, o)
+		return err
 	})
 	return was, err
+}
+
+func (s *Service) stop(ctx context.Context, o *operation) (was bool, err error) {
+	if o.wait.Accepted {
+		return daemon.Request(ctx, s.core.inst)
+	}
+	step := func(step string) { o.report(Event{Phase: "stopping", Message: step}) }
+	if was, err = daemon.Stop(ctx, s.core.inst, step); err != nil {
+		return was, err
+	}
+	return was, s.reap(ctx, step)
+}
+
+// Restart stops the service and starts it again, within one deadline. One that doesn't run is started.
+func (s *Service) Restart(ctx context.Context, w Wait) error {
+	const op = "restart service"
+	inst := s.core.inst
+	if err := inst.Create(); err != nil {
+		return failed(op, inst.Name, err)
+	}
+	return w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) error {
+		if _, err := s.stop(ctx, o); err != nil {
+			return err
+		}
+		_, err := s.start(ctx, o)
+		return err
+	})
 }
 
 // reap stops the hostagents that outlived a crashed service. A run that stopped in order left none.
@@ -177,49 +212,77 @@ func (s *Service) reap(ctx context.Context, step func(string)) error {
 	if _, err := os.Stat(inst.LimaHome()); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	program, err := inst.Program("rddd")
-	if err != nil {
-		return err
-	}
 	step("looking for virtual machines that a crashed service left behind")
-	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, program, "reap", "--instance", inst.Name)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = reapGrace
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return fmt.Errorf("stop virtual machines left by a crashed service: %w: %s", err, strings.TrimSpace(out.String()))
+	if _, err := s.rddd(ctx, "reap"); err != nil {
+		return fmt.Errorf("stop virtual machines left by a crashed service: %w", err)
 	}
 	return nil
 }
 
-// reapGrace is how long rddd reap may take to end after an interrupt.
-const reapGrace = 2 * time.Second
+// rddd runs one of rddd's commands for this instance and returns what it prints. The command ends
+// with ctx.
+func (s *Service) rddd(ctx context.Context, command string, args ...string) ([]byte, error) {
+	program, err := s.core.inst.Program("rddd")
+	if err != nil {
+		return nil, err
+	}
+	var out, problem bytes.Buffer
+	cmd := exec.CommandContext(ctx, program, append([]string{command, "--instance", s.core.inst.Name}, args...)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = rdddGrace
+	cmd.Stdout, cmd.Stderr = &out, &problem
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if said := strings.TrimPrefix(strings.TrimSpace(problem.String()), "rddd: "); said != "" {
+			return nil, errors.New(said)
+		}
+		return nil, fmt.Errorf("%s %s: %w", program, command, err)
+	}
+	return out.Bytes(), nil
+}
+
+// rdddGrace is how long a command of rddd may take to end after an interrupt.
+const rdddGrace = 2 * time.Second
 
 // Delete stops the service and removes everything the instance owns. It removes files only while
 // it holds the instance's lock. It says whether there was anything to delete.
 func (s *Service) Delete(ctx context.Context, w Wait) (was bool, err error) {
-	const op = "delete service"
+	if !s.core.inst.Exists() {
+		return false, nil
+	}
+	return true, s.remove(ctx, "delete service", w, daemon.Remove)
+}
+
+// Reset stops the service and removes its VMs and all that its datastore holds, in the way of Delete.
+// Settings, credentials, backups and the service's log stay. Afterwards the service is stopped.
+func (s *Service) Reset(ctx context.Context, w Wait) (was bool, err error) {
+	const op = "reset service"
 	inst := s.core.inst
 	if !inst.Exists() {
 		return false, nil
 	}
+	config, err := daemon.LoadConfig(inst)
+	if err == nil && config.DatastoreEndpoint != "" {
+		err = errors.New("its objects are in an external datastore, which other hosts may share: delete its VMs with rdd limavm delete, and the rest with the tools of that database")
+	}
+	if err != nil {
+		return true, failed(op, inst.Name, err)
+	}
+	return true, s.remove(ctx, op, w, daemon.Reset)
+}
+
+// remove stops the service and then removes files of the instance.
+func (s *Service) remove(ctx context.Context, op string, w Wait, files func(instance.Instance) error) error {
 	w.Accepted = false // files can go only after the process has
-	err = w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) error {
-		step := func(step string) { o.report(Event{Phase: "stopping", Message: step}) }
-		if _, err := daemon.Stop(ctx, inst, step); err != nil {
-			return err
-		}
-		if err := s.reap(ctx, step); err != nil {
+	return w.run(ctx, op, s.core.inst.Name, func(ctx context.Context, o *operation) error {
+		if _, err := s.stop(ctx, o); err != nil {
 			return err
 		}
 		o.report(Event{Phase: "deleting", Message: "removing the instance's files"})
-		return daemon.Remove(inst)
+		return files(s.core.inst)
 	})
-	return true, err
 }
 
 // Kubeconfig returns the kubeconfig of the instance's control plane. It holds a credential.

@@ -4,11 +4,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,8 +32,12 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// Who started the service hears its last words on stdout, and may be gone by then. (Ignored, the
+	// signal would be ignored in every child, too.)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "rddd:", err)
+		fmt.Println(err)
 		os.Exit(1)
 	}
 }
@@ -60,8 +66,47 @@ func command() *cobra.Command {
 		Use: "reap", Short: "Stop the virtual machines that a crashed service left behind", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), name, runReap) },
 	}
-	root.AddCommand(serve, reap)
+	backups := &cobra.Command{
+		Use: "backups", Short: "List the backups of the datastore, as JSON", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return printBackups(cmd.Context(), name) },
+	}
+	restore := &cobra.Command{
+		Use: "restore [BACKUP]", Short: "Put a backup in the place of the datastore, and say as JSON what was done", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return run(cmd.Context(), name, func(ctx context.Context, inst instance.Instance, log *slog.Logger) error {
+				return runRestore(ctx, inst, strings.Join(args, ""), log)
+			})
+		},
+	}
+	root.AddCommand(serve, reap, backups, restore)
 	return root
+}
+
+func printBackups(ctx context.Context, name string) error {
+	inst, err := instance.Resolve(name)
+	if err != nil {
+		return err
+	}
+	all, err := serve.Backups(ctx, inst)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(all)
+}
+
+func runRestore(ctx context.Context, inst instance.Instance, name string, log *slog.Logger) error {
+	config, err := daemon.LoadConfig(inst)
+	if err != nil {
+		return err
+	}
+	return daemon.WhileStopped(inst, func() error {
+		done, err := serve.Restore(ctx, inst, config, name)
+		if err != nil {
+			return err
+		}
+		log.Info("restored", "backup", done.Backup.Path, "aside", done.Aside)
+		return errors.Join(daemon.Forget(inst), json.NewEncoder(os.Stdout).Encode(done))
+	})
 }
 
 // run resolves the instance, opens its log and calls fn.
@@ -111,7 +156,7 @@ func runReap(ctx context.Context, inst instance.Instance, log *slog.Logger) erro
 	return daemon.WhileStopped(inst, func() error {
 		ctx, cancel := context.WithTimeout(ctx, reapTimeout)
 		defer cancel()
-		machines := machine.New(machine.Config{LimaHome: inst.LimaHome(), Program: program, ShareDir: inst.ShareDir(), LogDir: inst.VMLogDir(), Log: log, Changed: func(string) {}})
+		machines := machine.New(machine.Config{LimaHome: inst.LimaHome(), Program: program, ShareDir: inst.ShareDir(), LogDir: inst.VMLogDir(), KeepLogs: inst.KeepLogs(), Log: log, Changed: func(string) {}})
 		return machines.Close(ctx, func(step string) { log.Info("reaping", "step", step) })
 	})
 }

@@ -16,7 +16,7 @@ func (s *session) serviceCommand() *cobra.Command {
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(s.serviceCreate(), s.serviceStart(), s.serviceStop(), s.serviceRestart(), s.serviceStatus(),
-		s.serviceDelete(), s.serviceLog(), s.servicePaths(), s.serviceConfig())
+		s.serviceReset(), s.serviceRestore(), s.serviceDelete(), s.serviceLog(), s.servicePaths(), s.serviceConfig())
 	return cmd
 }
 
@@ -36,7 +36,7 @@ func (s *session) serviceCreate() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringSliceVar(&config.Controllers, "controllers", nil, "controllers to run (default: all of "+strings.Join(core.Controllers(), ", ")+")")
+	cmd.Flags().StringSliceVar(&config.Controllers, "controllers", nil, "controllers to run, or with a - before the name to leave out; * stands for all others (default: all of "+strings.Join(core.Controllers(), ", ")+")")
 	cmd.Flags().StringVar(&config.DatastoreEndpoint, "datastore-endpoint", "", "postgres:// URL, or http(s):// URLs of an etcd cluster (default: SQLite in the data directory)")
 	_ = cmd.RegisterFlagCompletionFunc("controllers", cobra.FixedCompletions(core.Controllers(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -91,9 +91,18 @@ func (s *session) serviceStop() *cobra.Command {
 			return nil
 		}
 		s.said(f, "the service has stopped", "the service is stopping")
-		return nil
+		return s.warn(cmd, c)
 	}
 	return cmd
+}
+
+// warn tells what a run that has ended failed at without ending.
+func (s *session) warn(cmd *cobra.Command, c *core.Core) error {
+	st, err := c.Service().Status(cmd.Context())
+	if err == nil && st.Warning != "" {
+		s.sayf("warning: %s\n", st.Warning)
+	}
+	return err
 }
 
 func (s *session) serviceRestart() *cobra.Command {
@@ -108,10 +117,7 @@ func (s *session) serviceRestart() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		_, err = c.Service().Stop(cmd.Context(), w)
-		if err == nil {
-			_, err = c.Service().Start(cmd.Context(), w)
-		}
+		err = c.Service().Restart(cmd.Context(), w)
 		finish()
 		if err != nil {
 			return err
@@ -125,12 +131,47 @@ func (s *session) serviceRestart() *cobra.Command {
 func (s *session) serviceDelete() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "delete", Short: "Stop the service and remove everything the instance owns", Args: noArgs,
-		Long: "Stops the service and its virtual machines, then removes the instance's data, virtual disks and logs.\nNothing is removed before the service process has ended.",
+		Long: "Stops the service and its virtual machines, then removes the instance's data, backups, virtual disks and logs.\n" +
+			"Nothing is removed before the service process has ended. RDD_KEEP_LOGS, set in the environment, keeps the logs.",
 	}
-	f := addWait(cmd, workTimeout, "rdd svc delete")
+	s.removing(cmd, func(cmd *cobra.Command, c *core.Core, w core.Wait) (string, error) {
+		was, err := c.Service().Delete(cmd.Context(), w)
+		return ifThere(was, "instance %q has been deleted\n"), err
+	})
+	return cmd
+}
+
+func (s *session) serviceReset() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "reset", Short: "Stop the service and remove all virtual machines and stored objects", Args: noArgs,
+		Long: "Begins afresh. It stops the service, then removes:\n" +
+			"  - all virtual machines with their disks, and their logs unless RDD_KEEP_LOGS is set\n" +
+			"  - all objects of the control plane, such as ConfigMaps\n\n" +
+			"It keeps the settings of rdd svc create, the service's log, the kubeconfig's credentials and the backups: " +
+			"rdd svc restore brings the objects back, and virtual machines with new disks.\n" +
+			"Nothing is removed before the service process has ended. Afterwards the service is stopped.",
+	}
+	s.removing(cmd, func(cmd *cobra.Command, c *core.Core, w core.Wait) (string, error) {
+		was, err := c.Service().Reset(cmd.Context(), w)
+		return ifThere(was, "instance %q is as new; start its service with: rdd svc start\n"), err
+	})
+	return cmd
+}
+
+// ifThere is what to say of an instance, or else that there is none.
+func ifThere(there bool, format string) string {
+	if there {
+		return format
+	}
+	return "there was no instance %q\n"
+}
+
+// removing makes cmd one that removes files, which nothing can do after rdd has ended.
+func (s *session) removing(cmd *cobra.Command, do func(*cobra.Command, *core.Core, core.Wait) (string, error)) {
+	f := addWait(cmd, workTimeout, "rdd svc "+cmd.Name())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if !f.wait {
-			return usagef("rdd svc delete can't go on by itself, because files are removed only after the service has ended: leave out --wait=false")
+			return usagef("rdd svc %s can't go on by itself, because files are removed only after the service has ended: leave out --wait=false", cmd.Name())
 		}
 		c, err := s.core()
 		if err != nil {
@@ -140,19 +181,13 @@ func (s *session) serviceDelete() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		was, err := c.Service().Delete(cmd.Context(), w)
+		say, err := do(cmd, c, w)
 		finish()
-		if err != nil {
-			return err
+		if err == nil {
+			s.sayf(say, c.Instance().Name)
 		}
-		if was {
-			s.sayf("instance %q has been deleted\n", c.Instance().Name)
-		} else {
-			s.sayf("there was no instance %q\n", c.Instance().Name)
-		}
-		return nil
+		return err
 	}
-	return cmd
 }
 
 func (s *session) serviceStatus() *cobra.Command {
@@ -172,7 +207,7 @@ func (s *session) serviceStatus() *cobra.Command {
 		}
 		err = s.print(*output, st, func(w io.Writer) {
 			fmt.Fprintf(w, "Instance\t%s\nState\t%s\n", st.Instance, st.State)
-			for _, row := range [][2]string{{"Step", st.Step}, {"Error", st.Error}, {"Version", st.Version}, {"Server", st.Server}, {"Log", st.Log}} {
+			for _, row := range [][2]string{{"Step", st.Step}, {"Error", st.Error}, {"Warning", st.Warning}, {"Version", st.Version}, {"Server", st.Server}, {"Log", st.Log}} {
 				if row[1] != "" {
 					fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 				}
@@ -198,81 +233,5 @@ func serviceExit(state core.ServiceState) error {
 		return exitStatus(exitNotCreated)
 	default:
 		return exitStatus(exitBroken)
-	}
-}
-
-func (s *session) serviceLog() *cobra.Command {
-	var follow bool
-	cmd := &cobra.Command{
-		Use: "log", Short: "Print the service's log", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.core()
-			if err != nil {
-				return err
-			}
-			return followed(cmd, c.Service().Log(cmd.Context(), s.Out, follow))
-		},
-	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until Ctrl-C")
-	return cmd
-}
-
-func (s *session) servicePaths() *cobra.Command {
-	cmd := &cobra.Command{Use: "paths [KEY]", Short: "Print where the instance keeps its files"}
-	output := addOutput(cmd)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		c, err := s.core()
-		if err != nil {
-			return err
-		}
-		paths := c.Instance().Paths()
-		if len(args) == 0 {
-			return s.print(*output, paths, func(w io.Writer) {
-				for _, p := range paths {
-					fmt.Fprintf(w, "%s\t%s\n", p.Key, p.Path)
-				}
-			})
-		}
-		var keys []string
-		for _, p := range paths {
-			if p.Key == args[0] {
-				return s.print(*output, p, func(w io.Writer) { fmt.Fprintln(w, p.Path) })
-			}
-			keys = append(keys, p.Key)
-		}
-		return usagef("there is no path %q; known: %s", args[0], strings.Join(keys, ", "))
-	}
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) > 1 {
-			return usagef("%s takes at most one KEY; got %q", cmd.CommandPath(), args)
-		}
-		return nil
-	}
-	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) (keys []string, _ cobra.ShellCompDirective) {
-		if c, err := s.core(); err == nil && len(args) == 0 {
-			for _, p := range c.Instance().Paths() {
-				keys = append(keys, p.Key)
-			}
-		}
-		return keys, cobra.ShellCompDirectiveNoFileComp
-	}
-	return cmd
-}
-
-func (s *session) serviceConfig() *cobra.Command {
-	return &cobra.Command{
-		Use: "config", Short: "Print the kubeconfig of the instance's control plane", Args: noArgs,
-		Long: "Prints the kubeconfig of the instance's control plane. It holds a credential: keep it to yourself.",
-		RunE: func(*cobra.Command, []string) error {
-			c, err := s.core()
-			if err != nil {
-				return err
-			}
-			b, err := c.Service().Kubeconfig()
-			if err == nil {
-				_, err = s.Out.Write(b)
-			}
-			return err
-		},
 	}
 }

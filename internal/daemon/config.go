@@ -18,20 +18,41 @@ func Controllers() []string { return []string{"limavm"} }
 
 // Config is what a user chose for an instance's service. It may hold a password.
 type Config struct {
-	Controllers       []string `json:"controllers,omitempty"`       // empty: all
+	// Controllers selects them by name: NAME runs it, -NAME doesn't, * stands for all others. A list
+	// that only leaves out, or none, runs all others.
+	Controllers       []string `json:"controllers,omitempty"`
 	DatastoreEndpoint string   `json:"datastoreEndpoint,omitempty"` // empty: SQLite in the data directory
 }
 
+// all is the element of Controllers that stands for those that aren't named.
+const all = "*"
+
 // Runs says whether the service runs the named controller.
 func (c Config) Runs(controller string) bool {
-	return len(c.Controllers) == 0 || slices.Contains(c.Controllers, controller)
+	switch {
+	case slices.Contains(c.Controllers, "-"+controller):
+		return false
+	case slices.Contains(c.Controllers, controller):
+		return true
+	}
+	named := func(element string) bool { return element != all && !strings.HasPrefix(element, "-") }
+	return slices.Contains(c.Controllers, all) || !slices.ContainsFunc(c.Controllers, named)
+}
+
+// Enabled names the controllers that the service runs.
+func (c Config) Enabled() []string {
+	return slices.DeleteFunc(Controllers(), func(name string) bool { return !c.Runs(name) })
 }
 
 // Validate says what is wrong with the configuration. It never repeats a password.
 func (c Config) Validate() error {
-	for _, name := range c.Controllers {
-		if !slices.Contains(Controllers(), name) {
-			return fmt.Errorf("controllers: unknown controller %q; known: %s", name, strings.Join(Controllers(), ", "))
+	for _, element := range c.Controllers {
+		name := strings.TrimPrefix(element, "-")
+		if element != all && !slices.Contains(Controllers(), name) {
+			return fmt.Errorf("controllers: unknown controller %q; known: %s, each also with a - before it to leave it out, and *", name, strings.Join(Controllers(), ", "))
+		}
+		if slices.Contains(c.Controllers, name) && slices.Contains(c.Controllers, "-"+name) {
+			return fmt.Errorf("controllers: %q is both wanted and left out", name)
 		}
 	}
 	if c.DatastoreEndpoint == "" {

@@ -42,6 +42,10 @@ type Client struct {
 	Spawn Spawn
 	Hello Hello
 	Step  func(string) // told each new step of the run; never concurrently
+
+	// LastWords is what a run that Spawn started has said as it ended, for when it couldn't write its
+	// record; it is asked once exited is closed, and may be nil.
+	LastWords func() string
 }
 
 // Ensure brings the instance to a ready service, whatever it finds: it attaches to a run that is
@@ -117,7 +121,7 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 		case live && !ours && (gone || exited == nil):
 			return errSuperseded
 		case !live && (gone || exited == nil):
-			return exitReason(inst, nonce)
+			return exitReason(inst, nonce, c.LastWords)
 		}
 		if err := pause(ctx); err != nil {
 			return err
@@ -125,11 +129,18 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 	}
 }
 
-func exitReason(inst instance.Instance, nonce string) error {
-	if rec, err := read(inst); err == nil && rec.Nonce == nonce && rec.Error != "" {
-		return fmt.Errorf("%w: %s (log: %s)", ErrExited, rec.Error, inst.ServiceLog())
+func exitReason(inst instance.Instance, nonce string, lastWords func() string) error {
+	reason := ""
+	if rec, err := read(inst); err == nil && rec.Nonce == nonce {
+		reason = rec.Error
 	}
-	return fmt.Errorf("%w, and left no reason; see %s", ErrExited, inst.ServiceLog())
+	if reason == "" && lastWords != nil {
+		reason = lastWords()
+	}
+	if reason == "" {
+		return fmt.Errorf("%w, and left no reason; see %s and %s", ErrExited, inst.ServiceLog(), inst.ServiceOutput())
+	}
+	return fmt.Errorf("%w: %s (log: %s)", ErrExited, reason, inst.ServiceLog())
 }
 
 // Stop asks the live run to stop in order and waits until its lock is free. It says whether there

@@ -31,6 +31,10 @@ type Record struct {
 	Step    string `json:"step,omitempty"`   // what it is doing while it starts or stops
 	Error   string `json:"error,omitempty"`  // when failed
 	Server  string `json:"server,omitempty"` // URL, once it listens
+
+	// Warning is what went wrong without ending the run, such as a backup that failed. Once said, it
+	// stays to the end of the run.
+	Warning string `json:"warning,omitempty"`
 }
 
 // Find returns the record of the live run, or false when none lives. It changes nothing.

@@ -16,20 +16,30 @@ import (
 // ErrRunning means that another process serves the instance.
 var ErrRunning = errors.New("another service process already runs for this instance")
 
+// ErrNotStopped means that something can be done only while no service runs.
+var ErrNotStopped = errors.New("the service is running; stop it first with: rdd svc stop")
+
 // Run is the service's side: it holds the lock while serve runs and publishes each phase. It is
-// the only writer of the record.
+// the only writer of the record. A run that can't say how far it is can't be found: it ends.
 func Run(ctx context.Context, inst instance.Instance, nonce, version string, log *slog.Logger, serve func(ctx context.Context, publish func(Record)) error) (err error) {
 	lock, err := proc.Acquire(inst.LockFile())
 	if errors.Is(err, proc.ErrLocked) {
 		return ErrRunning
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("take the instance's lock: %w", err)
 	}
+	running, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	warning := ""
 	publish := func(r Record) {
-		r.Nonce, r.PID, r.Version = nonce, os.Getpid(), version
+		if r.Warning != "" {
+			warning = r.Warning
+		}
+		r.Nonce, r.PID, r.Version, r.Warning = nonce, os.Getpid(), version, warning
 		if err := write(inst, r); err != nil {
-			log.Error("write the service's record", "file", inst.RecordFile(), "err", err)
+			log.Error("the run can't be followed", "err", err)
+			cancel(err)
 		}
 	}
 	defer func() {
@@ -43,7 +53,13 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 		}
 	}()
 	publish(Record{Phase: Starting, Step: "taking over the instance"})
-	return serve(ctx, publish)
+	if running.Err() == nil {
+		err = serve(running, publish)
+	}
+	if ctx.Err() == nil { // nobody has asked it to end
+		err = errors.Join(err, context.Cause(running))
+	}
+	return err
 }
 
 func write(inst instance.Instance, r Record) error {
@@ -51,7 +67,10 @@ func write(inst instance.Instance, r Record) error {
 	if err != nil {
 		return fmt.Errorf("encode record: %w", err)
 	}
-	return atomicfile.Write(inst.RecordFile(), b)
+	if err := atomicfile.Write(inst.RecordFile(), b); err != nil {
+		return fmt.Errorf("write the service's record %s: %w", inst.RecordFile(), err)
+	}
+	return nil
 }
 
 // Remove deletes every file of an instance whose service is stopped. The lock file goes last, so
@@ -71,11 +90,39 @@ func Remove(inst instance.Instance) error {
 	})
 }
 
+// Reset removes the VMs of an instance whose service is stopped, with all that its datastore holds. It
+// leaves the settings, the identity of the control plane, the backups, and the logs of the service.
+func Reset(inst instance.Instance) error {
+	return WhileStopped(inst, func() error {
+		// The disks go first: what an interrupted reset leaves is then VMs that are made anew, not
+		// disks that nobody knows.
+		paths := []string{inst.LimaHome()}
+		if !inst.KeepLogs() {
+			paths = append(paths, inst.VMLogDir())
+		}
+		for _, path := range append(paths, inst.StoreDir(), inst.RecordFile()) {
+			if err := os.RemoveAll(path); err != nil {
+				return fmt.Errorf("%w: remove it by hand, or try again", err)
+			}
+		}
+		return nil
+	})
+}
+
+// Forget removes the record of the last run of an instance whose lock the caller holds: what it says
+// of the datastore is no longer true.
+func Forget(inst instance.Instance) error {
+	if err := os.Remove(inst.RecordFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // WhileStopped calls fn with the instance's lock held, so that no service can run meanwhile.
 func WhileStopped(inst instance.Instance, fn func() error) error {
 	lock, err := proc.Acquire(inst.LockFile())
 	if errors.Is(err, proc.ErrLocked) {
-		return errors.New("the service is running; stop it first with: rdd svc stop")
+		return ErrNotStopped
 	}
 	if err != nil {
 		return err

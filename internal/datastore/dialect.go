@@ -21,9 +21,10 @@ type sqliteDialect struct {
 
 // PrepareAfter is called by the loop behind the watches. That loop takes the first
 // notice of a change, finds its query not prepared, prepares it, and waits for the next
-// notice or for pollSQLite to pass. A read gives that next notice.
+// notice or for pollSQLite to pass. A read gives that next notice. When the end of the
+// store cancels the preparation, that loop forgets a connection without closing it.
 func (d *sqliteDialect) PrepareAfter(ctx context.Context, limit int64) (*query.Stmt, error) {
-	statement, err := d.Generic.PrepareAfter(ctx, limit)
+	statement, err := d.Generic.PrepareAfter(context.WithoutCancel(ctx), limit)
 	if err == nil {
 		d.notify(ctx)
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"modernc.org/sqlite"
 )
@@ -18,13 +19,13 @@ func TestWriteToAFullDiskIsNotReportedAsDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := prepare(t.Context(), sql.OpenDB(connector), false); err != nil {
+	if err := prepare(t.Context(), sql.OpenDB(connector)); err != nil {
 		t.Fatal(err)
 	}
 	life, end := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	t.Cleanup(func() { end(); work.Wait() })
-	store, err := startSQLite(life, &work, connector)
+	store, _, err := startSQLite(life, &work, connector)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,5 +43,38 @@ func TestWriteToAFullDiskIsNotReportedAsDone(t *testing.T) {
 	_, kv, err := store.Get(t.Context(), "/registry/small", 0, false)
 	if err != nil || kv == nil || string(kv.Value) != "fits" {
 		t.Errorf("the value from before: %v, %v", kv, err)
+	}
+}
+
+// What was acknowledged is on the disk only if every connection asks for it.
+func TestEveryConnectionIsDurable(t *testing.T) {
+	connector, err := sqlite.NewConnector(sqliteDSN(filepath.Join(t.TempDir(), "state.db")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := prepare(t.Context(), sql.OpenDB(connector)); err != nil {
+		t.Fatal(err)
+	}
+	life, end := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	t.Cleanup(func() { end(); work.Wait() })
+	_, pool, err := startSQLite(life, &work, connector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range pool.Stats().MaxOpenConnections {
+		limited, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		conn, err := pool.Conn(limited) // held, so that the next is another
+		if err != nil {
+			break // the watches hold one for good
+		}
+		defer conn.Close()
+		for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "10000"} {
+			var got string
+			if err := conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+				t.Errorf("%s is %q, want %q: %v", pragma, got, want, err)
+			}
+		}
 	}
 }

@@ -2,6 +2,7 @@ package datastore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"net"
 	"sync"
@@ -20,9 +21,10 @@ const (
 	etcdVersion = "3.6.0"
 	// progressInterval is how often a watch without events learns the revision.
 	progressInterval = time.Minute
-	// drainLimit and closeLimit bound the two halves of Close.
-	drainLimit = 2 * time.Second
-	closeLimit = 3 * time.Second
+	// drainLimit and closeLimit bound the two halves of Close, connectionsLimit the last of it.
+	drainLimit       = 2 * time.Second
+	closeLimit       = 3 * time.Second
+	connectionsLimit = time.Second
 )
 
 // inProcess serves a kine backend to etcd clients in this process. Nothing
@@ -31,6 +33,7 @@ type inProcess struct {
 	backend server.Backend
 	cancel  context.CancelFunc // ends the backend and closes its connections
 	work    *sync.WaitGroup    // what the backend runs
+	pool    *sql.DB            // nil, or waited for until it has no connection left
 }
 
 // tuning returns kine's settings. Compaction keeps the last thousand revisions, so
@@ -82,11 +85,23 @@ func (p inProcess) stop(rpc *grpc.Server) error {
 func (p inProcess) end() error {
 	p.cancel()
 	done := make(chan struct{})
-	go func() { p.work.Wait(); close(done) }()
+	go func() {
+		defer close(done)
+		p.work.Wait()
+		p.drain()
+	}()
 	select {
 	case <-done:
 		return nil
 	case <-time.After(closeLimit):
 		return errors.New("datastore: the database did not close in time")
+	}
+}
+
+// drain waits until queries that were canceled have let go of their connections, which closing the
+// pool doesn't: whoever opens the file next shall find nobody there.
+func (p inProcess) drain() {
+	for end := time.Now().Add(connectionsLimit); p.pool != nil && p.pool.Stats().OpenConnections > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
 	}
 }

@@ -18,11 +18,15 @@ import (
 	"github.com/k3s-io/kine/pkg/server"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"rancherdesktop.io/rdd/internal/atomicfile"
 )
 
 const (
 	// sqliteFile is the database; SQLite keeps -wal and -shm files beside it.
 	sqliteFile = "state.db"
+	// usedFile says that the database has been made, whatever became of it.
+	usedFile = "state.used"
 	// pollSQLite only has to catch what no notification announced: nobody else
 	// writes to the file.
 	pollSQLite = 10 * time.Second
@@ -69,31 +73,50 @@ func openSQLite(ctx context.Context, dir string) (*Store, error) {
 		return nil, fmt.Errorf("datastore folder: %w", err)
 	}
 	file := filepath.Join(dir, sqliteFile)
-	unclean, err := claim(file)
-	if err != nil {
+	if err := claim(dir, file); err != nil {
 		return nil, err
 	}
 	connector, err := sqlite.NewConnector(sqliteDSN(file))
 	if err != nil {
 		return nil, fmt.Errorf("datastore %s: %w", file, err)
 	}
-	if err := prepare(ctx, sql.OpenDB(connector), unclean); err != nil {
+	if err := prepare(ctx, sql.OpenDB(connector)); err != nil {
 		return nil, explain(file, err)
+	}
+	if err := noteUse(dir); err != nil {
+		return nil, fmt.Errorf("datastore: %w", err)
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	store := inProcess{cancel: cancel, work: &sync.WaitGroup{}}
-	if store.backend, err = startSQLite(life, store.work, connector); err != nil {
+	if store.backend, store.pool, err = startSQLite(life, store.work, connector); err != nil {
 		return nil, errors.Join(explain(file, err), store.end())
 	}
-	return store.serve(), nil
+	s := store.serve()
+	end := s.close
+	s.close = func() error { return errors.Join(end(), closeLog(file)) }
+	return s, nil
+}
+
+// closeLog writes what SQLite's log still holds into the database, and removes the log. The last
+// connection does that when it closes, but two that close at once each leave it to the other.
+func closeLog(file string) error {
+	if _, err := os.Stat(file + "-wal"); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	db, err := openFile(sqliteDSN(file))
+	if err != nil {
+		return err
+	}
+	_, err = db.Exec(`PRAGMA wal_checkpoint(TRUNCATE)`)
+	return errors.Join(err, db.Close())
 }
 
 // startSQLite starts kine on a database that has its table.
-func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Connector) (server.Backend, error) {
+func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Connector) (server.Backend, *sql.DB, error) {
 	pool := generic.ConnectionPoolConfig{MaxIdle: sqliteConnections, MaxOpen: sqliteConnections, MaxIdleTime: sqliteIdle}
 	db, err := generic.OpenDB(life, work, "sqlite", connector, pool, "?", false, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	db.LastInsertID = true
 	db.GetSizeSQL = query.New(`SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()`, "?", false, "GetSize")
@@ -104,49 +127,60 @@ func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Co
 	log := sqllog.New(dialect, work, tuning(pollSQLite))
 	dialect.notify = func(ctx context.Context) { _, _ = log.List(ctx, sqliteAnyKey, "", 1, 0, false, true) }
 	backend := newHonest(log)
-	return backend, backend.Start(life)
+	return backend, db.DB, backend.Start(life)
 }
 
 // claim makes the database file, private from the start: SQLite gives the files
-// beside it the same mode. It also says whether a log is left, which a clean end
-// of the last user would have removed.
-func claim(file string) (unclean bool, err error) {
+// beside it the same mode. A file that is gone or empty although there was a store is
+// damage too: starting without it would look as if there had never been anything.
+func claim(dir, file string) error {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return false, fmt.Errorf("datastore: %w", err)
+		return fmt.Errorf("datastore: %w", err)
 	}
-	if err := f.Close(); err != nil {
-		return false, fmt.Errorf("datastore: %w", err)
+	info, err := f.Stat()
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("datastore: %w", err)
 	}
-	log, err := os.Stat(file + "-wal")
-	return err == nil && log.Size() > 0, nil
+	if _, err := os.Stat(filepath.Join(dir, usedFile)); err == nil && info.Size() == 0 {
+		return &DamagedError{File: file, Err: errors.New("it is empty or missing, and was not before")}
+	}
+	return nil
 }
 
-// sqliteDSN names file in a way that also holds for C:\… and for a ? in a folder's
-// name. Every acknowledged write is on the disk: synchronous is FULL.
-func sqliteDSN(file string) string {
-	path := filepath.ToSlash(file)
-	if path[0] != '/' {
-		path = "/" + path
+// noteUse leaves a mark beside the database that there is one from now on.
+func noteUse(dir string) error {
+	mark := filepath.Join(dir, usedFile)
+	if _, err := os.Stat(mark); err == nil {
+		return nil
 	}
+	return atomicfile.Write(mark, nil)
+}
+
+// sqliteDSN names the file of a store. Every acknowledged write is on the disk:
+// synchronous is FULL.
+func sqliteDSN(file string) string {
 	q := url.Values{
 		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-1000)"},
 		"_txlock": {"immediate"},
 	}
-	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
+	return sqliteURL(file, q.Encode())
 }
 
-// prepare makes the table and, after an unclean end, has SQLite check the file.
-func prepare(ctx context.Context, db *sql.DB, unclean bool) error {
+// sqliteURL names a file in a way that also holds for C:\… and for a ? in a folder's name.
+func sqliteURL(file, query string) string {
+	path := filepath.ToSlash(file)
+	if path[0] != '/' {
+		path = "/" + path
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: query}).String()
+}
+
+// prepare has SQLite check the file and makes the table.
+func prepare(ctx context.Context, db *sql.DB) error {
 	defer db.Close()
-	if unclean {
-		var verdict string
-		if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&verdict); err != nil {
-			return err
-		}
-		if verdict != "ok" {
-			return fmt.Errorf("%w: %s", errDamaged, verdict)
-		}
+	if err := quickCheck(ctx, db); err != nil {
+		return err
 	}
 	for _, statement := range sqliteSchema {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
@@ -156,7 +190,32 @@ func prepare(ctx context.Context, db *sql.DB, unclean bool) error {
 	return nil
 }
 
+// quickCheck has SQLite look at every page of a database.
+func quickCheck(ctx context.Context, db *sql.DB) error {
+	var verdict string
+	if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&verdict); err != nil {
+		return err
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("%w: %s", errDamaged, verdict)
+	}
+	return nil
+}
+
 var errDamaged = errors.New("the file is damaged")
+
+// DamagedError means that the store can't be used, and that only a backup in its place helps. The
+// file is left as it is.
+type DamagedError struct {
+	File string
+	Err  error
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("the datastore %s can't be used: %v", e.File, e.Err)
+}
+
+func (e *DamagedError) Unwrap() error { return e.Err }
 
 // explain tells a damaged file, which has a remedy, from everything else.
 func explain(file string, err error) error {
@@ -166,11 +225,10 @@ func explain(file string, err error) error {
 		primary := failed.Code() & 0xff
 		damaged = primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB
 	}
-	if !damaged {
-		return fmt.Errorf("datastore %s: %w", file, err)
+	if damaged {
+		return &DamagedError{File: file, Err: err}
 	}
-	return fmt.Errorf("datastore %s: the database can't be read (%w); move %s, %s-wal and %s-shm to another folder, or put a backup in their place, and start again: without a backup the service starts empty",
-		file, err, file, sqliteFile, sqliteFile)
+	return fmt.Errorf("datastore %s: %w", file, err)
 }
 
 // sqliteConflict tells kine that another writer was first.

@@ -163,6 +163,7 @@ func (i Instance) Home() string { return i.home }
 // Paths of the instance.
 func (i Instance) DataDir() string         { return i.data }
 func (i Instance) StoreDir() string        { return filepath.Join(i.data, "store") }
+func (i Instance) BackupDir() string       { return filepath.Join(i.data, "backups") }
 func (i Instance) ControlPlaneDir() string { return filepath.Join(i.data, "controlplane") }
 func (i Instance) ConfigFile() string      { return filepath.Join(i.data, "config.json") }
 func (i Instance) LockFile() string        { return filepath.Join(i.data, "serve.lock") }
@@ -198,7 +199,7 @@ func (i Instance) Paths() []Path {
 	return []Path{
 		{"data", i.data}, {"logs", i.logs}, {"short", i.short}, {"lima", i.LimaHome()}, {"config", i.ConfigFile()},
 		{"kubeconfig", i.KubeConfig()}, {"service-log", i.ServiceLog()}, {"vm-logs", i.VMLogDir()},
-		{"store", i.StoreDir()}, {"libexec", i.libexec}, {"share", i.share},
+		{"store", i.StoreDir()}, {"backups", i.BackupDir()}, {"libexec", i.libexec}, {"share", i.share},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"rancherdesktop.io/rdd/internal/machine/event"
@@ -190,15 +191,39 @@ func (w *worker) kill(ctx context.Context) error {
 	return w.settle(ctx)
 }
 
-// remove ends the VM at once and removes its disk and configuration.
+// remove ends the VM at once and removes its disk and configuration, and its logs or else keeps the
+// guest's console with them.
 func (w *worker) remove(ctx context.Context) error {
 	if err := w.kill(ctx); err != nil {
 		return err
 	}
 	w.phase(Removing)
+	if w.config.KeepLogs {
+		w.keepConsole()
+	}
 	if err := w.child(ctx, nil, "remove"); err != nil {
 		return errors.Join(err, w.settle(context.WithoutCancel(ctx)))
 	}
+	if !w.config.KeepLogs {
+		if err := os.RemoveAll(w.vm.Logs); err != nil {
+			w.config.Log.Warn("VM: its logs can't be removed", "vm", w.vm.Name, "error", err)
+		}
+	}
 	w.phase(Absent)
 	return nil
+}
+
+// keepConsole copies the guest's console from the VM's directory to its logs. Without it the VM still
+// can go.
+func (w *worker) keepConsole() {
+	b, err := os.ReadFile(w.vm.SerialLog())
+	if err == nil {
+		err = os.MkdirAll(w.vm.Logs, 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(w.vm.Logs, filepath.Base(w.vm.SerialLog())), b, 0o600)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		w.config.Log.Warn("VM: its console can't be kept", "vm", w.vm.Name, "error", err)
+	}
 }

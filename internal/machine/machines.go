@@ -21,6 +21,7 @@ type Config struct {
 	Program  string // rdd-lima
 	ShareDir string // guest agents and templates
 	LogDir   string // a directory for each VM is made below it
+	KeepLogs bool   // also of a VM that is removed
 	Log      *slog.Logger
 	Changed  func(vm string) // called when a VM's state changed; must not block
 }

@@ -10,13 +10,13 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
@@ -47,30 +47,35 @@ func newManager(config *rest.Config) (ctrl.Manager, error) {
 	})
 }
 
-// The discovery ConfigMap tells outside clients which run they talk to.
+// The discovery ConfigMap tells outside clients which run they talk to, and that it is ready. It is
+// there only while that is so, or has ended: it is made once this run is ready, so its age is the
+// run's, and what the last run left is taken away as soon as this one serves.
 const (
 	discoveryName   = "rdd-controller-manager"
 	readyAnnotation = "rdd.rancherdesktop.io/ready"
 )
 
-// announce lets clients find this run: the kubeconfig on disk, and the discovery ConfigMap in the
-// control plane. The last run's may still be there; both are written anew.
+func discovery() *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.SystemNamespace, Name: discoveryName}}
+}
+
+// withdraw takes away what the last run said of itself.
+func withdraw(ctx context.Context, c client.Client) error {
+	return client.IgnoreNotFound(c.Delete(ctx, discovery()))
+}
+
+// announce lets clients find this run: the kubeconfig on disk, and the discovery ConfigMap.
 func (r *Run) announce(ctx context.Context, c client.Client, endpoint controlplane.Endpoint) error {
 	if err := r.writeKubeconfig(endpoint); err != nil {
 		return err
 	}
-	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.SystemNamespace, Name: discoveryName}}
-	_, err := controllerutil.CreateOrUpdate(ctx, c, cm, func() error {
-		var names []string
-		for _, name := range daemon.Controllers() {
-			if r.Config.Runs(name) {
-				names = append(names, name)
-			}
-		}
-		cm.Annotations = map[string]string{readyAnnotation: "true"}
-		cm.Data = map[string]string{"nonce": r.Nonce, "version": r.Version, "controllers": strings.Join(names, ",")}
-		return nil
-	})
+	cm := discovery()
+	cm.Annotations = map[string]string{readyAnnotation: "true"}
+	cm.Data = map[string]string{"nonce": r.Nonce, "version": r.Version, "controllers": strings.Join(r.Config.Enabled(), ",")}
+	err := c.Create(ctx, cm.DeepCopy())
+	if apierrors.IsAlreadyExists(err) { // another host's, which shares the datastore
+		err = errors.Join(withdraw(ctx, c), c.Create(ctx, cm))
+	}
 	return err
 }
 

@@ -41,11 +41,14 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	r.step("opening the datastore")
 	store, err := datastore.Open(ctx, datastore.Options{Dir: r.Instance.StoreDir(), Endpoint: r.Config.DatastoreEndpoint})
 	if err != nil {
-		return err
+		return r.remedy(ctx, err)
 	}
 	defer func() {
 		r.stopping("closing the datastore")
 		err = errors.Join(err, store.Close())
+		if !store.External() {
+			r.backUp(ctx)
+		}
 	}()
 
 	wake := &limavm.Wake{}
@@ -95,6 +98,9 @@ func (r *Run) control(ctx context.Context, store *datastore.Store, server *contr
 		return fmt.Errorf("make the controllers: %w", err)
 	}
 	guard.Connect(mgr.GetAPIReader())
+	if err := withdraw(ctx, mgr.GetClient()); err != nil {
+		return fmt.Errorf("withdraw what the last run said of itself: %w", err)
+	}
 	if r.Config.Runs("limavm") {
 		err := limavm.Setup(mgr, machines, limavm.Options{Host: r.Host, OwnsEmptyHost: !store.External(), Wake: wake})
 		if err != nil {
@@ -142,6 +148,7 @@ func (r *Run) machines(wake *limavm.Wake) (*machine.Machines, error) {
 		Program:  program,
 		ShareDir: r.Instance.ShareDir(),
 		LogDir:   r.Instance.VMLogDir(),
+		KeepLogs: r.Instance.KeepLogs(),
 		Log:      r.Log,
 		Changed:  wake.Changed,
 	}), nil

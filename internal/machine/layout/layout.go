@@ -45,6 +45,12 @@ func (v VM) QEMULock() string { return filepath.Join(v.Run(), "qemu.lock") }
 // may be made anew.
 func (v VM) Prepared() string { return filepath.Join(v.Dir(), "rdd.prepared") }
 
+// Made says whether the VM has a whole disk and configuration.
+func (v VM) Made() bool {
+	_, err := os.Stat(v.Prepared())
+	return err == nil
+}
+
 // Programs is put first in the hostagent's PATH.
 func (v VM) Programs() string { return filepath.Join(v.Run(), "bin") }
 

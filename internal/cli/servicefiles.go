@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (s *session) serviceLog() *cobra.Command {
+	var follow bool
+	cmd := &cobra.Command{
+		Use: "log", Short: "Print the service's log", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := s.core()
+			if err != nil {
+				return err
+			}
+			return followed(cmd, c.Service().Log(cmd.Context(), s.Out, follow))
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until Ctrl-C")
+	return cmd
+}
+
+func (s *session) servicePaths() *cobra.Command {
+	cmd := &cobra.Command{Use: "paths [KEY]", Short: "Print where the instance keeps its files"}
+	output := addOutput(cmd)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		c, err := s.core()
+		if err != nil {
+			return err
+		}
+		paths := c.Instance().Paths()
+		if len(args) == 0 {
+			return s.print(*output, paths, func(w io.Writer) {
+				for _, p := range paths {
+					fmt.Fprintf(w, "%s\t%s\n", p.Key, p.Path)
+				}
+			})
+		}
+		var keys []string
+		for _, p := range paths {
+			if p.Key == args[0] {
+				return s.print(*output, p, func(w io.Writer) { fmt.Fprintln(w, p.Path) })
+			}
+			keys = append(keys, p.Key)
+		}
+		return usagef("there is no path %q; known: %s", args[0], strings.Join(keys, ", "))
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return usagef("%s takes at most one KEY; got %q", cmd.CommandPath(), args)
+		}
+		return nil
+	}
+	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) (keys []string, _ cobra.ShellCompDirective) {
+		if c, err := s.core(); err == nil && len(args) == 0 {
+			for _, p := range c.Instance().Paths() {
+				keys = append(keys, p.Key)
+			}
+		}
+		return keys, cobra.ShellCompDirectiveNoFileComp
+	}
+	return cmd
+}
+
+func (s *session) serviceConfig() *cobra.Command {
+	return &cobra.Command{
+		Use: "config", Short: "Print the kubeconfig of the instance's control plane", Args: noArgs,
+		Long: "Prints the kubeconfig of the instance's control plane. It holds a credential: keep it to yourself.",
+		RunE: func(*cobra.Command, []string) error {
+			c, err := s.core()
+			if err != nil {
+				return err
+			}
+			b, err := c.Service().Kubeconfig()
+			if err == nil {
+				_, err = s.Out.Write(b)
+			}
+			return err
+		},
+	}
+}

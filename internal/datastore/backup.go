@@ -1,0 +1,272 @@
+package datastore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+)
+
+const (
+	// backupsKept is how many backups there are; a new one takes the place of the oldest.
+	backupsKept  = 3
+	backupSuffix = ".db"
+	asideSuffix  = ".replaced"
+	backupTime   = "20060102T150405Z"
+	halfTaken    = ".taking-"
+)
+
+// backupName is NUMBER-TIME. The number orders them, because a clock may be set back.
+var backupName = regexp.MustCompile(`^([0-9]{4,})-([0-9]{8}T[0-9]{6}Z)(` + regexp.QuoteMeta(backupSuffix) + `|` + regexp.QuoteMeta(asideSuffix) + `)$`)
+
+// Backups is a folder with the backups of one SQLite store. A backup is a database file that holds
+// the objects as they were, without their history. Restore puts aside there what it replaces.
+type Backups struct{ Dir string }
+
+// Backup is one of them.
+type Backup struct {
+	Name string // NUMBER-TIME
+	Path string
+	Time time.Time // when it was taken, in UTC
+	Size int64
+
+	number int
+	aside  bool
+}
+
+// Contents are the keys that a store or a backup holds, each with its revision.
+type Contents map[string]int64
+
+// List returns the backups, newest first. A missing folder holds none.
+func (b Backups) List() ([]Backup, error) {
+	all, err := b.entries()
+	return slices.DeleteFunc(all, func(e Backup) bool { return e.aside }), err
+}
+
+// entries lists backups and what was put aside, newest first.
+func (b Backups) entries() ([]Backup, error) {
+	files, err := os.ReadDir(b.Dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var all []Backup
+	for _, file := range files {
+		parts := backupName.FindStringSubmatch(file.Name())
+		if parts == nil {
+			continue
+		}
+		info, e := file.Info()
+		number, e2 := strconv.Atoi(parts[1])
+		at, e3 := time.Parse(backupTime, parts[2])
+		if err := errors.Join(e, e2, e3); err != nil {
+			continue // gone meanwhile, or nothing of ours
+		}
+		all = append(all, Backup{
+			Name: strings.TrimSuffix(file.Name(), parts[3]), Path: filepath.Join(b.Dir, file.Name()),
+			Time: at, Size: info.Size(), number: number, aside: parts[3] == asideSuffix,
+		})
+	}
+	slices.SortFunc(all, func(x, y Backup) int { return y.number - x.number })
+	return all, err
+}
+
+// next names the next backup, or what is put aside next.
+func (b Backups) next() (number int, name string, err error) {
+	all, err := b.entries()
+	number = 1
+	if len(all) > 0 {
+		number = all[0].number + 1
+	}
+	return number, fmt.Sprintf("%04d-%s", number, time.Now().UTC().Format(backupTime)), err
+}
+
+// Take makes a backup of the store in dir, unless nothing but the keys in passing has changed since
+// the newest one. It says whether it made one. The store may be in use.
+func (b Backups) Take(ctx context.Context, dir string, passing ...string) (taken bool, err error) {
+	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
+		return false, err
+	}
+	db, err := openFile(sqliteDSN(filepath.Join(dir, sqliteFile)))
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	now, err := contents(ctx, db)
+	if err != nil {
+		return false, fmt.Errorf("read the store: %w", err)
+	}
+	have, err := b.List()
+	if err != nil {
+		return false, err
+	}
+	if len(have) > 0 {
+		if last, err := b.Look(ctx, have[0].Path); err == nil && same(now, last, passing) {
+			return false, nil
+		}
+	}
+	if err := b.take(ctx, db, now); err != nil {
+		return false, err
+	}
+	return true, b.prune()
+}
+
+// take makes a backup under a name that doesn't count, and gives it its own once it is whole.
+func (b Backups) take(ctx context.Context, db *sql.DB, want Contents) (err error) {
+	f, err := os.CreateTemp(b.Dir, halfTaken+"*") // mode 0600
+	if err != nil {
+		return err
+	}
+	file := f.Name()
+	defer func() {
+		if err != nil {
+			_ = os.Remove(file)
+		}
+	}()
+	if err := errors.Join(f.Close(), copyObjects(ctx, db, file, 0), syncFile(file)); err != nil {
+		return fmt.Errorf("copy the objects: %w", err)
+	}
+	got, err := b.Look(ctx, file)
+	if err != nil {
+		return fmt.Errorf("read the copy again: %w", err)
+	}
+	if !maps.Equal(got, want) {
+		return fmt.Errorf("the copy holds %d objects, the store %d, or other revisions of them", len(got), len(want))
+	}
+	_, name, err := b.next()
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(file, filepath.Join(b.Dir, name+backupSuffix)); err != nil {
+		return err
+	}
+	return syncFile(b.Dir)
+}
+
+// prune removes what there are too many of, and what was not finished.
+func (b Backups) prune() error {
+	have, err := b.List()
+	errs := []error{err}
+	for _, old := range have[min(len(have), backupsKept):] {
+		errs = append(errs, os.Remove(old.Path))
+	}
+	half, err := filepath.Glob(filepath.Join(b.Dir, halfTaken+"*"))
+	errs = append(errs, err)
+	for _, file := range half {
+		errs = append(errs, os.Remove(file))
+	}
+	return errors.Join(errs...)
+}
+
+// Look checks the backup in a file and says what it holds. It changes nothing.
+func (b Backups) Look(ctx context.Context, file string) (c Contents, err error) {
+	if _, err := os.Stat(file); err != nil {
+		return nil, err
+	}
+	db, err := openFile(sqliteURL(file, "mode=ro&immutable=1"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := quickCheck(ctx, db); err != nil {
+		return nil, err
+	}
+	return contents(ctx, db)
+}
+
+// same says whether two stores hold the same, the passing keys aside.
+func same(a, b Contents, passing []string) bool {
+	a, b = maps.Clone(a), maps.Clone(b)
+	for _, key := range passing {
+		delete(a, key)
+		delete(b, key)
+	}
+	return maps.Equal(a, b)
+}
+
+// newest selects the revisions that are in force.
+const newest = `id IN (SELECT MAX(id) FROM kine GROUP BY name) AND deleted = 0`
+
+// contents reads the keys in force. Compaction's own note is none of them.
+func contents(ctx context.Context, db *sql.DB) (Contents, error) {
+	rows, err := db.QueryContext(ctx, `SELECT name, id FROM kine WHERE name != ? AND `+newest, sqliteAnyKey)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	c := Contents{}
+	for rows.Next() {
+		var key string
+		var revision int64
+		if err := rows.Scan(&key, &revision); err != nil {
+			return nil, err
+		}
+		c[key] = revision
+	}
+	return c, rows.Err()
+}
+
+// copyObjects fills an empty file with the objects of a store. With a compacted revision, every older
+// one counts as compacted there, and the next is the one after it: who watched the former store is
+// told to list anew.
+func copyObjects(ctx context.Context, db *sql.DB, file string, compacted int64) error {
+	conn, err := db.Conn(ctx) // what is attached belongs to one connection
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	run := func(statement string, args ...any) {
+		if err == nil {
+			_, err = conn.ExecContext(ctx, statement, args...)
+		}
+	}
+	run(`ATTACH DATABASE ? AS copy`, file)
+	if err != nil {
+		return err
+	}
+	// A copy that is cut short is thrown away, so it needs no journal; the caller syncs it.
+	run(`PRAGMA copy.journal_mode = OFF`)
+	run(`PRAGMA copy.synchronous = OFF`)
+	run(`BEGIN`)
+	run(strings.Replace(sqliteSchema[0], " kine ", " copy.kine ", 1))
+	run(`INSERT INTO copy.kine (id, name, created, deleted, create_revision, prev_revision, lease, value)
+		SELECT id, name, created, deleted, create_revision, prev_revision, lease, value FROM main.kine WHERE ` + newest)
+	if compacted > 0 {
+		run(`DELETE FROM copy.kine WHERE name = ?`, sqliteAnyKey)
+		run(`INSERT INTO copy.kine (id, name, created, deleted, create_revision, prev_revision, lease, value)
+			VALUES (?, ?, 1, 0, 0, ?, 0, '')`, compacted, sqliteAnyKey, compacted)
+	}
+	run(`COMMIT`)
+	if err != nil {
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), `ROLLBACK`)
+	}
+	_, e := conn.ExecContext(context.WithoutCancel(ctx), `DETACH DATABASE copy`)
+	return errors.Join(err, e)
+}
+
+// openFile opens a database that kine doesn't serve.
+func openFile(dsn string) (*sql.DB, error) {
+	connector, err := sqlite.NewConnector(dsn)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
+}
+
+// syncFile puts a file or a folder on the disk.
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

@@ -1,0 +1,302 @@
+package datastore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	rpctypes "go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"rancherdesktop.io/rdd/internal/datastore"
+)
+
+func update(t testing.TB, c *clientv3.Client, key, value string) {
+	t.Helper()
+	now, err := c.Get(t.Context(), key)
+	if err != nil || len(now.Kvs) == 0 {
+		t.Fatal(err, now)
+	}
+	r, err := c.Txn(t.Context()).If(clientv3.Compare(clientv3.ModRevision(key), "=", now.Kvs[0].ModRevision)).
+		Then(clientv3.OpPut(key, value)).Else(clientv3.OpGet(key)).Commit()
+	if err != nil || !r.Succeeded {
+		t.Fatal(err, r)
+	}
+}
+
+func remove(t testing.TB, c *clientv3.Client, key string) {
+	t.Helper()
+	now, err := c.Get(t.Context(), key)
+	if err != nil || len(now.Kvs) == 0 {
+		t.Fatal(err, now)
+	}
+	r, err := c.Txn(t.Context()).If(clientv3.Compare(clientv3.ModRevision(key), "=", now.Kvs[0].ModRevision)).
+		Then(clientv3.OpDelete(key)).Else(clientv3.OpGet(key)).Commit()
+	if err != nil || !r.Succeeded {
+		t.Fatal(err, r)
+	}
+}
+
+// take makes a backup and says whether one was needed.
+func take(t *testing.T, b datastore.Backups, dir string, passing ...string) bool {
+	t.Helper()
+	taken, err := b.Take(t.Context(), dir, passing...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return taken
+}
+
+func list(t *testing.T, b datastore.Backups) []datastore.Backup {
+	t.Helper()
+	have, err := b.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return have
+}
+
+func TestBackupIsTakenOnlyWhenSomethingChanged(t *testing.T) {
+	dir := filled(t)
+	b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
+	change := func(f func(c *clientv3.Client)) {
+		t.Helper()
+		s := open(t, datastore.Options{Dir: dir})
+		f(client(t, s))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !take(t, b, dir) {
+		t.Error("no first backup")
+	}
+	if take(t, b, dir) {
+		t.Error("a second one of the same")
+	}
+	change(func(c *clientv3.Client) { create(t, c, "/run", "1") })
+	if take(t, b, dir, "/run") {
+		t.Error("a backup for what every run writes")
+	}
+	change(func(c *clientv3.Client) { update(t, c, "/registry/01", "new") })
+	if !take(t, b, dir, "/run") {
+		t.Error("none after an update")
+	}
+	change(func(c *clientv3.Client) { remove(t, c, "/registry/02") })
+	if !take(t, b, dir, "/run") {
+		t.Error("none after a deletion")
+	}
+	// The newest is damaged: that is a reason, too.
+	for range 3 {
+		if err := os.WriteFile(list(t, b)[0].Path, []byte("damaged"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if !take(t, b, dir, "/run") {
+			t.Error("none after the last was damaged")
+		}
+	}
+	have := list(t, b)
+	if len(have) != 3 || !strings.HasPrefix(have[0].Name, "0006-") || !strings.HasPrefix(have[2].Name, "0004-") {
+		t.Errorf("not the newest three: %v", have)
+	}
+	if age := time.Since(have[0].Time); age < -time.Second || age > time.Minute {
+		t.Errorf("taken at %v", have[0].Time)
+	}
+}
+
+func TestBackupsArePrivate(t *testing.T) {
+	dir := filled(t)
+	b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
+	take(t, b, dir)
+	if info, err := os.Stat(b.Dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Error(info.Mode(), err)
+	}
+	files, _ := os.ReadDir(b.Dir)
+	if len(files) != 1 {
+		t.Errorf("not only the backup is left: %v", files)
+	}
+	if info, err := os.Stat(list(t, b)[0].Path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Error(info.Mode(), err)
+	}
+}
+
+// A clock set back an hour, or a year, doesn't make the newest backup the oldest.
+func TestBackupOfAClockSetBackIsStillTheNewest(t *testing.T) {
+	dir := filled(t)
+	b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
+	take(t, b, dir)
+	if err := os.Rename(list(t, b)[0].Path, filepath.Join(b.Dir, "0001-20990101T000000Z.db")); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, datastore.Options{Dir: dir})
+	create(t, client(t, s), "/new", "1")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	take(t, b, dir)
+	if have := list(t, b); len(have) != 2 || !strings.HasPrefix(have[0].Name, "0002-") {
+		t.Error(have)
+	}
+}
+
+func TestRestoreBringsBackWhatTheBackupHad(t *testing.T) {
+	dir := filled(t)
+	b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
+	take(t, b, dir)
+	s := open(t, datastore.Options{Dir: dir})
+	c := client(t, s)
+	update(t, c, "/registry/01", "later")
+	create(t, c, "/registry/later", "later")
+	watched := revision(t, c)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(dir, "state.db"), 5000); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // as often as one likes
+		aside := restore(t, b, list(t, b)[0].Path, dir)
+		c = client(t, open(t, datastore.Options{Dir: dir}))
+		if got := value(t, c, "/registry/01"); got != strings.Repeat("x", 2000) {
+			t.Errorf("the old value is %q", got)
+		}
+		if got := value(t, c, "/registry/later"); got != "" {
+			t.Errorf("what was made later is still there: %q", got)
+		}
+		if _, err := os.Stat(filepath.Join(aside, "state.db")); err != nil {
+			t.Error("what was replaced is not there any more", err)
+		}
+		// A client that has seen more than the backup knows must not miss what comes now.
+		if now := revision(t, c); now <= watched {
+			t.Errorf("revision %d comes after %d", now, watched)
+		}
+		lists := c.Watch(t.Context(), "/registry/", clientv3.WithPrefix(), clientv3.WithRev(watched))
+		if r := <-lists; !errors.Is(r.Err(), rpctypes.ErrCompacted) {
+			t.Errorf("a watch from before goes on: %+v", r)
+		}
+		update(t, c, "/registry/01", "after")
+		watched = revision(t, c)
+	}
+	// What was put aside, with the log it may have, is a store that can be put back.
+	all, err := filepath.Glob(filepath.Join(b.Dir, "*.replaced"))
+	if err != nil || len(all) != 2 {
+		t.Fatal(all, err)
+	}
+	restore(t, b, filepath.Join(all[1], "state.db"), dir)
+	if got := value(t, client(t, open(t, datastore.Options{Dir: dir})), "/registry/01"); got != "after" {
+		t.Errorf("put back it says %q", got)
+	}
+}
+
+func restore(t *testing.T, b datastore.Backups, file, dir string) (aside string) {
+	t.Helper()
+	aside, err := b.Restore(t.Context(), file, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "restoring")); err == nil {
+		t.Error("working files are left")
+	}
+	return aside
+}
+
+func revision(t *testing.T, c *clientv3.Client) int64 {
+	t.Helper()
+	r, err := c.Get(t.Context(), "/registry/01")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Header.Revision
+}
+
+func TestRestoreOfADamagedBackupChangesNothing(t *testing.T) {
+	dir := filled(t)
+	b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
+	take(t, b, dir)
+	backup := list(t, b)[0].Path
+	if err := os.Truncate(backup, 6000); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{backup, filepath.Join(b.Dir, "nope.db"), dir} {
+		if _, err := b.Restore(t.Context(), file, dir); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	if got := value(t, client(t, open(t, datastore.Options{Dir: dir})), "/registry/01"); got == "" {
+		t.Error("the store lost its objects")
+	}
+	if left, _ := filepath.Glob(filepath.Join(b.Dir, "*.replaced")); len(left) > 0 {
+		t.Error(left)
+	}
+}
+
+func TestBackupThatFindsNoRoomIsNotCounted(t *testing.T) {
+	dir := filled(t)
+	b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
+	take(t, b, dir)
+	s := open(t, datastore.Options{Dir: dir})
+	create(t, client(t, s), "/new", "1")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	late, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.Take(late, dir); err == nil {
+		t.Fatal("taken")
+	}
+	if have := list(t, b); len(have) != 1 {
+		t.Error(have)
+	}
+	take(t, b, dir)
+	if files, _ := os.ReadDir(b.Dir); len(files) != 2 {
+		t.Error("leftovers", files)
+	}
+}
+
+// The figures are in docs/controlplane.md: `go test -run '^$' -bench Backup ./internal/datastore`.
+func BenchmarkBackupAfter12000Updates(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "store")
+	s, err := datastore.Open(b.Context(), datastore.Options{Dir: dir})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	c := client(b, s)
+	for i := range 200 {
+		create(b, c, fmt.Sprintf("/registry/%d", i), strings.Repeat("x", 4000))
+	}
+	for range 12000 {
+		update(b, c, "/registry/1", strings.Repeat("x", 4000))
+	}
+	info, err := os.Stat(filepath.Join(dir, "state.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("take", func(b *testing.B) {
+		for i := range b.N {
+			backups := datastore.Backups{Dir: filepath.Join(b.TempDir(), fmt.Sprint(i))}
+			if taken, err := backups.Take(b.Context(), dir); err != nil || !taken {
+				b.Fatal(taken, err)
+			}
+		}
+		b.ReportMetric(float64(info.Size())/1e6, "MB-of-store")
+	})
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("open", func(b *testing.B) {
+		for range b.N {
+			s, err := datastore.Open(b.Context(), datastore.Options{Dir: dir})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.StopTimer()
+			_ = s.Close()
+			b.StartTimer()
+		}
+	})
+}

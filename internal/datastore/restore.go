@@ -1,0 +1,125 @@
+package datastore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// revisionsApart is how far a restored store's revisions are from all that clients may have seen.
+// Without it, one that goes on from an old revision would miss changes.
+// Source: https://etcd.io/docs/v3.6/op-guide/recovery/ (--bump-revision).
+const revisionsApart = 1_000_000_000
+
+// Find returns the backup with that name. A name with a path in it is a file, which may be anywhere.
+func (b Backups) Find(name string) (Backup, error) {
+	if strings.ContainsAny(name, `/\`) {
+		info, err := os.Stat(name)
+		if err != nil {
+			return Backup{}, err
+		}
+		return Backup{Name: filepath.Base(name), Path: name, Time: info.ModTime().UTC(), Size: info.Size()}, nil
+	}
+	have, err := b.List()
+	if err != nil {
+		return Backup{}, err
+	}
+	var names []string
+	for _, backup := range have {
+		if backup.Name == strings.TrimSuffix(name, backupSuffix) {
+			return backup, nil
+		}
+		names = append(names, backup.Name)
+	}
+	if len(names) == 0 {
+		return Backup{}, fmt.Errorf("there is no backup %q, nor any other in %s", name, b.Dir)
+	}
+	return Backup{}, fmt.Errorf("there is no backup %q; there are: %s", name, strings.Join(names, ", "))
+}
+
+// Restore puts the objects of the database in file in the place of the store in dir, which nobody may
+// use meanwhile. It checks file first. What was in the place is moved to aside, and nothing is deleted;
+// aside is empty when there was nothing.
+func (b Backups) Restore(ctx context.Context, file, dir string) (aside string, err error) {
+	work := filepath.Join(dir, "restoring")
+	if err := errors.Join(os.RemoveAll(work), os.MkdirAll(work, 0o700), os.MkdirAll(b.Dir, 0o700)); err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	number, name, err := b.next()
+	if err != nil {
+		return "", err
+	}
+	made := filepath.Join(work, "new.db")
+	if err := extract(ctx, file, work, made, int64(number)*revisionsApart); err != nil {
+		return "", fmt.Errorf("%s can't be restored, and nothing has changed: %w", file, err)
+	}
+	if aside, err = moveAside(dir, filepath.Join(b.Dir, name+asideSuffix)); err != nil {
+		return aside, err
+	}
+	if err := os.Rename(made, filepath.Join(dir, sqliteFile)); err != nil {
+		return aside, err
+	}
+	return aside, errors.Join(noteUse(dir), syncFile(dir))
+}
+
+// extract makes a new database of the objects in file. It reads copies, because opening a database
+// may write to it: one that was put aside still has its log.
+func extract(ctx context.Context, file, work, made string, revision int64) error {
+	source := filepath.Join(work, "source.db")
+	if err := copyFile(file, source); err != nil {
+		return err
+	}
+	if err := copyFile(file+"-wal", source+"-wal"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	db, err := openFile(sqliteDSN(source))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := quickCheck(ctx, db); err != nil {
+		return err
+	}
+	if err := os.WriteFile(made, nil, 0o600); err != nil {
+		return err
+	}
+	return errors.Join(copyObjects(ctx, db, made, revision), syncFile(made))
+}
+
+// moveAside moves a database and what SQLite keeps beside it into the folder to.
+func moveAside(dir, to string) (aside string, err error) {
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		file := filepath.Join(dir, sqliteFile+suffix)
+		if _, err := os.Lstat(file); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err := os.MkdirAll(to, 0o700); err != nil {
+			return aside, err
+		}
+		aside = to
+		if err := os.Rename(file, filepath.Join(to, sqliteFile+suffix)); err != nil {
+			return aside, err
+		}
+	}
+	return aside, nil
+}
+
+// copyFile copies a file to a new one that is private from the start.
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}

@@ -1,0 +1,163 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/datastore"
+	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// backupLimit bounds the backup at the end of a run, which takes milliseconds.
+const backupLimit = 10 * time.Second
+
+// discoveryKey is where the datastore keeps the discovery ConfigMap. Every run writes it, so it alone
+// is no reason for a backup.
+const discoveryKey = "/registry/configmaps/" + v1alpha1.SystemNamespace + "/" + discoveryName
+
+func backupsOf(inst instance.Instance) datastore.Backups {
+	return datastore.Backups{Dir: inst.BackupDir()}
+}
+
+// backUp makes a backup of the closed datastore, if anything has changed. A failure is told, and
+// nothing else comes of it.
+func (r *Run) backUp(ctx context.Context) {
+	r.stopping("backing up the datastore")
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), backupLimit, fmt.Errorf("%w after %s", context.DeadlineExceeded, backupLimit))
+	defer cancel()
+	began := time.Now()
+	taken, err := backupsOf(r.Instance).Take(ctx, r.Instance.StoreDir(), discoveryKey)
+	if err != nil {
+		warning := fmt.Sprintf("no backup of the datastore could be made in %s: %v", r.Instance.BackupDir(), err)
+		r.Log.Warn(warning)
+		r.Publish(daemon.Record{Phase: daemon.Stopping, Step: "backing up the datastore", Warning: warning})
+		return
+	}
+	r.Log.Info("backup", "taken", taken, "took", time.Since(began))
+}
+
+// remedy adds to the error of a damaged datastore what helps.
+func (r *Run) remedy(ctx context.Context, err error) error {
+	if _, damaged := errors.AsType[*datastore.DamagedError](err); !damaged {
+		return err
+	}
+	const afresh = "rdd svc reset begins with an empty one, and removes the VMs"
+	backup, _, e := newestGood(ctx, r.Instance)
+	if e != nil {
+		return fmt.Errorf("%w. It is left as it is. There is no backup to restore (%w); %s", err, e, afresh)
+	}
+	return fmt.Errorf("%w. It is left as it is. To go on with the backup of %s: rdd svc restore (others: rdd svc restore --list); %s",
+		err, backup.Time.Local().Format(time.DateTime), afresh)
+}
+
+// Backups lists an instance's backups, newest first, and checks each. It changes nothing.
+func Backups(ctx context.Context, inst instance.Instance) ([]daemon.Backup, error) {
+	have, err := backupsOf(inst).List()
+	all := []daemon.Backup{}
+	for _, b := range have {
+		all = append(all, look(ctx, inst, b))
+	}
+	return all, err
+}
+
+// look checks one backup.
+func look(ctx context.Context, inst instance.Instance, b datastore.Backup) daemon.Backup {
+	told := daemon.Backup{Name: b.Name, Time: b.Time, Size: b.Size, Path: b.Path, VMs: []string{}}
+	contents, err := backupsOf(inst).Look(ctx, b.Path)
+	if err != nil {
+		told.Problem = err.Error()
+		return told
+	}
+	told.VMs = vmsIn(contents)
+	return told
+}
+
+// newestGood finds the backup to restore when none is named, and the damaged ones that are newer.
+func newestGood(ctx context.Context, inst instance.Instance) (good daemon.Backup, skipped []daemon.Backup, err error) {
+	all, err := Backups(ctx, inst)
+	if err != nil {
+		return good, nil, err
+	}
+	i := slices.IndexFunc(all, func(b daemon.Backup) bool { return b.Problem == "" })
+	switch {
+	case len(all) == 0:
+		return good, nil, fmt.Errorf("none in %s; one is made at each stop in order", inst.BackupDir())
+	case i < 0:
+		return good, all, fmt.Errorf("none in %s is whole; the newest: %s", inst.BackupDir(), all[0].Problem)
+	}
+	return all[i], all[:i], nil
+}
+
+// vmsIn names the VMs that a datastore knows.
+func vmsIn(c datastore.Contents) []string {
+	prefix := path.Join("/registry", v1alpha1.GroupVersion.Group, v1alpha1.Resource) + "/"
+	names := []string{}
+	for key := range c {
+		if name, ok := strings.CutPrefix(key, prefix); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Restore puts a backup in the place of the datastore of an instance whose service is stopped: the one
+// of that name or in that file, or else the newest that is whole.
+func Restore(ctx context.Context, inst instance.Instance, config daemon.Config, name string) (done daemon.Restored, err error) {
+	if config.DatastoreEndpoint != "" {
+		return done, errors.New("this instance keeps its objects in an external datastore, of which RDD makes no backups: use the tools of that database, such as pg_restore or etcdutl snapshot restore")
+	}
+	if name == "" {
+		done.Backup, done.Skipped, err = newestGood(ctx, inst)
+	} else {
+		done.Backup, err = find(ctx, inst, name)
+	}
+	if err != nil {
+		return done, fmt.Errorf("find a backup: %w", err)
+	}
+	if done.Backup.Problem != "" {
+		return done, fmt.Errorf("%s is damaged, and nothing has changed: %s; others: rdd svc restore --list", done.Backup.Path, done.Backup.Problem)
+	}
+	if done.Unknown, done.Diskless, err = compare(inst, done.Backup.VMs); err != nil {
+		return done, err
+	}
+	done.Aside, err = backupsOf(inst).Restore(ctx, done.Backup.Path, inst.StoreDir())
+	return done, err
+}
+
+// find looks at the backup that a user named.
+func find(ctx context.Context, inst instance.Instance, name string) (daemon.Backup, error) {
+	b, err := backupsOf(inst).Find(name)
+	if err != nil {
+		return daemon.Backup{}, err
+	}
+	return look(ctx, inst, b), nil
+}
+
+// compare says which VMs have a disk and aren't among the known, and which of the known have none.
+func compare(inst instance.Instance, known []string) (unknown, diskless []string, err error) {
+	unknown, diskless = []string{}, []string{}
+	names, err := layout.Names(inst.LimaHome())
+	have := map[string]bool{}
+	for _, name := range names {
+		vm := layout.VM{Home: inst.LimaHome(), Name: name}
+		have[name] = vm.Made()
+		if have[name] && !slices.Contains(known, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	for _, name := range known {
+		if !have[name] {
+			diskless = append(diskless, name)
+		}
+	}
+	return unknown, diskless, err
+}
