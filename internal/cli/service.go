@@ -153,7 +153,7 @@ func (s *session) serviceReset() *cobra.Command {
 	}
 	s.removing(cmd, func(cmd *cobra.Command, c *core.Core, w core.Wait) (string, error) {
 		was, err := c.Service().Reset(cmd.Context(), w)
-		return ifThere(was, "instance %q is as new; start its service with: rdd svc start\n"), err
+		return ifThere(was, "instance %q has been reset; start its service with: rdd svc start\n"), err
 	})
 	return cmd
 }
