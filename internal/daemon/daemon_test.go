@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,11 @@ func playService(mode string) int {
 			os.Exit(7)
 		case "fail":
 			return errors.New("unknown flag: --nope")
+		case "unrecorded": // as on a full disk
+			_ = os.Remove(inst.RecordFile())
+			if err := os.Mkdir(inst.RecordFile(), 0o700); err != nil {
+				return err
+			}
 		}
 		publish(Record{Phase: Starting, Step: "API server"})
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -66,6 +72,7 @@ func playService(mode string) int {
 		return nil
 	})
 	if err != nil {
+		fmt.Println(err)
 		return 1
 	}
 	return 0
@@ -79,6 +86,7 @@ type rig struct {
 	mu      sync.Mutex
 	spawned int
 	steps   []string
+	words   bytes.Buffer // of the spawned process
 }
 
 func newRig(t *testing.T) *rig {
@@ -94,7 +102,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) ensure(mode string, timeout time.Duration) (spawned bool, err error) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
 	defer cancel()
-	return Ensure(ctx, r.inst, Client{Spawn: r.spawner(mode), Hello: hello, Step: func(s string) {
+	return Ensure(ctx, r.inst, Client{Spawn: r.spawner(mode), Hello: hello, LastWords: r.words.String, Step: func(s string) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.steps = append(r.steps, s)
@@ -108,6 +116,9 @@ func (r *rig) spawner(mode string) Spawn {
 		r.mu.Unlock()
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), "DAEMON_TEST_MODE="+mode, "DAEMON_TEST_ROOT="+r.root, "DAEMON_TEST_NONCE="+nonce)
+		if mode == "unrecorded" { // the others may run side by side
+			cmd.Stdout = &r.words
+		}
 		if err := cmd.Start(); err != nil {
 			return nil, err
 		}
@@ -167,6 +178,72 @@ func TestCrashNamesTheLog(t *testing.T) {
 	_, err := r.ensure("crash", 10*time.Minute)
 	if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), r.inst.ServiceLog()) {
 		t.Fatal(err)
+	}
+}
+
+// On a full disk a run can't say how far it is: nobody would ever find it ready.
+func TestRunThatCanNotWriteItsRecordEndsAtOnceAndSaysWhy(t *testing.T) {
+	r := newRig(t)
+	_, err := r.ensure("unrecorded", 10*time.Minute)
+	if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), "write the service's record "+r.inst.RecordFile()) {
+		t.Fatal(err)
+	}
+	if _, live, err := Find(r.inst); live || err != nil {
+		t.Fatal("it lives on", err)
+	}
+}
+
+func TestWarningStaysToTheEndOfTheRun(t *testing.T) {
+	inst := newRig(t).inst
+	err := Run(t.Context(), inst, "n", "test", slog.New(slog.DiscardHandler), func(_ context.Context, publish func(Record)) error {
+		publish(Record{Phase: Stopping, Warning: "no backup"})
+		publish(Record{Phase: Stopping, Step: "last words"})
+		return nil
+	})
+	if rec, _ := Last(inst); err != nil || rec.Phase != Stopped || rec.Warning != "no backup" {
+		t.Fatal(rec, err)
+	}
+}
+
+func TestResetKeepsSettingsBackupsAndTheLog(t *testing.T) {
+	r := newRig(t)
+	if err := Configure(r.inst, Config{Controllers: []string{"limavm"}}); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]bool{ // whether it stays
+		filepath.Join(r.inst.StoreDir(), "state.db"):      false,
+		filepath.Join(r.inst.LimaHome(), "a", "diffdisk"): false,
+		filepath.Join(r.inst.VMLogDir(), "a", "log"):      false,
+		r.inst.RecordFile():                               false,
+		filepath.Join(r.inst.BackupDir(), "b.db"):         true,
+		filepath.Join(r.inst.ControlPlaneDir(), "token"):  true,
+		r.inst.ServiceLog():                               true,
+		r.inst.ConfigFile():                               true,
+	}
+	for path := range files {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("{}"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock, err := proc.Acquire(r.inst.LockFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Reset(r.inst); !errors.Is(err, ErrNotStopped) {
+		t.Fatal("it was reset under a service", err)
+	}
+	for path := range files {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := errors.Join(lock.Release(), Reset(r.inst)); err != nil {
+		t.Fatal(err)
+	}
+	for path, stays := range files {
+		if _, err := os.Stat(path); (err == nil) != stays {
+			t.Errorf("%s: %v, stays: %t", path, err, stays)
+		}
 	}
 }
 
@@ -310,6 +387,9 @@ func TestConfig(t *testing.T) {
 		{"postgres", "", Config{DatastoreEndpoint: "postgres://u:secret@db/rdd"}},
 		{"etcd cluster", "", Config{DatastoreEndpoint: "https://a:2379,https://b:2379"}},
 		{"unknown controller", `unknown controller "nope"`, Config{Controllers: []string{"nope"}}},
+		{"left out", "", Config{Controllers: []string{"*", "-limavm"}}},
+		{"unknown left out", `unknown controller "nope"`, Config{Controllers: []string{"-nope"}}},
+		{"wanted and left out", "both", Config{Controllers: []string{"limavm", "-limavm"}}},
 		{"mysql", "datastore-endpoint", Config{DatastoreEndpoint: "mysql://u:secret@db/rdd"}},
 		{"no host", "datastore-endpoint", Config{DatastoreEndpoint: "postgres:///x"}},
 	} {
@@ -319,6 +399,20 @@ func TestConfig(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+func TestControllersAreSelected(t *testing.T) {
+	for _, tc := range []struct {
+		list string
+		runs bool // "b"
+	}{
+		{"", true}, {"*", true}, {"b", true}, {"a", false}, {"-b", false}, {"-a", true}, {"*,-b", false}, {"a,*", true}, {"a,-b", false},
+	} {
+		c := Config{Controllers: strings.FieldsFunc(tc.list, func(r rune) bool { return r == ',' })}
+		if c.Runs("b") != tc.runs {
+			t.Errorf("%q: runs b: %t", tc.list, !tc.runs)
+		}
 	}
 }
 
