@@ -2,10 +2,13 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,7 +62,13 @@ func runScripts(t *testing.T, dir string, limit time.Duration) {
 			})
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeport": takePort},
+		Condition: func(name string) (bool, error) {
+			if name != "mounts" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return exec.Command("unshare", "--mount", "true").Run() == nil, nil
+		},
 	})
 }
 
@@ -81,6 +90,16 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("%v ended with exit code %d, want %d", args[1:], got, want)
 	}
+}
+
+// takePort FILE listens, to the end of the script, on the loopback port that the file names.
+func takePort(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: takeport FILE")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:"+strings.TrimSpace(ts.ReadFile(args[0])))
+	ts.Check(err)
+	ts.Defer(func() { _ = l.Close() })
 }
 
 // mode OCTAL FILE checks a file's permissions.
