@@ -172,7 +172,20 @@ func (b Backups) Look(ctx context.Context, file string) (c Contents, err error) 
 	if _, err := os.Stat(file); err != nil {
 		return nil, err
 	}
-	db, err := openFile(sqliteURL(file, "mode=ro&immutable=1"))
+	dsn := sqliteURL(file, "mode=ro&immutable=1") // which would leave out a log
+	if _, err := os.Stat(file + "-wal"); err == nil {
+		dir, err := os.MkdirTemp("", "rdd-backup-") // mode 0700
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		copied, err := copyDatabase(file, dir)
+		if err != nil {
+			return nil, err
+		}
+		dsn = sqliteDSN(copied)
+	}
+	db, err := openFile(dsn)
 	if err != nil {
 		return nil, err
 	}

@@ -234,7 +234,35 @@ func TestRestoreOfADamagedBackupChangesNothing(t *testing.T) {
 	}
 }
 
-func TestBackupThatFindsNoRoomIsNotCounted(t *testing.T) {
+// What a crash left is put aside with its log, which holds the newest writes.
+func TestStoreThatWasPutAsideAfterACrashCanBePutBack(t *testing.T) {
+	dir := filled(t)
+	b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
+	take(t, b, dir)
+	s := open(t, datastore.Options{Dir: dir})
+	create(t, client(t, s), "/newest", "acknowledged")
+	crashed := filepath.Join(t.TempDir(), "store") // as a kill would leave it
+	if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	aside := restore(t, b, list(t, b)[0].Path, crashed)
+	found, err := b.Find(aside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := b.Look(t.Context(), found.Path); err != nil || c["/newest"] == 0 {
+		t.Error(c, err)
+	}
+	restore(t, b, found.Path, crashed)
+	if got := value(t, client(t, open(t, datastore.Options{Dir: crashed})), "/newest"); got != "acknowledged" {
+		t.Errorf("the newest write is %q", got)
+	}
+}
+
+func TestBackupThatIsCutShortIsNotCounted(t *testing.T) {
 	dir := filled(t)
 	b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
 	take(t, b, dir)

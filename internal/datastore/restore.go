@@ -15,10 +15,15 @@ import (
 // Source: https://etcd.io/docs/v3.6/op-guide/recovery/ (--bump-revision).
 const revisionsApart = 1_000_000_000
 
-// Find returns the backup with that name. A name with a path in it is a file, which may be anywhere.
+// Find returns the backup with that name. A name with a path in it is a file, which may be anywhere,
+// or a folder such as Restore puts a store aside in.
 func (b Backups) Find(name string) (Backup, error) {
 	if strings.ContainsAny(name, `/\`) {
 		info, err := os.Stat(name)
+		if err == nil && info.IsDir() {
+			name = filepath.Join(name, sqliteFile)
+			info, err = os.Stat(name)
+		}
 		if err != nil {
 			return Backup{}, err
 		}
@@ -67,14 +72,10 @@ func (b Backups) Restore(ctx context.Context, file, dir string) (aside string, e
 	return aside, errors.Join(noteUse(dir), syncFile(dir))
 }
 
-// extract makes a new database of the objects in file. It reads copies, because opening a database
-// may write to it: one that was put aside still has its log.
+// extract makes a new database of the objects in file.
 func extract(ctx context.Context, file, work, made string, revision int64) error {
-	source := filepath.Join(work, "source.db")
-	if err := copyFile(file, source); err != nil {
-		return err
-	}
-	if err := copyFile(file+"-wal", source+"-wal"); err != nil && !errors.Is(err, os.ErrNotExist) {
+	source, err := copyDatabase(file, work)
+	if err != nil {
 		return err
 	}
 	db, err := openFile(sqliteDSN(source))
@@ -89,6 +90,19 @@ func extract(ctx context.Context, file, work, made string, revision int64) error
 		return err
 	}
 	return errors.Join(copyObjects(ctx, db, made, revision), syncFile(made))
+}
+
+// copyDatabase copies a database, and the log that a crash left beside it, into a folder: to open it
+// where it is would change it.
+func copyDatabase(file, dir string) (copied string, err error) {
+	copied = filepath.Join(dir, "source.db")
+	if err := copyFile(file, copied); err != nil {
+		return "", err
+	}
+	if err := copyFile(file+"-wal", copied+"-wal"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	return copied, nil
 }
 
 // moveAside moves a database and what SQLite keeps beside it into the folder to.
