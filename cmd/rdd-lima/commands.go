@@ -23,19 +23,18 @@ func validateCommand(f *flags) *cobra.Command {
 	params := paramValues{}
 	c := &cobra.Command{
 		Use:   "validate [VM] < TEMPLATE",
-		Short: "Say whether Lima accepts a template; nothing is written",
+		Short: "Say whether Lima accepts a template, for the disk that VM has, if it is named; nothing is written",
 		Args:  args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			template, err := io.ReadAll(cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			vm := f.vm(nameVM)
-			if len(args) == 1 {
-				vm.Name = args[0]
-			}
 			return report(cmd.Context(), func(context.Context, *event.Writer) error {
-				return lima.Validate(vm, template, params, asRoot())
+				if len(args) == 1 {
+					return lima.ValidateChange(f.vm(args[0]), template, params, asRoot())
+				}
+				return lima.Validate(f.vm(nameVM), template, params, asRoot())
 			})
 		},
 	}

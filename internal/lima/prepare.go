@@ -229,8 +229,8 @@ func (p *preparer) clearHalfMade() error {
 
 // update brings the configuration of an existing VM up to date.
 func (p *preparer) update(path string, old []byte) error {
-	if err := limayaml.ValidateAgainstLatestConfig(p.o.Template, old); err != nil {
-		return limaProblem(err)
+	if err := checkChange(p.vm, old, p.o.Template); err != nil {
+		return err
 	}
 	if string(old) != string(p.o.Template) {
 		if err := atomicfile.Write(path, p.o.Template); err != nil {

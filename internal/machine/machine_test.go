@@ -517,16 +517,16 @@ func TestForgottenVMKeepsItsHostagent(t *testing.T) {
 func TestValidate(t *testing.T) {
 	r := newRig(t)
 	s := r.service()
-	if err := s.Validate(t.Context(), []byte("x"), map[string]string{"a": "b"}); err != nil {
+	if err := s.Validate(t.Context(), "rd", []byte("x"), map[string]string{"a": "b"}); err != nil {
 		t.Fatal(err)
 	}
 	r.play("validate", "permanent")
-	err := s.Validate(t.Context(), nil, nil)
+	err := s.Validate(t.Context(), "", nil, nil)
 	if te, ok := errors.AsType[*TemplateError](err); !ok || te.Field != "disk" || te.Error() != "disk: no" {
 		t.Fatal(err)
 	}
 	r.play("validate", "die")
-	err = s.Validate(t.Context(), nil, nil)
+	err = s.Validate(t.Context(), "", nil, nil)
 	if _, ok := errors.AsType[*TemplateError](err); ok || err == nil || !strings.Contains(err.Error(), "the sky fell") {
 		t.Fatal(err)
 	}

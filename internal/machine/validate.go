@@ -13,14 +13,18 @@ import (
 // validateLimit bounds a look at a template, which takes some 30 ms.
 const validateLimit = 15 * time.Second
 
-// Validate asks Lima whether it accepts a template with these values for its params. A template it
-// doesn't accept is a *TemplateError.
-func (m *Machines) Validate(ctx context.Context, template []byte, params map[string]string) error {
+// Validate asks Lima whether it accepts a template with these values for its params, and, when vm
+// names a VM that has a disk here, whether that can go with it. What Lima doesn't accept is a
+// *TemplateError.
+func (m *Machines) Validate(ctx context.Context, vm string, template []byte, params map[string]string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, validateLimit, fmt.Errorf("%w: Lima did not judge the template within %s", context.DeadlineExceeded, validateLimit))
 	defer cancel()
 	args := []string{"validate", "--lima-home", m.config.LimaHome}
 	for k, v := range params {
 		args = append(args, "--param", k+"="+v)
+	}
+	if vm != "" {
+		args = append(args, vm)
 	}
 	var last event.Event
 	err := run(ctx, m.config.Program, args, template, m.timing.interrupt, func(e event.Event) { last = e })

@@ -38,6 +38,7 @@ const (
 	beStopped goal = iota
 	beRunning
 	beRestarted // stopped, on the way to running
+	beReset     // without a disk, on the way to a new one
 	beGone
 )
 
@@ -57,12 +58,17 @@ func decide(o observation) decision {
 		d.keep = o.template != "" && !o.kept
 		if o.kept || d.keep {
 			d.status.TemplateConfigMap = v1alpha1.TemplateConfigMapName(o.vm.Name)
+			d.status.TemplateDigest = v1alpha1.TemplateDigest(o.template)
 		}
 	}
 	action := next(want, o.seen.Phase, o.vm.Spec.StopMode == v1alpha1.StopForce)
 	if want != beGone && o.vm.Spec.RestartedAt != nil && down(o.seen.Phase) {
 		// Said before the start is asked for, so that a restart is carried out once even if we end here.
 		d.status.RestartedAt = o.vm.Spec.RestartedAt.DeepCopy()
+	}
+	if want != beGone && o.vm.Spec.ResetAt != nil && o.seen.Phase == machine.Absent {
+		// Likewise: the disk that comes next is not removed, whatever ends in between.
+		d.status.ResetAt = o.vm.Spec.ResetAt.DeepCopy()
 	}
 	d.release = want == beGone && o.seen.Phase == machine.Absent
 	d.ask(o, action, trouble)
@@ -75,6 +81,8 @@ func goalOf(vm *v1alpha1.LimaVM) goal {
 	switch {
 	case !vm.DeletionTimestamp.IsZero():
 		return beGone
+	case vm.ResetPending():
+		return beReset
 	case !vm.Spec.Running:
 		return beStopped
 	case vm.Spec.RestartedAt != nil && !vm.Spec.RestartedAt.Equal(vm.Status.RestartedAt):
@@ -105,7 +113,7 @@ func next(want goal, p machine.Phase, force bool) machine.Action {
 		}
 	case machine.Absent, machine.Preparing, machine.Stopped:
 		switch {
-		case want == beGone && p != machine.Absent:
+		case (want == beGone || want == beReset) && p != machine.Absent:
 			return machine.Remove
 		case want == beRunning:
 			return machine.Start

@@ -50,6 +50,8 @@ func force(o *observation)     { o.vm.Spec.StopMode = v1alpha1.StopForce }
 func deleted(o *observation)   { t := metav1.NewTime(noon); o.vm.DeletionTimestamp = &t }
 func restart(o *observation)   { o.vm.Spec.RestartedAt, o.vm.Status.RestartedAt = &asked, &before }
 func restarted(o *observation) { o.vm.Spec.RestartedAt, o.vm.Status.RestartedAt = &asked, &asked }
+func reset(o *observation)     { o.vm.Spec.ResetAt, o.vm.Status.ResetAt = &asked, &before }
+func wasReset(o *observation)  { o.vm.Spec.ResetAt, o.vm.Status.ResetAt = &asked, &asked }
 func fresh(o *observation)     { o.vm.Status, o.memory, o.kept = v1alpha1.LimaVMStatus{}, memory{}, false }
 func uncreated(o *observation) { o.vm.Status.Conditions = nil }
 func newer(o *observation)     { o.memory.generation, o.memory.requested = 2, 2 }
@@ -135,6 +137,29 @@ func TestDecide(t *testing.T) {
 		{"restart of a VM that is not to run", situation(machine.Stopped, restart, idle), machine.None, ready, stopped, func(d decision) bool { return d.status.RestartedAt.Equal(&asked) }},
 		{"new with a restart asked for", situation(machine.Absent, fresh, func(o *observation) { o.vm.Spec.RestartedAt = &asked }), machine.None, pending, starting, func(d decision) bool { return d.status.RestartedAt.Equal(&asked) && d.keep }},
 		{"restart withdrawn", situation(machine.Running, func(o *observation) { o.vm.Status.RestartedAt = &before }), machine.None, ready, started, func(d decision) bool { return d.status.RestartedAt.Equal(&before) }},
+
+		// Resetting: stop, remove the disk, note that, make a new one. Once.
+		{"reset of a running VM stops it", situation(machine.Running, reset), machine.Stop, ready, stopping, func(d decision) bool { return d.status.ResetAt.Equal(&before) }},
+		{"reset by force", situation(machine.Running, reset, force), machine.Kill, ready, stopping, nil},
+		{"reset while booting", situation(machine.Starting, reset), machine.Stop, ready, stopping, nil},
+		{"reset, stopping", situation(machine.Stopping, reset), machine.None, ready, stopping, nil},
+		{"reset, stopping, and force is asked for", situation(machine.Stopping, reset, force), machine.Kill, ready, stopping, nil},
+		{"reset, stopped: the disk goes", situation(machine.Stopped, reset), machine.Remove, removing, starting, func(d decision) bool { return d.status.ResetAt.Equal(&before) && !d.release }},
+		{"reset, stopped, not to run", situation(machine.Stopped, reset, idle), machine.Remove, removing, stopped, nil},
+		{"reset while preparing", situation(machine.Preparing, reset, uncreated, idle), machine.Remove, removing, stopped, nil},
+		{"reset, removing", situation(machine.Removing, reset), machine.None, removing, starting, nil},
+		{"reset, removed: noted before the new disk", situation(machine.Absent, reset), machine.None, pending, starting, func(d decision) bool { return d.status.ResetAt.Equal(&asked) && !d.release }},
+		{"reset, noted", situation(machine.Absent, wasReset), machine.Start, pending, starting, nil},
+		{"reset, noted, not to run", situation(machine.Absent, wasReset, idle), machine.Prepare, pending, stopped, nil},
+		{"reset done", situation(machine.Running, wasReset), machine.None, ready, started, nil},
+		{"reset done, stopped", situation(machine.Stopped, wasReset, idle), machine.None, ready, stopped, nil},
+		{"reset: removal failed, again later", situation(machine.Stopped, reset, idle, failing(machine.Remove, true)), machine.None, "Unknown/RemoveFailed", stopped, func(d decision) bool { return d.after == time.Second }},
+		{"reset: removal failed, again now", situation(machine.Stopped, reset, idle, failing(machine.Remove, true), counted(0)), machine.Remove, "Unknown/RemoveFailed", stopped, nil},
+		{"reset after a permanent failure", situation(machine.Stopped, reset, failing(machine.Start, true), newer), machine.Remove, removing, starting, nil},
+		{"reset and restart at once", situation(machine.Running, reset, restart), machine.Stop, ready, stopping, nil},
+		{"reset and deleted", situation(machine.Stopped, reset, deleted), machine.Remove, removing, stopped, nil},
+		{"reset and deleted, absent", situation(machine.Absent, reset, deleted), machine.None, removing, stopped, func(d decision) bool { return d.release && d.status.ResetAt.Equal(&before) }},
+		{"new with a reset asked for", situation(machine.Absent, fresh, func(o *observation) { o.vm.Spec.ResetAt = &asked }), machine.None, pending, starting, func(d decision) bool { return d.status.ResetAt.Equal(&asked) && d.keep }},
 
 		// Failures.
 		{"first preparation failed, again later", situation(machine.Absent, uncreated, failing(machine.Prepare, false), idle), machine.None, "Unknown/CreateFailed", stopped, func(d decision) bool { return d.after == time.Second && d.memory.attempts == 1 }},

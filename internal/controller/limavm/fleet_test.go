@@ -14,6 +14,7 @@ import (
 type fakeFleet struct {
 	wake   func(vm string)
 	reject func(template string, params map[string]string) error // may be nil
+	refuse func(vm, template string) error                       // for the disk that the VM has; may be nil
 
 	mu       sync.Mutex
 	news     *sync.Cond // on mu: something changed
@@ -34,14 +35,20 @@ func newFleet() *fakeFleet {
 	return f
 }
 
-func (f *fakeFleet) Validate(_ context.Context, template []byte, params map[string]string) error {
+func (f *fakeFleet) Validate(_ context.Context, vm string, template []byte, params map[string]string) error {
 	f.mu.Lock()
 	f.checked++
+	refuse := f.refuse
 	f.mu.Unlock()
-	if f.reject == nil {
-		return nil
+	if f.reject != nil {
+		if err := f.reject(string(template), params); err != nil {
+			return err
+		}
 	}
-	return f.reject(string(template), params)
+	if refuse != nil && vm != "" {
+		return refuse(vm, string(template))
+	}
+	return nil
 }
 
 func (f *fakeFleet) State(vm string) machine.State {

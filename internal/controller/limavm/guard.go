@@ -92,7 +92,10 @@ func (g *Guard) admitVM(ctx context.Context, r admission.Review) error {
 	if err != nil {
 		return err
 	}
-	return g.admitTemplate(ctx, live, vm, kept)
+	if kept == "" {
+		return g.admitSource(ctx, live, vm)
+	}
+	return g.judge(ctx, vm, field.NewPath("spec", "params"), kept)
 }
 
 func (g *Guard) admitNew(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM) error {
@@ -107,38 +110,49 @@ func (g *Guard) admitNew(ctx context.Context, live client.Reader, vm *v1alpha1.L
 	if !apierrors.IsNotFound(err) {
 		return err
 	}
-	return g.admitTemplate(ctx, live, vm, "")
+	return g.admitSource(ctx, live, vm)
 }
 
-// admitTemplate has Lima check the template, with vm's params: the one kept for vm, else the one that
-// its spec gives.
-func (g *Guard) admitTemplate(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM, kept string) error {
+// admitSource has Lima check the template that vm's spec gives.
+func (g *Guard) admitSource(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM) error {
 	path := field.NewPath("spec", "template")
 	if vm.Spec.TemplateRef != nil {
 		path = field.NewPath("spec", "templateRef")
 	}
-	template := kept
-	if template == "" {
-		var err error
-		template, err = sourceTemplate(ctx, live, vm.Spec)
-		if _, missing := errors.AsType[*missingTemplate](err); missing {
-			return invalid(vm, path.Child("name"), err.Error())
-		}
-		if err != nil {
-			return err
-		}
+	template, err := sourceTemplate(ctx, live, vm.Spec)
+	if _, missing := errors.AsType[*missingTemplate](err); missing {
+		return invalid(vm, path.Child("name"), err.Error())
 	}
-	err := g.validator.Validate(ctx, []byte(template), vm.Spec.Params)
+	if err != nil {
+		return err
+	}
+	return g.judge(ctx, vm, path, template)
+}
+
+// judge has Lima check a template with vm's params. What it rejects is blamed on the field at path.
+func (g *Guard) judge(ctx context.Context, vm *v1alpha1.LimaVM, path *field.Path, template string) error {
+	err := g.ask(ctx, vm, template)
 	if rejected, ok := errors.AsType[*machine.TemplateError](err); ok {
 		return invalid(vm, path, rejected.Error())
 	}
-	if err != nil {
-		return apierrors.NewInternalError(fmt.Errorf("the template could not be checked: %w", err))
-	}
-	return nil
+	return err
 }
 
-// admitConfigMap keeps a VM's template as it was validated for as long as the VM is there.
+// ask returns a *machine.TemplateError when Lima rejects a template with vm's params.
+func (g *Guard) ask(ctx context.Context, vm *v1alpha1.LimaVM, template string) error {
+	name := vm.Name
+	if vm.ResourceVersion == "" { // being created: no disk is its own
+		name = ""
+	}
+	err := g.validator.Validate(ctx, name, []byte(template), vm.Spec.Params)
+	if _, ok := errors.AsType[*machine.TemplateError](err); ok || err == nil {
+		return err
+	}
+	return apierrors.NewInternalError(fmt.Errorf("the template could not be checked: %w", err))
+}
+
+// admitConfigMap keeps a VM's template for as long as the VM is there. Its text may be changed, to one
+// that Lima accepts for this VM.
 func (g *Guard) admitConfigMap(ctx context.Context, r admission.Review) error {
 	if strings.HasPrefix(r.User, "system:") { // the service itself: its controllers and garbage collector
 		return nil
@@ -168,8 +182,35 @@ func (g *Guard) admitConfigMap(ctx context.Context, r admission.Review) error {
 	if vm.UID != owner.UID || !vm.DeletionTimestamp.IsZero() {
 		return nil
 	}
+	if text, edited := editedTemplate(r); edited {
+		err := g.ask(ctx, vm, text)
+		if rejected, ok := errors.AsType[*machine.TemplateError](err); ok {
+			kind := schema.GroupKind{Kind: "ConfigMap"}
+			path := field.NewPath("data", v1alpha1.TemplateKey)
+			return apierrors.NewInvalid(kind, r.Name, field.ErrorList{field.Invalid(path, field.OmitValueType{}, rejected.Error())})
+		}
+		return err
+	}
 	return apierrors.NewForbidden(configMaps, r.Name, fmt.Errorf(
-		"it holds the template of VM %q and goes when the VM does; to delete both: rdd limavm delete %s", vm.Name, vm.Name))
+		"it holds the template of VM %[1]q and goes when the VM does; to change the template's text: rdd limavm edit %[1]s; to delete both: rdd limavm delete %[1]s", vm.Name))
+}
+
+// editedTemplate returns the text that an update gives a template, if that is all that it changes.
+func editedTemplate(r admission.Review) (text string, only bool) {
+	if r.Operation != admission.Update {
+		return "", false
+	}
+	now, was := r.Object.DeepCopy(), r.Old.DeepCopy()
+	text, found, err := unstructured.NestedString(now.Object, "data", v1alpha1.TemplateKey)
+	if err != nil || !found {
+		return "", false
+	}
+	for _, o := range []*unstructured.Unstructured{now, was} {
+		o.SetManagedFields(nil)
+		o.SetResourceVersion("")
+		unstructured.RemoveNestedField(o.Object, "data", v1alpha1.TemplateKey)
+	}
+	return text, apiequality.Semantic.DeepEqual(now.Object, was.Object)
 }
 
 // owningVM returns the reference to the LimaVM that owns o, nil when none does.

@@ -161,6 +161,88 @@ func testConcurrentCreates(t *testing.T, w *world) {
 	}
 }
 
+// another is a second client of the same server.
+func (w *world) another(t *testing.T) client.Client {
+	t.Helper()
+	c, err := client.New(w.config, client.Options{Scheme: testScheme(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func testTwoClients(t *testing.T, w *world) {
+	clients := []client.Client{w.another(t), w.another(t)}
+	for round := range 100 {
+		name := fmt.Sprintf("duel-%d", round)
+		results := make([]error, len(clients))
+		var group sync.WaitGroup
+		begin := make(chan struct{})
+		for i, c := range clients {
+			group.Go(func() {
+				<-begin
+				results[i] = c.Create(context.Background(), w.vm(name, func(vm *v1alpha1.LimaVM) { vm.Spec.Host = "elsewhere" }))
+			})
+		}
+		close(begin)
+		group.Wait()
+		if results[0] == nil == (results[1] == nil) {
+			t.Fatalf("round %d: %v", round, results)
+		}
+		if lost := errors.Join(results...); !apierrors.IsAlreadyExists(lost) {
+			t.Errorf("round %d: the loser was told %v", round, lost)
+		}
+		if err := w.Delete(t.Context(), w.vm(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// testRejectedLeavesNothing throws VMs at the server that something is wrong with.
+func testRejectedLeavesNothing(t *testing.T, w *world) {
+	wrong := []func(*v1alpha1.LimaVM){
+		func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "broken" },
+		func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "unaskable" },
+		func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "" },
+		func(vm *v1alpha1.LimaVM) { vm.Spec.TemplateRef = &v1alpha1.TemplateRef{Name: "x"} },
+		func(vm *v1alpha1.LimaVM) {
+			vm.Spec.Template, vm.Spec.TemplateRef = "", &v1alpha1.TemplateRef{Name: "nowhere"}
+		},
+		func(vm *v1alpha1.LimaVM) { vm.Spec.Params = map[string]string{"color": "loud"} },
+		func(vm *v1alpha1.LimaVM) { vm.Spec.Params = manyParams(65) },
+		func(vm *v1alpha1.LimaVM) { vm.Spec.StopMode = "Softly" },
+		func(vm *v1alpha1.LimaVM) { vm.Spec.Acceleration = "Fast" },
+		func(vm *v1alpha1.LimaVM) { vm.Labels = map[string]string{"not a label": "x"} },
+		func(vm *v1alpha1.LimaVM) { vm.Labels = map[string]string{"a": "no value, this"} },
+		func(vm *v1alpha1.LimaVM) { vm.Annotations = map[string]string{"/": "x"} },
+		func(vm *v1alpha1.LimaVM) { vm.Finalizers = []string{"no finalizer"} },
+		func(vm *v1alpha1.LimaVM) { vm.OwnerReferences = []metav1.OwnerReference{{Kind: "LimaVM"}} },
+		func(vm *v1alpha1.LimaVM) { vm.Name = "Not-A-Name" },
+		func(vm *v1alpha1.LimaVM) { vm.Name = strings.Repeat("a", 31) },
+		func(vm *v1alpha1.LimaVM) { vm.Name = "" },
+	}
+	for i, change := range wrong {
+		if err := w.Create(t.Context(), w.vm("rejected", runs, change)); err == nil {
+			t.Errorf("case %d was accepted", i)
+		}
+	}
+	vms, kept := &v1alpha1.LimaVMList{}, &corev1.ConfigMapList{}
+	if err := errors.Join(w.List(t.Context(), vms), w.List(t.Context(), kept, client.InNamespace(v1alpha1.SystemNamespace))); err != nil {
+		t.Fatal(err)
+	}
+	for _, vm := range vms.Items {
+		if strings.HasPrefix(vm.Name, "rejected") {
+			t.Error("it exists")
+		}
+	}
+	for _, cm := range kept.Items {
+		if strings.Contains(cm.Name, "rejected") {
+			t.Error("its template exists")
+		}
+	}
+	w.until(t, w.made(t, w.vm("rejected")), func(vm *v1alpha1.LimaVM) (bool, error) { return vm != nil, nil }) // the name is free
+}
+
 func testDryRun(t *testing.T, w *world) {
 	if err := w.Create(t.Context(), w.vm("dry", runs), client.DryRunAll); err != nil {
 		t.Fatal(err)
@@ -196,11 +278,13 @@ func testOwnedTemplate(t *testing.T, w *world) {
 	if err := w.Delete(t.Context(), cm); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "rdd limavm delete owner") {
 		t.Error(err)
 	}
-	changed := cm.DeepCopy()
-	changed.Data[v1alpha1.TemplateKey] = "other"
-	disowned := cm.DeepCopy()
+	disowned, emptied, more, labelled, both := cm.DeepCopy(), cm.DeepCopy(), cm.DeepCopy(), cm.DeepCopy(), cm.DeepCopy()
 	disowned.OwnerReferences = nil
-	for _, now := range []*corev1.ConfigMap{changed, disowned} {
+	delete(emptied.Data, v1alpha1.TemplateKey)
+	more.Data["more"] = "text"
+	labelled.Labels = map[string]string{"a": "b"}
+	both.Data[v1alpha1.TemplateKey], both.OwnerReferences = "images: [other]", nil
+	for _, now := range []*corev1.ConfigMap{disowned, emptied, more, labelled, both} {
 		if err := w.Patch(t.Context(), now, client.MergeFrom(cm)); !apierrors.IsForbidden(err) {
 			t.Error(err)
 		}
@@ -215,6 +299,49 @@ func testOwnedTemplate(t *testing.T, w *world) {
 	other := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.SystemNamespace, Name: "other"}}
 	if err := errors.Join(w.Create(t.Context(), other), w.Delete(t.Context(), other)); err != nil {
 		t.Error(err)
+	}
+}
+
+func testEdit(t *testing.T, w *world) {
+	vm := w.made(t, w.vm("edited", func(vm *v1alpha1.LimaVM) { vm.Spec.Params = map[string]string{"color": "red"} }))
+	w.until(t, vm, vm.Asked().Created)
+	cm, err := w.kept(t, "edited")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.fleet.mu.Lock()
+	w.fleet.refuse = func(vm, template string) error {
+		if vm == "edited" && strings.Contains(template, "another image") {
+			return &machine.TemplateError{Field: "images", Message: "can't change"}
+		}
+		return nil
+	}
+	w.fleet.mu.Unlock()
+	for text, says := range map[string]string{
+		"broken":        "data.template: Invalid value: images[0].digest: is not a digest",
+		"another image": "data.template: Invalid value: images: can't change",
+	} {
+		bad := cm.DeepCopy()
+		bad.Data[v1alpha1.TemplateKey] = text
+		if err := w.Patch(t.Context(), bad, client.MergeFrom(cm)); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	good := cm.DeepCopy()
+	good.Data[v1alpha1.TemplateKey] = "images: [better]"
+	if err := w.Patch(t.Context(), good, client.MergeFrom(cm)); err != nil {
+		t.Fatal(err)
+	}
+	w.until(t, vm, vm.Asked().Templated(v1alpha1.TemplateDigest(vm.Spec.Template), v1alpha1.TemplateDigest("images: [better]")))
+	vm = w.patched(t, vm, runs)
+	w.until(t, vm, vm.Asked().Running)
+	requests := w.fleet.asked("edited")
+	if last := requests[len(requests)-1]; string(last.Template) != "images: [better]" {
+		t.Errorf("started from %s", last.Template)
+	}
+	err = w.follow(t, "edited", vm.Asked().Templated("", v1alpha1.TemplateDigest("mine")))
+	if !errors.Is(err, v1alpha1.ErrSuperseded) {
+		t.Errorf("waiting for a text that somebody else has replaced: %v", err)
 	}
 }
 

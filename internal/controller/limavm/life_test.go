@@ -84,13 +84,30 @@ func testCreatedOnly(t *testing.T, w *world) {
 	}
 }
 
+func testReset(t *testing.T, w *world) {
+	for _, running := range []bool{true, false} {
+		vm := w.made(t, w.vm(fmt.Sprintf("reset-%t", running), func(vm *v1alpha1.LimaVM) { vm.Spec.Running = running }))
+		w.until(t, vm, vm.Asked().Reset)
+		before := len(w.fleet.actions(vm.Name))
+		vm = w.patched(t, vm, func(vm *v1alpha1.LimaVM) { now := metav1.NowMicro(); vm.Spec.ResetAt = &now })
+		w.until(t, vm, vm.Asked().Reset)
+		want := []machine.Action{machine.Remove, machine.Prepare}
+		if running {
+			want = []machine.Action{machine.Stop, machine.Remove, machine.Start}
+		}
+		if got := w.fleet.actions(vm.Name)[before:]; !slices.Equal(got, want) {
+			t.Errorf("running %t: asked for %v, want %v", running, got, want)
+		}
+	}
+}
+
 func testParams(t *testing.T, w *world) {
 	w.template(t, "colored", "images: [colored]")
 	vm := w.made(t, w.vm("params", refers("colored")))
 	w.until(t, vm, vm.Asked().Created)
 	loud := vm.DeepCopy()
 	loud.Spec.Params = map[string]string{"color": "loud"}
-	if err := w.Patch(t.Context(), loud, client.MergeFrom(vm)); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "param[color]") {
+	if err := w.Patch(t.Context(), loud, client.MergeFrom(vm)); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.params: Invalid value: param[color]") {
 		t.Error(err)
 	}
 	vm = w.patched(t, vm, func(vm *v1alpha1.LimaVM) { vm.Spec.Params = map[string]string{"color": "blue"} })

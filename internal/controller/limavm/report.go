@@ -36,7 +36,7 @@ func (d *decision) report(o observation, want goal, t trouble) {
 
 // createdCondition says whether the VM's disk and configuration exist.
 func createdCondition(o observation, want goal, t trouble) metav1.Condition {
-	if want == beGone && !living(o.seen.Phase) {
+	if (want == beGone || want == beReset && o.seen.Phase != machine.Absent) && !living(o.seen.Phase) {
 		if t.failure != nil {
 			return unknown(v1alpha1.ReasonRemoveFailed, t.failure.Message)
 		}
@@ -78,7 +78,7 @@ func runningCondition(o observation, want goal, t trouble) metav1.Condition {
 			return unknown(v1alpha1.ReasonStopFailed, t.failure.Message)
 		}
 		return unknown(v1alpha1.ReasonStopping, "")
-	case want == beGone || want == beStopped:
+	case want == beGone || !o.vm.Spec.Running:
 		return metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonStopped}
 	}
 	if c, ok := failedCondition(o, t, v1alpha1.ReasonStartFailed); ok {

@@ -35,35 +35,40 @@ type world struct {
 	client.WithWatch // of a user, through the port and with the token
 	fleet            *fakeFleet
 	loopback         *rest.Config
+	config           *rest.Config // of that user
 }
 
 // TestServer runs all that needs the API server on one: linking and starting it is what takes time.
 func TestServer(t *testing.T) {
 	w := newWorld(t)
 	for name, test := range map[string]func(*testing.T, *world){
-		"rules of the definition":                          testRules,
-		"bad templates are rejected and change nothing":    testBadTemplates,
-		"a missing template ConfigMap is named":            testMissingTemplate,
-		"a name too long for sockets is rejected":          testLongName,
-		"a name that exists is taken":                      testNameExists,
-		"ten creates of one name at once: one wins":        testConcurrentCreates,
-		"a dry run changes nothing":                        testDryRun,
-		"create, start, stop, restart, delete":             testLife,
-		"created and not started":                          testCreatedOnly,
-		"params are checked again when they change":        testParams,
-		"a VM that can't start says so until it can":       testPermanentFailure,
-		"deletion stops the VM before anything is gone":    testDeleteRunning,
-		"deletion while preparing":                         testDeletePreparing,
-		"a guest that does not stop is ended by force":     testForceWhileDeleting,
-		"a VM's template can't be deleted or changed":      testOwnedTemplate,
-		"a template without its VM strands nobody":         testStrandedTemplate,
-		"a new VM of a deleted one's name begins afresh":   testNameReuse,
-		"a new process starts or adopts what should run":   testNewProcess,
-		"a hostagent's death wakes the controller":         testDeath,
-		"writes to status don't wake the guard":            testStatusOfOldVM,
-		"rules without a client ask to be tried again":     testGuardBeforeConnect,
-		"apply by a user does not fight the controller":    testServerSideApply,
-		"a VM is created, though its template ref is gone": testRefGoneAfterCreation,
+		"rules of the definition":                                      testRules,
+		"bad templates are rejected and change nothing":                testBadTemplates,
+		"a missing template ConfigMap is named":                        testMissingTemplate,
+		"a name too long for sockets is rejected":                      testLongName,
+		"a name that exists is taken":                                  testNameExists,
+		"ten creates of one name at once: one wins":                    testConcurrentCreates,
+		"a hundred creates by two clients at once: one wins each time": testTwoClients,
+		"what is rejected leaves nothing":                              testRejectedLeavesNothing,
+		"a template can be edited to what Lima accepts":                testEdit,
+		"reset makes the disk anew":                                    testReset,
+		"a dry run changes nothing":                                    testDryRun,
+		"create, start, stop, restart, delete":                         testLife,
+		"created and not started":                                      testCreatedOnly,
+		"params are checked again when they change":                    testParams,
+		"a VM that can't start says so until it can":                   testPermanentFailure,
+		"deletion stops the VM before anything is gone":                testDeleteRunning,
+		"deletion while preparing":                                     testDeletePreparing,
+		"a guest that does not stop is ended by force":                 testForceWhileDeleting,
+		"a VM's template can't be deleted or changed":                  testOwnedTemplate,
+		"a template without its VM strands nobody":                     testStrandedTemplate,
+		"a new VM of a deleted one's name begins afresh":               testNameReuse,
+		"a new process starts or adopts what should run":               testNewProcess,
+		"a hostagent's death wakes the controller":                     testDeath,
+		"writes to status don't wake the guard":                        testStatusOfOldVM,
+		"rules without a client ask to be tried again":                 testGuardBeforeConnect,
+		"apply by a user does not fight the controller":                testServerSideApply,
+		"a VM is created, though its template ref is gone":             testRefGoneAfterCreation,
 	} {
 		t.Run(strings.ReplaceAll(name, "/", " "), func(t *testing.T) { test(t, w) })
 	}
@@ -113,8 +118,8 @@ func newWorld(t *testing.T) *world {
 	guard.Connect(w.control(t, w.fleet))
 
 	e := server.Endpoint()
-	w.WithWatch, err = client.NewWithWatch(&rest.Config{Host: e.URL, BearerToken: e.Token, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: e.CA}},
-		client.Options{Scheme: testScheme(t)})
+	w.config = &rest.Config{Host: e.URL, BearerToken: e.Token, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: e.CA}}
+	w.WithWatch, err = client.NewWithWatch(w.config, client.Options{Scheme: testScheme(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

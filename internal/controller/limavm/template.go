@@ -15,10 +15,11 @@ import (
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// Validator asks Lima about a template. It returns a *machine.TemplateError when Lima rejects it, and
-// another error when Lima could not be asked.
+// Validator asks Lima about a template, and whether the disk that the named VM has on this host, if it
+// has one, can go with it; without a name only about the template. It returns a *machine.TemplateError
+// when Lima rejects it, and another error when Lima could not be asked.
 type Validator interface {
-	Validate(ctx context.Context, template []byte, params map[string]string) error
+	Validate(ctx context.Context, vm string, template []byte, params map[string]string) error
 }
 
 // refusal says why there is no template to make the VM from.
@@ -33,7 +34,7 @@ func (r *reconciler) resolve(ctx context.Context, vm *v1alpha1.LimaVM) (string, 
 	if err != nil {
 		return "", &refusal{message: err.Error()}
 	}
-	err = r.fleet.Validate(ctx, []byte(template), vm.Spec.Params)
+	err = r.fleet.Validate(ctx, "", []byte(template), vm.Spec.Params)
 	if rejected, ok := errors.AsType[*machine.TemplateError](err); ok {
 		return "", &refusal{message: fmt.Sprintf("Lima rejects the template: %s", rejected), permanent: true}
 	}

@@ -5,6 +5,9 @@
 package v1alpha1
 
 import (
+	"crypto/sha256"
+	"fmt"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -82,8 +85,15 @@ type LimaVMSpec struct {
 	// +optional
 	RestartedAt *metav1.MicroTime `json:"restartedAt,omitempty"`
 
+	// ResetAt asks for a new disk each time it is set to a new value, by
+	// convention the time of asking, in RFC 3339 with microseconds. The VM is
+	// stopped, its disk is removed with all that is on it, a new one is made from
+	// the VM's template, and the VM is started again if it is to run.
+	// +optional
+	ResetAt *metav1.MicroTime `json:"resetAt,omitempty"`
+
 	// StopMode says how the VM is stopped: when running is false, for a restart
-	// and before deletion. Graceful, the default, lets the guest shut down and
+	// or a reset, and before deletion. Graceful, the default, lets the guest shut down and
 	// never ends it by force. Force ends it at once; what it has not yet written
 	// to its disk is lost.
 	// +optional
@@ -166,6 +176,10 @@ type LimaVMStatus struct {
 	// +optional
 	RestartedAt *metav1.MicroTime `json:"restartedAt,omitempty"`
 
+	// ResetAt is the newest spec.resetAt that was carried out: the old disk is gone.
+	// +optional
+	ResetAt *metav1.MicroTime `json:"resetAt,omitempty"`
+
 	// Progress is the step under way; absent when nothing is.
 	// +optional
 	Progress *Progress `json:"progress,omitempty"`
@@ -174,6 +188,11 @@ type LimaVMStatus struct {
 	// validated template.
 	// +optional
 	TemplateConfigMap string `json:"templateConfigMap,omitempty"`
+
+	// TemplateDigest is the sha256 digest of the template in it, as it was last
+	// seen. The next start uses that one.
+	// +optional
+	TemplateDigest string `json:"templateDigest,omitempty"`
 
 	// SSHPort is the port of the guest's SSH server on 127.0.0.1; absent while it
 	// is not up.
@@ -230,8 +249,8 @@ const (
 	ReasonStopped      = "Stopped"
 	ReasonStartFailed  = "StartFailed"
 	ReasonStopFailed   = "StopFailed"
-	ReasonRemoving     = "Removing"     // Created, while it is being deleted
-	ReasonRemoveFailed = "RemoveFailed" // Created, while it is being deleted
+	ReasonRemoving     = "Removing"     // Created, while it is being deleted or reset
+	ReasonRemoveFailed = "RemoveFailed" // Created, while it is being deleted or reset
 )
 
 // SystemNamespace holds RDD's own objects, such as the VMs' validated templates.
@@ -243,3 +262,8 @@ const Finalizer = "lima.rancherdesktop.io/vm"
 // TemplateConfigMapName names the ConfigMap in SystemNamespace that holds the
 // validated template of the VM called vm.
 func TemplateConfigMapName(vm string) string { return "limavm-" + vm }
+
+// TemplateDigest is the digest of a template, as status.templateDigest holds it.
+func TemplateDigest(template string) string {
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(template)))
+}

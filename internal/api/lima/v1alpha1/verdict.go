@@ -62,6 +62,40 @@ func (a Asked) Running(seen *LimaVM) (done bool, err error) {
 	return seen.SettledRunning(a.Generation)
 }
 
+// Reset judges seen, nil when there is no such VM: has it a new disk, and does it run, or has it
+// stopped, as was asked?
+func (a Asked) Reset(seen *LimaVM) (done bool, err error) {
+	if done, err := a.Running(seen); !done || err != nil {
+		return false, err
+	}
+	return a.Created(seen)
+}
+
+// Noted judges seen, nil when there is no such VM: is the change known to whoever runs the VM?
+func (a Asked) Noted(seen *LimaVM) (done bool, err error) {
+	if a.gone(seen) {
+		return false, a.deleted()
+	}
+	return seen.Status.ObservedGeneration >= a.Generation, nil
+}
+
+// Templated judges seen, nil when there is no such VM: will its next start use the template with
+// the digest next, and not the one before any more?
+func (a Asked) Templated(before, next string) func(seen *LimaVM) (done bool, err error) {
+	return func(seen *LimaVM) (bool, error) {
+		if a.gone(seen) {
+			return false, a.deleted()
+		}
+		switch seen.Status.TemplateDigest {
+		case next:
+			return true, nil
+		case before, "":
+			return false, nil
+		}
+		return false, fmt.Errorf("VM %q %w: its template is another one now", a.Name, ErrSuperseded)
+	}
+}
+
 // Deleted judges seen, nil when there is no such VM: is the VM gone? Another one may have its name.
 func (a Asked) Deleted(seen *LimaVM) (done bool, err error) {
 	return a.gone(seen), nil
@@ -75,7 +109,7 @@ func (a Asked) deleted() error { return fmt.Errorf("VM %q %w", a.Name, ErrDelete
 // error when that can't come to be without a change.
 func (vm *LimaVM) SettledCreated(generation int64) (done bool, err error) {
 	created := vm.condition(ConditionCreated, generation)
-	if created == nil {
+	if created == nil || vm.ResetPending() {
 		return false, nil
 	}
 	return created.Status == metav1.ConditionTrue, vm.failure(created)
@@ -85,7 +119,7 @@ func (vm *LimaVM) SettledCreated(generation int64) (done bool, err error) {
 // generation, or an error when that can't come to be without a change.
 func (vm *LimaVM) SettledRunning(generation int64) (done bool, err error) {
 	running := vm.condition(ConditionRunning, generation)
-	if running == nil {
+	if running == nil || vm.ResetPending() {
 		return false, nil
 	}
 	if !vm.Spec.Running {
@@ -95,6 +129,11 @@ func (vm *LimaVM) SettledRunning(generation int64) (done bool, err error) {
 		return false, err
 	}
 	return running.Status == metav1.ConditionTrue && running.Reason == ReasonStarted, vm.failure(running)
+}
+
+// ResetPending says whether a reset was asked for whose disk is not gone yet.
+func (vm *LimaVM) ResetPending() bool {
+	return vm.Spec.ResetAt != nil && !vm.Spec.ResetAt.Equal(vm.Status.ResetAt)
 }
 
 // Failure is the newest reason why the VM is not what it was asked to be, permanent or not; nil

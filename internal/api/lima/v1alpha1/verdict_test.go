@@ -35,6 +35,9 @@ const (
 
 func TestSettledRunning(t *testing.T) {
 	created := is(ConditionCreated, yes, ReasonCreated)
+	pending := seen(false, created, is(ConditionRunning, no, ReasonStopped))
+	asked := metav1.NowMicro()
+	pending.Spec.ResetAt = &asked
 	for _, tc := range []struct {
 		name   string
 		vm     *LimaVM
@@ -53,6 +56,7 @@ func TestSettledRunning(t *testing.T) {
 		{"create failed for good", seen(true, is(ConditionCreated, no, ReasonCreateFailed), is(ConditionRunning, no, ReasonStartFailed)), false, ReasonCreateFailed},
 		{"create failed, will be tried again", seen(true, is(ConditionCreated, unknown, ReasonCreateFailed), is(ConditionRunning, unknown, ReasonStartFailed)), false, ""},
 		{"stopped", seen(false, created, is(ConditionRunning, no, ReasonStopped)), true, ""},
+		{"stopped, and the old disk is still there", pending, false, ""},
 		{"stopped of an older generation", seen(false, created, older(is(ConditionRunning, no, ReasonStopped))), false, ""},
 		{"stopping", seen(false, created, is(ConditionRunning, unknown, ReasonStopping)), false, ""},
 		{"still started", seen(false, created, is(ConditionRunning, yes, ReasonStarted)), false, ""},

@@ -1,0 +1,88 @@
+package lima
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+
+	"github.com/docker/go-units"
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/store/filenames"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// ValidateChange says whether Lima accepts the template for a VM that may have a disk already: what
+// the disk was made of can't change. The error is a *Problem that names the field.
+func ValidateChange(vm layout.VM, template []byte, params map[string]string, asRoot bool) error {
+	if err := Validate(vm, template, params, asRoot); err != nil || !exists(vm.Prepared()) {
+		return err
+	}
+	old, err := os.ReadFile(filepath.Join(vm.Dir(), filenames.LimaYAML))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the configuration of VM %q: %w", vm.Name, err)
+	}
+	whole, err := Complete(template, params, asRoot)
+	if err != nil {
+		return err
+	}
+	return checkChange(vm, old, whole)
+}
+
+// checkChange compares the configuration that a VM's disk was made by with a new one, both as Lima
+// reads them, with every default filled in.
+func checkChange(vm layout.VM, old, new []byte) error {
+	was, err := load(vm, old)
+	if err != nil {
+		return nil //nolint:nilerr // an older RDD or Lima took it; there is nothing to compare with
+	}
+	y, err := load(vm, new)
+	if err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		field    string
+		was, now any
+	}{
+		{"vmType", *was.VMType, *y.VMType},
+		{"os", *was.OS, *y.OS},
+		{"arch", *was.Arch, *y.Arch},
+		{"images", imagesFor(was), imagesFor(y)},
+	} {
+		if !reflect.DeepEqual(f.was, f.now) {
+			return &Problem{f.field, errors.New("can't change: the VM's disk was made of what it was; leave it, or make another VM")}
+		}
+	}
+	return checkShrink(*was.Disk, *y.Disk)
+}
+
+// imagesFor lists the images of the VM's own architecture; the others were never looked at.
+func imagesFor(y *limayaml.LimaYAML) (images []limayaml.Image) {
+	for _, image := range y.Images {
+		if image.Arch == *y.Arch {
+			images = append(images, image)
+		}
+	}
+	return images
+}
+
+// checkShrink says whether a disk of the size was can have the size now.
+func checkShrink(was, now string) error {
+	before, err := units.RAMInBytes(was)
+	if err != nil {
+		return err
+	}
+	after, err := units.RAMInBytes(now)
+	if err != nil {
+		return &Problem{"disk", err}
+	}
+	if after < before {
+		return &Problem{"disk", fmt.Errorf("%s is smaller than the disk is already, %s: it can only grow", now, was)}
+	}
+	return nil
+}
