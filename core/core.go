@@ -103,7 +103,7 @@ func (c *Core) hello(ctx context.Context, rec daemon.Record) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout, fmt.Errorf("%s gives no answer within %s", rec.Server, helloTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout, fmt.Errorf("%w: %s gives no answer within %s", context.DeadlineExceeded, rec.Server, helloTimeout))
 	defer cancel()
 	greeting, err := askHello(ctx, config, rec.Server)
 	if err != nil {

@@ -22,6 +22,7 @@ type Description struct {
 	State        string // Running, Stopped, Starting, …
 	Acceleration string // hardware, emulation or ?
 	Progress     string // the step under way; may be empty
+	Phase        string // the same in a word or two, such as "image 42 %"
 	Problem      string // why it is not as it was asked to be; may be empty
 	Template     string // the ConfigMap that holds its validated template
 }
@@ -39,6 +40,10 @@ func Describe(vm *VM) Description {
 		d.State = "Running"
 	case created != nil && created.Reason == v1alpha1.ReasonCreateFailed:
 		d.State = created.Reason
+	case created != nil && created.Reason == v1alpha1.ReasonRemoving:
+		d.State = "Resetting"
+	case created != nil && created.Reason == v1alpha1.ReasonPending:
+		d.State = "Creating"
 	case running != nil:
 		d.State = running.Reason
 	}
@@ -49,7 +54,7 @@ func Describe(vm *VM) Description {
 		}
 	}
 	if p := vm.Status.Progress; p != nil {
-		d.Progress = describeProgress(p)
+		d.Progress, d.Phase = describeProgress(p), shortProgress(p)
 	}
 	if failure, _ := vm.Failure(); failure != nil {
 		d.Problem = failure.Message
@@ -68,7 +73,20 @@ func describeProgress(p *v1alpha1.Progress) string {
 	if p.Message != "" {
 		s += ": " + p.Message
 	}
+	if p.Total > 0 {
+		s += fmt.Sprintf(", %d %%", 100*p.Bytes/p.Total)
+	}
 	return s
+}
+
+func shortProgress(p *v1alpha1.Progress) string {
+	switch {
+	case p.Total > 0:
+		return fmt.Sprintf("%s %d %%", p.Phase, 100*p.Bytes/p.Total)
+	case p.Steps > 0:
+		return fmt.Sprintf("%s, %d of %d", p.Phase, p.Step, p.Steps)
+	}
+	return p.Phase
 }
 
 // The logs that a VM has.

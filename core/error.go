@@ -47,18 +47,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // ErrNotRunning means that the instance's service does not run.
 var ErrNotRunning = errors.New("the service is not running; start it with: rdd svc start")
 
-// KindOf reports the kind of err. An explicit kind wins over any error it wraps, so a rejection
-// that carries a deadline stays a rejection.
+// KindOf reports the kind of err. An explicit kind wins over whatever else is in the chain, so a
+// rejection that carries a deadline stays a rejection; of several explicit ones the outermost does.
 func KindOf(err error) Kind {
-	for e := err; e != nil; {
-		var typed *Error
-		if !errors.As(e, &typed) {
-			break
-		}
-		if typed.Kind != Other {
-			return typed.Kind
-		}
-		e = typed.Err
+	if kind := explicit(err); kind != Other {
+		return kind
 	}
 	switch {
 	case errors.Is(err, instance.ErrName):
@@ -72,6 +65,24 @@ func KindOf(err error) Kind {
 	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err),
 		apierrors.IsAlreadyExists(err), apierrors.IsConflict(err), apierrors.IsRequestEntityTooLargeError(err):
 		return Rejected
+	}
+	return Other
+}
+
+// explicit is the kind that an Error in the tree of err gives it; Other when none does.
+func explicit(err error) Kind {
+	if e, ok := err.(*Error); ok && e.Kind != Other { //nolint:errorlint // this walks the tree itself
+		return e.Kind
+	}
+	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
+	case interface{ Unwrap() error }:
+		return explicit(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			if kind := explicit(part); kind != Other {
+				return kind
+			}
+		}
 	}
 	return Other
 }

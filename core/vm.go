@@ -31,8 +31,10 @@ type VMs struct{ session *Session }
 // VMs returns the virtual machines of the session's instance.
 func (s *Session) VMs() *VMs { return &VMs{s} }
 
-func (v *VMs) resource() dynamic.ResourceInterface {
-	return v.session.client.Resource(v1alpha1.GroupVersion.WithResource(v1alpha1.Resource))
+func (v *VMs) resource() dynamic.ResourceInterface { return vmResource(v.session.client) }
+
+func vmResource(c dynamic.Interface) dynamic.ResourceInterface {
+	return c.Resource(v1alpha1.GroupVersion.WithResource(v1alpha1.Resource))
 }
 
 // CreateOptions is what a new VM is made of.
@@ -84,10 +86,13 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	if o.Start {
 		check = vm.Asked().Running
 	}
+	w.log = v.bootLog(vm)
 	err = v.await(ctx, op, vm, w, check)
 	var failure *v1alpha1.FailedError
 	if errors.As(err, &failure) && failure.Reason == v1alpha1.ReasonCreateFailed {
-		return errors.Join(err, v.undo(ctx, vm))
+		if left := v.undo(ctx, vm); left != nil {
+			err = fmt.Errorf("%w; and it is not gone: %v", err, left) //nolint:errorlint // why the creation failed decides the kind
+		}
 	}
 	return err
 }
@@ -119,35 +124,65 @@ func (v *VMs) Start(ctx context.Context, name string, w Wait) error {
 // Stop asks the VM to stop and waits until no process of it is left. Force ends it at once; what
 // the guest has not written to its disk is lost.
 func (v *VMs) Stop(ctx context.Context, name string, force bool, w Wait) error {
-	mode := v1alpha1.StopGraceful
-	if force {
-		mode = v1alpha1.StopForce
-	}
-	return v.change(ctx, "stop VM", name, map[string]any{"running": false, "stopMode": mode}, w)
+	return v.change(ctx, "stop VM", name, map[string]any{"running": false, "stopMode": stopMode(force)}, w)
 }
 
-// Restart stops the VM, starts it, and waits until it runs.
-func (v *VMs) Restart(ctx context.Context, name string, w Wait) error {
+// Restart stops the VM, starts it, and waits until it runs. Force ends the guest at once.
+func (v *VMs) Restart(ctx context.Context, name string, force bool, w Wait) error {
 	return v.change(ctx, "restart VM", name, map[string]any{
-		"running": true, "stopMode": v1alpha1.StopGraceful, "restartedAt": metav1.NowMicro(),
+		"running": true, "stopMode": stopMode(force), "restartedAt": metav1.NowMicro(),
 	}, w)
 }
 
-// change patches the spec and waits for the generation that the server gave the change.
+// Reset stops the VM, removes its disk with all that is on it, makes a new one from its template,
+// and waits until the VM runs again, if it is to run. Force ends the guest at once.
+func (v *VMs) Reset(ctx context.Context, name string, force bool, w Wait) error {
+	const op = "reset VM"
+	vm, err := v.patch(ctx, op, name, map[string]any{"stopMode": stopMode(force), "resetAt": metav1.NowMicro()})
+	if err != nil {
+		return err
+	}
+	w.log = v.bootLog(vm)
+	return v.await(ctx, op, vm, w, vm.Asked().Reset)
+}
+
+func stopMode(force bool) v1alpha1.StopMode {
+	if force {
+		return v1alpha1.StopForce
+	}
+	return v1alpha1.StopGraceful
+}
+
+// change patches the spec and waits until the VM runs, or has stopped, as of that change.
 func (v *VMs) change(ctx context.Context, op, name string, spec map[string]any, w Wait) error {
+	vm, err := v.patch(ctx, op, name, spec)
+	if err != nil {
+		return err
+	}
+	w.log = v.bootLog(vm)
+	return v.await(ctx, op, vm, w, vm.Asked().Running)
+}
+
+// bootLog is where the guest's console goes if the VM is to boot.
+func (v *VMs) bootLog(vm *VM) string {
+	if !vm.Spec.Running {
+		return ""
+	}
+	return v.session.core.layout(vm.Name).SerialLog()
+}
+
+// patch merges spec into the VM's and returns the VM with the generation that the server gave it.
+func (v *VMs) patch(ctx context.Context, op, name string, spec map[string]any) (*VM, error) {
 	patch, err := json.Marshal(map[string]any{"spec": spec})
 	if err != nil {
-		return failed(op, name, err)
+		return nil, failed(op, name, err)
 	}
 	obj, err := v.resource().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 	if err != nil {
-		return failed(op, name, explain(err))
+		return nil, failed(op, name, explain(err))
 	}
 	vm, err := decode(obj)
-	if err != nil {
-		return failed(op, name, err)
-	}
-	return v.await(ctx, op, vm, w, vm.Asked().Running)
+	return vm, failed(op, name, err)
 }
 
 // await follows the VM until check decides, and passes on its progress.
@@ -156,7 +191,7 @@ func (v *VMs) await(ctx context.Context, op string, vm *VM, w Wait, check func(s
 		return nil
 	}
 	return w.run(ctx, op, vm.Name, func(ctx context.Context, o *operation) error {
-		return wait.Until(ctx, v.resource(), vm.Name, func(obj *unstructured.Unstructured) (bool, error) {
+		return wait.Until(ctx, v.session.lasting(vmResource, o), vm.Name, func(obj *unstructured.Unstructured) (bool, error) {
 			if obj == nil {
 				return check(nil)
 			}
@@ -249,14 +284,13 @@ func explain(err error) error {
 
 // reportVM passes on what the VM's status says is under way.
 func (o *operation) reportVM(vm *VM) {
-	p := vm.Status.Progress
-	if failure, permanent := vm.Failure(); p == nil && failure != nil && !permanent {
-		o.report(Event{Phase: "retry", Message: failure.Message})
-	}
-	if p == nil {
+	if p := vm.Status.Progress; p != nil {
+		o.report(Event{Phase: p.Phase, Step: int(p.Step), Steps: int(p.Steps), Bytes: p.Bytes, Total: p.Total, Message: p.Message})
 		return
 	}
-	o.report(Event{Phase: p.Phase, Step: int(p.Step), Steps: int(p.Steps), Bytes: p.Bytes, Total: p.Total, Message: p.Message})
+	if failure, permanent := vm.Failure(); failure != nil && !permanent {
+		o.report(Event{Phase: "retry", Message: failure.Message})
+	}
 }
 
 // embedTimeout bounds reading a template, which may come from the network.

@@ -21,7 +21,22 @@ type Wait struct {
 
 	// Accepted makes the operation return once the change is accepted, without waiting for it.
 	Accepted bool
+
+	log string // where the log of the operation is; told first
 }
+
+// Spent returns w with what is left of its time after some of it went by. What has none left still
+// has a moment, so that it ends in the ordinary way.
+func (w Wait) Spent(d time.Duration) Wait {
+	if w.Timeout > 0 {
+		w.Timeout = max(w.Timeout-d, time.Nanosecond)
+	}
+	return w
+}
+
+// PhaseLog is the phase of an event that tells where the log of the operation is. It is the first
+// one, and no step of the operation.
+const PhaseLog = "log"
 
 // Event is one step of an operation under way.
 type Event struct {
@@ -44,9 +59,10 @@ type Expired struct {
 
 func (e *Expired) Error() string {
 	s := fmt.Sprintf("%v: not done after %s", context.DeadlineExceeded, e.After.Round(time.Millisecond))
-	if e.Last.Phase != "" {
-		s += ", last seen in phase " + e.Last.Phase
+	if e.Last.Phase == "" {
+		return s + ", and no step of it was seen yet"
 	}
+	s += ", last seen in phase " + e.Last.Phase
 	if e.Last.Message != "" {
 		s += ": " + e.Last.Message
 	}
@@ -86,6 +102,9 @@ func (w Wait) run(ctx context.Context, op, object string, fn func(context.Contex
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	o := &operation{wait: w, op: op, object: object, start: time.Now()}
+	if w.log != "" && w.Progress != nil {
+		w.Progress(Event{Op: op, Object: object, Phase: PhaseLog, Message: w.log})
+	}
 	result := make(chan error, 1)
 	go func() { result <- fn(ctx, o) }()
 
@@ -102,7 +121,7 @@ func (w Wait) run(ctx context.Context, op, object string, fn func(context.Contex
 	for {
 		select {
 		case err := <-result:
-			if errors.Is(err, context.Canceled) {
+			if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}
 			return failed(op, object, err)

@@ -22,30 +22,51 @@ type Reader interface {
 	Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error)
 }
 
+// Final is a Reader's error when asking again can't help; Until returns what it wraps.
+type Final struct{ Err error }
+
+func (f *Final) Error() string { return f.Err.Error() }
+func (f *Final) Unwrap() error { return f.Err }
+
 // Check decides on one copy of an object, nil when it does not exist. A non-nil error ends the
 // wait: the state can no longer be reached.
 type Check func(obj *unstructured.Unstructured) (done bool, err error)
 
+// Pauses between two passes, after failures in a row. A pass that has held for longer than the
+// longest was none.
+const (
+	shortestPause = 50 * time.Millisecond
+	longestPause  = 2 * time.Second
+)
+
 // Until reads the object called name, follows it, and returns when check decides.
 //
 // A watch that closes, expires or breaks is never an answer: Until reads the object again and
-// goes on. It gives up only when ctx ends (returning its cause) or the server refuses the request
-// for good.
+// goes on. It gives up only when ctx ends (returning its cause), the reader says that its error is
+// final, or the server refuses the request for good.
 func Until(ctx context.Context, r Reader, name string, check Check) error {
-	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 2*time.Second) {
+	pause := shortestPause
+	for {
+		began := time.Now()
 		decided, err := follow(ctx, r, name, check)
+		var final *Final
 		switch {
 		case decided:
 			return err
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case errors.As(err, &final):
+			return final.Err
 		case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), meta.IsNoMatchError(err):
 			return err
+		case time.Since(began) > longestPause:
+			pause = shortestPause
 		}
 		select {
-		case <-time.After(delay):
+		case <-time.After(pause):
 		case <-ctx.Done():
 		}
+		pause = min(2*pause, longestPause)
 	}
 }
 

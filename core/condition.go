@@ -1,0 +1,193 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/wait"
+)
+
+// Condition is what to wait for of one object.
+type Condition struct {
+	Type      string // of the object: any name that kubectl knows it by
+	Name      string
+	Namespace string // of an object that is in one; empty: default
+	Condition string
+	Status    metav1.ConditionStatus
+	Reason    string    // empty: any
+	Since     time.Time // conditions whose status is older don't count; zero: any
+	Startup   bool      // as Since, with the time when this run of the service got ready
+}
+
+func (c Condition) String() string {
+	s := c.Condition + "=" + string(c.Status)
+	if c.Reason != "" {
+		s += " with reason " + c.Reason
+	}
+	return s
+}
+
+// WaitCondition waits until an object of the control plane has a condition, as of the object's
+// present generation. Another object of the same name does not count.
+func (s *Session) WaitCondition(ctx context.Context, c Condition, w Wait) error {
+	op := fmt.Sprintf("wait for %s of %s", c, c.Type)
+	all, err := s.kinds(ctx)
+	if err != nil {
+		return failed(op, c.Name, err)
+	}
+	k, err := kindNamed(all, c.Type)
+	if err != nil {
+		return &Error{Kind: Usage, Op: op, Object: c.Name, Err: err}
+	}
+	if c.Startup {
+		if c.Since, err = s.startup(ctx); err != nil {
+			return failed(op, c.Name, err)
+		}
+	}
+	resource := func(client dynamic.Interface) dynamic.ResourceInterface { return k.in(client, c.Namespace) }
+	return w.run(ctx, op, c.Name, func(ctx context.Context, o *operation) error {
+		j := &judge{condition: c, operation: o}
+		return wait.Until(ctx, s.lasting(resource, o), c.Name, j.check)
+	})
+}
+
+// in is where the objects of a kind are.
+func (k kind) in(client dynamic.Interface, namespace string) dynamic.ResourceInterface {
+	if !k.namespaced {
+		return client.Resource(k.GroupVersionResource)
+	}
+	if namespace == "" {
+		namespace = metav1.NamespaceDefault
+	}
+	return client.Resource(k.GroupVersionResource).Namespace(namespace)
+}
+
+// judge decides on the copies of one object.
+type judge struct {
+	condition Condition
+	operation *operation
+	uid       types.UID // of the object that was there first
+}
+
+func (j *judge) check(obj *unstructured.Unstructured) (done bool, err error) {
+	switch {
+	case j.uid == "" && obj == nil:
+		return false, &Error{Kind: NotFound, Err: errors.New("there is no such object")}
+	case obj == nil || j.uid != "" && obj.GetUID() != j.uid:
+		return false, fmt.Errorf("%s %q %w", j.condition.Type, j.condition.Name, v1alpha1.ErrDeleted)
+	}
+	j.uid = obj.GetUID()
+	conditions, observed, err := conditionsOf(obj)
+	if err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(conditions, func(c metav1.Condition) bool { return c.Type == j.condition.Condition })
+	if i < 0 {
+		j.operation.report(Event{Phase: "absent", Message: "it has no condition " + j.condition.Condition})
+		return false, nil
+	}
+	seen := conditions[i]
+	j.operation.report(Event{Phase: strings.ToLower(seen.Reason), Message: seen.Message})
+	return j.condition.met(seen, observed, obj.GetGeneration()), nil
+}
+
+// met says whether a condition, of a status that has observed some generation, is what is waited
+// for, as of generation now. A kind that does not tell what it has observed is taken at its word.
+func (c Condition) met(seen metav1.Condition, observed, now int64) bool {
+	if seen.ObservedGeneration != 0 {
+		observed = seen.ObservedGeneration
+	}
+	return seen.Status == c.Status &&
+		(c.Reason == "" || c.Reason == seen.Reason) &&
+		(observed == 0 || observed >= now) &&
+		!seen.LastTransitionTime.Time.Before(c.Since)
+}
+
+// conditionsOf reads an object's conditions, and the generation that its whole status has observed,
+// 0 if it doesn't say.
+func conditionsOf(obj *unstructured.Unstructured) ([]metav1.Condition, int64, error) {
+	status, _, _ := unstructured.NestedMap(obj.Object, "status")
+	var s struct {
+		ObservedGeneration int64              `json:"observedGeneration"`
+		Conditions         []metav1.Condition `json:"conditions"`
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(status, &s); err != nil {
+		return nil, 0, fmt.Errorf("read the conditions: %w", err)
+	}
+	return s.Conditions, s.ObservedGeneration, nil
+}
+
+// The ConfigMap that each run of the service writes when it is ready.
+const discoveryName = "rdd-controller-manager"
+
+// startup is when this run of the service got ready, by the clock of its own server: when it wrote
+// its discovery ConfigMap.
+func (s *Session) startup(ctx context.Context) (time.Time, error) {
+	configMaps := s.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"})
+	cm, err := configMaps.Namespace(v1alpha1.SystemNamespace).Get(ctx, discoveryName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return time.Time{}, fmt.Errorf("the service has not said when it started; there is no ConfigMap %s in %s", discoveryName, v1alpha1.SystemNamespace)
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	written := cm.GetCreationTimestamp().Time
+	for _, entry := range cm.GetManagedFields() {
+		if entry.Time != nil && entry.Time.After(written) {
+			written = entry.Time.Time
+		}
+	}
+	return written, nil
+}
+
+// Types names the types of objects that the control plane serves, for completion.
+func (s *Session) Types(ctx context.Context) ([]string, error) {
+	all, err := s.kinds(ctx)
+	if err != nil {
+		return nil, failed("list the types of objects", "", err)
+	}
+	var names []string
+	for _, k := range all {
+		names = append(names, k.names[1])
+	}
+	return names, nil
+}
+
+// Names lists the objects of a type, with the conditions that each has, for completion.
+func (s *Session) Names(ctx context.Context, typeName, namespace string) (map[string][]string, error) {
+	const op = "list objects of type"
+	all, err := s.kinds(ctx)
+	if err != nil {
+		return nil, failed(op, typeName, err)
+	}
+	k, err := kindNamed(all, typeName)
+	if err != nil {
+		return nil, failed(op, typeName, err)
+	}
+	list, err := k.in(s.client, namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, failed(op, typeName, err)
+	}
+	names := map[string][]string{}
+	for i := range list.Items {
+		conditions, _, _ := conditionsOf(&list.Items[i]) // none to offer, then
+		names[list.Items[i].GetName()] = []string{}
+		for _, c := range conditions {
+			names[list.Items[i].GetName()] = append(names[list.Items[i].GetName()], c.Type)
+		}
+	}
+	return names, nil
+}

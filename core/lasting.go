@@ -1,0 +1,99 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+
+	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/wait"
+)
+
+// lasting reads one kind of object from whatever run of the service is there, so that a wait goes
+// on over a restart. It serves one wait at a time.
+type lasting struct {
+	core     *Core
+	resource func(dynamic.Interface) dynamic.ResourceInterface
+	tell     func(step string)
+
+	client  dynamic.Interface
+	missing time.Time // since when no service lives
+	renewed bool      // the credential was read anew and has not worked yet
+}
+
+// absence is how long a wait goes on while no service lives. Between the halves of a restart there
+// are some 10 ms without one.
+const absence = 5 * time.Second
+
+// errAbsent ends a wait for something that only the service can do.
+var errAbsent = errors.New("the service ended while waiting, and what was asked for goes on only when it runs again; start it with: rdd svc start")
+
+// errRenewed makes the wait ask again.
+var errRenewed = errors.New("the connection to the service was renewed")
+
+// lasting returns a reader for the wait o that begins with this session.
+func (s *Session) lasting(resource func(dynamic.Interface) dynamic.ResourceInterface, o *operation) *lasting {
+	tell := func(step string) { o.report(Event{Phase: "service", Message: step}) }
+	return &lasting{core: s.core, resource: resource, tell: tell, client: s.client}
+}
+
+func (l *lasting) List(ctx context.Context, o metav1.ListOptions) (*unstructured.UnstructuredList, error) {
+	list, err := l.resource(l.client).List(ctx, o)
+	return list, l.mend(err)
+}
+
+func (l *lasting) Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	w, err := l.resource(l.client).Watch(ctx, o)
+	return w, l.mend(err)
+}
+
+// mend looks at the service after a request that failed. It returns the error if asking again is
+// the way to go on, else a *wait.Final.
+func (l *lasting) mend(err error) error {
+	if err == nil {
+		l.missing, l.renewed = time.Time{}, false
+		return nil
+	}
+	var status apierrors.APIStatus
+	answered := errors.As(err, &status)
+	if answered && !apierrors.IsUnauthorized(err) {
+		return err
+	}
+	rec, live, findErr := daemon.Find(l.core.inst)
+	switch {
+	case findErr != nil:
+		return err
+	case !live:
+		return l.absent(err)
+	case rec.Phase != daemon.Ready:
+		l.missing = time.Time{}
+		l.tell(fmt.Sprintf("the service is %s: %s", rec.Phase, rec.Step))
+		return errRenewed
+	case answered && l.renewed:
+		return err
+	}
+	session, sessionErr := l.core.session() // the port and the credential may be new ones
+	if sessionErr != nil {
+		return err
+	}
+	l.client, l.missing, l.renewed = session.client, time.Time{}, true
+	return errRenewed
+}
+
+func (l *lasting) absent(err error) error {
+	switch {
+	case l.missing.IsZero():
+		l.missing = time.Now()
+		l.tell("the service has ended")
+	case time.Since(l.missing) > absence:
+		return &wait.Final{Err: errAbsent}
+	}
+	return fmt.Errorf("the service does not run: %v", err) //nolint:errorlint // as Unauthorized it would end the wait
+}

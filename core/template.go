@@ -1,0 +1,164 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+)
+
+// Param is one of a template's params.
+type Param struct {
+	Name    string `json:"name"`
+	Value   string `json:"value"`   // at the next start
+	Default string `json:"default"` // the template's
+	Set     bool   `json:"set"`     // Value is the VM's own
+}
+
+// Params lists the params of a VM's template, by name, with the values that the VM gives them.
+func (v *VMs) Params(ctx context.Context, name string) ([]Param, error) {
+	vm, err := v.Show(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	template, err := v.Template(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defaults, err := paramDefaults(template.Text)
+	if err != nil {
+		return nil, failed("read the params of VM", name, err)
+	}
+	names := maps.Clone(defaults)
+	maps.Copy(names, vm.Spec.Params)
+	params := make([]Param, 0, len(names))
+	for _, key := range slices.Sorted(maps.Keys(names)) {
+		value, set := vm.Spec.Params[key]
+		if !set {
+			value = defaults[key]
+		}
+		params = append(params, Param{Name: key, Value: value, Default: defaults[key], Set: set})
+	}
+	return params, nil
+}
+
+// paramDefaults reads the params of a template as Lima does.
+func paramDefaults(template string) (map[string]string, error) {
+	var t struct {
+		Param map[string]string `yaml:"param"`
+	}
+	err := yaml.Unmarshal([]byte(template), &t)
+	return t.Param, err
+}
+
+// SetParams gives a VM values for its template's params, takes the values of others away, and waits
+// until that is known to whoever runs the VM. It takes effect at the VM's next start.
+func (v *VMs) SetParams(ctx context.Context, name string, set map[string]string, remove []string, w Wait) error {
+	const op = "set the params of VM"
+	params := map[string]any{}
+	for key, value := range set {
+		params[key] = value
+	}
+	if len(remove) > 0 {
+		known, err := v.Params(ctx, name)
+		if err != nil {
+			return err
+		}
+		for _, key := range remove {
+			if !slices.ContainsFunc(known, func(p Param) bool { return p.Name == key }) {
+				return &Error{Kind: Usage, Op: op, Object: name, Err: fmt.Errorf("there is no param %q; see: rdd vm params %s", key, name)}
+			}
+			params[key] = nil
+		}
+	}
+	vm, err := v.patch(ctx, op, name, map[string]any{"params": params})
+	if err != nil {
+		return err
+	}
+	return v.await(ctx, op, vm, w, vm.Asked().Noted)
+}
+
+// Template is the template that a VM is started from.
+type Template struct {
+	Text string
+	cm   *unstructured.Unstructured
+}
+
+func (v *VMs) configMaps() dynamic.ResourceInterface {
+	return v.session.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}).Namespace(v1alpha1.SystemNamespace)
+}
+
+// Template returns a VM's own template.
+func (v *VMs) Template(ctx context.Context, name string) (Template, error) {
+	const op = "read the template of VM"
+	vm, err := v.Show(ctx, name)
+	if err != nil {
+		return Template{}, err
+	}
+	cm, err := v.configMaps().Get(ctx, v1alpha1.TemplateConfigMapName(name), metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err) && vm.Spec.Template != "":
+		return Template{Text: vm.Spec.Template}, nil // as long as it has not been taken up
+	case apierrors.IsNotFound(err):
+		return Template{}, failed(op, name, errors.New("the VM has none of its own yet; see: rdd vm show "+name))
+	case err != nil:
+		return Template{}, failed(op, name, err)
+	}
+	text, _, err := unstructured.NestedString(cm.Object, "data", v1alpha1.TemplateKey)
+	return Template{text, cm}, failed(op, name, err)
+}
+
+// ReadTemplate returns the whole text of the template in a file or at a URL, with all it refers to.
+func (c *Core) ReadTemplate(ctx context.Context, locator string) (string, error) {
+	text, err := c.embedTemplate(ctx, locator)
+	return text, failed("read template", locator, err)
+}
+
+// SetTemplate puts text in the place of the VM's template was, and waits until that is known to
+// whoever runs the VM. It takes effect at the VM's next start. What Lima doesn't accept, or has been
+// changed by somebody else meanwhile, is rejected.
+func (v *VMs) SetTemplate(ctx context.Context, name string, was Template, text string, w Wait) error {
+	const op = "edit the template of VM"
+	if was.cm == nil {
+		return failed(op, name, errors.New("it is not taken up yet; try again in a moment, or see: rdd vm show "+name))
+	}
+	vm, err := v.Show(ctx, name)
+	if err != nil {
+		return err
+	}
+	cm := was.cm.DeepCopy()
+	if err := unstructured.SetNestedField(cm.Object, text, "data", v1alpha1.TemplateKey); err != nil {
+		return failed(op, name, err)
+	}
+	if _, err := v.configMaps().Update(ctx, cm, metav1.UpdateOptions{}); err != nil {
+		return failed(op, name, rejection(err))
+	}
+	return v.await(ctx, op, vm, w, vm.Asked().Templated(v1alpha1.TemplateDigest(was.Text), v1alpha1.TemplateDigest(text)))
+}
+
+// rejection is what the control plane has against a template, without the ConfigMap it is kept in.
+func rejection(err error) error {
+	var status apierrors.APIStatus
+	switch {
+	case apierrors.IsConflict(err):
+		return &Error{Kind: Rejected, Err: errors.New("somebody else has changed it meanwhile")}
+	case apierrors.IsInvalid(err) && errors.As(err, &status) && status.Status().Details != nil:
+		var why []string
+		for _, cause := range status.Status().Details.Causes {
+			why = append(why, strings.TrimPrefix(cause.Message, "Invalid value: "))
+		}
+		return &Error{Kind: Rejected, Err: errors.New(strings.Join(why, "; "))}
+	}
+	return err
+}
