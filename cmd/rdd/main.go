@@ -2,10 +2,7 @@
 package main
 
 import (
-	"context"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/mattn/go-isatty"
 
@@ -20,13 +17,16 @@ var version = "dev"
 func main() { os.Exit(run()) }
 
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	var ends interrupts
+	ctx, stop := ends.context()
 	defer stop()
 	program := &cli.Program{
 		Version:  version,
+		In:       os.Stdin,
 		Out:      os.Stdout,
 		Err:      os.Stderr,
 		Terminal: isatty.IsTerminal(os.Stderr.Fd()) && os.Getenv("TERM") != "dumb",
+		Edit:     ends.edit,
 		Open: func(name string) (*core.Core, error) {
 			inst, err := instance.Resolve(name)
 			return core.New(inst, version), err

@@ -18,8 +18,12 @@ import (
 // Program is what the rdd command needs from the outside.
 type Program struct {
 	Version  string
+	In       io.Reader
 	Out, Err io.Writer
 	Terminal bool // Err is a terminal
+
+	// Edit lets the user edit a file, and returns when the editor has ended.
+	Edit func(path string) error
 
 	// Open resolves the instance of that name; empty means the default.
 	Open func(instance string) (*core.Core, error)
@@ -143,7 +147,11 @@ func (p *Program) finish(cmd *cobra.Command, err error) int {
 		fmt.Fprintf(p.Err, "rdd: interrupted: this ended the waiting only; work that was accepted goes on%s\n", again)
 		return exitInterrupted
 	case core.Timeout:
-		fmt.Fprintf(p.Err, "rdd: %v\nThe work goes on%s\n", err, again)
+		fmt.Fprintf(p.Err, "rdd: %v\n", err)
+		var expired *core.Expired
+		if errors.As(err, &expired) { // else it was no wait that ended, but work
+			fmt.Fprintf(p.Err, "The work goes on%s\n", again)
+		}
 		return exitTimeout
 	default:
 		fmt.Fprintf(p.Err, "rdd: %v\n", err)

@@ -28,9 +28,10 @@ func (s *session) versionCommand() *cobra.Command {
 }
 
 func (s *session) ctlCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "ctl [KUBECTL ARGS...]", Short: "Run kubectl against the instance's control plane",
-		Long:               "Runs kubectl against the instance's control plane. Everything after ctl is kubectl's, so --instance goes before it.",
+		Long: "Runs kubectl against the instance's control plane. Everything after ctl is kubectl's, so --instance goes before it.\n" +
+			"Only `rdd ctl wait-condition` is rdd's own.",
 		DisableFlagParsing: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := s.core()
@@ -44,6 +45,8 @@ func (s *session) ctlCommand() *cobra.Command {
 			return core.Become(kubectl)
 		},
 	}
+	cmd.AddCommand(s.waitCondition())
+	return cmd
 }
 
 // followed is the end of a command that goes on until Ctrl-C: being interrupted is its way to end.

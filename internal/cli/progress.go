@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -61,7 +62,7 @@ func (s *session) newProgress() progress {
 	case progressQuiet:
 		return quiet{}
 	default:
-		return &plainLines{session: s}
+		return &plainLines{out: s.Err}
 	}
 }
 
@@ -81,23 +82,61 @@ func (j jsonLines) event(e core.Event) {
 }
 func (jsonLines) finish() {}
 
-// plainLines writes a line for each new step, and no line for mere bytes.
+// plainLines writes a line for each new step and each tenth of its bytes; and the last one again
+// after a time with nothing new, so that a log shows that the command lives.
 type plainLines struct {
-	session *session
-	last    string
+	out io.Writer
+
+	mu    sync.Mutex
+	last  string
+	start time.Time
+	again *time.Timer
 }
 
+// silence is how long plain lines say nothing new before they say the same again.
+const silence = 30 * time.Second
+
 func (p *plainLines) event(e core.Event) {
-	if line := describe(e); line != p.last {
-		p.last = line
-		fmt.Fprintf(p.session.Err, "%6s  %s\n", clock(e.Elapsed), line)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	line := describe(e)
+	if e.Total > 0 {
+		line += fmt.Sprintf(": %d %% of %s", 10*(10*e.Bytes/e.Total), units.BytesSize(float64(e.Total)))
+	}
+	if line == p.last {
+		return
+	}
+	p.last, p.start = line, time.Now().Add(-e.Elapsed)
+	p.say()
+}
+
+// say writes the last line; the caller holds mu.
+func (p *plainLines) say() {
+	fmt.Fprintf(p.out, "%6s  %s\n", clock(time.Since(p.start)), p.last)
+	if p.again != nil {
+		p.again.Stop()
+	}
+	p.again = time.AfterFunc(silence, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.again != nil {
+			p.say()
+		}
+	})
+}
+
+func (p *plainLines) finish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.again != nil {
+		p.again.Stop()
+		p.again = nil
 	}
 }
-func (*plainLines) finish() {}
 
 // bar is one line on a terminal: a spinner and the time, and a bar where bytes are known.
 type bar struct {
-	out interface{ Write([]byte) (int, error) }
+	out io.Writer
 
 	mu    sync.Mutex
 	all   *mpb.Progress
@@ -109,6 +148,10 @@ type bar struct {
 func (b *bar) event(e core.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if e.Phase == core.PhaseLog {
+		b.above(describe(e))
+		return
+	}
 	if b.all == nil {
 		b.start = time.Now().Add(-e.Elapsed)
 		b.all = mpb.New(mpb.WithOutput(b.out), mpb.WithWidth(20), mpb.WithRefreshRate(120*time.Millisecond), mpb.WithAutoRefresh())
@@ -121,6 +164,15 @@ func (b *bar) event(e core.Event) {
 		b.line.SetTotal(e.Total, false)
 		b.line.SetCurrent(min(e.Bytes, e.Total-1)) // a full bar would be a finished one
 	}
+}
+
+// above writes a line that stays.
+func (b *bar) above(line string) {
+	var out io.Writer = b.out
+	if b.all != nil {
+		out = b.all
+	}
+	fmt.Fprintln(out, line)
 }
 
 // replace swaps the spinner for a bar, or back.
@@ -160,6 +212,9 @@ func (b *bar) finish() {
 
 // describe is an event in words, without bytes.
 func describe(e core.Event) string {
+	if e.Phase == core.PhaseLog {
+		return "boot log: " + e.Message
+	}
 	s := e.Phase
 	if e.Steps > 0 {
 		s = fmt.Sprintf("[%d/%d] %s", e.Step, e.Steps, s)

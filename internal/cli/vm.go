@@ -18,7 +18,8 @@ func (s *session) vmCommand() *cobra.Command {
 		Use: "limavm", Aliases: []string{"vm", "lima"}, Short: "Create, run and look at virtual machines",
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(s.vmCreate(), s.vmStart(), s.vmStop(), s.vmRestart(), s.vmDelete(), s.vmList(), s.vmShow(), s.vmShell(), s.vmLogs())
+	cmd.AddCommand(s.vmCreate(), s.vmStart(), s.vmStop(), s.vmRestart(), s.vmReset(), s.vmDelete(), s.vmParams(), s.vmEdit(),
+		s.vmList(), s.vmShow(), s.vmShell(), s.vmLogs())
 	return cmd
 }
 
@@ -35,17 +36,23 @@ func (s *session) vms(ctx context.Context) (*core.VMs, error) {
 	return session.VMs(), nil
 }
 
-// ensureVMs connects to the service, and starts it when it does not run.
-func (s *session) ensureVMs(ctx context.Context, progress func(core.Event)) (*core.VMs, error) {
+// ensureVMs connects to the service, and starts it when it does not run. That takes its part of w's time.
+func (s *session) ensureVMs(cmd *cobra.Command, w core.Wait) (*core.VMs, core.Wait, error) {
 	c, err := s.core()
 	if err != nil {
-		return nil, err
+		return nil, w, err
 	}
-	session, err := c.Ensure(ctx, core.Wait{Timeout: startTimeout, Progress: progress})
+	began := time.Now()
+	start := w
+	if w.Accepted { // nothing can be accepted before the service is there
+		start = core.Wait{Timeout: startTimeout, Progress: w.Progress}
+	}
+	session, err := c.Ensure(cmd.Context(), start)
 	if err != nil {
-		return nil, err
+		waitAgainWith(cmd, "rdd svc start") // this is what is under way, and nothing else
+		return nil, w, err
 	}
-	return session.VMs(), nil
+	return session.VMs(), w.Spent(time.Since(began)), nil
 }
 
 func (s *session) vmCreate() *cobra.Command {
@@ -63,22 +70,18 @@ func (s *session) vmCreate() *cobra.Command {
 	_ = cmd.RegisterFlagCompletionFunc("acceleration", cobra.FixedCompletions([]string{"Auto", "Hardware", "Emulation"}, cobra.ShellCompDirectiveNoFileComp))
 	f := addWait(cmd, workTimeout, "rdd vm start %s")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		o.Template = args[1]
-		if !o.Start {
-			cmd.Annotations[waitAgain] = "rdd ctl wait --for=condition=Created limavm/%s"
-		}
 		w, finish, err := s.waiting(cmd, f)
 		if err != nil {
 			return err
 		}
 		defer finish()
-		vms, err := s.ensureVMs(cmd.Context(), w.Progress)
+		vms, w, err := s.ensureVMs(cmd, w)
 		if err != nil {
 			return err
 		}
 		o.Template = args[1]
 		if !o.Start {
-			cmd.Annotations[waitAgain] = "rdd ctl wait --for=condition=Created limavm/%s"
+			waitAgainWith(cmd, "rdd ctl wait-condition limavm/%s Created")
 		}
 		if err := vms.Create(cmd.Context(), args[0], o, w); err != nil {
 			return err
@@ -128,24 +131,52 @@ func (s *session) vmStart() *cobra.Command {
 		})
 }
 
+// addForce gives cmd the flag of every command that stops a virtual machine.
+func addForce(cmd *cobra.Command) *bool {
+	return cmd.Flags().Bool("force", false, "end it at once, without a shutdown; what it has not written to its disk is lost")
+}
+
 func (s *session) vmStop() *cobra.Command {
-	var force bool
+	var force *bool
 	cmd := s.vmChange("stop", "Shut a virtual machine down and wait until it has ended", "rdd vm stop %s", "VM %q has stopped", "VM %q will stop",
 		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
-			if force {
-				s.sayf("ending VM %q at once; what it has not written to its disk is lost\n", name)
-			}
-			return vms.Stop(ctx, name, force, w)
+			s.warnForce(*force, name)
+			return vms.Stop(ctx, name, *force, w)
 		})
-	cmd.Flags().BoolVar(&force, "force", false, "end it at once, without a shutdown; what it has not written to its disk is lost")
+	force = addForce(cmd)
 	return cmd
 }
 
+// warnForce says what a forced stop may lose.
+func (s *session) warnForce(force bool, name string) {
+	if force {
+		s.sayf("ending VM %q at once; what it has not written to its disk is lost\n", name)
+	}
+}
+
 func (s *session) vmRestart() *cobra.Command {
-	return s.vmChange("restart", "Shut a virtual machine down and boot it again", "rdd vm start %s", "VM %q runs again", "VM %q will restart",
+	var force *bool
+	cmd := s.vmChange("restart", "Shut a virtual machine down and boot it again", "rdd vm start %s", "VM %q runs again", "VM %q will restart",
 		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
-			return vms.Restart(ctx, name, w)
+			s.warnForce(*force, name)
+			return vms.Restart(ctx, name, *force, w)
 		})
+	force = addForce(cmd)
+	return cmd
+}
+
+func (s *session) vmReset() *cobra.Command {
+	var force *bool
+	cmd := s.vmChange("reset", "Make a virtual machine's disk anew; everything on it is lost",
+		"rdd ctl wait-condition limavm/%s Created", "VM %q has a new disk", "VM %q will be reset",
+		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
+			s.sayf("resetting VM %q: everything on its disk is lost\n", name)
+			return vms.Reset(ctx, name, *force, w)
+		})
+	cmd.Long = "Stops a virtual machine, removes its disk with everything on it, makes a new one from the machine's template\n" +
+		"and params, and boots it again if it ran. Its name, settings and logs stay."
+	force = addForce(cmd)
+	return cmd
 }
 
 func (s *session) vmDelete() *cobra.Command {
@@ -171,11 +202,19 @@ func (s *session) vmList() *cobra.Command {
 			fmt.Fprintln(w, "NAME\tSTATE\tACCELERATION\tRESTARTS\tAGE")
 			for i := range list {
 				d := core.Describe(&list[i])
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", list[i].Name, d.State, d.Acceleration, list[i].Status.RestartCount, age(list[i].CreationTimestamp.Time))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", list[i].Name, stateWithPhase(d), d.Acceleration, list[i].Status.RestartCount, age(list[i].CreationTimestamp.Time))
 			}
 		})
 	}
 	return cmd
+}
+
+// stateWithPhase is a VM's state, and how far it has come while that changes.
+func stateWithPhase(d core.Description) string {
+	if d.Phase == "" {
+		return d.State
+	}
+	return d.State + " (" + d.Phase + ")"
 }
 
 func (s *session) vmShow() *cobra.Command {
@@ -207,12 +246,7 @@ func (s *session) vmShell() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "shell NAME [COMMAND...]", Short: "Open a shell, or run a command, in a running virtual machine",
 		ValidArgsFunction: s.completeVM,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usagef("%s wants the NAME of a virtual machine", cmd.CommandPath())
-			}
-			return nil
-		},
+		Args:              vmAndMore,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			vms, err := s.vms(cmd.Context())
 			if err != nil {
@@ -251,11 +285,16 @@ func (s *session) vmLogs() *cobra.Command {
 // completionTimeout bounds what a press of the Tab key waits for.
 const completionTimeout = time.Second
 
+// completing is the context of what a press of the Tab key asks.
+func completing(cmd *cobra.Command) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(cmd.Context(), completionTimeout)
+}
+
 func (s *session) completeVM(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+	ctx, cancel := completing(cmd)
 	defer cancel()
 	vms, err := s.vms(ctx)
 	if err != nil {

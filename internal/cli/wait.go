@@ -28,11 +28,22 @@ type waitFlags struct {
 // addWait gives cmd the flags. again is the command line, with %s for the first argument, with
 // which to wait for the same thing again.
 func addWait(cmd *cobra.Command, timeout time.Duration, again string) *waitFlags {
-	f := &waitFlags{}
+	f := addTimeout(cmd, timeout, again)
 	cmd.Flags().BoolVar(&f.wait, "wait", true, "wait until it is done; --wait=false returns when it is accepted")
-	cmd.Flags().DurationVar(&f.timeout, "timeout", timeout, "how long to wait, such as 90s or 5m; 0 waits for ever")
-	cmd.Annotations = map[string]string{waitAgain: again}
 	return f
+}
+
+// addTimeout is addWait for a command that only waits.
+func addTimeout(cmd *cobra.Command, timeout time.Duration, again string) *waitFlags {
+	f := &waitFlags{wait: true}
+	cmd.Flags().DurationVar(&f.timeout, "timeout", timeout, "how long to wait, such as 90s or 5m; 0 waits for ever")
+	waitAgainWith(cmd, again)
+	return f
+}
+
+// waitAgainWith says how to wait again for what cmd waits for.
+func waitAgainWith(cmd *cobra.Command, again string) {
+	cmd.Annotations = map[string]string{waitAgain: again}
 }
 
 // waiting turns the flags into a Wait that shows progress. finish ends the showing.

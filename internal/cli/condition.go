@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"rancherdesktop.io/rdd/core"
+)
+
+// startup is the value of --since that means the start of the running service.
+const startup = "startup"
+
+func (s *session) waitCondition() *cobra.Command {
+	var c core.Condition
+	var since string
+	cmd := &cobra.Command{
+		Use: "wait-condition TYPE/NAME CONDITION[=STATUS]", Short: "Wait for a condition of an object of the control plane",
+		Long: "Waits until an object of the control plane has a condition with a status, which is True if none is given, as of the\n" +
+			"object's present generation. It ends at once when there is no such object, and when the object is deleted.\n" +
+			"For example:\n  rdd ctl wait-condition limavm/demo Running\n  rdd ctl wait-condition limavm/demo Running=False --reason Stopped",
+		Args:              exactArgs("TYPE/NAME", "CONDITION[=STATUS]"),
+		ValidArgsFunction: s.completeCondition(&c.Namespace),
+	}
+	cmd.Flags().StringVar(&c.Reason, "reason", "", "the reason that the condition must have")
+	cmd.Flags().StringVar(&since, "since", "", `ignore a condition whose status is older: a time such as 2026-01-02T15:04:05Z, or "startup": when the running service got ready`)
+	cmd.Flags().StringVarP(&c.Namespace, "namespace", "n", "", "namespace of an object that is in one (default: default)")
+	_ = cmd.RegisterFlagCompletionFunc("since", cobra.FixedCompletions([]string{startup}, cobra.ShellCompDirectiveNoFileComp))
+	f := addTimeout(cmd, workTimeout, "rdd ctl wait-condition %s")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := parseCondition(&c, args[0], args[1], since); err != nil {
+			return err
+		}
+		waitAgainWith(cmd, sameAgain(cmd, args))
+		w, finish, err := s.waiting(cmd, f)
+		if err != nil {
+			return err
+		}
+		defer finish()
+		program, err := s.core()
+		if err != nil {
+			return err
+		}
+		session, err := program.Connect(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if err := session.WaitCondition(cmd.Context(), c, w); err != nil {
+			return err
+		}
+		finish()
+		s.sayf("%s has %s\n", args[0], c)
+		return nil
+	}
+	return cmd
+}
+
+// parseCondition reads what the command line asks for.
+func parseCondition(c *core.Condition, object, condition, since string) (err error) {
+	var ok bool
+	if c.Type, c.Name, ok = strings.Cut(object, "/"); !ok || c.Type == "" || c.Name == "" || strings.Contains(c.Name, "/") {
+		return usagef("want TYPE/NAME, such as limavm/demo; got %q", object)
+	}
+	var status string
+	if c.Condition, status, ok = strings.Cut(condition, "="); !ok {
+		status = string(metav1.ConditionTrue)
+	}
+	known := []metav1.ConditionStatus{metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown}
+	i := slices.IndexFunc(known, func(s metav1.ConditionStatus) bool { return strings.EqualFold(string(s), status) })
+	if c.Condition == "" || i < 0 {
+		return usagef("want CONDITION or CONDITION=STATUS with a status of True, False or Unknown; got %q", condition)
+	}
+	c.Status = known[i]
+	switch since {
+	case "":
+	case startup:
+		c.Startup = true
+	default:
+		if c.Since, err = time.Parse(time.RFC3339, since); err != nil {
+			return usagef("--since wants a time such as 2026-01-02T15:04:05Z, or %s; got %q", startup, since)
+		}
+	}
+	return nil
+}
+
+// sameAgain is the command line of a wait-condition, but for its deadline.
+func sameAgain(cmd *cobra.Command, args []string) string {
+	line := append([]string{"rdd ctl wait-condition"}, args...)
+	for _, name := range []string{"namespace", "reason", "since"} {
+		if flag := cmd.Flag(name); flag.Changed {
+			line = append(line, "--"+name, flag.Value.String())
+		}
+	}
+	return strings.ReplaceAll(strings.Join(line, " "), "%", "%%")
+}
+
+// completeCondition completes TYPE/, then NAME, then the conditions that the object has.
+func (s *session) completeCondition(namespace *string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, typed string) (words []string, _ cobra.ShellCompDirective) {
+		ctx, cancel := completing(cmd)
+		defer cancel()
+		program, err := s.core()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		session, err := program.Connect(ctx)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		if len(args) > 0 {
+			typed = args[0]
+		}
+		typeName, name, named := strings.Cut(typed, "/")
+		if !named {
+			types, _ := session.Types(ctx)
+			for _, t := range types {
+				words = append(words, t+"/")
+			}
+			return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		}
+		objects, _ := session.Names(ctx, typeName, *namespace)
+		switch len(args) {
+		case 0:
+			for _, object := range slices.Sorted(maps.Keys(objects)) {
+				words = append(words, typeName+"/"+object)
+			}
+		case 1:
+			words = objects[name]
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
