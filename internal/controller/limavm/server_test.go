@@ -52,6 +52,8 @@ func TestServer(t *testing.T) {
 		"what is rejected leaves nothing":                              testRejectedLeavesNothing,
 		"a template can be edited to what Lima accepts":                testEdit,
 		"reset makes the disk anew":                                    testReset,
+		"a watch that drops three times changes no answer":             testDroppedWatches,
+		"two waits at once both end":                                   testJoinedWaits,
 		"a dry run changes nothing":                                    testDryRun,
 		"create, start, stop, restart, delete":                         testLife,
 		"created and not started":                                      testCreatedOnly,

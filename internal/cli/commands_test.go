@@ -1,0 +1,211 @@
+package cli
+
+import (
+	"bytes"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/internal/instance"
+)
+
+// readOnly lists the commands that change no state. Every other one waits, and a new command is
+// taken for one that does.
+var readOnly = []string{
+	"rdd completion bash", "rdd completion fish", "rdd completion powershell", "rdd completion zsh",
+	"rdd diagnose", "rdd help", "rdd version",
+	"rdd ctl", // kubectl's own flags say how that waits
+	"rdd limavm list", "rdd limavm logs", "rdd limavm shell", "rdd limavm show",
+	"rdd service config", "rdd service log", "rdd service paths", "rdd service status",
+}
+
+// atOnce lists the commands that change a state and are done when they return.
+var atOnce = []string{
+	"rdd service create", // it writes the instance's directories and settings
+}
+
+// onlyWaits lists the commands that wait for what others change.
+var onlyWaits = []string{"rdd ctl wait-condition"}
+
+// timeouts lists the defaults of --timeout that are not 5 minutes.
+var timeouts = map[string]time.Duration{"rdd service start": 90 * time.Second}
+
+// program is rdd in a home of its own, in which nothing runs.
+func program(t *testing.T) (*Program, *bytes.Buffer) {
+	t.Setenv("HOME", t.TempDir())
+	said := &bytes.Buffer{}
+	return &Program{Out: io.Discard, Err: said, In: strings.NewReader(""), Open: func(name string) (*core.Core, error) {
+		inst, err := instance.Resolve(name)
+		return core.New(inst, "test"), err
+	}}, said
+}
+
+// walk calls do for each command that can be run.
+func walk(cmd *cobra.Command, do func(*cobra.Command)) {
+	if cmd.Runnable() && (!cmd.HasSubCommands() || cmd.DisableFlagParsing) {
+		do(cmd)
+	}
+	for _, child := range cmd.Commands() {
+		walk(child, do)
+	}
+}
+
+// line is a command line for cmd, with an argument for each that it wants.
+func line(cmd *cobra.Command, flags ...string) []string {
+	args := strings.Fields(cmd.CommandPath())[1:]
+	for _, word := range strings.Fields(cmd.Use)[1:] {
+		if !strings.HasPrefix(word, "[") {
+			args = append(args, strings.ToLower(strings.Trim(word, "[]")))
+		}
+	}
+	return append(args, flags...)
+}
+
+func TestEveryCommandThatChangesAStateWaitsInOneWay(t *testing.T) {
+	p, said := program(t)
+	root := p.Command()
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	ask := func(cmd *cobra.Command, flags ...string) {
+		t.Helper()
+		said.Reset()
+		if code := p.Run(t.Context(), line(cmd, flags...)); code != exitUsage || !strings.Contains(said.String(), "timeout") && !strings.Contains(said.String(), "--wait=false") {
+			t.Errorf("%s %v: exit code %d, %s", cmd.CommandPath(), flags, code, said)
+		}
+	}
+	waiting := 0
+	walk(root, func(cmd *cobra.Command) {
+		path := cmd.CommandPath()
+		wait, timeout := cmd.Flags().Lookup("wait"), cmd.Flags().Lookup("timeout")
+		if slices.Contains(readOnly, path) || slices.Contains(atOnce, path) {
+			if wait != nil || timeout != nil {
+				t.Errorf("%s waits; it should not be in a list of those that don't", path)
+			}
+			return
+		}
+		if timeout == nil || (wait == nil) != slices.Contains(onlyWaits, path) {
+			t.Errorf("%s changes a state and has no --wait or no --timeout: give it both with addWait, or put it into a list of this test", path)
+			return
+		}
+		waiting++
+		if wait != nil && (wait.Usage != "wait until it is done; --wait=false returns when it is accepted" || wait.DefValue != "true") {
+			t.Errorf("%s --wait: %q, default %s", path, wait.Usage, wait.DefValue)
+		}
+		want := timeouts[path]
+		if want == 0 {
+			want = 5 * time.Minute
+		}
+		if timeout.Usage != "how long to wait, such as 90s or 5m; 0 waits for ever" || timeout.DefValue != want.String() {
+			t.Errorf("%s --timeout: %q, default %s", path, timeout.Usage, timeout.DefValue)
+		}
+		if slices.Contains(onlyWaits, path) {
+			return // its arguments need more than a word; see TestWaitCondition
+		}
+		ask(cmd, "--timeout=-1s")
+		ask(cmd, "--timeout=soon")
+		ask(cmd, "--timeout=1s", "--wait=false")
+	})
+	if waiting < 8 {
+		t.Errorf("the walk found only %d commands that wait", waiting)
+	}
+}
+
+// parses says whether a command line, as a user would type it, is one.
+func parses(p *Program, text string) error {
+	cmd, rest, err := p.Command().Traverse(strings.Fields(text)[1:])
+	if err != nil {
+		return err
+	}
+	if err := cmd.ParseFlags(rest); err != nil {
+		return err
+	}
+	return cmd.ValidateArgs(cmd.Flags().Args())
+}
+
+func TestTheCommandThatWaitsAgainParses(t *testing.T) {
+	p, _ := program(t)
+	walk(p.Command(), func(cmd *cobra.Command) {
+		again := cmd.Annotations[waitAgain]
+		if again == "" {
+			return
+		}
+		if err := cmd.ParseFlags([]string{"demo"}); err != nil {
+			t.Fatal(err)
+		}
+		_, text, ok := strings.Cut(p.waitAgain(cmd, again), "Wait for it again with: ")
+		if !ok || strings.Contains(text, "%") {
+			t.Errorf("%s: %q", cmd.CommandPath(), text)
+		}
+		text = strings.Replace(text, "wait-condition demo", "wait-condition limavm/demo Running", 1)
+		if err := parses(p, text); err != nil {
+			t.Errorf("%s: %q: %v", cmd.CommandPath(), text, err)
+		}
+	})
+	if err := parses(p, "rdd vm start"); err == nil {
+		t.Error("a line that is none parses")
+	}
+}
+
+func TestWaitCondition(t *testing.T) {
+	p, said := program(t)
+	for _, tc := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"limavm/a Running", exitOther, "not running"},
+		{"limavm/a Running=False --reason Stopped --since startup --timeout 0", exitOther, "not running"},
+		{"limavm/a Running=unknown --since 2026-01-02T15:04:05+01:00", exitOther, "not running"},
+		{"limavm/a", exitUsage, "wants 2 arguments"},
+		{"limavm Running", exitUsage, `want TYPE/NAME, such as limavm/demo; got "limavm"`},
+		{"limavm/ Running", exitUsage, "want TYPE/NAME"},
+		{"limavm/a/b Running", exitUsage, "want TYPE/NAME"},
+		{"limavm/a Running=Perhaps", exitUsage, "True, False or Unknown"},
+		{"limavm/a =True", exitUsage, "want CONDITION"},
+		{"limavm/a Running --since yesterday", exitUsage, "--since wants a time"},
+		{"limavm/a Running --timeout=-1s", exitUsage, "must not be negative"},
+		{"limavm/a Running --timeout soon", exitUsage, "invalid argument"},
+		{"limavm/a Running --wait=false", exitUsage, "unknown flag"},
+	} {
+		said.Reset()
+		if code := p.Run(t.Context(), append([]string{"ctl", "wait-condition"}, strings.Fields(tc.args)...)); code != tc.code || !strings.Contains(said.String(), tc.says) {
+			t.Errorf("%s: exit code %d, %s", tc.args, code, said)
+		}
+	}
+}
+
+func TestParams(t *testing.T) {
+	for _, tc := range []struct {
+		args    string
+		set     map[string]string
+		removed []string
+		wrong   bool
+	}{
+		{"a=1 b= c-", map[string]string{"a": "1", "b": ""}, []string{"c"}, false},
+		{"a=x=y-", map[string]string{"a": "x=y-"}, nil, false},
+		{"a", nil, nil, true},
+		{"=1", nil, nil, true},
+		{"-", nil, nil, true},
+		{"a-=1", nil, nil, true},
+		{"a=1 a=2", nil, nil, true},
+		{"a=1 a-", nil, nil, true},
+	} {
+		set, removed, err := parseParams(strings.Fields(tc.args))
+		if (err != nil) != tc.wrong {
+			t.Errorf("%s: %v", tc.args, err)
+		}
+		if err == nil && (len(set) != len(tc.set) || !slices.Equal(removed, tc.removed)) {
+			t.Errorf("%s: set %v, removed %v", tc.args, set, removed)
+		}
+		for key, value := range tc.set {
+			if set[key] != value {
+				t.Errorf("%s: %s is %q", tc.args, key, set[key])
+			}
+		}
+	}
+}

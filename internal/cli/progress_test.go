@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rancherdesktop.io/rdd/core"
+)
+
+func TestPlainProgressOfADownloadIsAFewLines(t *testing.T) {
+	var out bytes.Buffer
+	p := &plainLines{out: &out}
+	defer p.finish()
+	p.event(core.Event{Phase: core.PhaseLog, Message: "/home/me/serial.log"})
+	for done := int64(0); done <= 1<<20; done += 1 << 10 {
+		p.event(core.Event{Phase: "image", Step: 2, Steps: 5, Message: "debian.qcow2", Bytes: done, Total: 1 << 20})
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 12 || !strings.Contains(lines[0], "boot log: /home/me/serial.log") || !strings.Contains(lines[6], "[2/5] image: debian.qcow2: 50 % of 1MiB") {
+		t.Errorf("%d lines:\n%s", len(lines), &out)
+	}
+}
+
+func TestPlainProgressSaysThatALongStepGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := &plainLines{out: &out}
+		p.event(core.Event{Phase: "boot", Message: "waiting for SSH", Elapsed: 2 * time.Second})
+		time.Sleep(65 * time.Second)
+		p.finish()
+		time.Sleep(time.Hour)
+		if got := out.String(); got != "  2.0s  boot: waiting for SSH\n   32s  boot: waiting for SSH\n  1m2s  boot: waiting for SSH\n" {
+			t.Errorf("%s", got)
+		}
+	})
+}

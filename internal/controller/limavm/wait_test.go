@@ -1,0 +1,246 @@
+package limavm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/machine"
+	"rancherdesktop.io/rdd/internal/wait"
+)
+
+// line is a bad connection to the real server: a proxy that cuts its connections, and a transport
+// that plays one fault on each watch.
+type line struct {
+	proxy  net.Listener
+	base   http.RoundTripper
+	faults []string
+	news   func() // called once: while the watch is down, or without faults once it is up
+	told   sync.Once
+
+	mu      sync.Mutex
+	watches int
+	conns   []*net.TCPConn
+}
+
+// The faults.
+const (
+	closed = "the server closes it"
+	gone   = "410 Gone"
+	cut    = "a proxy resets the connection"
+)
+
+func (w *world) line(t *testing.T, news func(), faults ...string) (*line, dynamic.Interface) {
+	t.Helper()
+	proxy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &line{proxy: proxy, faults: faults, news: news}
+	t.Cleanup(func() { proxy.Close(); l.cut() })
+	go l.serve(strings.TrimPrefix(w.config.Host, "https://"))
+	config := rest.CopyConfig(w.config)
+	config.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, proxy.Addr().String())
+	}
+	config.Wrap(func(base http.RoundTripper) http.RoundTripper { l.base = base; return l })
+	c, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, c
+}
+
+// serve passes bytes on, both ways.
+func (l *line) serve(server string) {
+	for {
+		near, err := l.proxy.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", server)
+		if err != nil {
+			near.Close()
+			return
+		}
+		l.mu.Lock()
+		l.conns = append(l.conns, near.(*net.TCPConn), far.(*net.TCPConn))
+		l.mu.Unlock()
+		go func() { _, _ = io.Copy(near, far); near.Close() }()
+		go func() { _, _ = io.Copy(far, near); far.Close() }()
+	}
+}
+
+// cut resets every connection.
+func (l *line) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		_ = c.SetLinger(0)
+		_ = c.Close()
+	}
+	l.conns = nil
+}
+
+// RoundTrip implements http.RoundTripper.
+func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
+	query := r.URL.Query()
+	if query.Get("watch") == "" {
+		if l.down() {
+			l.told.Do(l.news)
+		}
+		return l.base.RoundTrip(r)
+	}
+	switch fault := l.next(); fault {
+	case closed:
+		r = r.Clone(r.Context())
+		query.Set("timeoutSeconds", "1")
+		r.URL.RawQuery = query.Encode()
+	case gone:
+		body := `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","message":"too old resource version","code":410}`
+		return &http.Response{Status: "410 Gone", StatusCode: http.StatusGone, Proto: "HTTP/2.0", ProtoMajor: 2, Request: r,
+			Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
+	case cut:
+		answer, err := l.base.RoundTrip(r)
+		l.cut()
+		return answer, err
+	}
+	answer, err := l.base.RoundTrip(r)
+	if len(l.faults) == 0 && err == nil {
+		go l.told.Do(l.news)
+	}
+	return answer, err
+}
+
+// next is the fault of the watch that begins now.
+func (l *line) next() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watches++
+	if l.watches > len(l.faults) {
+		return ""
+	}
+	return l.faults[l.watches-1]
+}
+
+// down says whether the last fault has been played, and no watch is up again.
+func (l *line) down() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.faults) > 0 && l.watches == len(l.faults)
+}
+
+// waitOver waits as the core does, through a client of its own.
+func waitOver(t *testing.T, c dynamic.Interface, name string, judge func(*v1alpha1.LimaVM) (bool, error)) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	vms := c.Resource(v1alpha1.GroupVersion.WithResource(v1alpha1.Resource))
+	return wait.Until(ctx, vms, name, func(o *unstructured.Unstructured) (bool, error) {
+		if o == nil {
+			return judge(nil)
+		}
+		vm := &v1alpha1.LimaVM{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, vm); err != nil {
+			return false, err
+		}
+		return judge(vm)
+	})
+}
+
+// testDroppedWatches has each end of a wait come while the watch is up, and while it is down after it
+// dropped three times, each time in another way.
+func testDroppedWatches(t *testing.T, w *world) {
+	w.fleet.beSlow(true)
+	defer w.fleet.beSlow(false)
+	ends := map[string]struct {
+		news func(vm *v1alpha1.LimaVM)
+		want func(error) bool
+	}{
+		"it runs":  {func(vm *v1alpha1.LimaVM) { w.fleet.advance(vm.Name); w.fleet.advance(vm.Name) }, func(err error) bool { return err == nil }},
+		"it fails": {func(vm *v1alpha1.LimaVM) { w.fleet.fail(vm.Name, machine.Stopped, true) }, isFailed},
+		"it is deleted": {func(vm *v1alpha1.LimaVM) {
+			w.fleet.fail(vm.Name, machine.Absent, false)
+			w.gone(t, vm)
+		}, isDeleted},
+		"it is deleted and made again": {func(vm *v1alpha1.LimaVM) {
+			w.fleet.fail(vm.Name, machine.Absent, false)
+			w.gone(t, vm)
+			if err := w.Create(context.Background(), w.vm(vm.Name, runs)); err != nil {
+				t.Error(err)
+			}
+		}, isDeleted},
+	}
+	i := 0
+	for name, end := range ends {
+		for _, faults := range [][]string{nil, {closed, gone, cut}} {
+			i++
+			t.Run(fmt.Sprintf("%s, %d drops", name, len(faults)), func(t *testing.T) {
+				vm := w.made(t, w.vm(fmt.Sprintf("dropped-%d", i), runs))
+				t.Cleanup(func() { w.fleet.fail(vm.Name, machine.Absent, false) })
+				w.fleet.await(t, vm.Name, machine.Start, 1)
+				_, c := w.line(t, func() { end.news(vm) }, faults...)
+				if err := waitOver(t, c, vm.Name, vm.Asked().Running); !end.want(err) {
+					t.Errorf("the wait ended with %v", err)
+				}
+			})
+		}
+	}
+}
+
+// gone deletes a VM and, as the fleet is slow, helps it go.
+func (w *world) gone(t *testing.T, vm *v1alpha1.LimaVM) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := w.Delete(ctx, vm); err != nil {
+		t.Error(err)
+	}
+	if err := w.follow(t, vm.Name, vm.Asked().Deleted); err != nil {
+		t.Error(err)
+	}
+}
+
+func isFailed(err error) bool {
+	_, ok := errors.AsType[*v1alpha1.FailedError](err)
+	return ok
+}
+
+func isDeleted(err error) bool {
+	return errors.Is(err, v1alpha1.ErrDeleted) && strings.Contains(err.Error(), "was deleted while waiting")
+}
+
+// testJoinedWaits: each of two clients asks for a start and waits; both waits end.
+func testJoinedWaits(t *testing.T, w *world) {
+	w.fleet.beSlow(true)
+	defer w.fleet.beSlow(false)
+	vm := w.made(t, w.vm("joined", runs))
+	var group sync.WaitGroup
+	up := make(chan struct{}, 2)
+	for _, judge := range []func(*v1alpha1.LimaVM) (bool, error){vm.Asked().Running, vm.Asked().Created} {
+		group.Go(func() {
+			_, c := w.line(t, func() { up <- struct{}{} })
+			if err := waitOver(t, c, vm.Name, judge); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-up
+	<-up
+	w.fleet.await(t, vm.Name, machine.Start, 1)
+	w.fleet.advance(vm.Name)
+	w.fleet.advance(vm.Name)
+	group.Wait()
+	w.fleet.beSlow(false)
+}
