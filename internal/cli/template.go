@@ -45,7 +45,7 @@ func (s *session) vmParams() *cobra.Command {
 			return err
 		}
 		finish()
-		return s.sayAtNextStart(cmd.Context(), vms, args[0], "params")
+		return s.sayAtNextStart(cmd.Context(), f, vms, args[0], "params")
 	}
 	return cmd
 }
@@ -107,7 +107,7 @@ func oneLine(value string) string {
 }
 
 // sayAtNextStart says that a change waits for the VM's next start, and how to have that now.
-func (s *session) sayAtNextStart(ctx context.Context, vms *core.VMs, name, what string) error {
+func (s *session) sayAtNextStart(ctx context.Context, f *waitFlags, vms *core.VMs, name, what string) error {
 	vm, err := vms.Show(ctx, name)
 	if err != nil {
 		return err
@@ -116,7 +116,8 @@ func (s *session) sayAtNextStart(ctx context.Context, vms *core.VMs, name, what 
 	if vm.Spec.Running {
 		how = "restart"
 	}
-	s.sayf("the new %s of VM %q take effect at its next start: rdd vm %s %s\n", what, name, how, name)
+	accepted := fmt.Sprintf("VM %q has new %s, for its next start: rdd vm %s %s", name, what, how, name)
+	s.said(f, accepted, accepted)
 	return nil
 }
 
@@ -174,7 +175,7 @@ func (s *session) vmEdit() *cobra.Command {
 		if err != nil || !e.changed {
 			return err
 		}
-		return s.sayAtNextStart(cmd.Context(), e.vms, e.name, "template's settings")
+		return s.sayAtNextStart(cmd.Context(), f, e.vms, e.name, "settings in its template")
 	}
 	return cmd
 }

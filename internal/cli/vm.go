@@ -180,7 +180,7 @@ func (s *session) vmReset() *cobra.Command {
 }
 
 func (s *session) vmDelete() *cobra.Command {
-	return s.vmChange("delete", "Stop a virtual machine and remove its disk", "rdd vm delete %s", "VM %q has been deleted", "VM %q will be deleted",
+	return s.vmChange("delete", "Stop a virtual machine and remove its disk", "rdd ctl wait --for=delete limavm/%s", "VM %q has been deleted", "VM %q will be deleted",
 		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
 			return vms.Delete(ctx, name, w)
 		})

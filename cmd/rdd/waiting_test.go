@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/internal/cli"
+)
+
+// A wait is one command that changes a state, and how to make it have something to wait for.
+type wait struct {
+	args     string
+	before   string // commands, each on a line, that leave something to wait for
+	forever  bool   // what is asked for never comes
+	attended bool   // it can't go on by itself, so --wait=false is refused
+}
+
+// waits has every command that changes a state. The VMs called bad are made from an image that
+// can't be reached, so they never run; those called good need no guest to be what they are.
+var waits = map[string]wait{
+	"rdd limavm create":   {args: "vm create bad ./unreachable.yaml --start", before: "vm delete bad", forever: true},
+	"rdd limavm start":    {args: "vm start bad", before: "vm stop bad", forever: true},
+	"rdd limavm restart":  {args: "vm restart bad", before: "vm stop bad", forever: true},
+	"rdd limavm stop":     {args: "vm stop bad", before: "vm start bad --wait=false"},
+	"rdd limavm params":   {args: "vm params good color=blue", before: "vm params good color=red"},
+	"rdd limavm edit":     {args: "vm edit good --file ./good.yaml", before: "vm edit good --file ./better.yaml"},
+	"rdd limavm reset":    {args: "vm reset good"},
+	"rdd limavm delete":   {args: "vm delete gone", before: "vm create gone ./good.yaml --wait=false"},
+	"rdd service start":   {args: "svc start", before: "svc stop"},
+	"rdd service stop":    {args: "svc stop", before: "svc start"},
+	"rdd service restart": {args: "svc restart", before: "svc start"},
+	"rdd service delete":  {args: "svc delete", before: "svc start", attended: true},
+	"rdd service reset":   {args: "svc reset", before: "svc start", attended: true},
+	"rdd service restore": {}, // with the backups: restore.txtar
+}
+
+// desk is an instance in a home directory of its own, used as a person does.
+type desk struct {
+	*testing.T
+	home, dist string
+}
+
+func newDesk(t *testing.T) *desk {
+	d := &desk{T: t, dist: dist(t)}
+	need(t, filepath.Join(d.dist, "libexec", "rdd", "rddd"), "make build")
+	var err error
+	if d.home, err = os.MkdirTemp("", "rw"); err != nil { // short, because sockets live below it
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		d.must(0, "svc delete")
+		if err := os.RemoveAll(d.home); err != nil {
+			t.Error(err)
+		}
+	})
+	const plain = "containerd: {user: false, system: false}\n"
+	const param = plain + "param: {color: red}\nprovision: [{mode: system, script: 'echo {{.Param.color}}'}]\n"
+	for name, text := range map[string]string{
+		"unreachable.yaml": "images: [{location: 'http://127.0.0.1:1/image.raw'}]\n" + plain,
+		"good.yaml":        "images: [{location: image.raw}]\ndisk: 64MiB\n" + param,
+		"better.yaml":      "images: [{location: image.raw}]\ndisk: 96MiB\n" + param,
+		"image.raw":        strings.Repeat("\x00", 1<<20),
+	} {
+		if err := os.WriteFile(filepath.Join(d.home, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
+// command is rdd for this desk.
+func (d *desk) command(args string) (*exec.Cmd, *bytes.Buffer) {
+	said := &bytes.Buffer{}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a bug must not hold up the suite
+	d.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, filepath.Join(d.dist, "bin", "rdd"), strings.Fields(args)...)
+	cmd.Dir, cmd.Stderr = d.home, said
+	cmd.Env = append(os.Environ(), "HOME="+d.home, "XDG_DATA_HOME=", "XDG_STATE_HOME=", "RDD_INSTANCE=", "RDD_LIBEXEC="+filepath.Join(d.dist, "libexec", "rdd"))
+	return cmd, said
+}
+
+// must runs rdd, wants that exit code, and returns what it said.
+func (d *desk) must(code int, args string) string {
+	d.Helper()
+	cmd, said := d.command(args)
+	if got := exitCode(cmd.Run()); got != code {
+		d.Errorf("rdd %s: exit code %d, want %d\n%s", args, got, code, said)
+	}
+	return said.String()
+}
+
+func exitCode(err error) int {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.ExitCode()
+	}
+	return -1
+}
+
+// ready brings the desk to where the wait begins.
+func (d *desk) ready(w wait) {
+	d.Helper()
+	for command := range strings.Lines(w.before) {
+		d.must(0, command)
+	}
+}
+
+// interrupt runs rdd until it has said something, and then presses Ctrl-C.
+func (d *desk) interrupt(args string) {
+	d.Helper()
+	cmd, _ := d.command(args)
+	cmd.Stderr = nil
+	pipe, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		d.Fatal(err)
+	}
+	said, interrupted := "", false
+	for lines := bufio.NewScanner(pipe); lines.Scan(); {
+		said += lines.Text() + "\n"
+		if !interrupted {
+			interrupted = true
+			_ = cmd.Process.Signal(syscall.SIGINT)
+		}
+	}
+	if got := exitCode(cmd.Wait()); got != 130 || !strings.Contains(said, "interrupted: this ended the waiting only") {
+		d.Errorf("rdd %s, interrupted: exit code %d\n%s", args, got, said)
+	}
+}
+
+// deadline is what every wait says at its deadline.
+var deadline = regexp.MustCompile(`(?s)context deadline exceeded: not done after .*(last seen in phase|no step of it was seen yet).*\nThe work goes on\. Wait for it again with: rdd (.+)\n$`)
+
+func TestEveryWaitEndsInOneWay(t *testing.T) {
+	d := newDesk(t)
+	var paths []string
+	walk((&cli.Program{}).Command(), func(cmd *cobra.Command) {
+		if cmd.Flags().Lookup("wait") == nil {
+			return
+		}
+		if _, ok := waits[cmd.CommandPath()]; !ok {
+			t.Errorf("%s has no entry in the table of this test", cmd.CommandPath())
+		}
+		paths = append(paths, cmd.CommandPath())
+	})
+	d.must(0, "svc start")
+	d.must(0, "vm create good ./good.yaml")
+	d.must(0, "vm create bad ./unreachable.yaml --wait=false")
+	for _, path := range paths { // the service's come last: they are sorted
+		w := waits[path]
+		if w.args == "" {
+			continue
+		}
+		d.ready(w)
+		said := d.must(4, w.args+" --timeout=1ms")
+		m := deadline.FindStringSubmatch(said)
+		switch {
+		case m == nil:
+			t.Errorf("rdd %s at its deadline:\n%s", w.args, said)
+		case w.forever:
+			d.must(4, m[2]+" --timeout=1ms")
+		default:
+			d.must(0, m[2])
+		}
+
+		d.ready(w)
+		if w.attended {
+			d.must(2, w.args+" --wait=false")
+		} else if said := d.must(0, w.args+" --wait=false"); !strings.Contains(said, "this is all that is known") {
+			t.Errorf("rdd %s --wait=false: %s", w.args, said)
+		}
+
+		d.ready(w)
+		if !w.forever {
+			d.must(0, w.args+" --timeout=0")
+			continue
+		}
+		d.interrupt(w.args + " --timeout=0")
+		d.must(0, "svc status")
+		cmd, _ := d.command("vm show bad -o json")
+		if out, err := cmd.Output(); err != nil || !bytes.Contains(out, []byte(`"running": true`)) {
+			t.Errorf("after Ctrl-C: %v\n%s", err, out)
+		}
+	}
+}
+
+// walk calls do for cmd and all below it.
+func walk(cmd *cobra.Command, do func(*cobra.Command)) {
+	do(cmd)
+	for _, child := range cmd.Commands() {
+		walk(child, do)
+	}
+}
