@@ -227,11 +227,13 @@ func (s *Service) rddd(ctx context.Context, command string, args ...string) ([]b
 		return nil, err
 	}
 	var out, problem bytes.Buffer
-	cmd := exec.CommandContext(ctx, program, append([]string{command, "--instance", s.core.inst.Name}, args...)...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = rdddGrace
+	cmd := exec.Command(program, append([]string{command, "--instance", s.core.inst.Name}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &problem
-	if err := cmd.Run(); err != nil {
+	tree, err := proc.Start(ctx, cmd, rdddGrace)
+	if err == nil {
+		err = tree.Wait()
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}

@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +16,7 @@ import (
 	"rancherdesktop.io/rdd/internal/lima"
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
 )
 
 // Exit codes. The last line of events says why; these are for people and scripts.
@@ -37,9 +36,11 @@ func run() int {
 	if code, ok := intercepted(); ok {
 		return code
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := command().ExecuteContext(ctx)
+	ctx, stop, err := proc.Interruptible(context.Background())
+	if err == nil {
+		defer stop()
+		err = command().ExecuteContext(ctx)
+	}
 	switch {
 	case err == nil:
 		return 0

@@ -23,6 +23,7 @@ import (
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/logs"
 	"rancherdesktop.io/rdd/internal/machine"
+	"rancherdesktop.io/rdd/internal/proc"
 	"rancherdesktop.io/rdd/internal/serve"
 )
 
@@ -30,16 +31,23 @@ import (
 var version = "dev"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	// Who started the service hears its last words on stdout, and may be gone by then. (Ignored, the
-	// signal would be ignored in every child, too.)
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	if err := command().ExecuteContext(ctx); err != nil {
+	if err := execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "rddd:", err)
 		fmt.Println(err)
 		os.Exit(1)
 	}
+}
+
+func execute() error {
+	ctx, stop, err := proc.Interruptible(context.Background())
+	if err != nil {
+		return err
+	}
+	defer stop()
+	// Who started the service hears its last words on stdout, and may be gone by then. (Ignored, the
+	// signal would be ignored in every child, too.)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return command().ExecuteContext(ctx)
 }
 
 func command() *cobra.Command {

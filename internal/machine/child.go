@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"time"
 
 	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/proc"
 )
 
 // errSilent ends a child that has said nothing for too long.
@@ -76,11 +76,9 @@ func (w *worker) progress(e event.Event) {
 const stderrKept = 4 << 10
 
 // run runs a program that reports events on stdout. When ctx ends it is interrupted, and killed
-// after grace.
+// after grace with all that it started, such as qemu-img.
 func run(ctx context.Context, program string, args []string, stdin []byte, grace time.Duration, heard func(event.Event)) error {
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = grace
+	cmd := exec.Command(program, args...)
 	cmd.Stdin = bytes.NewReader(stdin)
 	stderr := &tailBuffer{limit: stderrKept}
 	cmd.Stderr = stderr
@@ -88,11 +86,12 @@ func run(ctx context.Context, program string, args []string, stdin []byte, grace
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
+	tree, err := proc.Start(ctx, cmd, grace)
+	if err != nil {
 		return err
 	}
 	odd := event.Read(out, heard, func(line string) { _, _ = stderr.Write([]byte(line + "\n")) })
-	err = cmd.Wait()
+	err = tree.Wait()
 	if err == nil {
 		err = odd
 	}

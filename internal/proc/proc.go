@@ -66,12 +66,12 @@ var ErrGone = errors.New("the process is gone")
 
 // Interrupt asks the process pid to stop in order. ours is asked once the system can no longer
 // give that number to another process (on Linux); false means ErrGone and no signal.
-func Interrupt(pid int, ours func() bool) error { return signal(pid, ours, interrupt) }
+func Interrupt(pid int, ours func() bool) error { return send(pid, ours, interrupt) }
 
 // Kill ends the process pid at once, under the same condition as Interrupt.
-func Kill(pid int, ours func() bool) error { return signal(pid, ours, (*os.Process).Kill) }
+func Kill(pid int, ours func() bool) error { return send(pid, ours, (*os.Process).Kill) }
 
-func signal(pid int, ours func() bool, send func(*os.Process) error) error {
+func send(pid int, ours func() bool, signal func(*os.Process) error) error {
 	if pid <= 1 { // kill(2) takes 0 and below for groups of processes; 1 is never ours
 		return ErrGone
 	}
@@ -83,7 +83,7 @@ func signal(pid int, ours func() bool, send func(*os.Process) error) error {
 	if !ours() {
 		return ErrGone
 	}
-	err = send(p)
+	err = signal(p)
 	if errors.Is(err, os.ErrProcessDone) {
 		return ErrGone
 	}

@@ -3,9 +3,11 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 )
 
@@ -23,6 +25,13 @@ func lockFile(f *os.File, exclusive bool) (ok bool, err error) {
 
 // Detach makes cmd the leader of a session of its own, so that no terminal's Ctrl-C or hang-up reaches it.
 func Detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+
+// Interruptible returns a context that ends when this process is asked to stop in order: by
+// Interrupt, by Ctrl-C, or by the system. The mains call it before they hold any lock.
+func Interruptible(parent context.Context) (context.Context, context.CancelFunc, error) {
+	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
+	return ctx, stop, nil
+}
 
 func interrupt(p *os.Process) error { return p.Signal(os.Interrupt) }
 

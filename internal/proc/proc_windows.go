@@ -1,9 +1,12 @@
 package proc
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/windows"
@@ -21,26 +24,53 @@ func lockFile(f *os.File, exclusive bool) (ok bool, err error) {
 	return err == nil, err
 }
 
-// Detach gives cmd a hidden console of its own, so that no terminal's Ctrl-C reaches it. (Without
-// any console it could not be interrupted.)
+// Detach gives cmd a console of its own, without a window, so that no terminal's Ctrl-C reaches it.
+// (Without any console each console program that it starts would open a window.)
 func Detach(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{HideWindow: true, CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NEW_CONSOLE}
+	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW}
 }
 
-// interrupt sends a Ctrl-Break on the process's own console.
+// Interruptible returns a context that ends when this process is asked to stop in order: by
+// Interrupt, by Ctrl-C, or by the system. The mains call it before they hold any lock.
+func Interruptible(parent context.Context) (context.Context, context.CancelFunc, error) {
+	name, err := eventName(os.Getpid())
+	if err != nil {
+		return nil, nil, err
+	}
+	const manualReset, notSet = 1, 0
+	event, err := windows.CreateEvent(nil, manualReset, notSet, name)
+	if event == 0 { // else err may say that the name was there
+		return nil, nil, os.NewSyscallError("CreateEvent", err)
+	}
+	signaled, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancelCause(signaled)
+	go func() {
+		_, _ = windows.WaitForSingleObject(event, windows.INFINITE)
+		cancel(errInterrupted)
+	}()
+	return ctx, func() { _ = windows.SetEvent(event); stop() }, nil
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// interrupt sets the event that Interruptible of that process waits for. A signal to its console
+// would need this process to leave its own.
 func interrupt(p *os.Process) error {
-	kernel := windows.NewLazySystemDLL("kernel32.dll")
-	// A process can be attached to one console only, and a signal reaches that console only.
-	_, _, _ = kernel.NewProc("FreeConsole").Call()
-	if ok, _, err := kernel.NewProc("AttachConsole").Call(uintptr(p.Pid)); ok == 0 {
+	name, err := eventName(p.Pid)
+	if err != nil {
 		return err
 	}
-	defer func() {
-		_, _, _ = kernel.NewProc("FreeConsole").Call()
-		const parent = ^uintptr(0)
-		_, _, _ = kernel.NewProc("AttachConsole").Call(parent)
-	}()
-	return windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(p.Pid))
+	event, err := windows.OpenEvent(windows.EVENT_MODIFY_STATE, false, name)
+	if err != nil {
+		return os.NewSyscallError("OpenEvent", err)
+	}
+	defer func() { _ = windows.CloseHandle(event) }()
+	return os.NewSyscallError("SetEvent", windows.SetEvent(event))
+}
+
+// eventName is the same in each of a user's sessions.
+func eventName(pid int) (*uint16, error) {
+	return windows.UTF16PtrFromString(fmt.Sprintf(`Global\rdd-interrupt-%d`, pid))
 }
 
 // Become runs cmd on this process's terminal to its end, because Windows can't replace a process.

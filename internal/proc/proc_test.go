@@ -1,0 +1,419 @@
+package proc_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// The test binary plays the processes, so that locks and signals cross real ones.
+const (
+	envPlay = "PROC_TEST_PLAY" // what to play
+	envLock = "PROC_TEST_LOCK"
+)
+
+func TestMain(m *testing.M) {
+	if part := os.Getenv(envPlay); part != "" {
+		play(part)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// play says what it does on stdout. Every part ends with its stdin, so that none outlives the test.
+func play(part string) {
+	switch part {
+	case "owner": // of a lock
+		lock, err := proc.Acquire(os.Getenv(envLock))
+		if err != nil {
+			fmt.Println(errors.Is(err, proc.ErrLocked), err)
+			return
+		}
+		fmt.Println("held")
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		_ = lock.Release()
+	case "echo":
+		ctx, stop, err := proc.Interruptible(context.Background())
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer stop()
+		go func() {
+			defer stop()
+			fmt.Println("ready")
+			_, _ = io.Copy(os.Stdout, os.Stdin)
+		}()
+		<-ctx.Done()
+		fmt.Println("bye")
+	case "parent": // of a detached echo that has its stdin and stdout
+		child := self("echo")
+		child.Stdin, child.Stdout = os.Stdin, os.Stdout
+		proc.Detach(child)
+		if err := child.Start(); err != nil {
+			fmt.Println(err)
+		}
+		_ = child.Wait()
+	case "stubborn", "deserter", "orderly":
+		root(part)
+	case "stubborn child":
+		signal.Ignore(os.Interrupt)
+		fmt.Println("ready")
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	}
+}
+
+// root has a child that ignores interrupts, and is there when root says so.
+func root(part string) {
+	signal.Ignore(os.Interrupt)
+	child := self("stubborn child")
+	child.Stdin, child.Stderr = os.Stdin, os.Stdout // open as long as the child lives
+	out, err := child.StdoutPipe()
+	if err == nil {
+		err = child.Start()
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	switch part {
+	case "deserter": // ends by itself, and leaves its child
+		fmt.Print(line)
+	case "stubborn": // has to be killed
+		fmt.Print(line)
+		_ = child.Wait()
+	case "orderly": // ends when it is asked to, and leaves its child
+		ctx, stop, _ := proc.Interruptible(context.Background())
+		defer stop()
+		fmt.Print(line)
+		<-ctx.Done()
+	}
+}
+
+func self(part string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(cmd.Environ(), envPlay+"="+part)
+	return cmd
+}
+
+// player is a process that plays a part.
+type player struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	in  io.Closer
+	say io.Writer
+	out *bufio.Reader
+}
+
+// prepare connects a part to the test; nothing runs yet.
+func prepare(t *testing.T, part string, env ...string) *player {
+	t.Helper()
+	cmd := self(part)
+	cmd.Env = append(cmd.Env, env...)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = in.Close() })
+	return &player{t: t, cmd: cmd, in: in, say: in, out: bufio.NewReader(out)}
+}
+
+func start(t *testing.T, part string, env ...string) *player {
+	t.Helper()
+	p := prepare(t, part, env...)
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.end() })
+	return p
+}
+
+// end lets the player end and waits for it.
+func (p *player) end() {
+	_ = p.in.Close()
+	_ = p.cmd.Wait()
+}
+
+// hears reads the player's next line.
+func (p *player) hears(want string) {
+	p.t.Helper()
+	line, err := within(p.t, func() (string, error) { return p.out.ReadString('\n') })
+	if got := strings.TrimSpace(line); got != want || err != nil {
+		p.t.Fatalf("heard %q (%v), want %q", got, err, want)
+	}
+}
+
+// lives checks that the player answers.
+func (p *player) lives() {
+	p.t.Helper()
+	if _, err := io.WriteString(p.say, "alive?\n"); err != nil {
+		p.t.Fatal(err)
+	}
+	p.hears("alive?")
+}
+
+// within fails the test when f takes for ever.
+func within[T any](t *testing.T, f func() (T, error)) (T, error) {
+	t.Helper()
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		v, err := f()
+		done <- result{v, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-time.After(20 * time.Second):
+		t.Fatal("it takes for ever")
+		panic("unreachable")
+	}
+}
+
+func held(t *testing.T, path string) bool {
+	t.Helper()
+	is, err := proc.Held(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return is
+}
+
+func TestTwoProcessesNeverHoldOneLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if held(t, path) {
+		t.Error("held before anybody took it")
+	}
+	owner := start(t, "owner", envLock+"="+path)
+	owner.hears("held")
+	if !held(t, path) {
+		t.Error("not held by a process that holds it")
+	}
+	if _, err := proc.Acquire(path); !errors.Is(err, proc.ErrLocked) {
+		t.Errorf("a second owner: %v", err)
+	}
+	start(t, "owner", envLock+"="+path).hears(fmt.Sprintf("true %s: %v", path, proc.ErrLocked))
+
+	// However it ends.
+	if err := owner.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	owner.end()
+	lock, err := proc.Acquire(path)
+	if err != nil {
+		t.Fatalf("the lock of a killed process: %v", err)
+	}
+	if !held(t, path) {
+		t.Error("not held by this process")
+	}
+	if err := lock.Release(); err != nil || held(t, path) {
+		t.Errorf("held after its release: %v", err)
+	}
+}
+
+func TestOneOfManyRacingProcessesGetsTheLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	racers := make([]*player, 8)
+	for i := range racers {
+		racers[i] = start(t, "owner", envLock+"="+path)
+	}
+	winners := 0
+	for _, r := range racers {
+		line, err := within(t, func() (string, error) { return r.out.ReadString('\n') })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.TrimSpace(line) == "held" {
+			winners++
+		}
+	}
+	if winners != 1 {
+		t.Errorf("%d processes hold one lock", winners)
+	}
+}
+
+func TestLookingAtALockChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "lock")
+	if held(t, path) {
+		t.Error("a missing file is held")
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("looking made %v, %v", entries, err)
+	}
+	if err := os.WriteFile(path, []byte("as it was"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held(t, path) {
+		t.Error("a file is held by nobody")
+	}
+	after, err := os.Stat(path)
+	if err != nil || after.ModTime() != before.ModTime() || after.Mode() != before.Mode() {
+		t.Errorf("%v, %v became %v", err, before, after)
+	}
+}
+
+// `rdd svc status` in a loop must not keep a service from starting.
+func TestLookingAtALockKeepsNobodyFromIt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	stop, looked := make(chan struct{}), make(chan error)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				looked <- nil
+				return
+			default:
+			}
+			if _, err := proc.Held(path); err != nil {
+				looked <- err
+				return
+			}
+		}
+	}()
+	for range 2000 {
+		lock, err := proc.Acquire(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := lock.Release(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	if err := <-looked; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDetachedChildOutlivesItsParentsTerminal(t *testing.T) {
+	parent := prepare(t, "parent")
+	alone(parent.cmd)
+	if err := parent.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	parent.hears("ready")
+	hangUp(t, parent.cmd.Process) // as a closed terminal does to all that runs in it
+	if _, err := parent.cmd.Process.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	parent.lives() // its child, that is
+	_ = parent.in.Close()
+	parent.hears("bye")
+}
+
+func TestInterruptStopsInOrder(t *testing.T) {
+	p := start(t, "echo")
+	p.hears("ready")
+	if err := proc.Interrupt(p.cmd.Process.Pid, func() bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	p.hears("bye")
+}
+
+// The PID in a stale record may be anybody's by now.
+func TestNoSignalForTheProcessOfSomebodyElse(t *testing.T) {
+	p := start(t, "echo")
+	p.hears("ready")
+	for name, signal := range map[string]func(int, func() bool) error{"interrupt": proc.Interrupt, "kill": proc.Kill} {
+		if err := signal(p.cmd.Process.Pid, func() bool { return false }); !errors.Is(err, proc.ErrGone) {
+			t.Errorf("%s: %v, want ErrGone", name, err)
+		}
+		for _, pid := range []int{1, 0, -1, -p.cmd.Process.Pid} { // a group, everybody, init
+			asked := false
+			err := signal(pid, func() bool { asked = true; return false })
+			if !errors.Is(err, proc.ErrGone) || asked {
+				t.Errorf("%s of %d: %v, asked: %t", name, pid, err, asked)
+			}
+		}
+	}
+	p.lives()
+}
+
+func TestNoSignalForAProcessThatIsGone(t *testing.T) {
+	p := start(t, "echo")
+	p.hears("ready")
+	p.end()
+	if err := proc.Interrupt(p.cmd.Process.Pid, func() bool { return false }); !errors.Is(err, proc.ErrGone) {
+		t.Errorf("%v, want ErrGone", err)
+	}
+}
+
+// grow starts a tree whose root has said that it and its child are there.
+func grow(t *testing.T, part string, grace time.Duration) (p *player, tree *proc.Tree, cancel context.CancelFunc) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	p = prepare(t, part)
+	tree, err := proc.Start(ctx, p.cmd, grace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.hears("ready")
+	return p, tree, cancel
+}
+
+// allGone waits until every process that has the tree's stdout has ended.
+func (p *player) allGone() {
+	p.t.Helper()
+	if rest, err := within(p.t, func() ([]byte, error) { return io.ReadAll(p.out) }); err != nil {
+		p.t.Errorf("%q, %v", rest, err)
+	}
+}
+
+// A canceled download or conversion left qemu-img running.
+func TestKilledCommandTakesItsChildrenAlong(t *testing.T) {
+	p, tree, cancel := grow(t, "stubborn", time.Millisecond)
+	cancel()
+	p.allGone()
+	if _, killed := errors.AsType[*exec.ExitError](tree.Wait()); !killed {
+		t.Error("it ended by itself")
+	}
+}
+
+func TestCommandThatEndsLeavesNoChildBehind(t *testing.T) {
+	p, tree, _ := grow(t, "deserter", time.Hour)
+	p.allGone()
+	if err := tree.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCanceledCommandMayEndInOrder(t *testing.T) {
+	p, tree, cancel := grow(t, "orderly", time.Hour)
+	cancel()
+	p.allGone()
+	if err := tree.Wait(); err != nil {
+		t.Errorf("it was killed: %v", err)
+	}
+}
+
+func TestCommandThatCannotStart(t *testing.T) {
+	if _, err := proc.Start(t.Context(), exec.Command(filepath.Join(t.TempDir(), "missing")), 0); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}

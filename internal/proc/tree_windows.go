@@ -1,0 +1,71 @@
+package proc
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+// lead keeps cmd away from the Ctrl-C of whatever console there is.
+func lead(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW}
+}
+
+// group is a job object: the system ends its members when our handle is closed, so also when this
+// process ends, however it ends.
+type group struct{ job, leader windows.Handle }
+
+func groupOf(p *os.Process) (group, error) {
+	leader, err := windows.OpenProcess(windows.SYNCHRONIZE|windows.PROCESS_SET_QUOTA|windows.PROCESS_TERMINATE, false, uint32(p.Pid))
+	if err != nil {
+		return group{}, os.NewSyscallError("OpenProcess", err)
+	}
+	job, err := newJob()
+	if err == nil {
+		err = os.NewSyscallError("AssignProcessToJobObject", windows.AssignProcessToJobObject(job, leader))
+	}
+	if err != nil {
+		_ = windows.CloseHandle(leader)
+		return group{}, err
+	}
+	return group{job, leader}, nil
+}
+
+// BindChildren makes every process that this one starts from now on end when this one does,
+// however it ends.
+func BindChildren() error {
+	job, err := newJob() // closed by the system only
+	if err != nil {
+		return err
+	}
+	return os.NewSyscallError("AssignProcessToJobObject", windows.AssignProcessToJobObject(job, windows.CurrentProcess()))
+}
+
+// newJob returns a job object whose members end when its last handle is closed.
+func newJob() (windows.Handle, error) {
+	job, err := windows.CreateJobObject(nil, nil)
+	if err != nil {
+		return 0, os.NewSyscallError("CreateJobObject", err)
+	}
+	var limits windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION
+	limits.BasicLimitInformation.LimitFlags = windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
+	_, err = windows.SetInformationJobObject(job, windows.JobObjectExtendedLimitInformation, uintptr(unsafe.Pointer(&limits)), uint32(unsafe.Sizeof(limits)))
+	if err != nil {
+		_ = windows.CloseHandle(job)
+		return 0, os.NewSyscallError("SetInformationJobObject", err)
+	}
+	return job, nil
+}
+
+// await blocks until the leader has ended.
+func (g group) await() { _, _ = windows.WaitForSingleObject(g.leader, windows.INFINITE) }
+
+func (g group) kill() { _ = windows.TerminateJobObject(g.job, 1) }
+
+func (g group) close() {
+	_ = windows.CloseHandle(g.job)
+	_ = windows.CloseHandle(g.leader)
+}
