@@ -62,7 +62,7 @@ func (s *Server) applyDefinition(ctx context.Context, client clientset.Interface
 				return err
 			}
 			aged = true
-		case served && !(young && aged):
+		case served && (!young || !aged):
 			return s.awaitDiscovery(ctx, wanted)
 		}
 		select {

@@ -87,10 +87,13 @@ func TestStopEndsOpenWatchesCleanly(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer, err := transport.RoundTrip(r)
-		if err != nil || answer.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %v, %v", path, answer, err)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
 		}
 		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s", path, answer.Status)
+		}
 		streams = append(streams, answer)
 	}
 	if err := s.stop(); err != nil {
@@ -101,7 +104,8 @@ func TestStopEndsOpenWatchesCleanly(t *testing.T) {
 			t.Errorf("a watch ended with %v", err)
 		}
 	}
-	if _, err := transport.RoundTrip(streams[0].Request.Clone(t.Context())); err == nil {
+	if answer, err := transport.RoundTrip(streams[0].Request.Clone(t.Context())); err == nil {
+		answer.Body.Close()
 		t.Error("the server still answers")
 	}
 }

@@ -42,7 +42,7 @@ func plainHTTP2() *http.Protocols {
 
 // serve answers until close is called.
 func (l *loopback) serve(handler http.Handler) {
-	l.server = &http.Server{
+	l.server = &http.Server{ //nolint:gosec // G112: its only clients are in this process
 		Handler:   handler,
 		Protocols: plainHTTP2(),
 		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: 1000},
@@ -52,9 +52,9 @@ func (l *loopback) serve(handler http.Handler) {
 
 func (l *loopback) close() {
 	if l.server != nil {
-		l.server.Close()
+		_ = l.server.Close()
 	}
-	l.pipe.Close()
+	_ = l.pipe.Close()
 }
 
 // native is a configuration for clients of built-in kinds, which can be read and
