@@ -1,0 +1,474 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// stranger is a service, seen by a program of another user on the same machine, or by a page in a
+// browser: it can reach every port, and knows no secret.
+type stranger struct {
+	t      *testing.T
+	home   string
+	host   string // that the service listens on
+	config *rest.Config
+	secret []string // what no answer may hold
+	token  string
+}
+
+// meet starts a service under the most careless umask.
+func meet(t *testing.T) *stranger {
+	t.Helper()
+	need(t, filepath.Join(dist(t), "libexec", "rdd", "rddd"), "make build")
+	home, err := os.MkdirTemp("", "rdd") // short: sockets live below it
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stranger{t: t, home: home}
+	t.Cleanup(func() {
+		s.rdd("svc", "delete")
+		if err := os.RemoveAll(home); err != nil {
+			t.Error(err)
+		}
+	})
+	s.rdd("svc", "start")
+	s.rdd("ctl", "create", "secret", "generic", "kept", "--from-literal=word="+storedSecret)
+	if s.config, err = clientcmd.BuildConfigFromFlags("", filepath.Join(home, ".rdd", "default", "kube.config")); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(s.config.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.host, s.token = u.Host, s.config.BearerToken
+	s.secret = append(s.versions(), home, s.token, "BEGIN ", "goroutine")
+	return s
+}
+
+const storedSecret = "sesame-open-up"
+
+// rdd runs rdd under umask 0.
+func (s *stranger) rdd(args ...string) []byte {
+	s.t.Helper()
+	cmd := exec.Command("sh", append([]string{"-c", `umask 0; exec "$@"`, "sh", filepath.Join(dist(s.t), "bin", "rdd")}, args...)...)
+	cmd.Env = []string{"HOME=" + s.home, "PATH=" + os.Getenv("PATH")}
+	var problem bytes.Buffer
+	cmd.Stderr = &problem
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("rdd %v: %v\n%s", args, err, &problem)
+	}
+	return out
+}
+
+// versions are what would tell a stranger which holes to try, and the run's nonce.
+func (s *stranger) versions() []string {
+	s.t.Helper()
+	var greeting struct{ Nonce, Version string }
+	var kube struct{ GitVersion string }
+	for path, into := range map[string]any{"/rdd/hello": &greeting, "/version": &kube} {
+		if err := json.Unmarshal(s.rdd("ctl", "get", "--raw", path), into); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return []string{greeting.Nonce, greeting.Version, kube.GitVersion, runtime.Version()}
+}
+
+// processes are those with our home in their environment, by PID.
+func (s *stranger) processes() (pids []string) {
+	s.t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, file := range files {
+		if b, err := os.ReadFile(file); err == nil && slices.Contains(strings.Split(string(b), "\x00"), "HOME="+s.home) {
+			pids = append(pids, filepath.Base(filepath.Dir(file)))
+		}
+	}
+	if len(pids) == 0 {
+		s.t.Fatal("found no process of the service")
+	}
+	return pids
+}
+
+func TestOnlyThisMachineAndUserReachWhatWeListenOn(t *testing.T) {
+	s := meet(t)
+	found := listening(t, s.processes())
+	if !slices.Contains(found, "tcp "+s.host) {
+		t.Errorf("the API server at %s is not among %v", s.host, found)
+	}
+	for _, socket := range found {
+		if problem := reachable(socket); problem != "" {
+			t.Errorf("%s: %s", socket, problem)
+		}
+	}
+}
+
+// reachable says why others can reach a socket; "" when they can't.
+func reachable(socket string) string {
+	network, address, _ := strings.Cut(socket, " ")
+	if network != "unix" {
+		host, _, err := net.SplitHostPort(address)
+		if ip := net.ParseIP(host); err != nil || network != "tcp" || !ip.IsLoopback() {
+			return "not TCP on loopback"
+		}
+		return ""
+	}
+	if !filepath.IsAbs(address) {
+		return "an abstract socket has no owner"
+	}
+	if info, err := os.Stat(address); err == nil && info.Mode().Perm()&0o077 == 0 {
+		return ""
+	}
+	if info, err := os.Stat(filepath.Dir(address)); err != nil || info.Mode().Perm() != 0o700 {
+		return fmt.Sprintf("others may open it: %v, %v", info, err)
+	}
+	return ""
+}
+
+// listening returns the sockets that the processes take connections or packets on.
+func listening(t *testing.T, pids []string) (found []string) {
+	t.Helper()
+	inodes := map[string]bool{}
+	for _, pid := range pids {
+		fds, err := filepath.Glob("/proc/" + pid + "/fd/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fd := range fds {
+			if link, err := os.Readlink(fd); err == nil && strings.HasPrefix(link, "socket:[") {
+				inodes[strings.TrimSuffix(strings.TrimPrefix(link, "socket:["), "]")] = true
+			}
+		}
+	}
+	for table, reads := range map[string]func([]string) (inode, socket string){"tcp": inet("tcp"), "tcp6": inet("tcp"), "udp": inet("udp"), "udp6": inet("udp"), "raw": inet("raw"), "unix": unix} {
+		b, err := os.ReadFile("/proc/net/" + table)
+		if err != nil {
+			continue // no such protocol here
+		}
+		for line := range strings.Lines(string(b)) {
+			if inode, socket := reads(strings.Fields(line)); inodes[inode] && socket != "" {
+				found = append(found, socket)
+			}
+		}
+	}
+	return found
+}
+
+// inet reads a line of /proc/net/tcp and its like. Source: proc_net_tcp(5).
+func inet(network string) func([]string) (inode, socket string) {
+	return func(f []string) (inode, socket string) {
+		const listen = "0A"
+		if len(f) < 10 || network == "tcp" && f[3] != listen {
+			return "", ""
+		}
+		host, port, _ := strings.Cut(f[1], ":")
+		var ip net.IP // in words of the machine's byte order, here the little end first
+		for i := 0; i+8 <= len(host); i += 8 {
+			var b [4]byte
+			_, _ = fmt.Sscanf(host[i:i+8], "%02X%02X%02X%02X", &b[3], &b[2], &b[1], &b[0])
+			ip = append(ip, b[:]...)
+		}
+		var n int
+		_, _ = fmt.Sscanf(port, "%X", &n)
+		return f[9], network + " " + net.JoinHostPort(ip.String(), fmt.Sprint(n))
+	}
+}
+
+// unix reads a line of /proc/net/unix. Source: unix(7), proc(5).
+func unix(f []string) (inode, socket string) {
+	const accepts = "00010000"
+	if len(f) < 7 || f[3] != accepts {
+		return "", ""
+	}
+	path := ""
+	if len(f) > 7 {
+		path = f[7]
+	}
+	return f[6], "unix " + path
+}
+
+func TestEveryEndpointRefusesStrangers(t *testing.T) {
+	s := meet(t)
+	paths := s.paths()
+	if len(paths) < 100 {
+		t.Fatalf("found only %d paths", len(paths))
+	}
+	for _, client := range s.clients() {
+		for n, path := range paths {
+			method := methods[n%len(methods)]
+			s.refused(client, method, path, s.host, "", http.StatusUnauthorized)
+			s.refused(client, method, path, s.host, "Bearer wrong", http.StatusUnauthorized)
+			s.refused(client, method, path, "rebound.example", "Bearer "+s.token, http.StatusMisdirectedRequest)
+			s.refused(client, http.MethodGet, path, "rebound.example:80", "", http.StatusMisdirectedRequest)
+		}
+		for _, method := range methods {
+			for _, path := range []string{"/", "/version", "/rdd/hello", "/api/v1/secrets"} {
+				s.refused(client, method, path, s.host, "", http.StatusUnauthorized)
+			}
+		}
+	}
+	t.Logf("%d paths", len(paths))
+}
+
+var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "WATCH", "get"}
+
+// clients speak HTTP/1.1 and HTTP/2.
+func (s *stranger) clients() []*http.Client {
+	var all []*http.Client
+	for _, h2 := range []bool{false, true} {
+		transport := &http.Transport{TLSClientConfig: s.tls(), ForceAttemptHTTP2: h2}
+		s.t.Cleanup(transport.CloseIdleConnections)
+		all = append(all, &http.Client{Transport: transport, Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }})
+	}
+	return all
+}
+
+func (s *stranger) tls() *tls.Config {
+	s.t.Helper()
+	config, err := rest.TLSConfigFor(s.config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return config
+}
+
+// paths are those that the server says it serves, and those that such servers often do.
+func (s *stranger) paths() []string {
+	s.t.Helper()
+	all := []string{
+		"/", "/healthz", "/livez", "/readyz", "/readyz/ping", "/metrics", "/metrics/slis", "/version", "/api", "/apis", "/openapi/v2", "/openapi/v3", "/swagger.json",
+		"/rdd", "/rdd/", "/rdd/hello", "/rdd/hello/", "/rdd/nothing", "/debug", "/debug/pprof/", "/debug/pprof/heap", "/debug/flags/v", "/debug/requests", "/debug/vars", "/debug/api_priority_and_fairness/dump_queues",
+		"/logs", "/configz", "/statusz", "/flagz", "/.well-known/openid-configuration", "/openid/v1/jwks", "/ui", "/index.html", "/favicon.ico", "/robots.txt",
+		"/nothing/here", "//version", "/./version", "/rdd/../version", "/%2e%2e/version", "/version%00", "/version?x=y", "/api/v1/namespaces?watch=true", "/api/v1/secrets?watch=1&timeoutSeconds=1",
+		"/api/v1/namespaces/default/pods/a/exec?command=sh&stdin=true", "/api/v1/namespaces/default/services/a/proxy/", "/api/v1/watch/secrets",
+	}
+	var index struct {
+		Paths map[string]struct{ ServerRelativeURL string }
+	}
+	if err := json.Unmarshal(s.rdd("ctl", "get", "--raw", "/openapi/v3"), &index); err != nil {
+		s.t.Fatal(err)
+	}
+	parameter := regexp.MustCompile(`{[^}]*}`)
+	for group, document := range index.Paths {
+		all = append(all, "/"+group, document.ServerRelativeURL)
+		var described struct{ Paths map[string]any }
+		if err := json.Unmarshal(s.rdd("ctl", "get", "--raw", document.ServerRelativeURL), &described); err != nil {
+			s.t.Fatal(err)
+		}
+		for path := range described.Paths {
+			all = append(all, parameter.ReplaceAllString(path, "default"))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// refused asks and checks that the answer says no, and nothing else.
+func (s *stranger) refused(client *http.Client, method, path, host, credential string, want int) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), method, "https://"+s.host+path, http.NoBody)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Host = host
+	if credential != "" {
+		r.Header.Set("Authorization", credential)
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		s.t.Fatalf("%s %s for %s: %v", method, path, host, err)
+	}
+	s.judge(answer, fmt.Sprintf("%s %s %s for host %q with credential %.10q", answer.Proto, method, path, host, credential), want)
+}
+
+// judge checks an answer and closes it.
+func (s *stranger) judge(answer *http.Response, request string, want ...int) {
+	s.t.Helper()
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.t.Errorf("%s: %v", request, err)
+	}
+	if !slices.Contains(want, answer.StatusCode) {
+		s.t.Errorf("%s: %d, want %v: %.200s", request, answer.StatusCode, want, body)
+	}
+	var header bytes.Buffer
+	_ = answer.Header.Write(&header)
+	for _, secret := range s.secret {
+		if text := header.String() + string(body); strings.Contains(text, secret) {
+			s.t.Errorf("%s: the answer holds %.8q…: %.300s", request, secret, text)
+		}
+	}
+}
+
+// Requests that no ordinary client makes.
+func TestOddRequestsAreRefused(t *testing.T) {
+	s := meet(t)
+	owner := "Authorization: Bearer " + s.token + "\r\n"
+	host := "Host: " + s.host + "\r\n"
+	websocket := "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+	protocol := "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io." + base64.RawURLEncoding.EncodeToString([]byte(s.token)) + ", v4.channel.k8s.io\r\n"
+	const unauthorized, misdirected, bad = http.StatusUnauthorized, http.StatusMisdirectedRequest, http.StatusBadRequest
+	for name, c := range map[string]struct {
+		request string
+		want    int
+	}{
+		"absolute form, foreign":         {"GET https://rebound.example/version HTTP/1.1\r\n" + host + owner, misdirected},
+		"absolute form, no credential":   {"GET https://" + s.host + "/version HTTP/1.1\r\n" + host, unauthorized},
+		"another name for loopback":      {"GET /version HTTP/1.1\r\nHost: 127.0.0.1.nip.example\r\n" + owner, misdirected},
+		"another address of loopback":    {"GET /version HTTP/1.1\r\nHost: 127.0.0.2\r\n" + owner, misdirected},
+		"host with a user":               {"GET /version HTTP/1.1\r\nHost: localhost@rebound.example\r\n" + owner, bad},
+		"no host, HTTP/1.0":              {"GET /version HTTP/1.0\r\n" + owner, misdirected},
+		"no host, HTTP/1.1":              {"GET /version HTTP/1.1\r\n" + owner, bad},
+		"two hosts":                      {"GET /version HTTP/1.1\r\n" + host + "Host: rebound.example\r\n" + owner, bad},
+		"a tunnel":                       {"CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: 127.0.0.1:22\r\n", unauthorized},
+		"a tunnel, foreign":              {"CONNECT rebound.example:22 HTTP/1.1\r\nHost: rebound.example:22\r\n" + owner, misdirected},
+		"a web socket":                   {"GET /api/v1/secrets?watch=true HTTP/1.1\r\n" + host + websocket, unauthorized},
+		"a web socket, foreign":          {"GET /api/v1/secrets?watch=true HTTP/1.1\r\nHost: rebound.example\r\nOrigin: https://rebound.example\r\n" + websocket + protocol, misdirected},
+		"an upgrade to SPDY":             {"POST /api/v1/namespaces/default/pods/a/exec HTTP/1.1\r\n" + host + "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n", unauthorized},
+		"an upgrade to HTTP/2":           {"GET /version HTTP/1.1\r\n" + host + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n", unauthorized},
+		"token in the address":           {"GET /version?access_token=" + s.token + "&token=" + s.token + " HTTP/1.1\r\n" + host, unauthorized},
+		"token in a cookie":              {"GET /version HTTP/1.1\r\n" + host + "Cookie: token=" + s.token + "\r\n", unauthorized},
+		"token as a password":            {"GET /version HTTP/1.1\r\n" + host + "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("owner:"+s.token)) + "\r\n", unauthorized},
+		"token with more":                {"GET /version HTTP/1.1\r\n" + host + "Authorization: Bearer " + s.token + "x\r\n", unauthorized},
+		"token cut short":                {"GET /version HTTP/1.1\r\n" + host + "Authorization: Bearer " + s.token[:len(s.token)-1] + "\r\n", unauthorized},
+		"the owner's name":               {"GET /version HTTP/1.1\r\n" + host + "X-Remote-User: owner\r\nX-Remote-Group: system:masters\r\n", unauthorized},
+		"somebody in the owner's place":  {"GET /version HTTP/1.1\r\n" + host + "Impersonate-User: owner\r\n", unauthorized},
+		"a preflight of another origin":  {"OPTIONS /api/v1/secrets HTTP/1.1\r\n" + host + "Origin: https://rebound.example\r\nAccess-Control-Request-Method: GET\r\n", unauthorized},
+		"two requests hidden in one":     {"GET /version HTTP/1.1\r\n" + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", unauthorized},
+		"a request that is none":         {"\x16\x03\x01 hello HTTP/1.1\r\n" + host, bad},
+		"another protocol":               {"GET /version HTTP/9.9\r\n" + host + owner, http.StatusHTTPVersionNotSupported},
+		"a space in the name of a field": {"GET /version HTTP/1.1\r\n" + host + "Authorization : Bearer " + s.token + "\r\n", bad},
+	} {
+		for _, server := range []string{"", "rebound.example", "127.0.0.1"} {
+			answer, err := s.raw(c.request+"\r\n0\r\n\r\n", server)
+			if err != nil {
+				t.Errorf("%s, SNI %q: %v", name, server, err)
+				continue
+			}
+			s.judge(answer, name, c.want)
+		}
+	}
+}
+
+// raw sends bytes over TLS that names server.
+func (s *stranger) raw(request, server string) (*http.Response, error) {
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", s.host, &tls.Config{InsecureSkipVerify: true, ServerName: server})
+	if err != nil {
+		return nil, err
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+	return exchange(conn, request)
+}
+
+func exchange(conn net.Conn, request string) (*http.Response, error) {
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(conn, request); err != nil {
+		return nil, err
+	}
+	return http.ReadResponse(bufio.NewReader(conn), nil)
+}
+
+// Go's HTTP server itself answers "OPTIONS *", which asks whether there is a server, before ours is asked.
+func TestOptionsOfTheServerSayNothing(t *testing.T) {
+	s := meet(t)
+	answer, err := s.raw("OPTIONS * HTTP/1.1\r\nHost: rebound.example\r\n\r\n", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Header.Del("Date")
+	if answer.ContentLength != 0 || len(answer.Header) != 1 || answer.Header.Get("Content-Length") != "0" {
+		t.Errorf("%d bytes, %v", answer.ContentLength, answer.Header)
+	}
+	s.judge(answer, "OPTIONS *", http.StatusOK)
+}
+
+func TestOnlyCurrentTLSIsSpoken(t *testing.T) {
+	s := meet(t)
+	conn, err := net.Dial("tcp", s.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answer, err := exchange(conn, "GET /version HTTP/1.1\r\nHost: "+s.host+"\r\nAuthorization: Bearer "+s.token+"\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.judge(answer, "plain HTTP", http.StatusBadRequest)
+	old := s.tls()
+	old.MaxVersion = tls.VersionTLS12
+	if c, err := tls.Dial("tcp", s.host, old); err == nil {
+		c.Close()
+		t.Error("TLS 1.2 is spoken")
+	}
+}
+
+func TestSecretsLieInPrivateFilesOnly(t *testing.T) {
+	s := meet(t)
+	secrets := map[string][]string{ // and where each may lie
+		s.token:       {"token", "kube.config"},
+		"PRIVATE KEY": {"serving.key"},
+		storedSecret:  {"state.db", "state.db-wal"},
+	}
+	found := map[string]bool{}
+	err := filepath.WalkDir(s.home, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil || path == s.home {
+			return err
+		}
+		if d.IsDir() || d.Type() == fs.ModeSocket {
+			if info.Mode().Perm()&0o077 != 0 && strings.Contains(path, "rdd") {
+				t.Errorf("%s is open to others: %v", path, info.Mode())
+			}
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		for secret, files := range secrets {
+			if !bytes.Contains(b, []byte(secret)) {
+				continue
+			}
+			found[secret] = true
+			if info.Mode().Perm() != 0o600 || !slices.Contains(files, d.Name()) {
+				t.Errorf("%s holds %.8s… and has mode %v", path, secret, info.Mode())
+			}
+		}
+		return err
+	})
+	if err != nil || len(found) != len(secrets) {
+		t.Errorf("found %d of %d secrets, %v", len(found), len(secrets), err)
+	}
+	for _, pid := range s.processes() {
+		b, err := os.ReadFile("/proc/" + pid + "/cmdline")
+		if err != nil || strings.Contains(string(b), s.token) {
+			t.Errorf("the command line of %s: %v", pid, err)
+		}
+	}
+}
