@@ -80,7 +80,8 @@ func TestStopEndsOpenWatchesCleanly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var streams []*http.Response
+	var watches []*http.Request
+	var streams []io.Reader
 	for _, path := range []string{"/api/v1/configmaps", "/apis/test.rdd.io/v1/widgets", "/api/v1/namespaces"} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Endpoint().URL+path+"?watch=true", nil)
 		if err != nil {
@@ -94,17 +95,17 @@ func TestStopEndsOpenWatchesCleanly(t *testing.T) {
 		if answer.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %s", path, answer.Status)
 		}
-		streams = append(streams, answer)
+		watches, streams = append(watches, r), append(streams, answer.Body)
 	}
 	if err := s.stop(); err != nil {
 		t.Errorf("Run: %v", err)
 	}
 	for _, stream := range streams {
-		if _, err := io.Copy(io.Discard, stream.Body); err != nil {
+		if _, err := io.Copy(io.Discard, stream); err != nil {
 			t.Errorf("a watch ended with %v", err)
 		}
 	}
-	if answer, err := transport.RoundTrip(streams[0].Request.Clone(t.Context())); err == nil {
+	if answer, err := transport.RoundTrip(watches[0].Clone(t.Context())); err == nil {
 		answer.Body.Close()
 		t.Error("the server still answers")
 	}
