@@ -69,17 +69,30 @@ func meet(t *testing.T) *stranger {
 const storedSecret = "sesame-open-up"
 
 // rdd runs rdd under umask 0.
-func (s *stranger) rdd(args ...string) []byte {
+func (s *stranger) rdd(args ...string) {
 	s.t.Helper()
 	cmd := exec.Command("sh", append([]string{"-c", `umask 0; exec "$@"`, "sh", filepath.Join(dist(s.t), "bin", "rdd")}, args...)...)
 	cmd.Env = []string{"HOME=" + s.home, "PATH=" + os.Getenv("PATH")}
-	var problem bytes.Buffer
-	cmd.Stderr = &problem
-	out, err := cmd.Output()
-	if err != nil {
-		s.t.Fatalf("rdd %v: %v\n%s", args, err, &problem)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("rdd %v: %v\n%s", args, err, out)
 	}
-	return out
+}
+
+// ask gets an answer as the owner does.
+func (s *stranger) ask(path string, into any) {
+	s.t.Helper()
+	client, err := rest.HTTPClientFor(s.config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	answer, err := client.Get(s.config.Host + path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if err := json.NewDecoder(answer.Body).Decode(into); err != nil || answer.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s: %s, %v", path, answer.Status, err)
+	}
 }
 
 // versions are what would tell a stranger which holes to try, and the run's nonce.
@@ -88,11 +101,28 @@ func (s *stranger) versions() []string {
 	var greeting struct{ Nonce, Version string }
 	var kube struct{ GitVersion string }
 	for path, into := range map[string]any{"/rdd/hello": &greeting, "/version": &kube} {
-		if err := json.Unmarshal(s.rdd("ctl", "get", "--raw", path), into); err != nil {
-			s.t.Fatal(err)
-		}
+		s.ask(path, into)
 	}
 	return []string{greeting.Nonce, greeting.Version, kube.GitVersion, runtime.Version()}
+}
+
+// TestStrangers has one service for all that strangers try.
+func TestStrangers(t *testing.T) {
+	s := meet(t)
+	for name, try := range map[string]func(*stranger){
+		"reach only sockets of this machine and user": onlyOwnSockets,
+		"are refused by every endpoint":               refusedEverywhere,
+		"are refused whatever they send":              oddRequests,
+		"learn nothing from OPTIONS of the server":    optionsOfTheServer,
+		"have to speak current TLS":                   onlyCurrentTLS,
+		"can read no secret":                          secretsArePrivate,
+	} {
+		t.Run(name, func(t *testing.T) {
+			here := *s
+			here.t = t
+			try(&here)
+		})
+	}
 }
 
 // processes are those with our home in their environment, by PID.
@@ -113,15 +143,14 @@ func (s *stranger) processes() (pids []string) {
 	return pids
 }
 
-func TestOnlyThisMachineAndUserReachWhatWeListenOn(t *testing.T) {
-	s := meet(t)
-	found := listening(t, s.processes())
+func onlyOwnSockets(s *stranger) {
+	found := listening(s.t, s.processes())
 	if !slices.Contains(found, "tcp "+s.host) {
-		t.Errorf("the API server at %s is not among %v", s.host, found)
+		s.t.Errorf("the API server at %s is not among %v", s.host, found)
 	}
 	for _, socket := range found {
 		if problem := reachable(socket); problem != "" {
-			t.Errorf("%s: %s", socket, problem)
+			s.t.Errorf("%s: %s", socket, problem)
 		}
 	}
 }
@@ -210,11 +239,10 @@ func unix(f []string) (inode, socket string) {
 	return f[6], "unix " + path
 }
 
-func TestEveryEndpointRefusesStrangers(t *testing.T) {
-	s := meet(t)
+func refusedEverywhere(s *stranger) {
 	paths := s.paths()
 	if len(paths) < 100 {
-		t.Fatalf("found only %d paths", len(paths))
+		s.t.Fatalf("found only %d paths", len(paths))
 	}
 	for _, client := range s.clients() {
 		for n, path := range paths {
@@ -230,7 +258,7 @@ func TestEveryEndpointRefusesStrangers(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d paths", len(paths))
+	s.t.Logf("%d paths", len(paths))
 }
 
 var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "WATCH", "get"}
@@ -268,16 +296,12 @@ func (s *stranger) paths() []string {
 	var index struct {
 		Paths map[string]struct{ ServerRelativeURL string }
 	}
-	if err := json.Unmarshal(s.rdd("ctl", "get", "--raw", "/openapi/v3"), &index); err != nil {
-		s.t.Fatal(err)
-	}
+	s.ask("/openapi/v3", &index)
 	parameter := regexp.MustCompile(`{[^}]*}`)
 	for group, document := range index.Paths {
 		all = append(all, "/"+group, document.ServerRelativeURL)
 		var described struct{ Paths map[string]any }
-		if err := json.Unmarshal(s.rdd("ctl", "get", "--raw", document.ServerRelativeURL), &described); err != nil {
-			s.t.Fatal(err)
-		}
+		s.ask(document.ServerRelativeURL, &described)
 		for path := range described.Paths {
 			all = append(all, parameter.ReplaceAllString(path, "default"))
 		}
@@ -325,8 +349,7 @@ func (s *stranger) judge(answer *http.Response, request string, want ...int) {
 }
 
 // Requests that no ordinary client makes.
-func TestOddRequestsAreRefused(t *testing.T) {
-	s := meet(t)
+func oddRequests(s *stranger) {
 	owner := "Authorization: Bearer " + s.token + "\r\n"
 	host := "Host: " + s.host + "\r\n"
 	websocket := "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -366,7 +389,7 @@ func TestOddRequestsAreRefused(t *testing.T) {
 		for _, server := range []string{"", "rebound.example", "127.0.0.1"} {
 			answer, err := s.raw(c.request+"\r\n0\r\n\r\n", server)
 			if err != nil {
-				t.Errorf("%s, SNI %q: %v", name, server, err)
+				s.t.Errorf("%s, SNI %q: %v", name, server, err)
 				continue
 			}
 			s.judge(answer, name, c.want)
@@ -395,41 +418,38 @@ func exchange(conn net.Conn, request string) (*http.Response, error) {
 }
 
 // Go's HTTP server itself answers "OPTIONS *", which asks whether there is a server, before ours is asked.
-func TestOptionsOfTheServerSayNothing(t *testing.T) {
-	s := meet(t)
+func optionsOfTheServer(s *stranger) {
 	answer, err := s.raw("OPTIONS * HTTP/1.1\r\nHost: rebound.example\r\n\r\n", "")
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	answer.Header.Del("Date")
 	if answer.ContentLength != 0 || len(answer.Header) != 1 || answer.Header.Get("Content-Length") != "0" {
-		t.Errorf("%d bytes, %v", answer.ContentLength, answer.Header)
+		s.t.Errorf("%d bytes, %v", answer.ContentLength, answer.Header)
 	}
 	s.judge(answer, "OPTIONS *", http.StatusOK)
 }
 
-func TestOnlyCurrentTLSIsSpoken(t *testing.T) {
-	s := meet(t)
+func onlyCurrentTLS(s *stranger) {
 	conn, err := net.Dial("tcp", s.host)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	defer conn.Close()
 	answer, err := exchange(conn, "GET /version HTTP/1.1\r\nHost: "+s.host+"\r\nAuthorization: Bearer "+s.token+"\r\n\r\n")
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	s.judge(answer, "plain HTTP", http.StatusBadRequest)
 	old := s.tls()
 	old.MaxVersion = tls.VersionTLS12
 	if c, err := tls.Dial("tcp", s.host, old); err == nil {
 		c.Close()
-		t.Error("TLS 1.2 is spoken")
+		s.t.Error("TLS 1.2 is spoken")
 	}
 }
 
-func TestSecretsLieInPrivateFilesOnly(t *testing.T) {
-	s := meet(t)
+func secretsArePrivate(s *stranger) {
 	secrets := map[string][]string{ // and where each may lie
 		s.token:       {"token", "kube.config"},
 		"PRIVATE KEY": {"serving.key"},
@@ -446,7 +466,7 @@ func TestSecretsLieInPrivateFilesOnly(t *testing.T) {
 		}
 		if d.IsDir() || d.Type() == fs.ModeSocket {
 			if info.Mode().Perm()&0o077 != 0 && strings.Contains(path, "rdd") {
-				t.Errorf("%s is open to others: %v", path, info.Mode())
+				s.t.Errorf("%s is open to others: %v", path, info.Mode())
 			}
 			return nil
 		}
@@ -457,18 +477,18 @@ func TestSecretsLieInPrivateFilesOnly(t *testing.T) {
 			}
 			found[secret] = true
 			if info.Mode().Perm() != 0o600 || !slices.Contains(files, d.Name()) {
-				t.Errorf("%s holds %.8s… and has mode %v", path, secret, info.Mode())
+				s.t.Errorf("%s holds %.8s… and has mode %v", path, secret, info.Mode())
 			}
 		}
 		return err
 	})
 	if err != nil || len(found) != len(secrets) {
-		t.Errorf("found %d of %d secrets, %v", len(found), len(secrets), err)
+		s.t.Errorf("found %d of %d secrets, %v", len(found), len(secrets), err)
 	}
 	for _, pid := range s.processes() {
 		b, err := os.ReadFile("/proc/" + pid + "/cmdline")
 		if err != nil || strings.Contains(string(b), s.token) {
-			t.Errorf("the command line of %s: %v", pid, err)
+			s.t.Errorf("the command line of %s: %v", pid, err)
 		}
 	}
 }
