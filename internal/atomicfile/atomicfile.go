@@ -25,7 +25,16 @@ func Write(path string, data []byte) (err error) {
 		err = e
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = patiently(func() error { return os.Rename(f.Name(), path) })
 	}
 	return err
+}
+
+// Read reads a file that may be replaced at any time.
+func Read(path string) (data []byte, err error) {
+	err = patiently(func() error {
+		data, err = os.ReadFile(path)
+		return err
+	})
+	return data, err
 }

@@ -16,7 +16,7 @@ func TestWriteReplacesTheWholeFile(t *testing.T) {
 		if err := atomicfile.Write(path, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
-		if b, err := os.ReadFile(path); err != nil || string(b) != text {
+		if b, err := atomicfile.Read(path); err != nil || string(b) != text {
 			t.Errorf("%q, %v; want %q", b, err, text)
 		}
 	}
@@ -48,7 +48,7 @@ func TestReaderNeverSeesAPart(t *testing.T) {
 			return
 		default:
 		}
-		b, err := os.ReadFile(path)
+		b, err := atomicfile.Read(path)
 		if err != nil || string(b) != long && string(b) != short {
 			t.Fatalf("a reader saw %d bytes, %v", len(b), err)
 		}

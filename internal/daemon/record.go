@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
 )
@@ -52,7 +53,7 @@ func Find(inst instance.Instance) (Record, bool, error) {
 func Last(inst instance.Instance) (Record, error) { return read(inst) }
 
 func read(inst instance.Instance) (r Record, err error) {
-	b, err := os.ReadFile(inst.RecordFile())
+	b, err := atomicfile.Read(inst.RecordFile())
 	if errors.Is(err, os.ErrNotExist) {
 		return r, nil
 	}

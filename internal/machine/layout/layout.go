@@ -84,7 +84,7 @@ func (v VM) WriteRecord(r Record) error {
 
 // ReadRecord returns the record of the living or last hostagent; zero when there was none.
 func (v VM) ReadRecord() (r Record, err error) {
-	b, err := os.ReadFile(v.record())
+	b, err := atomicfile.Read(v.record())
 	if errors.Is(err, os.ErrNotExist) {
 		return r, nil
 	}
