@@ -4,17 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/lima-vm/lima/pkg/downloader"
 	"github.com/lima-vm/lima/pkg/fileutils"
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/store/filenames"
-	"github.com/opencontainers/go-digest"
 
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
@@ -112,39 +109,23 @@ func (p *preparer) fetch(ctx context.Context, field, name string, f limayaml.Fil
 	if downloader.IsLocal(f.Location) {
 		return p.copyLocal(ctx, field, dest, f, decompress)
 	}
-	if err := dropStale(f); err != nil {
-		return err
-	}
-	p.meter.expect(f.Digest)
-	_, err := fileutils.DownloadFile(ctx, dest, f, decompress, name, f.Arch)
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if problem := p.meter.problem(); problem != nil {
-		return &Problem{field, fmt.Errorf("%s: %w", f.Location, problem)}
-	}
-	return fmt.Errorf("%s: %w", field, err)
-}
-
-// dropStale removes a cached download that was verified by another digest than the one wanted now.
-// Lima would refuse it for ever.
-func dropStale(f limayaml.File) error {
-	if f.Digest == "" {
-		return nil
-	}
-	base, err := os.UserCacheDir()
+	dir, err := cacheDir(f.Location)
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(base, "lima", "download", "by-url-sha256", downloader.CacheKey(f.Location))
-	b, err := os.ReadFile(filepath.Join(dir, f.Digest.Algorithm().String()+".digest"))
-	if err != nil || strings.TrimSpace(string(b)) == f.Digest.String() {
-		return nil
+	d := &download{url: f.Location, want: f.Digest, dir: dir, idle: stallLimit, report: p.progress.bytes}
+	path, err := d.get(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, errNoFile):
+		return &Problem{field + ".location", fmt.Errorf("%s: %w", f.Location, err)}
+	case errors.Is(err, errMismatch):
+		return &Problem{field + ".digest", fmt.Errorf("%s: %w", f.Location, err)}
+	case err != nil:
+		return fmt.Errorf("%s: %w", f.Location, explainSpace(err, dir))
 	}
-	return os.RemoveAll(dir)
+	return p.copyLocal(ctx, field, dest, limayaml.File{Location: path, Arch: f.Arch}, decompress)
 }
 
 // copyLocal verifies and copies a file of this machine.
@@ -160,12 +141,18 @@ func (p *preparer) copyLocal(ctx context.Context, field, dest string, f limayaml
 	if err != nil {
 		return err
 	}
-	if err := p.verify(ctx, field, path, f.Digest, info.Size()); err != nil {
+	if err := verifyDigest(ctx, path, f.Digest, p.progress.bytes); err != nil {
+		if errors.Is(err, errMismatch) {
+			err = &Problem{field + ".digest", fmt.Errorf("%s: %w", path, err)}
+		}
 		return err
 	}
 	f.Digest = "" // verified
 	if dest == "" {
 		return nil
+	}
+	if err := checkSpace(p.vm.Home, info.Size()); err != nil {
+		return err
 	}
 	done := make(chan struct{})
 	defer close(done)
@@ -188,33 +175,4 @@ func (p *preparer) watchSize(path string, total int64, done <-chan struct{}) {
 			}
 		}
 	}
-}
-
-// verify reads a file and compares its digest.
-func (p *preparer) verify(ctx context.Context, field, path string, want digest.Digest, size int64) error {
-	if want == "" {
-		return nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	digester := want.Algorithm().Digester()
-	counted := &counter{r: f, total: size, report: p.progress.bytes, stopped: func() error { return context.Cause(ctx) }}
-	if _, err := io.Copy(digester.Hash(), counted); err != nil {
-		return err
-	}
-	if err := mismatch(want, digester.Digest()); err != nil {
-		return &Problem{field + ".digest", fmt.Errorf("%s: %w", path, err)}
-	}
-	return nil
-}
-
-// mismatch says how two digests differ.
-func mismatch(want, got digest.Digest) error {
-	if want == got {
-		return nil
-	}
-	return fmt.Errorf("the file's digest is %s, not %s as the template says: it is another file or it is damaged; correct the template or get the file again", got, want)
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,12 +56,11 @@ func Prepare(ctx context.Context, o PrepareOptions, w *event.Writer) error {
 	defer func() { _ = lock.Release() }()
 	p := &preparer{o: o, vm: o.VM, progress: newProgress(w)}
 	defer p.progress.stop()
-	p.meter = &meter{base: http.DefaultTransport, idle: stallLimit, report: p.progress.bytes}
-	http.DefaultClient.Transport = p.meter // Lima's downloader uses this client
 	downloader.HideProgress = true
 	logrus.SetLevel(logrus.WarnLevel)
 	err = p.run(ctx)
 	if err != nil {
+		err = explainSpace(err, o.VM.Home) // before what has filled the disk is removed
 		err = errors.Join(err, p.clearHalfMade())
 	}
 	return err
@@ -92,7 +90,6 @@ type preparer struct {
 	o        PrepareOptions
 	vm       layout.VM
 	progress *progress
-	meter    *meter
 	inst     *store.Instance
 }
 

@@ -209,34 +209,61 @@ func TestVMInUseIsLeftAlone(t *testing.T) {
 
 // site serves the picture, as said.
 type site struct {
-	status int           // 0: all is well
-	cut    bool          // after the first half
-	hold   chan struct{} // after the first half, until closed
-	served int
+	status   int           // 0: all is well
+	cut      int           // so many times, after half of what was asked for
+	hold     chan struct{} // after the first half, until closed
+	tag      string        // the file's, if any
+	noRanges bool          // only ever the whole
+	served   int
+	ranges   []string // that were asked for
 }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	b := picture()
-	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
 	if s.status != 0 {
-		w.Header().Set("Content-Length", "0")
 		w.WriteHeader(s.status)
 		return
 	}
-	s.served++
-	_, _ = w.Write(b[:len(b)/2])
-	w.(http.Flusher).Flush()
+	if r.Method == http.MethodGet {
+		s.served++
+		s.ranges = append(s.ranges, r.Header.Get("Range"))
+	}
+	if s.noRanges {
+		r.Header.Del("Range")
+	}
+	if s.tag != "" {
+		w.Header().Set("ETag", s.tag)
+	}
+	http.ServeContent(&half{w, s, r}, r, "image.raw", time.Time{}, bytes.NewReader(picture()))
+}
+
+// half breaks off, or waits, after the first half of an answer.
+type half struct {
+	http.ResponseWriter
+	s *site
+	r *http.Request
+}
+
+// ReadFrom is what http.ServeContent's copying uses.
+func (h *half) ReadFrom(from io.Reader) (int64, error) {
+	b, err := io.ReadAll(from)
+	if err != nil {
+		return 0, err
+	}
+	_, _ = h.Write(b[:len(b)/2])
+	h.ResponseWriter.(http.Flusher).Flush()
 	switch {
-	case s.cut:
+	case h.s.cut > 0:
+		h.s.cut--
 		panic(http.ErrAbortHandler)
-	case s.hold != nil:
+	case h.s.hold != nil:
 		select {
-		case <-s.hold:
-		case <-r.Context().Done():
-			return
+		case <-h.s.hold:
+		case <-h.r.Context().Done():
+			return 0, h.r.Context().Err()
 		}
 	}
-	_, _ = w.Write(b[len(b)/2:])
+	_, err = h.Write(b[len(b)/2:])
+	return int64(len(b)), err
 }
 
 func TestDownload(t *testing.T) {
@@ -245,7 +272,6 @@ func TestDownload(t *testing.T) {
 	s := &site{}
 	server := httptest.NewServer(s)
 	defer server.Close()
-	defer func() { http.DefaultClient.Transport = nil }()
 	template := func(digest string) string {
 		return fmt.Sprintf("images: [{location: %s/image.raw, digest: %q}]\ndisk: 32MiB\n", server.URL, digest)
 	}
@@ -255,7 +281,7 @@ func TestDownload(t *testing.T) {
 		digest    string
 		permanent bool
 	}{
-		{"cut off", site{cut: true}, sum(picture()), false},
+		{"cut off", site{cut: 100}, sum(picture()), false},
 		{"server's trouble", site{status: http.StatusServiceUnavailable}, sum(picture()), false},
 		{"no such file", site{status: http.StatusNotFound}, sum(picture()), true},
 		{"digest mismatch", site{}, sum([]byte("another")), true},
@@ -297,7 +323,6 @@ func TestCanceledDownload(t *testing.T) {
 	server := httptest.NewServer(s)
 	defer server.Close()
 	defer close(s.hold)
-	defer func() { http.DefaultClient.Transport = nil }()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	go func() {
@@ -324,23 +349,121 @@ func TestCanceledDownload(t *testing.T) {
 	})
 }
 
-func TestSilentServerIsGivenUp(t *testing.T) {
-	s := &site{hold: make(chan struct{})}
+// newDownload is a download of the picture from s, and what its cache has in the end.
+func newDownload(t *testing.T, s *site) *download {
 	server := httptest.NewServer(s)
-	defer server.Close()
-	defer close(s.hold)
-	m := &meter{base: http.DefaultTransport, idle: 50 * time.Millisecond, report: func(int64, int64) {}}
-	m.expect(digest.Digest(sum(picture())))
-	client := &http.Client{Transport: m}
-	resp, err := client.Get(server.URL)
+	t.Cleanup(server.Close)
+	return &download{url: server.URL + "/image.raw", want: digest.Digest(sum(picture())), dir: t.TempDir(), idle: limit, report: func(int64, int64) {}}
+}
+
+// whole fails the test unless the download brings the whole picture.
+func (d *download) whole(t *testing.T) {
+	t.Helper()
+	path, err := d.get(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); !errors.Is(err, errStalled) {
+	if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, picture()) {
+		t.Fatal("another file than the server's", err)
+	}
+	if exists(d.part()) || exists(d.validator()) {
+		t.Error("something is left of the download")
+	}
+}
+
+func TestDownloadCutInHalfGoesOn(t *testing.T) {
+	for name, s := range map[string]*site{"a tagged file": {cut: 1, tag: `"1"`}, "a file with no tag": {cut: 1}, "cut again and again": {cut: 4, tag: `"1"`}} {
+		t.Run(name, func(t *testing.T) {
+			newDownload(t, s).whole(t)
+			if s.ranges[1] != fmt.Sprintf("bytes=%d-", len(picture())/2) {
+				t.Errorf("asked for %q", s.ranges)
+			}
+		})
+	}
+}
+
+func TestDownloadGoesOnAfterTheServerWasGone(t *testing.T) {
+	s := &site{cut: 1, tag: `"1"`}
+	d := newDownload(t, s)
+	var total int64
+	d.report = func(done, of int64) {
+		if total = of; done == of/2 {
+			s.status = http.StatusServiceUnavailable
+		}
+	}
+	if _, err := d.get(t.Context()); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Fatal(err)
 	}
-	if m.problem() != nil {
-		t.Error("waiting may mend it")
+	s.status = 0
+	d.whole(t)
+	if len(s.ranges) != 2 || s.ranges[1] == "" || total != int64(len(picture())) {
+		t.Errorf("asked for %q, of %d bytes", s.ranges, total)
+	}
+}
+
+func TestDownloadOfAnotherFileBeginsAnew(t *testing.T) {
+	for name, s := range map[string]*site{"its tag changed": {tag: `"2"`}, "the server knows no ranges": {noRanges: true}, "it has no tag": {}} {
+		t.Run(name, func(t *testing.T) {
+			d := newDownload(t, s)
+			for file, text := range map[string]string{d.part(): "the first half of an older file", d.validator(): `"1"`} {
+				if s.tag == "" && file == d.validator() {
+					continue
+				}
+				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d.whole(t)
+		})
+	}
+}
+
+func TestDownloadThatIsLongerThanTheFileBeginsAnew(t *testing.T) {
+	d := newDownload(t, &site{})
+	if err := os.WriteFile(d.part(), append(picture(), 'x'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.get(t.Context()); err == nil {
+		t.Fatal("the server has no such range")
+	}
+	d.whole(t)
+}
+
+func TestFileWithoutDigestIsAskedForAgain(t *testing.T) {
+	s := &site{}
+	d := newDownload(t, s)
+	d.want = ""
+	d.whole(t)
+	d.whole(t) // the server doesn't say when it was changed
+	if s.served != 2 {
+		t.Error("served", s.served)
+	}
+	if err := os.WriteFile(d.modifiedFile(), []byte("Thu, 01 Jan 2026 00:00:00 GMT"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.status = http.StatusServiceUnavailable
+	d.whole(t)
+}
+
+func TestSilentServerIsGivenUp(t *testing.T) {
+	s := &site{hold: make(chan struct{})}
+	d := newDownload(t, s)
+	defer close(s.hold)
+	d.idle = 50 * time.Millisecond
+	if _, err := d.get(t.Context()); !errors.Is(err, errStalled) {
+		t.Fatal(err)
+	}
+	if size(d.part()) != int64(len(picture())/2) {
+		t.Error("what came was not kept")
+	}
+}
+
+func TestFullDiskIsNamedBeforeItIsFilled(t *testing.T) {
+	dir := t.TempDir()
+	if err := checkSpace(dir, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkSpace(dir, 1<<60); err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "1EiB are needed") {
+		t.Fatal(err)
 	}
 }
