@@ -84,6 +84,19 @@ func qemuFlags(arch limayaml.Arch, cpu string, acc event.Accelerator) []string {
 	return []string{"-machine", machine, "-accel", "tcg,thread=multi,tb-size=512", "-cpu", cpu}
 }
 
+// monitorFlags give a monitor its control socket, and make QEMU end when its guest reboots or
+// panics: a new boot by a hostagent sets up shares and forwards again, which a reset would lose.
+func monitorFlags(arch limayaml.Arch, socket string) []string {
+	flags := []string{"-no-reboot", "-chardev", "socket,id=rdd,server=on,wait=off,path=" + strings.ReplaceAll(socket, ",", ",,"), "-mon", "chardev=rdd,mode=control"}
+	switch arch { // the device by which Linux tells QEMU of a panic
+	case limayaml.X8664:
+		return append(flags, "-device", "pvpanic")
+	case limayaml.AARCH64:
+		return append(flags, "-device", "pvpanic-pci")
+	}
+	return flags
+}
+
 // emulatedCPU is a processor that current kernels boot on under emulation. QEMU 7.2 (Debian 12)
 // crashes Linux 6.12 on one with cmpxchg16b.
 func emulatedCPU(arch limayaml.Arch) string {

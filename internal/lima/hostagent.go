@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lima-vm/lima/pkg/fileutils"
@@ -79,6 +80,9 @@ type agent struct {
 	w      *event.Writer
 	events *os.File
 	log    *os.File
+
+	monitor *monitor // nil when the VM has no QEMU
+	sshPort atomic.Int32
 }
 
 // newAgent opens the logs and writes the record by which a service finds this run.
@@ -119,6 +123,9 @@ func (a *agent) exit(err error) {
 	if err != nil {
 		logrus.WithError(err).Error("the hostagent ends")
 		e.Failure = Failure(err)
+	}
+	if ending, ok := errors.AsType[*Ending](err); ok {
+		e.Ended = ending.How
 	}
 	a.say(e)
 }
@@ -169,8 +176,38 @@ func (a *agent) run(ctx context.Context) error {
 	ended := make(chan struct{})
 	defer close(ended)
 	go a.powerOff(ctx, ended)
+	how := a.watch(context.WithoutCancel(ctx), inst.Config)
 	a.step(event.Boot, "booting; the console is in "+a.vm.SerialLog())
-	return ha.Run(context.WithoutCancel(ctx))
+	if err := ha.Run(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	if ending := how(); ctx.Err() == nil && ending != "" {
+		return &Ending{ending}
+	}
+	return nil
+}
+
+// endGrace is how long a monitor may take to see that QEMU has ended. It takes a millisecond.
+const endGrace = time.Second
+
+// watch has the VM's QEMU monitored. The result is called when QEMU has ended, and says how.
+func (a *agent) watch(ctx context.Context, y *limayaml.LimaYAML) (how func() string) {
+	if *y.VMType != limayaml.QEMU {
+		return func() string { return "" }
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	m := &monitor{socket: a.vm.MonitorSocket(), disk: a.vm.Dir(), say: a.say, guest: a.answers(y), pace: calm(), done: make(chan struct{})}
+	a.monitor = m
+	go m.run(ctx)
+	return func() string {
+		defer cancel()
+		select {
+		case <-m.done:
+			return m.ended
+		case <-time.After(endGrace): // QEMU never came up
+			return ""
+		}
+	}
 }
 
 // inspect reads the VM's configuration.
@@ -206,7 +243,7 @@ func (a *agent) setQEMU(ctx context.Context, y *limayaml.LimaYAML) error {
 		return err
 	}
 	a.say(event.Event{Accelerator: &acc})
-	return a.intercept(*y.Arch, qemuFlags(*y.Arch, y.CPUType[*y.Arch], acc))
+	return a.intercept(*y.Arch, append(qemuFlags(*y.Arch, y.CPUType[*y.Arch], acc), monitorFlags(*y.Arch, a.vm.MonitorSocket())...))
 }
 
 // options are the files that Lima gives to the guest.
@@ -283,8 +320,14 @@ func (t *translator) Write(p []byte) (int, error) {
 
 // lima reports one of Lima's events. Its "exiting" is not taken over: we say that with the cause.
 func (a *agent) lima(s events.Status) {
+	if s.SSHLocalPort != 0 {
+		a.sshPort.Store(int32(s.SSHLocalPort))
+	}
 	switch {
 	case s.Running:
+		if a.monitor != nil {
+			a.monitor.booted.Store(true)
+		}
 		a.say(event.Event{Phase: event.Ready, Step: int32(len(bootSteps)), Steps: int32(len(bootSteps)), Running: true, Degraded: degraded(s), SSHPort: int32(s.SSHLocalPort)})
 	case s.SSHLocalPort != 0:
 		a.say(event.Event{SSHPort: int32(s.SSHLocalPort)})

@@ -1,7 +1,9 @@
 package lima
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -10,10 +12,78 @@ import (
 // qmpLimit bounds one exchange with QEMU.
 const qmpLimit = 5 * time.Second
 
-// qmp sends one command that has no arguments to a QEMU. Protocol: QEMU Machine Protocol
-// Specification; QEMU greets, capabilities are negotiated, then commands are taken.
+// control is a connection to QEMU's control socket. Protocol: QEMU Machine Protocol Specification;
+// QEMU greets, capabilities are negotiated, then commands are taken and answered in their order.
+type control struct {
+	net.Conn
+	in  *json.Decoder
+	out *json.Encoder
+}
+
+// reply is what QEMU says: the answer to a command, or an event.
+type reply struct {
+	Return json.RawMessage
+	Error  *struct{ Desc string }
+	Event  string
+	Data   json.RawMessage
+}
+
+// dialQMP connects to a QEMU and negotiates, within qmpLimit.
+func dialQMP(ctx context.Context, socket string) (*control, error) {
+	d := net.Dialer{Timeout: qmpLimit}
+	conn, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	c := &control{conn, json.NewDecoder(conn), json.NewEncoder(conn)}
+	if err := c.greet(); err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("QEMU's greeting: %w", err)
+	}
+	return c, nil
+}
+
+func (c *control) greet() error {
+	if err := c.SetDeadline(time.Now().Add(qmpLimit)); err != nil {
+		return err
+	}
+	var greeting struct{ QMP any }
+	if err := c.in.Decode(&greeting); err != nil {
+		return err
+	}
+	if err := c.execute("qmp_capabilities"); err != nil {
+		return err
+	}
+	return c.SetDeadline(time.Time{})
+}
+
+// send sends a command that has no arguments.
+func (c *control) send(command string) error {
+	return c.out.Encode(map[string]string{"execute": command})
+}
+
+// execute sends a command and waits for its answer; events before it are passed over.
+func (c *control) execute(command string) error {
+	if err := c.send(command); err != nil {
+		return err
+	}
+	for {
+		var r reply
+		if err := c.in.Decode(&r); err != nil {
+			return err
+		}
+		switch {
+		case r.Error != nil:
+			return errors.New(r.Error.Desc)
+		case r.Event == "":
+			return nil
+		}
+	}
+}
+
+// qmp sends one command that has no arguments to a QEMU.
 func qmp(socket, command string) error {
-	c, err := net.DialTimeout("unix", socket, qmpLimit)
+	c, err := dialQMP(context.Background(), socket)
 	if err != nil {
 		return err
 	}
@@ -21,37 +91,8 @@ func qmp(socket, command string) error {
 	if err := c.SetDeadline(time.Now().Add(qmpLimit)); err != nil {
 		return err
 	}
-	in, out := json.NewDecoder(c), json.NewEncoder(c)
-	var greeting struct{ QMP any }
-	if err := in.Decode(&greeting); err != nil {
-		return fmt.Errorf("QEMU's greeting: %w", err)
-	}
-	for _, execute := range []string{"qmp_capabilities", command} {
-		if err := out.Encode(map[string]string{"execute": execute}); err != nil {
-			return err
-		}
-		if err := qmpAnswer(in); err != nil {
-			return fmt.Errorf("QEMU command %s: %w", execute, err)
-		}
+	if err := c.execute(command); err != nil {
+		return fmt.Errorf("QEMU command %s: %w", command, err)
 	}
 	return nil
-}
-
-// qmpAnswer reads up to the answer to a command; events may come before it.
-func qmpAnswer(in *json.Decoder) error {
-	for {
-		var answer struct {
-			Return *json.RawMessage
-			Error  *struct{ Desc string }
-		}
-		if err := in.Decode(&answer); err != nil {
-			return err
-		}
-		switch {
-		case answer.Error != nil:
-			return fmt.Errorf("%s", answer.Error.Desc)
-		case answer.Return != nil:
-			return nil
-		}
-	}
 }

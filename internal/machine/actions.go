@@ -65,7 +65,7 @@ func (w *worker) settle(ctx context.Context) error {
 
 // down says that nothing of the VM lives.
 func (w *worker) down(p Phase) {
-	w.change(func(s *State) { s.Phase, s.Progress, s.SSHPort, s.Degraded = p, nil, 0, "" })
+	w.change(func(s *State) { s.Phase, s.Progress, s.SSHPort, s.Degraded, s.Health = p, nil, 0, "", Health{} })
 }
 
 func exists(path string) bool {

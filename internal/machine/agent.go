@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 
 	"rancherdesktop.io/rdd/internal/machine/event"
@@ -30,6 +31,12 @@ type agent struct {
 	asked   bool // to stop
 	ran     bool // the guest has answered
 	failure *event.Failure
+	ended   string // how the guest ended that nobody asked to stop; see package event
+}
+
+// byGuest says whether a guest that ran has ended by itself, in order.
+func (a *agent) byGuest() bool {
+	return a.ran && (a.ended == event.PoweredOff || a.ended == event.Rebooted)
 }
 
 // adopt finds a living hostagent; nil when there is none.
@@ -79,7 +86,7 @@ func (w *worker) spawn(acceleration string) error {
 	}()
 	w.agent = a
 	w.change(func(s *State) {
-		s.Phase, s.SSHPort, s.Degraded = Starting, 0, ""
+		s.Phase, s.SSHPort, s.Degraded, s.Health = Starting, 0, "", Health{}
 		s.Progress = &Progress{Phase: event.Boot, Message: "starting the hostagent; its log is " + w.vm.AgentLog(), StartedAt: time.Now()}
 	})
 	return nil
@@ -159,6 +166,9 @@ func (w *worker) apply(a *agent, e event.Event) {
 		a.asked = true // by us, or before this process began
 	}
 	a.ran = a.ran || e.Running
+	if e.Ended != "" {
+		a.ended = e.Ended
+	}
 	w.change(func(s *State) {
 		if e.Accelerator != nil {
 			s.Accelerator = Accelerator(*e.Accelerator)
@@ -175,6 +185,11 @@ func (w *worker) apply(a *agent, e event.Event) {
 		case e.Running:
 			s.Phase, s.Progress, s.Failure = Running, nil, nil
 			s.Degraded = degraded(e.Degraded)
+		case e.Health != nil:
+			s.Health, s.Progress = Health(*e.Health), nil
+			if e.Health.Reason != "" {
+				s.Progress = &Progress{Phase: strings.ToLower(e.Health.Reason), Message: e.Health.Message, StartedAt: e.Time}
+			}
 		case e.Phase != "":
 			s.Phase, s.Progress = Starting, progressOf(e)
 		}

@@ -26,6 +26,9 @@ const (
 
 // explain says why a hostagent has ended that nobody asked to end. The error is an explainedError.
 func (w *worker) explain(a *agent) error {
+	if a.byGuest() {
+		return fmt.Errorf("%s: VM %q is started again, because it is to run; `rdd limavm stop %s` stops it for good", a.failure.Message, w.vm.Name, w.vm.Name)
+	}
 	cause := "it was ended from outside"
 	switch {
 	case a.failure != nil:
@@ -101,8 +104,8 @@ func (w *worker) deathOf(ctx context.Context, a *agent) {
 		permanent = true
 	}
 	w.change(func(s *State) {
-		s.Failure = &Failure{Action: Start, Message: err.Error(), Permanent: permanent, At: time.Now()}
-		if a.ran {
+		s.Failure = &Failure{Action: Start, Message: err.Error(), Permanent: permanent, At: time.Now(), ByGuest: a.byGuest()}
+		if a.ran && !a.byGuest() {
 			s.Exits++
 		}
 	})

@@ -46,6 +46,9 @@ type Failure struct {
 	Message   string // what happened, what it means, what to do, where the log is
 	Permanent bool   // waiting can't mend it: invalid template, digest mismatch, no QEMU
 	At        time.Time
+
+	// The guest ended by itself, in order: it powered off or rebooted. It is no crash.
+	ByGuest bool
 }
 
 // Progress is the step under way.
@@ -65,6 +68,12 @@ type Accelerator struct {
 	Message  string
 }
 
+// Health is whether a guest that runs still answers. Reason is empty when it does.
+type Health struct {
+	Reason  string // CamelCase, for a condition
+	Message string // what happened, what it means, what to do
+}
+
 // State is what is known of a VM on this host.
 type State struct {
 	Phase       Phase
@@ -73,7 +82,8 @@ type State struct {
 	Accelerator Accelerator
 	SSHPort     int32
 	Degraded    string // with Running: what does not work; empty when everything does
-	Exits       int    // hostagents that ended without being asked to, since this process began
+	Health      Health // with Running: whether the guest answers now
+	Exits       int    // crashes of a guest that ran, or of its hostagent, since this process began
 }
 
 // TemplateError says what Lima rejects in a template.

@@ -69,6 +69,8 @@ func created(o observation, t trouble) bool {
 // runningCondition says whether the VM has booted and answers.
 func runningCondition(o observation, want goal, t trouble) metav1.Condition {
 	switch {
+	case o.seen.Phase == machine.Running && want == beRunning && o.seen.Health.Reason != "":
+		return unknown(o.seen.Health.Reason, o.seen.Health.Message)
 	case o.seen.Phase == machine.Running && want == beRunning:
 		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonStarted, Message: o.seen.Degraded}
 	case o.seen.Phase == machine.Starting && want == beRunning:
@@ -80,6 +82,9 @@ func runningCondition(o observation, want goal, t trouble) metav1.Condition {
 		return unknown(v1alpha1.ReasonStopping, "")
 	case want == beGone || !o.vm.Spec.Running:
 		return metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonStopped}
+	}
+	if t.failure != nil && t.failure.ByGuest {
+		return unknown(v1alpha1.ReasonStarting, t.failure.Message)
 	}
 	if c, ok := failedCondition(o, t, v1alpha1.ReasonStartFailed); ok {
 		return c

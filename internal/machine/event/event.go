@@ -43,6 +43,26 @@ type Failure struct {
 	Permanent bool   `json:"permanent,omitempty"` // waiting can't mend it
 }
 
+// How a guest ended that nobody asked to stop.
+const (
+	PoweredOff = "poweroff" // by itself
+	Rebooted   = "reboot"   // by itself
+	Panicked   = "panic"    // its kernel gave up
+	Killed     = "killed"   // its QEMU crashed, or was ended by somebody else
+)
+
+// Reasons of a Health.
+const (
+	Unresponsive = "Unresponsive" // the guest, or QEMU, does not answer
+	Paused       = "Paused"       // the guest does not run, and nothing of it is lost
+)
+
+// Health is whether a guest that runs still answers; Reason is empty when it does.
+type Health struct {
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
 // Event is one line. Fields that are not known are absent.
 type Event struct {
 	Time    time.Time `json:"time"`
@@ -62,7 +82,9 @@ type Event struct {
 	SSHPort     int32        `json:"sshPort,omitempty"`
 	Running     bool         `json:"running,omitempty"`
 	Degraded    []string     `json:"degraded,omitempty"` // with Running: what does not work
+	Health      *Health      `json:"health,omitempty"`   // when it has changed
 	Exiting     bool         `json:"exiting,omitempty"`
+	Ended       string       `json:"ended,omitempty"` // with Exiting: how the guest ended that nobody asked to
 }
 
 // Writer writes events. It may be used by several goroutines.

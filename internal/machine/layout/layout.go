@@ -54,6 +54,9 @@ func (v VM) Made() bool {
 // Programs is put first in the hostagent's PATH.
 func (v VM) Programs() string { return filepath.Join(v.Run(), "bin") }
 
+// MonitorSocket is where the hostagent asks QEMU how it is. Lima has a control socket of its own.
+func (v VM) MonitorSocket() string { return filepath.Join(v.Dir(), "rdd.sock") }
+
 // SerialLog is the guest's console.
 func (v VM) SerialLog() string { return filepath.Join(v.Dir(), "serial.log") }
 

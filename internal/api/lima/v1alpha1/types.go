@@ -249,6 +249,8 @@ const (
 	ReasonStopped      = "Stopped"
 	ReasonStartFailed  = "StartFailed"
 	ReasonStopFailed   = "StopFailed"
+	ReasonUnresponsive = "Unresponsive" // Running, when the guest or its QEMU no longer answers
+	ReasonPaused       = "Paused"       // Running, when the guest is held and nothing of it is lost
 	ReasonRemoving     = "Removing"     // Created, while it is being deleted or reset
 	ReasonRemoveFailed = "RemoveFailed" // Created, while it is being deleted or reset
 )
