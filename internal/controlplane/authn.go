@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"net"
 	"net/http"
+	"runtime"
 
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
@@ -37,8 +38,8 @@ func localHostOnly(next http.Handler) http.Handler {
 		if name, _, err := net.SplitHostPort(host); err == nil {
 			host = name
 		}
-		if host != "127.0.0.1" && host != "localhost" {
-			http.Error(w, "this server answers for 127.0.0.1 and localhost only", http.StatusMisdirectedRequest)
+		if own := address(runtime.GOOS); host != own && host != "localhost" {
+			http.Error(w, "this server answers for "+own+" and localhost only", http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)

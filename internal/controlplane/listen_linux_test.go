@@ -16,12 +16,12 @@ func TestNothingElseListens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u.Hostname() != "127.0.0.1" {
+	if u.Hostname() != "127.82.68.68" {
 		t.Errorf("listens on %s", u.Host)
 	}
 	var port int
 	fmt.Sscan(u.Port(), &port)
-	want := fmt.Sprintf("0100007F:%04X", port)
+	want := fmt.Sprintf("4444527F:%04X", port)
 	if got := listening(t); !slices.Equal(got, []string{want}) {
 		t.Errorf("this process listens on %v, want only %s", got, want)
 	}

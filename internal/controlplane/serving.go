@@ -76,6 +76,9 @@ func loadCertificate(dir string) (cert, key []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := pair.Leaf.VerifyHostname(address(runtime.GOOS)); err != nil {
+		return nil, nil, err
+	}
 	if left := time.Until(pair.Leaf.NotAfter); left < certSpare {
 		return nil, nil, fmt.Errorf("the serving certificate expires in %v", left)
 	}
@@ -92,7 +95,7 @@ func newCertificate(now time.Time) (cert, key []byte, err error) {
 		Subject:               pkix.Name{CommonName: "rdd"},
 		NotBefore:             now.Add(-24 * time.Hour), // the clock may be set back
 		NotAfter:              now.Add(certLife),
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses:           []net.IP{net.ParseIP(address(runtime.GOOS)), net.IPv4(127, 0, 0, 1)},
 		DNSNames:              []string{"localhost"},
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -133,6 +136,16 @@ func readPrivate(file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
+// address is the one that the server listens on. A guest of QEMU's user network that speaks to its
+// gateway is connected to the host's 127.0.0.1, so it is another one of loopback's, where all of
+// 127.0.0.0/8 is loopback. (On macOS only 127.0.0.1 is.)
+func address(goos string) string {
+	if goos == "darwin" {
+		return "127.0.0.1"
+	}
+	return "127.82.68.68"
+}
+
 // listen opens the port of the last run, or any other if that one is taken, and
 // writes it down for the next run.
 func listen(dir string) (net.Listener, error) {
@@ -143,9 +156,9 @@ func listen(dir string) (net.Listener, error) {
 			last = strconv.FormatUint(port, 10)
 		}
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", last))
+	listener, err := net.Listen("tcp", net.JoinHostPort(address(runtime.GOOS), last))
 	if err != nil && last != "0" {
-		listener, err = net.Listen("tcp", "127.0.0.1:0")
+		listener, err = net.Listen("tcp", net.JoinHostPort(address(runtime.GOOS), "0"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on loopback: %w", err)
