@@ -156,12 +156,13 @@ func (m *monitor) event(r reply) {
 // endings are QEMU's reasons of a shutdown (ShutdownCause in its QAPI schema) that are the guest's own,
 // or somebody's on the host.
 var endings = map[string]string{
-	"guest-shutdown": event.PoweredOff,
-	"guest-reset":    event.Rebooted,
-	"guest-panic":    event.Panicked,
-	"host-signal":    event.Killed,
-	"host-qmp-quit":  event.Killed,
-	"host-ui":        event.Killed,
+	"guest-shutdown":        event.PoweredOff,
+	"guest-reset":           event.Rebooted,
+	"host-qmp-system-reset": event.Rebooted,
+	"guest-panic":           event.Panicked,
+	"host-signal":           event.Killed,
+	"host-qmp-quit":         event.Killed,
+	"host-ui":               event.Killed,
 }
 
 // askGuest asks whether the guest answers.
