@@ -1,0 +1,56 @@
+package machine
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// runningWorker is a worker, without its loop, whose guest runs.
+func runningWorker(t *testing.T) (*worker, *agent) {
+	w := &worker{
+		config: Config{Log: slog.New(slog.DiscardHandler), Changed: func(string) {}},
+		vm:     layout.VM{Home: t.TempDir(), Name: "rd", Logs: t.TempDir()},
+	}
+	a := &agent{}
+	w.agent = a
+	w.apply(a, event.Event{Phase: event.Ready, Running: true, SSHPort: 2222})
+	return w, a
+}
+
+func TestGuestThatEndsByItselfHasNotCrashed(t *testing.T) {
+	for ended, crashed := range map[string]bool{event.PoweredOff: false, event.Rebooted: false, event.Panicked: true, event.Killed: true} {
+		t.Run(ended, func(t *testing.T) {
+			w, a := runningWorker(t)
+			w.apply(a, event.Event{Exiting: true, Ended: ended, Failure: &event.Failure{Message: "its guest has ended"}})
+			w.deathOf(t.Context(), a)
+			s := w.snapshot()
+			if s.Failure == nil || s.Failure.ByGuest == crashed || (s.Exits == 1) != crashed {
+				t.Fatalf("%+v %+v", s, s.Failure)
+			}
+			if says := strings.Contains(s.Failure.Message, "`rdd limavm stop rd` stops it for good"); says == crashed {
+				t.Error(s.Failure.Message)
+			}
+		})
+	}
+}
+
+func TestGuestThatStopsAnsweringIsSaidUntilItAnswers(t *testing.T) {
+	w, a := runningWorker(t)
+	w.apply(a, event.Event{Health: &event.Health{Reason: event.Unresponsive, Message: "not a word"}})
+	if s := w.snapshot(); s.Phase != Running || s.Health.Reason != "Unresponsive" || s.Progress.Message != "not a word" || s.SSHPort != 2222 {
+		t.Fatalf("%+v", s)
+	}
+	w.apply(a, event.Event{Health: &event.Health{}})
+	if s := w.snapshot(); s.Phase != Running || s.Health.Reason != "" || s.Progress != nil {
+		t.Fatalf("%+v", s)
+	}
+	w.apply(a, event.Event{Health: &event.Health{Reason: event.Paused}})
+	w.down(Stopped)
+	if s := w.snapshot(); s.Health.Reason != "" {
+		t.Fatalf("%+v", s)
+	}
+}
