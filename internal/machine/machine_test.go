@@ -186,7 +186,7 @@ func TestPrepareFailures(t *testing.T) {
 func TestStalledChildIsNamedAndEnded(t *testing.T) {
 	r := newRig(t)
 	s := r.service()
-	s.timing.silence, s.timing.interrupt = 50*time.Millisecond, 10*time.Millisecond
+	s.timing.silence, s.timing.interrupt = time.Second, 10*time.Millisecond
 	r.play("prepare", "deaf")
 	s.Do("rd", Request{Action: Prepare})
 	st := s.await("failure", failed)
