@@ -126,9 +126,7 @@ func (p *player) endLeftover() error {
 			return errors.Join(err, clearStale(p.vm))
 		}
 		p.say(event.Event{Phase: event.Leftover, Message: "a QEMU without a hostagent was found"})
-		if s.act() != nil {
-			continue // the next one is rougher
-		}
+		_ = s.act() // fails when it is just ending
 		late := time.Now().Add(s.grace)
 		p.await(func() bool {
 			held, err := proc.Held(p.vm.QEMULock())
