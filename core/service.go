@@ -125,7 +125,7 @@ func (s *Service) Start(ctx context.Context, w Wait) (started bool, err error) {
 
 // spawn starts rddd as a session of its own. What it prints outside its log, such as a crash,
 // goes to a file beside the log.
-func (s *Service) spawn(nonce string) (<-chan struct{}, error) {
+func (s *Service) spawn(nonce string) (<-chan error, error) {
 	inst := s.core.inst
 	program, err := inst.Program("rddd")
 	if err != nil {
@@ -142,10 +142,13 @@ func (s *Service) spawn(nonce string) (<-chan struct{}, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
-	exited := make(chan struct{})
+	exited := make(chan error, 1)
 	go func() {
-		defer close(exited)
-		_ = cmd.Wait() // why it ended is in its record or its log
+		err := cmd.Wait() // why it failed is in its record or its log
+		if cmd.ProcessState.ExitCode() == daemon.ExitRunning {
+			err = daemon.ErrRunning
+		}
+		exited <- err
 	}()
 	return exited, nil
 }

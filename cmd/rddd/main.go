@@ -32,6 +32,9 @@ func main() {
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "rddd:", err)
+		if errors.Is(err, daemon.ErrRunning) {
+			os.Exit(daemon.ExitRunning)
+		}
 		os.Exit(1)
 	}
 }
@@ -108,10 +111,14 @@ func runReap(ctx context.Context, inst instance.Instance, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	return daemon.WhileStopped(inst, func() error {
+	err = daemon.WhileStopped(inst, func() error {
 		ctx, cancel := context.WithTimeout(ctx, reapTimeout)
 		defer cancel()
 		machines := machine.New(machine.Config{LimaHome: inst.LimaHome(), Program: program, ShareDir: inst.ShareDir(), LogDir: inst.VMLogDir(), Log: log, Changed: func(string) {}})
 		return machines.Close(ctx, func(step string) { log.Info("reaping", "step", step) })
 	})
+	if errors.Is(err, daemon.ErrNotStopped) {
+		return nil // a new run has adopted them
+	}
+	return err
 }

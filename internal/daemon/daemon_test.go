@@ -65,7 +65,10 @@ func playService(mode string) int {
 		}
 		return nil
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrRunning):
+		return ExitRunning
+	case err != nil:
 		return 1
 	}
 	return 0
@@ -102,7 +105,7 @@ func (r *rig) ensure(mode string, timeout time.Duration) (spawned bool, err erro
 }
 
 func (r *rig) spawner(mode string) Spawn {
-	return func(nonce string) (<-chan struct{}, error) {
+	return func(nonce string) (<-chan error, error) {
 		r.mu.Lock()
 		r.spawned++
 		r.mu.Unlock()
@@ -111,9 +114,16 @@ func (r *rig) spawner(mode string) Spawn {
 		if err := cmd.Start(); err != nil {
 			return nil, err
 		}
-		exited := make(chan struct{})
-		go func() { _ = cmd.Wait(); close(exited) }()
-		r.t.Cleanup(func() { _ = cmd.Process.Kill(); <-exited })
+		exited, ended := make(chan error, 1), make(chan struct{})
+		go func() {
+			defer close(ended)
+			err := cmd.Wait()
+			if cmd.ProcessState.ExitCode() == ExitRunning {
+				err = ErrRunning
+			}
+			exited <- err
+		}()
+		r.t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
 		return exited, nil
 	}
 }
@@ -243,7 +253,7 @@ func TestAfterKillNineItStartsAgain(t *testing.T) {
 	if err := syscall.Kill(rec.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := AwaitExit(t.Context(), r.inst, func(string) {}); err != nil {
+	if err := awaitExit(t.Context(), r.inst, rec.Nonce, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
 	r.mustEnsure("ok", true)
@@ -332,5 +342,114 @@ func TestFilesWithCredentialsAreOwnersOnly(t *testing.T) {
 		if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o600 {
 			t.Error(path, fi.Mode(), err)
 		}
+	}
+}
+
+// A stop in the instant in which a new run has taken the lock, and the record is still that of a
+// killed one, must not believe that record: it would signal somebody else's process, and wait for
+// ever for a run that nobody asked to stop.
+func TestStopRightAfterACrashStopsTheNewRun(t *testing.T) {
+	r := newRig(t)
+	bystander := exec.Command("sleep", "60")
+	if err := bystander.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = bystander.Process.Kill(); _ = bystander.Wait() }()
+	if err := write(r.inst, Record{Nonce: "old", PID: bystander.Process.Pid, Phase: Ready}); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := proc.Acquire(r.inst.LockFile()) // as a run that has not written its record yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	go func() {
+		_, err := Stop(t.Context(), r.inst, func(string) {})
+		stopped <- err
+	}()
+	if rec, live, err := Find(r.inst); rec.Nonce != "" || !live || err != nil {
+		t.Error("a dead run's record is believed:", rec, live, err)
+	}
+	if was, err := r.request(100 * time.Millisecond); was || !errors.Is(err, context.DeadlineExceeded) {
+		t.Error("nobody was asked to stop:", was, err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	r.mustEnsure("ok", true)
+	if _, err := Stop(t.Context(), r.inst, func(string) {}); err != nil { // the other stop may have come before the run
+		t.Fatal(err)
+	}
+	select {
+	case err := <-stopped:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(long):
+		t.Fatal("the stop waits for a run that has ended")
+	}
+	if err := bystander.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Fatal("the bystander was signalled:", err)
+	}
+}
+
+func (r *rig) request(timeout time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
+	defer cancel()
+	return Request(ctx, r.inst)
+}
+
+// A stop that waits must end with its run, though somebody starts another one at once.
+func TestStopEndsWithItsRunThoughAnotherFollows(t *testing.T) {
+	r := newRig(t)
+	r.mustEnsure("ok", true)
+	stopped := make(chan error, 1)
+	go func() { stopped <- awaitExit(t.Context(), r.inst, "of the run before", func(string) {}) }()
+	select {
+	case err := <-stopped:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(long):
+		t.Fatal("the stop waits for a run that nobody stops")
+	}
+}
+
+// A start whose own process finds the instance taken joins the run that took it.
+func TestStartThatLosesTheRaceJoins(t *testing.T) {
+	r := newRig(t)
+	won := false
+	spawn := func(nonce string) (<-chan error, error) {
+		if !won {
+			won = true
+			r.mustEnsure("ok", true)
+		}
+		return r.spawner("ok")(nonce)
+	}
+	spawned, err := Ensure(t.Context(), r.inst, Client{Spawn: spawn, Hello: hello, Step: func(string) {}})
+	if spawned || err != nil {
+		t.Fatal(spawned, err)
+	}
+	rec, _, err := Find(r.inst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if was, err := Stop(t.Context(), r.inst, func(string) {}); !was || err != nil {
+		t.Fatal(was, err)
+	}
+	// Lost, and the winner has ended meanwhile: it starts anew.
+	lost := false
+	spawn = func(nonce string) (<-chan error, error) {
+		if lost {
+			return r.spawner("ok")(nonce)
+		}
+		lost = true
+		exited := make(chan error, 1)
+		exited <- ErrRunning
+		return exited, nil
+	}
+	spawned, err = Ensure(t.Context(), r.inst, Client{Spawn: spawn, Hello: hello, Step: func(string) {}})
+	if now, _, e := Find(r.inst); !spawned || err != nil || e != nil || now.Nonce == rec.Nonce {
+		t.Fatal(spawned, err, e, now)
 	}
 }

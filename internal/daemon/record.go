@@ -33,15 +33,23 @@ type Record struct {
 	Server  string `json:"server,omitempty"` // URL, once it listens
 }
 
-// Find returns the record of the live run, or false when none lives. It changes nothing.
-// A run that holds the lock and has not written its record yet has no nonce.
+// Find returns the record of the live run, or false when none lives. It changes nothing. The record
+// has no nonce while something else holds the lock: a run that has not written its record yet, or is
+// about to let go, or a command that changes the instance. What a dead run left is never returned.
 func Find(inst instance.Instance) (Record, bool, error) {
 	live, err := proc.Held(inst.LockFile())
 	if !live || err != nil {
 		return Record{}, false, err
 	}
 	rec, err := read(inst)
-	return rec, true, err
+	if err != nil || rec.Nonce == "" {
+		return Record{}, true, err
+	}
+	author, err := proc.Held(inst.RunLock(rec.Nonce))
+	if !author || err != nil {
+		return Record{}, true, err
+	}
+	return rec, true, nil
 }
 
 // Last returns the record of the newest run, dead or alive; the zero Record when there was none.

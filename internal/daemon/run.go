@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
 )
+
+// ErrNotStopped means that the instance can't be changed now.
+var ErrNotStopped = errors.New("the service is running; stop it first with: rdd svc stop")
 
 // ErrRunning means that another process serves the instance.
 var ErrRunning = errors.New("another service process already runs for this instance")
@@ -26,6 +30,10 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 	if err != nil {
 		return err
 	}
+	own, err := takeRunLock(inst, nonce)
+	if err != nil {
+		return errors.Join(err, lock.Release())
+	}
 	publish := func(r Record) {
 		r.Nonce, r.PID, r.Version = nonce, os.Getpid(), version
 		if err := write(inst, r); err != nil {
@@ -38,12 +46,25 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 		} else {
 			publish(Record{Phase: Stopped})
 		}
-		if e := lock.Release(); err == nil {
-			err = e
-		}
+		err = errors.Join(err, own.Release(), os.Remove(inst.RunLock(nonce)), lock.Release())
 	}()
 	publish(Record{Phase: Starting, Step: "taking over the instance"})
 	return serve(ctx, publish)
+}
+
+// takeRunLock takes the lock that says that the record with this nonce is a living run's, and removes
+// those of runs that were killed. The caller holds the instance's lock, so there is no other run.
+func takeRunLock(inst instance.Instance, nonce string) (*proc.Lock, error) {
+	stale, err := filepath.Glob(inst.RunLock("*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range stale {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return proc.Acquire(inst.RunLock(nonce))
 }
 
 func write(inst instance.Instance, r Record) error {
@@ -75,7 +96,7 @@ func Remove(inst instance.Instance) error {
 func WhileStopped(inst instance.Instance, fn func() error) error {
 	lock, err := proc.Acquire(inst.LockFile())
 	if errors.Is(err, proc.ErrLocked) {
-		return errors.New("the service is running; stop it first with: rdd svc stop")
+		return ErrNotStopped
 	}
 	if err != nil {
 		return err
