@@ -40,6 +40,10 @@ func playService(mode string) int {
 		switch mode {
 		case "crash":
 			os.Exit(7)
+		case "cut": // a start that is interrupted in the middle of a step
+			publish(Record{Phase: Starting, Step: "opening the datastore"})
+			<-ctx.Done()
+			return fmt.Errorf("datastore: %w", context.Cause(ctx))
 		case "fail":
 			return errors.New("unknown flag: --nope")
 		}
@@ -451,5 +455,29 @@ func TestStartThatLosesTheRaceJoins(t *testing.T) {
 	spawned, err = Ensure(t.Context(), r.inst, Client{Spawn: spawn, Hello: hello, Step: func(string) {}})
 	if now, _, e := Find(r.inst); !spawned || err != nil || e != nil || now.Nonce == rec.Nonce {
 		t.Fatal(spawned, err, e, now)
+	}
+}
+
+// A service that is stopped while it is starting has been stopped; nothing is broken.
+func TestStopWhileStartingIsNoFailure(t *testing.T) {
+	r := newRig(t)
+	starting, started := make(chan struct{}), make(chan error, 1)
+	go func() {
+		_, err := Ensure(t.Context(), r.inst, Client{Spawn: r.spawner("cut"), Hello: hello, Step: func(s string) {
+			if s == "opening the datastore" {
+				close(starting)
+			}
+		}})
+		started <- err
+	}()
+	<-starting
+	if was, err := Stop(t.Context(), r.inst, func(string) {}); !was || err != nil {
+		t.Fatal(was, err)
+	}
+	if err := <-started; !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), "asked to stop meanwhile") {
+		t.Error(err)
+	}
+	if rec, err := Last(r.inst); err != nil || rec.Phase != Stopped {
+		t.Error(rec, err)
 	}
 }

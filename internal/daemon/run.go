@@ -49,7 +49,12 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 		err = errors.Join(err, own.Release(), os.Remove(inst.RunLock(nonce)), lock.Release())
 	}()
 	publish(Record{Phase: Starting, Step: "taking over the instance"})
-	return serve(ctx, publish)
+	err = serve(ctx, publish)
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) {
+		log.Info("asked to stop while it was starting", "err", err)
+		return nil // a stop is no failure
+	}
+	return err
 }
 
 // takeRunLock takes the lock that says that the record with this nonce is a living run's, and removes
