@@ -35,14 +35,18 @@ type Record struct {
 
 // Find returns the record of the live run, or false when none lives. It changes nothing. The record
 // has no nonce while something else holds the lock: a run that has not written its record yet, or is
-// about to let go, or a command that changes the instance. What a dead run left is never returned.
+// about to let go, or a command that changes the instance. What a dead run left is never returned,
+// even if it can't be read: a living run writes its record whole.
 func Find(inst instance.Instance) (Record, bool, error) {
 	live, err := proc.Held(inst.LockFile())
 	if !live || err != nil {
 		return Record{}, false, err
 	}
 	rec, err := read(inst)
-	if err != nil || rec.Nonce == "" {
+	if _, damaged := errors.AsType[*json.SyntaxError](err); damaged || err == nil && rec.Nonce == "" {
+		return Record{}, true, nil
+	}
+	if err != nil {
 		return Record{}, true, err
 	}
 	author, err := proc.Held(inst.RunLock(rec.Nonce))

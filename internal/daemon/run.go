@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/instance"
@@ -21,7 +22,8 @@ var ErrNotStopped = errors.New("the service is running; stop it first with: rdd 
 var ErrRunning = errors.New("another service process already runs for this instance")
 
 // Run is the service's side: it holds the lock while serve runs and publishes each phase. It is
-// the only writer of the record.
+// the only writer of the record. It lets go of the lock only with the process, so that whoever finds
+// the instance stopped finds no process, and nothing writes to its log any more.
 func Run(ctx context.Context, inst instance.Instance, nonce, version string, log *slog.Logger, serve func(ctx context.Context, publish func(Record)) error) (err error) {
 	lock, err := proc.Acquire(inst.LockFile())
 	if errors.Is(err, proc.ErrLocked) {
@@ -46,7 +48,8 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 		} else {
 			publish(Record{Phase: Stopped})
 		}
-		err = errors.Join(err, own.Release(), os.Remove(inst.RunLock(nonce)), lock.Release())
+		_ = os.Remove(inst.RunLock(nonce)) // the next run does it where a file in use can't be removed
+		go keep(lock, own)
 	}()
 	publish(Record{Phase: Starting, Step: "taking over the instance"})
 	err = serve(ctx, publish)
@@ -55,6 +58,12 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 		return nil // a stop is no failure
 	}
 	return err
+}
+
+// keep holds locks until the process ends: one that nothing refers to would be closed before.
+func keep(locks ...*proc.Lock) {
+	<-make(chan struct{})
+	runtime.KeepAlive(locks)
 }
 
 // takeRunLock takes the lock that says that the record with this nonce is a living run's, and removes
