@@ -138,8 +138,8 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 			return errSuperseded // somebody stops it: wait that out and start anew
 		case live && !ours && (gone || exited == nil):
 			return errSuperseded
-		case !live && exited == nil && stopped(inst, nonce):
-			return errSuperseded // by whoever stopped it
+		case !live && exited == nil && !failed(inst, nonce):
+			return errSuperseded // by whoever stopped or killed it
 		case !live && (gone || exited == nil):
 			return exitReason(inst, nonce)
 		}
@@ -149,17 +149,19 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 	}
 }
 
-// stopped says whether the run has ended in order.
-func stopped(inst instance.Instance, nonce string) bool {
+// failed says whether the run has ended with a reason of its own.
+func failed(inst instance.Instance, nonce string) bool {
 	rec, err := read(inst)
-	return err == nil && rec.Nonce == nonce && rec.Phase == Stopped
+	return err == nil && rec.Nonce == nonce && rec.Phase == Failed
 }
 
 func exitReason(inst instance.Instance, nonce string) error {
-	if rec, err := read(inst); err == nil && rec.Nonce == nonce && rec.Error != "" {
+	rec, err := read(inst)
+	ours := err == nil && rec.Nonce == nonce
+	switch {
+	case ours && rec.Error != "":
 		return fmt.Errorf("%w: %s (log: %s)", ErrExited, rec.Error, inst.ServiceLog())
-	}
-	if stopped(inst, nonce) {
+	case ours && rec.Phase == Stopped:
 		return fmt.Errorf("%w: it was asked to stop meanwhile (log: %s)", ErrExited, inst.ServiceLog())
 	}
 	return fmt.Errorf("%w, and left no reason; see %s", ErrExited, inst.ServiceLog())

@@ -481,3 +481,35 @@ func TestStopWhileStartingIsNoFailure(t *testing.T) {
 		t.Error(rec, err)
 	}
 }
+
+// A start that finds a run just before that is killed starts another one.
+func TestStartRightAfterKillNine(t *testing.T) {
+	r := newRig(t)
+	first := r.mustEnsure("ok", true)
+	_, err := Ensure(t.Context(), r.inst, Client{Spawn: r.spawner("ok"), Step: func(string) {}, Hello: func(ctx context.Context, rec Record) error {
+		if rec.Nonce == first.Nonce {
+			r.kill(rec.PID)
+			return errors.New("it is gone")
+		}
+		return hello(ctx, rec)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now, _, err := Find(r.inst); err != nil || now.Nonce == first.Nonce {
+		t.Fatal(now, err)
+	}
+}
+
+// kill kills the service and returns when its lock is free.
+func (r *rig) kill(pid int) {
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		r.t.Error(err)
+	}
+	for held := true; held; {
+		var err error
+		if held, err = proc.Held(r.inst.LockFile()); err != nil {
+			r.t.Error(err)
+		}
+	}
+}
