@@ -277,3 +277,8 @@ func (b *box) client() dynamic.Interface {
 	}
 	return client
 }
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
