@@ -335,12 +335,54 @@ func TestLivingHostagentIsAdopted(t *testing.T) {
 		t.Fatalf("%+v", st)
 	}
 	r.play("booted", "")
-	second.awaitPhase(Running)
+	if st := second.awaitPhase(Running); st.Found != foundAgent {
+		t.Errorf("it does not say what was found: %+v", st)
+	}
 	second.Do("rd", start(""))
 	second.Do("rd", Request{Action: Stop})
-	second.awaitPhase(Stopped)
+	if st := second.awaitPhase(Stopped); st.Found != "" {
+		t.Error("it is said still:", st.Found)
+	}
 	if n := r.counted("agents"); n != 1 {
 		t.Fatal(n, "hostagents were started")
+	}
+}
+
+func TestDeathOfAHostagentWhileNoServiceRanIsSaidOnce(t *testing.T) {
+	r := newRig(t)
+	first := r.service()
+	first.Do("rd", start(""))
+	first.awaitPhase(Running)
+	first.crash()
+	rec, err := r.vm.ReadRecord()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(rec.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for held := true; held; { // as after a while without a service: its QEMU has ended as well
+		if held, err = anyHeld(r.vm.AgentLock(), r.vm.QEMULock()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := r.service()
+	second.awaitPhase(Stopped)
+	second.await("what was found", func(st State) bool { return st.Found == foundDeath })
+	second.crash()
+	third := r.service()
+	third.awaitPhase(Stopped)
+	third.Do("rd", start("")) // done after the look
+	if st := third.awaitPhase(Running); st.Found != "" || st.Exits != 0 {
+		t.Errorf("it is said again: %+v", st)
+	}
+	third.Do("rd", Request{Action: Stop})
+	third.awaitPhase(Stopped)
+	third.crash()
+	fourth := r.service()
+	fourth.Do("rd", start(""))
+	if st := fourth.awaitPhase(Running); st.Found != "" {
+		t.Errorf("an orderly stop was taken for a death: %+v", st)
 	}
 }
 
@@ -401,6 +443,7 @@ func TestQEMUWithoutHostagentIsEnded(t *testing.T) {
 	r.qemu()
 	s := r.service()
 	s.awaitPhase(Absent)
+	s.await("what was found", func(st State) bool { return st.Found == foundQEMU })
 	if r.counted("clear") != 1 {
 		t.Fatal("it was not ended by rdd-lima clear")
 	}

@@ -73,6 +73,7 @@ type State struct {
 	Accelerator Accelerator
 	SSHPort     int32
 	Degraded    string // with Running: what does not work; empty when everything does
+	Found       string // what an earlier service left and what became of it; until the VM is asked to stop
 	Exits       int    // hostagents that ended without being asked to, since this process began
 }
 
