@@ -223,6 +223,15 @@ func (b *box) killAgent(vm string) {
 	b.kill(rec.PID, b.vm(vm).AgentLock())
 }
 
+// killAll kills those of the home directory's processes that run the command.
+func (b *box) killAll(command string) {
+	for pid, line := range b.processes() {
+		if strings.Contains(line, command+" ") {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // fails when it has just ended
+		}
+	}
+}
+
 // eventually waits until ok.
 func (b *box) eventually(what string, ok func() bool) {
 	b.t.Helper()

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -133,21 +132,12 @@ func (m *mayhem) killOnce(n int) {
 	moment := time.NewTimer(time.Duration(m.choose.Int64N(int64(m.span))))
 	defer moment.Stop()
 	<-moment.C
-	m.killProcesses("rddd serve")
+	m.killAll("rddd serve")
 	cancel() // nobody answers the script any more
 	if m.choose.IntN(4) == 0 {
-		m.killProcesses("rdd-lima hostagent")
+		m.killAll("rdd-lima hostagent")
 	}
 	<-scripted
-}
-
-// killProcesses kills those of this instance's processes that run the command.
-func (m *mayhem) killProcesses(command string) {
-	for pid, line := range m.processes() {
-		if strings.Contains(line, command+" ") {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // fails when it has just ended
-		}
-	}
 }
 
 // script does one thing after the other until the service no longer answers.

@@ -43,6 +43,9 @@ func (p *player) play(args []string) int {
 	command := args[0]
 	p.parse(args)
 	p.stage.count(command)
+	if command == "qemu" { // whose setting has words of its own
+		return p.qemu()
+	}
 	if code, over := p.fault(command); over {
 		return code
 	}
@@ -53,8 +56,6 @@ func (p *player) play(args []string) int {
 		return p.ssh()
 	case "hostagent":
 		return p.hostagent()
-	case "qemu":
-		return p.qemu()
 	}
 	work, ok := map[string]func() error{
 		"validate": p.validate, "prepare": p.prepare, "clear": p.clear, "remove": p.remove,
