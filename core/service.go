@@ -72,6 +72,8 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 		st.State = ServiceRunning
 		if err := s.core.hello(ctx, rec); KindOf(err) == Incompatible {
 			return st, err
+		} else if now, _, again := daemon.Find(inst); err != nil && again == nil && now != rec {
+			return s.Status(ctx) // it has changed meanwhile
 		} else if err != nil {
 			st.State, st.Error = ServiceBroken, err.Error()
 		}
