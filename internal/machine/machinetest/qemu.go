@@ -49,6 +49,9 @@ func (p *player) qemu() int {
 	return 0
 }
 
+// idleLook is the time between looks of a QEMU that runs: many of them must not keep a machine busy.
+const idleLook = 50 * time.Millisecond
+
 // serve returns when the guest has powered off, or QEMU was told to end.
 func (p *player) serve(asked <-chan string, term <-chan os.Signal) {
 	deaf := p.stage.mode("qemu", p.vm.Name) == "deaf"
@@ -57,7 +60,7 @@ func (p *player) serve(asked <-chan string, term <-chan os.Signal) {
 		select {
 		case <-asked:
 		case <-term:
-		case <-time.After(look):
+		case <-time.After(idleLook):
 			if !p.stage.has("poweroff", p.vm.Name) {
 				continue
 			}
