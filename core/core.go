@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -53,6 +54,9 @@ func (c *Core) Connect(ctx context.Context) (*Session, error) {
 	}
 	if !live {
 		return nil, failed("connect to service", c.inst.Name, ErrNotRunning)
+	}
+	if rec.Nonce == "" {
+		return nil, failed("connect to service", c.inst.Name, errors.New("the service is about to start or to end; wait for it with: rdd svc start"))
 	}
 	if rec.Phase != daemon.Ready {
 		return nil, failed("connect to service", c.inst.Name, fmt.Errorf("the service is %s (%s); wait for it with: rdd svc start", rec.Phase, rec.Step))

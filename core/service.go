@@ -76,6 +76,8 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 		st.State = ServiceRunning
 		if err := s.core.hello(ctx, rec); KindOf(err) == Incompatible {
 			return st, err
+		} else if now, _, again := daemon.Find(inst); err != nil && again == nil && now != rec {
+			return s.Status(ctx) // it has changed meanwhile
 		} else if err != nil {
 			st.State, st.Error = ServiceBroken, err.Error()
 		}
@@ -139,7 +141,7 @@ type spawn struct {
 	words   bytes.Buffer // complete once the process has ended
 }
 
-func (s *spawn) run(nonce string) (<-chan struct{}, error) {
+func (s *spawn) run(nonce string) (<-chan error, error) {
 	inst := s.service.core.inst
 	program, err := inst.Program("rddd")
 	if err != nil {
@@ -157,10 +159,13 @@ func (s *spawn) run(nonce string) (<-chan struct{}, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
-	exited := make(chan struct{})
+	exited := make(chan error, 1)
 	go func() {
-		defer close(exited)
-		_ = cmd.Wait() // why it ended is in its record, its log or its last words
+		err := cmd.Wait() // why it failed is in its record, its log or its last words
+		if cmd.ProcessState.ExitCode() == daemon.ExitRunning {
+			err = daemon.ErrRunning
+		}
+		exited <- err
 	}()
 	return exited, nil
 }

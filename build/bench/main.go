@@ -124,6 +124,8 @@ func groups() []group {
 		{[]string{"idle", "history"}, (*bench).measureIdle},
 		{[]string{"api"}, (*bench).measureAPI},
 		{[]string{"crds"}, (*bench).measureCRDs},
+		{[]string{"crash"}, (*bench).measureCrash},
+		{[]string{"fleet"}, (*bench).measureFleet},
 		{[]string{"vm"}, (*bench).measureVMs},
 	}
 }

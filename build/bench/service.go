@@ -22,11 +22,17 @@ type service struct {
 	home string
 	rdd  string // path of the program
 	peak string
+
+	libexec string // RDD_LIBEXEC; empty: the programs beside rdd
 }
 
 // env names the instance and its home to rdd and what it starts.
 func (s *service) env() map[string]string {
-	return map[string]string{"HOME": s.home, "RDD_INSTANCE": s.name}
+	env := map[string]string{"HOME": s.home, "RDD_INSTANCE": s.name}
+	if s.libexec != "" {
+		env["RDD_LIBEXEC"] = s.libexec
+	}
+	return env
 }
 
 // run runs rdd for this instance.

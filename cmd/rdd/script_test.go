@@ -13,9 +13,12 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"rancherdesktop.io/rdd/internal/machine/machinetest"
 )
 
 func TestMain(m *testing.M) {
+	machinetest.Play()
 	testscript.Main(m, map[string]func(){"rdd": func() { os.Exit(run()) }})
 }
 
@@ -117,7 +120,7 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // dist is where `make build` puts what it builds.
-func dist(t *testing.T) string {
+func dist(t testing.TB) string {
 	dir, err := filepath.Abs(filepath.Join("..", "..", "dist"))
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +129,7 @@ func dist(t *testing.T) string {
 }
 
 // need skips the test when a file that a make target makes is missing; in CI it fails.
-func need(t *testing.T, path, target string) {
+func need(t testing.TB, path, target string) {
 	t.Helper()
 	if _, err := os.Stat(path); err == nil {
 		return

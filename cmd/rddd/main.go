@@ -34,6 +34,9 @@ func main() {
 	if err := execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "rddd:", err)
 		fmt.Println(err)
+		if errors.Is(err, daemon.ErrRunning) {
+			os.Exit(daemon.ExitRunning)
+		}
 		os.Exit(1)
 	}
 }
@@ -161,10 +164,14 @@ func runReap(ctx context.Context, inst instance.Instance, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	return daemon.WhileStopped(inst, func() error {
+	err = daemon.WhileStopped(inst, func() error {
 		ctx, cancel := context.WithTimeout(ctx, reapTimeout)
 		defer cancel()
 		machines := machine.New(machine.Config{LimaHome: inst.LimaHome(), Program: program, ShareDir: inst.ShareDir(), LogDir: inst.VMLogDir(), KeepLogs: inst.KeepLogs(), Log: log, Changed: func(string) {}})
 		return machines.Close(ctx, func(step string) { log.Info("reaping", "step", step) })
 	})
+	if errors.Is(err, daemon.ErrNotStopped) {
+		return nil // a new run has adopted them
+	}
+	return err
 }

@@ -1,10 +1,11 @@
 // Package daemon starts, finds and stops the one service process of an instance. The core calls
 // it from outside, rddd from inside.
 //
-// Two files carry the whole protocol. serve.lock is held by the service for as long as it lives,
+// Three files carry the whole protocol. serve.lock is held by the service for as long as it lives,
 // so the kernel says whether it lives. serve.json is written by the service and says which run
-// this is (a nonce), how far it got, and how to reach it. No process id, file time or clock
-// decides anything.
+// this is (a nonce), how far it got, and how to reach it. run-NONCE.lock is held by that run, so the
+// record of a dead one is told from that of its successor. No process id, file time or clock decides
+// anything.
 package daemon
 
 import (
@@ -34,8 +35,12 @@ type Refused struct{ Err error }
 func (r *Refused) Error() string { return r.Err.Error() }
 func (r *Refused) Unwrap() error { return r.Err }
 
-// Spawn starts a run under nonce; exited is closed when its process ends.
-type Spawn func(nonce string) (exited <-chan struct{}, err error)
+// Spawn starts a run under nonce. When its process ends, exited gets one value: ErrRunning when it
+// found the instance taken.
+type Spawn func(nonce string) (exited <-chan error, err error)
+
+// ExitRunning is the exit code of a service process that found the instance taken.
+const ExitRunning = 3
 
 // Client is what a caller outside the service brings along.
 type Client struct {
@@ -57,7 +62,7 @@ func Ensure(ctx context.Context, inst instance.Instance, c Client) (spawned bool
 		switch {
 		case err != nil:
 			return false, err
-		case live && rec.Nonce == "": // locked, not yet written
+		case live && rec.Nonce == "": // a run that begins or ends, or a command at work
 			err = pause(ctx)
 		case live && (rec.Phase == Starting || rec.Phase == Ready):
 			if err = await(ctx, inst, rec.Nonce, nil, c); err == nil {
@@ -65,7 +70,7 @@ func Ensure(ctx context.Context, inst instance.Instance, c Client) (spawned bool
 			}
 		case live:
 			c.Step("waiting for the previous run to stop")
-			err = AwaitExit(ctx, inst, func(string) {})
+			err = awaitExit(ctx, inst, rec.Nonce, func(string) {})
 		default:
 			nonce := rand.Text()
 			exited, spawnErr := c.Spawn(nonce)
@@ -84,23 +89,40 @@ func Ensure(ctx context.Context, inst instance.Instance, c Client) (spawned bool
 
 // Begin is Ensure without the wait for readiness: it returns once a run lives or was spawned.
 func Begin(ctx context.Context, inst instance.Instance, c Client) (spawned bool, err error) {
-	rec, live, err := Find(inst)
-	if err != nil || live && rec.Phase != Stopping {
-		return false, err
+	for {
+		rec, live, err := Find(inst)
+		switch {
+		case err != nil:
+		case !live:
+			_, err := c.Spawn(rand.Text())
+			return err == nil, err
+		case rec.Phase == Starting || rec.Phase == Ready:
+			return false, nil
+		case rec.Nonce == "":
+			err = pause(ctx)
+		default:
+			err = awaitExit(ctx, inst, rec.Nonce, c.Step)
+		}
+		if err != nil {
+			return false, err
+		}
 	}
-	if err := AwaitExit(ctx, inst, c.Step); err != nil {
-		return false, err
-	}
-	_, err = c.Spawn(rand.Text())
-	return err == nil, err
 }
 
 // await follows one run until its own server says the nonce. It returns ErrExited, with the
 // recorded reason, as soon as the run is gone. A nil exited means that the run was found, not
 // spawned; then the lock says when it is gone.
-func await(ctx context.Context, inst instance.Instance, nonce string, exited <-chan struct{}, c Client) error {
+func await(ctx context.Context, inst instance.Instance, nonce string, exited <-chan error, c Client) error {
+	var gone bool
 	for last := ""; ; {
-		gone := exited != nil && isClosed(exited) // before Find: what it wrote is there by then
+		select { // before Find: what it wrote is there by then
+		case err := <-exited:
+			if errors.Is(err, ErrRunning) {
+				return errSuperseded
+			}
+			gone = true
+		default:
+		}
 		rec, live, err := Find(inst)
 		ours := live && rec.Nonce == nonce
 		if ours && rec.Step != "" && rec.Step != last {
@@ -120,6 +142,8 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 			return errSuperseded // somebody stops it: wait that out and start anew
 		case live && !ours && (gone || exited == nil):
 			return errSuperseded
+		case !live && exited == nil && !failed(inst, nonce):
+			return errSuperseded // by whoever stopped or killed it
 		case !live && (gone || exited == nil):
 			return exitReason(inst, nonce, c.LastWords)
 		}
@@ -129,10 +153,19 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 	}
 }
 
+// failed says whether the run has ended with a reason of its own.
+func failed(inst instance.Instance, nonce string) bool {
+	rec, err := read(inst)
+	return err == nil && rec.Nonce == nonce && rec.Phase == Failed
+}
+
 func exitReason(inst instance.Instance, nonce string, lastWords func() string) error {
 	reason := ""
 	if rec, err := read(inst); err == nil && rec.Nonce == nonce {
 		reason = rec.Error
+		if reason == "" && rec.Phase == Stopped {
+			reason = "it was asked to stop meanwhile"
+		}
 	}
 	if reason == "" && lastWords != nil {
 		reason = lastWords()
@@ -146,12 +179,7 @@ func exitReason(inst instance.Instance, nonce string, lastWords func() string) e
 // Stop asks the live run to stop in order and waits until its lock is free. It says whether there
 // was a run to stop. Ending ctx ends the waiting, not the stop.
 func Stop(ctx context.Context, inst instance.Instance, step func(string)) (was bool, err error) {
-	rec, live, err := Find(inst)
-	for live && err == nil && rec.Nonce == "" { // locked, not yet written
-		if err = pause(ctx); err == nil {
-			rec, live, err = Find(inst)
-		}
-	}
+	rec, live, err := known(ctx, inst)
 	if !live || err != nil {
 		return false, err
 	}
@@ -160,13 +188,26 @@ func Stop(ctx context.Context, inst instance.Instance, step func(string)) (was b
 			return true, fmt.Errorf("interrupt the service process %d: %w", rec.PID, err)
 		}
 	}
-	return true, AwaitExit(ctx, inst, step)
+	return true, awaitExit(ctx, inst, rec.Nonce, step)
+}
+
+// known is Find once it is known which run lives.
+func known(ctx context.Context, inst instance.Instance) (rec Record, live bool, err error) {
+	for {
+		rec, live, err = Find(inst)
+		if !live || err != nil || rec.Nonce != "" {
+			return rec, live, err
+		}
+		if err := pause(ctx); err != nil {
+			return rec, live, err
+		}
+	}
 }
 
 // Request asks the live run to stop in order, and returns once the run has said that it stops: a
 // start that comes right after must not take it for a service that goes on.
 func Request(ctx context.Context, inst instance.Instance) (was bool, err error) {
-	asked, live, err := Find(inst)
+	asked, live, err := known(ctx, inst)
 	if !live || err != nil {
 		return false, err
 	}
@@ -192,11 +233,11 @@ func interrupt(inst instance.Instance, rec Record) error {
 	})
 }
 
-// AwaitExit blocks until no run lives.
-func AwaitExit(ctx context.Context, inst instance.Instance, step func(string)) error {
+// awaitExit blocks until the run has ended. Another one may live then.
+func awaitExit(ctx context.Context, inst instance.Instance, nonce string, step func(string)) error {
 	for last := ""; ; {
 		rec, live, err := Find(inst)
-		if !live || err != nil {
+		if !live || err != nil || rec.Nonce != "" && rec.Nonce != nonce {
 			return err
 		}
 		if rec.Phase == Stopping && rec.Step != last {
@@ -206,15 +247,6 @@ func AwaitExit(ctx context.Context, inst instance.Instance, step func(string)) e
 		if err := pause(ctx); err != nil {
 			return err
 		}
-	}
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
 	}
 }
 

@@ -41,6 +41,10 @@ func playService(mode string) int {
 		switch mode {
 		case "crash":
 			os.Exit(7)
+		case "cut": // a start that is interrupted in the middle of a step
+			publish(Record{Phase: Starting, Step: "opening the datastore"})
+			<-ctx.Done()
+			return fmt.Errorf("datastore: %w", context.Cause(ctx))
 		case "fail":
 			return errors.New("unknown flag: --nope")
 		case "unrecorded": // from now on, no file has room for a byte
@@ -73,6 +77,11 @@ func playService(mode string) int {
 	})
 	if err != nil {
 		fmt.Println(err)
+	}
+	switch {
+	case errors.Is(err, ErrRunning):
+		return ExitRunning
+	case err != nil:
 		return 1
 	}
 	return 0
@@ -118,7 +127,7 @@ func (r *rig) ensure(mode string, timeout time.Duration) (spawned bool, err erro
 }
 
 func (r *rig) spawner(mode string) Spawn {
-	return func(nonce string) (<-chan struct{}, error) {
+	return func(nonce string) (<-chan error, error) {
 		r.mu.Lock()
 		r.spawned++
 		r.mu.Unlock()
@@ -130,9 +139,16 @@ func (r *rig) spawner(mode string) Spawn {
 		if err := cmd.Start(); err != nil {
 			return nil, err
 		}
-		exited := make(chan struct{})
-		go func() { _ = cmd.Wait(); close(exited) }()
-		r.t.Cleanup(func() { _ = cmd.Process.Kill(); <-exited })
+		exited, ended := make(chan error, 1), make(chan struct{})
+		go func() {
+			defer close(ended)
+			err := cmd.Wait()
+			if cmd.ProcessState.ExitCode() == ExitRunning {
+				err = ErrRunning
+			}
+			exited <- err
+		}()
+		r.t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
 		return exited, nil
 	}
 }
@@ -328,7 +344,7 @@ func TestAfterKillNineItStartsAgain(t *testing.T) {
 	if err := syscall.Kill(rec.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := AwaitExit(t.Context(), r.inst, func(string) {}); err != nil {
+	if err := awaitExit(t.Context(), r.inst, rec.Nonce, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
 	r.mustEnsure("ok", true)
@@ -433,6 +449,171 @@ func TestFilesWithCredentialsAreOwnersOnly(t *testing.T) {
 	for _, path := range []string{r.inst.ConfigFile(), r.inst.RecordFile()} {
 		if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o600 {
 			t.Error(path, fi.Mode(), err)
+		}
+	}
+}
+
+// A stop in the instant in which a new run has taken the lock, and the record is still that of a
+// killed one, must not believe that record: it would signal somebody else's process, and wait for
+// ever for a run that nobody asked to stop.
+func TestStopRightAfterACrashStopsTheNewRun(t *testing.T) {
+	r := newRig(t)
+	bystander := exec.Command("sleep", "60")
+	if err := bystander.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = bystander.Process.Kill(); _ = bystander.Wait() }()
+	if err := write(r.inst, Record{Nonce: "old", PID: bystander.Process.Pid, Phase: Ready}); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := proc.Acquire(r.inst.LockFile()) // as a run that has not written its record yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	go func() {
+		_, err := Stop(t.Context(), r.inst, func(string) {})
+		stopped <- err
+	}()
+	if rec, live, err := Find(r.inst); rec.Nonce != "" || !live || err != nil {
+		t.Error("a dead run's record is believed:", rec, live, err)
+	}
+	if was, err := r.request(100 * time.Millisecond); was || !errors.Is(err, context.DeadlineExceeded) {
+		t.Error("nobody was asked to stop:", was, err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	r.mustEnsure("ok", true)
+	if _, err := Stop(t.Context(), r.inst, func(string) {}); err != nil { // the other stop may have come before the run
+		t.Fatal(err)
+	}
+	select {
+	case err := <-stopped:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(long):
+		t.Fatal("the stop waits for a run that has ended")
+	}
+	if err := bystander.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Fatal("the bystander was signalled:", err)
+	}
+}
+
+func (r *rig) request(timeout time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
+	defer cancel()
+	return Request(ctx, r.inst)
+}
+
+// A stop that waits must end with its run, though somebody starts another one at once.
+func TestStopEndsWithItsRunThoughAnotherFollows(t *testing.T) {
+	r := newRig(t)
+	r.mustEnsure("ok", true)
+	stopped := make(chan error, 1)
+	go func() { stopped <- awaitExit(t.Context(), r.inst, "of the run before", func(string) {}) }()
+	select {
+	case err := <-stopped:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(long):
+		t.Fatal("the stop waits for a run that nobody stops")
+	}
+}
+
+// A start whose own process finds the instance taken joins the run that took it.
+func TestStartThatLosesTheRaceJoins(t *testing.T) {
+	r := newRig(t)
+	won := false
+	spawn := func(nonce string) (<-chan error, error) {
+		if !won {
+			won = true
+			r.mustEnsure("ok", true)
+		}
+		return r.spawner("ok")(nonce)
+	}
+	spawned, err := Ensure(t.Context(), r.inst, Client{Spawn: spawn, Hello: hello, Step: func(string) {}})
+	if spawned || err != nil {
+		t.Fatal(spawned, err)
+	}
+	rec, _, err := Find(r.inst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if was, err := Stop(t.Context(), r.inst, func(string) {}); !was || err != nil {
+		t.Fatal(was, err)
+	}
+	// Lost, and the winner has ended meanwhile: it starts anew.
+	lost := false
+	spawn = func(nonce string) (<-chan error, error) {
+		if lost {
+			return r.spawner("ok")(nonce)
+		}
+		lost = true
+		exited := make(chan error, 1)
+		exited <- ErrRunning
+		return exited, nil
+	}
+	spawned, err = Ensure(t.Context(), r.inst, Client{Spawn: spawn, Hello: hello, Step: func(string) {}})
+	if now, _, e := Find(r.inst); !spawned || err != nil || e != nil || now.Nonce == rec.Nonce {
+		t.Fatal(spawned, err, e, now)
+	}
+}
+
+// A service that is stopped while it is starting has been stopped; nothing is broken.
+func TestStopWhileStartingIsNoFailure(t *testing.T) {
+	r := newRig(t)
+	starting, started := make(chan struct{}), make(chan error, 1)
+	go func() {
+		_, err := Ensure(t.Context(), r.inst, Client{Spawn: r.spawner("cut"), Hello: hello, Step: func(s string) {
+			if s == "opening the datastore" {
+				close(starting)
+			}
+		}})
+		started <- err
+	}()
+	<-starting
+	if was, err := Stop(t.Context(), r.inst, func(string) {}); !was || err != nil {
+		t.Fatal(was, err)
+	}
+	if err := <-started; !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), "asked to stop meanwhile") {
+		t.Error(err)
+	}
+	if rec, err := Last(r.inst); err != nil || rec.Phase != Stopped {
+		t.Error(rec, err)
+	}
+}
+
+// A start that finds a run just before that is killed starts another one.
+func TestStartRightAfterKillNine(t *testing.T) {
+	r := newRig(t)
+	first := r.mustEnsure("ok", true)
+	_, err := Ensure(t.Context(), r.inst, Client{Spawn: r.spawner("ok"), Step: func(string) {}, Hello: func(ctx context.Context, rec Record) error {
+		if rec.Nonce == first.Nonce {
+			r.kill(rec.PID)
+			return errors.New("it is gone")
+		}
+		return hello(ctx, rec)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now, _, err := Find(r.inst); err != nil || now.Nonce == first.Nonce {
+		t.Fatal(now, err)
+	}
+}
+
+// kill kills the service and returns when its lock is free.
+func (r *rig) kill(pid int) {
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		r.t.Error(err)
+	}
+	for held := true; held; {
+		var err error
+		if held, err = proc.Held(r.inst.LockFile()); err != nil {
+			r.t.Error(err)
 		}
 	}
 }

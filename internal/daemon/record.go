@@ -38,15 +38,27 @@ type Record struct {
 	Warning string `json:"warning,omitempty"`
 }
 
-// Find returns the record of the live run, or false when none lives. It changes nothing.
-// A run that holds the lock and has not written its record yet has no nonce.
+// Find returns the record of the live run, or false when none lives. It changes nothing. The record
+// has no nonce while something else holds the lock: a run that has not written its record yet, or is
+// about to let go, or a command that changes the instance. What a dead run left is never returned,
+// even if it can't be read: a living run writes its record whole.
 func Find(inst instance.Instance) (Record, bool, error) {
 	live, err := proc.Held(inst.LockFile())
 	if !live || err != nil {
 		return Record{}, false, err
 	}
 	rec, err := read(inst)
-	return rec, true, err
+	if _, damaged := errors.AsType[*json.SyntaxError](err); damaged || err == nil && rec.Nonce == "" {
+		return Record{}, true, nil
+	}
+	if err != nil {
+		return Record{}, true, err
+	}
+	author, err := proc.Held(inst.RunLock(rec.Nonce))
+	if !author || err != nil {
+		return Record{}, true, err
+	}
+	return rec, true, nil
 }
 
 // Last returns the record of the newest run, dead or alive; the zero Record when there was none.

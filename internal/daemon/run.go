@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"runtime"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/instance"
@@ -20,7 +22,9 @@ var ErrRunning = errors.New("another service process already runs for this insta
 var ErrNotStopped = errors.New("the service is running; stop it first with: rdd svc stop")
 
 // Run is the service's side: it holds the lock while serve runs and publishes each phase. It is
-// the only writer of the record. A run that can't say how far it is can't be found: it ends.
+// the only writer of the record. A run that can't say how far it is can't be found: it ends. It lets go
+// of the lock only with the process, so that whoever finds the instance stopped finds no process, and
+// nothing writes to its log any more.
 func Run(ctx context.Context, inst instance.Instance, nonce, version string, log *slog.Logger, serve func(ctx context.Context, publish func(Record)) error) (err error) {
 	lock, err := proc.Acquire(inst.LockFile())
 	if errors.Is(err, proc.ErrLocked) {
@@ -28,6 +32,10 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 	}
 	if err != nil {
 		return fmt.Errorf("take the instance's lock: %w", err)
+	}
+	own, err := takeRunLock(inst, nonce)
+	if err != nil {
+		return errors.Join(err, lock.Release())
 	}
 	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -48,18 +56,42 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 		} else {
 			publish(Record{Phase: Stopped})
 		}
-		if e := lock.Release(); err == nil {
-			err = e
-		}
+		_ = os.Remove(inst.RunLock(nonce)) // the next run does it where a file in use can't be removed
+		go keep(lock, own)
 	}()
 	publish(Record{Phase: Starting, Step: "taking over the instance"})
 	if running.Err() == nil {
 		err = serve(running, publish)
 	}
-	if ctx.Err() == nil { // nobody has asked it to end
+	switch {
+	case ctx.Err() == nil: // nobody has asked it to end
 		err = errors.Join(err, context.Cause(running))
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)):
+		log.Info("asked to stop while it was starting", "err", err)
+		err = nil // a stop is no failure
 	}
 	return err
+}
+
+// keep holds locks until the process ends: one that nothing refers to would be closed before.
+func keep(locks ...*proc.Lock) {
+	<-make(chan struct{})
+	runtime.KeepAlive(locks)
+}
+
+// takeRunLock takes the lock that says that the record with this nonce is a living run's, and removes
+// those of runs that were killed. The caller holds the instance's lock, so there is no other run.
+func takeRunLock(inst instance.Instance, nonce string) (*proc.Lock, error) {
+	stale, err := filepath.Glob(inst.RunLock("*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range stale {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return proc.Acquire(inst.RunLock(nonce))
 }
 
 func write(inst instance.Instance, r Record) error {

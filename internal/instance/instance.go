@@ -177,6 +177,9 @@ func (i Instance) LimaHome() string        { return filepath.Join(i.short, "lima
 func (i Instance) KubeConfig() string      { return filepath.Join(i.short, "kube.config") }
 func (i Instance) ShareDir() string        { return i.share }
 
+// RunLock is held by the run of the service whose nonce is given, for as long as it lives.
+func (i Instance) RunLock(nonce string) string { return filepath.Join(i.data, "run-"+nonce+".lock") }
+
 // KeepLogs says whether deleting leaves the logs (RDD_KEEP_LOGS).
 func (i Instance) KeepLogs() bool { return i.keepLogs }
 

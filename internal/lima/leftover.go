@@ -80,7 +80,8 @@ func Kill(ctx context.Context, vm layout.VM) error {
 	if err != nil || !held {
 		return err
 	}
-	if err := killQEMU(vm); err != nil {
+	err = killQEMU(vm)
+	if ending := errors.Is(err, os.ErrNotExist) || errors.Is(err, proc.ErrGone); err != nil && !ending { // its hostagent's death has told it to end
 		return fmt.Errorf("kill the QEMU of VM %q: %w", vm.Name, err)
 	}
 	if err := awaitFree(ctx, vm.QEMULock(), patient().quit); err != nil {

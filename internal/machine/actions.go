@@ -12,16 +12,26 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// look finds out what there is of the VM, when the worker begins.
+// look finds out what there is of the VM, when the worker begins, and says what is odd about it.
 func (w *worker) look(ctx context.Context) {
-	err := w.settle(ctx)
-	if err == nil || ctx.Err() != nil {
-		return
+	orphan, err := proc.Held(w.vm.QEMULock())
+	if err == nil {
+		err = w.settle(ctx)
 	}
-	if w.snapshot().Phase == Unknown {
-		w.phase(Stopped)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		if w.snapshot().Phase == Unknown {
+			w.phase(Stopped)
+		}
+		w.fail(Stop, fmt.Errorf("find out what there is of VM %q: %w", w.vm.Name, err))
+	case w.agent != nil:
+		w.found(foundAgent)
+	case orphan:
+		w.found(foundQEMU)
+	case w.died:
+		w.found(foundDeath)
 	}
-	w.fail(Stop, fmt.Errorf("find out what there is of VM %q: %w", w.vm.Name, err))
 }
 
 // settle says what there is of a VM that this worker doesn't run: a hostagent, which it adopts; a
@@ -32,15 +42,16 @@ func (w *worker) settle(ctx context.Context) error {
 		return err
 	}
 	if a != nil {
-		w.config.Log.Info("VM: its hostagent lives and is adopted", "vm", w.vm.Name, "pid", a.pid)
 		w.agent = a
 		w.phase(Starting)
 		w.readEvents(a)
 		return nil
 	}
+	if w.died, err = w.noteDeath(); err != nil {
+		w.config.Log.Warn("VM: how its last hostagent ended can't be found out", "vm", w.vm.Name, "error", err)
+	}
 	held, err := proc.Held(w.vm.QEMULock())
 	if err == nil && held {
-		w.config.Log.Warn("VM: a QEMU without a hostagent was found and is ended", "vm", w.vm.Name)
 		w.phase(Stopping)
 		err = w.child(ctx, nil, "clear")
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,22 +15,34 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/machine/machinetest"
 	"rancherdesktop.io/rdd/internal/proc"
 )
+
+// TestMain lets the test binary play rdd-lima, so that the tests cross real processes.
+func TestMain(m *testing.M) {
+	machinetest.Play()
+	os.Exit(m.Run())
+}
 
 const limit = 20 * time.Second
 
 // rig is a Lima home with pretended VMs, and how they play.
 type rig struct {
-	t    *testing.T
-	dir  string
-	home string
-	vm   layout.VM
+	t     *testing.T
+	dir   string
+	home  string
+	vm    layout.VM
+	stage machinetest.Stage
 }
 
 func newRig(t *testing.T) *rig {
 	dir := t.TempDir()
-	r := &rig{t: t, dir: dir, home: filepath.Join(dir, "lima")}
+	stage, err := machinetest.NewStage(filepath.Join(dir, "stage"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, dir: dir, home: filepath.Join(dir, "lima"), stage: stage}
 	r.vm = layout.VM{Home: r.home, Name: "rd", Logs: filepath.Join(dir, "log", "rd")}
 	return r
 }
@@ -46,7 +57,7 @@ type service struct {
 func (r *rig) service() *service {
 	s := &service{r: r, changed: make(chan struct{}, 1)}
 	s.Machines = New(Config{
-		LimaHome: r.home, Program: script(r.t, r.dir), ShareDir: r.dir, LogDir: filepath.Join(r.dir, "log"),
+		LimaHome: r.home, Program: r.stage.Program(), ShareDir: r.dir, LogDir: filepath.Join(r.dir, "log"),
 		Log: slog.New(slog.DiscardHandler),
 		Changed: func(string) {
 			select {
@@ -68,19 +79,16 @@ func (r *rig) service() *service {
 	return s
 }
 
-// play sets how a command plays, or makes the file that a player waits for.
+// play changes a setting of the stage.
 func (r *rig) play(name, mode string) {
 	r.t.Helper()
-	if err := os.WriteFile(filepath.Join(r.dir, name), []byte(mode), 0o600); err != nil {
+	if err := r.stage.Set(name, mode); err != nil {
 		r.t.Fatal(err)
 	}
 }
 
 // counted is how often something happened.
-func (r *rig) counted(what string) int {
-	b, _ := os.ReadFile(filepath.Join(r.dir, what+".count"))
-	return len(b)
-}
+func (r *rig) counted(what string) int { return r.stage.Counted(what) }
 
 // await waits until the VM's state is as wanted.
 func (s *service) await(what string, ok func(State) bool) State {
@@ -328,12 +336,54 @@ func TestLivingHostagentIsAdopted(t *testing.T) {
 		t.Fatalf("%+v", st)
 	}
 	r.play("booted", "")
-	second.awaitPhase(Running)
+	if st := second.awaitPhase(Running); st.Found != foundAgent {
+		t.Errorf("it does not say what was found: %+v", st)
+	}
 	second.Do("rd", start(""))
 	second.Do("rd", Request{Action: Stop})
-	second.awaitPhase(Stopped)
+	if st := second.awaitPhase(Stopped); st.Found != "" {
+		t.Error("it is said still:", st.Found)
+	}
 	if n := r.counted("agents"); n != 1 {
 		t.Fatal(n, "hostagents were started")
+	}
+}
+
+func TestDeathOfAHostagentWhileNoServiceRanIsSaidOnce(t *testing.T) {
+	r := newRig(t)
+	first := r.service()
+	first.Do("rd", start(""))
+	first.awaitPhase(Running)
+	first.crash()
+	rec, err := r.vm.ReadRecord()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(rec.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for held := true; held; { // as after a while without a service: its QEMU has ended as well
+		if held, err = anyHeld(r.vm.AgentLock(), r.vm.QEMULock()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := r.service()
+	second.awaitPhase(Stopped)
+	second.await("what was found", func(st State) bool { return st.Found == foundDeath })
+	second.crash()
+	third := r.service()
+	third.awaitPhase(Stopped)
+	third.Do("rd", start("")) // done after the look
+	if st := third.awaitPhase(Running); st.Found != "" || st.Exits != 0 {
+		t.Errorf("it is said again: %+v", st)
+	}
+	third.Do("rd", Request{Action: Stop})
+	third.awaitPhase(Stopped)
+	third.crash()
+	fourth := r.service()
+	fourth.Do("rd", start(""))
+	if st := fourth.awaitPhase(Running); st.Found != "" {
+		t.Errorf("an orderly stop was taken for a death: %+v", st)
 	}
 }
 
@@ -376,27 +426,17 @@ func TestTwoServicesNeverStartTwoHostagents(t *testing.T) {
 	}
 }
 
-// qemu plays a QEMU that outlived its hostagent.
+// qemu starts a QEMU that outlived its hostagent.
 func (r *rig) qemu() {
 	r.t.Helper()
-	if err := os.MkdirAll(r.vm.Run(), 0o700); err != nil {
-		r.t.Fatal(err)
-	}
-	cmd := exec.Command(script(r.t, r.dir), "qemu", "--lima-home", r.home, "rd")
-	if err := cmd.Start(); err != nil {
+	cmd, err := r.stage.Orphan(r.vm)
+	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() {
-		r.play("qemu.end", "")
+		_ = cmd.Process.Kill() // fails when it has ended, as it should
 		_ = cmd.Wait()
 	})
-	for late := time.Now().Add(limit); ; {
-		if held, err := proc.Held(r.vm.QEMULock()); held {
-			return
-		} else if err != nil || time.Now().After(late) {
-			r.t.Fatal("the pretended QEMU does not live", err)
-		}
-	}
 }
 
 func TestQEMUWithoutHostagentIsEnded(t *testing.T) {
@@ -404,6 +444,7 @@ func TestQEMUWithoutHostagentIsEnded(t *testing.T) {
 	r.qemu()
 	s := r.service()
 	s.awaitPhase(Absent)
+	s.await("what was found", func(st State) bool { return st.Found == foundQEMU })
 	if r.counted("clear") != 1 {
 		t.Fatal("it was not ended by rdd-lima clear")
 	}

@@ -28,6 +28,7 @@ type worker struct {
 	under   *job // being carried out
 
 	agent *agent // the hostagent that lives; the loop's own
+	died  bool   // the last hostagent has died without a word; the loop's own
 }
 
 // job is a request and what is needed to replace it.
@@ -130,6 +131,9 @@ func (w *worker) carry(ctx context.Context, j *job) {
 }
 
 func (w *worker) act(ctx context.Context, r Request) error {
+	if r.Action != Prepare && r.Action != Start {
+		w.change(func(s *State) { s.Found = "" })
+	}
 	switch r.Action {
 	case Prepare:
 		return w.prepare(ctx, r)

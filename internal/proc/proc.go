@@ -25,6 +25,10 @@ func Acquire(path string) (*Lock, error) {
 	// Held looks with a shared lock for an instant; a few tries tell a look from an owner.
 	for range 20 {
 		ok, err := lockFile(f, true)
+		if ok && !isAt(f, path) { // removed meanwhile: another process may hold "the" lock
+			f.Close()
+			return Acquire(path)
+		}
 		if ok {
 			return &Lock{f}, nil
 		}
@@ -36,6 +40,16 @@ func Acquire(path string) (*Lock, error) {
 	}
 	f.Close()
 	return nil, fmt.Errorf("%s: %w", path, ErrLocked)
+}
+
+// isAt says whether f is still the file at path.
+func isAt(f *os.File, path string) bool {
+	have, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(have, there)
 }
 
 // File is the locked file. A child that inherits it holds the lock as well (not on Windows).

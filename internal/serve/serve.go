@@ -101,8 +101,9 @@ func (r *Run) control(ctx context.Context, store *datastore.Store, server *contr
 	if err := withdraw(ctx, mgr.GetClient()); err != nil {
 		return fmt.Errorf("withdraw what the last run said of itself: %w", err)
 	}
+	looked := func(context.Context) error { return nil }
 	if r.Config.Runs("limavm") {
-		err := limavm.Setup(mgr, machines, limavm.Options{Host: r.Host, OwnsEmptyHost: !store.External(), Wake: wake})
+		looked, err = limavm.Setup(mgr, machines, limavm.Options{Host: r.Host, OwnsEmptyHost: !store.External(), Wake: wake})
 		if err != nil {
 			return fmt.Errorf("set up the limavm controller: %w", err)
 		}
@@ -122,6 +123,7 @@ func (r *Run) control(ctx context.Context, store *datastore.Store, server *contr
 	if !mgr.GetCache().WaitForCacheSync(ctx) {
 		return nil
 	}
+	r.look(ctx, looked)
 	if err := r.announce(ctx, mgr.GetClient(), server.Endpoint()); err != nil {
 		return err
 	}
@@ -135,6 +137,20 @@ func (r *Run) control(ctx context.Context, store *datastore.Store, server *contr
 		return nil // serving.stop returns why
 	case <-managing.done:
 		return nil // managing.stop returns why
+	}
+}
+
+// lookTimeout bounds a look at what there is of each VM, which takes milliseconds: a few files and locks.
+const lookTimeout = 10 * time.Second
+
+// look waits until the VMs' statuses are this run's: a client that finds the service ready must not be
+// told that a VM runs whose hostagent has died while no service ran.
+func (r *Run) look(ctx context.Context, looked func(context.Context) error) {
+	r.step("looking at virtual machines")
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	if err := looked(ctx); err != nil {
+		r.Log.Warn("a VM's status may be the last run's for a while", "err", err)
 	}
 }
 

@@ -5,11 +5,13 @@ package limavm
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -59,15 +61,17 @@ func Cached() map[client.Object]cache.ByObject {
 	}
 }
 
-// Setup adds the controller to mgr, whose scheme must know core/v1 and LimaVM.
-func Setup(mgr ctrl.Manager, f Fleet, o Options) error {
-	r := &reconciler{client: mgr.GetClient(), live: mgr.GetAPIReader(), fleet: f, options: o, memories: map[string]remembered{}}
+// Setup adds the controller to mgr, whose scheme must know core/v1 and LimaVM. Once mgr runs, looked
+// blocks until each VM of this host has a status that this process has found out, not one that an
+// earlier process has left.
+func Setup(mgr ctrl.Manager, f Fleet, o Options) (looked func(context.Context) error, err error) {
+	r := &reconciler{client: mgr.GetClient(), live: mgr.GetAPIReader(), fleet: f, options: o, memories: map[string]remembered{}, news: make(chan struct{}, 1)}
 	wake := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		o.Wake.queue.Store(&queue)
 		return nil
 	})
 	unique := true // per process, which tests start several managers in
-	return ctrl.NewControllerManagedBy(mgr).
+	return r.looked, ctrl.NewControllerManagedBy(mgr).
 		Named("limavm").
 		For(&v1alpha1.LimaVM{}).
 		Owns(&corev1.ConfigMap{}).
@@ -89,6 +93,37 @@ type reconciler struct {
 
 	mu       sync.Mutex
 	memories map[string]remembered // by name of the VM
+	news     chan struct{}         // holds a token when memories may have changed
+}
+
+// looked blocks until every VM that is there now has been decided on and its status is written.
+func (r *reconciler) looked(ctx context.Context) error {
+	vms := &v1alpha1.LimaVMList{}
+	if err := r.client.List(ctx, vms); err != nil {
+		return err
+	}
+	for i := range vms.Items {
+		for vm := &vms.Items[i]; r.mine(vm) && !r.decided(ctx, vm); {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("look at VM %q: %w", vm.Name, context.Cause(ctx))
+			case <-r.news:
+			}
+		}
+	}
+	return nil
+}
+
+// decided reports whether this process has decided on vm, or vm is gone.
+func (r *reconciler) decided(ctx context.Context, vm *v1alpha1.LimaVM) bool {
+	now := &v1alpha1.LimaVM{}
+	if err := r.client.Get(ctx, client.ObjectKeyFromObject(vm), now); apierrors.IsNotFound(err) || err == nil && now.UID != vm.UID {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known, ok := r.memories[vm.Name]
+	return ok && known.uid == vm.UID && known.memory.generation > 0
 }
 
 // remembered is the memory of one VM; another VM of the same name has another UID.
@@ -112,6 +147,15 @@ func (r *reconciler) remember(vm *v1alpha1.LimaVM, m memory) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.memories[vm.Name] = remembered{vm.UID, m}
+	r.tell()
+}
+
+// tell wakes looked, which nobody may be waiting in.
+func (r *reconciler) tell() {
+	select {
+	case r.news <- struct{}{}:
+	default:
+	}
 }
 
 func (r *reconciler) forget(vm string) {

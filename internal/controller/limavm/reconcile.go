@@ -141,6 +141,7 @@ func (r *reconciler) commit(ctx context.Context, o observation, d decision) (tim
 // lost stops a VM whose object went away without us, as when somebody removes the finalizer by hand.
 // Its disk is left alone.
 func (r *reconciler) lost(vm string) {
+	defer r.tell()
 	if !r.remembers(vm) {
 		return
 	}

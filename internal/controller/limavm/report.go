@@ -72,16 +72,16 @@ func runningCondition(o observation, want goal, t trouble) metav1.Condition {
 	case o.seen.Phase == machine.Running && want == beRunning && o.seen.Health.Reason != "":
 		return unknown(o.seen.Health.Reason, o.seen.Health.Message)
 	case o.seen.Phase == machine.Running && want == beRunning:
-		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonStarted, Message: o.seen.Degraded}
+		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonStarted, Message: both(o.seen.Degraded, o.seen.Found)}
 	case o.seen.Phase == machine.Starting && want == beRunning:
-		return unknown(v1alpha1.ReasonStarting, "")
+		return unknown(v1alpha1.ReasonStarting, o.seen.Found)
 	case living(o.seen.Phase): // and is to be stopped, or stopping
 		if t.failure != nil && (t.failure.Action == machine.Stop || t.failure.Action == machine.Kill) {
 			return unknown(v1alpha1.ReasonStopFailed, t.failure.Message)
 		}
 		return unknown(v1alpha1.ReasonStopping, "")
 	case want == beGone || !o.vm.Spec.Running:
-		return metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonStopped}
+		return metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonStopped, Message: o.seen.Found}
 	}
 	if t.failure != nil && t.failure.ByGuest {
 		return unknown(v1alpha1.ReasonStarting, t.failure.Message)
@@ -90,6 +90,14 @@ func runningCondition(o observation, want goal, t trouble) metav1.Condition {
 		return c
 	}
 	return unknown(v1alpha1.ReasonStarting, "")
+}
+
+// both joins two sentences, either of which may be empty.
+func both(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
 }
 
 // living reports whether a guest may run in that phase.

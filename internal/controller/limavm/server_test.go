@@ -144,7 +144,7 @@ func (w *world) control(t *testing.T, f *fakeFleet) client.Reader {
 	if f != w.fleet {
 		host = "second"
 	}
-	if err := Setup(mgr, f, Options{Host: host, OwnsEmptyHost: host == "", Wake: wake}); err != nil {
+	if _, err := Setup(mgr, f, Options{Host: host, OwnsEmptyHost: host == "", Wake: wake}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())

@@ -1,0 +1,66 @@
+//go:build linux
+
+package main
+
+import (
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Two instances of one user share nothing: not a name, a port, a process or a fate.
+func TestTwoInstancesSideBySide(t *testing.T) {
+	t.Parallel()
+	one := newBox(t)
+	two := one.beside("other")
+	both := func(args ...string) {
+		t.Helper()
+		var wg sync.WaitGroup
+		for _, b := range []*box{one, two} {
+			wg.Go(func() {
+				if r := b.run(args...); r.code != 0 {
+					t.Errorf("rdd %s in %s: %+v", strings.Join(args, " "), b.instance, r)
+				}
+			})
+		}
+		wg.Wait()
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	both("svc", "start")
+	if one.record().Server == two.record().Server {
+		t.Fatal("they listen on one port:", one.record().Server)
+	}
+	both("vm", "create", "demo", one.template, "--start")
+	one.must(0, "vm", "create", "mine", one.template)
+	if r := two.must(0, "vm", "list"); strings.Contains(r.out, "mine") {
+		t.Error(r.out)
+	}
+	both("vm", "restart", "demo")
+
+	before := two.record()
+	one.killService()
+	if now := two.record(); now != before || !two.living() {
+		t.Fatal("the other service was touched:", now)
+	}
+	two.must(0, "svc", "status")
+	two.must(0, "vm", "shell", "demo", "true")
+	one.must(6, "svc", "status")
+	one.start()
+	both("vm", "start", "demo")
+
+	one.must(0, "svc", "stop")
+	if n := one.playing("qemu"); n > 0 {
+		t.Error(n, "guests of the stopped instance run")
+	}
+	if n := two.playing("qemu"); n != 1 {
+		t.Error("the other instance has", n, "guests")
+	}
+	two.must(0, "vm", "shell", "demo", "true")
+	one.must(0, "svc", "delete")
+	one.must(9, "svc", "status")
+	two.must(0, "vm", "stop", "demo")
+	two.must(0, "vm", "delete", "demo")
+	two.must(0, "svc", "status")
+}

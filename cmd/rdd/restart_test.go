@@ -1,0 +1,170 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The start must wait for the run that is ending, and then make a new one; never take the old one
+// for ready, and never wait for it to the deadline.
+func TestStartRightAfterAStop(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		code int
+		stop []string
+	}{
+		{"that nobody waits for", 0, []string{"svc", "stop", "--wait=false"}},
+		{"that timed out", 4, []string{"svc", "stop", "--timeout", "1ms"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBox(t)
+			b.set("stop", "slow")
+			old := b.start()
+			b.must(0, "vm", "create", "demo", b.template, "--start")
+			b.must(tc.code, tc.stop...)
+			waiting, started := b.startInBackground("waiting for the previous run to stop")
+			select {
+			case <-waiting:
+			case r := <-started:
+				t.Fatalf("it did not wait for the old run: %+v", r)
+			}
+			if now := b.record(); now.Nonce != old.Nonce || !b.held(b.vm("demo").AgentLock()) {
+				t.Fatal("the old run is to be stopping its VM still", now)
+			}
+			b.set("stopped", "")
+			if r := <-started; r.code != 0 {
+				t.Fatalf("%+v", r)
+			}
+			if now := b.record(); now.Nonce == old.Nonce || now.Phase != "ready" {
+				t.Fatal("this is not a new run that is ready:", now)
+			}
+			b.must(0, "vm", "start", "demo")
+		})
+	}
+}
+
+// startInBackground starts the service; said is closed when it says the text.
+func (b *box) startInBackground(text string) (said <-chan struct{}, ended <-chan result) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), hang)
+	cmd := b.command(ctx, "svc", "start", "--progress", "json")
+	stderr, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	heard, over := make(chan struct{}), make(chan result, 1)
+	go func() {
+		defer cancel()
+		var all strings.Builder
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			all.WriteString(lines.Text() + "\n")
+			if strings.Contains(lines.Text(), text) && heard != nil {
+				close(heard)
+				text = "\x00" // once
+			}
+		}
+		_ = cmd.Wait() // the exit code says it
+		over <- result{code: cmd.ProcessState.ExitCode(), err: all.String()}
+	}()
+	return heard, over
+}
+
+func TestFiftyStartsAtOnceMakeOneService(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	const starts = 50
+	results := make([]result, starts)
+	var all sync.WaitGroup
+	for i := range results {
+		all.Go(func() { results[i] = b.run("svc", "start") })
+	}
+	all.Wait()
+	started := 0
+	for _, r := range results {
+		if r.code != 0 {
+			t.Errorf("%+v", r)
+		}
+		if strings.Contains(r.err, "the service is ready") {
+			started++
+		}
+	}
+	if n := len(b.processes()); started != 1 || n != 1 {
+		t.Errorf("%d of the starts say that they made the service; there are %d processes: %v", started, n, b.processes())
+	}
+}
+
+// people are how many start and stop at the same time.
+const people = 8
+
+// Whatever people do at the same time, each command ends with a reason, and at the end there is one
+// service or none.
+func TestStartsAndStopsInRandomOrderEndInOneState(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	span := time.Minute
+	if testing.Short() {
+		span = 5 * time.Second
+	}
+	const seed = 3
+	until := time.Now().Add(span)
+	var all sync.WaitGroup
+	counts := make([]map[string]int, people)
+	for who := range people {
+		counts[who] = map[string]int{}
+		all.Go(func() {
+			choose := rand.New(rand.NewPCG(seed, uint64(who)))
+			for time.Now().Before(until) {
+				args := [][]string{
+					{"svc", "start"}, {"svc", "start"}, {"svc", "stop"}, {"svc", "stop"},
+					{"svc", "start", "--wait=false"}, {"svc", "stop", "--wait=false"}, {"svc", "stop", "--timeout", "1ms"}, {"svc", "status"},
+				}[choose.IntN(8)]
+				r := b.run(args...)
+				if !endedWell(args, r) {
+					t.Errorf("rdd %s: %+v", strings.Join(args, " "), r)
+				}
+				counts[who][args[1]]++
+			}
+		})
+	}
+	all.Wait()
+	total := map[string]int{}
+	for _, c := range counts {
+		for command, n := range c {
+			total[command] += n
+		}
+	}
+	t.Logf("%d people in %s: %v", people, span, total)
+	b.start()
+	if n := len(b.processes()); n != 1 {
+		t.Errorf("%d processes: %v", n, b.processes())
+	}
+	b.must(0, "svc", "stop")
+	b.must(6, "svc", "status")
+	if left := b.processes(); len(left) > 0 {
+		t.Error("left behind:", left)
+	}
+}
+
+// endedWell judges a command that others may have interfered with.
+func endedWell(args []string, r result) bool {
+	switch {
+	case args[1] == "status":
+		return r.code == 0 || r.code == 6 || r.code == 7 || r.code == 9
+	case args[1] == "start" && r.code == 1:
+		return strings.Contains(r.err, "asked to stop meanwhile")
+	case strings.Contains(strings.Join(args, " "), "1ms"):
+		return r.code == 0 || r.code == 4
+	}
+	return r.code == 0
+}

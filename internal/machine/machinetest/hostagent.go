@@ -1,0 +1,169 @@
+package machinetest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// hostagent plays a hostagent whose guest boots at once.
+func (p *player) hostagent() int {
+	runtime.LockOSThread() // QEMU ends with the thread that started it
+	stop := interrupts()
+	if err := os.MkdirAll(p.vm.Run(), 0o700); err != nil {
+		return complain(err)
+	}
+	lock, err := proc.Acquire(p.vm.AgentLock())
+	if err != nil {
+		return complain(err)
+	}
+	defer func() { _ = lock.Release() }()
+	disk, err := p.lockDisk()
+	if err != nil {
+		return complain(err)
+	}
+	defer func() { _ = disk.Release() }()
+	if !exists(p.vm.Prepared()) {
+		return complain(fmt.Errorf("VM %q has no disk yet", p.vm.Name))
+	}
+	if err := p.introduce(); err != nil {
+		return complain(err)
+	}
+	if err := p.endLeftover(); err != nil {
+		return complain(err)
+	}
+	return p.boot(stop)
+}
+
+func complain(err error) int {
+	fmt.Fprintln(os.Stderr, "rdd-lima:", err)
+	return 1
+}
+
+// introduce writes the record by which a service finds this run, and its first events.
+func (p *player) introduce() error {
+	p.stage.count("agents")
+	if err := os.MkdirAll(p.vm.Logs, 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(p.vm.Events(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	p.w = event.NewWriter(f)
+	p.say(event.Event{Nonce: p.nonce})
+	if err := p.vm.WriteRecord(layout.Record{Nonce: p.nonce, PID: os.Getpid(), Logs: p.vm.Logs}); err != nil {
+		return err
+	}
+	p.say(event.Event{Accelerator: &accelerator})
+	return nil
+}
+
+// boot starts the pretended QEMU and serves it until it ends.
+func (p *player) boot(stop <-chan os.Signal) int {
+	mode := p.stage.mode("boot", p.vm.Name)
+	switch mode {
+	case "crash":
+		_ = os.WriteFile(p.vm.SerialLog(), []byte("Kernel panic\x1b[0m - no init\n"), 0o600)
+		return 7
+	case "refuse":
+		p.say(event.Event{Exiting: true, Failure: &event.Failure{Message: "no hardware", Permanent: true}})
+		return 1
+	}
+	ended, err := p.startQEMU()
+	if err != nil {
+		return complain(err)
+	}
+	p.say(event.Event{Phase: event.Boot, Step: 3, Steps: 5, Message: "booting", SSHPort: 2222})
+	booted := make(chan struct{})
+	go func() {
+		defer close(booted)
+		if mode == "late" {
+			p.await(func() bool { return p.stage.has("booted", p.vm.Name) })
+		} else if d, err := time.ParseDuration(mode); err == nil {
+			time.Sleep(d)
+		}
+	}()
+	select {
+	case <-booted:
+		running := event.Event{Phase: event.Ready, Step: 5, Steps: 5, Running: true}
+		if mode == "degraded" {
+			running.Degraded = []string{"no port forwards"}
+		}
+		p.say(running)
+	case <-stop:
+		return p.powerOff(ended)
+	case <-ended:
+		return p.end()
+	}
+	select {
+	case <-stop:
+		return p.powerOff(ended)
+	case <-ended: // by itself, as when a guest powers off
+		return p.end()
+	}
+}
+
+// startQEMU starts the pretended QEMU and returns when it lives.
+func (p *player) startQEMU() (ended <-chan struct{}, err error) {
+	cmd := exec.Command(os.Args[0], "qemu", "--lima-home", p.vm.Home, p.vm.Name)
+	cmd.Stderr = os.Stderr
+	if mode := p.stage.mode("qemu", p.vm.Name); mode != "orphan" && mode != "deaf" {
+		dieWithUs(cmd)
+	}
+	ready, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	if n, err := ready.Read(make([]byte, 1)); n == 0 {
+		return nil, errors.Join(err, cmd.Wait())
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_ = cmd.Wait() // a QEMU that was killed is an end as any other
+	}()
+	return gone, nil
+}
+
+// powerOff presses the power button and waits until the guest obeys.
+func (p *player) powerOff(ended <-chan struct{}) int {
+	p.say(event.Event{Phase: event.Stop, Message: "powering off"})
+	switch mode := p.stage.mode("stop", p.vm.Name); mode {
+	case "slow":
+		p.await(func() bool { return p.stage.has("stopped", p.vm.Name) || isClosed(ended) })
+	case "deaf":
+		p.await(func() bool { return isClosed(ended) })
+	default:
+		if d, err := time.ParseDuration(mode); err == nil {
+			time.Sleep(d)
+		}
+	}
+	_ = ask(p.vm, "powerdown") // fails when it has ended
+	p.await(func() bool { return isClosed(ended) })
+	return p.end()
+}
+
+func (p *player) end() int {
+	p.say(event.Event{Exiting: true})
+	return 0
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

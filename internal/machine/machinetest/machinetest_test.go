@@ -1,0 +1,71 @@
+package machinetest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// TestMain makes the program of `go test -c`, called rdd-lima, play it.
+func TestMain(m *testing.M) {
+	Play()
+	os.Exit(m.Run())
+}
+
+// A test that fails to end its VMs must not leave their processes on the machine.
+func TestProcessesEndWithTheirStage(t *testing.T) {
+	stage, err := NewStage(filepath.Join(t.TempDir(), "stage"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm := layout.VM{Home: filepath.Join(t.TempDir(), "lima"), Name: "rd"}
+	qemu, err := stage.Orphan(vm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held, err := proc.Held(vm.QEMULock()); !held || err != nil {
+		t.Fatal("it said that it is ready, and does not hold its lock", err)
+	}
+	if err := os.RemoveAll(stage.Dir); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- qemu.Wait() }()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		_ = qemu.Process.Kill()
+		t.Fatal("it outlived its stage")
+	}
+}
+
+func TestOneQEMUAtATime(t *testing.T) {
+	stage, err := NewStage(filepath.Join(t.TempDir(), "stage"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm := layout.VM{Home: filepath.Join(t.TempDir(), "lima"), Name: "rd"}
+	first, err := stage.Orphan(vm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := stage.Orphan(vm)
+	if err == nil || second.Wait() == nil || stage.Counted("second-qemu") != 1 {
+		t.Error("two QEMUs used one disk")
+	}
+	if err := ask(vm, "powerdown"); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(Disk(vm))
+	if err != nil || strings.Join(strings.Fields(string(b)), " ") != "on off" {
+		t.Fatalf("%q %v", b, err)
+	}
+}

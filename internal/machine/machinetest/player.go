@@ -1,0 +1,312 @@
+package machinetest
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// look is the time between looks at a file or lock that a player waits for.
+const look = 5 * time.Millisecond
+
+// player is one run of the pretended rdd-lima.
+type player struct {
+	stage Stage
+	vm    layout.VM
+	w     *event.Writer
+
+	args  []string // behind the VM's name
+	nonce string
+	kill  bool
+}
+
+// accelerator is what every pretended VM has.
+var accelerator = event.Accelerator{Name: "tcg", Reason: "HardwareHangs", Message: "pretended"}
+
+func (p *player) play(args []string) int {
+	p.w = event.NewWriter(os.Stdout)
+	if len(args) == 0 {
+		fmt.Fprintln(os.Stderr, "usage: rdd-lima COMMAND")
+		return 2
+	}
+	command := args[0]
+	p.parse(args)
+	p.stage.count(command)
+	if command == "qemu" { // whose setting has words of its own
+		return p.qemu()
+	}
+	if code, over := p.fault(command); over {
+		return code
+	}
+	switch command {
+	case "template":
+		return p.template()
+	case "ssh":
+		return p.ssh()
+	case "hostagent":
+		return p.hostagent()
+	}
+	work, ok := map[string]func() error{
+		"validate": p.validate, "prepare": p.prepare, "clear": p.clear, "remove": p.remove,
+		"probe": func() error { return nil },
+	}[command]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "rdd-lima: unknown command %q\n", command)
+		return 2
+	}
+	if err := work(); err != nil {
+		return p.failed(err)
+	}
+	p.say(event.Event{OK: true})
+	return 0
+}
+
+func (p *player) parse(args []string) {
+	fs := flag.NewFlagSet(args[0], flag.ExitOnError)
+	fs.StringVar(&p.vm.Home, "lima-home", "", "")
+	fs.StringVar(&p.vm.Logs, "log-dir", "", "")
+	fs.StringVar(&p.nonce, "nonce", "", "")
+	fs.BoolVar(&p.kill, "kill", false, "")
+	for _, unused := range []string{"share", "acceleration", "param"} {
+		fs.String(unused, "", "")
+	}
+	_ = fs.Parse(args[1:]) // ExitOnError
+	if p.args = fs.Args(); len(p.args) > 0 {
+		p.vm.Name, p.args = p.args[0], p.args[1:]
+	}
+}
+
+// fault plays what the command's own setting says. It reports whether that was all.
+func (p *player) fault(command string) (code int, over bool) {
+	switch mode := p.stage.mode(command, p.vm.Name); mode {
+	case "die":
+		fmt.Fprintln(os.Stderr, "the sky fell")
+		return 7, true
+	case "garbage":
+		fmt.Println("what is this?\n{]")
+		return 0, true
+	case "fail", "permanent":
+		p.say(event.Event{Failure: &event.Failure{Field: "disk", Message: "disk: no", Permanent: mode == "permanent"}})
+		return 1, true
+	case "hang":
+		interrupted := interrupts()
+		p.say(event.Event{Phase: event.Image, Step: 1, Steps: 2, Bytes: 5, Total: 10})
+		<-interrupted
+		p.stage.count("interrupted")
+		return 1, true
+	case "deaf":
+		signal.Ignore(os.Interrupt)
+		p.say(event.Event{Phase: event.Image, Step: 1, Steps: 2})
+		p.await(func() bool { return false })
+	}
+	return 0, false
+}
+
+// failed reports why a command failed.
+func (p *player) failed(err error) int {
+	failure := &event.Failure{Message: err.Error()}
+	if refused, ok := errors.AsType[*refusedError](err); ok {
+		failure.Field, failure.Permanent = refused.field, true
+	}
+	p.say(event.Event{Failure: failure})
+	return 1
+}
+
+// say writes an event. A reader that is gone ends this process, by SIGPIPE or here.
+func (p *player) say(e event.Event) {
+	if err := p.w.Write(e); err != nil {
+		os.Exit(3)
+	}
+}
+
+// await waits until ok, which it asks again and again.
+func (p *player) await(ok func() bool) {
+	for !ok() {
+		p.onStage()
+		time.Sleep(look)
+	}
+}
+
+// onStage ends this process once its stage is gone, and the test with it.
+func (p *player) onStage() {
+	if _, err := os.Stat(p.stage.Dir); err != nil {
+		os.Exit(4)
+	}
+}
+
+// spend takes as long as the setting says, or until interrupted, and reports progress meanwhile.
+func (p *player) spend(setting, phase string, step int32) error {
+	d, err := time.ParseDuration(p.stage.mode(setting, p.vm.Name))
+	if err != nil {
+		return nil //nolint:nilerr // the setting is a word, or not there
+	}
+	interrupted := interrupts()
+	began := time.Now()
+	for done := false; !done; {
+		p.say(event.Event{Phase: phase, Step: step, Steps: 4, Bytes: int64(time.Since(began)), Total: int64(d)})
+		select {
+		case <-interrupted:
+			return errors.New("interrupted")
+		case <-time.After(min(d, 10*time.Millisecond)):
+			done = time.Since(began) >= d
+		}
+	}
+	return nil
+}
+
+func interrupts() <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, os.Interrupt)
+	return c
+}
+
+// refusedError is what Lima rejects in a template.
+type refusedError struct{ field, message string }
+
+func (e *refusedError) Error() string { return e.field + ": " + e.message }
+
+// validate rejects a template with a line "refused: FIELD".
+func (p *player) validate() error {
+	b, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(b)) {
+		if field, ok := strings.CutPrefix(strings.TrimSpace(line), "refused: "); ok {
+			return &refusedError{field, "the template says that it is to be refused"}
+		}
+	}
+	return p.spend("validate", event.Check, 1)
+}
+
+// template prints a file.
+func (p *player) template() int {
+	b, err := os.ReadFile(p.vm.Name) // the locator
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "rdd-lima:", err)
+		return 1
+	}
+	if _, err := os.Stdout.Write(b); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// Disk is the file that a pretended VM has for a disk. What happens to it is appended to it: made,
+// then on and off for each run of its QEMU.
+func Disk(vm layout.VM) string { return filepath.Join(vm.Dir(), "disk") }
+
+// prepare makes the directory, the disk and then the marker, as the real one does.
+func (p *player) prepare() error {
+	template, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return err
+	}
+	lock, err := p.lockDisk()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+	p.say(event.Event{Phase: event.Check, Step: 1, Steps: 4})
+	made := exists(p.vm.Prepared())
+	if !made {
+		err = errors.Join(os.RemoveAll(p.vm.Dir()), os.MkdirAll(p.vm.Dir(), 0o700))
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(p.vm.Dir(), "lima.yaml"), template, 0o600)
+	}
+	if err == nil {
+		err = p.spend("prepare", event.Image, 2)
+	}
+	if err != nil || made {
+		return err
+	}
+	if err := note(Disk(p.vm), "made"); err != nil {
+		return err
+	}
+	p.say(event.Event{Phase: event.Disk, Step: 3, Steps: 4})
+	return os.WriteFile(p.vm.Prepared(), nil, 0o600)
+}
+
+// remove removes the marker and then the rest.
+func (p *player) remove() error {
+	lock, err := p.lockDisk()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+	if held, err := proc.Held(p.vm.QEMULock()); held || err != nil {
+		return errors.Join(err, errors.New("it still has a QEMU"))
+	}
+	if err := os.Remove(p.vm.Prepared()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := p.spend("remove", event.Disk, 1); err != nil {
+		return err
+	}
+	return os.RemoveAll(p.vm.Dir())
+}
+
+// ssh runs a command in the VM's directory, as if that was the guest.
+func (p *player) ssh() int {
+	if held, err := proc.Held(p.vm.AgentLock()); !held || err != nil || len(p.args) == 0 {
+		fmt.Fprintln(os.Stderr, "rdd-lima: the VM does not run", err)
+		return 255
+	}
+	words := p.args
+	if words[0] == "--" {
+		words = words[1:]
+	}
+	cmd := exec.Command("sh", "-c", strings.Join(words, " "))
+	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = p.vm.Dir(), os.Stdin, os.Stdout, os.Stderr
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		fmt.Fprintln(os.Stderr, "rdd-lima:", err)
+		return 255
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+// lockWait bounds the wait for whoever changes the disk now.
+const lockWait = 5 * time.Second
+
+// lockDisk takes the disk's lock.
+func (p *player) lockDisk() (*proc.Lock, error) {
+	if err := os.MkdirAll(p.vm.Run(), 0o700); err != nil {
+		return nil, err
+	}
+	for late := time.Now().Add(lockWait); ; time.Sleep(look) {
+		lock, err := proc.Acquire(p.vm.DiskLock())
+		if !errors.Is(err, proc.ErrLocked) {
+			return lock, err
+		}
+		if time.Now().After(late) {
+			return nil, fmt.Errorf("VM %q is in use: %w", p.vm.Name, err)
+		}
+	}
+}
+
+// note appends a line to a file, and sees it written.
+func note(path, line string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(line + "\n")
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
