@@ -126,11 +126,11 @@ func checkSockets(_ context.Context, i *inspection) []Finding {
 // checkPorts looks whether somebody else has the ports that a start would want.
 func checkPorts(ctx context.Context, i *inspection) []Finding {
 	var all []Finding
-	if port := apiPort(i.inst.ControlPlaneDir()); port != 0 && stopped(i.status.State) && listened(ctx, port) {
-		all = append(all, found(SeverityWarning, diag.PortInUse, "port %d, where this instance's API was, is taken: the service will use another, and copied kubeconfigs will not reach it", port))
+	if address := i.core.apiAddress(); address != "" && stopped(i.status.State) && listened(ctx, address) {
+		all = append(all, found(SeverityWarning, diag.PortInUse, "%s, where this instance's API was, is taken: the service will use another port, and copied kubeconfigs will not reach it", address))
 	}
 	for _, vm := range i.files {
-		if port := sshPort(vm); port != 0 && !lives(vm) && listened(ctx, port) {
+		if port := sshPort(vm); port != 0 && !lives(vm) && listened(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) {
 			all = append(all, found(SeverityWarning, diag.PortInUse, "port %d, which VM %q wants for SSH, is taken", port, vm.Name))
 		}
 	}
@@ -144,14 +144,17 @@ func stopped(s ServiceState) bool {
 	return slices.Contains([]ServiceState{ServiceStopped, ServiceBroken, ServiceNotCreated}, s)
 }
 
-// apiPort is the port of the last run; 0 when there was none.
-func apiPort(dir string) int {
-	b, err := os.ReadFile(filepath.Join(dir, "port"))
+// apiAddress is where the last run's server was; empty when there was none.
+func (c *Core) apiAddress() string {
+	config, err := c.restConfig()
 	if err != nil {
-		return 0
+		return ""
 	}
-	port, _ := strconv.Atoi(strings.TrimSpace(string(b)))
-	return port
+	u, err := url.Parse(config.Host)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // sshPort is the port that a VM's configuration names; 0 when it takes any.
@@ -177,9 +180,9 @@ const (
 	storeTimeout = 3 * time.Second // over a network
 )
 
-func listened(ctx context.Context, port int) bool {
+func listened(ctx context.Context, address string) bool {
 	d := net.Dialer{Timeout: dialTimeout}
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}

@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -187,11 +186,8 @@ func TestPortsThatOthersHaveAreFound(t *testing.T) {
 	}
 	defer taken.Close()
 	port := taken.Addr().(*net.TCPAddr).Port
-	if err := os.MkdirAll(c.inst.ControlPlaneDir(), 0o700); err != nil {
-		t.Fatal(err)
-	}
 	for path, text := range map[string]string{
-		filepath.Join(c.inst.ControlPlaneDir(), "port"):       strconv.Itoa(port) + "\n",
+		c.inst.KubeConfig(): fmt.Sprintf("{current-context: rdd, contexts: [{name: rdd, context: {cluster: rdd}}], clusters: [{name: rdd, cluster: {server: 'https://%s'}}]}", taken.Addr()),
 		filepath.Join(c.inst.LimaHome(), "half", "lima.yaml"): fmt.Sprintf("ssh: {localPort: %d}", port),
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"rancherdesktop.io/rdd/core"
 
 	"rancherdesktop.io/rdd/internal/machine/machinetest"
 )
@@ -65,7 +68,7 @@ func runScripts(t *testing.T, dir string, limit time.Duration) {
 			})
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeport": takePort},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeaddress": takeAddress},
 		Condition: func(name string) (bool, error) {
 			if name != "mounts" {
 				return false, fmt.Errorf("unknown condition %q", name)
@@ -95,12 +98,14 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// takePort FILE listens, to the end of the script, on the loopback port that the file names.
-func takePort(ts *testscript.TestScript, neg bool, args []string) {
+// takeAddress FILE listens, to the end of the script, where the service did whose status the file has.
+func takeAddress(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: takeport FILE")
+		ts.Fatalf("usage: takeaddress FILE")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:"+strings.TrimSpace(ts.ReadFile(args[0])))
+	var status core.ServiceStatus
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &status))
+	l, err := net.Listen("tcp", strings.TrimPrefix(status.Server, "https://"))
 	ts.Check(err)
 	ts.Defer(func() { _ = l.Close() })
 }
