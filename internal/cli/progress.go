@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/docker/go-units"
@@ -138,10 +139,12 @@ func (p *plainLines) finish() {
 type bar struct {
 	out io.Writer
 
-	mu    sync.Mutex
-	all   *mpb.Progress
-	line  *mpb.Bar
-	last  core.Event
+	mu   sync.Mutex
+	all  *mpb.Progress
+	line *mpb.Bar
+
+	// What text reads: mpb draws while it is being called, so text must not wait for mu.
+	last  atomic.Pointer[core.Event]
 	start time.Time
 }
 
@@ -152,14 +155,14 @@ func (b *bar) event(e core.Event) {
 		b.above(describe(e))
 		return
 	}
+	was := b.last.Swap(&e)
 	if b.all == nil {
 		b.start = time.Now().Add(-e.Elapsed)
 		b.all = mpb.New(mpb.WithOutput(b.out), mpb.WithWidth(20), mpb.WithRefreshRate(120*time.Millisecond), mpb.WithAutoRefresh())
 	}
-	if b.line == nil || (e.Total > 0) != (b.last.Total > 0) {
+	if b.line == nil || (e.Total > 0) != (was.Total > 0) {
 		b.replace(e)
 	}
-	b.last = e
 	if e.Total > 0 {
 		b.line.SetTotal(e.Total, false)
 		b.line.SetCurrent(min(e.Bytes, e.Total-1)) // a full bar would be a finished one
@@ -189,11 +192,10 @@ func (b *bar) replace(e core.Event) {
 }
 
 func (b *bar) text(decor.Statistics) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s := clock(time.Since(b.start)) + "  " + describe(b.last)
-	if b.last.Total > 0 {
-		s += fmt.Sprintf("  %s of %s, %d %%", units.BytesSize(float64(b.last.Bytes)), units.BytesSize(float64(b.last.Total)), 100*b.last.Bytes/b.last.Total)
+	e := *b.last.Load()
+	s := clock(time.Since(b.start)) + "  " + describe(e)
+	if e.Total > 0 {
+		s += fmt.Sprintf("  %s of %s, %d %%", units.BytesSize(float64(e.Bytes)), units.BytesSize(float64(e.Total)), 100*e.Bytes/e.Total)
 	}
 	return s
 }

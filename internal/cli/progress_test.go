@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -36,4 +37,24 @@ func TestPlainProgressSaysThatALongStepGoesOn(t *testing.T) {
 			t.Errorf("%s", got)
 		}
 	})
+}
+
+func TestProgressOnATerminalDoesNotHangWhenADownloadBegins(t *testing.T) {
+	b := &bar{out: io.Discard}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for round := range 200 {
+			b.event(core.Event{Phase: "check", Message: "checking"})
+			for bytes := range int64(50) {
+				b.event(core.Event{Phase: "image", Message: "debian.qcow2", Bytes: bytes, Total: 50, Step: round})
+			}
+		}
+		b.finish()
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it hangs")
+	}
 }
