@@ -20,7 +20,7 @@ func TestPlainProgressOfADownloadIsAFewLines(t *testing.T) {
 		p.event(core.Event{Phase: "image", Step: 2, Steps: 5, Message: "debian.qcow2", Bytes: done, Total: 1 << 20})
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 12 || !strings.Contains(lines[0], "boot log: /home/me/serial.log") || !strings.Contains(lines[6], "[2/5] image: debian.qcow2: 50 % of 1MiB") {
+	if len(lines) != 12 || !strings.Contains(lines[0], "boot log: /home/me/serial.log") || !strings.Contains(lines[6], "[2/5] image 50 % of 1MiB: debian.qcow2") {
 		t.Errorf("%d lines:\n%s", len(lines), &out)
 	}
 }
