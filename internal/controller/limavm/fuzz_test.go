@@ -62,8 +62,8 @@ func FuzzAdmit(f *testing.F) {
 
 // FuzzDecide builds situations, likely and not, and checks what holds in all of them.
 func FuzzDecide(f *testing.F) {
-	for seed := range uint64(64) {
-		f.Add(seed*0x9E3779B97F4A7C15, seed%8)
+	for seed := range uint64(2000) {
+		f.Add(seed*0x9E3779B97F4A7C15, seed)
 	}
 	phases := []machine.Phase{machine.Unknown, machine.Absent, machine.Preparing, machine.Stopped, machine.Starting, machine.Running, machine.Stopping, machine.Removing, "nonsense"}
 	actions := []machine.Action{machine.None, machine.Prepare, machine.Start, machine.Stop, machine.Kill, machine.Remove}
