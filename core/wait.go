@@ -77,23 +77,34 @@ type operation struct {
 	op, object string
 	start      time.Time
 
-	mu   sync.Mutex
-	last Event
+	telling sync.Mutex // held while Progress is called, which may take its time
+	mu      sync.Mutex
+	last    Event
 }
 
 // report passes an event on, unless it repeats the last one.
 func (o *operation) report(e Event) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.telling.Lock()
+	defer o.telling.Unlock()
 	e.Op, e.Object = o.op, o.object
-	if e == o.last {
+	if !o.remember(e) {
 		return
 	}
-	o.last = e
 	e.Elapsed = time.Since(o.start)
 	if o.wait.Progress != nil {
 		o.wait.Progress(e)
 	}
+}
+
+// remember notes the event, and says whether it is another than the last one.
+func (o *operation) remember(e Event) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if e == o.last {
+		return false
+	}
+	o.last = e
+	return true
 }
 
 // run calls fn and bounds the wait for it as w says. Ending the wait ends fn's context, never the

@@ -128,3 +128,19 @@ func TestKindOf(t *testing.T) {
 		}
 	}
 }
+
+func TestDeadlineComesThoughTheTerminalIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		resume := make(chan struct{})
+		w := Wait{Timeout: time.Minute, Progress: func(Event) { <-resume }}
+		err := w.run(t.Context(), "start VM", "rd", func(ctx context.Context, o *operation) error {
+			go o.report(Event{Phase: "boot"})
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})
+		close(resume)
+		if KindOf(err) != Timeout || !strings.Contains(err.Error(), "phase boot") {
+			t.Fatal(err)
+		}
+	})
+}

@@ -192,7 +192,7 @@ func listening(t *testing.T, pids []string) (found []string) {
 			}
 		}
 	}
-	for table, reads := range map[string]func([]string) (inode, socket string){"tcp": inet("tcp"), "tcp6": inet("tcp"), "udp": inet("udp"), "udp6": inet("udp"), "raw": inet("raw"), "unix": unix} {
+	for table, reads := range map[string]func([]string) (inode, socket string){"tcp": inet("tcp"), "tcp6": inet("tcp"), "udp": inet("udp"), "udp6": inet("udp"), "raw": inet("raw"), "unix": unixSocket} {
 		b, err := os.ReadFile("/proc/net/" + table)
 		if err != nil {
 			continue // no such protocol here
@@ -226,8 +226,8 @@ func inet(network string) func([]string) (inode, socket string) {
 	}
 }
 
-// unix reads a line of /proc/net/unix. Source: unix(7), proc(5).
-func unix(f []string) (inode, socket string) {
+// unixSocket reads a line of /proc/net/unix. Source: unix(7), proc(5).
+func unixSocket(f []string) (inode, socket string) {
 	const accepts = "00010000"
 	if len(f) < 7 || f[3] != accepts {
 		return "", ""

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/docker/go-units"
@@ -99,10 +100,7 @@ const silence = 30 * time.Second
 func (p *plainLines) event(e core.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	line := describe(e)
-	if e.Total > 0 {
-		line += fmt.Sprintf(": %d %% of %s", 10*(10*e.Bytes/e.Total), units.BytesSize(float64(e.Total)))
-	}
+	line := describe(e, 10)
 	if line == p.last {
 		return
 	}
@@ -134,14 +132,22 @@ func (p *plainLines) finish() {
 	}
 }
 
+// Columns that they take.
+const (
+	spinnerWidth = 2
+	barWidth     = 20
+)
+
 // bar is one line on a terminal: a spinner and the time, and a bar where bytes are known.
 type bar struct {
 	out io.Writer
 
-	mu    sync.Mutex
-	all   *mpb.Progress
-	line  *mpb.Bar
-	last  core.Event
+	mu   sync.Mutex
+	all  *mpb.Progress
+	line *mpb.Bar
+
+	// What text reads: mpb draws while it is being called, so text must not wait for mu.
+	last  atomic.Pointer[core.Event]
 	start time.Time
 }
 
@@ -149,17 +155,17 @@ func (b *bar) event(e core.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e.Phase == core.PhaseLog {
-		b.above(describe(e))
+		b.above(describe(e, 1))
 		return
 	}
+	was := b.last.Swap(&e)
 	if b.all == nil {
 		b.start = time.Now().Add(-e.Elapsed)
-		b.all = mpb.New(mpb.WithOutput(b.out), mpb.WithWidth(20), mpb.WithRefreshRate(120*time.Millisecond), mpb.WithAutoRefresh())
+		b.all = mpb.New(mpb.WithOutput(b.out), mpb.WithWidth(barWidth), mpb.WithRefreshRate(120*time.Millisecond), mpb.WithAutoRefresh())
 	}
-	if b.line == nil || (e.Total > 0) != (b.last.Total > 0) {
+	if b.line == nil || (e.Total > 0) != (was.Total > 0) {
 		b.replace(e)
 	}
-	b.last = e
 	if e.Total > 0 {
 		b.line.SetTotal(e.Total, false)
 		b.line.SetCurrent(min(e.Bytes, e.Total-1)) // a full bar would be a finished one
@@ -181,21 +187,26 @@ func (b *bar) replace(e core.Event) {
 		b.line.Abort(true)
 	}
 	style := mpb.BarFillerBuilder(mpb.SpinnerStyle().PositionLeft())
-	width := 2
+	width := spinnerWidth
 	if e.Total > 0 {
-		style, width = mpb.BarStyle().Rbound("] "), 20
+		style, width = mpb.BarStyle().Rbound("] "), barWidth
 	}
 	b.line = b.all.New(max(e.Total, 1), style, mpb.BarWidth(width), mpb.BarFillerTrim(), mpb.AppendDecorators(decor.Any(b.text)))
 }
 
-func (b *bar) text(decor.Statistics) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s := clock(time.Since(b.start)) + "  " + describe(b.last)
-	if b.last.Total > 0 {
-		s += fmt.Sprintf("  %s of %s, %d %%", units.BytesSize(float64(b.last.Bytes)), units.BytesSize(float64(b.last.Total)), 100*b.last.Bytes/b.last.Total)
+// text is what stands beside the spinner or the bar. It leaves them their place: of a line that is
+// too long mpb would drop them.
+func (b *bar) text(s decor.Statistics) string {
+	e := *b.last.Load()
+	room := s.AvailableWidth - spinnerWidth - 2
+	if e.Total > 0 {
+		room = s.AvailableWidth - barWidth - 4
 	}
-	return s
+	text := []rune(clock(time.Since(b.start)) + "  " + describe(e, 1))
+	if len(text) <= room {
+		return string(text)
+	}
+	return string(text[:max(0, room-1)]) + "…"
 }
 
 func (b *bar) finish() {
@@ -210,14 +221,17 @@ func (b *bar) finish() {
 	}
 }
 
-// describe is an event in words, without bytes.
-func describe(e core.Event) string {
+// describe is an event in words, with how much of its bytes is done, in steps of that many percent.
+func describe(e core.Event, percent int64) string {
 	if e.Phase == core.PhaseLog {
 		return "boot log: " + e.Message
 	}
 	s := e.Phase
 	if e.Steps > 0 {
 		s = fmt.Sprintf("[%d/%d] %s", e.Step, e.Steps, s)
+	}
+	if e.Total > 0 {
+		s += fmt.Sprintf(" %d %% of %s", percent*(100*e.Bytes/e.Total/percent), units.BytesSize(float64(e.Total)))
 	}
 	if e.Message != "" {
 		s += ": " + e.Message

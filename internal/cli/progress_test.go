@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,7 +20,7 @@ func TestPlainProgressOfADownloadIsAFewLines(t *testing.T) {
 		p.event(core.Event{Phase: "image", Step: 2, Steps: 5, Message: "debian.qcow2", Bytes: done, Total: 1 << 20})
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 12 || !strings.Contains(lines[0], "boot log: /home/me/serial.log") || !strings.Contains(lines[6], "[2/5] image: debian.qcow2: 50 % of 1MiB") {
+	if len(lines) != 12 || !strings.Contains(lines[0], "boot log: /home/me/serial.log") || !strings.Contains(lines[6], "[2/5] image 50 % of 1MiB: debian.qcow2") {
 		t.Errorf("%d lines:\n%s", len(lines), &out)
 	}
 }
@@ -36,4 +37,24 @@ func TestPlainProgressSaysThatALongStepGoesOn(t *testing.T) {
 			t.Errorf("%s", got)
 		}
 	})
+}
+
+func TestProgressOnATerminalDoesNotHangWhenADownloadBegins(t *testing.T) {
+	b := &bar{out: io.Discard}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for round := range 200 {
+			b.event(core.Event{Phase: "check", Message: "checking"})
+			for bytes := range int64(50) {
+				b.event(core.Event{Phase: "image", Message: "debian.qcow2", Bytes: bytes, Total: 50, Step: round})
+			}
+		}
+		b.finish()
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it hangs")
+	}
 }

@@ -1,0 +1,44 @@
+package lima
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestWhatADiskWasMadeOfCanNotChange(t *testing.T) {
+	programs(t)
+	vm := newVM(t)
+	path := writeImage(t)
+	template := fmt.Sprintf("images: [{location: %s, kernel: {location: %s, cmdline: quiet}}, {location: /no/such, arch: riscv64}]\ndisk: 32MiB\n", path, path)
+	change := func(old, new string) error {
+		return ValidateChange(vm, []byte(strings.Replace(template, old, new, 1)), nil, true)
+	}
+	if err := change("cmdline: quiet", "cmdline: loud"); err != nil {
+		t.Fatal("no disk yet:", err)
+	}
+	if _, err := prepareVM(t.Context(), vm, template); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ name, old, new, field string }{
+		{"nothing", "", "", ""},
+		{"a larger disk", "32MiB", "64MiB", ""},
+		{"more memory", "disk:", "memory: 1GiB\ndisk:", ""},
+		{"an image of another architecture", "/no/such", "/nor/such", ""},
+		{"a smaller disk", "32MiB", "16MiB", "disk"},
+		{"another kernel command line", "quiet", "loud", "images"},
+		{"another image", "location: " + path, "location: /other.img", "images"},
+		{"no image of this architecture", "images: [{", "images: [{arch: armv7l, ", "images"},
+		{"another architecture", "disk:", "arch: riscv64\ndisk:", "arch"},
+		{"what Lima rejects", "32MiB", "1KiB", "disk"},
+	} {
+		err := change(tc.old, tc.new)
+		if p, ok := errors.AsType[*Problem](err); tc.field == "" && err != nil || tc.field != "" && (!ok || p.Field != tc.field) {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+	}
+	if _, err := prepareVM(t.Context(), vm, strings.Replace(template, "quiet", "loud", 1)); err == nil {
+		t.Error("prepare takes what can't change")
+	}
+}
