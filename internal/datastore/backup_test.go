@@ -174,10 +174,11 @@ func TestRestoreBringsBackWhatTheBackupHad(t *testing.T) {
 		if now := revision(t, c); now <= watched {
 			t.Errorf("revision %d comes after %d", now, watched)
 		}
-		lists := c.Watch(t.Context(), "/registry/", clientv3.WithPrefix(), clientv3.WithRev(watched))
-		if r := <-lists; !errors.Is(r.Err(), rpctypes.ErrCompacted) {
+		limited, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		if r := <-c.Watch(limited, "/registry/", clientv3.WithPrefix(), clientv3.WithRev(watched)); !errors.Is(r.Err(), rpctypes.ErrCompacted) {
 			t.Errorf("a watch from before goes on: %+v", r)
 		}
+		cancel()
 		update(t, c, "/registry/01", "after")
 		watched = revision(t, c)
 	}
