@@ -19,8 +19,8 @@ import (
 	"rancherdesktop.io/rdd/internal/cli"
 )
 
-// A wait is one command that changes a state, and how to make it have something to wait for.
-type wait struct {
+// waitCase is one command that changes a state, and how to make it have something to wait for.
+type waitCase struct {
 	args     string
 	before   string // commands, each on a line, that leave something to wait for
 	forever  bool   // what is asked for never comes
@@ -29,7 +29,7 @@ type wait struct {
 
 // waits has every command that changes a state. The VMs called bad are made from an image that
 // can't be reached, so they never run; those called good need no guest to be what they are.
-var waits = map[string]wait{
+var waits = map[string]waitCase{
 	"rdd limavm create":   {args: "vm create bad ./unreachable.yaml --start", before: "vm delete bad", forever: true},
 	"rdd limavm start":    {args: "vm start bad", before: "vm stop bad", forever: true},
 	"rdd limavm restart":  {args: "vm restart bad", before: "vm stop bad", forever: true},
@@ -113,7 +113,7 @@ func exitCode(err error) int {
 }
 
 // ready brings the desk to where the wait begins.
-func (d *desk) ready(w wait) {
+func (d *desk) ready(w waitCase) {
 	d.Helper()
 	for command := range strings.Lines(w.before) {
 		d.must(0, command)

@@ -160,14 +160,15 @@ func failed(inst instance.Instance, nonce string) bool {
 }
 
 func exitReason(inst instance.Instance, nonce string, lastWords func() string) error {
+	rec, err := read(inst)
+	ours := err == nil && rec.Nonce == nonce
 	reason := ""
-	if rec, err := read(inst); err == nil && rec.Nonce == nonce {
+	switch {
+	case ours && rec.Error != "":
 		reason = rec.Error
-		if reason == "" && rec.Phase == Stopped {
-			reason = "it was asked to stop meanwhile"
-		}
-	}
-	if reason == "" && lastWords != nil {
+	case ours && rec.Phase == Stopped:
+		reason = "it was asked to stop meanwhile"
+	case lastWords != nil:
 		reason = lastWords()
 	}
 	if reason == "" {

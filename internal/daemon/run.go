@@ -22,9 +22,9 @@ var ErrRunning = errors.New("another service process already runs for this insta
 var ErrNotStopped = errors.New("the service is running; stop it first with: rdd svc stop")
 
 // Run is the service's side: it holds the lock while serve runs and publishes each phase. It is
-// the only writer of the record. A run that can't say how far it is can't be found: it ends. It lets go
-// of the lock only with the process, so that whoever finds the instance stopped finds no process, and
-// nothing writes to its log any more.
+// the only writer of the record. A run that can't say how far it is can't be found: it ends. It lets
+// go of the lock only with the process, so that whoever finds the instance stopped finds no process,
+// and nothing writes to its log any more.
 func Run(ctx context.Context, inst instance.Instance, nonce, version string, log *slog.Logger, serve func(ctx context.Context, publish func(Record)) error) (err error) {
 	lock, err := proc.Acquire(inst.LockFile())
 	if errors.Is(err, proc.ErrLocked) {
@@ -35,7 +35,7 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 	}
 	own, err := takeRunLock(inst, nonce)
 	if err != nil {
-		return errors.Join(err, lock.Release())
+		return errors.Join(fmt.Errorf("take the run's lock: %w", err), lock.Release())
 	}
 	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -63,12 +63,12 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 	if running.Err() == nil {
 		err = serve(running, publish)
 	}
-	switch {
-	case ctx.Err() == nil: // nobody has asked it to end
-		err = errors.Join(err, context.Cause(running))
-	case errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)):
+	if ctx.Err() == nil { // nobody has asked it to end
+		return errors.Join(err, context.Cause(running))
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)) {
 		log.Info("asked to stop while it was starting", "err", err)
-		err = nil // a stop is no failure
+		return nil // a stop is no failure
 	}
 	return err
 }
