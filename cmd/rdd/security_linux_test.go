@@ -367,7 +367,7 @@ func oddRequests(s *stranger) {
 		"no host, HTTP/1.0":              {"GET /version HTTP/1.0\r\n" + owner, misdirected},
 		"no host, HTTP/1.1":              {"GET /version HTTP/1.1\r\n" + owner, bad},
 		"two hosts":                      {"GET /version HTTP/1.1\r\n" + host + "Host: rebound.example\r\n" + owner, bad},
-		"a tunnel":                       {"CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: 127.0.0.1:22\r\n", unauthorized},
+		"a tunnel":                       {"CONNECT localhost:22 HTTP/1.1\r\nHost: localhost:22\r\n", unauthorized},
 		"a tunnel, foreign":              {"CONNECT rebound.example:22 HTTP/1.1\r\nHost: rebound.example:22\r\n" + owner, misdirected},
 		"a web socket":                   {"GET /api/v1/secrets?watch=true HTTP/1.1\r\n" + host + websocket, unauthorized},
 		"a web socket, foreign":          {"GET /api/v1/secrets?watch=true HTTP/1.1\r\nHost: rebound.example\r\nOrigin: https://rebound.example\r\n" + websocket + protocol, misdirected},
