@@ -174,7 +174,7 @@ func (b *bar) event(e core.Event) {
 
 // above writes a line that stays.
 func (b *bar) above(line string) {
-	var out io.Writer = b.out
+	out := b.out
 	if b.all != nil {
 		out = b.all
 	}

@@ -178,7 +178,7 @@ func (b Backups) Look(ctx context.Context, file string) (c Contents, err error) 
 		if err != nil {
 			return nil, err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		copied, err := copyDatabase(file, dir)
 		if err != nil {
 			return nil, err

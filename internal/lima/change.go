@@ -36,12 +36,12 @@ func ValidateChange(vm layout.VM, template []byte, params map[string]string, asR
 
 // checkChange compares the configuration that a VM's disk was made by with a new one, both as Lima
 // reads them, with every default filled in.
-func checkChange(vm layout.VM, old, new []byte) error {
+func checkChange(vm layout.VM, old, wanted []byte) error {
 	was, err := load(vm, old)
 	if err != nil {
 		return nil //nolint:nilerr // an older RDD or Lima took it; there is nothing to compare with
 	}
-	y, err := load(vm, new)
+	y, err := load(vm, wanted)
 	if err != nil {
 		return err
 	}
