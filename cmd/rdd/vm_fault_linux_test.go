@@ -18,8 +18,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // bootLimit bounds whatever has a boot under emulation in it, on a busy machine.
@@ -108,19 +106,19 @@ func (u *user) smallDisk(mib int) (resize func(mib int)) {
 	if err := os.MkdirAll(u.lima(), 0o700); err != nil {
 		u.t.Fatal(err)
 	}
-	if err := unix.Mount("rdd-test", u.lima(), "tmpfs", 0, fmt.Sprintf("size=%dM,mode=0700", mib)); err != nil {
+	if err := syscall.Mount("rdd-test", u.lima(), "tmpfs", 0, fmt.Sprintf("size=%dM,mode=0700", mib)); err != nil {
 		u.t.Skipf("this machine lets nobody mount a small disk: %v", err)
 	}
 	u.t.Cleanup(func() {
 		if out, err := u.run(context.Background(), "svc", "stop"); err != nil {
 			u.t.Error(err, out)
 		}
-		if err := unix.Unmount(u.lima(), 0); err != nil {
+		if err := syscall.Unmount(u.lima(), 0); err != nil {
 			u.t.Error(err)
 		}
 	})
 	return func(mib int) {
-		if err := unix.Mount("", u.lima(), "", unix.MS_REMOUNT, fmt.Sprintf("size=%dM", mib)); err != nil {
+		if err := syscall.Mount("", u.lima(), "", syscall.MS_REMOUNT, fmt.Sprintf("size=%dM", mib)); err != nil {
 			u.t.Fatal(err)
 		}
 	}
@@ -140,8 +138,8 @@ func TestVMOnAHostWhoseDiskIsFull(t *testing.T) {
 	u.rdd("vm", "start", "demo", "--timeout", bootLimit.String())
 
 	// While it runs: the guest is held, and goes on.
-	var fs unix.Statfs_t
-	if err := unix.Statfs(u.lima(), &fs); err != nil {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(u.lima(), &fs); err != nil {
 		t.Fatal(err)
 	}
 	filler := u.lima("filler")

@@ -81,20 +81,24 @@ func dialOnce(ctx context.Context, address string) *net.TCPConn {
 	return nil
 }
 
-// speaks waits until the server has sent something, and leaves it unread.
+// greeting is how an SSH server begins (RFC 4253, 4.2). One that refuses a source of too many
+// connections, as OpenSSH does since 9.8, says other things.
+const greeting = "SSH-"
+
+// speaks waits until the server has greeted, and leaves that unread.
 func speaks(c *net.TCPConn) bool {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return false
 	}
+	b := make([]byte, len(greeting))
 	n := 0
 	err = raw.Read(func(fd uintptr) bool {
-		var b [1]byte
 		var e error
-		n, _, e = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK)
+		n, _, e = unix.Recvfrom(int(fd), b, unix.MSG_PEEK)
 		return !errors.Is(e, unix.EAGAIN)
 	})
-	return err == nil && n > 0
+	return err == nil && n > 0 && string(b[:n]) == greeting
 }
 
 // passOn gives the connection to ssh as ssh_config(5) describes under ProxyUseFdpass.

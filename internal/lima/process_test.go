@@ -198,6 +198,9 @@ func TestDialWaitsUntilTheGuestAnswers(t *testing.T) {
 				_ = c.Close()
 			case 1: // swallowed
 				defer c.Close()
+			case 2: // penalised, by OpenSSH
+				fmt.Fprint(c, "Not allowed at this time\r\n")
+				_ = c.Close()
 			default:
 				fmt.Fprint(c, "SSH-2.0-test\r\n")
 			}
