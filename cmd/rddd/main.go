@@ -145,15 +145,20 @@ func run(ctx context.Context, name string, fn func(context.Context, instance.Ins
 }
 
 func runService(ctx context.Context, inst instance.Instance, nonce string, log *slog.Logger) error {
-	config, err := daemon.LoadConfig(inst)
+	config, configErr := daemon.LoadConfig(inst)
 	host, hostErr := os.Hostname()
-	return daemon.Run(ctx, inst, nonce, version, log, func(ctx context.Context, publish func(daemon.Record)) error {
-		if err := errors.Join(err, hostErr); err != nil {
+	release, err := daemon.Run(ctx, inst, nonce, version, log, func(ctx context.Context, publish func(daemon.Record)) error {
+		if err := errors.Join(configErr, hostErr); err != nil {
 			return err
 		}
 		run := &serve.Run{Instance: inst, Config: config, Nonce: nonce, Version: version, Host: host, Log: log, Publish: publish}
 		return run.Serve(ctx)
 	})
+	go func() { // never: the lock goes with the process, after its last word in the log
+		<-make(chan struct{})
+		_ = release()
+	}()
+	return err
 }
 
 // reapTimeout bounds guests powering off.

@@ -37,7 +37,7 @@ func playService(mode string) int {
 	defer stop()
 	nonce := os.Getenv("DAEMON_TEST_NONCE")
 	inst := testInstance(os.Getenv("DAEMON_TEST_ROOT"))
-	err := Run(ctx, inst, nonce, "test", slog.New(slog.DiscardHandler), func(ctx context.Context, publish func(Record)) error {
+	_, err := Run(ctx, inst, nonce, "test", slog.New(slog.DiscardHandler), func(ctx context.Context, publish func(Record)) error {
 		switch mode {
 		case "crash":
 			os.Exit(7)
@@ -219,7 +219,7 @@ func TestRunThatCanNotWriteItsRecordEndsAtOnceAndSaysWhy(t *testing.T) {
 
 func TestWarningStaysToTheEndOfTheRun(t *testing.T) {
 	inst := newRig(t).inst
-	err := Run(t.Context(), inst, "n", "test", slog.New(slog.DiscardHandler), func(_ context.Context, publish func(Record)) error {
+	_, err := Run(t.Context(), inst, "n", "test", slog.New(slog.DiscardHandler), func(_ context.Context, publish func(Record)) error {
 		publish(Record{Phase: Stopping, Warning: "no backup"})
 		publish(Record{Phase: Stopping, Step: "last words"})
 		return nil

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/instance"
@@ -22,21 +21,15 @@ var ErrRunning = errors.New("another service process already runs for this insta
 var ErrNotStopped = errors.New("the service is running; stop it first with: rdd svc stop")
 
 // Run is the service's side: it holds the lock while serve runs and publishes each phase. It is
-// the only writer of the record. A run that can't say how far it is can't be found: it ends. It lets
-// go of the lock only with the process, so that whoever finds the instance stopped finds no process,
-// and nothing writes to its log any more.
-func Run(ctx context.Context, inst instance.Instance, nonce, version string, log *slog.Logger, serve func(ctx context.Context, publish func(Record)) error) (err error) {
-	lock, err := proc.Acquire(inst.LockFile())
-	if errors.Is(err, proc.ErrLocked) {
-		return ErrRunning
-	}
+// the only writer of the record. A run that can't say how far it is can't be found: it ends. The lock
+// is still held then, until release: a process keeps it to its very end, so that whoever finds the
+// instance stopped finds no process, and nothing writes to its log any more.
+func Run(ctx context.Context, inst instance.Instance, nonce, version string, log *slog.Logger, serve func(ctx context.Context, publish func(Record)) error) (release func() error, err error) {
+	lock, own, err := takeLocks(inst, nonce)
 	if err != nil {
-		return fmt.Errorf("take the instance's lock: %w", err)
+		return func() error { return nil }, err
 	}
-	own, err := takeRunLock(inst, nonce)
-	if err != nil {
-		return errors.Join(fmt.Errorf("take the run's lock: %w", err), lock.Release())
-	}
+	release = func() error { return errors.Join(own.Release(), lock.Release()) }
 	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	warning := ""
@@ -57,26 +50,35 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 			publish(Record{Phase: Stopped})
 		}
 		_ = os.Remove(inst.RunLock(nonce)) // the next run does it where a file in use can't be removed
-		go keep(lock, own)
 	}()
 	publish(Record{Phase: Starting, Step: "taking over the instance"})
 	if running.Err() == nil {
 		err = serve(running, publish)
 	}
 	if ctx.Err() == nil { // nobody has asked it to end
-		return errors.Join(err, context.Cause(running))
+		return release, errors.Join(err, context.Cause(running))
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)) {
 		log.Info("asked to stop while it was starting", "err", err)
-		return nil // a stop is no failure
+		return release, nil // a stop is no failure
 	}
-	return err
+	return release, err
 }
 
-// keep holds locks until the process ends: one that nothing refers to would be closed before.
-func keep(locks ...*proc.Lock) {
-	<-make(chan struct{})
-	runtime.KeepAlive(locks)
+// takeLocks takes the lock of the instance and that of the run.
+func takeLocks(inst instance.Instance, nonce string) (lock, own *proc.Lock, err error) {
+	lock, err = proc.Acquire(inst.LockFile())
+	if errors.Is(err, proc.ErrLocked) {
+		return nil, nil, ErrRunning
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("take the instance's lock: %w", err)
+	}
+	own, err = takeRunLock(inst, nonce)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("take the run's lock: %w", err), lock.Release())
+	}
+	return lock, own, nil
 }
 
 // takeRunLock takes the lock that says that the record with this nonce is a living run's, and removes

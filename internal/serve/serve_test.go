@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -79,7 +80,7 @@ func start(t *testing.T, inst instance.Instance, nonce string, config daemon.Con
 	ctx, end := context.WithCancel(context.Background())
 	r := &run{t: t, inst: inst, nonce: nonce, ready: make(chan struct{}), end: end, ended: make(chan error, 1)}
 	go func() {
-		r.ended <- daemon.Run(ctx, inst, nonce, "test", slog.New(slog.DiscardHandler), func(ctx context.Context, publish func(daemon.Record)) error {
+		release, err := daemon.Run(ctx, inst, nonce, "test", slog.New(slog.DiscardHandler), func(ctx context.Context, publish func(daemon.Record)) error {
 			service := &serve.Run{Instance: inst, Config: config, Nonce: nonce, Version: "test", Host: "here", Log: slog.New(slog.DiscardHandler)}
 			service.Publish = func(rec daemon.Record) {
 				publish(rec)
@@ -90,6 +91,7 @@ func start(t *testing.T, inst instance.Instance, nonce string, config daemon.Con
 			}
 			return service.Serve(ctx)
 		})
+		r.ended <- errors.Join(err, release())
 	}()
 	t.Cleanup(end)
 	return r
