@@ -283,7 +283,7 @@ func (m *mayhem) checkProcesses(is wish) {
 	}
 	for what, lock := range map[string]string{"hostagent": m.box.vm(m.vm).AgentLock(), "QEMU": m.box.vm(m.vm).QEMULock()} {
 		if m.held(lock) != (is == running) {
-			m.t.Errorf("the VM is %s; its %s lives: %t", is, what, !(is == running))
+			m.t.Errorf("the VM is %s; its %s lives: %t", is, what, is != running)
 		}
 	}
 	agents := 0

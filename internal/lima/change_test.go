@@ -12,8 +12,8 @@ func TestWhatADiskWasMadeOfCanNotChange(t *testing.T) {
 	vm := newVM(t)
 	path := writeImage(t)
 	template := fmt.Sprintf("images: [{location: %s, kernel: {location: %s, cmdline: quiet}}, {location: /no/such, arch: riscv64}]\ndisk: 32MiB\n", path, path)
-	change := func(old, new string) error {
-		return ValidateChange(vm, []byte(strings.Replace(template, old, new, 1)), nil, true)
+	change := func(old, wanted string) error {
+		return ValidateChange(vm, []byte(strings.Replace(template, old, wanted, 1)), nil, true)
 	}
 	if err := change("cmdline: quiet", "cmdline: loud"); err != nil {
 		t.Fatal("no disk yet:", err)
