@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts drives rdd the way a person does, against the programs that `make build` made.
-func TestScripts(t *testing.T) { runScripts(t, "testdata/script", 2*time.Minute) }
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script", 10*time.Minute) }
 
 // TestBoot boots real virtual machines with the guest that `make guest` made.
 func TestBoot(t *testing.T) {
