@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/retry"
@@ -35,6 +36,9 @@ func (s *Server) applyDefinitions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.resumeDefinitions(ctx, client); err != nil {
+		return err
+	}
 	all, ctx := errgroup.WithContext(ctx)
 	for _, wanted := range s.config.CRDs {
 		all.Go(func() error {
@@ -45,6 +49,30 @@ func (s *Server) applyDefinitions(ctx context.Context) error {
 		})
 	}
 	return all.Wait()
+}
+
+// resumeDefinitions lets definitions go on that an earlier run was about to establish when it was
+// killed. The server takes that step only when it sees such a definition change, not when it finds
+// one (updateCustomResourceDefinition in apiextensions-apiserver), so this changes a time in it.
+func (s *Server) resumeDefinitions(ctx context.Context, client clientset.Interface) error {
+	known, err := s.custom.Informers.Apiextensions().V1().CustomResourceDefinitions().Lister().List(labels.Everything())
+	if err != nil {
+		return err
+	}
+	definitions := client.ApiextensionsV1().CustomResourceDefinitions()
+	for _, d := range known {
+		if !apihelpers.IsCRDConditionTrue(d, apiextensionsv1.NamesAccepted) || apihelpers.IsCRDConditionTrue(d, apiextensionsv1.Established) {
+			continue
+		}
+		d = d.DeepCopy()
+		c := apihelpers.FindCRDCondition(d, apiextensionsv1.NamesAccepted)
+		c.LastTransitionTime = metav1.NewTime(c.LastTransitionTime.Add(-time.Second))
+		_, err := definitions.UpdateStatus(ctx, d, metav1.UpdateOptions{})
+		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) { // it has changed already
+			return fmt.Errorf("custom resource definition %s: %w", d.Name, err)
+		}
+	}
+	return nil
 }
 
 func (s *Server) applyDefinition(ctx context.Context, client clientset.Interface, wanted *apiextensionsv1.CustomResourceDefinition) error {

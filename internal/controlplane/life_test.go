@@ -1,9 +1,12 @@
 package controlplane_test
 
 import (
+	"database/sql"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -128,6 +131,48 @@ func TestBadDefinitionEndsTheStartWithItsName(t *testing.T) {
 	} else if !strings.Contains(err.Error(), bad.Name) {
 		t.Errorf("the error doesn't name the definition: %v", err)
 	}
+}
+
+// A server that was killed between accepting a definition's names and establishing it left an instance
+// that never started again.
+func TestDefinitionHalfEstablishedByAKilledServerIsServed(t *testing.T) {
+	dir := t.TempDir()
+	first := own(t, dir, nil)
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	first.store.Close()
+	const key = "/registry/apiextensions.k8s.io/customresourcedefinitions/widgets.test.rdd.io"
+	db, err := sql.Open("sqlite", dir+"/store/state.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var id int64
+	var text []byte
+	if err := db.QueryRow("SELECT id, value FROM kine WHERE name = ? ORDER BY id DESC LIMIT 1", key).Scan(&id, &text); err != nil {
+		t.Fatal(err)
+	}
+	var stored apiextensionsv1.CustomResourceDefinition
+	if err := json.Unmarshal(text, &stored); err != nil {
+		t.Fatal(err)
+	}
+	stored.Status.Conditions = slices.DeleteFunc(stored.Status.Conditions, func(c apiextensionsv1.CustomResourceDefinitionCondition) bool {
+		return c.Type == apiextensionsv1.Established
+	})
+	if len(stored.Status.Conditions) == 0 {
+		t.Fatal("its names were never accepted")
+	}
+	if text, err = json.Marshal(&stored); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("UPDATE kine SET value = ? WHERE id = ?", text, id); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	own(t, dir, nil)
 }
 
 func TestTwoServersOnOnePostgres(t *testing.T) { share(t, datastoretest.Postgres(t)+"/rdd") }

@@ -44,6 +44,7 @@ type server struct {
 	kube    kubernetes.Interface // over TLS, as the owner
 	dynamic dynamic.Interface
 	stop    func() error // ends Run and returns its error
+	store   *datastore.Store
 }
 
 // shared is the server that all tests use which don't need one of their own.
@@ -130,6 +131,7 @@ func own(t *testing.T, dir string, change func(*controlplane.Config)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.store = store
 	t.Cleanup(func() { s.stop() })
 	return s
 }
