@@ -94,15 +94,15 @@ func (b *box) set(name, mode string) {
 
 // end deletes the instance and looks for processes of it.
 func (b *box) end() {
-	b.delete()
-	for pid, line := range b.processes() {
-		b.t.Errorf("left behind: %s", line)
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
 	if b.t.Failed() {
 		if text, err := os.ReadFile(b.log()); err == nil {
 			b.t.Logf("end of %s:\n%s", b.log(), text[max(0, len(text)-8000):])
 		}
+	}
+	b.delete()
+	for pid, line := range b.processes() {
+		b.t.Errorf("left behind: %s", line)
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	if err := os.RemoveAll(b.home); err != nil {
 		b.t.Error(err)
