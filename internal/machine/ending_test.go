@@ -54,3 +54,30 @@ func TestGuestThatStopsAnsweringIsSaidUntilItAnswers(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 }
+
+// A watcher that saw the VM down and not why would start it again without a pause.
+func TestVMThatIsDownSaysWhyAtOnce(t *testing.T) {
+	early := 0
+	w, a := runningWorker(t)
+	w.config.Changed = func(string) {
+		if s := w.snapshot(); s.Phase == Absent && s.Failure == nil {
+			early++
+		}
+	}
+	w.apply(a, event.Event{Exiting: true, Ended: event.Killed, Failure: &event.Failure{Message: "its QEMU has crashed"}})
+	w.deathOf(t.Context(), a)
+	if s := w.snapshot(); early > 0 || s.Failure == nil || s.Exits != 1 {
+		t.Errorf("down %d times without a failure; %+v", early, s)
+	}
+}
+
+func TestJobIsOverTogetherWithItsFailure(t *testing.T) {
+	r := newRig(t)
+	r.play("prepare", "fail")
+	s := r.service()
+	s.Do("rd", start(""))
+	<-s.worker("rd").submit(start("")) // joins it
+	if st := s.State("rd"); st.Failure == nil {
+		t.Errorf("%+v", st)
+	}
+}

@@ -92,23 +92,19 @@ func (w *worker) deathOf(ctx context.Context, a *agent) {
 	w.agent = nil
 	err := w.explain(a)
 	w.config.Log.Warn("VM: its hostagent has ended", "vm", w.vm.Name, "asked", a.asked, "error", err)
-	if e := w.settle(ctx); e != nil {
-		w.fail(Stop, e)
-		return
+	if !a.asked {
+		_, permanent := errors.AsType[*permanentError](err)
+		// Before it is said to be down: whoever saw that and no failure would start it again without a pause.
+		w.change(func(s *State) {
+			s.Failure = &Failure{Action: Start, Message: err.Error(), Permanent: permanent, At: time.Now(), ByGuest: a.byGuest()}
+			if a.ran && !a.byGuest() {
+				s.Exits++
+			}
+		})
 	}
-	if a.asked {
-		return
+	if err := w.settle(ctx); err != nil {
+		w.fail(Stop, err)
 	}
-	permanent := false
-	if _, ok := errors.AsType[*permanentError](err); ok {
-		permanent = true
-	}
-	w.change(func(s *State) {
-		s.Failure = &Failure{Action: Start, Message: err.Error(), Permanent: permanent, At: time.Now(), ByGuest: a.byGuest()}
-		if a.ran && !a.byGuest() {
-			s.Exits++
-		}
-	})
 }
 
 // markOverdue says of a step that takes too long which one it is and what the console shows.

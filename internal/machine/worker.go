@@ -116,18 +116,23 @@ func (w *worker) carry(ctx context.Context, j *job) {
 	w.config.Log.Info("VM", "vm", w.vm.Name, "action", j.Action)
 	w.change(func(s *State) { s.Failure = nil })
 	err := w.act(ctx, j.Request)
-	w.mu.Lock()
-	w.under = nil
-	w.mu.Unlock()
-	j.cancel(nil)
-	close(j.done)
+	var f *Failure
 	switch {
 	case err == nil:
 	case errors.Is(err, errReplaced), errors.Is(err, context.Canceled):
 		w.config.Log.Info("VM: given up", "vm", w.vm.Name, "action", j.Action)
 	default:
-		w.fail(j.Action, err)
+		f = w.failure(j.Action, err)
 	}
+	// At once: whoever saw the job over and no failure would ask for the same again, without a pause.
+	w.change(func(s *State) {
+		w.under = nil
+		if f != nil {
+			s.Failure, s.Progress = f, nil
+		}
+	})
+	j.cancel(nil)
+	close(j.done)
 }
 
 func (w *worker) act(ctx context.Context, r Request) error {
@@ -181,6 +186,12 @@ func (w *worker) idle(ctx context.Context) {
 
 // fail records why an action failed.
 func (w *worker) fail(a Action, err error) {
+	f := w.failure(a, err)
+	w.change(func(s *State) { s.Failure, s.Progress = f, nil })
+}
+
+// failure is err, which an action ended with, as a state says it.
+func (w *worker) failure(a Action, err error) *Failure {
 	f := &Failure{Action: a, Message: err.Error(), At: time.Now()}
 	if p, ok := errors.AsType[*permanentError](err); ok {
 		f.Permanent = true
@@ -188,7 +199,7 @@ func (w *worker) fail(a Action, err error) {
 	}
 	f.Message = advised(err, f.Message)
 	w.config.Log.Warn("VM: action failed", "vm", w.vm.Name, "action", a, "permanent", f.Permanent, "error", f.Message)
-	w.change(func(s *State) { s.Failure, s.Progress = f, nil })
+	return f
 }
 
 // permanentError is a failure that waiting can't mend.
