@@ -109,6 +109,7 @@ make_user() {
 	[ -d "$home" ] || cp -r /etc/skel "$home"
 	mkdir -p -m 700 "$home/.ssh"
 	chown -R "$uid:$uid" "$home"
+	sync # all of this is made once: a VM that is cut off soon must have it whole
 }
 
 # write_environment replaces Lima's part of /etc/environment.
