@@ -66,6 +66,7 @@ func paramDefaults(template string) (map[string]string, error) {
 // until that is known to whoever runs the VM. It takes effect at the VM's next start.
 func (v *VMs) SetParams(ctx context.Context, name string, set map[string]string, remove []string, w Wait) error {
 	const op = "set the params of VM"
+	w = w.fromNow()
 	params := map[string]any{}
 	for key, value := range set {
 		params[key] = value
@@ -130,6 +131,7 @@ func (c *Core) ReadTemplate(ctx context.Context, locator string) (string, error)
 // changed by somebody else meanwhile, is rejected.
 func (v *VMs) SetTemplate(ctx context.Context, name string, was Template, text string, w Wait) error {
 	const op = "edit the template of VM"
+	w = w.fromNow()
 	if was.cm == nil {
 		return failed(op, name, errors.New("it is not taken up yet; try again in a moment, or see: rdd vm show "+name))
 	}

@@ -51,6 +51,7 @@ type CreateOptions struct {
 // Create makes a VM, and starts it if asked. It waits until its disk exists, or until it runs.
 func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) error {
 	const op = "create VM"
+	w = w.fromNow()
 	if err := v.session.core.inst.CheckVM(name); err != nil {
 		return &Error{Kind: Usage, Op: op, Object: name, Err: err}
 	}
@@ -138,6 +139,7 @@ func (v *VMs) Restart(ctx context.Context, name string, force bool, w Wait) erro
 // and waits until the VM runs again, if it is to run. Force ends the guest at once.
 func (v *VMs) Reset(ctx context.Context, name string, force bool, w Wait) error {
 	const op = "reset VM"
+	w = w.fromNow()
 	vm, err := v.patch(ctx, op, name, map[string]any{"stopMode": stopMode(force), "resetAt": metav1.NowMicro()})
 	if err != nil {
 		return err
@@ -155,6 +157,7 @@ func stopMode(force bool) v1alpha1.StopMode {
 
 // change patches the spec and waits until the VM runs, or has stopped, as of that change.
 func (v *VMs) change(ctx context.Context, op, name string, spec map[string]any, w Wait) error {
+	w = w.fromNow()
 	vm, err := v.patch(ctx, op, name, spec)
 	if err != nil {
 		return err
@@ -208,6 +211,7 @@ func (v *VMs) await(ctx context.Context, op string, vm *VM, w Wait, check func(s
 // Delete stops the VM, removes its disk, and waits until it is gone.
 func (v *VMs) Delete(ctx context.Context, name string, w Wait) error {
 	const op = "delete VM"
+	w = w.fromNow()
 	vm, err := v.Show(ctx, name)
 	if err != nil {
 		return failed(op, name, errors.Unwrap(err))

@@ -22,7 +22,15 @@ type Wait struct {
 	// Accepted makes the operation return once the change is accepted, without waiting for it.
 	Accepted bool
 
-	log string // where the log of the operation is; told first
+	log   string    // where the log of the operation is; told first
+	began time.Time // when its time began to run; zero: when the waiting begins
+}
+
+// fromNow returns w with its time running from now on: the request that comes first takes part of it,
+// but is never cut short.
+func (w Wait) fromNow() Wait {
+	w.began = time.Now()
+	return w
 }
 
 // Spent returns w with what is left of its time after some of it went by. What has none left still
@@ -112,7 +120,10 @@ func (o *operation) remember(e Event) bool {
 func (w Wait) run(ctx context.Context, op, object string, fn func(context.Context, *operation) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	o := &operation{wait: w, op: op, object: object, start: time.Now()}
+	o := &operation{wait: w, op: op, object: object, start: w.began}
+	if o.start.IsZero() {
+		o.start = time.Now()
+	}
 	if w.log != "" && w.Progress != nil {
 		w.Progress(Event{Op: op, Object: object, Phase: PhaseLog, Message: w.log})
 	}
@@ -121,7 +132,7 @@ func (w Wait) run(ctx context.Context, op, object string, fn func(context.Contex
 
 	var expired <-chan time.Time
 	if w.Timeout > 0 {
-		expired = time.After(w.Timeout)
+		expired = time.After(w.Timeout - time.Since(o.start))
 	}
 	var answer chan time.Duration // non-nil while the question is open
 	giveUp := func() {

@@ -67,6 +67,23 @@ func TestWait(t *testing.T) {
 	}
 }
 
+func TestRequestTakesPartOfTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := Wait{Timeout: time.Minute}.fromNow()
+		time.Sleep(50 * time.Second) // the request
+		start := time.Now()
+		err := w.run(t.Context(), "start VM", "rd", after(time.Hour, nil))
+		if expired, ok := errors.AsType[*Expired](err); !ok || expired.After != time.Minute || time.Since(start) != 10*time.Second {
+			t.Error(err, time.Since(start))
+		}
+		time.Sleep(time.Minute) // more than there was
+		start = time.Now()
+		if err := w.run(t.Context(), "start VM", "rd", after(time.Hour, nil)); KindOf(err) != Timeout || time.Since(start) != 0 {
+			t.Error(err, time.Since(start))
+		}
+	})
+}
+
 func TestDeadlineSaysWhatWasLastSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard []Event
