@@ -1,0 +1,69 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/internal/instance"
+)
+
+// A watch that began before the instance existed sees all that happens to it, whoever does it.
+func TestWatchSeesTheServiceAndItsVMsComeAndGo(t *testing.T) {
+	b := newBox(t)
+	t.Setenv("HOME", b.home)
+	t.Setenv("RDD_LIBEXEC", b.libexec())
+	inst, err := instance.Resolve(b.instance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), hang)
+	defer cancel()
+	pictures := make(chan core.Snapshot, 1000)
+	go func() {
+		defer close(pictures)
+		for picture := range core.New(inst, version).Watch(ctx) {
+			pictures <- picture
+		}
+	}()
+	sees := func(what string, ok func(core.Snapshot) bool) core.Snapshot {
+		t.Helper()
+		for picture := range pictures {
+			if ok(picture) {
+				return picture
+			}
+		}
+		t.Fatalf("never seen: %s", what)
+		return core.Snapshot{}
+	}
+	is := func(state core.ServiceState) func(core.Snapshot) bool {
+		return func(s core.Snapshot) bool {
+			return s.Service.State == state && (s.VMs != nil) == (state == core.ServiceRunning)
+		}
+	}
+	vm := func(want string) func(core.Snapshot) bool {
+		return func(s core.Snapshot) bool {
+			return slices.ContainsFunc(s.VMs, func(vm core.VM) bool { return vm.Name == "demo" && core.Describe(&vm).State == want })
+		}
+	}
+
+	sees("no instance", is(core.ServiceNotCreated))
+	b.start()
+	sees("a service", is(core.ServiceRunning))
+	b.must(0, "vm", "create", "demo", b.template, "--start")
+	sees("a VM that starts", vm("Starting"))
+	sees("a VM that runs", vm("Running"))
+	b.killService()
+	sees("no service", is(core.ServiceStopped))
+	b.start()
+	sees("the VM again", vm("Running"))
+	b.must(0, "svc", "stop")
+	sees("a service that stops", func(s core.Snapshot) bool { return s.Service.State == core.ServiceStopping })
+	sees("a stopped service", is(core.ServiceStopped))
+	b.start()
+	b.must(0, "vm", "delete", "demo")
+	sees("no VM", func(s core.Snapshot) bool { return s.VMs != nil && len(s.VMs) == 0 })
+}

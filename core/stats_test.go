@@ -1,0 +1,32 @@
+package core
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestDiskStats(t *testing.T) {
+	header := make([]byte, 104)
+	copy(header, "QFI\xfb")
+	binary.BigEndian.PutUint64(header[24:], 20<<30)
+	for _, tc := range []struct {
+		name  string
+		image []byte
+		size  int64
+	}{
+		{"qcow2", header, 20 << 30},
+		{"raw", bytes.Repeat([]byte{1}, 8192), 8192},
+		{"one that is being made", []byte("QFI"), 3},
+	} {
+		path := filepath.Join(t.TempDir(), "disk")
+		if err := os.WriteFile(path, tc.image, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if allocated, size := diskUsage(path); size != tc.size || allocated <= 0 {
+			t.Errorf("%s: %d of %d bytes, want %d", tc.name, allocated, size, tc.size)
+		}
+	}
+}
