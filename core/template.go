@@ -122,8 +122,7 @@ func (v *VMs) Template(ctx context.Context, name string) (Template, error) {
 
 // ReadTemplate returns the whole text of the template in a file or at a URL, with all it refers to.
 func (c *Core) ReadTemplate(ctx context.Context, locator string) (string, error) {
-	text, err := c.embedTemplate(ctx, locator)
-	return text, failed("read template", locator, err)
+	return c.embedTemplate(ctx, locator)
 }
 
 // SetTemplate puts text in the place of the VM's template was, and waits until that is known to

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/wait"
 )
 
@@ -193,6 +194,9 @@ func (v *VMs) await(ctx context.Context, op string, vm *VM, w Wait, check func(s
 	if w.Accepted {
 		return nil
 	}
+	if !v.session.core.runs(controllerOfVMs) {
+		return failed(op, vm.Name, errUnattended)
+	}
 	return w.run(ctx, op, vm.Name, func(ctx context.Context, o *operation) error {
 		return wait.Until(ctx, v.session.lasting(vmResource, o), vm.Name, func(obj *unstructured.Unstructured) (bool, error) {
 			if obj == nil {
@@ -206,6 +210,19 @@ func (v *VMs) await(ctx context.Context, op string, vm *VM, w Wait, check func(s
 			return check(seen)
 		})
 	})
+}
+
+// controllerOfVMs is the controller that carries out what is asked of VMs.
+const controllerOfVMs = "limavm"
+
+// errUnattended ends a wait for what nobody works on.
+var errUnattended = errors.New("the change was accepted, but this service runs without the controller limavm, so nothing carries it out; stop the service and run: rdd svc create --controllers '*'")
+
+// runs says whether somebody runs the controller: this instance's service, or, for all that is known
+// here, that of another host which shares the store.
+func (c *Core) runs(controller string) bool {
+	config, err := daemon.LoadConfig(c.inst)
+	return err != nil || config.DatastoreEndpoint != "" || config.Runs(controller)
 }
 
 // Delete stops the VM, removes its disk, and waits until it is gone.

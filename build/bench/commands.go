@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 )
 
 // quickFactor is how many more runs commands of milliseconds have than the rest.
@@ -56,11 +58,38 @@ func (b *bench) measureService(ctx context.Context) error {
 			return err
 		}
 		b.add("service.start-fresh", fresh.milliseconds())
+		if err := b.failStart(ctx, s); err != nil {
+			return err
+		}
 		if err := b.discard(ctx, s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// failStart stops the service and measures a start that can't be: a file stands in the place of the store.
+func (b *bench) failStart(ctx context.Context, s *service) error {
+	if _, err := s.stop(ctx); err != nil {
+		return err
+	}
+	store := filepath.Join(s.home, ".local", "share", "rdd", s.name, "store")
+	aside := store + ".aside"
+	if err := os.Rename(store, aside); err != nil {
+		return err
+	}
+	if err := os.WriteFile(store, nil, 0o600); err != nil {
+		return err
+	}
+	failed, _, err := measure(ctx, s.peak, s.env(), "sh", "-c", `"$0" svc start 2>&1 | grep -q "not a directory"`, s.rdd)
+	if err != nil {
+		return fmt.Errorf("a start that can't be doesn't say why: %w", err)
+	}
+	b.add("service.start-fails", failed.milliseconds())
+	if err := os.Remove(store); err != nil {
+		return err
+	}
+	return os.Rename(aside, store)
 }
 
 // stopAndStart measures a stop with an open watch and a start on the store that is there then.

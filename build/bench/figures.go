@@ -28,6 +28,7 @@ func figures() []figure {
 		{"service.start-fresh", "rdd svc start, fresh store, to ready", "ms", 400},
 		{"service.start-existing", "rdd svc start, existing store, to ready", "ms", 400},
 		{"service.stop", "rdd svc stop, with an open watch", "ms", 300},
+		{"service.start-fails", "rdd svc start that can't, to its reason", "ms", 1000},
 		{"idle.rss", "service RSS, 30 s after ready", "MiB", 95},
 		{"idle.anonymous", "service anonymous memory, 30 s after ready", "MiB", 30},
 		{"idle.cpu", "service CPU of a core, idle for 60 s", "%", 0.2},

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -269,11 +270,12 @@ func (b *bench) measureVMMemory(ctx context.Context, s *service, v vms) error {
 	return nil
 }
 
-// observed is a status of a VM as a watch told of it.
+// observed is a status of a VM as a watch told of it, or why the watch ended.
 type observed struct {
 	name       string
 	generation int64
 	at         time.Time
+	err        error
 }
 
 // measureReconcile changes a spec again and again, each time of another VM, and measures how long
@@ -328,9 +330,13 @@ func receiveStatuses(w watch.Interface, statuses chan<- observed) {
 	defer close(statuses)
 	for e := range w.ResultChan() {
 		at := time.Now()
+		if e.Type == watch.Error {
+			statuses <- observed{err: apierrors.FromObject(e.Object)}
+			return
+		}
 		if vm, ok := e.Object.(*unstructured.Unstructured); ok {
 			generation, _, _ := unstructured.NestedInt64(vm.Object, "status", "observedGeneration")
-			statuses <- observed{vm.GetName(), generation, at}
+			statuses <- observed{name: vm.GetName(), generation: generation, at: at}
 		}
 	}
 }
@@ -343,6 +349,9 @@ func awaitObserved(ctx context.Context, statuses <-chan observed, name string, g
 		case s, ok := <-statuses:
 			if !ok {
 				return time.Time{}, fmt.Errorf("the watch ended while waiting for VM %s", name)
+			}
+			if s.err != nil {
+				return time.Time{}, fmt.Errorf("the watch ended while waiting for VM %s: %w", name, s.err)
 			}
 			if s.name == name && s.generation >= generation {
 				return s.at, nil

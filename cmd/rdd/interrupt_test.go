@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -53,6 +55,86 @@ func TestCtrlCEndsOnlyTheWaiting(t *testing.T) {
 		t.Error("no command was interrupted; the moments are too late")
 	}
 	t.Logf("exit codes: %v", ended)
+}
+
+// changes are the commands that Ctrl-C is tried on, with what makes something of them to wait for; %d
+// makes each try another. The table of TestEveryWaitEndsInOneWay says which there are.
+var changes = map[string]struct{ before, args string }{
+	"rdd limavm create":   {"", "vm create new%d TEMPLATE --start"},
+	"rdd limavm start":    {"vm stop demo", "vm start demo"},
+	"rdd limavm restart":  {"", "vm restart demo"},
+	"rdd limavm stop":     {"vm start demo", "vm stop demo"},
+	"rdd limavm params":   {"", "vm params demo color=c%d"},
+	"rdd limavm edit":     {"", "vm edit demo --file EDITED%d"},
+	"rdd limavm reset":    {"", "vm reset demo"},
+	"rdd limavm delete":   {"vm create old%[1]d TEMPLATE", "vm delete old%d"},
+	"rdd service start":   {"svc stop", "svc start"},
+	"rdd service stop":    {"svc start", "svc stop"},
+	"rdd service restart": {"svc start", "svc restart"},
+	"rdd service reset":   {"svc start", "svc reset"},
+	"rdd service restore": {"svc stop", "svc restore"}, // of what the stop has backed up
+	"rdd service delete":  {"svc start", "svc delete"},
+}
+
+// tries is at how many moments, a few milliseconds apart, Ctrl-C is pressed until one falls into the waiting.
+const tries = 60
+
+func TestCtrlCEndsEveryCommandAndLeavesTheServiceInOrder(t *testing.T) {
+	t.Parallel()
+	for path := range waits {
+		change, ok := changes[path]
+		if !ok {
+			t.Errorf("%s has no entry in the table of this test", path)
+			continue
+		}
+		t.Run(strings.TrimPrefix(path, "rdd "), func(t *testing.T) {
+			b := newBox(t)
+			for n := range tries {
+				b.edited(n)
+				b.must(0, "svc", "start") // the last try may have stopped it, or deleted it with the VM
+				if r := b.run("vm", "show", "demo"); r.code != 0 {
+					b.must(0, "vm", "create", "demo", fmt.Sprintf("%s/edited%d", b.home, n), "--start")
+				}
+				line := func(text string) []string {
+					if strings.Contains(text, "%") {
+						text = fmt.Sprintf(text, n)
+					}
+					text = strings.NewReplacer("TEMPLATE", b.template, "EDITED", b.home+"/edited").Replace(text)
+					return strings.Fields(text)
+				}
+				if change.before != "" {
+					b.must(0, line(change.before)...)
+				}
+				was := b.record()
+				r := b.interrupted(time.Duration(5+3*n)*time.Millisecond, line(change.args)...)
+				switch r.code {
+				case 0, -1: // it was quicker, or not yet there to take the signal
+					continue
+				case 130:
+				default:
+					t.Fatalf("after %d ms: %+v", 5+3*n, r)
+				}
+				if !strings.Contains(r.err, "it again with: rdd ") {
+					t.Errorf("it does not say what goes on: %s", r.err)
+				}
+				b.must(0, "svc", "start")
+				if now := b.record(); strings.HasPrefix(path, "rdd limavm ") && now.Nonce != was.Nonce {
+					t.Errorf("the service has ended: %+v", now)
+				}
+				return
+			}
+			t.Errorf("no Ctrl-C of %d fell into the waiting", tries)
+		})
+	}
+}
+
+// edited writes a template that differs from all others.
+func (b *box) edited(n int) {
+	b.t.Helper()
+	text := fmt.Sprintf("images: []\nparam: {color: n%d}\n", n)
+	if err := os.WriteFile(fmt.Sprintf("%s/edited%d", b.home, n), []byte(text), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // interrupted runs rdd and sends its process group a SIGINT after a while.

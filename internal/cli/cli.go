@@ -138,19 +138,23 @@ func (p *Program) finish(cmd *cobra.Command, err error) int {
 		fmt.Fprintf(p.Err, "rdd: %v\nSee: %s --help\n", err, cmd.CommandPath())
 		return exitUsage
 	}
-	again := ""
-	if verb := cmd.Annotations[waitAgain]; verb != "" {
-		again = p.waitAgain(cmd, verb)
-	}
 	switch kind := core.KindOf(err); kind {
 	case core.Canceled:
-		fmt.Fprintf(p.Err, "rdd: interrupted: this ended the waiting only; work that was accepted goes on%s\n", again)
+		what := "this ended the waiting only; work that was accepted goes on"
+		if ends := cmd.Annotations[endsWithUs]; ends != "" {
+			what = ends
+		}
+		fmt.Fprintf(p.Err, "rdd: interrupted: %s%s\n", what, p.again(cmd))
 		return exitInterrupted
 	case core.Timeout:
 		fmt.Fprintf(p.Err, "rdd: %v\n", err)
 		var expired *core.Expired
 		if errors.As(err, &expired) { // else it was no wait that ended, but work
-			fmt.Fprintf(p.Err, "The work goes on%s\n", again)
+			what := "the work goes on"
+			if ends := cmd.Annotations[endsWithUs]; ends != "" {
+				what = ends
+			}
+			fmt.Fprintf(p.Err, "%s%s%s\n", strings.ToUpper(what[:1]), what[1:], p.again(cmd))
 		}
 		return exitTimeout
 	default:

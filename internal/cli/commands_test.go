@@ -130,14 +130,13 @@ func parses(p *Program, text string) error {
 func TestTheCommandThatWaitsAgainParses(t *testing.T) {
 	p, _ := program(t)
 	walk(p.Command(), func(cmd *cobra.Command) {
-		again := cmd.Annotations[waitAgain]
-		if again == "" {
+		if cmd.Annotations[waitAgain] == "" {
 			return
 		}
 		if err := cmd.ParseFlags([]string{"demo"}); err != nil {
 			t.Fatal(err)
 		}
-		_, text, ok := strings.Cut(p.waitAgain(cmd, again), "Wait for it again with: ")
+		_, text, ok := strings.Cut(p.again(cmd), "it again with: ")
 		if !ok || strings.Contains(text, "%") {
 			t.Errorf("%s: %q", cmd.CommandPath(), text)
 		}

@@ -22,6 +22,7 @@ func (s *session) serviceRestore() *cobra.Command {
 			"which is a BACKUP too.",
 	}
 	f := addWait(cmd, workTimeout, "rdd svc restore")
+	attended(cmd, "nothing more is restored")
 	output := addOutput(cmd)
 	var list bool
 	cmd.Flags().BoolVar(&list, "list", false, "only list the backups, newest first, and what is wrong with them")

@@ -169,6 +169,7 @@ func ifThere(there bool, format string) string {
 // removing makes cmd one that removes files, which nothing can do after rdd has ended.
 func (s *session) removing(cmd *cobra.Command, do func(*cobra.Command, *core.Core, core.Wait) (string, error)) {
 	f := addWait(cmd, workTimeout, "rdd svc "+cmd.Name())
+	attended(cmd, "a stop of the service that has begun goes on; nothing more is removed")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if !f.wait {
 			return usagef("rdd svc %s can't go on by itself, because files are removed only after the service has ended: leave out --wait=false", cmd.Name())

@@ -10,8 +10,11 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// waitAgain is the annotation that holds the command with which to wait for the same thing again.
-const waitAgain = "wait-again"
+// Annotations of the commands that wait.
+const (
+	waitAgain  = "wait-again"   // the command with which to wait for the same thing again
+	endsWithUs = "ends-with-us" // what ends with the command, where the work doesn't go on without it
+)
 
 // Defaults of --timeout.
 const (
@@ -46,6 +49,9 @@ func waitAgainWith(cmd *cobra.Command, again string) {
 	cmd.Annotations = map[string]string{waitAgain: again}
 }
 
+// attended says of cmd that its work ends with it; ends is a sentence without its full stop.
+func attended(cmd *cobra.Command, ends string) { cmd.Annotations[endsWithUs] = ends }
+
 // waiting turns the flags into a Wait that shows progress. finish ends the showing.
 func (s *session) waiting(cmd *cobra.Command, f *waitFlags) (w core.Wait, finish func(), err error) {
 	switch {
@@ -58,13 +64,21 @@ func (s *session) waiting(cmd *cobra.Command, f *waitFlags) (w core.Wait, finish
 	return core.Wait{Timeout: f.timeout, Accepted: !f.wait, Progress: show.event}, show.finish, nil
 }
 
-// waitAgain is the sentence that says how to wait again.
-func (p *Program) waitAgain(cmd *cobra.Command, again string) string {
+// again is the sentence that says how to wait for the same thing again, or how to do it again; empty
+// when cmd waits for nothing.
+func (p *Program) again(cmd *cobra.Command) string {
+	again := cmd.Annotations[waitAgain]
+	if again == "" {
+		return ""
+	}
 	if strings.Contains(again, "%s") {
 		again = fmt.Sprintf(again, cmd.Flags().Arg(0))
 	}
 	if instance := cmd.Flag("instance"); instance.Changed {
 		again = "rdd --instance " + instance.Value.String() + strings.TrimPrefix(again, "rdd")
+	}
+	if cmd.Annotations[endsWithUs] != "" {
+		return ". Do it again with: " + again
 	}
 	return ". Wait for it again with: " + again
 }

@@ -127,7 +127,7 @@ func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Co
 	dialect := &sqliteDialect{Generic: db, turn: make(chan struct{}, 1)}
 	log := sqllog.New(dialect, work, tuning(pollSQLite))
 	dialect.notify = func(ctx context.Context) { _, _ = log.List(ctx, sqliteAnyKey, "", 1, 0, false, true) }
-	backend := newHonest(log)
+	backend := newHonest(backlog{log, dialect})
 	return backend, db.DB, backend.Start(life)
 }
 

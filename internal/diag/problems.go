@@ -294,7 +294,7 @@ var problems = []Problem{
 	{
 		ID:      DatastoreDamaged,
 		Meaning: "The file that keeps the control plane's objects is damaged, as after a power cut on a disk that lies, or a restored half copy. The disks of virtual machines are files of their own and not touched by this.",
-		remedy:  remedy{"": "Put a backup in its place, or move the file away: without it the service starts empty. The error names the file and what there is; rdd svc paths store prints the folder."},
+		remedy:  remedy{"": "Put the newest backup in its place with: rdd svc restore (rdd svc restore --list shows what there is; the damaged file is kept aside). Or begin with an empty one: rdd svc reset."},
 		ours:    []string{`datastore .*(can't be read|is damaged)`},
 		host:    []string{`database disk image is malformed`, `file is not a database`, `SQLITE_(CORRUPT|NOTADB)`},
 	},
