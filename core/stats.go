@@ -47,7 +47,7 @@ func (c *Core) Stats(ctx context.Context, vms []string) []Stats {
 }
 
 func (s Stats) measure(ctx context.Context, pid int) Stats {
-	p, err := process.NewProcessWithContext(ctx, int32(pid)) //nolint:gosec // a process id fits
+	p, err := process.NewProcessWithContext(ctx, int32(pid))
 	if err != nil {
 		return s
 	}
@@ -55,7 +55,7 @@ func (s Stats) measure(ctx context.Context, pid int) Stats {
 		s.CPU = time.Duration((times.User + times.System) * float64(time.Second))
 	}
 	if memory, err := p.MemoryInfoWithContext(ctx); err == nil {
-		s.Memory = int64(memory.RSS) //nolint:gosec // so much memory nobody has
+		s.Memory = int64(memory.RSS)
 	}
 	return s
 }
@@ -102,5 +102,5 @@ func diskSize(r io.Reader) (int64, error) {
 	if string(header[:4]) != "QFI\xfb" {
 		return 0, errors.New("not a qcow2 image")
 	}
-	return int64(binary.BigEndian.Uint64(header[24:])), nil //nolint:gosec // no disk is so large
+	return int64(binary.BigEndian.Uint64(header[24:])), nil
 }

@@ -36,7 +36,8 @@ func (c *Core) Watch(ctx context.Context) iter.Seq[Snapshot] {
 	return func(yield func(Snapshot) bool) {
 		w := watcher{core: c, yield: yield, retry: firstRetry}
 		defer w.close()
-		for ctx.Err() == nil && w.pass(ctx) {
+		for goesOn := true; goesOn && ctx.Err() == nil; {
+			goesOn = w.pass(ctx)
 		}
 	}
 }

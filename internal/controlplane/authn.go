@@ -6,7 +6,6 @@ import (
 	"crypto/subtle"
 	"net"
 	"net/http"
-	"runtime"
 
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
@@ -38,7 +37,7 @@ func localHostOnly(next http.Handler) http.Handler {
 		if name, _, err := net.SplitHostPort(host); err == nil {
 			host = name
 		}
-		if own := address(runtime.GOOS); host != own && host != "localhost" {
+		if own := address(); host != own && host != "localhost" {
 			http.Error(w, "this server answers for "+own+" and localhost only", http.StatusMisdirectedRequest)
 			return
 		}

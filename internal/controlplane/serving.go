@@ -76,7 +76,7 @@ func loadCertificate(dir string) (cert, key []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := pair.Leaf.VerifyHostname(address(runtime.GOOS)); err != nil {
+	if err := pair.Leaf.VerifyHostname(address()); err != nil {
 		return nil, nil, err
 	}
 	if left := time.Until(pair.Leaf.NotAfter); left < certSpare {
@@ -95,7 +95,7 @@ func newCertificate(now time.Time) (cert, key []byte, err error) {
 		Subject:               pkix.Name{CommonName: "rdd"},
 		NotBefore:             now.Add(-24 * time.Hour), // the clock may be set back
 		NotAfter:              now.Add(certLife),
-		IPAddresses:           []net.IP{net.ParseIP(address(runtime.GOOS)), net.IPv4(127, 0, 0, 1)},
+		IPAddresses:           []net.IP{net.ParseIP(address()), net.IPv4(127, 0, 0, 1)},
 		DNSNames:              []string{"localhost"},
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -139,8 +139,8 @@ func readPrivate(file string) ([]byte, error) {
 // address is the one that the server listens on. A guest of QEMU's user network that speaks to its
 // gateway is connected to the host's 127.0.0.1, so it is another one of loopback's, where all of
 // 127.0.0.0/8 is loopback. (On macOS only 127.0.0.1 is.)
-func address(goos string) string {
-	if goos == "darwin" {
+func address() string {
+	if runtime.GOOS == "darwin" {
 		return "127.0.0.1"
 	}
 	return "127.82.68.68"
@@ -156,9 +156,9 @@ func listen(dir string) (net.Listener, error) {
 			last = strconv.FormatUint(port, 10)
 		}
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(address(runtime.GOOS), last))
+	listener, err := net.Listen("tcp", net.JoinHostPort(address(), last))
 	if err != nil && last != "0" {
-		listener, err = net.Listen("tcp", net.JoinHostPort(address(runtime.GOOS), "0"))
+		listener, err = net.Listen("tcp", net.JoinHostPort(address(), "0"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on loopback: %w", err)

@@ -109,7 +109,7 @@ func TestSpoiledIdentityIsMadeAnew(t *testing.T) {
 func verifying(leaf *x509.Certificate) x509.VerifyOptions {
 	roots := x509.NewCertPool()
 	roots.AddCert(leaf)
-	return x509.VerifyOptions{Roots: roots, DNSName: address(runtime.GOOS)}
+	return x509.VerifyOptions{Roots: roots, DNSName: address()}
 }
 
 func TestPortStaysUnlessItIsTaken(t *testing.T) {
@@ -138,7 +138,7 @@ func TestPortStaysUnlessItIsTaken(t *testing.T) {
 	if third.Addr().String() != next {
 		t.Errorf("the port changed from %s to %s", next, third.Addr())
 	}
-	if host, _, _ := net.SplitHostPort(third.Addr().String()); host != address(runtime.GOOS) {
+	if host, _, _ := net.SplitHostPort(third.Addr().String()); host != address() {
 		t.Errorf("listens on %s", host)
 	}
 	if err := os.WriteFile(filepath.Join(dir, portFile), []byte("no port"), 0o600); err != nil {
