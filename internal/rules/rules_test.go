@@ -26,7 +26,7 @@ type pkg struct {
 // path is the import path within the module.
 func (p pkg) path() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
 
-func packages(t *testing.T) []pkg {
+func ourPackages(t *testing.T) []pkg {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-json=Dir,ImportPath,Name,Doc,GoFiles,Imports,Deps", module+"/...")
 	var out, problem bytes.Buffer
@@ -81,7 +81,7 @@ var importers = map[string]struct {
 }
 
 func TestImporters(t *testing.T) {
-	for _, p := range packages(t) {
+	for _, p := range ourPackages(t) {
 		for _, imported := range p.Imports {
 			for name, rule := range importers {
 				allowed := slices.ContainsFunc(rule.only, func(folder string) bool { return below(p.path(), folder) })
@@ -103,7 +103,7 @@ var links = map[string][]string{
 
 func TestPrograms(t *testing.T) {
 	found := 0
-	for _, p := range packages(t) {
+	for _, p := range ourPackages(t) {
 		forbidden, ok := links[p.path()]
 		if !ok {
 			continue
@@ -123,7 +123,7 @@ func TestPrograms(t *testing.T) {
 }
 
 func TestLayers(t *testing.T) {
-	for _, p := range packages(t) {
+	for _, p := range ourPackages(t) {
 		for _, imported := range p.Imports {
 			ours, ok := strings.CutPrefix(imported, module+"/")
 			if !ok {
@@ -142,7 +142,7 @@ func TestLayers(t *testing.T) {
 }
 
 func TestProgramsLinkNoTestPackages(t *testing.T) {
-	for _, p := range packages(t) {
+	for _, p := range ourPackages(t) {
 		for _, dep := range p.Deps {
 			if p.Name == "main" && below(dep, module) && strings.HasSuffix(dep, "test") {
 				t.Errorf("%s links %s, which is for tests", p.path(), dep)
@@ -152,7 +152,7 @@ func TestProgramsLinkNoTestPackages(t *testing.T) {
 }
 
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
-	for _, p := range packages(t) {
+	for _, p := range ourPackages(t) {
 		if len(strings.Fields(p.Doc)) < 4 {
 			t.Errorf("%s has no package comment", p.path())
 		}
@@ -163,7 +163,7 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 var environment = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": true, "ExpandEnv": true, "Args": true, "Getwd": true, "Setenv": true}
 
 func TestNothingHappensBehindTheReadersBack(t *testing.T) {
-	for _, p := range packages(t) {
+	for _, p := range ourPackages(t) {
 		// Lima's settings are environment variables, so internal/lima has to set them.
 		reads := forTests(p) || slices.ContainsFunc([]string{"cmd", "internal/instance", "internal/lima", "build"}, func(folder string) bool { return below(p.path(), folder) })
 		for _, name := range p.GoFiles {
