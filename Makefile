@@ -8,6 +8,7 @@ BIN     := $(DIST)/bin
 LIBEXEC := $(DIST)/libexec/rdd
 SHARE   := $(DIST)/share
 LINTER  := $(DIST)/tools/golangci-lint/v2.15.0/golangci-lint
+NFPM    := $(DIST)/tools/nfpm/v2.45.2/nfpm
 GOARCH  := $(shell go env GOARCH 2>/dev/null)
 GUESTARCH := $(if $(filter arm64,$(GOARCH)),aarch64,x86_64)
 
@@ -62,6 +63,13 @@ test: ## the whole test suite, with its own set-up
 	@build/setup test
 	@$(MAKE) --no-print-directory verify build guest
 	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -timeout 30m ./...
+
+.PHONY: package
+package: build $(NFPM) ## make the Debian and RPM packages, into dist/package/
+	@build/package/build $(DIST) $(VERSION) $(NFPM)
+
+$(NFPM):
+	GOBIN=$(@D) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(notdir $(@D))
 
 .PHONY: bench
 bench: build guest stock-guest ## measure and print one table (docs/bench.md); ARGS='--only ^api' for a part

@@ -1,5 +1,6 @@
 // Command clidocs writes the reference of rdd, one Markdown page a command, from the command
-// tree itself. `make generate` calls it, and `make verify` compares.
+// tree itself. `make generate` calls it, and `make verify` compares. With -man it writes manual pages
+// for the packages.
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
 
 	"rancherdesktop.io/rdd/internal/cli"
 )
@@ -23,8 +25,11 @@ func main() {
 
 // run writes the pages into the folder that args names, and removes those of commands that are gone.
 func run(args []string) error {
+	if len(args) == 2 && args[0] == "-man" {
+		return manual(args[1])
+	}
 	if len(args) != 1 {
-		return errors.New("usage: clidocs DIR")
+		return errors.New("usage: clidocs [-man] DIR")
 	}
 	dir := args[0]
 	old, err := filepath.Glob(filepath.Join(dir, "rdd*.md"))
@@ -39,6 +44,16 @@ func run(args []string) error {
 	root := (&cli.Program{}).Command()
 	root.InitDefaultCompletionCmd()
 	return write(dir, root)
+}
+
+// manual writes one manual page a command into dir.
+func manual(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	root := (&cli.Program{}).Command()
+	root.DisableAutoGenTag = true
+	return doc.GenManTree(root, &doc.GenManHeader{Title: "RDD", Section: "1", Source: "RDD", Manual: "RDD"}, dir)
 }
 
 // write makes the pages of cmd and of the commands below it.
