@@ -14,6 +14,9 @@ import (
 // Path is one of an instance's paths, with its name.
 type Path = instance.Path
 
+// DefaultInstance is the instance that is meant when none is named.
+const DefaultInstance = instance.Default
+
 // ServiceConfig is what a user chooses for a service.
 type ServiceConfig = daemon.Config
 

@@ -259,7 +259,12 @@ func (s *Service) Delete(ctx context.Context, w Wait) (was bool, err error) {
 	if !s.core.inst.Exists() {
 		return false, nil
 	}
-	return true, s.remove(ctx, "delete service", w, daemon.Remove)
+	return true, s.remove(ctx, "delete service", w, func(inst instance.Instance) error {
+		if _, err := s.core.Login().Uninstall(); err != nil { // else the next login makes the instance anew
+			return err
+		}
+		return daemon.Remove(inst)
+	})
 }
 
 // Reset stops the service and removes its VMs and all that its datastore holds, in the way of Delete.

@@ -26,7 +26,9 @@ var readOnly = []string{
 
 // atOnce lists the commands that change a state and are done when they return.
 var atOnce = []string{
-	"rdd service create", // it writes the instance's directories and settings
+	"rdd service create",  // it writes the instance's directories and settings
+	"rdd service install", // these write or remove what the system reads at the next login
+	"rdd service uninstall",
 }
 
 // onlyWaits lists the commands that wait for what others change.

@@ -16,7 +16,8 @@ func (s *session) serviceCommand() *cobra.Command {
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(s.serviceCreate(), s.serviceStart(), s.serviceStop(), s.serviceRestart(), s.serviceStatus(),
-		s.serviceReset(), s.serviceRestore(), s.serviceDelete(), s.serviceLog(), s.servicePaths(), s.serviceConfig())
+		s.serviceReset(), s.serviceRestore(), s.serviceDelete(), s.serviceLog(), s.servicePaths(), s.serviceConfig(),
+		s.serviceInstall(), s.serviceUninstall())
 	return cmd
 }
 

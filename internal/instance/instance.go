@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -38,6 +40,8 @@ type Instance struct {
 	short   string // sockets live here, so it is short
 	libexec string // programs behind rdd
 	share   string // files that ship with RDD
+	cli     string // rdd itself; empty: not found
+	config  string // the user's, of all programs
 
 	keepLogs bool
 }
@@ -66,6 +70,8 @@ func Resolve(name string) (Instance, error) {
 	return Instance{
 		Name:     name,
 		home:     home,
+		cli:      cliPath(libexec),
+		config:   envDir("XDG_CONFIG_HOME", filepath.Join(home, ".config")),
 		data:     filepath.Join(data, name),
 		logs:     filepath.Join(state, name, "log"),
 		short:    filepath.Join(home, ".rdd", name),
@@ -78,7 +84,7 @@ func Resolve(name string) (Instance, error) {
 // At returns an instance that lives wholly below root, for tests.
 func At(root, name, libexec string) Instance {
 	return Instance{
-		Name: name, home: root, libexec: libexec, share: filepath.Join(libexec, "..", "..", "share"),
+		Name: name, home: root, config: filepath.Join(root, "config"), cli: filepath.Join(libexec, "..", "..", "bin", "rdd"), libexec: libexec, share: filepath.Join(libexec, "..", "..", "share"),
 		data: filepath.Join(root, "data", name), logs: filepath.Join(root, "log", name), short: filepath.Join(root, name),
 	}
 }
@@ -145,6 +151,51 @@ func libexecDir() (string, error) {
 	return dir, nil
 }
 
+// cliPath is rdd: this program, or the one that belongs to libexec, or else the one in PATH.
+func cliPath(libexec string) string {
+	name := "rdd"
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	if exe, err := os.Executable(); err == nil && filepath.Base(exe) == name {
+		return exe
+	}
+	path := filepath.Join(libexec, "..", "..", "bin", name)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	path, _ = exec.LookPath(name)
+	return path
+}
+
+// CLI returns the path of rdd.
+func (i Instance) CLI() (string, error) {
+	if i.cli == "" {
+		return "", fmt.Errorf("rdd is neither beside %s nor in PATH: install RDD again, or put rdd into PATH", i.libexec)
+	}
+	return i.cli, nil
+}
+
+// Environment are the variables, as KEY=VALUE, without which a program that is started elsewhere, such
+// as at login, would not find this instance.
+func (i Instance) Environment() (env []string) {
+	if runtime.GOOS != "windows" && runtime.GOOS != "darwin" {
+		for key, dirs := range map[string][2]string{
+			"XDG_DATA_HOME":  {filepath.Dir(filepath.Dir(i.data)), filepath.Join(i.home, ".local", "share")},
+			"XDG_STATE_HOME": {filepath.Dir(filepath.Dir(filepath.Dir(i.logs))), filepath.Join(i.home, ".local", "state")},
+		} {
+			if dirs[0] != dirs[1] {
+				env = append(env, key+"="+dirs[0])
+			}
+		}
+	}
+	if beside := filepath.Join(filepath.Dir(filepath.Dir(i.cli)), "libexec", "rdd"); i.libexec != beside {
+		env = append(env, "RDD_LIBEXEC="+i.libexec)
+	}
+	slices.Sort(env)
+	return env
+}
+
 // Program returns the path of one of RDD's own programs, such as "rddd".
 func (i Instance) Program(name string) (string, error) {
 	if runtime.GOOS == "windows" {
@@ -176,6 +227,17 @@ func (i Instance) ShortDir() string        { return i.short }
 func (i Instance) LimaHome() string        { return filepath.Join(i.short, "lima") }
 func (i Instance) KubeConfig() string      { return filepath.Join(i.short, "kube.config") }
 func (i Instance) ShareDir() string        { return i.share }
+
+// AutostartDir is where a Linux desktop looks for what to start at login. It is the user's, not ours.
+func (i Instance) AutostartDir() string { return filepath.Join(i.config, "autostart") }
+
+// SettingsFile holds what a user chose in the desktop programs.
+func (i Instance) SettingsFile() string { return filepath.Join(i.data, "settings.json") }
+
+// TrayLock is held by the instance's tray. It is beside the instance's own files: the tray outlives them.
+func (i Instance) TrayLock() string {
+	return filepath.Join(filepath.Dir(i.short), "tray-"+i.Name+".lock")
+}
 
 // RunLock is held by the run of the service whose nonce is given, for as long as it lives.
 func (i Instance) RunLock(nonce string) string { return filepath.Join(i.data, "run-"+nonce+".lock") }

@@ -1,0 +1,111 @@
+// Command icons draws the tray's icons, as PNG and, for Windows, as ICO. `make generate` calls it, and
+// `make verify` compares.
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintf(os.Stderr, "icons: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// Sizes in pixels: panels scale what they get, and Windows takes the size it shows at twice the scale.
+const (
+	sizePNG = 48
+	sizeICO = 32
+)
+
+// panels are the colours of ink, for a light and a dark panel, and of its rim, which keeps it visible
+// on a panel of the other kind.
+var panels = map[string]struct{ ink, rim color.NRGBA }{
+	"light": {color.NRGBA{0x2b, 0x2d, 0x31, 0xff}, color.NRGBA{0xff, 0xff, 0xff, 0x90}},
+	"dark":  {color.NRGBA{0xf6, 0xf6, 0xf7, 0xff}, color.NRGBA{0x00, 0x00, 0x00, 0x80}},
+}
+
+// run writes the icons into the folder that args names.
+func run(args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: icons DIR")
+	}
+	if err := os.MkdirAll(args[0], 0o755); err != nil {
+		return err
+	}
+	for name, icon := range icons() {
+		for panel, colours := range panels {
+			path := filepath.Join(args[0], name+"-"+panel)
+			var file bytes.Buffer
+			if err := png.Encode(&file, draw(icon, sizePNG, colours.ink, colours.rim)); err != nil {
+				return err
+			}
+			if err := os.WriteFile(path+".png", file.Bytes(), 0o644); err != nil {
+				return err
+			}
+			if err := os.WriteFile(path+".ico", ico(draw(icon, sizeICO, colours.ink, colours.rim)), 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// draw fills a shape of the unit square with ink, and puts a rim around it.
+func draw(s shape, size int, ink, rim color.NRGBA) *image.NRGBA {
+	const rimWidth = 0.045
+	img := image.NewNRGBA(image.Rect(0, 0, size, size))
+	for y := range size {
+		for x := range size {
+			d := s((float64(x)+0.5)/float64(size), (float64(y)+0.5)/float64(size))
+			cover := func(d float64) float64 { return min(max(0.5-d*float64(size), 0), 1) }
+			img.SetNRGBA(x, y, over(ink, cover(d), rim, cover(d-rimWidth)))
+		}
+	}
+	return img
+}
+
+// over lays one colour over another; a and b are how much of the pixel they cover.
+func over(top color.NRGBA, a float64, below color.NRGBA, b float64) color.NRGBA {
+	a *= float64(top.A) / 255
+	b *= float64(below.A) / 255 * (1 - a)
+	if a+b == 0 {
+		return color.NRGBA{}
+	}
+	mix := func(top, below uint8) uint8 { return uint8(math.Round((float64(top)*a + float64(below)*b) / (a + b))) }
+	return color.NRGBA{mix(top.R, below.R), mix(top.G, below.G), mix(top.B, below.B), uint8(math.Round(255 * (a + b)))}
+}
+
+// ico packs one picture with 32 bits a pixel. Source: ICONDIR, ICONDIRENTRY and BITMAPINFOHEADER of the
+// Windows API; the height counts the picture and its mask, rows go from the bottom up.
+func ico(img *image.NRGBA) []byte {
+	size := img.Rect.Dx()
+	mask := size * ((size + 31) / 32 * 4)
+	var b bytes.Buffer
+	put := func(values ...any) {
+		for _, v := range values {
+			_ = binary.Write(&b, binary.LittleEndian, v)
+		}
+	}
+	put(uint16(0), uint16(1), uint16(1))
+	put(uint8(size), uint8(size), uint8(0), uint8(0), uint16(1), uint16(32), uint32(40+4*size*size+mask), uint32(6+16))
+	put(uint32(40), int32(size), int32(2*size), uint16(1), uint16(32), [6]uint32{})
+	for y := size - 1; y >= 0; y-- {
+		for x := range size {
+			c := img.NRGBAAt(x, y)
+			put(c.B, c.G, c.R, c.A)
+		}
+	}
+	put(make([]byte, mask)) // the alpha channel says it all
+	return b.Bytes()
+}

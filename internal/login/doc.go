@@ -1,2 +1,0 @@
-// Package login starts RDD at login, in the scope of the user; the core calls it.
-package login
