@@ -139,9 +139,9 @@ func (d *desktop) connect() bool {
 }
 
 func (d *desktop) send(n Note) {
-	d.mu.Lock()
+	d.mu.Lock() // until the number is known: the choice may come at once
+	defer d.mu.Unlock()
 	old := d.ids[n.Key]
-	d.mu.Unlock()
 	m := notify.Notification{AppName: d.app, AppIcon: "rdd", ReplacesID: old, Summary: n.Title, Body: markup.Replace(n.Body), ExpireTimeout: notify.ExpireTimeoutSetByNotificationServer}
 	if n.Default != "" {
 		m.Actions = append(m.Actions, notify.NewDefaultAction(n.Default))
@@ -161,8 +161,6 @@ func (d *desktop) send(n Note) {
 	if err != nil {
 		return // nobody shows notifications
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	delete(d.shown, old)
 	d.shown[id], d.ids[n.Key] = n, id
 }

@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dropText lets go of the program's own code pages. Each fault maps 64 KiB around the page that was
-// needed, so a start maps most of the code; what is in use comes back from the page cache. Code is
-// never written to, unlike relocated read-only data, so nothing can be lost.
+// dropText lets go of the pages of the program's own file that nobody has written to: its code, and its
+// constants and tables unless the loader has relocated them. Each fault maps 64 KiB around the page that
+// was needed, so a start maps most of the file; what is in use comes back from the page cache.
 // Source: madvise(2), MADV_DONTNEED on file mappings.
 func dropText() {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return
 	}
-	maps, err := os.Open("/proc/self/maps")
+	maps, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return
 	}
@@ -32,14 +32,22 @@ func dropText() {
 // mapping is a range of addresses.
 type mapping struct{ start, end uintptr }
 
-// textOf finds the code of a program in a /proc/PID/maps. Source: proc(5).
-func textOf(exe string, maps io.Reader) (found []mapping) {
-	for lines := bufio.NewScanner(maps); lines.Scan(); {
+// textOf finds, in a /proc/PID/smaps, what a program maps of its file, can't write and has not written.
+// Source: proc(5).
+func textOf(exe string, smaps io.Reader) (found []mapping) {
+	ours := false // the last mapping is in found
+	for lines := bufio.NewScanner(smaps); lines.Scan(); {
 		var m mapping
 		var mode, offset, device, inode string
-		n, _ := fmt.Sscanf(lines.Text(), "%x-%x %s %s %s %s", &m.start, &m.end, &mode, &offset, &device, &inode)
-		if n == 6 && mode == "r-xp" && strings.HasSuffix(lines.Text(), " "+exe) {
-			found = append(found, m)
+		if n, _ := fmt.Sscanf(lines.Text(), "%x-%x %s %s %s %s", &m.start, &m.end, &mode, &offset, &device, &inode); n == 6 {
+			if ours = (mode == "r-xp" || mode == "r--p") && strings.HasSuffix(lines.Text(), " "+exe); ours {
+				found = append(found, m)
+			}
+			continue
+		}
+		written := strings.HasPrefix(lines.Text(), "Anonymous:") || strings.HasPrefix(lines.Text(), "Swap:")
+		if fields := strings.Fields(lines.Text()); ours && written && len(fields) > 1 && fields[1] != "0" {
+			found, ours = found[:len(found)-1], false
 		}
 	}
 	return found

@@ -1,0 +1,78 @@
+// Command rdd-tray is RDD's icon in the desktop's panel. There is one for each instance.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"rancherdesktop.io/rdd/app/tray"
+	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/memory"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// version is set by the build.
+var version = "dev"
+
+func main() {
+	if err := run(os.Args[1:]); err != nil && !errors.Is(err, pflag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "rdd-tray:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	flags := pflag.NewFlagSet("rdd-tray", pflag.ContinueOnError)
+	name := flags.String("instance", "", `instance to show (default: $RDD_INSTANCE, or "default")`)
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	inst, err := instance.Resolve(*name)
+	if err != nil {
+		return err
+	}
+	ctx, stop, err := proc.Interruptible(context.Background())
+	if err != nil {
+		return err
+	}
+	defer stop()
+	desk := desk{inst}
+	lock, err := only(inst)
+	if errors.Is(err, proc.ErrLocked) {
+		fmt.Fprintln(os.Stderr, "rdd-tray: the tray icon is there already; opening the window")
+		return desk.open()
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+
+	// It lives for weeks and holds little: what a collection costs more often, it saves in memory.
+	debug.SetGCPercent(25)
+	time.AfterFunc(startTime, func() { memory.Keep(ctx) })
+	t := &tray.Tray{Core: core.New(inst, version), Open: desk.open}
+	if err := t.Run(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// startTime is how long the start keeps it busy, the first diagnosis included.
+const startTime = 15 * time.Second
+
+// only makes this the only tray of the instance.
+func only(inst instance.Instance) (*proc.Lock, error) {
+	path := inst.TrayLock()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	return proc.Acquire(path)
+}
