@@ -18,11 +18,8 @@ const (
 	watcherPath = "/StatusNotifierWatcher"
 )
 
-const (
-	hostTime = 5 * time.Second        // until no panel is said to be there
-	busPause = 5 * time.Second        // between looks for a session bus
-	askTime  = 500 * time.Millisecond // for the desktop's answer to a question that doesn't matter much
-)
+// askTime is for the desktop's answer to a question that doesn't matter much.
+const askTime = 500 * time.Millisecond
 
 var errBusEnded = errors.New("the session bus has ended, and with it the desktop")
 
@@ -30,7 +27,7 @@ var errBusEnded = errors.New("the session bus has ended, and with it the desktop
 func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context, dark bool) (ready func(), done <-chan struct{})) error {
 	var noHost sync.Once
 	alone := func() { noHost.Do(d.NoHost) }
-	bus, err := awaitBus(ctx, alone)
+	bus, err := d.awaitBus(ctx, alone)
 	if err != nil {
 		return err
 	}
@@ -43,7 +40,7 @@ func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context,
 	// Without systray's own loop: at its end, that panics if the bus has gone.
 	begin, _ := systray.RunWithExternalLoop(ready, func() {})
 	begin()
-	late := time.AfterFunc(hostTime, func() {
+	late := time.AfterFunc(d.Patience, func() {
 		if !hasHost(busCtx, bus) && busCtx.Err() == nil {
 			alone()
 		}
@@ -58,8 +55,8 @@ func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context,
 }
 
 // awaitBus connects to the session bus, when there is one. It starts none.
-func awaitBus(ctx context.Context, alone func()) (*dbus.Conn, error) {
-	late := time.AfterFunc(hostTime, alone)
+func (d *Display) awaitBus(ctx context.Context, alone func()) (*dbus.Conn, error) {
+	late := time.AfterFunc(d.Patience, alone)
 	defer late.Stop()
 	for {
 		conn, err := dbus.SessionBusPrivateNoAutoStartup()
@@ -75,7 +72,7 @@ func awaitBus(ctx context.Context, alone func()) (*dbus.Conn, error) {
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-time.After(busPause):
+		case <-time.After(d.Patience):
 		}
 	}
 }

@@ -12,13 +12,16 @@ type Display struct {
 	Views   <-chan View // what to show
 	Clicked func(ID)    // called for one click after the other; it must not wait
 
-	// NoHost is called once when no panel has taken the icon within some seconds. The icon appears all
-	// the same when a panel comes.
-	NoHost func()
+	// NoHost is called once when there is no panel, or no desktop, after Patience. The icon appears all
+	// the same when one comes.
+	NoHost   func()
+	Patience time.Duration // default 5 s
 
 	// Opened is called when somebody opens the menu, where the panel tells. It must not wait.
 	Opened func()
 }
+
+const patience = 5 * time.Second
 
 // frameTime is how long a picture of a moving icon stays.
 const frameTime = 400 * time.Millisecond
@@ -26,6 +29,9 @@ const frameTime = 400 * time.Millisecond
 // Run shows the icon until ctx ends, or the desktop does, which is an error. The main goroutine of the
 // program must call it, once.
 func (d *Display) Run(ctx context.Context) error {
+	if d.Patience == 0 {
+		d.Patience = patience
+	}
 	clicks := newClicks()
 	defer clicks.close()
 	go clicks.deliver(d.Clicked)

@@ -1,0 +1,243 @@
+package tray
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"rancherdesktop.io/rdd/core"
+)
+
+// up is the state of a running service with these VMs.
+func up(vms ...core.VM) State {
+	return State{Instance: "default", Seen: true, Snapshot: core.Snapshot{Service: core.ServiceStatus{State: core.ServiceRunning}, VMs: vms}}
+}
+
+func TestThePanelSeesEveryItemOfEachView(t *testing.T) {
+	path := busPath(t)
+	startBus(t, path)
+	p, panel := newPlayer(t, "unix:path="+path), newPanel(t, path)
+	few, many := fleet(3), fleet(50)
+	changed := slices.Clone(few)
+	changed[1] = testVM("vm-01", true, "Unknown", "Starting")
+	failed := slices.Clone(few)
+	failed[0] = testVM("vm-00", true, "False", "StartFailed")
+	atLogin := up(few...)
+	atLogin.AtLogin, atLogin.Findings = true, 2
+	for i, s := range []State{
+		{Instance: "default"},
+		{Instance: "default", Seen: true, Snapshot: core.Snapshot{Service: core.ServiceStatus{State: core.ServiceStarting}}},
+		up(), up(few...), up(changed...), up(failed...), atLogin, up(few...), up(few[1:]...), up(few[:2]...),
+		up(fleet(11)...), up(fleet(20)...), up(many...), up(many[1:]...), up(many[:49]...), up(fleet(15)...), up(),
+		{Instance: "default", Seen: true, Snapshot: core.Snapshot{Service: core.ServiceStatus{State: core.ServiceStopped}}},
+	} {
+		v := Look(s)
+		p.show(v)
+		if i == 0 {
+			panel.registered()
+		}
+		panel.sees(draft(v.Items, ""))
+	}
+}
+
+func TestOf1000ClicksNoneIsLost(t *testing.T) {
+	path := busPath(t)
+	startBus(t, path)
+	p, panel := newPlayer(t, "unix:path="+path), newPanel(t, path)
+	v := Look(up(fleet(3)...))
+	p.show(v)
+	panel.registered()
+	panel.sees(draft(v.Items, ""))
+	targets := map[ID]int32{
+		{Verb: StopService}:  panel.find("Stop RDD"),
+		{StopVM, "vm-00"}:    panel.find("vm-00: running", "Stop"),
+		{StartVM, "vm-01"}:   panel.find("vm-01: stopped", "Start"),
+		{Logs, "vm-02"}:      panel.find("vm-02: running", "Logs…"),
+		{Verb: Quit}:         panel.find("Quit"),
+		{Verb: Login}:        panel.find("Start at login"),
+		{RestartVM, "vm-00"}: panel.find("vm-00: running", "Restart"),
+		{Verb: Diagnostics}:  panel.find("Diagnostics…"),
+		{Verb: Settings}:     panel.find("Settings…"),
+		{Shell, "vm-02"}:     panel.find("vm-02: running", "Shell…"),
+	}
+	const each = 100
+	for range each {
+		for _, number := range targets {
+			panel.click(number)
+		}
+	}
+	heard := map[ID]int{}
+	for range each * len(targets) {
+		heard[p.says().Clicked]++
+	}
+	for id := range targets {
+		if heard[id] != each {
+			t.Errorf("%v: %d clicks of %d", id, heard[id], each)
+		}
+	}
+}
+
+// While VMs come and go, a click is for the VM whose name it was on, or for none.
+func TestAClickIsNeverForAnotherVM(t *testing.T) {
+	path := busPath(t)
+	startBus(t, path)
+	p, panel := newPlayer(t, "unix:path="+path), newPanel(t, path)
+	vms := fleet(3)
+	v := Look(up(vms...))
+	p.show(v)
+	panel.registered()
+	panel.sees(draft(v.Items, ""))
+	second := panel.find("vm-01: stopped", "Start")
+	for i := range 40 {
+		p.show(Look(up(vms[i%2:]...)))
+		for range 5 {
+			panel.click(second)
+		}
+	}
+	p.show(v)
+	panel.sees(draft(v.Items, ""))
+	<-panel.click(panel.find("Quit")).Done
+	for {
+		w := p.says()
+		if w.Clicked.Verb == Quit {
+			return
+		}
+		if w.Clicked != (ID{StartVM, "vm-01"}) {
+			t.Fatalf("a click on vm-01 was for %v", w.Clicked)
+		}
+	}
+}
+
+func TestTheIconComesBackWhenThePanelDoes(t *testing.T) {
+	path := busPath(t)
+	startBus(t, path)
+	p := newPlayer(t, "unix:path="+path)
+	v := Look(up(fleet(2)...))
+	p.show(v)
+	if !p.says().NoHost {
+		t.Fatal("there is no panel, and nobody says so")
+	}
+	for range 3 {
+		panel := newPanel(t, path)
+		panel.registered()
+		panel.sees(draft(v.Items, ""))
+		_ = panel.conn.Close()
+	}
+	select {
+	case w := <-p.words:
+		t.Errorf("it was said before: %+v", w)
+	default:
+	}
+}
+
+func TestATrayThatStartsBeforeTheSessionBus(t *testing.T) {
+	path := busPath(t)
+	p := newPlayer(t, "unix:path="+path)
+	v := Look(up())
+	if !p.says().NoHost {
+		t.Fatal("there is no bus, and nobody says so")
+	}
+	endBus := startBus(t, path)
+	panel := newPanel(t, path)
+	p.show(v)
+	panel.registered()
+	panel.sees(draft(v.Items, ""))
+
+	endBus()
+	select {
+	case err := <-p.ended:
+		p.ended <- err
+		if err == nil || err.Error() != "exit status 1" {
+			t.Errorf("the bus has ended: %v", err) // a panic would be exit status 2
+		}
+	case <-time.After(hang):
+		t.Error("the bus has ended, and the tray has not")
+	}
+}
+
+func TestATrayWithoutABusEndsWhenAsked(t *testing.T) {
+	p := newPlayer(t, "unix:path="+busPath(t))
+	if !p.says().NoHost {
+		t.Fatal("there is no bus, and nobody says so")
+	}
+	_ = p.in.Close()
+	select {
+	case err := <-p.ended:
+		p.ended <- err
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(hang):
+		t.Error("it does not end")
+	}
+}
+
+// pixels are those of the icon that the panel would draw.
+func (p *panel) pixels() string {
+	p.Helper()
+	v, err := p.item.GetProperty("org.kde.StatusNotifierItem.IconPixmap")
+	if err != nil {
+		p.Fatal(err)
+	}
+	var pictures []struct {
+		W, H int32
+		Pix  []byte
+	}
+	if err := dbus.Store([]any{v.Value()}, &pictures); err != nil || len(pictures) != 1 {
+		p.Fatalf("%v, %d pictures", err, len(pictures))
+	}
+	return string(pictures[0].Pix)
+}
+
+func TestTheIconOfAStartMoves(t *testing.T) {
+	path := busPath(t)
+	startBus(t, path)
+	p, panel := newPlayer(t, "unix:path="+path), newPanel(t, path)
+	p.show(Look(up()))
+	panel.registered()
+	still := panel.pixels()
+	starting := up()
+	starting.Snapshot.Service.State = core.ServiceStarting
+	p.show(Look(starting))
+	frames := map[string]bool{}
+	late := time.After(hang)
+	for len(frames) < iconFrames {
+		select {
+		case s := <-panel.changes:
+			if strings.HasSuffix(s.Name, ".NewIcon") {
+				frames[panel.pixels()] = true
+			}
+		case <-late:
+			t.Fatalf("%d pictures", len(frames))
+		}
+	}
+	if frames[still] {
+		t.Error("a picture of the start is that of a running service")
+	}
+}
+
+// Not asserted, because the machine may be busy: design says 100 ms.
+func TestHowSoonAChangeIsSeen(t *testing.T) {
+	path := busPath(t)
+	startBus(t, path)
+	p, panel := newPlayer(t, "unix:path="+path), newPanel(t, path)
+	vms := fleet(50)
+	v := Look(up(vms...))
+	p.show(v)
+	panel.registered()
+	panel.sees(draft(v.Items, ""))
+	var took []time.Duration
+	for i := range 20 {
+		vms[i] = testVM(vms[i].Name, true, "Unknown", "Starting")
+		v = Look(up(vms...))
+		began := time.Now()
+		p.show(v)
+		panel.sees(draft(v.Items, ""))
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	t.Logf("of 50 VMs one changes: the panel has the new menu after %s (median), %s (longest)", took[len(took)/2], took[len(took)-1])
+}
