@@ -6,9 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/godbus/dbus/v5"
-
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/internal/desktoptest"
 )
 
 // up is the state of a running service with these VMs.
@@ -17,9 +16,9 @@ func up(vms ...core.VM) State {
 }
 
 func TestThePanelSeesEveryItemOfEachView(t *testing.T) {
-	path := busPath(t)
-	startBus(t, path)
-	p, panel := newPlayer(t, "unix:path="+path), newPanel(t, path)
+	path := desktoptest.Path(t)
+	bus := desktoptest.StartBus(t, path)
+	p, panel := newPlayer(t, desktoptest.Address(path)), bus.Panel()
 	few, many := fleet(3), fleet(50)
 	changed := slices.Clone(few)
 	changed[1] = testVM("vm-01", true, "Unknown", "Starting")
@@ -37,36 +36,36 @@ func TestThePanelSeesEveryItemOfEachView(t *testing.T) {
 		v := Look(s)
 		p.show(v)
 		if i == 0 {
-			panel.registered()
+			panel.Registered()
 		}
-		panel.sees(draft(v.Items, ""))
+		panel.Sees(draft(v.Items, ""))
 	}
 }
 
 func TestOf1000ClicksNoneIsLost(t *testing.T) {
-	path := busPath(t)
-	startBus(t, path)
-	p, panel := newPlayer(t, "unix:path="+path), newPanel(t, path)
+	path := desktoptest.Path(t)
+	bus := desktoptest.StartBus(t, path)
+	p, panel := newPlayer(t, desktoptest.Address(path)), bus.Panel()
 	v := Look(up(fleet(3)...))
 	p.show(v)
-	panel.registered()
-	panel.sees(draft(v.Items, ""))
+	panel.Registered()
+	panel.Sees(draft(v.Items, ""))
 	targets := map[ID]int32{
-		{Verb: StopService}:  panel.find("Stop RDD"),
-		{StopVM, "vm-00"}:    panel.find("vm-00: running", "Stop"),
-		{StartVM, "vm-01"}:   panel.find("vm-01: stopped", "Start"),
-		{Logs, "vm-02"}:      panel.find("vm-02: running", "Logs…"),
-		{Verb: Quit}:         panel.find("Quit"),
-		{Verb: Login}:        panel.find("Start at login"),
-		{RestartVM, "vm-00"}: panel.find("vm-00: running", "Restart"),
-		{Verb: Diagnostics}:  panel.find("Diagnostics…"),
-		{Verb: Settings}:     panel.find("Settings…"),
-		{Shell, "vm-02"}:     panel.find("vm-02: running", "Shell…"),
+		{Verb: StopService}:  panel.Find("Stop RDD"),
+		{StopVM, "vm-00"}:    panel.Find("vm-00: running", "Stop"),
+		{StartVM, "vm-01"}:   panel.Find("vm-01: stopped", "Start"),
+		{Logs, "vm-02"}:      panel.Find("vm-02: running", "Logs…"),
+		{Verb: Quit}:         panel.Find("Quit"),
+		{Verb: Login}:        panel.Find("Start at login"),
+		{RestartVM, "vm-00"}: panel.Find("vm-00: running", "Restart"),
+		{Verb: Diagnostics}:  panel.Find("Diagnostics…"),
+		{Verb: Settings}:     panel.Find("Settings…"),
+		{Shell, "vm-02"}:     panel.Find("vm-02: running", "Shell…"),
 	}
 	const each = 100
 	for range each {
 		for _, number := range targets {
-			panel.click(number)
+			panel.Click(number)
 		}
 	}
 	heard := map[ID]int{}
@@ -82,49 +81,58 @@ func TestOf1000ClicksNoneIsLost(t *testing.T) {
 
 // While VMs come and go, a click is for the VM whose name it was on, or for none.
 func TestAClickIsNeverForAnotherVM(t *testing.T) {
-	path := busPath(t)
-	startBus(t, path)
-	p, panel := newPlayer(t, "unix:path="+path), newPanel(t, path)
+	path := desktoptest.Path(t)
+	bus := desktoptest.StartBus(t, path)
+	p, panel := newPlayer(t, desktoptest.Address(path)), bus.Panel()
 	vms := fleet(3)
-	v := Look(up(vms...))
+	v := Look(up(vms[:2]...))
 	p.show(v)
-	panel.registered()
-	panel.sees(draft(v.Items, ""))
-	second := panel.find("vm-01: stopped", "Start")
+	panel.Registered()
+	panel.Sees(draft(v.Items, ""))
+	second := panel.Find("vm-01: stopped", "Start")
 	for i := range 40 {
-		p.show(Look(up(vms[i%2:]...)))
+		p.show(Look(up(vms[i%2:i%2+2]...)))
 		for range 5 {
-			panel.click(second)
+			panel.Click(second)
 		}
 	}
+	v = Look(up(vms[1:]...))
 	p.show(v)
-	panel.sees(draft(v.Items, ""))
-	<-panel.click(panel.find("Quit")).Done
+	panel.Sees(draft(v.Items, ""))
+	<-panel.Click(panel.Find("vm-02: running", "Restart")).Done
+	<-panel.Click(panel.Find("Quit")).Done
+	restarted := false
 	for {
 		w := p.says()
-		if w.Clicked.Verb == Quit {
+		switch w.Clicked {
+		case ID{StartVM, "vm-01"}:
+		case ID{RestartVM, "vm-02"}:
+			restarted = true
+		case ID{Verb: Quit}:
+			if !restarted {
+				t.Error("the click on vm-02 was lost")
+			}
 			return
-		}
-		if w.Clicked != (ID{StartVM, "vm-01"}) {
-			t.Fatalf("a click on vm-01 was for %v", w.Clicked)
+		default:
+			t.Fatalf("a click on vm-01 or vm-02 was for %v", w.Clicked)
 		}
 	}
 }
 
 func TestTheIconComesBackWhenThePanelDoes(t *testing.T) {
-	path := busPath(t)
-	startBus(t, path)
-	p := newPlayer(t, "unix:path="+path)
+	path := desktoptest.Path(t)
+	bus := desktoptest.StartBus(t, path)
+	p := newPlayer(t, desktoptest.Address(path))
 	v := Look(up(fleet(2)...))
 	p.show(v)
 	if !p.says().NoHost {
 		t.Fatal("there is no panel, and nobody says so")
 	}
 	for range 3 {
-		panel := newPanel(t, path)
-		panel.registered()
-		panel.sees(draft(v.Items, ""))
-		_ = panel.conn.Close()
+		panel := bus.Panel()
+		panel.Registered()
+		panel.Sees(draft(v.Items, ""))
+		panel.Close()
 	}
 	select {
 	case w := <-p.words:
@@ -134,32 +142,32 @@ func TestTheIconComesBackWhenThePanelDoes(t *testing.T) {
 }
 
 func TestATrayThatStartsBeforeTheSessionBus(t *testing.T) {
-	path := busPath(t)
-	p := newPlayer(t, "unix:path="+path)
+	path := desktoptest.Path(t)
+	p := newPlayer(t, desktoptest.Address(path))
 	v := Look(up())
 	if !p.says().NoHost {
 		t.Fatal("there is no bus, and nobody says so")
 	}
-	endBus := startBus(t, path)
-	panel := newPanel(t, path)
+	bus := desktoptest.StartBus(t, path)
+	panel := bus.Panel()
 	p.show(v)
-	panel.registered()
-	panel.sees(draft(v.Items, ""))
+	panel.Registered()
+	panel.Sees(draft(v.Items, ""))
 
-	endBus()
+	bus.End()
 	select {
 	case err := <-p.ended:
 		p.ended <- err
 		if err == nil || err.Error() != "exit status 1" {
 			t.Errorf("the bus has ended: %v", err) // a panic would be exit status 2
 		}
-	case <-time.After(hang):
+	case <-time.After(desktoptest.Hang):
 		t.Error("the bus has ended, and the tray has not")
 	}
 }
 
 func TestATrayWithoutABusEndsWhenAsked(t *testing.T) {
-	p := newPlayer(t, "unix:path="+busPath(t))
+	p := newPlayer(t, desktoptest.Address(desktoptest.Path(t)))
 	if !p.says().NoHost {
 		t.Fatal("there is no bus, and nobody says so")
 	}
@@ -170,45 +178,28 @@ func TestATrayWithoutABusEndsWhenAsked(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(hang):
+	case <-time.After(desktoptest.Hang):
 		t.Error("it does not end")
 	}
 }
 
-// pixels are those of the icon that the panel would draw.
-func (p *panel) pixels() string {
-	p.Helper()
-	v, err := p.item.GetProperty("org.kde.StatusNotifierItem.IconPixmap")
-	if err != nil {
-		p.Fatal(err)
-	}
-	var pictures []struct {
-		W, H int32
-		Pix  []byte
-	}
-	if err := dbus.Store([]any{v.Value()}, &pictures); err != nil || len(pictures) != 1 {
-		p.Fatalf("%v, %d pictures", err, len(pictures))
-	}
-	return string(pictures[0].Pix)
-}
-
 func TestTheIconOfAStartMoves(t *testing.T) {
-	path := busPath(t)
-	startBus(t, path)
-	p, panel := newPlayer(t, "unix:path="+path), newPanel(t, path)
+	path := desktoptest.Path(t)
+	bus := desktoptest.StartBus(t, path)
+	p, panel := newPlayer(t, desktoptest.Address(path)), bus.Panel()
 	p.show(Look(up()))
-	panel.registered()
-	still := panel.pixels()
+	panel.Registered()
+	still := panel.Pixels()
 	starting := up()
 	starting.Snapshot.Service.State = core.ServiceStarting
 	p.show(Look(starting))
 	frames := map[string]bool{}
-	late := time.After(hang)
+	late := time.After(desktoptest.Hang)
 	for len(frames) < iconFrames {
 		select {
-		case s := <-panel.changes:
+		case s := <-panel.Changes:
 			if strings.HasSuffix(s.Name, ".NewIcon") {
-				frames[panel.pixels()] = true
+				frames[panel.Pixels()] = true
 			}
 		case <-late:
 			t.Fatalf("%d pictures", len(frames))
@@ -221,21 +212,21 @@ func TestTheIconOfAStartMoves(t *testing.T) {
 
 // Not asserted, because the machine may be busy: design says 100 ms.
 func TestHowSoonAChangeIsSeen(t *testing.T) {
-	path := busPath(t)
-	startBus(t, path)
-	p, panel := newPlayer(t, "unix:path="+path), newPanel(t, path)
+	path := desktoptest.Path(t)
+	bus := desktoptest.StartBus(t, path)
+	p, panel := newPlayer(t, desktoptest.Address(path)), bus.Panel()
 	vms := fleet(50)
 	v := Look(up(vms...))
 	p.show(v)
-	panel.registered()
-	panel.sees(draft(v.Items, ""))
+	panel.Registered()
+	panel.Sees(draft(v.Items, ""))
 	var took []time.Duration
 	for i := range 20 {
 		vms[i] = testVM(vms[i].Name, true, "Unknown", "Starting")
 		v = Look(up(vms...))
 		began := time.Now()
 		p.show(v)
-		panel.sees(draft(v.Items, ""))
+		panel.Sees(draft(v.Items, ""))
 		took = append(took, time.Since(began))
 	}
 	slices.Sort(took)

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"rancherdesktop.io/rdd/internal/desktoptest"
 )
 
 // systray is one to a process, so each test plays the tray in a process of its own: it gets Views on
@@ -77,9 +79,6 @@ type player struct {
 	ended chan error
 }
 
-// hang is how long anything may take before a test calls it one that never comes.
-const hang = 20 * time.Second
-
 // newPlayer starts a tray on the bus at address.
 func newPlayer(t *testing.T, address string) *player {
 	t.Helper()
@@ -110,7 +109,7 @@ func newPlayer(t *testing.T, address string) *player {
 		_ = p.in.Close()
 		select {
 		case <-p.ended:
-		case <-time.After(hang):
+		case <-time.After(desktoptest.Hang):
 			t.Error("the tray does not end")
 			_ = p.cmd.Process.Kill()
 		}
@@ -131,7 +130,7 @@ func (p *player) says() word {
 	select {
 	case w := <-p.words:
 		return w
-	case <-time.After(hang):
+	case <-time.After(desktoptest.Hang):
 		p.Fatal("the tray says nothing")
 		return word{}
 	}

@@ -1,0 +1,87 @@
+//go:build linux
+
+// Package desktoptest is a desktop for tests: a session bus of their own, a panel that shows tray icons,
+// and somebody who shows notifications. All of them speak the real protocols.
+package desktoptest
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// Hang is how long anything may take before a test calls it one that never comes.
+const Hang = 30 * time.Second
+
+// Bus is a session bus.
+type Bus struct {
+	*testing.T
+	path string
+	cmd  *exec.Cmd
+	end  sync.Once
+}
+
+// Path is where a bus of this test may be.
+func Path(t *testing.T) string { return filepath.Join(t.TempDir(), "bus") }
+
+// Address is how programs find a bus at a path: the value of DBUS_SESSION_BUS_ADDRESS.
+func Address(path string) string { return "unix:path=" + path }
+
+// StartBus starts a bus at a path. It ends with the test. Without dbus-daemon the test is skipped, or
+// fails where everything is required.
+func StartBus(t *testing.T, path string) *Bus {
+	t.Helper()
+	Need(t, "dbus-daemon", "dbus")
+	b := &Bus{T: t, path: path}
+	b.cmd = exec.Command("dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address", "--address="+Address(path))
+	out, err := b.cmd.StdoutPipe()
+	if err == nil {
+		err = b.cmd.Start()
+	}
+	if err == nil {
+		_, err = bufio.NewReader(out).ReadString('\n') // it listens
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.End)
+	return b
+}
+
+// Need skips the test when a program is missing that a Debian package has, or fails it where everything
+// is required.
+func Need(t *testing.T, program, debian string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err == nil {
+		return
+	}
+	if os.Getenv("RDD_TEST_REQUIRE") != "" {
+		t.Fatalf("there is no %s; install the package %s", program, debian)
+	}
+	t.Skipf("there is no %s; install the package %s", program, debian)
+}
+
+// End ends the bus, as the end of a session does.
+func (b *Bus) End() {
+	b.end.Do(func() {
+		_ = b.cmd.Process.Kill()
+		_ = b.cmd.Wait()
+	})
+}
+
+// connect returns a connection that ends with the test.
+func (b *Bus) connect() *dbus.Conn {
+	b.Helper()
+	conn, err := dbus.Connect(Address(b.path))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = conn.Close() })
+	return conn
+}

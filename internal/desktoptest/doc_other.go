@@ -1,0 +1,4 @@
+//go:build !linux
+
+// Package desktoptest is a desktop for tests on Linux.
+package desktoptest

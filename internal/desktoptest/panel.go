@@ -1,0 +1,189 @@
+//go:build linux
+
+package desktoptest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/godbus/dbus/v5/prop"
+)
+
+// watcher is the name of who keeps a list of tray icons. Source: StatusNotifierItem, as freedesktop.org
+// and KDE have it; the menus are com.canonical.dbusmenu.
+const watcher = "org.kde.StatusNotifierWatcher"
+
+// Panel is a StatusNotifierWatcher and host, as a desktop's panel is.
+type Panel struct {
+	*testing.T
+	conn    *dbus.Conn
+	items   chan string       // who registers
+	Changes chan *dbus.Signal // of the icon and the menu
+	item    dbus.BusObject    // the last one that registered
+	menu    dbus.BusObject
+}
+
+// RegisterStatusNotifierItem is called over the bus.
+func (p *Panel) RegisterStatusNotifierItem(sender dbus.Sender, _ string) *dbus.Error {
+	p.items <- string(sender)
+	return nil
+}
+
+// Panel starts a panel.
+func (b *Bus) Panel() *Panel {
+	b.Helper()
+	p := &Panel{T: b.T, conn: b.connect(), items: make(chan string, 10), Changes: make(chan *dbus.Signal, 100000)}
+	err := p.conn.Export(p, "/StatusNotifierWatcher", watcher)
+	if err == nil {
+		_, err = prop.Export(p.conn, "/StatusNotifierWatcher", prop.Map{watcher: {"IsStatusNotifierHostRegistered": {Value: true}}})
+	}
+	if err == nil {
+		err = p.conn.AddMatchSignal(dbus.WithMatchPathNamespace("/StatusNotifierItem"))
+	}
+	p.conn.Signal(p.Changes)
+	if err == nil {
+		_, err = p.conn.RequestName(watcher, dbus.NameFlagDoNotQueue)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return p
+}
+
+// Close ends the panel.
+func (p *Panel) Close() { _ = p.conn.Close() }
+
+// Registered waits for the tray.
+func (p *Panel) Registered() {
+	p.Helper()
+	select {
+	case sender := <-p.items:
+		p.item = p.conn.Object(sender, "/StatusNotifierItem")
+		p.menu = p.conn.Object(sender, "/StatusNotifierItem/menu")
+	case <-time.After(Hang):
+		p.Fatal("no tray has registered")
+	}
+}
+
+// layout is a menu as dbusmenu has it.
+type layout struct {
+	ID         int32
+	Properties map[string]dbus.Variant
+	Children   []dbus.Variant
+}
+
+func (p *Panel) layout() layout {
+	p.Helper()
+	var revision uint32
+	var l layout
+	if err := p.menu.Call("com.canonical.dbusmenu.GetLayout", 0, int32(0), int32(-1), []string{}).Store(&revision, &l); err != nil {
+		p.Fatal(err)
+	}
+	return l
+}
+
+// below are the items of a submenu.
+func (p *Panel) below(l layout) (all []layout) {
+	p.Helper()
+	for _, child := range l.Children {
+		var c layout
+		if err := dbus.Store([]any{child.Value()}, &c); err != nil {
+			p.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+func property[T any](l layout, name string, otherwise T) T {
+	if v, ok := l.Properties[name].Value().(T); ok {
+		return v
+	}
+	return otherwise
+}
+
+// Menu is the menu in short: hidden items are left out, disabled ones have brackets, submenus a tab.
+func (p *Panel) Menu() string { p.Helper(); return p.draft(p.layout(), "") }
+
+func (p *Panel) draft(l layout, indent string) string {
+	p.Helper()
+	var b strings.Builder
+	for _, c := range p.below(l) {
+		title := property(c, "label", "")
+		switch {
+		case !property(c, "visible", true):
+			continue
+		case property(c, "type", "") == "separator":
+			title = "--"
+		case property(c, "toggle-type", "") == "checkmark":
+			title = map[int32]string{0: "[ ] ", 1: "[x] "}[property(c, "toggle-state", int32(-1))] + title
+		case !property(c, "enabled", true):
+			title = "(" + title + ")"
+		}
+		b.WriteString(indent + title + "\n" + p.draft(c, indent+"\t"))
+	}
+	return b.String()
+}
+
+// Sees waits until the menu is as wanted, looking at each cHange that it is told of.
+func (p *Panel) Sees(want string) {
+	p.Helper()
+	late := time.After(Hang)
+	for {
+		got := p.Menu()
+		if got == want {
+			return
+		}
+		select {
+		case <-p.Changes:
+			for len(p.Changes) > 0 {
+				<-p.Changes
+			}
+		case <-late:
+			p.Fatalf("the menu is\n%swant\n%s", got, want)
+		}
+	}
+}
+
+// Find returns the number of the item with that title, in the submenu of the item before it.
+func (p *Panel) Find(path ...string) int32 {
+	p.Helper()
+	at := p.layout()
+	for _, title := range path {
+		found := false
+		for _, c := range p.below(at) {
+			if property(c, "label", "") == title {
+				at, found = c, true
+				break
+			}
+		}
+		if !found {
+			p.Fatalf("there is no item %q of %q", title, path)
+		}
+	}
+	return at.ID
+}
+
+// Click clicks on an item, and does not wait.
+func (p *Panel) Click(id int32) *dbus.Call {
+	return p.menu.Go("com.canonical.dbusmenu.Event", 0, make(chan *dbus.Call, 1), id, "clicked", dbus.MakeVariant(int32(0)), uint32(0))
+}
+
+// Pixels are those of the icon that the panel would draw.
+func (p *Panel) Pixels() string {
+	p.Helper()
+	v, err := p.item.GetProperty("org.kde.StatusNotifierItem.IconPixmap")
+	if err != nil {
+		p.Fatal(err)
+	}
+	var pictures []struct {
+		W, H int32
+		Pix  []byte
+	}
+	if err := dbus.Store([]any{v.Value()}, &pictures); err != nil || len(pictures) != 1 {
+		p.Fatalf("%v, %d pictures", err, len(pictures))
+	}
+	return string(pictures[0].Pix)
+}
