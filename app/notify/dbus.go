@@ -142,7 +142,10 @@ func (d *desktop) send(n Note) {
 	d.mu.Lock() // until the number is known: the choice may come at once
 	defer d.mu.Unlock()
 	old := d.ids[n.Key]
-	m := notify.Notification{AppName: d.app, AppIcon: "rdd", ReplacesID: old, Summary: n.Title, Body: markup.Replace(n.Body), ExpireTimeout: notify.ExpireTimeoutSetByNotificationServer}
+	m := notify.Notification{AppName: d.app, AppIcon: "rdd", ReplacesID: old, Summary: n.Title, Body: n.Body, ExpireTimeout: notify.ExpireTimeoutSetByNotificationServer}
+	if abilities, err := d.bus.GetCapabilities(); err == nil && slices.Contains(abilities, "body-markup") {
+		m.Body = markup.Replace(n.Body)
+	}
 	if n.Default != "" {
 		m.Actions = append(m.Actions, notify.NewDefaultAction(n.Default))
 	}

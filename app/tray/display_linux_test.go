@@ -91,7 +91,7 @@ func TestAClickIsNeverForAnotherVM(t *testing.T) {
 	panel.Sees(draft(v.Items, ""))
 	second := panel.Find("vm-01: stopped", "Start")
 	for i := range 40 {
-		p.show(Look(up(vms[i%2:i%2+2]...)))
+		p.show(Look(up(vms[i%2 : i%2+2]...)))
 		for range 5 {
 			panel.Click(second)
 		}
