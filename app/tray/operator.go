@@ -97,16 +97,16 @@ func startsAtLogin(c *core.Core) bool {
 
 // operation is what a click does to the service or to a VM.
 type operation struct {
-	title   string // "Start demo"
-	done    string // "demo is up"
-	late    string // "demo is still starting"
-	timeout time.Duration
-	force   func(context.Context, core.Wait) error // nil: there is nothing to force
-	do      func(context.Context, core.Wait) error
+	title    string // "Start demo"
+	done     string // "demo is up"
+	late     string // "demo is still starting"
+	timeout  time.Duration
+	forcible bool // a forced stop of the VM would end it
+	do       func(context.Context, core.Wait) error
 }
 
 func (o *Operator) operation(id ID) (operation, bool) {
-	service := o.Core.Service()
+	service, vm := o.Core.Service(), id.VM
 	vms := func(do func(*core.VMs, context.Context, core.Wait) error) func(context.Context, core.Wait) error {
 		return func(ctx context.Context, w core.Wait) error {
 			session, err := o.Core.Connect(ctx)
@@ -117,25 +117,25 @@ func (o *Operator) operation(id ID) (operation, bool) {
 		}
 	}
 	stop := func(force bool) func(context.Context, core.Wait) error {
-		return vms(func(v *core.VMs, ctx context.Context, w core.Wait) error { return v.Stop(ctx, id.VM, force, w) })
+		return vms(func(v *core.VMs, ctx context.Context, w core.Wait) error { return v.Stop(ctx, vm, force, w) })
 	}
 	switch id.Verb {
 	case StartService:
-		return operation{"Start RDD", "RDD is running", "RDD is still starting", startTimeout, nil,
-			func(ctx context.Context, w core.Wait) error { _, err := service.Start(ctx, w); return err }}, true
+		return operation{title: "Start RDD", done: "RDD is running", late: "RDD is still starting", timeout: startTimeout,
+			do: func(ctx context.Context, w core.Wait) error { _, err := service.Start(ctx, w); return err }}, true
 	case StopService, CancelService:
-		return operation{"Stop RDD", "RDD has stopped", "RDD is still stopping", workTimeout, nil,
-			func(ctx context.Context, w core.Wait) error { _, err := service.Stop(ctx, w); return err }}, true
+		return operation{title: "Stop RDD", done: "RDD has stopped", late: "RDD is still stopping", timeout: workTimeout,
+			do: func(ctx context.Context, w core.Wait) error { _, err := service.Stop(ctx, w); return err }}, true
 	case StartVM:
-		return operation{"Start " + id.VM, id.VM + " is up", id.VM + " is still starting", workTimeout, stop(true),
-			vms(func(v *core.VMs, ctx context.Context, w core.Wait) error { return v.Start(ctx, id.VM, w) })}, true
+		return operation{title: "Start " + vm, done: vm + " is up", late: vm + " is still starting", timeout: workTimeout, forcible: true,
+			do: vms(func(v *core.VMs, ctx context.Context, w core.Wait) error { return v.Start(ctx, vm, w) })}, true
 	case RestartVM:
-		return operation{"Restart " + id.VM, id.VM + " is up again", id.VM + " is still restarting", workTimeout, stop(true),
-			vms(func(v *core.VMs, ctx context.Context, w core.Wait) error { return v.Restart(ctx, id.VM, false, w) })}, true
+		return operation{title: "Restart " + vm, done: vm + " is up again", late: vm + " is still restarting", timeout: workTimeout, forcible: true,
+			do: vms(func(v *core.VMs, ctx context.Context, w core.Wait) error { return v.Restart(ctx, vm, false, w) })}, true
 	case StopVM, CancelVM:
-		return operation{"Stop " + id.VM, id.VM + " has stopped", id.VM + " is still stopping", workTimeout, stop(true), stop(false)}, true
+		return operation{title: "Stop " + vm, done: vm + " has stopped", late: vm + " is still stopping", timeout: workTimeout, forcible: true, do: stop(false)}, true
 	case ForceVM:
-		return operation{"Force " + id.VM + " to stop", id.VM + " has stopped", id.VM + " is still stopping", workTimeout, nil, stop(true)}, true
+		return operation{title: "Force " + vm + " to stop", done: vm + " has stopped", late: vm + " is still stopping", timeout: workTimeout, do: stop(true)}, true
 	default:
 		return operation{}, false
 	}

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -64,7 +65,7 @@ func play(in io.Reader, out io.Writer) error {
 		Opened: func() {}, Patience: 200 * time.Millisecond,
 	}
 	err := d.Run(ctx)
-	if ctx.Err() != nil && err == context.Canceled {
+	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err

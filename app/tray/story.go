@@ -97,7 +97,7 @@ func (s *story) question(waited time.Duration, chosen func(string)) notify.Note 
 		Body:    fmt.Sprintf("It has taken %s so far, and goes on.", waited.Round(time.Second)),
 		Actions: []notify.Action{{Key: keepWaiting, Label: "Keep waiting"}},
 	}
-	if s.op.force != nil {
+	if s.op.forcible {
 		n.Body += " To force the virtual machine to stop loses what its guest has not yet written to its disk."
 		n.Actions = append(n.Actions, notify.Action{Key: forceStop, Label: "Force stop"})
 	}

@@ -127,13 +127,19 @@ func (p *Panel) draft(l layout, indent string) string {
 	return b.String()
 }
 
-// Sees waits until the menu is as wanted, looking at each cHange that it is told of.
+// Sees waits until the menu is as wanted.
 func (p *Panel) Sees(want string) {
+	p.Helper()
+	p.Until("it is\n"+want, func(menu string) bool { return menu == want })
+}
+
+// Until waits until the menu is ok, looking at each change that the panel is told of.
+func (p *Panel) Until(what string, ok func(menu string) bool) {
 	p.Helper()
 	late := time.After(Hang)
 	for {
-		got := p.Menu()
-		if got == want {
+		menu := p.Menu()
+		if ok(menu) {
 			return
 		}
 		select {
@@ -142,7 +148,7 @@ func (p *Panel) Sees(want string) {
 				<-p.Changes
 			}
 		case <-late:
-			p.Fatalf("the menu is\n%swant\n%s", got, want)
+			p.Fatalf("the menu is\n%swant that %s", menu, what)
 		}
 	}
 }

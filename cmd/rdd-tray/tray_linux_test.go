@@ -1,0 +1,216 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"rancherdesktop.io/rdd/internal/desktoptest"
+)
+
+// says waits for a menu with that text.
+func says(p *desktoptest.Panel, text string) {
+	p.Helper()
+	p.Until("it says "+text, func(menu string) bool { return strings.Contains(menu, text) })
+}
+
+func click(p *desktoptest.Panel, path ...string) {
+	p.Helper()
+	if call := <-p.Click(p.Find(path...)).Done; call.Err != nil {
+		p.Fatal(call.Err)
+	}
+}
+
+func TestClicksStartAndStopARealService(t *testing.T) {
+	b := newBox(t)
+	panel, notes := b.bus.Panel(), b.bus.Notifications(true)
+	tray := b.tray()
+	panel.Registered()
+
+	says(panel, "(RDD is not set up yet)\nStart RDD\n")
+	click(panel, "Start RDD")
+	says(panel, "(RDD is running)\nStop RDD\n--\n(No virtual machines)\n")
+	b.rdd("vm", "create", "demo", "./vm.yaml")
+	says(panel, "demo: stopped\n\tStart\n")
+	click(panel, "demo: stopped", "Start")
+	says(panel, "(RDD is running, and so is its virtual machine)\n")
+	says(panel, "demo: running\n\t(Start)\n\tStop\n\tRestart\n")
+	if got := b.stage.Counted("agents"); got != 1 {
+		t.Errorf("%d hostagents were started", got)
+	}
+	click(panel, "demo: running", "Restart")
+	b.eventually("a second hostagent", func() bool { return b.stage.Counted("agents") == 2 })
+	says(panel, "demo: running\n")
+
+	_ = b.stage.Set("stop", "deaf")
+	click(panel, "demo: running", "Stop")
+	says(panel, "demo: stopping\n")
+	click(panel, "demo: stopping", "Force stop, and lose what the guest has not written yet")
+	says(panel, "demo: stopped\n")
+	_ = b.stage.Unset("stop")
+
+	_ = b.stage.Set("boot", "late")
+	click(panel, "demo: stopped", "Start")
+	says(panel, "\tCancel the start\n")
+	b.eventually("a third hostagent", func() bool { return b.stage.Counted("agents") == 3 })
+	panel.Until("the start can be cancelled", func(menu string) bool {
+		for line := range strings.Lines(menu) {
+			if strings.HasPrefix(line, "demo: starting") {
+				click(panel, strings.TrimSuffix(line, "\n"), "Cancel the start")
+				return true
+			}
+		}
+		return false
+	})
+	says(panel, "demo: stopped\n")
+	_ = b.stage.Unset("boot")
+
+	click(panel, "Quit")
+	var question desktoptest.Note
+	for question.Title != "Quit RDD" {
+		question = notes.Next()
+	}
+	if !strings.Contains(question.Body, "no virtual machine") || !strings.Contains(strings.Join(question.Actions, " "), "stop Stop all") {
+		t.Errorf("%+v", question)
+	}
+	notes.Choose(question.ID, "stop")
+	tray.ends()
+	if got := b.read(".local/share/rdd/default/settings.json"); !strings.Contains(got, `"onQuit": "stop"`) {
+		t.Errorf("remembered: %s", got)
+	}
+
+	// The answer is remembered.
+	b.rdd("svc", "start")
+	tray = b.tray()
+	panel.Registered()
+	says(panel, "RDD is running")
+	click(panel, "Quit")
+	tray.ends()
+	tray = b.tray()
+	panel.Registered()
+	says(panel, "(RDD is stopped)\nStart RDD\n")
+}
+
+func TestAStartThatFailsBecomesANotification(t *testing.T) {
+	b := newBox(t)
+	b.window("")
+	panel, notes := b.bus.Panel(), b.bus.Notifications(true)
+	b.rdd("svc", "start")
+	b.rdd("vm", "create", "demo", "./vm.yaml")
+	b.tray()
+	panel.Registered()
+	says(panel, "demo: stopped\n")
+	_ = b.stage.Set("validate", "fail")
+	_ = b.stage.Set("prepare", "permanent")
+	_ = b.stage.Set("hostagent", "permanent")
+	click(panel, "demo: stopped", "Start")
+	note := notes.Next()
+	for note.Gone || !strings.HasSuffix(note.Title, "failed") {
+		note = notes.Next()
+	}
+	if note.Title != "Start demo failed" || note.Body == "" {
+		t.Errorf("%+v", note)
+	}
+	says(panel, "demo: start failed\n")
+	notes.Choose(note.ID, "default")
+	b.eventually("the window opens on the operation", func() bool {
+		return strings.Contains(b.read("window.log"), "--instance default --operation start/demo\n")
+	})
+	for _, setting := range []string{"validate", "prepare", "hostagent"} {
+		_ = b.stage.Unset(setting)
+	}
+}
+
+func TestTheWindowOpensOnWhatWasClicked(t *testing.T) {
+	b := newBox(t)
+	b.window("")
+	panel := b.bus.Panel()
+	b.rdd("svc", "start")
+	b.rdd("vm", "create", "demo", "./vm.yaml", "--start")
+	b.tray()
+	panel.Registered()
+	says(panel, "demo: running\n")
+	for _, step := range []struct{ click, want string }{
+		{"Open RDD…", "--instance default"},
+		{"Settings…", "--instance default --page settings"},
+		{"demo: running|Shell…", "--instance default --page vm/demo/shell"},
+		{"demo: running|Logs…", "--instance default --page vm/demo/logs"},
+	} {
+		click(panel, strings.Split(step.click, "|")...)
+		b.eventually(step.want, func() bool { return strings.Contains(b.read("window.log"), step.want+"\n") })
+	}
+
+	// A second tray opens the window, too, and ends.
+	before := b.read("window.log")
+	b.tray().ends()
+	if got := strings.TrimPrefix(b.read("window.log"), before); got != "--instance default\n" {
+		t.Errorf("a second tray: the window's arguments are %q", got)
+	}
+}
+
+func TestQuitAsksInTheWindowWhereNotificationsCannot(t *testing.T) {
+	b := newBox(t)
+	b.window(`case "$*" in *--ask*) echo '{"theme": "dark", "onQuit": "keep-running"}' >` + b.home + `/.local/share/rdd/default/settings.json;; esac`)
+	panel := b.bus.Panel()
+	b.rdd("svc", "start")
+	b.rdd("vm", "create", "demo", "./vm.yaml", "--start")
+	tray := b.tray()
+	panel.Registered()
+	says(panel, "demo: running\n")
+	click(panel, "Quit")
+	tray.ends()
+	if !strings.Contains(b.read("window.log"), "--ask quit") {
+		t.Error("nobody was asked")
+	}
+	if got := b.rdd("vm", "list"); !strings.Contains(got, "Running") {
+		t.Errorf("the VM was to run on:\n%s", got)
+	}
+}
+
+func TestQuitLeavesEverythingRunningWhereNobodyCanBeAsked(t *testing.T) {
+	b := newBox(t)
+	panel := b.bus.Panel()
+	b.rdd("svc", "start")
+	b.rdd("vm", "create", "demo", "./vm.yaml", "--start")
+	tray := b.tray()
+	panel.Registered()
+	says(panel, "demo: running\n")
+	click(panel, "Quit")
+	tray.ends()
+	if got := b.rdd("vm", "list"); !strings.Contains(got, "Running") {
+		t.Errorf("the VM was to run on:\n%s", got)
+	}
+}
+
+func TestStartAtLoginIsAClickAway(t *testing.T) {
+	b := newBox(t)
+	panel := b.bus.Panel()
+	b.tray()
+	panel.Registered()
+	says(panel, "[ ] Start at login\n")
+	click(panel, "Start at login")
+	says(panel, "[x] Start at login\n")
+	if text := b.read(".config/autostart/rdd-tray.desktop"); !strings.Contains(text, "rdd-tray") {
+		t.Errorf("autostart entry: %q", text)
+	}
+	if text := b.read(".config/systemd/user/default.target.wants/rdd.service"); !strings.Contains(text, `"service" "start"`) {
+		t.Errorf("unit: %q", text)
+	}
+	click(panel, "Start at login")
+	says(panel, "[ ] Start at login\n")
+	if text := b.read(".config/autostart/rdd-tray.desktop") + b.read(".config/systemd/user/rdd.service"); text != "" {
+		t.Errorf("left behind: %q", text)
+	}
+}
+
+func TestTheMenuSaysThatTheServiceWasKilled(t *testing.T) {
+	b := newBox(t)
+	panel := b.bus.Panel()
+	b.rdd("svc", "start")
+	b.tray()
+	panel.Registered()
+	says(panel, "RDD is running")
+	kill(t, b)
+	says(panel, "(RDD is stopped: the last run ended without having been asked to)\nStart RDD\n")
+	click(panel, "Start RDD")
+	says(panel, "RDD is running")
+}
