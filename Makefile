@@ -22,7 +22,7 @@ KUBE    := $(shell sed -n 's|^\tk8s.io/kubernetes v||p' go.mod)
 KUBEVAR := -X k8s.io/component-base/version.git
 KUBEVER := $(KUBEVAR)Version=v$(KUBE) $(KUBEVAR)Major=$(word 1,$(subst ., ,$(KUBE))) $(KUBEVAR)Minor=$(word 2,$(subst ., ,$(KUBE)))
 GOBUILD := go build -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION) $(KUBEVER)'
-PROGRAMS := $(BIN)/rdd $(LIBEXEC)/rddd $(LIBEXEC)/rdd-lima $(LIBEXEC)/rdd-kubectl
+PROGRAMS := $(BIN)/rdd $(LIBEXEC)/rddd $(LIBEXEC)/rdd-lima $(LIBEXEC)/rdd-kubectl $(LIBEXEC)/rdd-tray
 
 .PHONY: help
 help: ## list the targets
@@ -43,6 +43,7 @@ build: ## build the programs into dist/
 
 # Go knows by itself what is up to date.
 .PHONY: $(PROGRAMS)
+$(LIBEXEC)/rdd-tray: export CGO_ENABLED := $(if $(filter Darwin,$(shell uname -s)),1,0)
 $(PROGRAMS):
 	@mkdir -p $(@D)
 	$(GOBUILD) -o $@ ./cmd/$(@F)
@@ -83,8 +84,9 @@ $(LINTER):
 	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(notdir $(@D))
 
 .PHONY: generate
-generate: ## write what is generated: deep copies, CRDs, docs/cli
+generate: ## write what is generated: deep copies, CRDs, the tray's icons, docs/cli
 	@go generate ./internal/api
+	@go run ./build/icons app/tray/icons
 	@go run ./build/clidocs docs/cli
 
 .PHONY: verify
@@ -97,8 +99,8 @@ CROSS := go build -tags grpcnotrace -gcflags 'all=-N -l -dwarf=false' -ldflags '
 
 .PHONY: cross
 cross: ## compile and link for the other platforms, and keep nothing
-	GOOS=linux GOARCH=arm64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima
-	GOOS=windows GOARCH=amd64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima
+	GOOS=linux GOARCH=arm64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima ./cmd/rdd-tray
+	GOOS=windows GOARCH=amd64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima ./cmd/rdd-tray
 	GOOS=darwin GOARCH=arm64 $(CROSS) ./cmd/rdd ./cmd/rddd
 	@rm -rf $(DIST)/cross
 

@@ -85,7 +85,7 @@ func (s *story) overdue(ctx context.Context, waited time.Duration) time.Duration
 		return 0 // the question no longer matters; settled takes it away
 	case chosen := <-answer:
 		if chosen == forceStop {
-			go s.force()
+			go s.force(context.WithoutCancel(ctx)) // the question may end first
 		}
 	}
 	return s.op.timeout
@@ -118,7 +118,7 @@ func (s *story) chosen(answer chan<- string) func(string) {
 }
 
 // force ends the VM at once, as an operation of its own.
-func (s *story) force() { s.operator.operate(context.Background(), ID{ForceVM, s.id.VM}) }
+func (s *story) force(ctx context.Context) { s.operator.operate(ctx, ID{ForceVM, s.id.VM}) }
 
 // settled tells the end: a failure, or that something long is done.
 func (s *story) settled(err error) {

@@ -64,6 +64,10 @@ const (
 	kine       = "github.com/k3s-io/kine"
 	lima       = "github.com/lima-vm/lima"
 	kubectl    = "k8s.io/kubectl"
+	systray    = "fyne.io/systray"
+	notify     = "github.com/esiqveland/notify"
+	beeep      = "github.com/gen2brain/beeep"
+	service    = "github.com/kardianos/service"
 )
 
 // importers lists who alone may import a module; the reason is the value's last element.
@@ -77,7 +81,10 @@ var importers = map[string]struct {
 	lima:                        {[]string{"internal/lima"}, "a leak or a crash there is not the core's"},
 	kubectl:                     {[]string{"cmd/rdd-kubectl"}, "60 MB that nobody else should pay"},
 	"github.com/wailsapp/wails": {[]string{"app/window"}, "the page works without it"},
-	"fyne.io/systray":           {[]string{"app/tray"}, "the menu is pure"},
+	systray:                     {[]string{"app/tray"}, "the menu is pure"},
+	notify:                      {[]string{"app/notify"}, "nothing else knows how a desktop shows notifications"},
+	beeep:                       {[]string{"app/notify"}, "nothing else knows how a desktop shows notifications"},
+	service:                     {[]string{"internal/login"}, "the rest doesn't know what starts it"},
 }
 
 func TestImporters(t *testing.T) {
@@ -95,7 +102,8 @@ func TestImporters(t *testing.T) {
 
 // links lists what a program must not link, however indirectly.
 var links = map[string][]string{
-	"cmd/rdd":      {apiServer, kubernetes, kine, lima, kubectl, "sigs.k8s.io/controller-runtime"},
+	"cmd/rdd":      {apiServer, kubernetes, kine, lima, kubectl, "sigs.k8s.io/controller-runtime", systray, notify},
+	"cmd/rdd-tray": {apiServer, kubernetes, kine, lima, kubectl, "sigs.k8s.io/controller-runtime", "github.com/spf13/cobra"},
 	"cmd/rddd":     {lima, kubectl + "/pkg/cmd"}, // Kubernetes itself uses a few of kubectl's types
 	"cmd/rdd-lima": {apiServer, kubernetes, kine},
 	"core":         {apiServer, kubernetes, kine, lima, kubectl},
