@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,6 +42,7 @@ func StartBus(t *testing.T, path string) *Bus {
 	Need(t, "dbus-daemon", "dbus")
 	b := &Bus{T: t, path: path}
 	b.cmd = exec.Command("dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address", "--address="+Address(path))
+	b.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "XDG_") }), "HOME="+b.Home())
 	out, err := b.cmd.StdoutPipe()
 	if err == nil {
 		err = b.cmd.Start()
@@ -66,6 +69,9 @@ func Need(t *testing.T, program, debian string) {
 	}
 	t.Skipf("there is no %s; install the package %s", program, debian)
 }
+
+// Home is the home directory of the programs that the bus starts because somebody calls them.
+func (b *Bus) Home() string { return filepath.Dir(b.path) }
 
 // End ends the bus, as the end of a session does.
 func (b *Bus) End() {
