@@ -187,8 +187,8 @@ func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 		_, pixels := bright(s.picture(), below)
 		return pixels == 0
 	})
-	if got := s.rdd("svc", "status"); !strings.Contains(got, "running") {
-		t.Errorf("the service:\n%s", got)
+	if got := s.rdd("svc", "start"); !strings.Contains(got, "runs already") {
+		t.Errorf("the menu started no service:\n%s", got)
 	}
 
 	s.rdd("vm", "create", "demo", "./vm.yaml", "--start")
