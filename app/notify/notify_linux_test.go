@@ -146,7 +146,8 @@ func TestNotificationsComeBackWithTheDesktop(t *testing.T) {
 		shown := bus.Notifications(true)
 		n.Asks() // what was shown before has gone into the void by now
 		n.Show(Note{Key: "a", Title: "hello"})
-		for shown.Next().Title != "hello" {
+		for n := shown.Next(); n.Title != "hello"; {
+			n = shown.Next()
 		}
 		bus.End()
 	}

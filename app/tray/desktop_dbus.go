@@ -5,6 +5,7 @@ package tray
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context,
 	if err != nil {
 		return err
 	}
-	defer bus.Close()
+	defer func() { _ = bus.Close() }()
 	busCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	context.AfterFunc(bus.Context(), func() { cancel(errBusEnded) })
@@ -53,6 +54,9 @@ func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context,
 	}
 	return nil
 }
+
+// label is a title as dbusmenu wants it: an underscore would mark the next letter as the item's key.
+func label(title string) string { return strings.ReplaceAll(title, "_", "__") }
 
 // awaitBus connects to the session bus, when there is one. It starts none.
 func (d *Display) awaitBus(ctx context.Context, alone func()) (*dbus.Conn, error) {

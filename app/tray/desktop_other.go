@@ -4,6 +4,8 @@ package tray
 
 import (
 	"context"
+	"runtime"
+	"strings"
 
 	"fyne.io/systray"
 )
@@ -15,4 +17,12 @@ func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context,
 	systray.Run(ready, func() {})
 	<-done
 	return nil
+}
+
+// label is a title as the system's menus want it: on Windows, & would mark the next letter as the item's key.
+func label(title string) string {
+	if runtime.GOOS == "windows" {
+		return strings.ReplaceAll(title, "&", "&&")
+	}
+	return title
 }

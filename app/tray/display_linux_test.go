@@ -24,6 +24,7 @@ func TestThePanelSeesEveryItemOfEachView(t *testing.T) {
 	changed[1] = testVM("vm-01", true, "Unknown", "Starting")
 	failed := slices.Clone(few)
 	failed[0] = testVM("vm-00", true, "False", "StartFailed")
+	failed[0].Status.Conditions[0].Message = "no driver for virtio_net in _all_"
 	atLogin := up(few...)
 	atLogin.AtLogin, atLogin.Findings = true, 2
 	for i, s := range []State{

@@ -95,11 +95,11 @@ func (d *drawing) add(parent *line, item Item) *line {
 		systray.AddSeparator()
 		return l
 	case parent == nil && item.Check:
-		l.native = systray.AddMenuItemCheckbox(item.Title, "", item.Checked)
+		l.native = systray.AddMenuItemCheckbox(label(item.Title), "", item.Checked)
 	case parent == nil:
-		l.native = systray.AddMenuItem(item.Title, "")
+		l.native = systray.AddMenuItem(label(item.Title), "")
 	default:
-		l.native = parent.native.AddSubMenuItem(item.Title, "")
+		l.native = parent.native.AddSubMenuItem(label(item.Title), "")
 	}
 	clicks := make(chan struct{}, mostClicks) // systray drops a click that nobody takes at once
 	l.native.ClickedCh = clicks
@@ -130,7 +130,7 @@ func (l *line) change(item Item) {
 		return
 	}
 	if old.Title != item.Title {
-		l.native.SetTitle(item.Title)
+		l.native.SetTitle(label(item.Title))
 	}
 	if old.Disabled != item.Disabled {
 		if item.Disabled {

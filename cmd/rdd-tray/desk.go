@@ -34,7 +34,7 @@ func (d desk) open(args ...string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(said.Name())
+	defer func() { _ = os.Remove(said.Name()) }()
 	defer said.Close()
 	cmd := exec.Command(program, args...)
 	cmd.Dir, cmd.Stderr = d.inst.Home(), said

@@ -85,7 +85,7 @@ func TestClicksStartAndStopARealService(t *testing.T) {
 	says(panel, "RDD is running")
 	click(panel, "Quit")
 	tray.ends()
-	tray = b.tray()
+	b.tray()
 	panel.Registered()
 	says(panel, "(RDD is stopped)\nStart RDD\n")
 }

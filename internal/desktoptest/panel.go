@@ -97,6 +97,11 @@ func (p *Panel) below(l layout) (all []layout) {
 	return all
 }
 
+// labelOf is the text as a panel shows it: a single underscore marks the item's key, two are one.
+func labelOf(l layout) string {
+	return strings.NewReplacer("__", "_", "_", "").Replace(property(l, "label", ""))
+}
+
 func property[T any](l layout, name string, otherwise T) T {
 	if v, ok := l.Properties[name].Value().(T); ok {
 		return v
@@ -111,7 +116,7 @@ func (p *Panel) draft(l layout, indent string) string {
 	p.Helper()
 	var b strings.Builder
 	for _, c := range p.below(l) {
-		title := property(c, "label", "")
+		title := labelOf(c)
 		switch {
 		case !property(c, "visible", true):
 			continue
@@ -160,7 +165,7 @@ func (p *Panel) Find(path ...string) int32 {
 	for _, title := range path {
 		found := false
 		for _, c := range p.below(at) {
-			if property(c, "label", "") == title {
+			if labelOf(c) == title {
 				at, found = c, true
 				break
 			}
