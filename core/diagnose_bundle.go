@@ -221,6 +221,16 @@ func (b *Bundle) Redactions() (n int) {
 	return n
 }
 
+// Text is what the file of that name holds; ok is false when the bundle has no such file.
+func (b *Bundle) Text(name string) (text string, ok bool) {
+	for _, f := range b.Files {
+		if f.Name == name {
+			return f.text, true
+		}
+	}
+	return "", false
+}
+
 // Write writes the bundle to a new file that only its owner can read. A file that is there is not
 // touched; one that could not be written whole is removed.
 func (b *Bundle) Write(path string) (err error) {

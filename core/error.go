@@ -24,6 +24,11 @@ const (
 	NotFound                 // the named object does not exist
 )
 
+// String is the kind in a word, which clients that aren't Go rely on.
+func (k Kind) String() string {
+	return [...]string{"other", "usage", "rejected", "timeout", "incompatible", "canceled", "not-found"}[k]
+}
+
 // Error is an operation's failure: what was tried, on what, and the kind.
 type Error struct {
 	Kind   Kind

@@ -153,7 +153,7 @@ func (s *spawn) run(nonce string) (<-chan error, error) {
 	}
 	defer output.Close()
 	s.words.Reset()
-	cmd := exec.Command(program, "serve", "--instance", inst.Name, "--nonce", nonce)
+	cmd := exec.Command(program, append([]string{"serve", "--instance", inst.Name, "--nonce", nonce}, s.logLevel()...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = inst.DataDir(), &s.words, output
 	proc.Detach(cmd)
 	if err := cmd.Start(); err != nil {
@@ -168,6 +168,15 @@ func (s *spawn) run(nonce string) (<-chan error, error) {
 		exited <- err
 	}()
 	return exited, nil
+}
+
+// logLevel is rddd's flag for the user's choice. Settings that can't be read must not keep a service from starting.
+func (s *spawn) logLevel() []string {
+	settings, _ := s.service.core.Settings()
+	if settings.LogLevel == DefaultSettings().LogLevel {
+		return nil
+	}
+	return []string{"--log-level", settings.LogLevel}
 }
 
 func (s *spawn) lastWords() string { return strings.TrimSpace(s.words.String()) }

@@ -107,17 +107,22 @@ func (v *VMs) Template(ctx context.Context, name string) (Template, error) {
 	if err != nil {
 		return Template{}, err
 	}
-	cm, err := v.configMaps().Get(ctx, v1alpha1.TemplateConfigMapName(name), metav1.GetOptions{})
+	template, err := v.stored(ctx, name)
 	switch {
 	case apierrors.IsNotFound(err) && vm.Spec.Template != "":
 		return Template{Text: vm.Spec.Template}, nil // as long as it has not been taken up
 	case apierrors.IsNotFound(err):
 		return Template{}, failed(op, name, errors.New("the VM has none of its own yet; see: rdd vm show "+name))
-	case err != nil:
-		return Template{}, failed(op, name, err)
 	}
-	text, _, err := unstructured.NestedString(cm.Object, "data", v1alpha1.TemplateKey)
-	return Template{text, cm}, failed(op, name, err)
+	return template, failed(op, name, err)
+}
+
+// Version tells this text from another one that the VM had, or will have; empty while there is none of its own.
+func (t Template) Version() string {
+	if t.cm == nil {
+		return ""
+	}
+	return t.cm.GetResourceVersion()
 }
 
 // ReadTemplate returns the whole text of the template in a file or at a URL, with all it refers to.

@@ -43,6 +43,8 @@ type CreateOptions struct {
 	// Template is the name of a ConfigMap; or, when it holds a / or :, a file or template URL,
 	// which is embedded whole.
 	Template     string
+	Text         string     // the template itself, whole; it wins over Template
+	Resources    *Resources // instead of the template's; nil: the template's
 	Params       map[string]string
 	Acceleration v1alpha1.Acceleration // empty: Auto
 	Start        bool
@@ -59,14 +61,8 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	vm := &VM{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	vm.APIVersion, vm.Kind = v1alpha1.GroupVersion.String(), v1alpha1.Kind
 	vm.Spec = v1alpha1.LimaVMSpec{Running: o.Start, Params: o.Params, Acceleration: o.Acceleration}
-	if strings.ContainsAny(o.Template, "/:") {
-		text, err := v.session.core.embedTemplate(ctx, o.Template)
-		if err != nil {
-			return failed(op, name, err)
-		}
-		vm.Spec.Template = text
-	} else {
-		vm.Spec.TemplateRef = &v1alpha1.TemplateRef{Name: o.Template}
+	if err := v.fillTemplate(ctx, vm, o); err != nil {
+		return failed(op, name, err)
 	}
 	obj, err := runtime.DefaultUnstructuredConverter.ToUnstructured(vm)
 	if err != nil {
@@ -96,6 +92,26 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 			err = fmt.Errorf("%w; and it is not gone: %v", err, left) //nolint:errorlint // why the creation failed decides the kind
 		}
 	}
+	return err
+}
+
+// fillTemplate gives a new VM the template that o asks for.
+func (v *VMs) fillTemplate(ctx context.Context, vm *VM, o CreateOptions) (err error) {
+	text := o.Text
+	switch {
+	case text != "":
+	case strings.ContainsAny(o.Template, "/:"):
+		text, err = v.session.core.embedTemplate(ctx, o.Template)
+	case o.Resources != nil:
+		text, err = v.session.storedText(ctx, o.Template)
+	default:
+		vm.Spec.TemplateRef = &v1alpha1.TemplateRef{Name: o.Template}
+		return nil
+	}
+	if err == nil && o.Resources != nil {
+		text, err = WithResources(text, *o.Resources)
+	}
+	vm.Spec.Template = text
 	return err
 }
 
@@ -147,6 +163,13 @@ func (v *VMs) Reset(ctx context.Context, name string, force bool, w Wait) error 
 	}
 	w.log = v.bootLog(vm)
 	return v.await(ctx, op, vm, w, vm.Asked().Reset)
+}
+
+// Force ends the VM's guest at once in whatever stops it now: a stop, a restart, a reset or a deletion.
+// What the guest has not written to its disk is lost. It waits for nothing.
+func (v *VMs) Force(ctx context.Context, name string) error {
+	_, err := v.patch(ctx, "force VM to stop", name, map[string]any{"stopMode": v1alpha1.StopForce})
+	return err
 }
 
 func stopMode(force bool) v1alpha1.StopMode {

@@ -1,2 +1,3 @@
-// Package dialog holds the progress and timeout dialogs as pure state; tray and window show them.
+// Package dialog holds operations under way, and the questions of those that take too long, as pure state: no
+// clock, no client, no goroutine. Package page moves it on; tray, window and browser show it.
 package dialog

@@ -62,16 +62,18 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&name, "instance", "", "instance to serve")
 
 	var nonce string
+	level := slog.LevelInfo
 	serve := &cobra.Command{
 		Use: "serve", Short: "Serve one instance until interrupted", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return run(cmd.Context(), name, func(ctx context.Context, inst instance.Instance, log *slog.Logger) error {
+			return runAt(cmd.Context(), name, level, func(ctx context.Context, inst instance.Instance, log *slog.Logger) error {
 				return runService(ctx, inst, nonce, log)
 			})
 		},
 	}
 	serve.Flags().StringVar(&nonce, "nonce", "", "identity of this run")
 	_ = serve.MarkFlagRequired("nonce")
+	serve.Flags().TextVar(&level, "log-level", level, "least of what is logged: error, info or debug")
 
 	reap := &cobra.Command{
 		Use: "reap", Short: "Stop the virtual machines that a crashed service left behind", Args: cobra.NoArgs,
@@ -122,6 +124,10 @@ func runRestore(ctx context.Context, inst instance.Instance, name string, log *s
 
 // run resolves the instance, opens its log and calls fn.
 func run(ctx context.Context, name string, fn func(context.Context, instance.Instance, *slog.Logger) error) error {
+	return runAt(ctx, name, slog.LevelInfo, fn)
+}
+
+func runAt(ctx context.Context, name string, level slog.Level, fn func(context.Context, instance.Instance, *slog.Logger) error) error {
 	inst, err := instance.Resolve(name)
 	if err != nil {
 		return err
@@ -130,9 +136,9 @@ func run(ctx context.Context, name string, fn func(context.Context, instance.Ins
 		return err
 	}
 	file := logs.Rotating(inst.ServiceLog())
-	log := slog.New(slog.NewTextHandler(file, nil)).With("pid", os.Getpid())
+	log := slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: level})).With("pid", os.Getpid())
 	// The libraries' own logs say what they do, not what it means to the user.
-	quiet := slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelWarn})).With("pid", os.Getpid())
+	quiet := slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: max(level, slog.LevelWarn)})).With("pid", os.Getpid())
 	klog.SetSlogLogger(quiet)
 	ctrllog.SetLogger(logr.FromSlogHandler(quiet.Handler()))
 	err = fn(ctx, inst, log)

@@ -217,6 +217,7 @@ func (i Instance) StoreDir() string        { return filepath.Join(i.data, "store
 func (i Instance) BackupDir() string       { return filepath.Join(i.data, "backups") }
 func (i Instance) ControlPlaneDir() string { return filepath.Join(i.data, "controlplane") }
 func (i Instance) ConfigFile() string      { return filepath.Join(i.data, "config.json") }
+func (i Instance) SettingsFile() string    { return filepath.Join(i.data, "settings.json") }
 func (i Instance) LockFile() string        { return filepath.Join(i.data, "serve.lock") }
 func (i Instance) RecordFile() string      { return filepath.Join(i.data, "serve.json") }
 func (i Instance) LogDir() string          { return i.logs }
@@ -241,6 +242,17 @@ func (i Instance) TrayLock() string {
 
 // RunLock is held by the run of the service whose nonce is given, for as long as it lives.
 func (i Instance) RunLock(nonce string) string { return filepath.Join(i.data, "run-"+nonce+".lock") }
+
+// SingleFiles are the lock and the socket of a program that an instance has one of. They are beside the
+// instance, so that they outlive its deletion, and so that looking at an instance doesn't make it.
+func (i Instance) SingleFiles(program string) (lock, socket string, err error) {
+	dir := filepath.Dir(i.short)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", "", err
+	}
+	path := filepath.Join(dir, "."+i.Name+"."+program) // no instance's name begins so
+	return path + ".lock", path + ".sock", nil
+}
 
 // KeepLogs says whether deleting leaves the logs (RDD_KEEP_LOGS).
 func (i Instance) KeepLogs() bool { return i.keepLogs }
@@ -267,6 +279,12 @@ func (i Instance) Paths() []Path {
 		{"store", i.StoreDir()}, {"backups", i.BackupDir()}, {"libexec", i.libexec}, {"share", i.share},
 	}
 }
+
+// vmNameRE is what the control plane accepts, too.
+var vmNameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$`)
+
+// VMName says whether name can be a VM's.
+func VMName(name string) bool { return vmNameRE.MatchString(name) }
 
 // CheckVM says whether a VM called name can have its sockets in this instance.
 func (i Instance) CheckVM(name string) error {

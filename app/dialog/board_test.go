@@ -1,0 +1,174 @@
+package dialog
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// step is a transition in a test's table.
+type step func(Board) Board
+
+func began(id string) step {
+	return func(b Board) Board {
+		return b.Began(Operation{ID: id, Verb: Stop, Object: "vm-" + id, Force: "what is unwritten", Extend: time.Minute})
+	}
+}
+
+func beganUnforced(id string) step {
+	return func(b Board) Board {
+		return b.Began(Operation{ID: id, Verb: StopService, Object: "default", Extend: time.Minute})
+	}
+}
+
+func overdue(id string) step { return func(b Board) Board { return b.Overdue(id, time.Minute) } }
+func progressed(id, phase string) step {
+	return func(b Board) Board { return b.Progressed(id, Progress{Phase: phase}) }
+}
+func closed(id string) step    { return func(b Board) Board { return b.Closed(id) } }
+func abandoned(id string) step { return func(b Board) Board { return b.Abandoned(id) } }
+func done(id string) step      { return func(b Board) Board { return b.Settled(id, nil) } }
+func failed(id string) step {
+	return func(b Board) Board { return b.Settled(id, &Problem{Kind: "other", Message: "no"}) }
+}
+func background(id string) step { return func(b Board) Board { return b.Background(id, true) } }
+func dismissed(id string) step  { return func(b Board) Board { return b.Dismissed(id) } }
+func answered(id string, a Answer) step {
+	return func(b Board) Board {
+		b, err := b.Answered(id, a)
+		if err != nil {
+			panic(err)
+		}
+		return b
+	}
+}
+
+// refused is an answer that must be refused, and must change nothing.
+func refused(id string, a Answer) step {
+	return func(b Board) Board {
+		after, err := b.Answered(id, a)
+		if err == nil || !reflect.DeepEqual(after, b) {
+			panic(fmt.Sprint("answer ", a, " was taken: ", err))
+		}
+		return after
+	}
+}
+
+func TestBoard(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		steps []step
+		want  string // id:state[!][~] of each operation: ! with a problem, ~ in the background
+		asks  string // the question's operation, and how many wait behind it
+	}{
+		{"nothing", nil, "", ""},
+		{"it runs", []step{began("a")}, "a:running", ""},
+		{"it is done", []step{began("a"), done("a")}, "a:done", ""},
+		{"it fails", []step{began("a"), failed("a")}, "a:failed!", ""},
+		{"it is overdue", []step{began("a"), overdue("a")}, "a:overdue", "a 0"},
+		{"it is overdue again", []step{began("a"), overdue("a"), overdue("a")}, "a:overdue", "a 0"},
+		{"it gets on while the question is open", []step{began("a"), overdue("a"), progressed("a", "boot")}, "a:overdue", "a 0"},
+		{"kept waiting", []step{began("a"), overdue("a"), answered("a", KeepWaiting)}, "a:running", ""},
+		{"kept waiting, and late again", []step{began("a"), overdue("a"), answered("a", KeepWaiting), overdue("a")}, "a:overdue", "a 0"},
+		{"stopped waiting", []step{began("a"), overdue("a"), answered("a", StopWaiting)}, "a:abandoned", ""},
+		{"stopped waiting, the wait's end comes after", []step{began("a"), overdue("a"), answered("a", StopWaiting), failed("a")}, "a:abandoned", ""},
+		{"forced", []step{began("a"), overdue("a"), answered("a", ForceStop)}, "a:running", ""},
+		{"nothing can be forced", []step{beganUnforced("a"), overdue("a"), refused("a", ForceStop)}, "a:overdue", "a 0"},
+		{"an unknown answer", []step{began("a"), overdue("a"), refused("a", "maybe")}, "a:overdue", "a 0"},
+		{"an answer to no question", []step{began("a"), refused("a", KeepWaiting)}, "a:running", ""},
+		{"an answer after the end", []step{began("a"), overdue("a"), done("a"), refused("a", ForceStop)}, "a:done", ""},
+		{"an answer about nothing", []step{refused("x", KeepWaiting)}, "", ""},
+		{"the state arrives", []step{began("a"), overdue("a"), done("a")}, "a:done", ""},
+		{"the question no longer matters", []step{began("a"), overdue("a"), closed("a")}, "a:running", ""},
+		{"it closes after the end", []step{began("a"), overdue("a"), failed("a"), closed("a")}, "a:failed!", ""},
+		{"two questions", []step{began("a"), began("b"), overdue("b"), overdue("a")}, "a:overdue b:overdue", "b 1"},
+		{"the first is answered", []step{began("a"), began("b"), overdue("b"), overdue("a"), answered("b", KeepWaiting)}, "a:overdue b:running", "a 0"},
+		{"the second one's state arrives", []step{began("a"), began("b"), overdue("b"), overdue("a"), done("a")}, "a:done b:overdue", "b 0"},
+		{"a question of one in the background", []step{began("a"), background("a"), overdue("a")}, "a:overdue~", "a 0"},
+		{"the background stays after the end", []step{began("a"), background("a"), done("a")}, "a:done~", ""},
+		{"one that ended goes to the background", []step{began("a"), failed("a"), background("a")}, "a:failed!~", ""},
+		{"nobody waits", []step{began("a"), abandoned("a")}, "a:abandoned", ""},
+		{"abandoned can't become late", []step{began("a"), abandoned("a"), overdue("a"), progressed("a", "boot")}, "a:abandoned", ""},
+		{"dismissed", []step{began("a"), began("b"), done("a"), dismissed("a")}, "b:running", ""},
+		{"one that runs can't be dismissed", []step{began("a"), dismissed("a")}, "a:running", ""},
+		{"what is unknown", []step{began("a"), overdue("x"), done("x"), closed("x"), progressed("x", "y"), dismissed("x")}, "a:running", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var b Board
+			for _, s := range tc.steps {
+				b = s(b)
+			}
+			var ops []string
+			for _, o := range b.Operations() {
+				s := o.ID + ":" + string(o.State)
+				if o.Problem != nil {
+					s += "!"
+				}
+				if o.Background {
+					s += "~"
+				}
+				ops = append(ops, s)
+			}
+			if got := strings.Join(ops, " "); got != tc.want {
+				t.Errorf("operations %q, want %q", got, tc.want)
+			}
+			asks := ""
+			if q := b.Question(); q != nil {
+				asks = fmt.Sprint(q.Operation, " ", q.Waiting)
+			}
+			if asks != tc.asks {
+				t.Errorf("question %q, want %q", asks, tc.asks)
+			}
+		})
+	}
+}
+
+func TestTransitionsLeaveTheOldBoardAlone(t *testing.T) {
+	before := overdue("a")(began("b")(began("a")(Board{})))
+	was := fmt.Sprintf("%+v", before)
+	for _, s := range []step{began("c"), progressed("a", "boot"), overdue("b"), answered("a", StopWaiting), closed("a"), done("a"), failed("b"), background("a"), dismissed("b")} {
+		s(before)
+		if now := fmt.Sprintf("%+v", before); now != was {
+			t.Fatalf("the board has changed:\n%s\n%s", was, now)
+		}
+	}
+}
+
+func TestQuestionSaysAllThatIsNeededToAnswerIt(t *testing.T) {
+	b := Board{}.Began(Operation{ID: "1", Verb: Start, Object: "demo", Force: "what it has not written", Extend: 5 * time.Minute})
+	b = b.Progressed("1", Progress{Phase: "boot", Message: "waiting for SSH."}).Overdue("1", 5*time.Minute)
+	q := b.Question()
+	want := Question{
+		Operation: "1", Title: "Start virtual machine demo",
+		Text:   "Start virtual machine demo: not done after 5m0s. Last step: boot: waiting for SSH. Stop waiting ends only the waiting: the work goes on.",
+		Waited: 300, Extend: 300, Force: "what it has not written",
+	}
+	if q == nil || *q != want {
+		t.Errorf("%+v\nwant %+v", q, want)
+	}
+}
+
+func TestOnlyTheNewestEndedOperationsAreKept(t *testing.T) {
+	b := began("runs")(Board{})
+	for i := range 3 * keptOperations {
+		id := fmt.Sprint(i)
+		b = done(id)(began(id)(b))
+	}
+	all := b.Operations()
+	if len(all) != keptOperations+1 || all[0].ID != "runs" || all[len(all)-1].ID != fmt.Sprint(3*keptOperations-1) {
+		t.Errorf("%d operations, from %s to %s", len(all), all[0].ID, all[len(all)-1].ID)
+	}
+}
+
+func TestEveryVerbHasWords(t *testing.T) {
+	for verb, title := range titles {
+		if strings.Count(title, "%") != 1 || !strings.Contains(title, "%s") {
+			t.Errorf("%s: %q", verb, title)
+		}
+	}
+	if got := Title(Start, "100%d"); got != "Start virtual machine 100%d" {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,27 @@
+package core
+
+import (
+	"runtime"
+
+	"rancherdesktop.io/rdd/internal/host"
+)
+
+// Computer is what this computer has, which bounds what its VMs can get.
+type Computer struct {
+	CPUs   int    `json:"cpus"`
+	Memory int64  `json:"memory"` // bytes; 0 when unknown
+	Disk   int64  `json:"disk"`   // bytes of the file system that VMs' disks are on; 0 when unknown
+	OS     string `json:"os"`
+}
+
+// Computer looks at this computer.
+func (c *Core) Computer() Computer {
+	all := Computer{CPUs: runtime.NumCPU(), OS: runtime.GOOS}
+	if m, err := host.MemoryOf(); err == nil {
+		all.Memory = int64(m.Total)
+	}
+	if d, err := host.DiskOf(c.inst.LimaHome()); err == nil {
+		all.Disk = int64(d.Total)
+	}
+	return all
+}

@@ -1,0 +1,48 @@
+package core
+
+import (
+	"errors"
+	"runtime"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"rancherdesktop.io/rdd/internal/diag"
+)
+
+// Explain parts a message into what happened and, when a known problem is named at its end, what that
+// means and what to do.
+func Explain(text string) (cause, advice string) {
+	cause, p, ok := diag.Split(text)
+	if !ok {
+		return text, ""
+	}
+	return cause, p.Meaning + "\n" + p.Remedy(runtime.GOOS)
+}
+
+// FieldError is what is wrong with one field of a request.
+type FieldError struct {
+	Field   string // of the object, such as metadata.name; Lima's own after it, such as spec.template.cpus
+	Message string
+}
+
+// FieldErrors lists the fields that the control plane rejected; none when err is about something else.
+func FieldErrors(err error) []FieldError {
+	var status apierrors.APIStatus
+	switch {
+	case apierrors.IsAlreadyExists(err):
+		return []FieldError{{"metadata.name", "there is a VM of that name already; choose another"}}
+	case !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil:
+		return nil
+	}
+	var all []FieldError
+	for _, cause := range status.Status().Details.Causes {
+		f := FieldError{cause.Field, strings.TrimPrefix(cause.Message, "Invalid value: ")}
+		// Lima's field stands before its message.
+		if field, message, found := strings.Cut(f.Message, ": "); found && !strings.ContainsAny(field, " \n") {
+			f.Field, f.Message = f.Field+"."+field, message
+		}
+		all = append(all, f)
+	}
+	return all
+}

@@ -1,0 +1,241 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/docker/go-units"
+	"github.com/goccy/go-yaml"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+)
+
+// VMResources are what a VM gets at its next start and what its running guest has.
+type VMResources struct {
+	Next    Resources  `json:"next"`
+	Current *Resources `json:"current,omitempty"` // of the running guest; nil when there is none
+	Least   Resources  `json:"least"`
+	Most    Resources  `json:"most"`
+	Pending bool       `json:"pending"` // Next waits for a restart
+}
+
+// The least that can be meant. Source: minMemory and minDisk of internal/lima.
+const (
+	leastMemory = 64 << 20
+	leastDisk   = 16 << 20
+)
+
+// Resources tells what a VM gets of this computer, and could get.
+func (v *VMs) Resources(ctx context.Context, name string) (r VMResources, err error) {
+	const op = "read the resources of VM"
+	template, err := v.Template(ctx, name)
+	if err != nil {
+		return r, err
+	}
+	if r.Next, err = ResourcesOf(template.Text); err != nil {
+		return r, failed(op, name, err)
+	}
+	c := v.session.core
+	computer := c.Computer()
+	r.Least = Resources{CPUs: 1, Memory: leastMemory, Disk: leastDisk}
+	r.Most = Resources{CPUs: max(computer.CPUs, r.Next.CPUs), Memory: max(computer.Memory, r.Next.Memory), Disk: max(computer.Disk, r.Next.Disk)}
+	vm := c.layout(name)
+	if _, size := diskUsage(filepath.Join(vm.Dir(), "diffdisk")); size > 0 {
+		r.Least.Disk = size // it can only grow
+	}
+	text, running, err := c.launched(name)
+	if err != nil || !running {
+		return r, failed(op, name, err)
+	}
+	current, err := ResourcesOf(text)
+	if err != nil {
+		return r, failed(op, name, err)
+	}
+	r.Current, r.Pending = &current, current != r.Next
+	return r, nil
+}
+
+// SetResources changes what a VM gets at its next start, in its own template, and waits until that is
+// known to whoever runs the VM.
+func (v *VMs) SetResources(ctx context.Context, name string, r Resources, w Wait) error {
+	const op = "change the resources of VM"
+	w = w.fromNow()
+	was, err := v.Template(ctx, name)
+	if err != nil {
+		return err
+	}
+	text, err := WithResources(was.Text, r)
+	if err != nil {
+		return failed(op, name, err)
+	}
+	if text == was.Text {
+		return nil
+	}
+	return v.SetTemplate(ctx, name, was, text, w)
+}
+
+// launched is the configuration that a VM's guest was started with; running is false when there is none.
+// rdd-lima writes that file before each start, and nobody else does while the hostagent lives.
+func (c *Core) launched(name string) (text string, running bool, err error) {
+	vm := c.layout(name)
+	if !held(vm.AgentLock()) {
+		return "", false, nil
+	}
+	b, err := os.ReadFile(filepath.Join(vm.Dir(), "lima.yaml"))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", false, nil
+	}
+	return string(b), err == nil, err
+}
+
+// Pending finds the settings that wait for a restart. It remembers templates, so it is cheap to ask on
+// every change.
+type Pending struct {
+	mu        sync.Mutex
+	templates map[string]storedTemplate // by VM
+}
+
+type storedTemplate struct{ digest, text string }
+
+// Changes names, in words, the settings of a running VM that its next start will change. It is empty
+// when there are none, or when they can't be known.
+func (p *Pending) Changes(ctx context.Context, c *Core, vm *VM) []string {
+	launched, running, err := c.launched(vm.Name)
+	if err != nil || !running || vm.DeletionTimestamp != nil {
+		return nil
+	}
+	template, err := p.template(ctx, c, vm)
+	if err != nil {
+		return nil
+	}
+	changes, err := settingsChanged(launched, template, vm.Spec.Params)
+	if err != nil {
+		return nil
+	}
+	return changes
+}
+
+// template is the one that the VM's next start uses.
+func (p *Pending) template(ctx context.Context, c *Core, vm *VM) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known := p.templates[vm.Name]; known.digest != "" && known.digest == vm.Status.TemplateDigest {
+		return known.text, nil
+	}
+	session, err := c.session()
+	if err != nil {
+		return "", err
+	}
+	template, err := session.VMs().stored(ctx, vm.Name)
+	if err != nil {
+		return "", err
+	}
+	if p.templates == nil {
+		p.templates = map[string]storedTemplate{}
+	}
+	p.templates[vm.Name] = storedTemplate{v1alpha1.TemplateDigest(template.Text), template.Text}
+	return template.Text, nil
+}
+
+// settingsChanged compares what a guest was started with, as rdd-lima completed it, with a template and
+// the values of its params.
+func settingsChanged(launched, template string, params map[string]string) ([]string, error) {
+	var changes []string
+	was, err := ResourcesOf(launched)
+	if err != nil {
+		return nil, err
+	}
+	next, err := ResourcesOf(template)
+	if err != nil {
+		return nil, err
+	}
+	if was.CPUs != next.CPUs {
+		changes = append(changes, fmt.Sprintf("processors %d → %d", was.CPUs, next.CPUs))
+	}
+	if was.Memory != next.Memory {
+		changes = append(changes, fmt.Sprintf("memory %s → %s", units.BytesSize(float64(was.Memory)), units.BytesSize(float64(next.Memory))))
+	}
+	if was.Disk != next.Disk {
+		changes = append(changes, fmt.Sprintf("disk %s → %s", units.BytesSize(float64(was.Disk)), units.BytesSize(float64(next.Disk))))
+	}
+	for _, name := range paramsChanged(launched, template, params) {
+		changes = append(changes, "param "+name) // its value may be a secret
+	}
+	var before, after map[string]any
+	if err := errors.Join(yaml.Unmarshal([]byte(launched), &before), yaml.Unmarshal([]byte(template), &after)); err != nil {
+		return nil, err
+	}
+	for _, key := range keysChanged(before, after) {
+		changes = append(changes, key+" in the template")
+	}
+	return changes, nil
+}
+
+func paramsChanged(launched, template string, params map[string]string) []string {
+	was, err := paramDefaults(launched)
+	if err != nil {
+		return nil
+	}
+	next, err := paramDefaults(template)
+	if err != nil {
+		return nil
+	}
+	if next == nil {
+		next = map[string]string{}
+	}
+	maps.Copy(next, params)
+	var names []string
+	for name := range was {
+		if value, ok := next[name]; !ok || value != was[name] {
+			names = append(names, name)
+		}
+	}
+	for name := range next {
+		if _, ok := was[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// keysChanged lists the other settings at the top of a template that differ.
+func keysChanged(before, after map[string]any) []string {
+	// rdd-lima gives the guest a user of its own when it runs as root; what the template says is compared.
+	given, _ := after["user"].(map[string]any)
+	had, _ := before["user"].(map[string]any)
+	maps.DeleteFunc(had, func(key string, _ any) bool { _, ok := given[key]; return !ok })
+	if len(had) == 0 && len(given) == 0 {
+		delete(before, "user")
+		delete(after, "user")
+	}
+	var keys []string
+	for _, m := range []map[string]any{before, after} {
+		for key := range m {
+			if !slices.Contains([]string{"cpus", "memory", "disk", "param"}, key) && !reflect.DeepEqual(before[key], after[key]) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// stored is a VM's own template, in the ConfigMap that it owns.
+func (v *VMs) stored(ctx context.Context, name string) (Template, error) {
+	cm, err := v.configMaps().Get(ctx, v1alpha1.TemplateConfigMapName(name), metav1.GetOptions{})
+	if err != nil {
+		return Template{}, err
+	}
+	text, _, err := unstructured.NestedString(cm.Object, "data", v1alpha1.TemplateKey)
+	return Template{text, cm}, err
+}

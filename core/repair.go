@@ -1,0 +1,88 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/instance"
+)
+
+// repair mends a problem without losing anything that the user may want.
+type repair struct {
+	label string
+	do    func(context.Context, *Core, Wait) error
+}
+
+// repairs has the problems that can be mended safely by themselves.
+var repairs = map[diag.ID]repair{
+	diag.ServiceCrashed:   {"Restart the service", restartService},
+	diag.ServiceBroken:    {"Restart the service", restartService},
+	diag.VersionMismatch:  {"Restart the service", restartService},
+	diag.LeftoverProcess:  {"Clear leftovers", clearLeftovers},
+	diag.DatastoreDamaged: {"Restore the newest backup", restoreNewest},
+	diag.CredentialsOpen:  {"Close them to others", closeCredentials},
+}
+
+// RepairOf is the label of the repair for a finding; empty when there is no safe one.
+func RepairOf(f Finding) string {
+	if f.Severity == SeverityOK {
+		return ""
+	}
+	return repairs[diag.ID(f.ID)].label
+}
+
+// Repair mends the problem of that ID, as RepairOf says.
+func (c *Core) Repair(ctx context.Context, id string, w Wait) error {
+	const op = "repair"
+	r, ok := repairs[diag.ID(id)]
+	if !ok {
+		return &Error{Kind: Usage, Op: op, Object: id, Err: errors.New("there is no safe repair for this; see what to do about it")}
+	}
+	return r.do(ctx, c, w)
+}
+
+func restartService(ctx context.Context, c *Core, w Wait) error { return c.Service().Restart(ctx, w) }
+
+// clearLeftovers ends what a crashed service left running. A service that runs has done that itself.
+func clearLeftovers(ctx context.Context, c *Core, w Wait) error {
+	status, err := c.Service().Status(ctx)
+	if err != nil || !stopped(status.State) {
+		return err
+	}
+	_, err = c.Service().Stop(ctx, w)
+	return err
+}
+
+// restoreNewest keeps what it replaces.
+func restoreNewest(ctx context.Context, c *Core, w Wait) error {
+	_, err := c.Service().Restore(ctx, "", w)
+	return err
+}
+
+// closeCredentials takes the rights of others away.
+func closeCredentials(ctx context.Context, c *Core, _ Wait) error {
+	i := &inspection{core: c, inst: c.inst}
+	var all error
+	for _, path := range append(i.credentials(), c.inst.DataDir(), c.inst.ShortDir(), c.inst.LogDir()) {
+		info, err := os.Lstat(path)
+		if err == nil && info.Mode()&os.ModeSymlink == 0 && info.Mode().Perm()&0o077 != 0 {
+			all = errors.Join(all, os.Chmod(path, info.Mode().Perm()&0o700))
+		}
+	}
+	return failed("close files of instance", c.inst.Name, errors.Join(all, context.Cause(ctx)))
+}
+
+// CheckVMName says why a VM can't be called name.
+func (c *Core) CheckVMName(name string) error {
+	err := c.inst.CheckVM(name)
+	if !instance.VMName(name) {
+		err = fmt.Errorf("use 1 to 30 characters of a-z, 0-9 and -, beginning and ending with a letter or digit")
+	}
+	if err != nil {
+		return &Error{Kind: Usage, Op: "name VM", Object: name, Err: err}
+	}
+	return nil
+}

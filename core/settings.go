@@ -1,0 +1,150 @@
+package core
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"rancherdesktop.io/rdd/internal/atomicfile"
+)
+
+// Settings are what a user chose about the desktop's windows and about waiting.
+type Settings struct {
+	Theme          string `json:"theme"`          // system, light or dark
+	ServiceTimeout int    `json:"serviceTimeout"` // seconds until a wait for the service asks how to go on; 0: never
+	VMTimeout      int    `json:"vmTimeout"`      // the same for VMs
+	LogLevel       string `json:"logLevel"`       // of the service, from its next start on: error, info or debug
+	OnQuit         string `json:"onQuit"`         // what becomes of running VMs: ask, keep-running or stop
+	FirstRunDone   bool   `json:"firstRunDone"`
+}
+
+// DefaultSettings are those of a user who has chosen nothing.
+func DefaultSettings() Settings {
+	return Settings{Theme: "system", ServiceTimeout: 90, VMTimeout: 300, LogLevel: "info", OnQuit: "ask"}
+}
+
+// Check returns the name of the first field that can't be, and why.
+func (s Settings) Check() (field string, err error) {
+	for _, f := range []struct {
+		field, value string
+		known        []string
+	}{
+		{"theme", s.Theme, []string{"system", "light", "dark"}},
+		{"logLevel", s.LogLevel, []string{"error", "info", "debug"}},
+		{"onQuit", s.OnQuit, []string{"ask", "keep-running", "stop"}},
+	} {
+		if !slices.Contains(f.known, f.value) {
+			return f.field, fmt.Errorf("%s: %q is not one of %s", f.field, f.value, strings.Join(f.known, ", "))
+		}
+	}
+	const longest = 7 * 24 * 60 * 60
+	switch {
+	case s.ServiceTimeout < 0 || s.ServiceTimeout > longest:
+		return "serviceTimeout", fmt.Errorf("serviceTimeout: want 0 (no limit) to %d seconds; got %d", longest, s.ServiceTimeout)
+	case s.VMTimeout < 0 || s.VMTimeout > longest:
+		return "vmTimeout", fmt.Errorf("vmTimeout: want 0 (no limit) to %d seconds; got %d", longest, s.VMTimeout)
+	}
+	return "", nil
+}
+
+// Settings returns what the user chose. They are usable even when the error says why they are the defaults.
+func (c *Core) Settings() (Settings, error) {
+	s := DefaultSettings()
+	file, err := c.settingsFile()
+	if err == nil {
+		err = reread(file, &s)
+	}
+	if err == nil {
+		_, err = s.Check()
+	}
+	if err != nil {
+		return DefaultSettings(), failed("read settings of instance", c.inst.Name, fmt.Errorf("%w: correct or remove %s", err, c.inst.SettingsFile()))
+	}
+	return s, nil
+}
+
+// SetSettings stores settings, and makes the instance when it is missing. What else is in the file stays;
+// a file that can't be read is not written.
+func (c *Core) SetSettings(s Settings) error {
+	const op = "store settings of instance"
+	if _, err := s.Check(); err != nil {
+		return &Error{Kind: Usage, Op: op, Object: c.inst.Name, Err: err}
+	}
+	if err := c.inst.Create(); err != nil {
+		return failed(op, c.inst.Name, err)
+	}
+	return failed(op, c.inst.Name, c.mergeSettings(s))
+}
+
+// WindowPlace is where the window was last, in pixels.
+type WindowPlace struct {
+	X         int  `json:"x"`
+	Y         int  `json:"y"`
+	Width     int  `json:"width"`
+	Height    int  `json:"height"`
+	Maximised bool `json:"maximised,omitempty"`
+}
+
+// WindowPlace returns where the window was last; ok is false when nobody knows.
+func (c *Core) WindowPlace() (p WindowPlace, ok bool) {
+	var s struct {
+		Window *WindowPlace `json:"window"`
+	}
+	file, err := c.settingsFile()
+	if err != nil || reread(file, &s) != nil || s.Window == nil {
+		return p, false
+	}
+	return *s.Window, true
+}
+
+// SetWindowPlace remembers where the window is, for an instance that exists: looking at one makes none.
+func (c *Core) SetWindowPlace(p WindowPlace) error {
+	if !c.inst.Exists() {
+		return nil
+	}
+	return failed("store the window's place of instance", c.inst.Name, c.mergeSettings(map[string]WindowPlace{"window": p}))
+}
+
+// settingsFile is the file by field, so that the fields of another version stay in it.
+func (c *Core) settingsFile() (map[string]json.RawMessage, error) {
+	fields := map[string]json.RawMessage{}
+	b, err := atomicfile.Read(c.inst.SettingsFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return fields, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &fields)
+	}
+	return fields, err
+}
+
+// reread fills to from the fields that it knows.
+func reread(fields map[string]json.RawMessage, to any) error {
+	b, err := json.Marshal(fields)
+	if err == nil {
+		err = json.Unmarshal(b, to)
+	}
+	return err
+}
+
+// mergeSettings replaces the fields that values has.
+func (c *Core) mergeSettings(values any) error {
+	fields, err := c.settingsFile()
+	if err != nil {
+		return fmt.Errorf("%w: correct or remove %s", err, c.inst.SettingsFile())
+	}
+	b, err := json.Marshal(values)
+	if err == nil {
+		err = json.Unmarshal(b, &fields)
+	}
+	if err == nil {
+		b, err = json.MarshalIndent(fields, "", "  ")
+	}
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(c.inst.SettingsFile(), append(b, '\n'))
+}
