@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"io"
+	"os"
 	"os/exec"
 
 	"rancherdesktop.io/rdd/internal/daemon"
@@ -47,6 +48,24 @@ func (s *Service) Kubectl(args []string) (*exec.Cmd, error) {
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+inst.KubeConfig())
+	return cmd, nil
+}
+
+// Dashboard returns the command that shows the page of this instance in a browser, until it is interrupted.
+func (c *Core) Dashboard(open, readOnly bool) (*exec.Cmd, error) {
+	program, err := c.inst.Program("rdd-web")
+	if err != nil {
+		return nil, failed("show the page of instance", c.inst.Name, err)
+	}
+	args := []string{"--instance", c.inst.Name}
+	if !open {
+		args = append(args, "--no-open")
+	}
+	if readOnly {
+		args = append(args, "--read-only")
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr // where it doesn't replace this program
 	return cmd, nil
 }
 

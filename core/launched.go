@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/docker/go-units"
 	"github.com/goccy/go-yaml"
@@ -97,53 +98,63 @@ func (c *Core) launched(name string) (text string, running bool, err error) {
 	return string(b), err == nil, err
 }
 
-// Pending finds the settings that wait for a restart. It remembers templates, so it is cheap to ask on
-// every change.
+// Pending finds the settings that wait for a restart. It remembers what it found, so it is cheap to ask on
+// every change of a VM.
 type Pending struct {
-	mu        sync.Mutex
-	templates map[string]storedTemplate // by VM
+	mu    sync.Mutex
+	known map[string]compared // by VM
 }
 
-type storedTemplate struct{ digest, text string }
+// compared is what was found of one VM, and of what.
+type compared struct {
+	generation int64     // of its spec, for the params
+	digest     string    // of its template
+	written    time.Time // when the configuration of the guest was
+	changes    []string
+}
 
 // Changes names, in words, the settings of a running VM that its next start will change. It is empty
 // when there are none, or when they can't be known.
 func (p *Pending) Changes(ctx context.Context, c *Core, vm *VM) []string {
-	launched, running, err := c.launched(vm.Name)
-	if err != nil || !running || vm.DeletionTimestamp != nil {
+	info, err := os.Stat(filepath.Join(c.layout(vm.Name).Dir(), "lima.yaml"))
+	if err != nil || vm.DeletionTimestamp != nil || !held(c.layout(vm.Name).AgentLock()) {
 		return nil
 	}
-	template, err := p.template(ctx, c, vm)
-	if err != nil {
-		return nil
-	}
-	changes, err := settingsChanged(launched, template, vm.Spec.Params)
-	if err != nil {
-		return nil
-	}
-	return changes
-}
-
-// template is the one that the VM's next start uses.
-func (p *Pending) template(ctx context.Context, c *Core, vm *VM) (string, error) {
+	now := compared{generation: vm.Generation, digest: vm.Status.TemplateDigest, written: info.ModTime()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if known := p.templates[vm.Name]; known.digest != "" && known.digest == vm.Status.TemplateDigest {
-		return known.text, nil
+	before, ok := p.known[vm.Name]
+	if ok && before.generation == now.generation && before.digest == now.digest && before.written.Equal(now.written) {
+		return before.changes
+	}
+	if now.changes, err = c.pending(ctx, vm); err != nil {
+		return nil // it is asked again on the next change
+	}
+	if p.known == nil {
+		p.known = map[string]compared{}
+	}
+	p.known[vm.Name] = now
+	return now.changes
+}
+
+// pending compares what a VM's guest was started with and what the next one will be.
+func (c *Core) pending(ctx context.Context, vm *VM) ([]string, error) {
+	launched, running, err := c.launched(vm.Name)
+	if err != nil || !running {
+		return nil, err
 	}
 	session, err := c.session()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	template, err := session.VMs().stored(ctx, vm.Name)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if p.templates == nil {
-		p.templates = map[string]storedTemplate{}
+	if v1alpha1.TemplateDigest(template.Text) != vm.Status.TemplateDigest {
+		return nil, errors.New("the template is about to be another one")
 	}
-	p.templates[vm.Name] = storedTemplate{v1alpha1.TemplateDigest(template.Text), template.Text}
-	return template.Text, nil
+	return settingsChanged(launched, template.Text, vm.Spec.Params)
 }
 
 // settingsChanged compares what a guest was started with, as rdd-lima completed it, with a template and

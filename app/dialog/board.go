@@ -84,11 +84,6 @@ func (b Board) Answered(id string, a Answer) (Board, error) {
 	return b, fmt.Errorf("there is no answer %q; known: %s, %s, %s", a, KeepWaiting, StopWaiting, ForceStop)
 }
 
-// Closed takes the operation's question away without an answer: it doesn't matter any more.
-func (b Board) Closed(id string) Board {
-	return b.closed(id).change(id, func(o *Operation) { o.State = Running })
-}
-
 // Abandoned ends the waiting; the work goes on.
 func (b Board) Abandoned(id string) Board {
 	return b.closed(id).change(id, func(o *Operation) { o.State = Abandoned }).pruned()
@@ -158,7 +153,11 @@ func (o Operation) question(waited time.Duration) string {
 	default:
 		fmt.Fprintf(&s, " Last step: %s: %s.", p.Phase, strings.TrimRight(p.Message, "."))
 	}
-	s.WriteString(" Stop waiting ends only the waiting: the work goes on.")
+	if o.Verb == DeleteService || o.Verb == ResetService {
+		s.WriteString(" Stop waiting leaves all files in place; the service goes on stopping.")
+	} else {
+		s.WriteString(" Stop waiting ends only the waiting: the work goes on.")
+	}
 	return s.String()
 }
 

@@ -27,7 +27,6 @@ func overdue(id string) step { return func(b Board) Board { return b.Overdue(id,
 func progressed(id, phase string) step {
 	return func(b Board) Board { return b.Progressed(id, Progress{Phase: phase}) }
 }
-func closed(id string) step    { return func(b Board) Board { return b.Closed(id) } }
 func abandoned(id string) step { return func(b Board) Board { return b.Abandoned(id) } }
 func done(id string) step      { return func(b Board) Board { return b.Settled(id, nil) } }
 func failed(id string) step {
@@ -81,8 +80,6 @@ func TestBoard(t *testing.T) {
 		{"an answer after the end", []step{began("a"), overdue("a"), done("a"), refused("a", ForceStop)}, "a:done", ""},
 		{"an answer about nothing", []step{refused("x", KeepWaiting)}, "", ""},
 		{"the state arrives", []step{began("a"), overdue("a"), done("a")}, "a:done", ""},
-		{"the question no longer matters", []step{began("a"), overdue("a"), closed("a")}, "a:running", ""},
-		{"it closes after the end", []step{began("a"), overdue("a"), failed("a"), closed("a")}, "a:failed!", ""},
 		{"two questions", []step{began("a"), began("b"), overdue("b"), overdue("a")}, "a:overdue b:overdue", "b 1"},
 		{"the first is answered", []step{began("a"), began("b"), overdue("b"), overdue("a"), answered("b", KeepWaiting)}, "a:overdue b:running", "a 0"},
 		{"the second one's state arrives", []step{began("a"), began("b"), overdue("b"), overdue("a"), done("a")}, "a:done b:overdue", "b 0"},
@@ -93,7 +90,7 @@ func TestBoard(t *testing.T) {
 		{"abandoned can't become late", []step{began("a"), abandoned("a"), overdue("a"), progressed("a", "boot")}, "a:abandoned", ""},
 		{"dismissed", []step{began("a"), began("b"), done("a"), dismissed("a")}, "b:running", ""},
 		{"one that runs can't be dismissed", []step{began("a"), dismissed("a")}, "a:running", ""},
-		{"what is unknown", []step{began("a"), overdue("x"), done("x"), closed("x"), progressed("x", "y"), dismissed("x")}, "a:running", ""},
+		{"what is unknown", []step{began("a"), overdue("x"), done("x"), progressed("x", "y"), dismissed("x")}, "a:running", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var b Board
@@ -128,7 +125,7 @@ func TestBoard(t *testing.T) {
 func TestTransitionsLeaveTheOldBoardAlone(t *testing.T) {
 	before := overdue("a")(began("b")(began("a")(Board{})))
 	was := fmt.Sprintf("%+v", before)
-	for _, s := range []step{began("c"), progressed("a", "boot"), overdue("b"), answered("a", StopWaiting), closed("a"), done("a"), failed("b"), background("a"), dismissed("b")} {
+	for _, s := range []step{began("c"), progressed("a", "boot"), overdue("b"), answered("a", StopWaiting), done("a"), failed("b"), background("a"), dismissed("b")} {
 		s(before)
 		if now := fmt.Sprintf("%+v", before); now != was {
 			t.Fatalf("the board has changed:\n%s\n%s", was, now)

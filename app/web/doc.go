@@ -1,2 +1,3 @@
-// Package web serves the same page and API over loopback HTTP with a one-time token; rdd-web runs it.
+// Package web serves the page and its API over loopback HTTP, to a browser that was shown an address with a
+// token which is good once; rdd-web runs it.
 package web

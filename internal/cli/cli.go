@@ -85,7 +85,7 @@ func (p *Program) Command() *cobra.Command {
 		return names, cobra.ShellCompDirectiveNoFileComp
 	})
 	_ = root.RegisterFlagCompletionFunc("progress", cobra.FixedCompletions(progressModes(), cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(s.serviceCommand(), s.vmCommand(), s.ctlCommand(), s.diagnoseCommand(), s.versionCommand())
+	root.AddCommand(s.serviceCommand(), s.vmCommand(), s.ctlCommand(), s.diagnoseCommand(), s.dashboardCommand(), s.versionCommand())
 	return root
 }
 

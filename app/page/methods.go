@@ -1,0 +1,190 @@
+package page
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"rancherdesktop.io/rdd/core"
+)
+
+// method is one that the page can call. Its types are the contract's.
+type method struct {
+	name           string
+	changes        bool // it is refused in a page that only looks
+	params, result reflect.Type
+	call           func(a *API, ctx context.Context, params []byte) (any, error) //nolint:revive // a is the receiver
+}
+
+// asks is a method that changes nothing but what the page itself shows.
+func asks[P, R any](name string, do func(*API, context.Context, P) (R, error)) method {
+	return method{name, false, reflect.TypeFor[P](), reflect.TypeFor[R](), func(a *API, ctx context.Context, raw []byte) (any, error) {
+		var params P
+		if err := decode(raw, &params); err != nil {
+			return nil, err
+		}
+		return do(a, ctx, params)
+	}}
+}
+
+// changes is a method that changes something.
+func changes[P, R any](name string, do func(*API, context.Context, P) (R, error)) method {
+	m := asks(name, do)
+	m.changes = true
+	return m
+}
+
+// methods is the whole API.
+func methods() []method {
+	return []method{
+		asks("state", (*API).callState),
+		asks("usage", (*API).usage),
+		changes("service.start", (*API).serviceStart),
+		changes("service.stop", (*API).serviceStop),
+		changes("service.restart", (*API).serviceRestart),
+		changes("service.reset", (*API).serviceReset),
+		changes("service.delete", (*API).serviceDelete),
+		asks("service.backups", (*API).serviceBackups),
+		changes("service.restore", (*API).serviceRestore),
+		asks("templates", (*API).templates),
+		asks("template.read", (*API).templateRead),
+		asks("vm.check", (*API).vmCheck),
+		changes("vm.create", (*API).vmCreate),
+		changes("vm.start", (*API).vmStart),
+		changes("vm.stop", (*API).vmStop),
+		changes("vm.restart", (*API).vmRestart),
+		changes("vm.delete", (*API).vmDelete),
+		changes("vm.reset", (*API).vmReset),
+		asks("vm.template", (*API).vmTemplate),
+		changes("vm.setTemplate", (*API).vmSetTemplate),
+		asks("vm.resources", (*API).vmResources),
+		changes("vm.setResources", (*API).vmSetResources),
+		asks("vm.params", (*API).vmParams),
+		changes("vm.setParams", (*API).vmSetParams),
+		asks("operation.background", (*API).operationBackground),
+		asks("operation.dismiss", (*API).operationDismiss),
+		changes("operation.cancel", (*API).operationCancel),
+		changes("operation.answer", (*API).operationAnswer),
+		asks("log.open", (*API).logOpen),
+		changes("shell.open", (*API).shellOpen),
+		changes("stream.write", (*API).streamWrite),
+		asks("stream.resize", (*API).streamResize),
+		asks("stream.close", (*API).streamClose),
+		asks("diagnose", (*API).diagnose),
+		changes("diagnose.repair", (*API).diagnoseRepair),
+		asks("bundle.preview", (*API).bundlePreview),
+		asks("bundle.file", (*API).bundleFile),
+		changes("bundle.save", (*API).bundleSave),
+		changes("settings.set", (*API).settingsSet),
+		asks("instance.open", (*API).instanceOpen),
+	}
+}
+
+// Call carries out one method with the JSON of its parameters, and returns the JSON of its result.
+func (a *API) Call(ctx context.Context, name string, params []byte) ([]byte, *Problem) {
+	i := slices.IndexFunc(a.methods, func(m method) bool { return m.name == name })
+	if i < 0 {
+		return nil, problemOf(&core.Error{Kind: core.NotFound, Err: fmt.Errorf("this program has no method %q; is the page another version's? Load it anew", name)})
+	}
+	if a.options.ReadOnly && a.methods[i].changes {
+		return nil, problemOf(&core.Error{Kind: core.Rejected, Err: errors.New("this page only looks: it was opened with --read-only")})
+	}
+	result, err := a.methods[i].call(a, ctx, params)
+	if err != nil {
+		return nil, problemOf(err)
+	}
+	b, err := json.Marshal(result)
+	if err != nil {
+		return nil, problemOf(err)
+	}
+	return b, nil
+}
+
+// fieldError is a request with a bad field.
+type fieldError struct {
+	field string
+	err   error
+}
+
+func (e *fieldError) Error() string { return e.err.Error() }
+func (e *fieldError) Unwrap() error { return e.err }
+
+func badField(field, format string, a ...any) error {
+	return &core.Error{Kind: core.Usage, Err: &fieldError{field, fmt.Errorf(format, a...)}}
+}
+
+// decode reads parameters strictly: every field that the type has, if it isn't optional, and no other.
+func decode(raw []byte, to any) error {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		raw = []byte("{}")
+	}
+	if err := checkFields("", raw, reflect.TypeOf(to).Elem()); err != nil {
+		return err
+	}
+	err := json.Unmarshal(raw, to)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return badField(wrong.Field, "%s: want %s, got %s", wrong.Field, wrong.Type, wrong.Value)
+	}
+	if err != nil {
+		return badField("", "the parameters are no JSON: %v", err)
+	}
+	return nil
+}
+
+// checkFields compares the names in a JSON object with a struct's. What is no object is left to json.
+func checkFields(path string, raw []byte, t reflect.Type) error {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	var given map[string]json.RawMessage
+	if t.Kind() != reflect.Struct || json.Unmarshal(raw, &given) != nil {
+		return nil
+	}
+	known := map[string]reflect.Type{}
+	for _, f := range fieldsOf(t) {
+		name := strings.TrimPrefix(path+"."+f.name, ".")
+		known[f.name] = f.kind
+		value, ok := given[f.name]
+		if !ok && !f.optional {
+			return badField(name, "%s: is missing", name)
+		}
+		if ok && string(value) == "null" && !f.optional {
+			return badField(name, "%s: must not be null", name)
+		}
+		if err := checkFields(name, value, f.kind); ok && err != nil {
+			return err
+		}
+	}
+	for name := range given {
+		if _, ok := known[name]; !ok {
+			name = strings.TrimPrefix(path+"."+name, ".")
+			return badField(name, "%s: there is no such parameter", name)
+		}
+	}
+	return nil
+}
+
+// jsonField is a field as JSON has it.
+type jsonField struct {
+	name     string
+	optional bool
+	kind     reflect.Type
+}
+
+// fieldsOf lists a struct's fields in JSON, with those of embedded structs.
+func fieldsOf(t reflect.Type) []jsonField {
+	var all []jsonField
+	for _, f := range reflect.VisibleFields(t) {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous || !f.IsExported() || name == "-" || name == "" {
+			continue
+		}
+		all = append(all, jsonField{name, strings.Contains(options, "omitempty") || strings.Contains(options, "omitzero"), f.Type})
+	}
+	return all
+}

@@ -1,0 +1,195 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/core"
+)
+
+// work is what an operation does.
+type work struct {
+	verb    dialog.Verb
+	object  string
+	timeout time.Duration // 0: no limit
+	log     dialog.Log
+	logPath string
+	run     func(ctx context.Context, w core.Wait) error
+
+	loses string // what a forced stop may lose; empty: nothing can be forced
+	force func(ctx context.Context) error
+}
+
+// waiting is an operation that is waited for.
+type waiting struct {
+	cancel  context.CancelCauseFunc
+	answers chan dialog.Answer
+}
+
+// errUnwaited ends a wait that the user has ended.
+var errUnwaited = errors.New("nobody waits any more")
+
+// operate begins an operation and waits for it in the background. What it is told becomes the board's.
+func (a *API) operate(p *place, w work) (Ref, error) {
+	id := a.newID()
+	known := make(chan struct{})
+	err := a.begin(func(ctx context.Context) {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		waits := &waiting{cancel, make(chan dialog.Answer, 1)}
+		a.change(func() {
+			p.waits[id] = waits
+			p.board = p.board.Began(dialog.Operation{
+				ID: id, Verb: w.verb, Object: w.object, Started: time.Now(), Force: w.loses, Log: &w.log, Extend: w.timeout,
+			})
+		})
+		close(known)
+		err := a.wait(ctx, p, id, w, waits)
+		var problem *Problem
+		if err != nil {
+			problem = problemOf(err)
+			problem.Log = w.logPath
+		}
+		a.change(func() {
+			delete(p.waits, id)
+			p.board = p.board.Settled(id, problem)
+		})
+	})
+	if err == nil {
+		<-known
+	}
+	return Ref{id}, err
+}
+
+// shownWork begins work on the instance that is shown.
+func (a *API) shownWork(of func(p *place) work) (Ref, error) {
+	a.mu.Lock()
+	p := a.shown
+	w := of(p)
+	a.mu.Unlock()
+	return a.operate(p, w)
+}
+
+// wait carries an operation out, to the end of its work or of the patience with it.
+func (a *API) wait(ctx context.Context, p *place, id string, w work, waits *waiting) error {
+	var forced error
+	err := w.run(ctx, core.Wait{
+		Timeout: w.timeout,
+		Progress: func(e core.Event) {
+			if e.Phase == core.PhaseLog {
+				return
+			}
+			step := dialog.Progress{
+				Phase: e.Phase, Step: e.Step, Steps: e.Steps, Bytes: e.Bytes, Total: e.Total, Message: e.Message, Elapsed: e.Elapsed.Seconds(),
+			}
+			a.change(func() { p.board = p.board.Progressed(id, step) })
+		},
+		Overdue: func(question context.Context, waited time.Duration) time.Duration {
+			a.change(func() { p.board = p.board.Overdue(id, waited) })
+			select {
+			case <-question.Done(): // the end of the operation closes it
+				return 0
+			case answer := <-waits.answers:
+				if answer == dialog.ForceStop {
+					forced = w.force(ctx)
+				}
+				if errors.Is(forced, errUnwaited) {
+					a.change(func() { p.board = p.board.Abandoned(id) })
+				}
+				if answer == dialog.StopWaiting || forced != nil {
+					return 0
+				}
+				return w.timeout
+			}
+		},
+	})
+	if err != nil && forced != nil {
+		return fmt.Errorf("it could not be forced: %w", forced)
+	}
+	return err
+}
+
+// unwait ends the waiting for an operation, which goes on.
+func (a *API) unwait(p *place, id string) (dialog.Operation, error) {
+	a.mu.Lock()
+	o, _ := p.board.Find(id)
+	waits := p.waits[id]
+	if waits != nil {
+		p.board = p.board.Abandoned(id)
+	}
+	a.mu.Unlock()
+	if waits == nil {
+		return o, &core.Error{Kind: core.NotFound, Err: fmt.Errorf("there is no operation %q under way: it has ended", id)}
+	}
+	waits.cancel(errUnwaited)
+	a.hub.changed()
+	return o, nil
+}
+
+func (a *API) operationBackground(_ context.Context, params backgroundParams) (nothing, error) {
+	p := a.here()
+	a.change(func() { p.board = p.board.Background(params.ID, params.Background) })
+	return nothing{}, nil
+}
+
+func (a *API) operationDismiss(_ context.Context, params idOnly) (nothing, error) {
+	p := a.here()
+	a.change(func() { p.board = p.board.Dismissed(params.ID) })
+	return nothing{}, nil
+}
+
+// operationCancel undoes what can be undone: a start becomes a stop. Else it ends the waiting.
+func (a *API) operationCancel(_ context.Context, params idOnly) (nothing, error) {
+	p := a.here()
+	o, err := a.unwait(p, params.ID)
+	if err != nil {
+		return nothing{}, err
+	}
+	a.mu.Lock()
+	stopVM, stopService, asked := p.stop(o.Object, false), p.stopService(), p.asked(o.Object)
+	a.mu.Unlock()
+	switch o.Verb {
+	case dialog.Start, dialog.Restart:
+		_, err = a.operate(p, stopVM)
+	case dialog.Create: // it may not be there yet, or not be meant to run
+		if asked {
+			_, err = a.operate(p, stopVM)
+		}
+	case dialog.StartService, dialog.RestartService:
+		_, err = a.operate(p, stopService)
+	case dialog.StopService, dialog.ResetService, dialog.DeleteService, dialog.Stop, dialog.Delete, dialog.Reset, dialog.Change, dialog.Repair, dialog.Collect:
+	}
+	return nothing{}, err
+}
+
+// asked says whether the VM is there, and asked to run.
+func (p *place) asked(name string) bool {
+	for _, vm := range p.vms {
+		if vm.Name == name {
+			return vm.Running
+		}
+	}
+	return false
+}
+
+func (a *API) operationAnswer(_ context.Context, params answerParams) (nothing, error) {
+	p := a.here()
+	a.mu.Lock()
+	board, err := p.board.Answered(params.ID, params.Answer)
+	if waits := p.waits[params.ID]; err == nil && waits != nil {
+		p.board = board
+		select {
+		case waits.answers <- params.Answer:
+		default: // it has one, and nobody will read another
+		}
+	}
+	a.mu.Unlock()
+	if err != nil {
+		return nothing{}, &core.Error{Kind: core.Rejected, Err: err}
+	}
+	a.hub.changed()
+	return nothing{}, nil
+}

@@ -1,0 +1,287 @@
+package page
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"unicode/utf8"
+
+	"rancherdesktop.io/rdd/core"
+)
+
+// stream is an open log or shell.
+type stream struct {
+	cancel   context.CancelCauseFunc
+	terminal *core.Terminal // nil: a log
+}
+
+// errClosed ends a stream that the page has closed.
+var errClosed = errors.New("closed")
+
+// open makes a stream, which pump fills until it returns.
+func (a *API) open(terminal *core.Terminal, pump func(ctx context.Context, deliver func([]byte) error) error) (StreamRef, error) {
+	id := a.newID()
+	known := make(chan struct{})
+	err := a.begin(func(run context.Context) {
+		ctx, cancel := context.WithCancelCause(run)
+		defer cancel(nil)
+		a.mu.Lock()
+		a.streams[id] = &stream{cancel, terminal}
+		a.mu.Unlock()
+		close(known)
+		var rest []byte
+		err := pump(ctx, func(b []byte) error {
+			var text string
+			text, rest = printable(append(rest, b...))
+			return a.deliver(ctx, id, text)
+		})
+		a.mu.Lock()
+		delete(a.streams, id)
+		a.mu.Unlock()
+		end := Stream{ID: id, End: true}
+		if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, errClosed) && !errors.Is(err, io.EOF) {
+			end.Problem = problemOf(err)
+		}
+		_ = a.hub.deliver(run, end) // fails when everything ends
+	})
+	if err == nil {
+		<-known
+	}
+	return StreamRef{id}, err
+}
+
+// deliver passes text on in parts of a size that everybody can hold.
+func (a *API) deliver(ctx context.Context, id, text string) error {
+	for len(text) > 0 {
+		n := min(len(text), mostAtOnce)
+		n -= cut([]byte(text[:n]))
+		if err := a.hub.deliver(ctx, Stream{ID: id, Data: text[:n]}); err != nil {
+			return err
+		}
+		text = text[n:]
+	}
+	return nil
+}
+
+// cut is how many bytes at the end begin a character that is not whole.
+func cut(b []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
+		if tail := b[len(b)-n:]; utf8.RuneStart(tail[0]) {
+			if utf8.FullRune(tail) {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
+}
+
+func (a *API) closeStreams(cause error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.streams {
+		s.cancel(cause)
+	}
+}
+
+func (a *API) stream(id string) (*stream, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s, ok := a.streams[id]
+	if !ok {
+		return nil, &core.Error{Kind: core.NotFound, Err: fmt.Errorf("there is no open stream %q: it has ended", id)}
+	}
+	return s, nil
+}
+
+func (a *API) logOpen(_ context.Context, p logParams) (StreamRef, error) {
+	c := a.here().core
+	follow := func(ctx context.Context, w io.Writer) error { return c.VMLog(ctx, w, p.VM, p.Source, true) }
+	switch {
+	case p.Source == "service":
+		follow = func(ctx context.Context, w io.Writer) error { return c.Service().Log(ctx, w, true) }
+	case p.VM == "":
+		return StreamRef{}, badField("vm", "vm: is missing: a log other than the service's is a VM's")
+	}
+	return a.open(nil, func(ctx context.Context, deliver func([]byte) error) error {
+		tail := newTail()
+		var all sync.WaitGroup
+		defer all.Wait()
+		all.Go(func() { tail.end(follow(ctx, tail)) })
+		for {
+			text, err := tail.next(ctx)
+			if err == nil {
+				err = deliver(text)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
+}
+
+func (a *API) shellOpen(ctx context.Context, p shellParams) (StreamRef, error) {
+	if err := checkSize(p.Cols, p.Rows); err != nil {
+		return StreamRef{}, err
+	}
+	session, err := a.here().core.Connect(ctx)
+	if err != nil {
+		return StreamRef{}, err
+	}
+	terminal, err := session.VMs().Terminal(ctx, p.Name, p.Cols, p.Rows)
+	if err != nil {
+		return StreamRef{}, err
+	}
+	ref, err := a.open(terminal, func(ctx context.Context, deliver func([]byte) error) error {
+		hangUp := context.AfterFunc(ctx, func() { _ = terminal.Close() })
+		defer func() {
+			if hangUp() {
+				_ = terminal.Close()
+			}
+		}()
+		b := make([]byte, 32<<10)
+		for {
+			n, err := terminal.Read(b)
+			if n > 0 {
+				if err := deliver(b[:n]); err != nil {
+					return err
+				}
+			}
+			if err != nil {
+				return io.EOF // however a terminal says so, the shell has ended
+			}
+		}
+	})
+	if err != nil {
+		err = errors.Join(err, terminal.Close())
+	}
+	return ref, err
+}
+
+func checkSize(cols, rows int) error {
+	for _, f := range []struct {
+		field string
+		n     int
+	}{{"cols", cols}, {"rows", rows}} {
+		if f.n < 1 || f.n > 1000 {
+			return badField(f.field, "%s: want 1 to 1000; got %d", f.field, f.n)
+		}
+	}
+	return nil
+}
+
+// shell is the terminal behind an open stream.
+func (a *API) shell(id string) (*core.Terminal, error) {
+	s, err := a.stream(id)
+	if err == nil && s.terminal == nil {
+		err = badField("stream", "stream %q is a log: it takes no input", id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.terminal, nil
+}
+
+func (a *API) streamWrite(_ context.Context, p writeParams) (nothing, error) {
+	terminal, err := a.shell(p.Stream)
+	if err != nil {
+		return nothing{}, err
+	}
+	_, err = io.WriteString(terminal, p.Data)
+	return nothing{}, err
+}
+
+func (a *API) streamResize(_ context.Context, p resizeParams) (nothing, error) {
+	if err := checkSize(p.Cols, p.Rows); err != nil {
+		return nothing{}, err
+	}
+	terminal, err := a.shell(p.Stream)
+	if err != nil {
+		return nothing{}, err
+	}
+	return nothing{}, terminal.Resize(p.Cols, p.Rows)
+}
+
+// streamClose ends a stream; one that has ended already is fine.
+func (a *API) streamClose(_ context.Context, p streamParams) (nothing, error) {
+	if s, err := a.stream(p.Stream); err == nil {
+		s.cancel(errClosed)
+	}
+	return nothing{}, nil
+}
+
+// tail holds the end of what is written to it, so that a log that grows faster than it is shown holds
+// nobody up. What doesn't fit is left out, and the gap is told.
+type tail struct {
+	more chan struct{}
+
+	mu    sync.Mutex
+	text  []byte
+	lost  int // lines
+	ended error
+}
+
+// mostTail is how much is kept, in bytes, when there is twice as much.
+const mostTail = 256 << 10
+
+func newTail() *tail { return &tail{more: make(chan struct{}, 1)} }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	t.text = append(t.text, p...)
+	if len(t.text) > 2*mostTail { // not at each line: what is kept is copied
+		over := len(t.text) - mostTail
+		if line := bytes.IndexByte(t.text[over:], '\n'); line >= 0 {
+			over += line + 1
+		}
+		t.lost += bytes.Count(t.text[:over], []byte{'\n'})
+		t.text = append([]byte(nil), t.text[over:]...)
+	}
+	t.mu.Unlock()
+	t.poke()
+	return len(p), nil
+}
+
+// end says why nothing more comes.
+func (t *tail) end(err error) {
+	if err == nil {
+		err = io.EOF
+	}
+	t.mu.Lock()
+	t.ended = err
+	t.mu.Unlock()
+	t.poke()
+}
+
+func (t *tail) poke() {
+	select {
+	case t.more <- struct{}{}:
+	default:
+	}
+}
+
+// next waits for more text.
+func (t *tail) next(ctx context.Context) ([]byte, error) {
+	for {
+		t.mu.Lock()
+		text, lost, ended := t.text, t.lost, t.ended
+		t.text, t.lost = nil, 0
+		t.mu.Unlock()
+		switch {
+		case lost > 0:
+			return append(fmt.Appendf(nil, "… %d lines left out …\n", lost), text...), nil
+		case len(text) > 0:
+			return text, nil
+		case ended != nil:
+			return nil, ended
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-t.more:
+		}
+	}
+}

@@ -1,0 +1,231 @@
+package page
+
+import (
+	"time"
+
+	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/core"
+)
+
+// Problem is why a call failed.
+type Problem = dialog.Problem
+
+// Service is core.ServiceStatus; what of it isn't known is empty.
+type Service = core.ServiceStatus
+
+// VM is a virtual machine as the page shows it.
+type VM struct {
+	Name          string           `json:"name"`
+	State         string           `json:"state"`   // of core.Describe
+	Running       bool             `json:"running"` // as it was asked to be
+	Progress      *dialog.Progress `json:"progress,omitempty"`
+	Problem       string           `json:"problem,omitempty"`   // why it is not as it was asked to be
+	Advice        string           `json:"advice,omitempty"`    // what a known problem means, and what to do
+	Permanent     bool             `json:"permanent,omitempty"` // waiting can't mend the problem
+	Acceleration  string           `json:"acceleration"`
+	Restarts      int              `json:"restarts"`
+	Created       time.Time        `json:"created"`
+	SSHPort       int              `json:"sshPort,omitempty"`
+	RestartNeeded []string         `json:"restartNeeded"` // settings that its running guest doesn't have yet, in words
+}
+
+// Settings are the core's, and what starts at login, which the system keeps.
+type Settings struct {
+	core.Settings
+	StartAtLogin bool `json:"startAtLogin"`
+	TrayAtLogin  bool `json:"trayAtLogin"`
+}
+
+// SettingsChange is some of the settings.
+type SettingsChange struct {
+	Theme          *string `json:"theme,omitempty"`
+	ServiceTimeout *int    `json:"serviceTimeout,omitempty"`
+	VMTimeout      *int    `json:"vmTimeout,omitempty"`
+	LogLevel       *string `json:"logLevel,omitempty"`
+	StartAtLogin   *bool   `json:"startAtLogin,omitempty"`
+	TrayAtLogin    *bool   `json:"trayAtLogin,omitempty"`
+	OnQuit         *string `json:"onQuit,omitempty"`
+	FirstRunDone   *bool   `json:"firstRunDone,omitempty"`
+}
+
+// State is all that the page shows without asking. It is pushed whole.
+type State struct {
+	Instance   string             `json:"instance"`
+	Instances  []string           `json:"instances"`
+	Version    string             `json:"version"`
+	Host       core.Computer      `json:"host"`
+	Service    Service            `json:"service"`
+	VMs        []VM               `json:"vms"`
+	VMsKnown   bool               `json:"vmsKnown"`
+	Error      *Problem           `json:"error,omitempty"` // why not all can be seen
+	Operations []dialog.Operation `json:"operations"`
+	Question   *dialog.Question   `json:"question,omitempty"`
+	Settings   Settings           `json:"settings"`
+	ReadOnly   bool               `json:"readOnly"`
+}
+
+// Usage is what a VM, or the service, takes of this computer.
+type Usage struct {
+	Name   string  `json:"name"` // empty: the service
+	CPU    float64 `json:"cpu"`  // processors in use since the last call
+	Memory int64   `json:"memory"`
+	Disk   int64   `json:"disk"`
+	Max    int64   `json:"max"`
+}
+
+// FieldProblem is what is wrong with one field of a form.
+type FieldProblem struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
+}
+
+// Finding is a core.Finding with the repair that the page offers.
+type Finding struct {
+	core.Finding
+	Repair string `json:"repair,omitempty"` // its label; empty: none is safe
+}
+
+// Report is a core.Report with repairs.
+type Report struct {
+	Instance string    `json:"instance"`
+	Version  string    `json:"version"`
+	OS       string    `json:"os"`
+	Arch     string    `json:"arch"`
+	Findings []Finding `json:"findings"`
+}
+
+// Stream is a part of a log or of a shell's output.
+type Stream struct {
+	ID      string   `json:"id"`
+	Data    string   `json:"data,omitempty"`
+	End     bool     `json:"end,omitempty"`
+	Problem *Problem `json:"problem,omitempty"`
+}
+
+// Ref names the operation that a call began.
+type Ref struct {
+	Operation string `json:"operation"`
+}
+
+// StreamRef names the stream that a call opened.
+type StreamRef struct {
+	Stream string `json:"stream"`
+}
+
+// Backup is a backup of the service's datastore.
+type Backup struct {
+	Name    string    `json:"name"`
+	Time    time.Time `json:"time"`
+	Bytes   int64     `json:"bytes"`
+	Problem string    `json:"problem,omitempty"`
+}
+
+// Text is a template, or a file of a bundle.
+type Text struct {
+	Text string `json:"text"`
+}
+
+// VersionedText is a VM's template. The version has to be given with a change.
+type VersionedText struct {
+	Text    string `json:"text"`
+	Version string `json:"version"`
+}
+
+// BundlePreview is what a bundle would hold.
+type BundlePreview struct {
+	Bundle     string            `json:"bundle"`
+	Files      []core.BundleFile `json:"files"`
+	Redactions int               `json:"redactions"`
+}
+
+// Path is where a file is.
+type Path struct {
+	Path string `json:"path"`
+}
+
+// The methods' parameters.
+type (
+	nothing  struct{}
+	nameOnly struct {
+		Name string `json:"name"`
+	}
+	idOnly struct {
+		ID string `json:"id"`
+	}
+	stopParams struct {
+		Name  string `json:"name"`
+		Force bool   `json:"force,omitempty"`
+	}
+	restoreParams struct {
+		Backup string `json:"backup"`
+	}
+	locatorParams struct {
+		Locator string `json:"locator"`
+	}
+	checkParams struct {
+		Name      string            `json:"name"`
+		Template  string            `json:"template"`
+		Text      string            `json:"text,omitempty"`
+		Resources *core.Resources   `json:"resources,omitempty"`
+		Params    map[string]string `json:"params,omitempty"`
+	}
+	createParams struct {
+		Name      string            `json:"name"`
+		Template  string            `json:"template"`
+		Text      string            `json:"text,omitempty"`
+		Resources *core.Resources   `json:"resources,omitempty"`
+		Params    map[string]string `json:"params,omitempty"`
+		Start     bool              `json:"start"`
+	}
+	templateParams struct {
+		Name    string `json:"name"`
+		Version string `json:"version"`
+		Text    string `json:"text"`
+	}
+	resourcesParams struct {
+		Name      string         `json:"name"`
+		Resources core.Resources `json:"resources"`
+	}
+	setParams struct {
+		Name   string            `json:"name"`
+		Set    map[string]string `json:"set"`
+		Remove []string          `json:"remove"`
+	}
+	backgroundParams struct {
+		ID         string `json:"id"`
+		Background bool   `json:"background"`
+	}
+	answerParams struct {
+		ID     string        `json:"id"`
+		Answer dialog.Answer `json:"answer"`
+	}
+	logParams struct {
+		Source string `json:"source"`
+		VM     string `json:"vm,omitempty"`
+	}
+	shellParams struct {
+		Name string `json:"name"`
+		Cols int    `json:"cols"`
+		Rows int    `json:"rows"`
+	}
+	writeParams struct {
+		Stream string `json:"stream"`
+		Data   string `json:"data"`
+	}
+	resizeParams struct {
+		Stream string `json:"stream"`
+		Cols   int    `json:"cols"`
+		Rows   int    `json:"rows"`
+	}
+	streamParams struct {
+		Stream string `json:"stream"`
+	}
+	bundleFileParams struct {
+		Bundle string `json:"bundle"`
+		Name   string `json:"name"`
+	}
+	bundleSaveParams struct {
+		Bundle string `json:"bundle"`
+		Path   string `json:"path,omitempty"`
+	}
+)

@@ -1,0 +1,294 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+
+	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/core"
+)
+
+// unwritten is what a forced stop may lose.
+const unwritten = "The guest is ended at once, as by a power cut: what it has not written to its disk is lost."
+
+// onVM is work on one VM of a running service. The lock is held.
+func (p *place) onVM(verb dialog.Verb, name, log string, run func(context.Context, *core.VMs, core.Wait) error) work {
+	return work{
+		verb: verb, object: name, timeout: time.Duration(p.settings.VMTimeout) * time.Second,
+		log: dialog.Log{Source: log, VM: name}, logPath: filepath.Join(p.core.Instance().VMLogDir(), name, "hostagent.log"),
+		run: func(ctx context.Context, w core.Wait) error {
+			session, err := p.core.Connect(ctx)
+			if err != nil {
+				return err
+			}
+			return run(ctx, session.VMs(), w)
+		},
+	}
+}
+
+// stoppable adds to work that stops a guest that it can be forced.
+func (p *place) stoppable(w work) work {
+	w.loses = unwritten
+	w.force = func(ctx context.Context) error {
+		session, err := p.core.Connect(ctx)
+		if err != nil {
+			return err
+		}
+		return session.VMs().Force(ctx, w.object)
+	}
+	return w
+}
+
+func (p *place) stop(name string, force bool) work {
+	return p.stoppable(p.onVM(dialog.Stop, name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+		return vms.Stop(ctx, name, force, w)
+	}))
+}
+
+// bootable adds to work that boots a guest that the guest can be ended by force: the work is given up then,
+// and another operation stops the VM.
+func (a *API) bootable(p *place, w work) work {
+	w.loses = unwritten
+	w.force = func(context.Context) error {
+		a.mu.Lock()
+		stop := p.stop(w.object, true)
+		a.mu.Unlock()
+		if _, err := a.operate(p, stop); err != nil {
+			return err
+		}
+		return errUnwaited
+	}
+	return w
+}
+
+func (a *API) vmStart(_ context.Context, params nameOnly) (Ref, error) {
+	return a.shownWork(func(p *place) work {
+		return a.bootable(p, p.onVM(dialog.Start, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+			return vms.Start(ctx, params.Name, w)
+		}))
+	})
+}
+
+func (a *API) vmStop(_ context.Context, params stopParams) (Ref, error) {
+	return a.shownWork(func(p *place) work { return p.stop(params.Name, params.Force) })
+}
+
+func (a *API) vmRestart(_ context.Context, params stopParams) (Ref, error) {
+	return a.shownWork(func(p *place) work {
+		return p.stoppable(p.onVM(dialog.Restart, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+			return vms.Restart(ctx, params.Name, params.Force, w)
+		}))
+	})
+}
+
+func (a *API) vmDelete(_ context.Context, params nameOnly) (Ref, error) {
+	return a.shownWork(func(p *place) work {
+		return p.stoppable(p.onVM(dialog.Delete, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+			return vms.Delete(ctx, params.Name, w)
+		}))
+	})
+}
+
+func (a *API) vmReset(_ context.Context, params nameOnly) (Ref, error) {
+	return a.shownWork(func(p *place) work {
+		return p.stoppable(p.onVM(dialog.Reset, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+			return vms.Reset(ctx, params.Name, false, w)
+		}))
+	})
+}
+
+// vmCreate starts the service when it doesn't run: nothing can be made without.
+func (a *API) vmCreate(_ context.Context, params createParams) (Ref, error) {
+	o := core.CreateOptions{Template: params.Template, Text: params.Text, Resources: params.Resources, Params: params.Params, Start: params.Start}
+	return a.shownWork(func(p *place) work {
+		w := p.onVM(dialog.Create, params.Name, core.LogHostagent, nil)
+		if o.Start {
+			w = a.bootable(p, w)
+		}
+		w.run = func(ctx context.Context, w core.Wait) error {
+			began := time.Now()
+			session, err := p.core.Ensure(ctx, w)
+			if err != nil {
+				return err
+			}
+			return session.VMs().Create(ctx, params.Name, o, w.Spent(time.Since(began)))
+		}
+		return w
+	})
+}
+
+// stranger is the name under which a template is checked while the VM has no good one.
+const stranger = "rdd-check"
+
+// vmCheck says what would be refused, without changing or starting anything: while the service doesn't run,
+// that is less.
+func (a *API) vmCheck(ctx context.Context, params checkParams) ([]FieldProblem, error) {
+	p := a.here()
+	all := []FieldProblem{}
+	name := params.Name
+	if err := p.core.CheckVMName(name); err != nil {
+		all = append(all, FieldProblem{"name", innermost(err)})
+		name = stranger
+	}
+	if params.Resources != nil {
+		all = append(all, checkResources(*params.Resources, p.core.Computer())...)
+	}
+	if params.Template == "" && params.Text == "" {
+		return append(all, FieldProblem{"template", "choose a template"}), nil
+	}
+	if len(all) > 0 && all[0].Field != "name" {
+		return all, nil
+	}
+	session, err := p.core.Connect(ctx)
+	if err != nil {
+		return all, nil //nolint:nilerr // nobody can judge the rest now; the creation will
+	}
+	o := core.CreateOptions{Template: params.Template, Text: params.Text, Resources: params.Resources, Params: params.Params, DryRun: true}
+	if err := session.VMs().Create(ctx, name, o, core.Wait{}); err != nil {
+		all = append(all, fieldProblems(err)...)
+	}
+	return slices.DeleteFunc(all, func(f FieldProblem) bool { return f.Field == "name" && name == stranger && f != all[0] }), nil
+}
+
+// checkResources says what of r this computer doesn't have.
+func checkResources(r core.Resources, computer core.Computer) (all []FieldProblem) {
+	if r.CPUs < 1 || r.CPUs > computer.CPUs {
+		all = append(all, FieldProblem{"cpus", fmt.Sprintf("want 1 to %d processors, which this computer has; got %d", computer.CPUs, r.CPUs)})
+	}
+	for _, size := range []struct {
+		field      string
+		value, has int64
+	}{{"memory", r.Memory, computer.Memory}, {"disk", r.Disk, computer.Disk}} {
+		if size.value < 1 || size.has > 0 && size.value > size.has {
+			all = append(all, FieldProblem{size.field, fmt.Sprintf("want up to %s, which this computer has; got %s", units.BytesSize(float64(size.has)), units.BytesSize(float64(size.value)))})
+		}
+	}
+	return all
+}
+
+// fieldProblems tells which fields of the form an error is about.
+func fieldProblems(err error) (all []FieldProblem) {
+	for _, f := range core.FieldErrors(err) {
+		all = append(all, FieldProblem{formField(f.Field), f.Message})
+	}
+	if len(all) == 0 {
+		all = append(all, FieldProblem{"template", innermost(err)})
+	}
+	return all
+}
+
+// formField is the field of the form for a field of the object.
+func formField(field string) string {
+	if field == "metadata.name" {
+		return "name"
+	}
+	for _, prefix := range []string{"spec.templateRef.", "spec.template.", "spec.params.", "data.template."} {
+		if limas, ok := strings.CutPrefix(field, prefix); ok {
+			top, _, _ := strings.Cut(limas, ".")
+			top, _, _ = strings.Cut(top, "[")
+			switch top {
+			case "cpus", "memory", "disk":
+				return top
+			case "param":
+				return "params"
+			}
+		}
+	}
+	if strings.HasPrefix(field, "spec.params") {
+		return "params"
+	}
+	return "template"
+}
+
+// innermost is why something failed, without what was tried.
+func innermost(err error) string {
+	for e, ok := errors.AsType[*core.Error](err); ok; e, ok = errors.AsType[*core.Error](err) {
+		err = e.Err
+	}
+	return err.Error()
+}
+
+// vms connects to the running service.
+func (a *API) vms(ctx context.Context) (*core.VMs, error) {
+	session, err := a.here().core.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return session.VMs(), nil
+}
+
+func (a *API) templates(ctx context.Context, _ nothing) ([]core.TemplateInfo, error) {
+	return append([]core.TemplateInfo{}, a.here().core.Templates(ctx)...), nil
+}
+
+func (a *API) templateRead(ctx context.Context, params locatorParams) (Text, error) {
+	text, err := a.here().core.TemplateText(ctx, params.Locator)
+	return Text{text}, err
+}
+
+func (a *API) vmTemplate(ctx context.Context, params nameOnly) (VersionedText, error) {
+	vms, err := a.vms(ctx)
+	if err != nil {
+		return VersionedText{}, err
+	}
+	template, err := vms.Template(ctx, params.Name)
+	return VersionedText{template.Text, template.Version()}, err
+}
+
+func (a *API) vmSetTemplate(_ context.Context, params templateParams) (Ref, error) {
+	return a.shownWork(func(p *place) work {
+		return p.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+			was, err := vms.Template(ctx, params.Name)
+			if err != nil {
+				return err
+			}
+			if was.Version() != params.Version {
+				return &core.Error{Kind: core.Rejected, Op: "edit the template of VM", Object: params.Name,
+					Err: errors.New("somebody else has changed it meanwhile: look at it again, then make your change anew")}
+			}
+			return vms.SetTemplate(ctx, params.Name, was, params.Text, w)
+		})
+	})
+}
+
+func (a *API) vmResources(ctx context.Context, params nameOnly) (core.VMResources, error) {
+	vms, err := a.vms(ctx)
+	if err != nil {
+		return core.VMResources{}, err
+	}
+	return vms.Resources(ctx, params.Name)
+}
+
+func (a *API) vmSetResources(_ context.Context, params resourcesParams) (Ref, error) {
+	for _, f := range checkResources(params.Resources, a.here().core.Computer()) {
+		return Ref{}, badField("resources."+f.Field, "%s: %s", f.Field, f.Message)
+	}
+	return a.shownWork(func(p *place) work {
+		return p.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+			return vms.SetResources(ctx, params.Name, params.Resources, w)
+		})
+	})
+}
+
+func (a *API) vmParams(ctx context.Context, params nameOnly) ([]core.Param, error) {
+	vms, err := a.vms(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return vms.Params(ctx, params.Name)
+}
+
+func (a *API) vmSetParams(_ context.Context, params setParams) (Ref, error) {
+	return a.shownWork(func(p *place) work {
+		return p.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+			return vms.SetParams(ctx, params.Name, params.Set, params.Remove, w)
+		})
+	})
+}

@@ -1,0 +1,95 @@
+// Command rdd-web shows RDD's page in a browser. `rdd dashboard` runs it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"html"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/pkg/browser"
+	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/app/page"
+	"rancherdesktop.io/rdd/app/web"
+	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/frontend"
+	"rancherdesktop.io/rdd/internal/instance"
+)
+
+// version is set by the build.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "rdd-web:", err)
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	var name string
+	var quiet, readOnly bool
+	cmd := &cobra.Command{
+		Use: "rdd-web", Short: "Show RDD's page in a browser; use rdd dashboard", Args: cobra.NoArgs,
+		Version: version, SilenceErrors: true, SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error { return show(cmd.Context(), name, !quiet, readOnly) },
+	}
+	cmd.Flags().StringVar(&name, "instance", "", "instance to show first")
+	cmd.Flags().BoolVar(&quiet, "no-open", false, "print the address, open no browser")
+	cmd.Flags().BoolVar(&readOnly, "read-only", false, "refuse what changes anything")
+	return cmd
+}
+
+func show(ctx context.Context, name string, open, readOnly bool) error {
+	opened := func(name string) (*core.Core, error) {
+		inst, err := instance.Resolve(name)
+		return core.New(inst, version), err
+	}
+	c, err := opened(name)
+	if err != nil {
+		return err
+	}
+	api := page.New(page.Options{Core: c, Open: opened, Version: version, ReadOnly: readOnly})
+	server, err := web.Listen(api, frontend.Files())
+	if err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); api.Run(ctx) }()
+	fmt.Println(server.Address())
+	fmt.Fprintln(os.Stderr, "This address lets in whoever opens it first, and nobody after. Ctrl-C ends the page; what it began goes on.")
+	if open {
+		path, err := openLink(server.Address())
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "No browser could be opened (%v): open the address yourself.\n", err)
+		}
+		defer func() { _ = os.Remove(path) }()
+	}
+	err = server.Serve(ctx)
+	<-ended
+	return err
+}
+
+// openLink opens a file, which only the user can read, that leads to the address: a command line, which
+// everybody can read, is no place for a token.
+func openLink(address string) (path string, err error) {
+	f, err := os.CreateTemp("", "rdd-*.html") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = fmt.Fprintf(f, "<!doctype html><meta charset=utf-8><title>RDD</title><meta http-equiv=refresh content=\"0; url=%[1]s\"><a href=\"%[1]s\">RDD</a>\n", html.EscapeString(address))
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		browser.Stdout, browser.Stderr = io.Discard, io.Discard
+		err = browser.OpenFile(f.Name())
+	}
+	return f.Name(), err
+}
