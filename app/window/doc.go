@@ -1,2 +1,3 @@
-// Package window is the API that the settings window binds to its page: thin methods over the core; rdd-window runs it.
+// Package window shows the page in a window of its own, through Wails; rdd-window runs it. It is compiled with
+// Wails' own build tags only (and on Linux with cgo), so that everything else builds without GTK.
 package window

@@ -258,7 +258,7 @@ func (p *player) remove() error {
 	return os.RemoveAll(p.vm.Dir())
 }
 
-// ssh runs a command in the VM's directory, as if that was the guest.
+// ssh runs a command, or else a shell, in the VM's directory, as if that was the guest.
 func (p *player) ssh() int {
 	if held, err := proc.Held(p.vm.AgentLock()); !held || err != nil || len(p.args) == 0 {
 		fmt.Fprintln(os.Stderr, "rdd-lima: the VM does not run", err)
@@ -269,6 +269,9 @@ func (p *player) ssh() int {
 		words = words[1:]
 	}
 	cmd := exec.Command("sh", "-c", strings.Join(words, " "))
+	if len(words) == 0 {
+		cmd = exec.Command("sh")
+	}
 	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = p.vm.Dir(), os.Stdin, os.Stdout, os.Stderr
 	if err := cmd.Run(); cmd.ProcessState == nil {
 		fmt.Fprintln(os.Stderr, "rdd-lima:", err)

@@ -1,0 +1,393 @@
+package page
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/core"
+)
+
+// A VM's whole life, as somebody at the page sees it.
+func TestLifeOfAVMAtThePage(t *testing.T) {
+	b := newBox(t)
+	b.sees("no instance", func(s State) bool { return s.Service.State == core.ServiceNotCreated && !s.VMsKnown })
+	b.becomes(b.begin("service.start", `{}`), "done")
+	b.sees("a service", func(s State) bool { return s.Service.State == core.ServiceRunning && s.VMsKnown })
+
+	var wrong []FieldProblem
+	b.call("vm.check", `{"name": "Bad Name", "template": ""}`, &wrong)
+	if len(wrong) != 2 || wrong[0].Field != "name" || wrong[1].Field != "template" {
+		t.Error(wrong)
+	}
+	for text, field := range map[string]string{"images: []\\nrefused: cpus\\n": "cpus", "images: []\\nrefused: images[0].digest\\n": "template", "images: []\\n": ""} {
+		b.call("vm.check", fmt.Sprintf(`{"name": "demo", "template": "", "text": "%s"}`, text), &wrong)
+		if field == "" && len(wrong) != 0 || field != "" && (len(wrong) != 1 || wrong[0].Field != field) {
+			t.Errorf("%s: %+v", text, wrong)
+		}
+	}
+	b.call("vm.check", `{"name": "demo", "template": "", "text": "images: []\n", "resources": {"cpus": 0, "memory": 1073741824, "disk": 1}}`, &wrong)
+	if len(wrong) != 1 || wrong[0].Field != "cpus" || !strings.Contains(wrong[0].Message, "want 1 to") {
+		t.Error(wrong)
+	}
+
+	b.set("prepare", "300ms")
+	id := b.begin("vm.create", `{"name": "demo", "template": %q, "resources": {"cpus": 1, "memory": 1073741824, "disk": 2147483648}, "start": true}`, b.template)
+	b.sees("progress in bytes", func(s State) bool {
+		return slices.ContainsFunc(s.Operations, func(o dialog.Operation) bool { return o.ID == id && o.Progress.Total > 0 && o.Progress.Elapsed > 0 })
+	})
+	s := b.becomes(id, "done")
+	b.sees("a VM that runs", vmIs("demo", "Running"))
+	if o := s.Operations[len(s.Operations)-1]; o.Title != "Create virtual machine demo" || o.Log == nil {
+		t.Errorf("%+v", o)
+	}
+	var text VersionedText
+	b.call("vm.template", `{"name": "demo"}`, &text)
+	if text.Text != "images: []\ncpus: 1\nmemory: 1GiB\ndisk: 2GiB\n" || text.Version == "" {
+		t.Errorf("%+v", text)
+	}
+	b.call("vm.check", fmt.Sprintf(`{"name": "demo", "template": %q}`, b.template), &wrong)
+	if len(wrong) != 1 || wrong[0].Field != "name" {
+		t.Errorf("a name that is taken: %v", wrong)
+	}
+
+	b.becomes(b.begin("vm.setTemplate", `{"name": "demo", "version": %q, "text": "images: []\ncpus: 1\nmemory: 3GiB\nmounts: []\n"}`, text.Version), "done")
+	s = b.sees("what needs a restart", func(s State) bool { return len(s.VMs) == 1 && len(s.VMs[0].RestartNeeded) > 0 })
+	if got := strings.Join(s.VMs[0].RestartNeeded, "; "); got != "memory 1GiB → 3GiB; disk 2GiB → 100GiB; mounts in the template" {
+		t.Error(got)
+	}
+	var r core.VMResources
+	b.call("vm.resources", `{"name": "demo"}`, &r)
+	if !r.Pending || r.Current == nil || r.Current.Memory != 1<<30 || r.Next.Memory != 3<<30 || r.Least.CPUs != 1 || r.Most.CPUs < 1 {
+		t.Errorf("%+v", r)
+	}
+	s = b.becomes(b.begin("vm.setTemplate", `{"name": "demo", "version": %q, "text": "images: []\n"}`, text.Version), "failed")
+	if p := s.Operations[len(s.Operations)-1].Problem; p.Kind != "rejected" || !strings.Contains(p.Message, "meanwhile") {
+		t.Errorf("%+v", p)
+	}
+	b.becomes(b.begin("vm.restart", `{"name": "demo"}`), "done")
+	b.sees("that nothing needs a restart", func(s State) bool { return len(s.VMs) == 1 && len(s.VMs[0].RestartNeeded) == 0 })
+
+	b.becomes(b.begin("vm.stop", `{"name": "demo"}`), "done")
+	b.sees("a VM that is stopped", vmIs("demo", "Stopped"))
+	b.becomes(b.begin("vm.reset", `{"name": "demo"}`), "done")
+	b.becomes(b.begin("vm.delete", `{"name": "demo"}`), "done")
+	b.sees("no VM", vmIs("demo", ""))
+	s = b.becomes(b.begin("vm.start", `{"name": "demo"}`), "failed")
+	if p := s.Operations[len(s.Operations)-1].Problem; p.Kind != "not-found" || p.Log == "" {
+		t.Errorf("%+v", p)
+	}
+	b.becomes(b.begin("service.stop", `{}`), "done")
+	b.sees("a stopped service", func(s State) bool { return s.Service.State == core.ServiceStopped && !s.VMsKnown })
+	var backups []Backup
+	b.call("service.backups", `{}`, &backups)
+	if len(backups) != 1 || backups[0].Bytes == 0 || backups[0].Problem != "" {
+		t.Errorf("%+v", backups)
+	}
+	if _, problem := b.api.Call(t.Context(), "service.restore", []byte(`{"backup": "/etc/passwd"}`)); problem == nil || problem.Field != "backup" {
+		t.Error(problem)
+	}
+	b.becomes(b.begin("service.restore", `{"backup": %q}`, backups[0].Name), "done")
+}
+
+// Each answer to a timeout question does what it says, and no question outlives its reason.
+func TestTimeoutsAskAndEachAnswerDoesWhatItSays(t *testing.T) {
+	b := newBox(t)
+	b.becomes(b.begin("service.start", `{}`), "done")
+	b.call("settings.set", `{"vmTimeout": 1}`, nil)
+	b.becomes(b.begin("vm.create", `{"name": "demo", "template": %q, "start": false}`, b.template), "done")
+	asked := func(id string) func(State) bool {
+		return func(s State) bool { return s.Question != nil && s.Question.Operation == id }
+	}
+	unasked := func(s State) bool { return s.Question == nil }
+	answer := func(id, answer string) {
+		t.Helper()
+		b.call("operation.answer", fmt.Sprintf(`{"id": %q, "answer": %q}`, id, answer), nil)
+	}
+
+	// The state arrives while the question is open: it closes by itself.
+	b.set("boot", "late")
+	id := b.begin("vm.start", `{"name": "demo"}`)
+	s := b.sees("a question", asked(id))
+	if q := s.Question; q.Extend != 1 || q.Waited < 1 || q.Force == "" || !strings.Contains(q.Text, "boot") {
+		t.Errorf("%+v", q)
+	}
+	b.set("booted", "")
+	b.becomes(id, "done")
+	b.sees("no question", unasked)
+	if _, problem := b.api.Call(t.Context(), "operation.answer", []byte(fmt.Sprintf(`{"id": %q, "answer": "force"}`, id))); problem == nil || problem.Kind != "rejected" {
+		t.Errorf("an answer that came too late: %+v", problem)
+	}
+	b.sees("the VM, which nobody forced", vmIs("demo", "Running"))
+
+	// Keep waiting: it is asked again after the same time.
+	b.set("stop", "slow")
+	id = b.begin("vm.stop", `{"name": "demo"}`)
+	b.sees("a question", asked(id))
+	answer(id, "keep")
+	b.sees("no question", unasked)
+	b.sees("the question again", asked(id))
+	answer(id, "keep")
+	b.set("stopped", "")
+	b.becomes(id, "done")
+
+	// Stop waiting: nobody waits, the work goes on.
+	for _, setting := range []string{"booted", "stopped"} {
+		if err := b.stage.Unset(setting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id = b.begin("vm.start", `{"name": "demo"}`)
+	b.sees("a question", asked(id))
+	answer(id, "stop-waiting")
+	b.becomes(id, "abandoned")
+	b.sees("a VM that starts", vmIs("demo", "Starting"))
+	b.set("booted", "")
+	b.sees("a VM that runs", vmIs("demo", "Running"))
+
+	// Force: a guest that doesn't power off is ended.
+	b.set("stop", "deaf")
+	b.set("qemu", "deaf")
+	id = b.begin("vm.stop", `{"name": "demo"}`)
+	b.sees("a question", asked(id))
+	answer(id, "force")
+	b.becomes(id, "done")
+	b.sees("a VM that is stopped", vmIs("demo", "Stopped"))
+
+	// Force of a start: it is given up, and the VM stops.
+	for _, setting := range []string{"booted", "qemu", "stop"} {
+		if err := b.stage.Unset(setting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id = b.begin("vm.start", `{"name": "demo"}`)
+	b.sees("a question", asked(id))
+	answer(id, "force")
+	b.becomes(id, "abandoned")
+	b.sees("a VM that is stopped", vmIs("demo", "Stopped"))
+	b.sees("no question", unasked)
+
+	// Cancel: a start becomes a stop.
+	id = b.begin("vm.start", `{"name": "demo"}`)
+	b.sees("a VM that starts", vmIs("demo", "Starting"))
+	b.call("operation.cancel", fmt.Sprintf(`{"id": %q}`, id), nil)
+	b.becomes(id, "abandoned")
+	b.sees("a VM that is stopped", vmIs("demo", "Stopped"))
+	b.call("operation.dismiss", fmt.Sprintf(`{"id": %q}`, id), nil)
+	b.sees("that it is forgotten", func(s State) bool {
+		raw, _ := json.Marshal(s.Operations)
+		return !strings.Contains(string(raw), fmt.Sprintf(`"id":%q`, id))
+	})
+}
+
+func TestAServiceThatIsKilledWhileThePageIsOpen(t *testing.T) {
+	b := newBox(t)
+	b.becomes(b.begin("service.start", `{}`), "done")
+	b.becomes(b.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, b.template), "done")
+	b.killService()
+	b.sees("no service", func(s State) bool {
+		return s.Service.State == core.ServiceStopped && s.Service.Error != "" && !s.VMsKnown
+	})
+	if _, problem := b.api.Call(t.Context(), "vm.template", []byte(`{"name": "demo"}`)); problem == nil || !strings.Contains(problem.Message, "rdd svc start") {
+		t.Errorf("%+v", problem)
+	}
+	var report Report
+	b.call("diagnose", `{}`, &report)
+	i := slices.IndexFunc(report.Findings, func(f Finding) bool { return f.Repair == "Restart the service" })
+	if i < 0 {
+		t.Fatalf("%+v", report.Findings)
+	}
+	b.becomes(b.begin("diagnose.repair", `{"id": %q}`, report.Findings[i].ID), "done")
+	b.sees("all as before", func(s State) bool { return s.VMsKnown && vmIs("demo", "Running")(s) })
+}
+
+func TestLogsShellsAndBundlesAtThePage(t *testing.T) {
+	b := newBox(t)
+	b.becomes(b.begin("service.start", `{}`), "done")
+	b.becomes(b.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, b.template), "done")
+	open := func(method, params string) string {
+		t.Helper()
+		var s StreamRef
+		b.call(method, params, &s)
+		return s.Stream
+	}
+	log := open("log.open", `{"source": "service"}`)
+	b.reads(log, "level=INFO")
+	serial := filepath.Join(b.inst.LimaHome(), "demo", "serial.log")
+	console := open("log.open", `{"source": "serial", "vm": "demo"}`)
+	f, err := os.OpenFile(serial, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("<b>hällo</b>\n"); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	b.reads(console, "<b>hällo</b>\n")
+	b.call("stream.close", fmt.Sprintf(`{"stream": %q}`, console), nil)
+	b.ends(console)
+	for params, field := range map[string]string{`{"source": "serial"}`: "vm", `{"name": "demo", "cols": 0, "rows": 1}`: "cols"} {
+		method := "log.open"
+		if strings.Contains(params, "cols") {
+			method = "shell.open"
+		}
+		if _, problem := b.api.Call(t.Context(), method, []byte(params)); problem == nil || problem.Field != field {
+			t.Errorf("%s: %+v", params, problem)
+		}
+	}
+
+	var preview BundlePreview
+	b.call("bundle.preview", `{}`, &preview)
+	if len(preview.Files) < 5 {
+		t.Fatalf("%+v", preview)
+	}
+	var text Text
+	b.call("bundle.file", fmt.Sprintf(`{"bundle": %q, "name": "findings.json"}`, preview.Bundle), &text)
+	if !strings.Contains(text.Text, `"findings"`) {
+		t.Error(text)
+	}
+	var saved Path
+	b.call("bundle.save", fmt.Sprintf(`{"bundle": %q}`, preview.Bundle), &saved)
+	if info, err := os.Stat(saved.Path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Error(saved, err)
+	}
+	if _, problem := b.api.Call(t.Context(), "bundle.save", []byte(fmt.Sprintf(`{"bundle": %q, "path": %q}`, preview.Bundle, saved.Path))); problem == nil || problem.Field != "path" {
+		t.Errorf("a file was overwritten: %+v", problem)
+	}
+	var usage []Usage
+	b.sees("a VM that runs", vmIs("demo", "Running"))
+	b.call("usage", `{}`, &usage)
+	if len(usage) != 2 || usage[0].Name != "" || usage[0].Memory == 0 || usage[1].Name != "demo" {
+		t.Errorf("%+v", usage)
+	}
+	b.call("stream.close", fmt.Sprintf(`{"stream": %q}`, log), nil)
+	b.ends(log)
+}
+
+func TestShellAtThePage(t *testing.T) {
+	b := newBox(t)
+	b.becomes(b.begin("service.start", `{}`), "done")
+	b.becomes(b.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, b.template), "done")
+	var first, second StreamRef
+	b.call("shell.open", `{"name": "demo", "cols": 80, "rows": 24}`, &first)
+	types := func(s StreamRef, text string) {
+		t.Helper()
+		b.call("stream.write", fmt.Sprintf(`{"stream": %q, "data": %q}`, s.Stream, text), nil)
+	}
+	types(first, "stty size; echo $TERM $((6*7))\n")
+	b.reads(first.Stream, "24 80")
+	b.reads(first.Stream, "xterm-256color 42")
+	b.call("stream.resize", fmt.Sprintf(`{"stream": %q, "cols": 100, "rows": 30}`, first.Stream), nil)
+	types(first, "stty size\n")
+	b.reads(first.Stream, "30 100")
+	types(first, "yes | head -n 500000; echo all of it\n") // more than anybody buffers
+	b.streams(first.Stream, "had everything", func(text string, _ bool) bool {
+		return strings.Contains(text, "all of it\r\n") && strings.Count(text, "y\r\n") >= 500000
+	})
+	types(first, "exit\n")
+	b.ends(first.Stream)
+
+	b.call("shell.open", `{"name": "demo", "cols": 80, "rows": 24}`, &second)
+	types(second, "echo $((6*7))\n")
+	b.reads(second.Stream, "42")
+	b.call("stream.close", fmt.Sprintf(`{"stream": %q}`, second.Stream), nil) // and newBox looks for its process
+	b.ends(second.Stream)
+	if _, problem := b.api.Call(t.Context(), "stream.write", []byte(fmt.Sprintf(`{"stream": %q, "data": "x"}`, second.Stream))); problem == nil || problem.Kind != "not-found" {
+		t.Errorf("%+v", problem)
+	}
+	if _, problem := b.api.Call(t.Context(), "shell.open", []byte(`{"name": "none", "cols": 80, "rows": 24}`)); problem == nil || problem.Kind != "not-found" {
+		t.Errorf("%+v", problem)
+	}
+}
+
+// Closing the page ends the waiting, never the work, and leaves nothing running in the program.
+func TestClosingThePageEndsWaitsAndNotTheWork(t *testing.T) {
+	b := newBox(t)
+	closePage := b.open()
+	b.becomes(b.begin("service.start", `{}`), "done")
+	b.set("boot", "late")
+	b.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, b.template)
+	b.sees("a VM that starts", vmIs("demo", "Starting"))
+	var log StreamRef
+	b.call("log.open", `{"source": "service"}`, &log)
+	b.reads(log.Stream, "level=INFO")
+	before := len(goroutines())
+	closePage()
+	b.set("booted", "")
+	session, err := core.New(b.inst, "test").Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.VMs().Start(t.Context(), "demo", core.Wait{Timeout: hang}); err != nil {
+		t.Error("the VM that was to start did not: ", err)
+	}
+	// The other page of newBox goes on; what is left is its.
+	if after := goroutines(); len(after) >= before || len(after) > 5 {
+		t.Errorf("%d goroutines before, %d after:\n%s", before, len(after), strings.Join(after, "\n\n"))
+	}
+}
+
+func TestAnotherInstanceIsShownAndNothingIsMade(t *testing.T) {
+	b := newBox(t)
+	b.becomes(b.begin("service.start", `{}`), "done")
+	var s State
+	b.call("instance.open", `{"name": "other"}`, &s)
+	if s.Instance != "other" || s.Service.State != core.ServiceNotCreated || !slices.Equal(s.Instances, []string{"default", "other"}) || len(s.Operations) != 0 {
+		t.Errorf("%+v", s)
+	}
+	names, err := core.Instances()
+	if err != nil || !slices.Equal(names, []string{"default"}) {
+		t.Error(names, err)
+	}
+	if _, problem := b.api.Call(t.Context(), "instance.open", []byte(`{"name": "Not A Name"}`)); problem == nil || problem.Field != "name" {
+		t.Error(problem)
+	}
+	b.call("instance.open", `{"name": "default"}`, &s)
+	if s.Instance != "default" || s.Service.State != core.ServiceRunning || len(s.Operations) != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// How long it takes from a change of a VM to the state event, with fifty VMs. Nothing is asserted of it.
+func TestChangeOfOneOfFiftyVMsReachesThePage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes fifty VMs")
+	}
+	b := newBox(t)
+	b.becomes(b.begin("service.start", `{}`), "done")
+	session, err := core.New(b.inst, "test").Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	vms := session.VMs()
+	for i := range 50 {
+		if err := vms.Create(t.Context(), fmt.Sprint("vm-", i), core.CreateOptions{Template: b.template, Start: true}, core.Wait{Accepted: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.sees("fifty VMs that run", func(s State) bool {
+		return len(s.VMs) == 50 && !slices.ContainsFunc(s.VMs, func(vm VM) bool { return vm.State != "Running" })
+	})
+	var took []time.Duration
+	for i := range 50 {
+		name, value := fmt.Sprint("vm-", i), fmt.Sprint(i)
+		began := time.Now()
+		if err := vms.SetParams(context.Background(), name, map[string]string{"n": value}, nil, core.Wait{Accepted: true}); err != nil {
+			t.Fatal(err)
+		}
+		b.sees("the change", func(s State) bool {
+			return slices.ContainsFunc(s.VMs, func(vm VM) bool { return vm.Name == name && slices.Contains(vm.RestartNeeded, "param n") })
+		})
+		took = append(took, time.Since(began))
+	}
+	slices.SortFunc(took, cmp.Compare)
+	t.Logf("from the request to the state event, 50 VMs: median %s, p99 %s", took[len(took)/2], took[len(took)*99/100])
+}

@@ -1,0 +1,53 @@
+package window
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+
+	"github.com/spf13/pflag"
+)
+
+// Request is what whoever starts the window wants to see in it. It is handed to the page.
+type Request struct {
+	Operation string `json:"operation,omitempty"` // show this operation's dialog
+	Ask       string `json:"ask,omitempty"`       // ask this question: quit
+	Page      string `json:"page,omitempty"`      // show this page
+}
+
+// Arguments are rdd-window's.
+type Arguments struct {
+	Instance string
+	Version  bool
+	Request
+}
+
+var wordRE = regexp.MustCompile(`^[a-z0-9-]{0,64}$`)
+
+// Parse reads the arguments of rdd-window: this one's, or those that a later start hands over.
+func Parse(args []string) (a Arguments, usage string, err error) {
+	flags := pflag.NewFlagSet("rdd-window", pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&a.Instance, "instance", "", "instance to show first")
+	flags.StringVar(&a.Operation, "operation", "", "operation to show")
+	flags.StringVar(&a.Ask, "ask", "", "question to ask: quit")
+	flags.StringVar(&a.Page, "page", "", "page to show, such as settings")
+	flags.BoolVar(&a.Version, "version", false, "print the version")
+	usage = "Usage: rdd-window [flags]\n" + flags.FlagUsages()
+	if err := flags.Parse(args); err != nil {
+		return a, usage, err
+	}
+	for name, value := range map[string]string{"operation": a.Operation, "page": a.Page} {
+		if !wordRE.MatchString(value) {
+			return a, usage, fmt.Errorf("--%s: %q is no name", name, value)
+		}
+	}
+	switch {
+	case flags.NArg() > 0:
+		return a, usage, fmt.Errorf("unknown argument %q", flags.Arg(0))
+	case a.Ask != "" && a.Ask != "quit":
+		return a, usage, errors.New("--ask: the only question is quit")
+	}
+	return a, usage, nil
+}

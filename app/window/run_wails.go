@@ -1,0 +1,146 @@
+//go:build desktop && production
+
+package window
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"sync"
+
+	"github.com/wailsapp/wails/v2"
+	"github.com/wailsapp/wails/v2/pkg/options"
+	"github.com/wailsapp/wails/v2/pkg/options/assetserver"
+	"github.com/wailsapp/wails/v2/pkg/options/linux"
+	"github.com/wailsapp/wails/v2/pkg/runtime"
+
+	"rancherdesktop.io/rdd/core"
+)
+
+// Bridge is what Wails binds to the page.
+type Bridge struct {
+	call func(method, params string) string
+}
+
+// Call carries out a method of the API. A failed one gives {"error": Problem}.
+func (b *Bridge) Call(method, params string) string { return b.call(method, params) }
+
+// Run shows the window until it is closed, or ctx ends. It belongs on the main goroutine.
+func Run(ctx context.Context, o Options) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil { // GTK's start is the only thing here that does
+			err = fmt.Errorf("the window can't be opened: %v: is DISPLAY right, and may you use it? Without a display use: rdd dashboard", p)
+		}
+	}()
+	all.Go(func() { o.API.Run(ctx) })
+	place, known := o.Core.WindowPlace()
+	if !known {
+		place = core.WindowPlace{Width: firstWidth, Height: firstHeight}
+	}
+	place = sensible(place)
+	w := &window{options: o, begun: make(chan struct{})}
+	state := options.Normal
+	if place.Maximised {
+		state = options.Maximised
+	}
+	assets := &assetserver.Options{Assets: o.Files}
+	if _, err := fs.Stat(o.Files, "index.html"); err != nil { // Wails would end the program
+		assets = &assetserver.Options{Handler: http.HandlerFunc(missing)}
+	}
+	return wails.Run(&options.App{
+		Title: "RDD", Width: place.Width, Height: place.Height, MinWidth: leastWidth, MinHeight: leastHeight, WindowStartState: state,
+		AssetServer: assets,
+		Bind:        []any{&Bridge{func(method, params string) string { return w.call(ctx, method, params) }}},
+		Linux:       &linux.Options{ProgramName: "rdd-window", WebviewGpuPolicy: linux.WebviewGpuPolicyNever},
+		OnStartup: func(wails context.Context) {
+			if known && !place.Maximised {
+				runtime.WindowSetPosition(wails, place.X, place.Y)
+			}
+			all.Go(func() { w.push(ctx, wails) })
+			all.Go(func() { w.serve(ctx, wails) })
+			context.AfterFunc(ctx, func() { runtime.Quit(wails) })
+		},
+		OnBeforeClose: func(wails context.Context) (prevent bool) {
+			w.remember(wails)
+			return false
+		},
+		OnShutdown: func(context.Context) {
+			cancel()
+			_ = o.Single.Close()
+		},
+	})
+}
+
+// window is the one that is shown.
+type window struct {
+	options Options
+	once    sync.Once
+	begun   chan struct{} // closed when the page listens: its first call comes after that
+}
+
+func (w *window) call(ctx context.Context, method, params string) string {
+	w.once.Do(func() { close(w.begun) })
+	result, problem := w.options.API.Call(ctx, method, []byte(params))
+	if problem != nil {
+		result, _ = json.Marshal(map[string]any{"error": problem}) // strings only
+	}
+	return string(result)
+}
+
+// push passes events on to the page.
+func (w *window) push(ctx, wails context.Context) {
+	select {
+	case <-w.begun:
+	case <-ctx.Done():
+		return
+	}
+	if w.options.Request != (Request{}) {
+		runtime.EventsEmit(wails, "open", w.options.Request)
+	}
+	for e := range w.options.API.Events(ctx) {
+		runtime.EventsEmit(wails, e.Name, e.Data)
+	}
+}
+
+// serve comes to the front for each later start, and shows what that asks for.
+func (w *window) serve(ctx, wails context.Context) {
+	w.options.Single.Serve(func(args []string) {
+		runtime.WindowUnminimise(wails)
+		runtime.WindowShow(wails)
+		a, _, err := Parse(args)
+		if err != nil || a.Request == (Request{}) {
+			return
+		}
+		select {
+		case <-w.begun:
+			runtime.EventsEmit(wails, "open", a.Request)
+		case <-ctx.Done():
+		}
+	})
+}
+
+func (w *window) remember(wails context.Context) {
+	place := core.WindowPlace{Maximised: runtime.WindowIsMaximised(wails)}
+	if place.Maximised { // its size is the screen's
+		place.Width, place.Height = firstWidth, firstHeight
+	} else {
+		place.Width, place.Height = runtime.WindowGetSize(wails)
+		place.X, place.Y = runtime.WindowGetPosition(wails)
+	}
+	_ = w.options.Core.SetWindowPlace(place) // a window that opens elsewhere next time is no failure
+}
+
+func missing(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/" {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	fmt.Fprintln(w, "<!doctype html><title>RDD</title><p>This program was built without its page: run <code>make build</code>.")
+}
