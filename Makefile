@@ -21,8 +21,9 @@ export CGO_ENABLED := 0
 KUBE    := $(shell sed -n 's|^\tk8s.io/kubernetes v||p' go.mod)
 KUBEVAR := -X k8s.io/component-base/version.git
 KUBEVER := $(KUBEVAR)Version=v$(KUBE) $(KUBEVAR)Major=$(word 1,$(subst ., ,$(KUBE))) $(KUBEVAR)Minor=$(word 2,$(subst ., ,$(KUBE)))
+comma   := ,
 GOBUILD := go build -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION) $(KUBEVER)'
-PROGRAMS := $(BIN)/rdd $(LIBEXEC)/rddd $(LIBEXEC)/rdd-lima $(LIBEXEC)/rdd-kubectl $(LIBEXEC)/rdd-tray
+PROGRAMS := $(BIN)/rdd $(LIBEXEC)/rddd $(LIBEXEC)/rdd-lima $(LIBEXEC)/rdd-kubectl $(LIBEXEC)/rdd-tray $(LIBEXEC)/rdd-web
 
 .PHONY: help
 help: ## list the targets
@@ -39,7 +40,7 @@ setup: ## install the Debian packages that are missing (says which, first)
 .PHONY: build
 build: ## build the programs into dist/
 	@echo "building RDD $(VERSION) (the first time takes some 10 minutes on 2 cores)" >&2
-	@$(MAKE) --no-print-directory $(PROGRAMS) $(SHARE)/lima
+	@$(MAKE) --no-print-directory $(PROGRAMS) $(LIBEXEC)/rdd-window $(SHARE)/lima
 
 # Go knows by itself what is up to date.
 .PHONY: $(PROGRAMS)
@@ -47,6 +48,15 @@ $(LIBEXEC)/rdd-tray: export CGO_ENABLED := $(if $(filter Darwin,$(shell uname -s
 $(PROGRAMS):
 	@mkdir -p $(@D)
 	$(GOBUILD) -o $@ ./cmd/$(@F)
+
+# The window is the one program that needs C: it is left out where GTK and WebKit are missing.
+.PHONY: $(LIBEXEC)/rdd-window
+$(LIBEXEC)/rdd-window:
+	@if ! pkg-config --exists gtk+-3.0 webkit2gtk-4.1 2>/dev/null; then \
+		echo "rdd-window is left out: libgtk-3-dev, libwebkit2gtk-4.1-dev or pkg-config is missing (make setup); rdd dashboard shows the same page" >&2; \
+	else \
+		set -x; CGO_ENABLED=1 $(subst -tags grpcnotrace,-tags grpcnotrace$(comma)desktop$(comma)production$(comma)webkit2_41,$(GOBUILD)) -o $@ ./cmd/rdd-window; \
+	fi
 
 # Lima's own templates, and its guest agent built for the guest.
 .PHONY: $(SHARE)/lima

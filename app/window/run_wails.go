@@ -45,6 +45,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	place = sensible(place)
 	w := &window{options: o, begun: make(chan struct{})}
+	defer w.place.end() // before this program does
 	state := options.Normal
 	if place.Maximised {
 		state = options.Maximised
@@ -67,7 +68,7 @@ func Run(ctx context.Context, o Options) (err error) {
 			context.AfterFunc(ctx, func() { runtime.Quit(wails) })
 		},
 		OnBeforeClose: func(wails context.Context) (prevent bool) {
-			w.remember(wails)
+			w.place.do(func() { w.remember(wails) }) // a signal asks twice
 			return false
 		},
 		OnShutdown: func(context.Context) {
@@ -82,7 +83,25 @@ type window struct {
 	options Options
 	once    sync.Once
 	begun   chan struct{} // closed when the page listens: its first call comes after that
+	place   once
 }
+
+// once does something at most once, and not after its end, which waits for it.
+type once struct {
+	mu   sync.Mutex
+	done bool
+}
+
+func (o *once) do(f func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.done {
+		o.done = true
+		f()
+	}
+}
+
+func (o *once) end() { o.do(func() {}) }
 
 func (w *window) call(ctx context.Context, method, params string) string {
 	w.once.Do(func() { close(w.begun) })

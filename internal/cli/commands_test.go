@@ -18,7 +18,7 @@ import (
 // taken for one that does.
 var readOnly = []string{
 	"rdd completion bash", "rdd completion fish", "rdd completion powershell", "rdd completion zsh",
-	"rdd diagnose", "rdd help", "rdd version",
+	"rdd dashboard", "rdd diagnose", "rdd help", "rdd version",
 	"rdd ctl", // kubectl's own flags say how that waits
 	"rdd limavm list", "rdd limavm logs", "rdd limavm shell", "rdd limavm show",
 	"rdd service config", "rdd service log", "rdd service paths", "rdd service status",

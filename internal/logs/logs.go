@@ -31,7 +31,8 @@ func Copy(ctx context.Context, w io.Writer, path string, follow bool) error {
 		_, err = io.Copy(w, f)
 		return err
 	}
-	t, err := tail.TailFile(path, tail.Config{Follow: true, ReOpen: true, Logger: tail.DiscardingLogger, CompleteLines: true})
+	// Without polling, what is written between the first look and the begin of the watch is seen only with what comes after it.
+	t, err := tail.TailFile(path, tail.Config{Follow: true, ReOpen: true, Poll: true, Logger: tail.DiscardingLogger, CompleteLines: true})
 	if err != nil {
 		return missing(path, err)
 	}

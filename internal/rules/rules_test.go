@@ -68,6 +68,7 @@ const (
 	notify     = "github.com/esiqveland/notify"
 	beeep      = "github.com/gen2brain/beeep"
 	service    = "github.com/kardianos/service"
+	wails      = "github.com/wailsapp/wails"
 )
 
 // importers lists who alone may import a module; the reason is the value's last element.
@@ -75,16 +76,16 @@ var importers = map[string]struct {
 	only   []string
 	reason string
 }{
-	kubernetes:                  {[]string{"internal/controlplane"}, "most of the program must build without it"},
-	apiServer:                   {[]string{"internal/controlplane"}, "most of the program must build without it"},
-	kine:                        {[]string{"internal/datastore"}, "the store is behind an etcd API"},
-	lima:                        {[]string{"internal/lima"}, "a leak or a crash there is not the core's"},
-	kubectl:                     {[]string{"cmd/rdd-kubectl"}, "60 MB that nobody else should pay"},
-	"github.com/wailsapp/wails": {[]string{"app/window"}, "the page works without it"},
-	systray:                     {[]string{"app/tray"}, "the menu is pure"},
-	notify:                      {[]string{"app/notify"}, "nothing else knows how a desktop shows notifications"},
-	beeep:                       {[]string{"app/notify"}, "nothing else knows how a desktop shows notifications"},
-	service:                     {[]string{"internal/login"}, "the rest doesn't know what starts it"},
+	kubernetes: {[]string{"internal/controlplane"}, "most of the program must build without it"},
+	apiServer:  {[]string{"internal/controlplane"}, "most of the program must build without it"},
+	kine:       {[]string{"internal/datastore"}, "the store is behind an etcd API"},
+	lima:       {[]string{"internal/lima"}, "a leak or a crash there is not the core's"},
+	kubectl:    {[]string{"cmd/rdd-kubectl"}, "60 MB that nobody else should pay"},
+	wails:      {[]string{"app/window"}, "the page works without it"},
+	systray:    {[]string{"app/tray"}, "the menu is pure"},
+	notify:     {[]string{"app/notify"}, "nothing else knows how a desktop shows notifications"},
+	beeep:      {[]string{"app/notify"}, "nothing else knows how a desktop shows notifications"},
+	service:    {[]string{"internal/login"}, "the rest doesn't know what starts it"},
 }
 
 func TestImporters(t *testing.T) {
@@ -102,11 +103,13 @@ func TestImporters(t *testing.T) {
 
 // links lists what a program must not link, however indirectly.
 var links = map[string][]string{
-	"cmd/rdd":      {apiServer, kubernetes, kine, lima, kubectl, "sigs.k8s.io/controller-runtime", systray, notify},
-	"cmd/rdd-tray": {apiServer, kubernetes, kine, lima, kubectl, "sigs.k8s.io/controller-runtime", "github.com/spf13/cobra"},
-	"cmd/rddd":     {lima, kubectl + "/pkg/cmd"}, // Kubernetes itself uses a few of kubectl's types
-	"cmd/rdd-lima": {apiServer, kubernetes, kine},
-	"core":         {apiServer, kubernetes, kine, lima, kubectl},
+	"cmd/rdd":        {apiServer, kubernetes, kine, lima, kubectl, "sigs.k8s.io/controller-runtime", systray, notify},
+	"cmd/rdd-tray":   {apiServer, kubernetes, kine, lima, kubectl, "sigs.k8s.io/controller-runtime", "github.com/spf13/cobra"},
+	"cmd/rddd":       {lima, kubectl + "/pkg/cmd"}, // Kubernetes itself uses a few of kubectl's types
+	"cmd/rdd-lima":   {apiServer, kubernetes, kine},
+	"core":           {apiServer, kubernetes, kine, lima, kubectl},
+	"cmd/rdd-web":    {apiServer, kubernetes, kine, lima, kubectl, wails},
+	"cmd/rdd-window": {apiServer, kubernetes, kine, lima, kubectl},
 }
 
 func TestPrograms(t *testing.T) {

@@ -1,0 +1,127 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// dashboard runs rdd dashboard and returns the address that it prints, and a function that presses Ctrl-C
+// and returns the exit code.
+func (b *box) dashboard(env []string, args ...string) (address string, interrupt func() int) {
+	b.t.Helper()
+	web := filepath.Join(dist(b.t), "libexec", "rdd", "rdd-web")
+	need(b.t, web, "make build")
+	if err := os.Symlink(web, filepath.Join(b.libexec(), "rdd-web")); err != nil && !os.IsExist(err) {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), hang)
+	b.t.Cleanup(cancel)
+	cmd := b.command(ctx, append([]string{"dashboard"}, args...)...)
+	cmd.Env = append(cmd.Env, env...)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return strings.TrimSpace(line), func() int {
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		_ = cmd.Wait()
+		return cmd.ProcessState.ExitCode()
+	}
+}
+
+func TestDashboardShowsThePageAndStartsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	address, interrupt := b.dashboard(nil, "--no-open")
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar, Timeout: hang}
+	resp, err := browser.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	u, err := url.Parse(address)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(resp.Status, err)
+	}
+	resp, err = browser.Post("http://"+u.Host+"/api/call/state", "application/json", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil || !strings.Contains(string(text), `"state":"not-created"`) {
+		t.Errorf("%v %s", err, text)
+	}
+	b.must(9, "svc", "status")
+	if exists(b.data()) || exists(b.short()) {
+		t.Error("looking has made the instance")
+	}
+	if code := interrupt(); code != 0 {
+		t.Error("Ctrl-C: exit code", code)
+	}
+	if _, err := browser.Get(address); err == nil {
+		t.Error("it still answers")
+	}
+}
+
+func TestDashboardOpensABrowserWithoutTellingEverybodyTheToken(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	bin := filepath.Join(b.home, "fake")
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\necho \"$*\" >$HOME/args.new && stat -c %a \"${1#file://}\" >$HOME/mode && cat \"${1#file://}\" >$HOME/link && mv $HOME/args.new $HOME/args\n"
+	if err := os.WriteFile(filepath.Join(bin, "xdg-open"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	address, interrupt := b.dashboard([]string{"PATH=" + bin + ":" + os.Getenv("PATH"), "TMPDIR=" + b.home})
+	b.eventually("a browser", func() bool { return exists(filepath.Join(b.home, "args")) })
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(b.home, name))
+		if err != nil {
+			t.Error(err)
+		}
+		return string(text)
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := u.Query().Get("token")
+	if token == "" || strings.Contains(read("args"), token) {
+		t.Errorf("%s was opened with %s", address, read("args"))
+	}
+	if !strings.Contains(read("link"), address) || read("mode") != "600\n" {
+		t.Errorf("mode %s: %s", read("mode"), read("link"))
+	}
+	if code := interrupt(); code != 0 {
+		t.Error("Ctrl-C: exit code", code)
+	}
+	left, err := filepath.Glob(filepath.Join(b.home, "rdd-*.html"))
+	if err != nil || len(left) > 0 {
+		t.Error(left, err)
+	}
+}
