@@ -1,0 +1,54 @@
+package core
+
+import (
+	"strings"
+	"testing"
+
+	"rancherdesktop.io/rdd/internal/lima"
+)
+
+// What rdd-lima starts a guest with, it completes: params are filled in, and as root a user is added. None of that is a change.
+func TestOnlyWhatChangesAtTheNextStartNeedsARestart(t *testing.T) {
+	const template = `# A comment.
+images:
+- location: "/images/a.qcow2" # another
+  arch: x86_64
+cpus: 2
+memory: 2GiB
+param:
+  color: red
+  n: "3"
+env: &e {A: "1"}
+mounts: []
+ssh: {localPort: 60022}
+`
+	params := map[string]string{"color": "blue"}
+	for _, tc := range []struct {
+		name     string
+		template string
+		params   map[string]string
+		want     string
+	}{
+		{"nothing", template, params, ""},
+		{"words only", strings.NewReplacer("# A comment.\n", "", "2GiB", "2048MiB", "{localPort: 60022}", "\n  localPort: 60022").Replace(template), params, ""},
+		{"a param", template, map[string]string{"color": "green"}, "param color"},
+		{"a param that is taken back", template, nil, "param color"},
+		{"a param that is gone", strings.Replace(template, "  n: \"3\"\n", "", 1), params, "param n"},
+		{"resources", strings.NewReplacer("cpus: 2", "cpus: 4", "2GiB", "3GiB").Replace(template) + "disk: 20GiB\n", params, "processors 2 → 4; memory 2GiB → 3GiB; disk 100GiB → 20GiB"},
+		{"others", strings.Replace(template, "mounts: []", "mounts: [{location: /tmp}]", 1) + "video: {display: none}\n", params, "mounts in the template; video in the template"},
+		{"a user", template + "user: {name: somebody}\n", params, "user in the template"},
+	} {
+		for _, asRoot := range []bool{false, true} {
+			t.Run(tc.name, func(t *testing.T) {
+				launched, err := lima.Complete([]byte(template), params, asRoot)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := settingsChanged(string(launched), tc.template, tc.params)
+				if err != nil || strings.Join(got, "; ") != tc.want {
+					t.Errorf("as root %t: %v, %v; want %s\n%s", asRoot, got, err, tc.want, launched)
+				}
+			})
+		}
+	}
+}
