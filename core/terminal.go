@@ -15,7 +15,7 @@ import (
 type Terminal struct {
 	file  *os.File
 	cmd   *exec.Cmd
-	ended chan error // how the shell's ssh ended
+	ended chan struct{} // closed when the shell's ssh has ended
 }
 
 // terminalGrace is how long ssh may take to end once its terminal is gone.
@@ -37,8 +37,11 @@ func (v *VMs) Terminal(ctx context.Context, name string, cols, rows int) (*Termi
 	if err != nil {
 		return nil, failed(op, name, err)
 	}
-	t := &Terminal{file: file, cmd: cmd, ended: make(chan error, 1)}
-	go func() { t.ended <- cmd.Wait() }()
+	t := &Terminal{file: file, cmd: cmd, ended: make(chan struct{})}
+	go func() {
+		defer close(t.ended)
+		_ = cmd.Wait() // however it ends, the terminal has said why
+	}()
 	if err := closable(file); err != nil {
 		return nil, failed(op, name, errors.Join(err, t.Close()))
 	}

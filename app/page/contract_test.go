@@ -24,7 +24,6 @@ type shape struct {
 	of     *shape            // element of array, Record or Partial
 	kind   string            // "", array, record, partial
 	fields map[string]*field // of an object
-	null   bool
 }
 
 type field struct {

@@ -18,7 +18,7 @@ type method struct {
 	name           string
 	changes        bool // it is refused in a page that only looks
 	params, result reflect.Type
-	call           func(a *API, ctx context.Context, params []byte) (any, error) //nolint:revive // a is the receiver
+	call           func(a *API, ctx context.Context, params []byte) (any, error)
 }
 
 // asks is a method that changes nothing but what the page itself shows.

@@ -19,6 +19,19 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
+// The window at first, and at least, in pixels.
+const (
+	firstWidth, firstHeight = 1080, 720
+	leastWidth, leastHeight = 560, 420
+)
+
+// sensible makes sure that a remembered window can be seen.
+func sensible(p core.WindowPlace) core.WindowPlace {
+	p.Width, p.Height = min(max(p.Width, leastWidth), 10_000), min(max(p.Height, leastHeight), 10_000)
+	p.X, p.Y = min(max(p.X, 0), 10_000), min(max(p.Y, 0), 10_000)
+	return p
+}
+
 // Bridge is what Wails binds to the page.
 type Bridge struct {
 	call func(method, params string) string

@@ -19,16 +19,3 @@ type Options struct {
 
 // ErrNotBuilt means that this program was compiled without Wails.
 var ErrNotBuilt = errors.New("this program was built without its window: install libgtk-3-dev, libwebkit2gtk-4.1-dev, pkg-config and gcc, then run `make build`; or use: rdd dashboard")
-
-// The window at first, and at least, in pixels.
-const (
-	firstWidth, firstHeight = 1080, 720
-	leastWidth, leastHeight = 560, 420
-)
-
-// sensible makes sure that a remembered window can be seen.
-func sensible(p core.WindowPlace) core.WindowPlace {
-	p.Width, p.Height = min(max(p.Width, leastWidth), 10_000), min(max(p.Height, leastHeight), 10_000)
-	p.X, p.Y = min(max(p.X, 0), 10_000), min(max(p.Y, 0), 10_000)
-	return p
-}

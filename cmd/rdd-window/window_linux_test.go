@@ -170,7 +170,7 @@ func TestASecondStartComesToTheFirstWindow(t *testing.T) {
 			t.Errorf("exit code %d: %s", code, said)
 		}
 	}
-	again, said := d.command()
+	again, _ := d.command()
 	if err := again.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,8 @@ func TestDashboardShowsThePageAndStartsNothing(t *testing.T) {
 	if code := interrupt(); code != 0 {
 		t.Error("Ctrl-C: exit code", code)
 	}
-	if _, err := browser.Get(address); err == nil {
+	if resp, err := browser.Get(address); err == nil {
+		resp.Body.Close()
 		t.Error("it still answers")
 	}
 }
