@@ -58,11 +58,13 @@ $(LIBEXEC)/rdd-window:
 		set -x; CGO_ENABLED=1 $(subst -tags grpcnotrace,-tags grpcnotrace$(comma)desktop$(comma)production$(comma)webkit2_41,$(GOBUILD)) -o $@ ./cmd/rdd-window; \
 	fi
 
-# Lima's own templates, and its guest agent built for the guest.
+# Lima's own templates, and its guest agent built for the guest. These are symbolic links in Lima's repository, which Go modules leave out.
+LIMALINKS := ubuntu-lts=ubuntu-24.04 ubuntu=ubuntu-25.04 fedora=fedora-42
 .PHONY: $(SHARE)/lima
 $(SHARE)/lima:
 	@mkdir -p $@
 	@cp -r --no-preserve=mode "$$(go list -m -f '{{.Dir}}' github.com/lima-vm/lima)/templates" $@/
+	@cd $@/templates/_images && for alias in $(LIMALINKS); do cp "$${alias#*=}.yaml" "$${alias%=*}.yaml"; done
 	GOOS=linux $(GOBUILD) -o $@/lima-guestagent.Linux-$(GUESTARCH) github.com/lima-vm/lima/cmd/lima-guestagent
 
 .PHONY: guest

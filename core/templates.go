@@ -69,7 +69,7 @@ func describeTemplate(path, locator string) TemplateInfo {
 	lines := bufio.NewScanner(file)
 	if lines.Scan() {
 		words, comment := strings.CutPrefix(lines.Text(), "# ")
-		if comment && words != "" && words[0] != '$' {
+		if comment && strings.IndexFunc(words, unicode.IsLetter) == 0 {
 			t.Description = words
 		}
 	}

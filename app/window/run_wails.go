@@ -40,9 +40,9 @@ type Bridge struct {
 // Call carries out a method of the API. A failed one gives {"error": Problem}.
 func (b *Bridge) Call(method, params string) string { return b.call(method, params) }
 
-// Run shows the window until it is closed, or ctx ends. It belongs on the main goroutine.
-func Run(ctx context.Context, o Options) (err error) {
-	ctx, cancel := context.WithCancel(ctx)
+// Run shows the window until it is closed, or its context ends. It belongs on the main goroutine.
+func Run(asked context.Context, o Options) (err error) {
+	ctx, cancel := context.WithCancel(asked)
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer cancel()
@@ -78,7 +78,7 @@ func Run(ctx context.Context, o Options) (err error) {
 			}
 			all.Go(func() { w.push(ctx, wails) })
 			all.Go(func() { w.serve(ctx, wails) })
-			context.AfterFunc(ctx, func() { runtime.Quit(wails) })
+			context.AfterFunc(asked, func() { runtime.Quit(wails) })
 		},
 		OnBeforeClose: func(wails context.Context) (prevent bool) {
 			w.place.do(func() { w.remember(wails) }) // a signal asks twice

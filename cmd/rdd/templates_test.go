@@ -1,0 +1,31 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/internal/instance"
+)
+
+// A template that ships can be read, with all that it is based on, without a network.
+func TestEveryShippedTemplateCanBeRead(t *testing.T) {
+	libexec := filepath.Join(dist(t), "libexec", "rdd")
+	need(t, filepath.Join(libexec, "rdd-lima"), "make build")
+	need(t, filepath.Join(dist(t), "share", "lima", "templates"), "make build")
+	c := core.New(instance.At(t.TempDir(), "default", libexec), version)
+	all := c.Templates(t.Context())
+	if len(all) < 30 {
+		t.Errorf("only %d templates", len(all))
+	}
+	for _, template := range all {
+		text, err := c.TemplateText(t.Context(), template.Locator)
+		if err == nil {
+			_, err = core.ResourcesOf(text)
+		}
+		if err != nil || strings.Trim(template.Description, "=#$ ") != template.Description || template.Description == "" {
+			t.Errorf("%+v: %v", template, err)
+		}
+	}
+}
