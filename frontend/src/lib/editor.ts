@@ -1,0 +1,55 @@
+// CodeMirror as a YAML editor in the page's colours. A module of its own, so that it is loaded only when needed.
+import { yaml } from '@codemirror/lang-yaml'
+import { HighlightStyle, syntaxHighlighting } from '@codemirror/language'
+import { EditorState } from '@codemirror/state'
+import { EditorView } from '@codemirror/view'
+import { tags } from '@lezer/highlight'
+import { basicSetup } from 'codemirror'
+
+const theme = EditorView.theme({
+  '&': { height: '100%', fontSize: '12px', color: 'var(--c-text)', backgroundColor: 'var(--c-well)' },
+  '&.cm-focused': { outline: '2px solid var(--c-link)', outlineOffset: '-2px' },
+  '.cm-scroller': { fontFamily: 'var(--font-mono, monospace)', overflow: 'auto' },
+  '.cm-content': { caretColor: 'var(--c-text)' },
+  '.cm-cursor': { borderLeftColor: 'var(--c-text)' },
+  '.cm-gutters': { backgroundColor: 'var(--c-side)', color: 'var(--c-dim)', borderRight: '1px solid var(--c-line)' },
+  '.cm-activeLine, .cm-activeLineGutter': { backgroundColor: 'color-mix(in srgb, var(--c-link) 8%, transparent)' },
+  '&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground': {
+    backgroundColor: 'color-mix(in srgb, var(--c-link) 30%, transparent)',
+  },
+  '.cm-panels': { backgroundColor: 'var(--c-side)', color: 'var(--c-text)' },
+})
+
+const colours = HighlightStyle.define([
+  { tag: [tags.propertyName, tags.definition(tags.propertyName), tags.attributeName], color: 'var(--c-link)' },
+  { tag: [tags.string, tags.content], color: 'var(--c-text)' },
+  { tag: [tags.number, tags.bool, tags.keyword, tags.atom], color: 'var(--c-ok)' },
+  { tag: tags.comment, color: 'var(--c-dim)', fontStyle: 'italic' },
+])
+
+interface Options {
+  value: string
+  label: string
+  readonly: boolean
+  changed: (text: string) => void
+}
+
+export function edit(parent: HTMLElement, o: Options): EditorView {
+  return new EditorView({
+    parent,
+    state: EditorState.create({
+      doc: o.value,
+      extensions: [
+        basicSetup,
+        yaml(),
+        theme,
+        syntaxHighlighting(colours),
+        EditorView.contentAttributes.of({ 'aria-label': o.label }),
+        EditorState.readOnly.of(o.readonly),
+        EditorView.updateListener.of((u) => {
+          if (u.docChanged) o.changed(u.state.doc.toString())
+        }),
+      ],
+    }),
+  })
+}

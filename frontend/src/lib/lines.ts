@@ -1,0 +1,70 @@
+// The last lines of an endless log.
+
+// What terminals understand and a log pane doesn't: colours, cursor moves, titles.
+/* eslint-disable no-control-regex */
+const escapes =
+  /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-_])|[\u0000-\u0008\u000b\u000c\u000e-\u001a\u007f]/g
+/* eslint-enable no-control-regex */
+
+export class Lines {
+  readonly lines: string[] = []
+  dropped = 0
+  #rest = ''
+
+  constructor(
+    private most = 5000,
+    private longest = 4000,
+  ) {}
+
+  // add takes any piece of text; what follows the last line end waits for its end.
+  add(text: string) {
+    const parts = (this.#rest + text).split('\n')
+    this.#rest = (parts.pop() ?? '').slice(-this.longest)
+    for (const part of parts) this.#push(part)
+    this.#bound()
+  }
+
+  // end shows what had no line end.
+  end() {
+    if (this.#rest) this.#push(this.#rest)
+    this.#rest = ''
+    this.#bound()
+  }
+
+  #push(line: string) {
+    this.lines.push(line.replace(escapes, '').replace(/\r$/, '').replace(/^.*\r/, '').slice(0, this.longest))
+  }
+
+  #bound() {
+    const over = this.lines.length - this.most
+    if (over <= 0) return
+    this.lines.splice(0, over)
+    this.dropped += over
+  }
+}
+
+export function matches(lines: readonly string[], wanted: string): number[] {
+  if (!wanted) return []
+  const lower = wanted.toLowerCase()
+  const found = []
+  for (let i = 0; i < lines.length; i++) if (lines[i]!.toLowerCase().includes(lower)) found.push(i)
+  return found
+}
+
+// pieces cuts a line at what was searched for, so that it can be marked without any HTML.
+export function pieces(line: string, wanted: string): { text: string; hit: boolean }[] {
+  if (!wanted) return [{ text: line, hit: false }]
+  const out = []
+  const lower = line.toLowerCase()
+  const lowerWanted = wanted.toLowerCase()
+  let at = 0
+  for (;;) {
+    const next = lower.indexOf(lowerWanted, at)
+    if (next < 0) break
+    if (next > at) out.push({ text: line.slice(at, next), hit: false })
+    out.push({ text: line.slice(next, next + wanted.length), hit: true })
+    at = next + wanted.length
+  }
+  if (at < line.length || out.length === 0) out.push({ text: line.slice(at), hit: false })
+  return out
+}

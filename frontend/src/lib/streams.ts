@@ -1,0 +1,90 @@
+// Logs and shells: what arrives under a stream's id goes to the one who opened it.
+import type { Stream } from './api'
+import type { Remote } from './transport'
+
+export interface Reader {
+  data(text: string): void
+  end(problem?: Stream['problem']): void
+}
+
+export interface Opened {
+  id: string
+  write(data: string): void
+  resize(cols: number, rows: number): void
+  close(): void
+}
+
+const kept = 256 // events of a stream whose opener hasn't heard its id yet
+
+export class Streams {
+  #readers = new Map<string, Reader>()
+  #early = new Map<string, Stream[]>()
+  #opening = 0
+
+  constructor(private remote: Remote) {
+    remote.on('stream', (event) => this.#arrived(event))
+  }
+
+  async open(open: () => Promise<{ stream: string }>, reader: Reader): Promise<Opened> {
+    this.#opening++
+    let id: string
+    try {
+      id = (await open()).stream
+    } finally {
+      this.#opening--
+    }
+    this.#readers.set(id, reader)
+    for (const event of this.#early.get(id) ?? []) deliver(reader, event)
+    this.#early.delete(id)
+    if (this.#opening === 0) this.#early.clear()
+    return this.#opened(id)
+  }
+
+  // Writes go one after the other, so that typed keys can't overtake each other; what is typed meanwhile goes together.
+  #opened(id: string): Opened {
+    let waiting = ''
+    let writing = false
+    const flush = async () => {
+      if (writing) return
+      writing = true
+      while (waiting) {
+        const data = waiting
+        waiting = ''
+        try {
+          await this.remote.call('stream.write', { stream: id, data })
+        } catch {
+          waiting = '' // The stream has ended, and its end says why.
+        }
+      }
+      writing = false
+    }
+    const quietly = (p: Promise<unknown>) => void p.catch(() => {})
+    return {
+      id,
+      write: (data) => {
+        waiting += data
+        void flush()
+      },
+      resize: (cols, rows) => quietly(this.remote.call('stream.resize', { stream: id, cols, rows })),
+      close: () => {
+        this.#readers.delete(id)
+        quietly(this.remote.call('stream.close', { stream: id }))
+      },
+    }
+  }
+
+  #arrived(event: Stream) {
+    const reader = this.#readers.get(event.id)
+    if (reader) deliver(reader, event)
+    else if (this.#opening > 0) {
+      const early = this.#early.get(event.id) ?? []
+      this.#early.set(event.id, early)
+      if (early.length < kept) early.push(event)
+    }
+  }
+}
+
+function deliver(reader: Reader, event: Stream) {
+  if (event.data) reader.data(event.data)
+  if (event.end) reader.end(event.problem)
+}

@@ -1,0 +1,223 @@
+// The way to the Go side: Wails' bridge inside the window, HTTP and one event stream in a browser.
+import { EventSourceParserStream } from 'eventsource-parser/stream'
+import type { Methods, Problem, State, Stream } from './api'
+
+export type Method = keyof Methods
+export type Params<M extends Method> = Methods[M][0]
+export type Result<M extends Method> = Methods[M][1]
+
+// connecting: nothing has answered yet; lost: it had, and is being tried again; refused: this page may not ask any more.
+export type Link = 'connecting' | 'up' | 'lost' | 'refused'
+
+// What somebody who opened the page wants to see: rdd-window --ask quit, --operation ID, --page NAME.
+export interface Request {
+  ask?: string
+  operation?: string
+  page?: string
+}
+
+export interface Events {
+  state: State
+  stream: Stream
+  link: Link
+  open: Request
+}
+
+export interface Remote {
+  call<M extends Method>(method: M, params: Params<M>): Promise<Result<M>>
+  on<E extends keyof Events>(event: E, listener: (value: Events[E]) => void): () => void
+  start(): void
+  close(): void
+}
+
+export class CallError extends Error {
+  constructor(readonly problem: Problem) {
+    super(problem.message)
+  }
+}
+
+// problemOf turns whatever was thrown into something that can be shown.
+export function problemOf(thrown: unknown): Problem {
+  if (thrown instanceof CallError) return thrown.problem
+  if (typeof thrown === 'string') return { kind: 'other', message: thrown }
+  return { kind: 'other', message: thrown instanceof Error ? thrown.message : String(thrown) }
+}
+
+export class Emitter {
+  #listeners = new Map<string, Set<(value: never) => void>>()
+
+  on<E extends keyof Events>(event: E, listener: (value: Events[E]) => void): () => void {
+    const all = this.#listeners.get(event) ?? new Set()
+    this.#listeners.set(event, all)
+    all.add(listener)
+    return () => all.delete(listener)
+  }
+
+  emit<E extends keyof Events>(event: E, value: Events[E]) {
+    for (const listener of this.#listeners.get(event) ?? []) (listener as (value: Events[E]) => void)(value)
+  }
+}
+
+interface Bridge {
+  call: (method: string, params: string) => Promise<unknown>
+  on: (event: string, listener: (...data: unknown[]) => void) => unknown
+}
+
+// Wails puts what Go binds under window.go.PACKAGE.TYPE; ours is the only type with a Call.
+function bridge(w: Window): Bridge | undefined {
+  const { go, runtime } = w as unknown as {
+    go?: Record<string, Record<string, { Call?: Bridge['call'] }>>
+    runtime?: { EventsOn: Bridge['on'] }
+  }
+  const call = Object.values(go ?? {})
+    .flatMap((types) => Object.values(types))
+    .find((type) => type.Call)?.Call
+  return call && runtime ? { call, on: runtime.EventsOn } : undefined
+}
+
+const parsed = (data: unknown) => (typeof data === 'string' && data !== '' ? JSON.parse(data) : data)
+const lostProblem: Problem = {
+  kind: 'other',
+  message: 'RDD does not answer.',
+  advice: 'Its window or `rdd dashboard` has ended, or is being started again. This page keeps trying.',
+}
+const tokenKey = 'rdd.token'
+
+export class Transport implements Remote {
+  #events = new Emitter()
+  #bridge = bridge(window)
+  #link: Link = 'connecting'
+  #closed = new AbortController()
+  #retry = 0
+  #wake: () => void = () => {}
+
+  on<E extends keyof Events>(event: E, listener: (value: Events[E]) => void) {
+    return this.#events.on(event, listener)
+  }
+
+  start() {
+    if (this.#bridge) {
+      void this.#attach(this.#bridge)
+      return
+    }
+    window.addEventListener('online', () => this.#wake(), { signal: this.#closed.signal })
+    document.addEventListener('visibilitychange', () => this.#wake(), { signal: this.#closed.signal })
+    void this.#listen()
+  }
+
+  close() {
+    this.#closed.abort()
+  }
+
+  async call<M extends Method>(method: M, params: Params<M>): Promise<Result<M>> {
+    const result = this.#bridge
+      ? parsed(await this.#bridge.call(method, JSON.stringify(params)))
+      : await this.#post(method, params)
+    if (failed(result)) throw new CallError(result.error)
+    return result as Result<M>
+  }
+
+  async #attach(b: Bridge) {
+    for (const event of ['state', 'stream', 'open'] as const)
+      b.on(event, (data) => this.#events.emit(event, parsed(data) as never))
+    try {
+      this.#events.emit('state', await this.call('state', {}))
+      this.#set('up')
+    } catch (e) {
+      console.error(problemOf(e).message)
+      this.#set('lost')
+    }
+  }
+
+  async #post(method: string, params: unknown): Promise<unknown> {
+    let response: Response
+    try {
+      response = await fetch(`/api/call/${method}`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', ...credential() },
+        body: JSON.stringify(params),
+      })
+    } catch {
+      throw new CallError(lostProblem)
+    }
+    if (response.status === 401) this.#set('refused')
+    const body = await response.text()
+    try {
+      return body ? JSON.parse(body) : {}
+    } catch {
+      throw new CallError({ kind: 'other', message: `RDD answered ${response.status}: ${body.slice(0, 200)}` })
+    }
+  }
+
+  // One stream at a time, for as long as the page is open. fetch and not EventSource, which hides the status
+  // (a token that is no longer good must not be tried for ever) and sends no header.
+  async #listen() {
+    while (!this.#over()) {
+      try {
+        await this.#read()
+      } catch {
+        // Why it ended doesn't matter: it is tried again.
+      }
+      if (this.#over()) return
+      this.#set('lost')
+      const wait = Math.min(5000, 200 * 2 ** this.#retry++)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, wait)
+        this.#wake = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+  }
+
+  #over() {
+    return this.#closed.signal.aborted || this.#link === 'refused'
+  }
+
+  async #read() {
+    const response = await fetch('/api/events', {
+      headers: { Accept: 'text/event-stream', ...credential() },
+      signal: this.#closed.signal,
+    })
+    if (response.status === 401 || response.status === 403) return this.#set('refused')
+    if (!response.ok || !response.body) return
+    const events = response.body
+      .pipeThrough(new TextDecoderStream())
+      .pipeThrough(new EventSourceParserStream())
+      .getReader()
+    for (;;) {
+      const { done, value } = await events.read()
+      if (done) return
+      this.#retry = 0
+      this.#set('up')
+      if (value.event === 'state' || value.event === 'stream') this.#events.emit(value.event, parsed(value.data))
+    }
+  }
+
+  #set(link: Link) {
+    if (this.#link === link || this.#link === 'refused') return
+    this.#link = link
+    this.#events.emit('link', link)
+  }
+}
+
+// A failed call gives {error} and nothing else; a State may hold an error among the rest.
+function failed(result: unknown): result is { error: Problem } {
+  return typeof result === 'object' && result !== null && 'error' in result && Object.keys(result).length === 1
+}
+
+// The address that `rdd dashboard` prints ends in #token=…: it is taken out of the address bar, and kept for as long as the tab.
+export function takeToken(location: Location = window.location, storage: Storage = sessionStorage) {
+  const parts = new URLSearchParams(location.hash.slice(1))
+  const token = parts.get('token')
+  if (!token) return
+  parts.delete('token')
+  storage.setItem(tokenKey, token)
+  history.replaceState(null, '', location.pathname + location.search + (parts.size ? `#${parts}` : ''))
+}
+
+function credential(): Record<string, string> {
+  const token = sessionStorage.getItem(tokenKey)
+  return token ? { Authorization: `Bearer ${token}` } : {}
+}

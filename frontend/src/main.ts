@@ -1,0 +1,18 @@
+import { mount } from 'svelte'
+import './app.css'
+import App from './App.svelte'
+import { mendNavigator } from './lib/locale'
+import { apply, remembered } from './lib/theme'
+import { takeToken, Transport, type Remote } from './lib/transport'
+
+mendNavigator()
+apply(remembered())
+takeToken()
+
+// `vite --mode fake` has no Go side: the page talks to an imitation of it.
+async function remote(): Promise<Remote> {
+  if (import.meta.env.MODE === 'fake') return (await import('../tests/fake')).fromAddress()
+  return new Transport()
+}
+
+mount(App, { target: document.body, props: { remote: await remote() } })
