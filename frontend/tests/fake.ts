@@ -545,7 +545,7 @@ export class Fake implements Remote {
         (n) =>
           `[${String(n).padStart(6)}] \u001b[32m${source}\u001b[0m ${name ?? ''}: line ${n} <script>alert(1)</script>\n`,
         400,
-        Array.from({ length: 200 }, (_, i) => `[      ] ${source}: earlier line ${i}\n`).join(''),
+        Array.from({ length: 200 }, (_, i) => `${source}: earlier line ${i} <b>bold</b>\n`).join(''),
       ),
     'shell.open': ({ name }) => this.#stream(() => '', 0, `\u001b[1;32mme@${name}\u001b[0m:~$ `),
     'stream.write': ({ stream, data }) => (

@@ -32,7 +32,8 @@ export class Lines {
   }
 
   #push(line: string) {
-    this.lines.push(line.replace(escapes, '').replace(/\r$/, '').replace(/^.*\r/, '').slice(0, this.longest))
+    const plain = line.replace(escapes, '').replace(/\r+$/, '')
+    this.lines.push(plain.slice(plain.lastIndexOf('\r') + 1).slice(0, this.longest))
   }
 
   #bound() {

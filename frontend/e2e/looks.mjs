@@ -1,0 +1,143 @@
+// Every page and dialog, light and dark: a screenshot, and axe-core's judgement.
+import axe from 'axe-core'
+import assert from 'node:assert/strict'
+
+const click = (name) => async (page) => page.getByRole('button', { name }).first().click()
+
+// name: [options of the page, what to do before looking]
+const views = {
+  overview: [{}, (page) => page.locator('.uplot canvas').first().waitFor()],
+  'overview-stopped': [{ scene: 'stopped' }],
+  'overview-broken': [{ scene: 'broken' }],
+  'overview-starting': [
+    { scene: 'stopped', pace: 60000 },
+    async (page) => {
+      await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).click()
+      await page.getByRole('button', { name: 'Send to background' }).click()
+    },
+  ],
+  machines: [{ hash: '#/machines' }],
+  'machines-empty': [{ scene: 'first', hash: '#/machines' }, click('Not now')],
+  'machines-many': [{ scene: 'many', hash: '#/machines' }],
+  'machine-summary': [{ hash: '#/machines/web' }, (page) => page.locator('.uplot canvas').first().waitFor()],
+  'machine-failed': [{ hash: '#/machines/old-debian' }],
+  'machine-resources': [
+    { hash: '#/machines/web/resources' },
+    (page) => page.getByLabel('Processors', { exact: true }).fill('6'),
+  ],
+  'machine-parameters': [
+    { hash: '#/machines/web/parameters' },
+    (page) => page.getByLabel('Greeting', { exact: true }).fill('good day'),
+  ],
+  'machine-template': [{ hash: '#/machines/web/template' }, (page) => page.locator('.cm-content').waitFor()],
+  'machine-logs': [{ hash: '#/machines/web/logs' }, (page) => page.getByLabel('Find in the log').fill('line 19')],
+  'machine-shell': [{ hash: '#/machines/web/shell' }, (page) => page.getByText('me@web').waitFor()],
+  diagnostics: [{ hash: '#/diagnostics' }, (page) => page.getByRole('button', { name: 'Clear leftovers' }).waitFor()],
+  settings: [{ hash: '#/settings' }],
+  troubleshooting: [{ hash: '#/troubleshooting' }, (page) => page.getByRole('cell', { name: 'Good' }).waitFor()],
+  'dialog-first-run': [{ scene: 'first' }],
+  'dialog-create': [
+    { hash: '#/machines' },
+    async (page) => {
+      await click('New virtual machine')(page)
+      await page.getByLabel('Name', { exact: true }).fill('Not A Name')
+      await page.getByLabel('Choose processors, memory and disk').check()
+      await page.locator('[id$=name-wrong]').waitFor()
+    },
+  ],
+  'dialog-create-text': [
+    { hash: '#/machines' },
+    async (page) => {
+      await click('New virtual machine')(page)
+      await click('Edit its text')(page)
+      await page.locator('.cm-content').waitFor()
+    },
+  ],
+  'dialog-progress': [
+    { hash: '#/machines', pace: 3000 },
+    async (page) => {
+      await click('Start slow')(page)
+      await page
+        .getByText(/190 MiB of 320 MiB/)
+        .first()
+        .waitFor()
+      await page.getByRole('dialog').waitFor()
+    },
+  ],
+  'dialog-progress-log': [
+    { hash: '#/machines', pace: 60000 },
+    async (page) => {
+      await click('Start slow')(page)
+      await click('Show log')(page)
+      await page
+        .getByText(/earlier line/)
+        .first()
+        .waitFor()
+    },
+  ],
+  'dialog-question': [
+    { hash: '#/machines', pace: 20 },
+    async (page) => {
+      await click('Start slow')(page)
+      await page.getByRole('button', { name: 'Keep waiting' }).waitFor()
+    },
+  ],
+  'dialog-failure': [
+    { hash: '#/machines' },
+    async (page) => {
+      await page.evaluate(
+        () =>
+          (window.fake.refusals['vm.start'] = {
+            kind: 'rejected',
+            message: 'start VM "slow": the disk is locked by process 4711',
+            advice: 'Stop that process, or restart the service.',
+            log: '/home/me/.local/state/rdd/default/log/rddd.log',
+          }),
+      )
+      await click('Start slow')(page)
+    },
+  ],
+  'dialog-delete': [{ hash: '#/machines/web' }, click('Delete …')],
+  'dialog-factory-reset': [{ hash: '#/troubleshooting' }, click('Factory reset …')],
+  'dialog-bundle': [
+    { hash: '#/diagnostics' },
+    async (page) => {
+      await click('Gather a bundle')(page)
+      await page.getByRole('button', { name: /rddd.log/ }).click()
+      await page
+        .getByText(/redacted/)
+        .first()
+        .waitFor()
+    },
+  ],
+  'dialog-shortcuts': [{}, (page) => page.keyboard.press('Shift+?')],
+  'dialog-quit': [{ hash: '#ask=quit' }],
+  'banner-lost': [{}, (page) => page.evaluate(() => window.fake.link('lost'))],
+  'banner-killed': [{}, (page) => page.evaluate(() => window.fake.kill())],
+}
+
+async function judge(page) {
+  await page.evaluate(axe.source)
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
+  return violations.flatMap((v) =>
+    v.nodes.map((n) => `${v.id}: ${n.target.join(' ')}: ${n.failureSummary?.replaceAll('\n', ' ')}`),
+  )
+}
+
+async function look({ open, shots }, name, theme) {
+  const [options, prepare] = views[name]
+  const page = await open(options)
+  await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' })
+  await page.getByText('Service: ').first().waitFor()
+  await prepare?.(page)
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))
+  await page.screenshot({ path: `${shots}/${name}-${theme}.png` })
+  const wrong = await judge(page)
+  assert.deepEqual(wrong, [], `axe: ${wrong.join('\n')}`)
+}
+
+export const looks = Object.fromEntries(
+  Object.keys(views).flatMap((name) =>
+    ['light', 'dark'].map((theme) => [`looks: ${name} ${theme}`, { fakeOnly: true, run: (o) => look(o, name, theme) }]),
+  ),
+)

@@ -1,0 +1,108 @@
+// End-to-end tests in a real browser: npm run e2e [-- PART-OF-A-NAME ...]
+//
+//   RDD_URL      the address that `rdd dashboard --no-open` prints; without it, the page over its imitation of the Go side
+//   RDD_HOLD     a command that makes starts of VMs hang, RDD_RELEASE one that lets them go on: for the timeout
+//                questions of a real service
+//   RDD_BROWSER  Chromium, default /usr/bin/chromium
+//   RDD_PATIENCE  ms for anything to appear, default 15000
+//   RDD_SHOTS    where screenshots go, default e2e/shots
+import { mkdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { chromium } from 'playwright-core'
+import { build, preview } from 'vite'
+import { looks } from './looks.mjs'
+import { scenarios } from './scenarios.mjs'
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+const wanted = process.argv.slice(2)
+const shots = process.env.RDD_SHOTS ?? `${here}shots`
+mkdirSync(shots, { recursive: true })
+
+// served is the page over its imitation, on a port of the system's choice.
+async function served() {
+  const common = { root: `${here}..`, mode: 'fake', logLevel: 'warn' }
+  await build(common)
+  const server = await preview({ ...common, preview: { port: 0, strictPort: false } })
+  return { url: server.resolvedUrls.local[0], close: () => server.close() }
+}
+
+const real = process.env.RDD_URL
+const site = real ? { url: real, close: () => {} } : await served()
+const browser = await chromium.launch({
+  executablePath: process.env.RDD_BROWSER ?? '/usr/bin/chromium',
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ],
+})
+
+// A real service has one page for all, because its token is taken once; the imitation gets a new one each time.
+const context = await browser.newContext({ viewport: { width: 1180, height: 760 }, locale: 'en-GB' })
+context.setDefaultTimeout(Number(process.env.RDD_PATIENCE ?? 15_000))
+let only
+async function page({ scene = 'usual', hash = '#/overview', pace = 60, language } = {}) {
+  if (real && only) {
+    await only.evaluate((h) => (location.hash = h), hash)
+    return only
+  }
+  const p = await context.newPage()
+  p.said = []
+  p.on('pageerror', (e) => p.said.push(`error: ${e.message}`))
+  p.on('console', (m) => m.type() === 'error' && p.said.push(`console: ${m.text()}`))
+  if (language) {
+    await p.addInitScript((l) => {
+      Object.defineProperty(navigator, 'language', { configurable: true, get: () => l })
+      Object.defineProperty(navigator, 'languages', { configurable: true, get: () => [l] })
+    }, language)
+  }
+  await p.goto(real ?? `${site.url}?scene=${scene}&pace=${pace}${hash}`)
+  await p.getByText('Service: ').first().waitFor()
+  if (real) only = p
+  return p
+}
+
+const failures = []
+for (const [name, { fakeOnly, needs, run }] of Object.entries({ ...scenarios, ...looks })) {
+  if (wanted.length && !wanted.some((w) => name.includes(w))) continue
+  if (real && fakeOnly) continue
+  if (real && needs && !needs.every((v) => process.env[v])) {
+    console.log(`skip  ${name}: needs ${needs.join(', ')}`)
+    continue
+  }
+  const opened = []
+  const began = Date.now()
+  try {
+    const said = await run({
+      real: !!real,
+      shots,
+      open: async (o) => {
+        const p = await page(o)
+        opened.push(p)
+        return p
+      },
+    })
+    const complaints = opened.flatMap((p) => p.said)
+    if (complaints.length) throw new Error(`the browser complained:\n${complaints.join('\n')}`)
+    console.log(`ok    ${name} (${Date.now() - began} ms)${said ? `: ${said}` : ''}`)
+  } catch (e) {
+    failures.push(name)
+    console.log(`FAIL  ${name}: ${e.stack ?? e}`)
+    for (const [i, p] of opened.entries())
+      await p.screenshot({ path: `${shots}/failed-${name.replaceAll(/\W+/g, '-')}-${i}.png` }).catch(() => {})
+  }
+  for (const p of opened) {
+    p.said = []
+    if (!real) await p.close()
+  }
+}
+await browser.close()
+await site.close()
+if (failures.length) {
+  console.log(`${failures.length} failed: ${failures.join(', ')}`)
+  process.exit(1)
+}

@@ -1,0 +1,381 @@
+// What a person does, by roles and names. Each runs over the imitation and over a real service, unless it says otherwise.
+import assert from 'node:assert/strict'
+import { execSync } from 'node:child_process'
+
+// call asks the Go side as the page does.
+const call = (page, method, params = {}) =>
+  page.evaluate(
+    async ([method, params]) => {
+      if (window.fake) return window.fake.call(method, params)
+      const token = sessionStorage.getItem('rdd.token')
+      const response = await fetch(`/api/call/${method}`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }) },
+        body: JSON.stringify(params),
+      })
+      return response.json()
+    },
+    [method, params],
+  )
+
+const row = (page, name) =>
+  page.getByRole('listitem').filter({ has: page.getByRole('link', { name: new RegExp(`^${name} `) }) })
+const gone = (locator) => locator.waitFor({ state: 'detached' })
+
+async function running(page) {
+  if ((await call(page, 'state')).service.state !== 'running') {
+    await page.evaluate(() => (location.hash = '#/overview'))
+    await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).click()
+  }
+  await page.getByText('Service: running').waitFor()
+}
+
+async function create(page, name, start = true) {
+  await page.getByRole('link', { name: /^Virtual machines/ }).click()
+  await page.getByRole('button', { name: 'New virtual machine' }).click()
+  const dialog = page.getByRole('dialog', { name: 'New virtual machine' })
+  await dialog.getByLabel('Name', { exact: true }).fill(name)
+  const box = dialog.getByLabel('Start it when it is created')
+  await box.setChecked(start)
+  await dialog.getByRole('button', { name: 'Create' }).click()
+  await gone(dialog)
+}
+
+// A start that hangs until its question is there.
+async function late(page) {
+  await running(page)
+  if (process.env.RDD_HOLD) execSync(process.env.RDD_HOLD)
+  await call(page, 'settings.set', { vmTimeout: 1 })
+  await page.evaluate(() => (location.hash = '#/machines'))
+  await page.getByRole('button', { name: 'Start slow' }).click()
+  const question = page.getByRole('alertdialog')
+  await question.getByRole('button', { name: 'Keep waiting' }).waitFor()
+  return question
+}
+
+const timeout = (run) => ({
+  needs: ['RDD_HOLD', 'RDD_RELEASE'],
+  run: async (o) => {
+    const page = await o.open({ hash: '#/machines' })
+    if (o.real && !(await call(page, 'state')).vms.some((vm) => vm.name === 'slow')) await create(page, 'slow', false)
+    try {
+      await run(page, await late(page), o)
+    } finally {
+      if (process.env.RDD_RELEASE) execSync(process.env.RDD_RELEASE)
+    }
+  },
+})
+
+export const scenarios = {
+  'first run asks, and starts nothing by itself': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ scene: 'first' })
+      const dialog = page.getByRole('dialog', { name: 'Welcome to RDD' })
+      await dialog.waitFor()
+      assert.deepEqual(
+        await page.evaluate(() => window.fake.calls.map((c) => c.method).filter((m) => m.startsWith('service.'))),
+        [],
+      )
+      await dialog.getByRole('button', { name: 'Start', exact: true }).click()
+      await page.getByText('Service: running').waitFor()
+      await gone(dialog)
+    },
+  },
+  'service starts, with progress, and stops': {
+    run: async ({ open }) => {
+      const page = await open({ scene: 'stopped', pace: 700 })
+      if ((await call(page, 'state')).service.state === 'running') await call(page, 'service.stop')
+      await page.getByText('Service: stopped').or(page.getByText('Service: not set up yet')).waitFor()
+      await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).click()
+      await page.getByRole('progressbar').first().waitFor()
+      await page.getByText('Service: running').waitFor()
+      await page.getByRole('img', { name: /^CPU/ }).waitFor()
+    },
+  },
+  'create: mistakes are said beside the field, and nothing is sent': {
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/machines' })
+      await running(page)
+      await page.keyboard.press('Alt+n')
+      const dialog = page.getByRole('dialog', { name: 'New virtual machine' })
+      const name = dialog.getByLabel('Name', { exact: true })
+      await name.fill('Not A Name')
+      await dialog.locator('[id$=name-wrong]').waitFor()
+      assert.equal(await name.getAttribute('aria-invalid'), 'true')
+      const before = (await call(page, 'state')).vms.length
+      await dialog.getByRole('button', { name: 'Create' }).click()
+      await page.waitForFunction(() => document.activeElement?.getAttribute('aria-invalid') === 'true')
+      assert.equal((await call(page, 'state')).vms.length, before)
+      await page.keyboard.press('Escape')
+      await gone(dialog)
+    },
+  },
+  'create, start, progress in the background, stop, delete': {
+    run: async ({ open, real }) => {
+      const page = await open({ hash: '#/machines', pace: 500 })
+      await running(page)
+      await create(page, 'e2e')
+      if (!real) {
+        const dialog = page.getByRole('dialog', { name: /Create and start virtual machine e2e/ })
+        await dialog.getByRole('progressbar').waitFor()
+        await dialog.getByText(/Step 1 of 5 · image/).waitFor()
+        await dialog.getByRole('button', { name: 'Send to background' }).click()
+        await gone(dialog)
+        await page
+          .getByRole('contentinfo')
+          .getByText(/Step \d of 5/)
+          .waitFor()
+      }
+      await row(page, 'e2e').getByText('Running').waitFor()
+      await row(page, 'e2e').getByRole('button', { name: 'Stop e2e' }).click()
+      await row(page, 'e2e').getByText('Stopped').waitFor()
+      await page.getByRole('link', { name: /^e2e / }).click()
+      await page.getByRole('button', { name: 'Delete …' }).click()
+      await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click()
+      await page.getByRole('link', { name: /^e2e / }).waitFor({ state: 'detached' })
+    },
+  },
+  'timeout: keep waiting asks again later': timeout(async (page, question, { real }) => {
+    const buttons = await question.getByRole('button').allTextContents()
+    for (const b of ['Keep waiting', 'Stop waiting', 'Force stop'])
+      assert.ok(
+        buttons.some((t) => t.trim() === b),
+        `${b} in ${buttons}`,
+      )
+    await question.getByRole('button', { name: 'Keep waiting' }).click()
+    await gone(question)
+    if (real) await page.getByRole('alertdialog').getByRole('button', { name: 'Stop waiting' }).click()
+  }),
+  'timeout: stop waiting lets the work go on': timeout(async (page, question) => {
+    await question.getByRole('button', { name: 'Stop waiting' }).click()
+    await gone(question)
+    assert.equal((await call(page, 'state')).vms.find((vm) => vm.name === 'slow').running, true)
+  }),
+  'timeout: show log': timeout(async (page, question) => {
+    await question.getByRole('button', { name: 'Show log' }).click()
+    await question.getByRole('region', { name: 'Log: text' }).waitFor()
+    await question.getByRole('button', { name: 'Stop waiting' }).click()
+    await gone(question)
+  }),
+  'timeout: force stop': timeout(async (page, question) => {
+    await question.getByRole('button', { name: 'Force stop' }).click()
+    await gone(question)
+    await row(page, 'slow').getByText('Stopped').waitFor()
+  }),
+  'timeout: the question goes by itself when the VM arrives': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/machines' })
+      const question = await late(page)
+      await page.evaluate(() =>
+        window.fake.push({ operations: window.fake.state.operations.map((o) => ({ ...o, state: 'done' })) }),
+      )
+      await gone(question)
+    },
+  },
+  'resources: a change is shown, disappears when reverted, and is applied': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/machines/database/resources' })
+      const cpus = page.getByLabel('Processors', { exact: true })
+      await cpus.fill('6')
+      await page.getByRole('heading', { name: 'What you change' }).waitFor()
+      await page.getByText('this needs a restart of the virtual machine').waitFor()
+      await cpus.fill('4')
+      await gone(page.getByRole('heading', { name: 'What you change' }))
+      await cpus.fill('99')
+      await page.getByText('Processors can be 1 to 8').waitFor()
+      assert.equal(await page.getByRole('button', { name: 'Apply', exact: true }).isDisabled(), true)
+      await cpus.fill('6')
+      await page.getByRole('button', { name: 'Apply', exact: true }).click()
+      await gone(page.getByRole('heading', { name: 'What you change' }))
+      const sent = await page.evaluate(() => window.fake.calls.filter((c) => c.method === 'vm.setResources'))
+      assert.equal(sent[0].params.resources.cpus, 6)
+    },
+  },
+  'template editor, parameters, logs and shell': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/machines/web/template' })
+      const editor = page.getByRole('textbox', { name: 'Template of web' })
+      await page.locator('.cm-content').waitFor()
+      await editor.click()
+      await page.keyboard.press('Control+Home')
+      await page.keyboard.type('# mine\n')
+      await page.getByRole('button', { name: 'Save' }).click()
+      await page.waitForFunction(() => window.fake.calls.some((c) => c.method === 'vm.setTemplate'))
+      const tab = (name) => page.getByRole('tab', { name }).click()
+      await tab('Parameters')
+      await page.getByLabel('Greeting', { exact: true }).fill('good day')
+      await page.getByRole('button', { name: 'Apply' }).click()
+      await tab('Logs')
+      const text = page.getByRole('region', { name: /text$/ })
+      await text.getByText(/line 1 <script>alert\(1\)<\/script>/).waitFor() // text is text
+      await page.getByLabel('Find in the log').fill('earlier line 17')
+      await page.getByText('1 of 11 lines').waitFor()
+      await tab('Shell')
+      await page.getByText('me@web').waitFor()
+      await page.locator('.xterm-helper-textarea').waitFor({ state: 'attached' })
+      await page.keyboard.type('ls')
+      await page.waitForFunction(
+        () =>
+          window.fake.calls
+            .filter((c) => c.method === 'stream.write')
+            .map((c) => c.params.data)
+            .join('') === 'ls',
+      )
+      await page.keyboard.press('F6')
+      assert.equal(await page.evaluate(() => !!document.activeElement.closest('.xterm')), false)
+    },
+  },
+  'diagnostics: badge, repair, bundle': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open()
+      await page.getByRole('link', { name: /Diagnostics 2 findings/ }).click()
+      await page.getByRole('main').getByRole('button', { name: 'Clear leftovers' }).click()
+      await page.getByRole('button', { name: 'Check again' }).click()
+      await gone(page.getByRole('main').getByRole('button', { name: 'Clear leftovers' }))
+      await page.getByRole('button', { name: 'Gather a bundle' }).click()
+      const dialog = page.getByRole('dialog', { name: 'Diagnostics bundle' })
+      await dialog.getByRole('button', { name: /rddd.log/ }).click()
+      await dialog.getByText(/token=\[redacted\]/).waitFor()
+      await dialog.getByRole('button', { name: 'Save' }).click()
+      await dialog.getByText(/Saved as/).waitFor()
+    },
+  },
+  'settings are saved, and say so when they are not': {
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/settings' })
+      await page.getByLabel('Dark').check()
+      await page.waitForFunction(() => document.documentElement.dataset.theme === 'dark')
+      await page.getByLabel('For a virtual machine').selectOption('600')
+      await page.waitForFunction(() => document.querySelector('main select[id$=vmTimeout]').value === '600')
+      assert.equal((await call(page, 'state')).settings.vmTimeout, 600)
+      await page.getByLabel('As the desktop').check()
+      await page.waitForFunction(() => !document.documentElement.dataset.theme)
+    },
+  },
+  'troubleshooting: factory reset wants the name': {
+    run: async ({ open, real }) => {
+      const page = await open({ hash: '#/troubleshooting' })
+      await page.getByRole('button', { name: 'Factory reset …' }).click()
+      const dialog = page.getByRole('alertdialog')
+      const act = dialog.getByRole('button', { name: 'Remove everything' })
+      assert.equal(await act.isDisabled(), true)
+      await dialog.getByRole('textbox').fill('defaul')
+      assert.equal(await act.isDisabled(), true)
+      if (real) return void (await page.keyboard.press('Escape'))
+      await dialog.getByRole('textbox').fill('default')
+      await act.click()
+      await page.getByText('Service: not set up yet').waitFor()
+    },
+  },
+  'another instance': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open()
+      await page.getByLabel('Instance').selectOption('experiments')
+      await page.getByText('Service: stopped').waitFor()
+      await page.getByLabel('Instance').selectOption('default')
+      await page.getByText('Service: running').waitFor()
+    },
+  },
+  'a killed service is said, and comes back': {
+    run: async ({ open, real }) => {
+      const page = await open()
+      await running(page)
+      if (real) process.kill((await call(page, 'state')).service.pid, 'SIGKILL')
+      else await page.evaluate(() => window.fake.kill())
+      const banner = page.getByRole('status').filter({ hasText: 'The service has ended without being asked to' })
+      await banner.waitFor()
+      await banner.getByRole('button', { name: 'Start the service' }).click()
+      await page.getByText('Service: running').waitFor()
+      await gone(banner.getByText('The service has ended'))
+    },
+  },
+  'a lost connection is said, and comes back': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open()
+      await page.evaluate(() => window.fake.link('lost'))
+      await page.getByText('The connection to RDD is lost').waitFor()
+      await page.evaluate(() => window.fake.link('up'))
+      await gone(page.getByText('The connection to RDD is lost'))
+    },
+  },
+  'keyboard alone': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open()
+      await page.getByText('Service: running').waitFor()
+      const at = () =>
+        page.evaluate(() =>
+          (document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent).trim(),
+        )
+      await page.keyboard.press('Tab')
+      assert.equal(await at(), 'Skip to the page')
+      await page.keyboard.press('Enter')
+      assert.equal(await page.evaluate(() => document.activeElement.id), 'main')
+      await page.keyboard.press('Alt+2')
+      await page.getByRole('heading', { name: 'Virtual machines' }).waitFor()
+      await page.getByRole('link', { name: /^web / }).focus()
+      await page.keyboard.press('ArrowDown')
+      assert.match(await at(), /^database/)
+      await page.keyboard.press('End')
+      assert.match(await at(), /^old-debian/)
+      await page.keyboard.press('Enter')
+      await page.getByRole('heading', { name: 'old-debian' }).waitFor()
+      await page.getByRole('tab', { name: 'Summary' }).focus()
+      await page.keyboard.press('ArrowRight')
+      await page.getByRole('tab', { name: 'Resources', selected: true }).waitFor()
+      await page.keyboard.press('Shift+?')
+      await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor()
+      await page.keyboard.press('Escape')
+      await gone(page.getByRole('dialog'))
+      assert.equal(await at(), 'Resources') // the focus is where it was
+    },
+  },
+  '500 virtual machines scroll': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ scene: 'many', hash: '#/machines' })
+      const list = page.getByRole('list', { name: 'Virtual machines' })
+      await list.getByRole('listitem').first().waitFor()
+      const long = await page.evaluate(async () => {
+        const tasks = []
+        new PerformanceObserver((l) => tasks.push(...l.getEntries().map((e) => Math.round(e.duration)))).observe({
+          type: 'longtask',
+        })
+        const box = document.querySelector('ul[aria-label="Virtual machines"]').parentElement
+        for (let y = 0; y < box.scrollHeight; y += 400) {
+          box.scrollTop = y
+          await new Promise(requestAnimationFrame)
+        }
+        await new Promise(requestAnimationFrame)
+        return tasks
+      })
+      const rows = await list.getByRole('listitem').count()
+      assert.ok(rows < 60, `${rows} rows are rendered`)
+      await page.getByRole('link', { name: /^machine-499 / }).waitFor()
+      return `${rows} rows rendered, long tasks: ${long.length ? long.join(', ') + ' ms' : 'none'}`
+    },
+  },
+  'a language that Intl refuses': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ language: 'C' })
+      await page.locator('.uplot').first().waitFor() // uPlot asks the navigator itself
+    },
+  },
+  'asked from outside: quit': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ hash: '#ask=quit' })
+      await page.getByRole('alertdialog').getByRole('button', { name: 'Keep running' }).click()
+      await gone(page.getByRole('alertdialog'))
+      assert.equal((await call(page, 'state')).settings.onQuit, 'keep-running')
+    },
+  },
+}

@@ -1,0 +1,81 @@
+import { cleanup, fireEvent, render, screen, waitFor } from '@testing-library/svelte'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { UI } from '../src/lib/ui.svelte'
+import { Fake } from './fake'
+import Harness from './Harness.svelte'
+
+let fake: Fake
+beforeEach(async () => {
+  fake = new Fake('usual', 5)
+  render(Harness, { fake, ready: (_: unknown, ui: UI) => void (ui.dialog = 'create') })
+  await screen.findByRole('option', { name: 'rdd' })
+})
+afterEach(cleanup)
+
+const name = () => screen.getByLabelText('Name')
+const type = (value: string) => fireEvent.input(name(), { target: { value } })
+const create = () => fireEvent.click(screen.getByRole('button', { name: 'Create' }))
+const sent = () => fake.calls.filter((c) => c.method === 'vm.create').map((c) => c.params)
+
+test('an empty name is no mistake before anything is typed', async () => {
+  await waitFor(() => expect(fake.calls.some((c) => c.method === 'vm.check')).toBe(true))
+  expect(name().hasAttribute('aria-invalid')).toBe(false)
+})
+
+test('a mistake is said beside its field as it is typed, with what is allowed', async () => {
+  await type('Not A Name')
+  const message = await screen.findByText(/1 to 63 lower-case letters/)
+  expect(name().getAttribute('aria-describedby')).toContain(message.id)
+  expect(name().getAttribute('aria-invalid')).toBe('true')
+  await type('web')
+  await screen.findByText(/There is a virtual machine web already/)
+  await type('shop')
+  await waitFor(() => expect(name().hasAttribute('aria-invalid')).toBe(false))
+})
+
+test('nothing is sent while something is wrong, and the focus goes there', async () => {
+  await type('web')
+  await create()
+  await waitFor(() => expect(document.activeElement).toBe(name()))
+  expect(sent()).toEqual([])
+})
+
+test('keys pressed one after the other are one question', async () => {
+  const before = fake.calls.filter((c) => c.method === 'vm.check').length
+  for (const value of ['s', 'sh', 'sho', 'shop']) await type(value)
+  await waitFor(() => expect(fake.calls.filter((c) => c.method === 'vm.check').length).toBeGreaterThan(before))
+  const asked = fake.calls.filter((c) => c.method === 'vm.check').slice(before)
+  expect(asked.map((c) => (c.params as { name: string }).name)).toEqual(['shop'])
+})
+
+test('what is right is created, with what was chosen and nothing else', async () => {
+  await type('shop')
+  await create()
+  await waitFor(() => expect(sent()).toEqual([{ name: 'shop', template: 'template:rdd', start: true }]))
+  await waitFor(() => expect(screen.queryByRole('dialog', { name: 'New virtual machine' })).toBeNull())
+})
+
+test('resources are checked against the host, and sent in bytes', async () => {
+  await type('shop')
+  await fireEvent.click(screen.getByLabelText('Choose processors, memory and disk'))
+  const memory = screen.getByLabelText('Memory')
+  await fireEvent.input(memory, { target: { value: '64' } })
+  await screen.findByText('Memory can be 512 MiB to 16 GiB on this computer.')
+  await create()
+  expect(sent()).toEqual([])
+  await fireEvent.input(memory, { target: { value: '2' } })
+  await waitFor(() =>
+    expect((screen.getByRole('button', { name: 'Create' }) as HTMLButtonElement).disabled).toBe(false),
+  )
+  await create()
+  await waitFor(() => expect(sent()).toHaveLength(1))
+  expect(sent()[0]).toMatchObject({ resources: { cpus: 4, memory: 2 * 1024 ** 3, disk: 100 * 1024 ** 3 } })
+})
+
+test('a refusal of the create itself is said beside its field', async () => {
+  await type('shop')
+  fake.refusals['vm.create'] = { kind: 'rejected', message: 'somebody was faster: shop exists', field: 'name' }
+  await create()
+  await screen.findByText('somebody was faster: shop exists')
+  expect(name().getAttribute('aria-invalid')).toBe('true')
+})

@@ -1,0 +1,94 @@
+import { cleanup, fireEvent, render, screen, waitFor } from '@testing-library/svelte'
+import { afterEach, expect, test } from 'vitest'
+import Diagnostics from '../src/pages/Diagnostics.svelte'
+import Machine from '../src/pages/Machine.svelte'
+import { UsageHistory } from '../src/lib/usage.svelte'
+import type { Method } from '../src/lib/transport'
+import { Fake } from './fake'
+import Harness from './Harness.svelte'
+
+afterEach(cleanup)
+
+function shown(tab: string) {
+  const fake = new Fake('usual', 5)
+  render(Harness, { fake, component: Machine as never, given: { name: 'web', tab, history: new UsageHistory(fake) } })
+  return fake
+}
+const called = (fake: Fake, method: Method) => fake.calls.filter((c) => c.method === method)
+const type = (label: string, value: string) => fireEvent.input(screen.getByLabelText(label), { target: { value } })
+
+test('resources are asked for once, and what is being changed outlives new states', async () => {
+  const fake = shown('resources')
+  await screen.findByLabelText('Processors')
+  await type('Processors', '6')
+  fake.push()
+  await screen.findByText(/needs a restart of the virtual machine/)
+  expect((screen.getByLabelText('Processors') as HTMLInputElement).value).toBe('6')
+  expect(called(fake, 'vm.resources')).toHaveLength(1)
+})
+
+test('a change that is reverted disappears, and can not be applied', async () => {
+  shown('resources')
+  await screen.findByLabelText('Processors')
+  const apply = screen.getByRole('button', { name: 'Apply' }) as HTMLButtonElement
+  await type('Processors', '6')
+  expect(screen.getByRole('heading', { name: 'What you change' })).toBeTruthy()
+  expect(apply.disabled).toBe(false)
+  await type('Processors', '4')
+  expect(screen.queryByRole('heading', { name: 'What you change' })).toBeNull()
+  expect(apply.disabled).toBe(true)
+})
+
+test('parameters: typed text outlives new states, and only what differs is sent', async () => {
+  const fake = shown('parameters')
+  await screen.findByLabelText('Greeting')
+  await type('Greeting', 'good day')
+  fake.push()
+  await fireEvent.click(screen.getByRole('button', { name: 'Use default of ContainerdVersion' }))
+  expect((screen.getByLabelText('Greeting') as HTMLInputElement).value).toBe('good day')
+  await fireEvent.click(screen.getByRole('button', { name: 'Apply' }))
+  await waitFor(() =>
+    expect(called(fake, 'vm.setParams').map((c) => c.params)).toEqual([
+      { name: 'web', set: { Greeting: 'good day' }, remove: ['ContainerdVersion'] },
+    ]),
+  )
+})
+
+test('a template that was changed meanwhile is not overwritten, and the typed text is kept', async () => {
+  const fake = shown('template')
+  const box = (await screen.findByLabelText('Template of web')) as HTMLElement
+  const before = fake.calls.length
+  await fake.call('vm.setTemplate', { name: 'web', version: '1', text: 'images: [] # theirs' })
+  await waitFor(() => expect(screen.getByLabelText('Template of web').className).toContain('cm-content'))
+  expect(box).toBeTruthy()
+  // CodeMirror in jsdom has no layout to type into; its view takes a change as it does from a keyboard.
+  const { EditorView } = await import('@codemirror/view')
+  const view = EditorView.findFromDOM(screen.getByLabelText('Template of web') as HTMLElement)!
+  view.dispatch({ changes: { from: 0, insert: '# mine\n' } })
+  await fireEvent.click(await screen.findByRole('button', { name: 'Save' }))
+  await screen.findByText('The template was changed meanwhile.')
+  expect(view.state.doc.toString().startsWith('# mine')).toBe(true)
+  expect(fake.calls.length).toBeGreaterThan(before)
+})
+
+test('what a log says is text', async () => {
+  const fake = shown('logs')
+  await screen.findByText('serial: earlier line 3 <b>bold</b>')
+  expect(document.querySelector('b')).toBeNull()
+  expect(called(fake, 'log.open')).toHaveLength(1)
+})
+
+test('a VM that is gone says so', async () => {
+  const fake = shown('summary')
+  await fake.call('vm.delete', { name: 'web' })
+  await screen.findByText(/There is no virtual machine of this name/)
+})
+
+test('diagnostics look once when they are opened', async () => {
+  const fake = new Fake('usual', 5)
+  render(Harness, { fake, component: Diagnostics as never })
+  await screen.findByRole('button', { name: 'Clear leftovers' })
+  fake.push()
+  await waitFor(() => expect(screen.getByText('2 findings.')).toBeTruthy())
+  expect(called(fake, 'diagnose')).toHaveLength(1)
+})
