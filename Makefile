@@ -40,6 +40,7 @@ setup: ## install the Debian packages that are missing (says which, first)
 .PHONY: build
 build: ## build the programs into dist/
 	@echo "building RDD $(VERSION) (the first time takes some 10 minutes on 2 cores)" >&2
+	@build/page
 	@$(MAKE) --no-print-directory $(PROGRAMS) $(LIBEXEC)/rdd-window $(SHARE)/lima
 
 # Go knows by itself what is up to date.
@@ -58,6 +59,10 @@ $(LIBEXEC)/rdd-window:
 		set -x; CGO_ENABLED=1 $(subst -tags grpcnotrace,-tags grpcnotrace$(comma)desktop$(comma)production$(comma)webkit2_41,$(GOBUILD)) -o $@ ./cmd/rdd-window; \
 	fi
 
+.PHONY: frontend
+frontend: ## build the page that the window and the browser show
+	@build/page
+
 # Lima's own templates, and its guest agent built for the guest. These are symbolic links in Lima's repository, which Go modules leave out.
 LIMALINKS := ubuntu-lts=ubuntu-24.04 ubuntu=ubuntu-25.04 fedora=fedora-42
 .PHONY: $(SHARE)/lima
@@ -75,6 +80,7 @@ guest: ## build the guest image (cached)
 test: ## the whole test suite, with its own set-up
 	@build/setup test
 	@$(MAKE) --no-print-directory verify build guest
+	@build/page test
 	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -timeout 30m ./...
 
 .PHONY: package
