@@ -3,10 +3,10 @@ import tailwindcss from '@tailwindcss/vite'
 import { svelteTesting } from '@testing-library/svelte/vite'
 import { defineConfig } from 'vitest/config'
 
-// What the Go side sends with the page, so that a violation is seen here first. Styles are inline because
-// xterm and CodeMirror write their own <style> elements; scripts never are.
+// What app/web sends with the page, so that a violation is seen here first.
 const policy =
-  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self'; connect-src 'self'"
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; " +
+  "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 export default defineConfig(({ mode }) => ({
   base: './',

@@ -35,6 +35,10 @@ const views = {
   diagnostics: [{ hash: '#/diagnostics' }, (page) => page.getByRole('button', { name: 'Clear leftovers' }).waitFor()],
   settings: [{ hash: '#/settings' }],
   troubleshooting: [{ hash: '#/troubleshooting' }, (page) => page.getByRole('cell', { name: 'Good' }).waitFor()],
+  'narrow-overview': [{ width: 560, height: 420 }],
+  'narrow-machines': [{ width: 560, height: 420, hash: '#/machines' }],
+  'narrow-resources': [{ width: 560, height: 420, hash: '#/machines/web/resources' }],
+  'narrow-create': [{ width: 560, height: 420, hash: '#/machines' }, click('New virtual machine')],
   'dialog-first-run': [{ scene: 'first' }],
   'dialog-create': [
     { hash: '#/machines' },

@@ -7,10 +7,9 @@ const call = (page, method, params = {}) =>
   page.evaluate(
     async ([method, params]) => {
       if (window.fake) return window.fake.call(method, params)
-      const token = sessionStorage.getItem('rdd.token')
       const response = await fetch(`/api/call/${method}`, {
         method: 'POST',
-        headers: { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }) },
+        headers: { 'Content-Type': 'application/json' },
         body: JSON.stringify(params),
       })
       return response.json()

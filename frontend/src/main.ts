@@ -3,11 +3,10 @@ import './app.css'
 import App from './App.svelte'
 import { mendNavigator } from './lib/locale'
 import { apply, remembered } from './lib/theme'
-import { takeToken, Transport, type Remote } from './lib/transport'
+import { Transport, type Remote } from './lib/transport'
 
 mendNavigator()
 apply(remembered())
-takeToken()
 
 // `vite --mode fake` has no Go side: the page talks to an imitation of it.
 async function remote(): Promise<Remote> {

@@ -1,11 +1,10 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { State } from '../src/lib/api'
-import { CallError, takeToken, Transport, type Link } from '../src/lib/transport'
+import { CallError, Transport, type Link } from '../src/lib/transport'
 
 const open: Transport[] = []
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  sessionStorage.clear()
 })
 afterEach(() => {
   for (const t of open.splice(0)) t.close()
@@ -59,7 +58,7 @@ test('a stream that breaks is opened again, and the page says so meanwhile', asy
   expect(links).toEqual(['up', 'lost', 'up'])
 })
 
-test('a token that is no longer good is not tried for ever', async () => {
+test('a session that has ended is not tried for ever', async () => {
   const fetch = vi.fn().mockResolvedValue(new Response('', { status: 401 }))
   vi.stubGlobal('fetch', fetch)
   const { links } = listening()
@@ -82,16 +81,6 @@ test('nobody there: the problem says what that means', async () => {
   vi.stubGlobal('fetch', vi.fn().mockRejectedValue(new TypeError('Failed to fetch')))
   const failed = await new Transport().call('usage', {}).catch((e: unknown) => e)
   expect((failed as CallError).problem.message).toBe('RDD does not answer.')
-})
-
-test('the token leaves the address bar and goes with each call', async () => {
-  window.history.replaceState(null, '', '/#token=secret&ask=quit')
-  takeToken()
-  expect(location.hash).toBe('#ask=quit')
-  const fetch = vi.fn().mockResolvedValue(new Response('[]'))
-  vi.stubGlobal('fetch', fetch)
-  await new Transport().call('usage', {})
-  expect(fetch.mock.calls[0]![1].headers.Authorization).toBe('Bearer secret')
 })
 
 test("in the window, Wails' bridge is used", async () => {

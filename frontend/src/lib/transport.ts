@@ -1,4 +1,5 @@
-// The way to the Go side: Wails' bridge inside the window, HTTP and one event stream in a browser.
+// The way to the Go side: Wails' bridge inside the window, HTTP and one event stream in a browser, where the
+// session is a cookie that the address of `rdd dashboard` was exchanged for.
 import { EventSourceParserStream } from 'eventsource-parser/stream'
 import type { Methods, Problem, State, Stream } from './api'
 
@@ -81,7 +82,6 @@ const lostProblem: Problem = {
   message: 'RDD does not answer.',
   advice: 'Its window or `rdd dashboard` has ended, or is being started again. This page keeps trying.',
 }
-const tokenKey = 'rdd.token'
 
 export class Transport implements Remote {
   #events = new Emitter()
@@ -121,8 +121,9 @@ export class Transport implements Remote {
     for (const event of ['state', 'stream', 'open'] as const)
       b.on(event, (data) => this.#events.emit(event, parsed(data) as never))
     try {
-      this.#events.emit('state', await this.call('state', {}))
+      const state = await this.call('state', {})
       this.#set('up')
+      this.#events.emit('state', state)
     } catch (e) {
       console.error(problemOf(e).message)
       this.#set('lost')
@@ -134,7 +135,7 @@ export class Transport implements Remote {
     try {
       response = await fetch(`/api/call/${method}`, {
         method: 'POST',
-        headers: { 'Content-Type': 'application/json', ...credential() },
+        headers: { 'Content-Type': 'application/json' },
         body: JSON.stringify(params),
       })
     } catch {
@@ -149,8 +150,8 @@ export class Transport implements Remote {
     }
   }
 
-  // One stream at a time, for as long as the page is open. fetch and not EventSource, which hides the status
-  // (a token that is no longer good must not be tried for ever) and sends no header.
+  // One stream at a time, for as long as the page is open. fetch and not EventSource, which hides the status:
+  // a session that has ended must not be tried for ever.
   async #listen() {
     while (!this.#over()) {
       try {
@@ -177,7 +178,7 @@ export class Transport implements Remote {
 
   async #read() {
     const response = await fetch('/api/events', {
-      headers: { Accept: 'text/event-stream', ...credential() },
+      headers: { Accept: 'text/event-stream' },
       signal: this.#closed.signal,
     })
     if (response.status === 401 || response.status === 403) return this.#set('refused')
@@ -205,19 +206,4 @@ export class Transport implements Remote {
 // A failed call gives {error} and nothing else; a State may hold an error among the rest.
 function failed(result: unknown): result is { error: Problem } {
   return typeof result === 'object' && result !== null && 'error' in result && Object.keys(result).length === 1
-}
-
-// The address that `rdd dashboard` prints ends in #token=…: it is taken out of the address bar, and kept for as long as the tab.
-export function takeToken(location: Location = window.location, storage: Storage = sessionStorage) {
-  const parts = new URLSearchParams(location.hash.slice(1))
-  const token = parts.get('token')
-  if (!token) return
-  parts.delete('token')
-  storage.setItem(tokenKey, token)
-  history.replaceState(null, '', location.pathname + location.search + (parts.size ? `#${parts}` : ''))
-}
-
-function credential(): Record<string, string> {
-  const token = sessionStorage.getItem(tokenKey)
-  return token ? { Authorization: `Bearer ${token}` } : {}
 }
