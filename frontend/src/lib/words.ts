@@ -11,7 +11,7 @@ export const serviceWords: Record<Service['state'], { title: string; text: strin
   },
   stopped: {
     title: 'Stopped',
-    text: 'Nothing runs. Virtual machines keep their disks until you start again.',
+    text: 'The service does not run. Virtual machines keep their disks until it starts again.',
     tone: 'idle',
   },
   starting: { title: 'Starting', text: 'The service is on its way up.', tone: 'busy' },
