@@ -63,14 +63,17 @@ async function page({ scene = 'usual', hash = '#/overview', pace = 60, language,
   }
   await p.goto(real ?? `${site.url}?scene=${scene}&pace=${pace}${hash}`)
   await p.getByText('Service: ').first().waitFor()
-  if (real) only = p
+  if (real) {
+    only = p
+    await p.evaluate((h) => (location.hash = h), hash)
+  }
   return p
 }
 
 const failures = []
-for (const [name, { fakeOnly, needs, run }] of Object.entries({ ...scenarios, ...looks })) {
+for (const [name, { fakeOnly, realOnly, needs, run }] of Object.entries({ ...scenarios, ...looks })) {
   if (wanted.length && !wanted.some((w) => name.includes(w))) continue
-  if (real && fakeOnly) continue
+  if (real ? fakeOnly : realOnly) continue
   if (real && needs && !needs.every((v) => process.env[v])) {
     console.log(`skip  ${name}: needs ${needs.join(', ')}`)
     continue
@@ -94,6 +97,7 @@ for (const [name, { fakeOnly, needs, run }] of Object.entries({ ...scenarios, ..
   } catch (e) {
     failures.push(name)
     console.log(`FAIL  ${name}: ${(e.stack ?? String(e)).split('\n').slice(0, 15).join('\n')}`)
+    for (const p of opened) for (const line of p.said) console.log(`      the browser said: ${line}`)
     for (const [i, p] of opened.entries())
       await p.screenshot({ path: `${shots}/failed-${name.replaceAll(/\W+/g, '-')}-${i}.png` }).catch(() => {})
   }

@@ -228,6 +228,18 @@ export const scenarios = {
       assert.equal(await page.evaluate(() => !!document.activeElement.closest('.xterm')), false)
     },
   },
+  'every tab can be left for another page': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open()
+      for (const tab of ['', 'resources', 'parameters', 'template', 'logs', 'shell']) {
+        await page.evaluate((t) => (location.hash = `#/machines/web/${t}`), tab)
+        await page.getByRole('heading', { name: 'web' }).waitFor()
+        await page.evaluate(() => (location.hash = '#/diagnostics'))
+        await page.getByRole('heading', { name: 'Diagnostics' }).waitFor()
+      }
+    },
+  },
   'diagnostics: badge, repair, bundle': {
     fakeOnly: true,
     run: async ({ open }) => {
@@ -242,6 +254,45 @@ export const scenarios = {
       await dialog.getByText(/token=\[redacted\]/).waitFor()
       await dialog.getByRole('button', { name: 'Save' }).click()
       await dialog.getByText(/Saved as/).waitFor()
+    },
+  },
+  'a real VM: resources, template, log and bundle': {
+    realOnly: true,
+    run: async ({ open, shots }) => {
+      const page = await open({ hash: '#/machines' })
+      await running(page)
+      if ((await call(page, 'state')).vms.some((vm) => vm.name === 'real'))
+        await call(page, 'vm.delete', { name: 'real' })
+      await gone(row(page, 'real'))
+      await create(page, 'real')
+      await row(page, 'real').getByText('Running').waitFor()
+      await page.evaluate(() => (location.hash = '#/machines/real'))
+      await page.locator('.uplot canvas').first().waitFor()
+      await page.screenshot({ path: `${shots}/real-summary.png` })
+      const tab = (name) => page.getByRole('tab', { name }).click()
+      await tab('Resources')
+      const cpus = page.getByLabel('Processors', { exact: true })
+      const other = (await cpus.inputValue()) === '1' ? '2' : '1'
+      await cpus.fill(other)
+      await page.getByText('this needs a restart of the virtual machine').waitFor()
+      await page.screenshot({ path: `${shots}/real-resources.png` })
+      await page.getByRole('button', { name: 'Apply', exact: true }).click()
+      await page.getByRole('heading', { name: 'Waiting for a restart' }).waitFor()
+      await tab('Template')
+      await page.locator('.cm-content').getByText(`cpus: ${other}`).waitFor()
+      await page.screenshot({ path: `${shots}/real-template.png` })
+      await tab('Logs')
+      await page.getByRole('region', { name: /text$/ }).waitFor()
+      await page.screenshot({ path: `${shots}/real-logs.png` })
+      await page.evaluate(() => (location.hash = '#/diagnostics'))
+      await page.getByRole('button', { name: 'Gather a bundle' }).click()
+      const dialog = page.getByRole('dialog', { name: 'Diagnostics bundle' })
+      await dialog.getByRole('list', { name: 'Files' }).getByRole('button').nth(1).click()
+      await page.screenshot({ path: `${shots}/real-bundle.png` })
+      await dialog.getByRole('button', { name: 'Save' }).click()
+      await dialog.getByText(/Saved as/).waitFor()
+      await dialog.getByRole('button', { name: 'Close' }).click()
+      await page.screenshot({ path: `${shots}/real-diagnostics.png` })
     },
   },
   'settings are saved, and say so when they are not': {

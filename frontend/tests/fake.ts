@@ -101,7 +101,7 @@ const findings: Finding[] = [
     repair: 'Clear leftovers',
   },
   { check: 'kvm', id: 'kvm', severity: 'ok', what: '/dev/kvm can be used' },
-  { check: 'store', id: 'store', severity: 'ok', what: 'The store is sound' },
+  { check: 'store', id: 'kvm', severity: 'ok', what: 'The store is sound' },
 ]
 
 const template = `# A small Debian guest.

@@ -92,3 +92,10 @@ test('diagnostics look once when they are opened', async () => {
   await waitFor(() => expect(screen.getByText('2 findings.')).toBeTruthy())
   expect(called(fake, 'diagnose')).toHaveLength(1)
 })
+
+test('findings that share an id are all shown', async () => {
+  const fake = new Fake('usual', 5)
+  render(Harness, { fake, component: Diagnostics as never })
+  await screen.findByText('The store is sound')
+  expect(screen.getByText('/dev/kvm can be used')).toBeTruthy()
+})
