@@ -99,3 +99,12 @@ test('findings that share an id are all shown', async () => {
   await screen.findByText('The store is sound')
   expect(screen.getByText('/dev/kvm can be used')).toBeTruthy()
 })
+
+test('a finding without words of its own says what it means', async () => {
+  const fake = new Fake('usual', 5)
+  const report = await fake.call('diagnose', {})
+  report.findings[0]!.what = ''
+  fake.call = async () => report as never
+  render(Harness, { fake, component: Diagnostics as never })
+  await screen.findByRole('heading', { name: /Virtual disks grow as they are written to/ })
+})

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { changes, GiB, modest, outside, knobs } from '../src/lib/resources'
+import { changes, GiB, grid, MiB, modest, outside, knobs } from '../src/lib/resources'
 import { parse, requested, vmHref } from '../src/lib/ui.svelte'
 import { total } from '../src/lib/usage.svelte'
 import { vmTone, vmWord } from '../src/lib/words'
@@ -55,4 +55,13 @@ test('a state that nobody foresaw is shown as it is', () => {
   expect(vmWord({ state: 'Hibernating' })).toBe('Hibernating')
   expect(vmTone({ state: 'Hibernating' })).toBe('busy')
   expect(vmTone({ state: 'Running', problem: 'disk full' })).toBe('warning')
+})
+
+test('a slider stops at whole units, and keeps to odd bounds', () => {
+  const disk = knobs.find((k) => k.field === 'disk')!
+  const g = grid(disk, 16 * MiB, 91.1 * GiB)
+  expect([g.min, g.max]).toEqual([0, 92 * GiB])
+  expect(g.snap(20.02 * GiB)).toBe(20 * GiB)
+  expect(g.snap(0)).toBe(16 * MiB)
+  expect(g.snap(92 * GiB)).toBe(91.1 * GiB)
 })

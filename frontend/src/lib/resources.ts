@@ -19,6 +19,15 @@ export const knobs: Knob[] = [
   { field: 'disk', label: 'Disk', unit: GiB, shown: { label: 'GiB', per: GiB }, words: bytes },
 ]
 
+// grid is where a slider stops: at whole units, however odd the bounds are, which hold all the same.
+export function grid(k: Knob, least: number, most: number) {
+  return {
+    min: Math.floor(least / k.unit) * k.unit,
+    max: Math.ceil(most / k.unit) * k.unit,
+    snap: (n: number) => Math.min(most, Math.max(least, Math.round(n / k.unit) * k.unit)),
+  }
+}
+
 export interface Change {
   field: keyof Resources
   label: string
