@@ -38,9 +38,8 @@ setup: ## install the Debian packages that are missing (says which, first)
 	@build/setup run
 
 .PHONY: build
-build: ## build the programs into dist/
+build: frontend ## build the programs into dist/
 	@echo "building RDD $(VERSION) (the first time takes some 10 minutes on 2 cores)" >&2
-	@build/page
 	@$(MAKE) --no-print-directory $(PROGRAMS) $(LIBEXEC)/rdd-window $(SHARE)/lima
 
 # Go knows by itself what is up to date.
