@@ -17,13 +17,13 @@ type Settings struct {
 	ServiceTimeout int    `json:"serviceTimeout"` // seconds until a wait for the service asks how to go on; 0: never
 	VMTimeout      int    `json:"vmTimeout"`      // the same for VMs
 	LogLevel       string `json:"logLevel"`       // of the service, from its next start on: error, info or debug
-	OnQuit         string `json:"onQuit"`         // what becomes of running VMs: ask, keep-running or stop
+	OnQuit         OnQuit `json:"onQuit"`         // what becomes of running VMs: ask, keep-running or stop
 	FirstRunDone   bool   `json:"firstRunDone"`
 }
 
 // DefaultSettings are those of a user who has chosen nothing.
 func DefaultSettings() Settings {
-	return Settings{Theme: "system", ServiceTimeout: 90, VMTimeout: 300, LogLevel: "info", OnQuit: "ask"}
+	return Settings{Theme: "system", ServiceTimeout: 90, VMTimeout: 300, LogLevel: "info", OnQuit: OnQuitAsk}
 }
 
 // Check returns the name of the first field that can't be, and why.
@@ -34,7 +34,7 @@ func (s Settings) Check() (field string, err error) {
 	}{
 		{"theme", s.Theme, []string{"system", "light", "dark"}},
 		{"logLevel", s.LogLevel, []string{"error", "info", "debug"}},
-		{"onQuit", s.OnQuit, []string{"ask", "keep-running", "stop"}},
+		{"onQuit", string(s.OnQuit), []string{string(OnQuitAsk), string(OnQuitKeepRunning), string(OnQuitStop)}},
 	} {
 		if !slices.Contains(f.known, f.value) {
 			return f.field, fmt.Errorf("%s: %q is not one of %s", f.field, f.value, strings.Join(f.known, ", "))

@@ -16,18 +16,8 @@ type Options struct {
 	Core     *core.Core                            // the instance to show first
 	Open     func(name string) (*core.Core, error) // resolves another one
 	Version  string
-	Login    Login // nil: nothing can start at login
-	ReadOnly bool  // refuse what changes anything
+	ReadOnly bool // refuse what changes anything
 }
-
-// Login says and changes what the system starts when the user logs in.
-type Login interface {
-	Status(ctx context.Context) (LoginStatus, error)
-	Set(ctx context.Context, want LoginStatus) error
-}
-
-// LoginStatus is what starts at login.
-type LoginStatus struct{ Service, Tray bool }
 
 // API is what one page, or several copies of it, see and do. Run has to run for it.
 type API struct {
@@ -47,9 +37,6 @@ type API struct {
 
 // New returns the API for one program. It looks at nothing before Run.
 func New(o Options) *API {
-	if o.Login == nil {
-		o.Login = noLogin{}
-	}
 	a := &API{
 		options: o, methods: methods(), jobs: make(chan func(context.Context)), ended: make(chan struct{}),
 		places: map[string]*place{}, streams: map[string]*stream{},
@@ -57,14 +44,6 @@ func New(o Options) *API {
 	a.shown = newPlace(o.Core)
 	a.places[a.shown.name()] = a.shown
 	return a
-}
-
-// noLogin is for programs that can't start anything at login.
-type noLogin struct{}
-
-func (noLogin) Status(context.Context) (LoginStatus, error) { return LoginStatus{}, nil }
-func (noLogin) Set(context.Context, LoginStatus) error {
-	return errors.New("this program can't change what starts at login; use: rdd svc install")
 }
 
 // errEnded is for calls that come after the end.
@@ -130,7 +109,7 @@ func (a *API) State() State {
 		Instance: p.name(), Instances: slices.Clone(p.instances), Version: a.options.Version, Host: p.computer,
 		Service: p.service, VMs: p.vms, VMsKnown: p.vmsKnown, Error: p.problem,
 		Operations: p.board.Operations(), Question: p.board.Question(),
-		Settings: p.settings, ReadOnly: a.options.ReadOnly,
+		Settings: p.settings, Login: append([]core.LoginStatus{}, p.login...), ReadOnly: a.options.ReadOnly,
 	}
 	if s.Error == nil {
 		s.Error = p.settingsProblem
@@ -153,8 +132,9 @@ type place struct {
 	computer        core.Computer
 	settings        Settings
 	settingsProblem *Problem
-	seen            chan struct{} // closed once there is a snapshot
-	leave           chan struct{} // closed when another place is shown
+	login           []core.LoginStatus // replaced, never changed
+	seen            chan struct{}      // closed once there is a snapshot
+	leave           chan struct{}      // closed when another place is shown
 
 	board dialog.Board
 	waits map[string]*waiting

@@ -317,9 +317,6 @@ func TestSettingsOfThePage(t *testing.T) {
 			t.Errorf("%s: %+v", params, problem)
 		}
 	}
-	if _, problem := call(`{"startAtLogin": true}`); problem == nil || !strings.Contains(problem.Message, "rdd svc install") {
-		t.Errorf("%+v", problem)
-	}
 	if got := a.State().Settings; got != s {
 		t.Errorf("%+v after what was refused", got)
 	}

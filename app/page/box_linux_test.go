@@ -62,10 +62,12 @@ func newBox(t *testing.T) *box {
 	if b.stage, err = machinetest.NewStage(own); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Symlink(filepath.Join(libexec, "rddd"), filepath.Join(own, "rddd")), os.WriteFile(b.template, []byte("images: []\ncpus: 1\n"), 0o600)); err != nil {
+	bin := filepath.Join(home, "bin")
+	if err := errors.Join(os.Symlink(filepath.Join(libexec, "rddd"), filepath.Join(own, "rddd")), os.Mkdir(bin, 0o700),
+		os.Symlink(filepath.Join(libexec, "..", "..", "bin", "rdd"), filepath.Join(bin, "rdd")), os.WriteFile(b.template, []byte("images: []\ncpus: 1\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	for key, value := range map[string]string{"HOME": home, "RDD_LIBEXEC": own, "RDD_INSTANCE": "", "XDG_DATA_HOME": "", "XDG_STATE_HOME": ""} {
+	for key, value := range map[string]string{"HOME": home, "RDD_LIBEXEC": own, "RDD_INSTANCE": "", "XDG_DATA_HOME": "", "XDG_STATE_HOME": "", "XDG_CONFIG_HOME": "", "XDG_RUNTIME_DIR": ""} {
 		t.Setenv(key, value)
 	}
 	if b.inst, err = instance.Resolve("default"); err != nil {
@@ -86,12 +88,13 @@ func (b *box) open() (closePage func()) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.api = New(Options{Core: c, Open: open, Version: "test"})
+	api := New(Options{Core: c, Open: open, Version: "test"})
+	b.api = api // which another open may change before what follows runs
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
-	all.Go(func() { b.api.Run(ctx) })
+	all.Go(func() { api.Run(ctx) })
 	all.Go(func() {
-		for e := range b.api.Events(ctx) {
+		for e := range api.Events(ctx) {
 			b.take(e)
 		}
 	})

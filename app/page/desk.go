@@ -122,7 +122,7 @@ func (a *API) bundleSave(_ context.Context, params bundleSaveParams) (Path, erro
 }
 
 // settingsSet changes some settings.
-func (a *API) settingsSet(ctx context.Context, change SettingsChange) (Settings, error) {
+func (a *API) settingsSet(_ context.Context, change SettingsChange) (Settings, error) {
 	p := a.here()
 	want, err := p.core.Settings()
 	if err != nil {
@@ -137,24 +137,30 @@ func (a *API) settingsSet(ctx context.Context, change SettingsChange) (Settings,
 	if field, err := want.Check(); err != nil {
 		return Settings{}, badField(field, "%v", err)
 	}
-	if change.StartAtLogin != nil || change.TrayAtLogin != nil {
-		login, err := a.options.Login.Status(ctx)
-		if err != nil {
-			return Settings{}, err
-		}
-		set(&login.Service, change.StartAtLogin)
-		set(&login.Tray, change.TrayAtLogin)
-		if err := a.options.Login.Set(ctx, login); err != nil {
+	for part, start := range map[core.LoginPart]*bool{core.LoginService: change.StartAtLogin, core.LoginTray: change.TrayAtLogin} {
+		if err := startAtLogin(p.core.Login(), part, start); err != nil {
 			return Settings{}, err
 		}
 	}
 	if err := p.core.SetSettings(want); err != nil {
 		return Settings{}, err
 	}
-	a.loadSettings(ctx, p)
+	a.loadSettings(p)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return p.settings, nil
+}
+
+// startAtLogin makes a part start at login, or no longer; nil leaves it as it is.
+func startAtLogin(login *core.Login, part core.LoginPart, start *bool) (err error) {
+	switch {
+	case start == nil:
+	case *start:
+		_, err = login.Install(part)
+	default:
+		_, err = login.Uninstall(part)
+	}
+	return err
 }
 
 func set[T any](field, value *T) {

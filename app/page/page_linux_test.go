@@ -99,6 +99,29 @@ func TestLifeOfAVMAtThePage(t *testing.T) {
 }
 
 // Each answer to a timeout question does what it says, and no question outlives its reason.
+func TestWhatStartsAtLoginIsSaidAndCanBeUndone(t *testing.T) {
+	b := newBox(t)
+	kept := func() string {
+		for _, part := range b.api.State().Login {
+			if part.Part == core.LoginService {
+				return part.Path
+			}
+		}
+		t.Fatal("nobody says where it is kept")
+		return ""
+	}
+	b.call("settings.set", `{"startAtLogin": true}`, nil)
+	b.sees("that the service starts at login", func(s State) bool { return s.Settings.StartAtLogin && !s.Settings.TrayAtLogin })
+	if _, err := os.Stat(kept()); err != nil {
+		t.Error(err)
+	}
+	b.call("settings.set", `{"startAtLogin": false}`, nil)
+	b.sees("that it doesn't", func(s State) bool { return !s.Settings.StartAtLogin })
+	if _, err := os.Stat(kept()); !os.IsNotExist(err) {
+		t.Errorf("it is kept still: %v", err)
+	}
+}
+
 func TestTimeoutsAskAndEachAnswerDoesWhatItSays(t *testing.T) {
 	b := newBox(t)
 	b.becomes(b.begin("service.start", `{}`), "done")

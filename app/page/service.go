@@ -56,7 +56,7 @@ func (a *API) serviceDelete(context.Context, nothing) (Ref, error) {
 	p := a.here()
 	return a.service(dialog.DeleteService, func(ctx context.Context, s *core.Service, w core.Wait) error {
 		_, err := s.Delete(ctx, w)
-		a.loadSettings(ctx, p) // they went, too
+		a.loadSettings(p) // they went, too
 		return err
 	})
 }

@@ -38,14 +38,14 @@ type Settings struct {
 
 // SettingsChange is some of the settings.
 type SettingsChange struct {
-	Theme          *string `json:"theme,omitempty"`
-	ServiceTimeout *int    `json:"serviceTimeout,omitempty"`
-	VMTimeout      *int    `json:"vmTimeout,omitempty"`
-	LogLevel       *string `json:"logLevel,omitempty"`
-	StartAtLogin   *bool   `json:"startAtLogin,omitempty"`
-	TrayAtLogin    *bool   `json:"trayAtLogin,omitempty"`
-	OnQuit         *string `json:"onQuit,omitempty"`
-	FirstRunDone   *bool   `json:"firstRunDone,omitempty"`
+	Theme          *string      `json:"theme,omitempty"`
+	ServiceTimeout *int         `json:"serviceTimeout,omitempty"`
+	VMTimeout      *int         `json:"vmTimeout,omitempty"`
+	LogLevel       *string      `json:"logLevel,omitempty"`
+	StartAtLogin   *bool        `json:"startAtLogin,omitempty"`
+	TrayAtLogin    *bool        `json:"trayAtLogin,omitempty"`
+	OnQuit         *core.OnQuit `json:"onQuit,omitempty"`
+	FirstRunDone   *bool        `json:"firstRunDone,omitempty"`
 }
 
 // State is all that the page shows without asking. It is pushed whole.
@@ -61,6 +61,7 @@ type State struct {
 	Operations []dialog.Operation `json:"operations"`
 	Question   *dialog.Question   `json:"question,omitempty"`
 	Settings   Settings           `json:"settings"`
+	Login      []core.LoginStatus `json:"login"`
 	ReadOnly   bool               `json:"readOnly"`
 }
 

@@ -19,7 +19,7 @@ func (a *API) watch(ctx context.Context, p *place, left <-chan struct{}) {
 		case <-ctx.Done():
 		}
 	}()
-	a.loadSettings(ctx, p)
+	a.loadSettings(p)
 	for snapshot := range p.core.Watch(ctx) {
 		vms := p.describe(ctx, snapshot.VMs)
 		instances := instances(p.name())
@@ -73,14 +73,15 @@ func (p *place) describe(ctx context.Context, vms []core.VM) []VM {
 }
 
 // loadSettings reads the settings, and what starts at login.
-func (a *API) loadSettings(ctx context.Context, p *place) {
+func (a *API) loadSettings(p *place) {
 	settings, err := p.core.Settings()
-	login, loginErr := a.options.Login.Status(ctx)
-	if err == nil {
-		err = loginErr
+	login := p.core.Login().Status()
+	starts := func(part core.LoginPart) bool {
+		return slices.ContainsFunc(login, func(s core.LoginStatus) bool { return s.Part == part && s.Installed })
 	}
 	a.change(func() {
-		p.settings = Settings{settings, login.Service, login.Tray}
+		p.login = login
+		p.settings = Settings{settings, starts(core.LoginService), starts(core.LoginTray)}
 		p.settingsProblem = nil
 		if err != nil {
 			p.settingsProblem = problemOf(err)

@@ -208,6 +208,10 @@ export class Fake implements Remote {
       vmsKnown: !stopped && scene !== 'broken',
       operations: [],
       settings: { ...settings, firstRunDone: scene !== 'first' },
+      login: [
+        { part: 'service', installed: false, path: '/home/ada/.config/systemd/user/rdd.service' },
+        { part: 'tray', installed: true, path: '/home/ada/.config/autostart/rdd-tray.desktop' },
+      ],
       readOnly: false,
     }
     if (scene === 'broken') this.state.error = { kind: 'other', message: 'The service does not answer.' }

@@ -232,9 +232,6 @@ func (i Instance) ShareDir() string        { return i.share }
 // AutostartDir is where a Linux desktop looks for what to start at login. It is the user's, not ours.
 func (i Instance) AutostartDir() string { return filepath.Join(i.config, "autostart") }
 
-// SettingsFile holds what a user chose in the desktop programs.
-func (i Instance) SettingsFile() string { return filepath.Join(i.data, "settings.json") }
-
 // TrayLock is held by the instance's tray. It is beside the instance's own files: the tray outlives them.
 func (i Instance) TrayLock() string {
 	return filepath.Join(filepath.Dir(i.short), "tray-"+i.Name+".lock")

@@ -44,12 +44,13 @@ export interface Settings {
   onQuit: 'ask' | 'keep-running' | 'stop'
   firstRunDone: boolean
 }
+export interface LoginStatus { part: 'service' | 'tray'; installed: boolean; path: string; note?: string }   // where what starts at login is kept
 export interface State {
   instance: string; instances: string[]; version: string; host: { cpus: number; memory: number; disk: number; os: string }
   service: Service; vms: VM[]; vmsKnown: boolean  // vmsKnown false: the control plane can't be asked now
   error?: Problem                                // why not all can be seen
   operations: Operation[]; question?: Question    // the one question to show now
-  settings: Settings; readOnly: boolean
+  settings: Settings; login: LoginStatus[]; readOnly: boolean
 }
 
 export type LogSource = 'service' | 'hostagent' | 'serial' | 'events'
