@@ -1,5 +1,5 @@
 // Package memory keeps a process small that mostly idles. After a burst of work Go holds on to the
-// heap that the burst needed for minutes; the service gives it back once it is quiet.
+// heap that the burst needed for minutes; the service and the tray give it back once they are quiet.
 package memory
 
 import (
@@ -9,21 +9,15 @@ import (
 	"time"
 )
 
-const (
-	interval = 10 * time.Second
-	// busy is the allocation within an interval, in bytes, from which the process counts as busy.
-	// Idling allocates some 0.4 MiB.
-	busy = 2 << 20
-	// slack is the growth, in bytes, that is worth a collection even without a burst.
-	slack = 4 << 20
-)
+const interval = 10 * time.Second
 
 // Keep gives back what the process no longer needs: at once, and after each burst of work, until
-// ctx ends.
-func Keep(ctx context.Context) {
+// ctx ends. A process that allocates busy bytes within 10 s counts as busy; twice as much growth is
+// worth a collection even without a burst.
+func Keep(ctx context.Context, busy uint64) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	k := keeper{}
+	k := keeper{busy: busy}
 	for now := measure(); ; now = measure() {
 		if k.worthwhile(now) {
 			debug.FreeOSMemory()
@@ -44,8 +38,9 @@ type usage struct {
 	allocated uint64 // since the process began
 }
 
-// keeper decides at each look whether to give back. The zero keeper does at its first.
+// keeper decides at each look whether to give back. A new one does at its first.
 type keeper struct {
+	busy      uint64
 	floor     uint64 // resident after the last time
 	allocated uint64 // at the last look
 	burst     bool   // there was one since the last time
@@ -54,13 +49,13 @@ type keeper struct {
 // worthwhile says whether to give back now: when a burst has ended, or much has piled up without one.
 func (k *keeper) worthwhile(now usage) bool {
 	first := k.floor == 0
-	calm := first || now.allocated-k.allocated < busy
+	calm := first || now.allocated-k.allocated < k.busy
 	k.allocated = now.allocated
 	if !calm {
 		k.burst = true
 		return false
 	}
-	give := first || k.burst || now.resident >= k.floor+slack
+	give := first || k.burst || now.resident >= k.floor+2*k.busy
 	k.burst = false
 	return give
 }

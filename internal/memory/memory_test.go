@@ -4,7 +4,7 @@ import "testing"
 
 func TestWorthwhile(t *testing.T) {
 	const mib = 1 << 20
-	k := keeper{}
+	k := keeper{busy: 2 * mib}
 	for _, look := range []struct {
 		what      string
 		resident  uint64
