@@ -12,9 +12,9 @@ var platforms = []struct {
 	os, arch string
 	programs []string
 }{
-	{"linux", "arm64", []string{"rdd", "rddd", "rdd-lima", "rdd-web", "rdd-window"}},
-	{"windows", "amd64", []string{"rdd", "rddd", "rdd-lima", "rdd-web", "rdd-window"}},
-	{"darwin", "arm64", []string{"rdd", "rddd", "rdd-web", "rdd-window"}}, // Lima needs cgo there
+	{"linux", "arm64", []string{"rdd", "rddd", "rdd-lima", "rdd-web", "rdd-window", "rdd-tray"}},
+	{"windows", "amd64", []string{"rdd", "rddd", "rdd-lima", "rdd-web", "rdd-window", "rdd-tray"}},
+	{"darwin", "arm64", []string{"rdd", "rddd", "rdd-web", "rdd-window"}}, // Lima and the tray need cgo there
 }
 
 // Every program, with all it links, passes the checks of a compiler on every platform. This takes a fortieth
