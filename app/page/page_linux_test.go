@@ -125,8 +125,8 @@ func TestWhatStartsAtLoginIsSaidAndCanBeUndone(t *testing.T) {
 func TestTimeoutsAskAndEachAnswerDoesWhatItSays(t *testing.T) {
 	b := newBox(t)
 	b.becomes(b.begin("service.start", `{}`), "done")
-	b.call("settings.set", `{"vmTimeout": 1}`, nil)
 	b.becomes(b.begin("vm.create", `{"name": "demo", "template": %q, "start": false}`, b.template), "done")
+	b.call("settings.set", `{"vmTimeout": 1}`, nil)
 	asked := func(id string) func(State) bool {
 		return func(s State) bool { return s.Question != nil && s.Question.Operation == id }
 	}
@@ -140,7 +140,7 @@ func TestTimeoutsAskAndEachAnswerDoesWhatItSays(t *testing.T) {
 	b.set("boot", "late")
 	id := b.begin("vm.start", `{"name": "demo"}`)
 	s := b.sees("a question", asked(id))
-	if q := s.Question; q.Extend != 1 || q.Waited < 1 || q.Force == "" || !strings.Contains(q.Text, "boot") {
+	if q := s.Question; q.Extend != 1 || q.Waited < 1 || q.Force == "" || !strings.Contains(q.Text, "Last step: ") {
 		t.Errorf("%+v", q)
 	}
 	b.set("booted", "")
@@ -413,4 +413,18 @@ func TestChangeOfOneOfFiftyVMsReachesThePage(t *testing.T) {
 	}
 	slices.SortFunc(took, cmp.Compare)
 	t.Logf("from the request to the state event, 50 VMs: median %s, p99 %s", took[len(took)/2], took[len(took)*99/100])
+}
+
+func TestLogLevelCountsFromTheNextStartOn(t *testing.T) {
+	b := newBox(t)
+	b.call("settings.set", `{"logLevel": "error"}`, nil)
+	b.becomes(b.begin("service.start", `{}`), "done")
+	if text, err := os.ReadFile(b.inst.ServiceLog()); err == nil && len(text) > 0 {
+		t.Errorf("with the level error: %s", text)
+	}
+	b.call("settings.set", `{"logLevel": "info"}`, nil)
+	b.becomes(b.begin("service.restart", `{}`), "done")
+	if text, err := os.ReadFile(b.inst.ServiceLog()); err != nil || !strings.Contains(string(text), "level=INFO msg=ready") {
+		t.Errorf("with the level info: %v %s", err, text)
+	}
 }
