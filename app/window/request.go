@@ -5,15 +5,31 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strings"
 
 	"github.com/spf13/pflag"
 )
 
 // Request is what whoever starts the window wants to see in it. It is handed to the page.
 type Request struct {
-	Operation string `json:"operation,omitempty"` // show this operation's dialog
+	Operation string `json:"operation,omitempty"` // show this operation, such as start/demo
 	Ask       string `json:"ask,omitempty"`       // ask this question: quit
-	Page      string `json:"page,omitempty"`      // show this page
+	Page      string `json:"page,omitempty"`      // show this page, such as settings or vm/demo/logs
+}
+
+// routed is the request in the page's own terms. The window knows no operations of the tray's, and shows
+// what they are about: its state has their progress.
+func (r Request) routed() Request {
+	if verb, object, named := strings.Cut(r.Operation, "/"); named {
+		r.Operation, r.Page = "", "machines/"+object
+		if strings.Contains(verb, "service") {
+			r.Page = "overview"
+		}
+	}
+	if vm, ok := strings.CutPrefix(r.Page, "vm/"); ok {
+		r.Page = "machines/" + vm
+	}
+	return r
 }
 
 // Arguments are rdd-window's.
@@ -23,23 +39,23 @@ type Arguments struct {
 	Request
 }
 
-var wordRE = regexp.MustCompile(`^[a-z0-9-]{0,64}$`)
+var wordsRE = regexp.MustCompile(`^([a-z0-9-]+(/[a-z0-9-]+){0,3})?$`)
 
 // Parse reads the arguments of rdd-window: this one's, or those that a later start hands over.
 func Parse(args []string) (a Arguments, usage string, err error) {
 	flags := pflag.NewFlagSet("rdd-window", pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&a.Instance, "instance", "", "instance to show first")
-	flags.StringVar(&a.Operation, "operation", "", "operation to show")
+	flags.StringVar(&a.Operation, "operation", "", "operation to show, such as start/demo")
 	flags.StringVar(&a.Ask, "ask", "", "question to ask: quit")
-	flags.StringVar(&a.Page, "page", "", "page to show, such as settings")
+	flags.StringVar(&a.Page, "page", "", "page to show, such as settings or vm/demo/logs")
 	flags.BoolVar(&a.Version, "version", false, "print the version")
 	usage = "Usage: rdd-window [flags]\n" + flags.FlagUsages()
 	if err := flags.Parse(args); err != nil {
 		return a, usage, err
 	}
 	for name, value := range map[string]string{"operation": a.Operation, "page": a.Page} {
-		if !wordRE.MatchString(value) {
+		if !wordsRE.MatchString(value) {
 			return a, usage, fmt.Errorf("--%s: %q is no name", name, value)
 		}
 	}
@@ -49,5 +65,6 @@ func Parse(args []string) (a Arguments, usage string, err error) {
 	case a.Ask != "" && a.Ask != "quit":
 		return a, usage, errors.New("--ask: the only question is quit")
 	}
+	a.Request = a.routed()
 	return a, usage, nil
 }

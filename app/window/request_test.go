@@ -10,7 +10,18 @@ func TestArguments(t *testing.T) {
 	if err != nil || a != (Arguments{Instance: "work", Request: Request{Operation: "7", Ask: "quit", Page: "settings"}}) {
 		t.Errorf("%+v, %v", a, err)
 	}
-	for _, args := range []string{"--ask money", "--page <b>", "--operation ../x", "settings", "--colour red"} {
+	for args, want := range map[string]Request{ // as the tray starts it
+		"--page vm/demo/shell":             {Page: "machines/demo/shell"},
+		"--operation start/demo":           {Page: "machines/demo"},
+		"--operation start-service/work":   {Page: "overview"},
+		"--page diagnostics":               {Page: "diagnostics"},
+		"--operation stop/demo --ask quit": {Page: "machines/demo", Ask: "quit"},
+	} {
+		if a, _, err := Parse(strings.Fields(args)); err != nil || a.Request != want {
+			t.Errorf("%s: %+v, %v", args, a, err)
+		}
+	}
+	for _, args := range []string{"--ask money", "--page <b>", "--page vm//x", "--page /x", "--page a/../b", "--operation ../x", "settings", "--colour red"} {
 		if a, usage, err := Parse(strings.Fields(args)); err == nil || !strings.Contains(usage, "--page") {
 			t.Errorf("%s: %+v", args, a)
 		}
