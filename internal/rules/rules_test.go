@@ -21,6 +21,7 @@ const module = "rancherdesktop.io/rdd"
 type pkg struct {
 	Dir, ImportPath, Name, Doc string
 	GoFiles, Imports, Deps     []string
+	IgnoredGoFiles             []string // of other systems, and the window's, which need build tags
 }
 
 // path is the import path within the module.
@@ -28,7 +29,7 @@ func (p pkg) path() string { return strings.TrimPrefix(strings.TrimPrefix(p.Impo
 
 func ourPackages(t *testing.T) []pkg {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=Dir,ImportPath,Name,Doc,GoFiles,Imports,Deps", module+"/...")
+	cmd := exec.Command("go", "list", "-json=Dir,ImportPath,Name,Doc,GoFiles,IgnoredGoFiles,Imports,Deps", module+"/...")
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	if err := cmd.Run(); err != nil {
@@ -90,7 +91,7 @@ var importers = map[string]struct {
 
 func TestImporters(t *testing.T) {
 	for _, p := range ourPackages(t) {
-		for _, imported := range p.Imports {
+		for _, imported := range append(p.Imports, ignoredImports(t, p)...) {
 			for name, rule := range importers {
 				allowed := slices.ContainsFunc(rule.only, func(folder string) bool { return below(p.path(), folder) })
 				if below(imported, name) && !allowed {
@@ -99,6 +100,24 @@ func TestImporters(t *testing.T) {
 			}
 		}
 	}
+}
+
+// ignoredImports are those of files that are not built here.
+func ignoredImports(t *testing.T, p pkg) (all []string) {
+	t.Helper()
+	for _, name := range p.IgnoredGoFiles {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range file.Imports {
+			all = append(all, strings.Trim(spec.Path.Value, `"`))
+		}
+	}
+	return all
 }
 
 // links lists what a program must not link, however indirectly.
@@ -177,7 +196,7 @@ func TestNothingHappensBehindTheReadersBack(t *testing.T) {
 	for _, p := range ourPackages(t) {
 		// Lima's settings are environment variables, so internal/lima has to set them.
 		reads := forTests(p) || slices.ContainsFunc([]string{"cmd", "internal/instance", "internal/lima", "build"}, func(folder string) bool { return below(p.path(), folder) })
-		for _, name := range p.GoFiles {
+		for _, name := range append(p.GoFiles, p.IgnoredGoFiles...) {
 			if strings.HasPrefix(name, "zz_generated") {
 				continue
 			}
