@@ -25,6 +25,10 @@ test('resources are asked for once, and what is being changed outlives new state
   await screen.findByText(/needs a restart of the virtual machine/)
   expect((screen.getByLabelText('Processors') as HTMLInputElement).value).toBe('6')
   expect(called(fake, 'vm.resources')).toHaveLength(1)
+  fake.push({ vms: fake.state.vms.map((v) => ({ ...v, state: 'Unresponsive' })) })
+  await screen.findByText('Unresponsive')
+  expect((screen.getByLabelText('Processors') as HTMLInputElement).value).toBe('6')
+  expect(called(fake, 'vm.resources')).toHaveLength(1)
 })
 
 test('a change that is reverted disappears, and can not be applied', async () => {
