@@ -326,9 +326,9 @@ export const scenarios = {
     fakeOnly: true,
     run: async ({ open }) => {
       const page = await open()
-      await page.getByLabel('Instance').selectOption('experiments')
+      await page.getByLabel('Instance', { exact: true }).selectOption('experiments')
       await page.getByText('Service: stopped').waitFor()
-      await page.getByLabel('Instance').selectOption('default')
+      await page.getByLabel('Instance', { exact: true }).selectOption('default')
       await page.getByText('Service: running').waitFor()
     },
   },
@@ -410,6 +410,24 @@ export const scenarios = {
       assert.ok(rows < 60, `${rows} rows are rendered`)
       await page.getByRole('link', { name: /^machine-499 / }).waitFor()
       return `${rows} rows rendered, long tasks: ${long.length ? long.join(', ') + ' ms' : 'none'}`
+    },
+  },
+  'charts show a line': {
+    run: async ({ open }) => {
+      const page = await open()
+      await running(page)
+      await page.locator('.uplot canvas').first().waitFor()
+      // Pixels of the line's colour; the grid and the scale have other ones.
+      await page.waitForFunction(() => {
+        const canvas = document.querySelectorAll('.uplot canvas')[1] // memory: never nothing
+        const [r, g, b] = getComputedStyle(document.querySelector('[data-colour=link]')).color.match(/\d+/g).map(Number)
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+        let n = 0
+        for (let i = 0; i < data.length; i += 4)
+          if (data[i + 3] > 200 && Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b) < 30)
+            n++
+        return n > 3
+      })
     },
   },
   'a language that Intl refuses': {

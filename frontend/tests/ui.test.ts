@@ -47,8 +47,9 @@ test('usage is summed over all, or of one', () => {
   const u = (name: string, cpu: number) => ({ name, cpu, memory: 1, disk: 2, max: 3 })
   const sample = { at: 0, usage: [u('', 0.5), u('web', 1)] }
   expect(total(sample)).toEqual({ cpu: 1.5, memory: 2, disk: 4, max: 6 })
-  expect(total(sample, 'web').cpu).toBe(1)
-  expect(total(sample, 'gone').cpu).toBe(0)
+  expect(total(sample, 'web')?.cpu).toBe(1)
+  expect(total(sample, 'gone')?.cpu).toBe(0)
+  expect(total({ at: 0 })).toBeUndefined()
 })
 
 test('a state that nobody foresaw is shown as it is', () => {

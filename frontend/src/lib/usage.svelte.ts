@@ -4,7 +4,7 @@ import type { Remote } from './transport'
 
 export interface Sample {
   at: number // seconds, of the wall clock
-  usage: Usage[]
+  usage?: Usage[] // absent: nobody could say, so the line has a gap
 }
 
 const every = 2000
@@ -34,6 +34,14 @@ export class UsageHistory {
     this.samples = []
   }
 
+  // A pause in which nobody looked is a gap, too.
+  #add(usage: Usage[] | undefined) {
+    const at = Date.now() / 1000
+    const last = this.samples.at(-1)
+    const gap = last && at - last.at > (3 * every) / 1000 ? [{ at: last.at + 1 }] : []
+    this.samples = [...this.samples, ...gap, { at, usage }].slice(-most)
+  }
+
   #schedule(wait: number) {
     clearTimeout(this.#timer)
     if (this.#watchers === 0 || document.visibilityState === 'hidden') return
@@ -44,10 +52,9 @@ export class UsageHistory {
     if (this.#asking) return
     this.#asking = true
     try {
-      const usage = await this.remote.call('usage', {})
-      this.samples = [...this.samples.slice(1 - most), { at: Date.now() / 1000, usage }]
+      this.#add(await this.remote.call('usage', {}))
     } catch {
-      // A gap in the chart says it; the banner says why.
+      this.#add(undefined) // The banner says why.
     } finally {
       this.#asking = false
       this.#schedule(every)
@@ -63,7 +70,8 @@ export interface Total {
 }
 
 // total of everything, or of one VM.
-export function total(sample: Sample, vm?: string): Total {
+export function total(sample: Sample, vm?: string): Total | undefined {
+  if (!sample.usage) return undefined
   const of = sample.usage.filter((u) => vm === undefined || u.name === vm)
   const sum = (field: keyof Total) => of.reduce((n, u) => n + u[field], 0)
   return { cpu: sum('cpu'), memory: sum('memory'), disk: sum('disk'), max: sum('max') }
