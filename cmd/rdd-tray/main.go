@@ -22,18 +22,29 @@ import (
 // version is set by the build.
 var version = "dev"
 
+// errUsage is a command line that makes no sense.
+var errUsage = errors.New("usage: rdd-tray [--instance NAME]")
+
 func main() {
-	if err := run(os.Args[1:]); err != nil && !errors.Is(err, pflag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "rdd-tray:", err)
-		os.Exit(1)
+	err := run(os.Args[1:])
+	if err == nil || errors.Is(err, pflag.ErrHelp) {
+		return
 	}
+	fmt.Fprintln(os.Stderr, "rdd-tray:", err)
+	if errors.Is(err, errUsage) || errors.Is(err, instance.ErrName) {
+		os.Exit(2)
+	}
+	os.Exit(1)
 }
 
 func run(args []string) error {
 	flags := pflag.NewFlagSet("rdd-tray", pflag.ContinueOnError)
 	name := flags.String("instance", "", `instance to show (default: $RDD_INSTANCE, or "default")`)
 	if err := flags.Parse(args); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%w: there are arguments: %q", errUsage, flags.Args())
 	}
 	inst, err := instance.Resolve(*name)
 	if err != nil {

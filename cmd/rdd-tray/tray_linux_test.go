@@ -214,3 +214,16 @@ func TestTheMenuSaysThatTheServiceWasKilled(t *testing.T) {
 	click(panel, "Start RDD")
 	says(panel, "RDD is running")
 }
+
+func TestWithoutAPanelTheWindowOpensOnceAndTheIconComesLater(t *testing.T) {
+	b := newBox(t)
+	b.window("")
+	b.tray()
+	b.eventually("the window opens", func() bool { return b.read("window.log") == "--instance default\n" })
+	panel := b.bus.Panel()
+	panel.Registered()
+	says(panel, "(RDD is not set up yet)\nStart RDD\n")
+	if got := b.read("window.log"); got != "--instance default\n" {
+		t.Errorf("the window was opened with %q", got)
+	}
+}
