@@ -11,12 +11,6 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// How long an operation may take before somebody is asked.
-const (
-	startTimeout = 90 * time.Second // start of the service
-	workTimeout  = 5 * time.Minute  // everything else
-)
-
 // Operator carries out clicks, and tells in notifications how it goes.
 type Operator struct {
 	Core  *core.Core
@@ -97,16 +91,18 @@ func startsAtLogin(c *core.Core) bool {
 
 // operation is what a click does to the service or to a VM.
 type operation struct {
-	title    string // "Start demo"
-	done     string // "demo is up"
-	late     string // "demo is still starting"
-	timeout  time.Duration
-	forcible bool // a forced stop of the VM would end it
+	title    string        // "Start demo"
+	done     string        // "demo is up"
+	late     string        // "demo is still starting"
+	timeout  time.Duration // until somebody is asked; 0: nobody is
+	forcible bool          // a forced stop of the VM would end it
 	do       func(context.Context, core.Wait) error
 }
 
 func (o *Operator) operation(id ID) (operation, bool) {
 	service, vm := o.Core.Service(), id.VM
+	settings, _ := o.Core.Settings() // usable with an error, too
+	serviceTimeout, vmTimeout := time.Duration(settings.ServiceTimeout)*time.Second, time.Duration(settings.VMTimeout)*time.Second
 	vms := func(do func(*core.VMs, context.Context, core.Wait) error) func(context.Context, core.Wait) error {
 		return func(ctx context.Context, w core.Wait) error {
 			session, err := o.Core.Connect(ctx)
@@ -121,21 +117,21 @@ func (o *Operator) operation(id ID) (operation, bool) {
 	}
 	switch id.Verb {
 	case StartService:
-		return operation{title: "Start RDD", done: "RDD is running", late: "RDD is still starting", timeout: startTimeout,
+		return operation{title: "Start RDD", done: "RDD is running", late: "RDD is still starting", timeout: serviceTimeout,
 			do: func(ctx context.Context, w core.Wait) error { _, err := service.Start(ctx, w); return err }}, true
 	case StopService, CancelService:
-		return operation{title: "Stop RDD", done: "RDD has stopped", late: "RDD is still stopping", timeout: workTimeout,
+		return operation{title: "Stop RDD", done: "RDD has stopped", late: "RDD is still stopping", timeout: serviceTimeout,
 			do: func(ctx context.Context, w core.Wait) error { _, err := service.Stop(ctx, w); return err }}, true
 	case StartVM:
-		return operation{title: "Start " + vm, done: vm + " is up", late: vm + " is still starting", timeout: workTimeout, forcible: true,
+		return operation{title: "Start " + vm, done: vm + " is up", late: vm + " is still starting", timeout: vmTimeout, forcible: true,
 			do: vms(func(v *core.VMs, ctx context.Context, w core.Wait) error { return v.Start(ctx, vm, w) })}, true
 	case RestartVM:
-		return operation{title: "Restart " + vm, done: vm + " is up again", late: vm + " is still restarting", timeout: workTimeout, forcible: true,
+		return operation{title: "Restart " + vm, done: vm + " is up again", late: vm + " is still restarting", timeout: vmTimeout, forcible: true,
 			do: vms(func(v *core.VMs, ctx context.Context, w core.Wait) error { return v.Restart(ctx, vm, false, w) })}, true
 	case StopVM, CancelVM:
-		return operation{title: "Stop " + vm, done: vm + " has stopped", late: vm + " is still stopping", timeout: workTimeout, forcible: true, do: stop(false)}, true
+		return operation{title: "Stop " + vm, done: vm + " has stopped", late: vm + " is still stopping", timeout: vmTimeout, forcible: true, do: stop(false)}, true
 	case ForceVM:
-		return operation{title: "Force " + vm + " to stop", done: vm + " has stopped", late: vm + " is still stopping", timeout: workTimeout, do: stop(true)}, true
+		return operation{title: "Force " + vm + " to stop", done: vm + " has stopped", late: vm + " is still stopping", timeout: vmTimeout, do: stop(true)}, true
 	default:
 		return operation{}, false
 	}

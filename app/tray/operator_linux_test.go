@@ -132,6 +132,38 @@ func TestAFailureSaysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestTheSettingsSayWhenAnOperationIsLate(t *testing.T) {
+	s, _ := newStory(t, &noted{})
+	c := s.operator.Core
+	timeouts := func() (all []time.Duration) {
+		for _, verb := range []Verb{StartService, StopService, StartVM, StopVM} {
+			op, ok := s.operator.operation(ID{verb, "demo"})
+			if !ok {
+				t.Fatalf("%s does nothing", verb)
+			}
+			all = append(all, op.timeout)
+		}
+		return all
+	}
+	if got := timeouts(); !slices.Equal(got, []time.Duration{90 * time.Second, 90 * time.Second, 5 * time.Minute, 5 * time.Minute}) {
+		t.Errorf("by default: %v", got)
+	}
+	settings, err := c.Settings()
+	if err == nil {
+		err = c.Instance().Create()
+	}
+	settings.ServiceTimeout, settings.VMTimeout = 10, 0
+	if err == nil {
+		err = c.SetSettings(settings)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := timeouts(); !slices.Equal(got, []time.Duration{10 * time.Second, 10 * time.Second, 0, 0}) {
+		t.Errorf("as chosen: %v", got)
+	}
+}
+
 // The second click of a double click is for the same operation; another verb takes the place of the first.
 func TestOneOperationAtATimeOnAnObject(t *testing.T) {
 	o := &Operator{Notes: &noted{}}
