@@ -48,7 +48,7 @@ func TestRepairsAtThePage(t *testing.T) {
 	// Files that others can read.
 	b.becomes(b.begin("service.start", `{}`), "done")
 	b.becomes(b.begin("service.stop", `{}`), "done")
-	if err := os.Chmod(b.inst.RecordFile(), 0o644); err != nil { //nolint:gosec // that is the problem
+	if err := os.Chmod(b.inst.RecordFile(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	b.found("credentials-open", "Close them to others")

@@ -98,14 +98,16 @@ func (d *desk) eventually(what string, ok func() bool) {
 	}
 }
 
-// windows counts the windows that are seen.
+// windows counts the windows that are seen. xwininfo fails when one goes while it looks: then it looks again.
 func (d *desk) windows() (n int) {
-	cmd := exec.Command("xwininfo", "-root", "-tree")
-	cmd.Env = append(os.Environ(), "DISPLAY="+d.display)
-	out, err := cmd.Output()
-	if err != nil {
-		d.Fatal(err)
-	}
+	var out []byte
+	d.eventually("a look at the windows", func() bool {
+		cmd := exec.Command("xwininfo", "-root", "-tree")
+		cmd.Env = append(os.Environ(), "DISPLAY="+d.display)
+		var err error
+		out, err = cmd.Output()
+		return err == nil
+	})
 	for line := range strings.Lines(string(out)) {
 		if strings.Contains(line, `"RDD": ("rdd-window"`) {
 			n++
