@@ -149,11 +149,13 @@ func (w *window) serve(ctx, wails context.Context) {
 		if err != nil || a.Request == (Request{}) {
 			return
 		}
-		select {
-		case <-w.begun:
-			runtime.EventsEmit(wails, "open", a.Request)
-		case <-ctx.Done():
-		}
+		go func() { // whoever starts the window has not to wait for a page that doesn't listen yet
+			select {
+			case <-w.begun:
+				runtime.EventsEmit(wails, "open", a.Request)
+			case <-ctx.Done():
+			}
+		}()
 	})
 }
 
