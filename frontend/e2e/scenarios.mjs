@@ -90,6 +90,9 @@ export const scenarios = {
       await page.getByRole('progressbar').first().waitFor()
       await page.getByText('Service: running').waitFor()
       await page.getByRole('img', { name: /^CPU/ }).waitFor()
+      await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Stop' }).click()
+      await page.getByText('Service: stopped').waitFor()
+      await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).waitFor()
     },
   },
   'create: mistakes are said beside the field, and nothing is sent': {
