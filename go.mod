@@ -3,7 +3,6 @@ module rancherdesktop.io/rdd
 go 1.26.5
 
 // Some npm packages hold Go files.
-// npm packages may hold Go files (flatted does), which are none of ours.
 ignore ./frontend/node_modules
 
 require (

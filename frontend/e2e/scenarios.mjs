@@ -249,7 +249,6 @@ export const scenarios = {
       const page = await open()
       await page.getByRole('link', { name: /Diagnostics 2 findings/ }).click()
       await page.getByRole('main').getByRole('button', { name: 'Clear leftovers' }).click()
-      await page.getByRole('button', { name: 'Check again' }).click()
       await gone(page.getByRole('main').getByRole('button', { name: 'Clear leftovers' }))
       await page.getByRole('button', { name: 'Gather a bundle' }).click()
       const dialog = page.getByRole('dialog', { name: 'Diagnostics bundle' })

@@ -1,5 +1,5 @@
 import { cleanup, fireEvent, render, screen, waitFor } from '@testing-library/svelte'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import Diagnostics from '../src/pages/Diagnostics.svelte'
 import Machine from '../src/pages/Machine.svelte'
 import { UsageHistory } from '../src/lib/usage.svelte'
@@ -111,4 +111,28 @@ test('a finding without words of its own says what it means', async () => {
   fake.call = async () => report as never
   render(Harness, { fake, component: Diagnostics as never })
   await screen.findByRole('heading', { name: /Virtual disks grow as they are written to/ })
+})
+
+test('a repair that is done is seen without asking again', async () => {
+  const fake = new Fake('usual', 30)
+  render(Harness, { fake, component: Diagnostics as never })
+  await fireEvent.click(await screen.findByRole('button', { name: 'Clear leftovers' }))
+  await screen.findByText('1 finding.')
+})
+
+test('a VM is restarted after its change, and not if that failed', async () => {
+  const fake = shown('resources')
+  await screen.findByLabelText('Processors')
+  const button = () => fireEvent.click(screen.getByRole('button', { name: 'Apply and restart the virtual machine' }))
+  const hold = vi.spyOn(fake, 'push')
+  await type('Processors', '6')
+  await button()
+  await waitFor(() => expect(called(fake, 'vm.restart')).toHaveLength(1))
+  const states = hold.mock.calls.flatMap(([c]) => c?.operations ?? [])
+  expect(states.some((o) => o.verb === 'change' && o.state === 'done')).toBe(true)
+  fake.refusals['vm.setResources'] = { kind: 'rejected', message: 'too much' }
+  await type('Processors', '7')
+  await button()
+  await screen.findByText('too much')
+  expect(called(fake, 'vm.restart')).toHaveLength(1)
 })

@@ -72,6 +72,37 @@ test('diagnostics that fail say why, and keep what was known', async () => {
   expect(store.checking).toBe(false)
 })
 
+test('settled waits for the end of an operation, also of one that the state does not hold yet', async () => {
+  const { fake, store } = started()
+  const ends: string[] = []
+  const o = {
+    id: 'op',
+    verb: 'change',
+    object: 'web',
+    title: '',
+    progress: { phase: '', elapsed: 0 },
+    started: '',
+    background: false,
+  } as const
+  void store.settled('op').then((done) => ends.push(`op ${done}`))
+  fake.push()
+  await vi.advanceTimersByTimeAsync(0)
+  expect(ends).toEqual([])
+  fake.push({ operations: [{ ...o, state: 'running' }] })
+  await vi.advanceTimersByTimeAsync(0)
+  expect(ends).toEqual([])
+  fake.push({ operations: [{ ...o, state: 'failed' }] })
+  await vi.advanceTimersByTimeAsync(0)
+  expect(ends).toEqual(['op false'])
+  fake.push({ operations: [{ ...o, state: 'done' }] })
+  expect(await store.settled('op')).toBe(true)
+  // Another instance has other operations: what went on in this one is not known to be done.
+  fake.push({ operations: [{ ...o, state: 'running' }] })
+  const left = store.settled('op')
+  fake.push({ operations: [] })
+  expect(await left).toBe(false)
+})
+
 const state = (service: State['service']['state'], operations: Partial<Operation>[] = [], instance = 'default') =>
   ({ instance, service: { state: service }, operations }) as State
 

@@ -23,6 +23,8 @@ export class Store {
   #received = 0
   #ticker: ReturnType<typeof setInterval> | undefined
   #undo: (() => void)[] = []
+  #again = false // diagnostics were asked for while they ran
+  #waiting: { id: string; seen: boolean; end: (done: boolean) => void }[] = []
 
   constructor(readonly remote: Remote) {
     this.streams = new Streams(remote)
@@ -62,16 +64,41 @@ export class Store {
   }
 
   async diagnose() {
+    this.#again = true
     if (this.checking) return
     this.checking = true
-    try {
-      this.report = await this.call('diagnose', {})
-      this.reportProblem = undefined
-    } catch (e) {
-      this.reportProblem = problemOf(e)
-    } finally {
-      this.checking = false
+    while (this.#again) {
+      this.#again = false
+      try {
+        this.report = await this.call('diagnose', {})
+        this.reportProblem = undefined
+      } catch (e) {
+        this.reportProblem = problemOf(e)
+      }
     }
+    this.checking = false
+  }
+
+  // settled says whether the operation was done, once it has ended.
+  settled(id: string): Promise<boolean> {
+    return new Promise((end) => {
+      this.#waiting.push({ id, seen: false, end })
+      this.#settle(this.operations)
+    })
+  }
+
+  // An operation that isn't in the state yet has just begun; one that was and is gone
+  // (dismissed, or of another instance) is not known to be done.
+  #settle(operations: Operation[]) {
+    this.#waiting = this.#waiting.filter((w) => {
+      const o = operations.find((o) => o.id === w.id)
+      if (o ? pending(o) : !w.seen) {
+        w.seen ||= !!o
+        return true
+      }
+      w.end(o?.state === 'done')
+      return false
+    })
   }
 
   async openInstance(name: string) {
@@ -84,6 +111,7 @@ export class Store {
   close() {
     clearInterval(this.#ticker)
     for (const undo of this.#undo) undo()
+    for (const w of this.#waiting.splice(0)) w.end(false)
   }
 
   #take(state: State) {
@@ -92,6 +120,7 @@ export class Store {
     if (before?.settings.theme !== state.settings.theme) apply(state.settings.theme)
     this.ended = endedByItself(this.ended, before, state)
     this.state = state
+    this.#settle(state.operations)
     const ticking = state.operations.some(pending)
     if (ticking && !this.#ticker) this.#ticker = setInterval(() => (this.now = performance.now()), 1000)
     if (!ticking) {

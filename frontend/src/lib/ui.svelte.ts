@@ -76,14 +76,21 @@ export class UI {
   }
 
   // act does what a click asks for, and shows its progress if it takes long, or why it didn't begin.
-  async act(title: string, call: () => Promise<Ref>): Promise<boolean> {
+  async act(title: string, call: () => Promise<Ref>): Promise<Ref | undefined> {
     try {
-      this.follow((await call()).operation)
-      return true
+      const ref = await call()
+      this.follow(ref.operation)
+      return ref
     } catch (e) {
       this.failure = { title, problem: problemOf(e) }
-      return false
+      return undefined
     }
+  }
+
+  // finish is act that waits for the end, and says whether it was done.
+  async finish(title: string, call: () => Promise<Ref>): Promise<boolean> {
+    const ref = await this.act(title, call)
+    return !!ref && this.store.settled(ref.operation)
   }
 
   // attempt is act for what is done at once.
