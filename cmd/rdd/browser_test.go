@@ -44,7 +44,7 @@ func TestBrowserWithARealService(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.browse([]string{"RDD_PATIENCE=600000"}, "a real VM") // a boot under emulation takes a minute or two
+		b.browse([]string{"RDD_PATIENCE=600000"}, "first run", "a real VM") // a boot under emulation takes a minute or two
 	})
 }
 
