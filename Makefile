@@ -30,7 +30,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: setup build guest ## install what is missing, build, boot a VM and run a container in it
+run: setup build guest ## install what is missing, build, boot a VM, run a container in it, open tray and window
 	@build/run $(DIST)
 
 .PHONY: setup
@@ -78,13 +78,13 @@ guest: ## build the guest image (cached)
 .PHONY: test
 test: ## the whole test suite, with its own set-up
 	@build/setup test
-	@$(MAKE) --no-print-directory verify build guest
+	@$(MAKE) --no-print-directory verify build guest package
 	@build/page test
 	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -timeout 30m ./...
 
 .PHONY: package
 package: build $(NFPM) ## make the Debian and RPM packages, into dist/package/
-	@build/package/build $(DIST) $(VERSION) $(NFPM)
+	@build/package/build $(VERSION) $(NFPM)
 
 $(NFPM):
 	GOBIN=$(@D) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(notdir $(@D))

@@ -40,6 +40,7 @@ func main() {
 func run(args []string) error {
 	flags := pflag.NewFlagSet("rdd-tray", pflag.ContinueOnError)
 	name := flags.String("instance", "", `instance to show (default: $RDD_INSTANCE, or "default")`)
+	window := flags.Bool("open", false, "open the window, too")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
@@ -69,6 +70,13 @@ func run(args []string) error {
 	// It lives for weeks and holds little: what a collection costs more often, it saves in memory.
 	debug.SetGCPercent(25)
 	time.AfterFunc(startTime, func() { memory.Keep(ctx, busy) })
+	if *window {
+		go func() {
+			if err := desk.open(); err != nil {
+				fmt.Fprintln(os.Stderr, "rdd-tray: open the window:", err)
+			}
+		}()
+	}
 	t := &tray.Tray{Core: core.New(inst, version), Open: desk.open}
 	if err := t.Run(ctx); !errors.Is(err, context.Canceled) {
 		return err
