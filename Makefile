@@ -93,6 +93,11 @@ $(NFPM):
 bench: build guest stock-guest ## measure and print one table (docs/bench.md); ARGS='--only ^api' for a part
 	@go run ./build/bench --dist $(DIST) $(ARGS)
 
+.PHONY: screenshots
+screenshots: build ## make pictures of every page, dialog and of the tray, into dist/screenshots/
+	@build/setup test
+	@build/screenshots
+
 .PHONY: lint
 lint: $(LINTER) ## check the code with golangci-lint
 	@$(LINTER) run

@@ -6,7 +6,13 @@ const click = (name) => async (page) => page.getByRole('button', { name }).first
 
 // name: [options of the page, what to do before looking]
 const views = {
-  overview: [{}, (page) => page.locator('.uplot canvas').first().waitFor()],
+  overview: [
+    { clock: true },
+    async (page) => {
+      await page.locator('.uplot canvas').first().waitFor()
+      await page.clock.runFor(120_000) // for the charts to have something to show
+    },
+  ],
   'overview-stopped': [{ scene: 'stopped' }],
   'overview-broken': [{ scene: 'broken' }],
   'overview-starting': [

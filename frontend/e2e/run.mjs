@@ -45,7 +45,7 @@ const browser = await chromium.launch({
 const context = await browser.newContext({ viewport: { width: 1180, height: 760 }, locale: 'en-GB' })
 context.setDefaultTimeout(Number(process.env.RDD_PATIENCE ?? 15_000))
 let only
-async function page({ scene = 'usual', hash = '#/overview', pace = 60, language, width, height } = {}) {
+async function page({ scene = 'usual', hash = '#/overview', pace = 60, language, width, height, clock } = {}) {
   if (real && only) {
     await only.evaluate((h) => (location.hash = h), hash)
     return only
@@ -53,6 +53,7 @@ async function page({ scene = 'usual', hash = '#/overview', pace = 60, language,
   const p = await context.newPage()
   if (width) await p.setViewportSize({ width, height })
   p.said = []
+  if (clock) await p.clock.install() // whose time a test can move on
   p.on('pageerror', (e) => p.said.push(`error: ${e.message}`))
   p.on('console', (m) => m.type() === 'error' && p.said.push(`console: ${m.text()}`))
   if (language) {
