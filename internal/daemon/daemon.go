@@ -188,6 +188,10 @@ func Stop(ctx context.Context, inst instance.Instance, step func(string)) (was b
 		if err := interrupt(inst, rec); err != nil && !errors.Is(err, proc.ErrGone) {
 			return true, fmt.Errorf("interrupt the service process %d: %w", rec.PID, err)
 		}
+		// What has been asked for can't be taken back, so this wait is not cut short by ctx.
+		heard, cancel := context.WithTimeout(context.WithoutCancel(ctx), hearing)
+		_ = acknowledged(heard, inst, rec.Nonce) // one that hears nothing is waited for below
+		cancel()
 	}
 	return true, awaitExit(ctx, inst, rec.Nonce, step)
 }
@@ -215,13 +219,22 @@ func Request(ctx context.Context, inst instance.Instance) (was bool, err error) 
 	if err := interrupt(inst, asked); err != nil && !errors.Is(err, proc.ErrGone) {
 		return true, fmt.Errorf("interrupt the service process %d: %w", asked.PID, err)
 	}
+	return true, acknowledged(ctx, inst, asked.Nonce)
+}
+
+// hearing is how long a stop with a deadline that has passed still waits for the run to say that it stops;
+// it takes milliseconds.
+const hearing = 2 * time.Second
+
+// acknowledged blocks until the run has said that it stops, or is gone.
+func acknowledged(ctx context.Context, inst instance.Instance, nonce string) error {
 	for {
 		rec, live, err := Find(inst)
-		if err != nil || !live || rec.Nonce != asked.Nonce || rec.Phase != Ready && rec.Phase != Starting {
-			return true, err
+		if err != nil || !live || rec.Nonce != nonce || rec.Phase != Ready && rec.Phase != Starting {
+			return err
 		}
 		if err := pause(ctx); err != nil {
-			return true, err
+			return err
 		}
 	}
 }
