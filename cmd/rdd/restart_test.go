@@ -146,9 +146,8 @@ func TestStartsAndStopsInRandomOrderEndInOneState(t *testing.T) {
 	}
 	t.Logf("%d people in %s: %v", people, span, total)
 	b.start()
-	if n := len(b.processes()); n != 1 {
-		t.Errorf("%d processes: %v", n, b.processes())
-	}
+	// The processes of starts that nobody waited for may still be finding out that there is a service.
+	b.eventually("one process", func() bool { return len(b.processes()) == 1 })
 	b.must(0, "svc", "stop")
 	b.must(6, "svc", "status")
 	if left := b.processes(); len(left) > 0 {
