@@ -121,9 +121,9 @@ CROSS := go build -tags grpcnotrace -gcflags 'all=-N -l -dwarf=false' -ldflags '
 
 .PHONY: cross
 cross: ## compile and link for the other platforms, and keep nothing
-	GOOS=linux GOARCH=arm64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima ./cmd/rdd-tray
-	GOOS=windows GOARCH=amd64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima ./cmd/rdd-tray
-	GOOS=darwin GOARCH=arm64 $(CROSS) ./cmd/rdd ./cmd/rddd
+	GOOS=linux GOARCH=arm64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima ./cmd/rdd-tray ./cmd/rdd-web
+	GOOS=windows GOARCH=amd64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima ./cmd/rdd-tray ./cmd/rdd-web
+	GOOS=darwin GOARCH=arm64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-web
 	@rm -rf $(DIST)/cross
 
 # What the bench compares our guest with.
