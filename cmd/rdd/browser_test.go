@@ -59,6 +59,7 @@ func (b *box) browse(env []string, parts ...string) {
 	cmd.Env = append(os.Environ(), append(env, "RDD_URL="+address, "RDD_SHOTS="+b.t.TempDir())...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.WaitDelay = 10 * time.Second // the browser's processes may hold the pipe
 	if err := cmd.Run(); err != nil {
 		b.t.Errorf("%v\n%s", err, &said)
 	}

@@ -79,3 +79,17 @@ test('a refusal of the create itself is said beside its field', async () => {
   await screen.findByText('somebody was faster: shop exists')
   expect(name().getAttribute('aria-invalid')).toBe('true')
 })
+
+test('a click on Create counts although another check overtakes its own', async () => {
+  const answers: (() => void)[] = []
+  const call = fake.call.bind(fake)
+  fake.call = ((method: 'vm.check', params: never) =>
+    method === 'vm.check'
+      ? new Promise((done) => answers.push(() => done(call(method, params))))
+      : call(method, params)) as typeof fake.call
+  await type('shop')
+  await create()
+  await waitFor(() => expect(answers.length).toBe(2)) // the click's, and that of the pause after the last key
+  for (const answer of answers) answer()
+  await waitFor(() => expect(sent().length).toBe(1))
+})

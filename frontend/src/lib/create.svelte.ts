@@ -87,14 +87,15 @@ export class Form {
     return () => clearTimeout(timer)
   }
 
-  // An answer that was overtaken by a newer question is dropped.
+  // An answer that was overtaken by a newer question is not shown; whoever asked gets it all the same.
   async #check(request: Methods['vm.check'][0]): Promise<boolean> {
     const asked = ++this.#asked
     try {
       const found = [...this.#local(), ...(await this.store.call('vm.check', request))]
-      if (asked !== this.#asked) return false
-      this.found = found
-      this.problem = undefined
+      if (asked === this.#asked) {
+        this.found = found
+        this.problem = undefined
+      }
       return found.length === 0
     } catch (e) {
       if (asked === this.#asked) this.problem = problemOf(e)
