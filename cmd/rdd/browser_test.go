@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,8 +13,8 @@ import (
 	"time"
 )
 
-// TestBrowserWithARealService clicks through the page in Chromium: once against a service whose guests
-// are played, with timeouts and a kill, and once against one that boots the real guest.
+// TestBrowserWithARealService clicks through the page in Chromium, against a service whose guests are
+// played, with timeouts and a kill.
 func TestBrowserWithARealService(t *testing.T) {
 	need(t, "/usr/bin/chromium", "setup")
 	need(t, filepath.Join("..", "..", "frontend", "node_modules", "playwright-core"), "frontend")
@@ -30,21 +29,6 @@ func TestBrowserWithARealService(t *testing.T) {
 			fmt.Sprintf("RDD_HOLD=mkdir -p %[1]s && rm -f %[1]s/booted && printf late >%[1]s/boot", play),
 			fmt.Sprintf("RDD_RELEASE=: >%s/booted", play), "RDD_PATIENCE=60000",
 		})
-	})
-	t.Run("the real guest", func(t *testing.T) {
-		if testing.Short() {
-			t.Skip("boots a virtual machine")
-		}
-		need(t, filepath.Join(dist(t), "share", "rdd", "guest", "rdd-guest.yaml"), "make guest")
-		t.Parallel()
-		b := newBox(t)
-		lima := filepath.Join(b.libexec(), "rdd-lima")
-		err := errors.Join(os.Remove(lima), os.Symlink(filepath.Join(dist(t), "libexec", "rdd", "rdd-lima"), lima),
-			os.Symlink(filepath.Join(dist(t), "share"), filepath.Join(b.home, "share")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.browse([]string{"RDD_PATIENCE=600000"}, "first run", "a real VM") // a boot under emulation takes a minute or two
 	})
 }
 
