@@ -34,7 +34,7 @@ const (
 // faster than the loop takes them become one snapshot.
 func (c *Core) Watch(ctx context.Context) iter.Seq[Snapshot] {
 	return func(yield func(Snapshot) bool) {
-		w := watcher{core: c, yield: yield, retry: firstRetry}
+		w := watcher{core: c, yield: yield, changed: make(chan struct{}, 1), retry: firstRetry}
 		defer w.close()
 		for goesOn := true; goesOn && ctx.Err() == nil; {
 			goesOn = w.pass(ctx)
@@ -47,10 +47,11 @@ type watcher struct {
 	core  *Core
 	yield func(Snapshot) bool
 
-	files *fsnotify.Watcher // tells of changes of the service's record; nil: looking has to do
-	last  Snapshot
-	said  bool // last was given
-	retry time.Duration
+	files   *fsnotify.Watcher // tells of changes of the service's record; nil: looking has to do
+	changed chan struct{}     // holds one while nobody has looked at a change
+	last    Snapshot
+	said    bool // last was given
+	retry   time.Duration
 }
 
 func (w *watcher) close() {
@@ -59,31 +60,36 @@ func (w *watcher) close() {
 	}
 }
 
-// changes tells that the record may have changed.
-func (w *watcher) changes() <-chan fsnotify.Event {
-	if w.files == nil && w.core.inst.Exists() {
-		if files, err := fsnotify.NewWatcher(); err == nil && files.Add(w.core.inst.DataDir()) == nil {
-			w.files = files
-		} else if err == nil {
-			_ = files.Close()
-		}
-	}
+// listen makes changed tell of changes of the record from now on. It is asked before each look: the
+// directory may be a new one.
+func (w *watcher) listen() {
 	if w.files == nil {
-		return nil
+		files, err := fsnotify.NewWatcher()
+		if err != nil {
+			return
+		}
+		w.files = files
+		go w.note(files)
 	}
-	return w.files.Events
+	_ = w.files.Add(w.core.inst.DataDir()) // there may be none yet; looking finds it
 }
 
-// settle takes what else was told meanwhile.
-func settle[T any](events <-chan T) {
+// note takes what the system tells, until the end, so that nothing piles up behind a slow caller.
+func (w *watcher) note(files *fsnotify.Watcher) {
 	for {
 		select {
-		case _, open := <-events:
+		case _, open := <-files.Events:
 			if !open {
 				return
 			}
+		case _, open := <-files.Errors: // something was lost
+			if !open {
+				return
+			}
+		}
+		select {
+		case w.changed <- struct{}{}:
 		default:
-			return
 		}
 	}
 }
@@ -103,32 +109,44 @@ func sameError(a, b error) bool {
 
 // pass looks at the service once, and follows its VMs for as long as it can be asked.
 func (w *watcher) pass(ctx context.Context) bool {
-	changed := w.changes() // before the look, so that nothing is missed between the two
+	w.listen() // before the look, so that nothing is missed between the two
 	status, err := w.core.Service().Status(ctx)
 	if ctx.Err() != nil {
 		return false
 	}
 	pause := lookInterval
 	if err == nil && (status.State == ServiceRunning || status.State == ServiceStopping) {
-		goesOn, followErr := w.follow(ctx, status, changed)
-		if !goesOn || ctx.Err() != nil {
+		began := time.Now()
+		goesOn, followErr := w.follow(ctx, status)
+		switch {
+		case !goesOn || ctx.Err() != nil:
 			return false
+		case time.Since(began) > longestRetry:
+			w.retry = firstRetry
 		}
 		if status, err = w.core.Service().Status(ctx); err == nil && status.State == ServiceRunning {
-			err, pause = followErr, w.retry
-			w.retry = min(2*w.retry, longestRetry)
-		}
-		if followErr == nil {
-			return true // it was there, and isn't any more: look again at once
+			if followErr == nil { // it was there, and may be again at once
+				return w.wait(ctx, w.backoff())
+			}
+			err, pause = followErr, w.backoff()
 		}
 	}
-	if !w.say(Snapshot{Service: status, Err: err}) {
-		return false
-	}
+	return w.say(Snapshot{Service: status, Err: err}) && w.wait(ctx, pause)
+}
+
+// backoff is the pause before the VMs are asked for again; it grows while each answer ends soon.
+func (w *watcher) backoff() time.Duration {
+	pause := w.retry
+	w.retry = min(2*w.retry, longestRetry)
+	return pause
+}
+
+// wait ends with a change of the record, or after a while.
+func (w *watcher) wait(ctx context.Context, pause time.Duration) bool {
 	select {
 	case <-ctx.Done():
-	case <-changed:
-		settle(changed)
+		return false
+	case <-w.changed:
 	case <-time.After(pause):
 	}
 	return true
@@ -136,7 +154,7 @@ func (w *watcher) pass(ctx context.Context) bool {
 
 // follow lists the VMs and tells of their changes until the control plane ends the watch. An error
 // means that the VMs could not be seen at all.
-func (w *watcher) follow(ctx context.Context, status ServiceStatus, changed <-chan fsnotify.Event) (goesOn bool, err error) {
+func (w *watcher) follow(ctx context.Context, status ServiceStatus) (goesOn bool, err error) {
 	session, err := w.core.session()
 	if err != nil {
 		return true, err
@@ -151,7 +169,6 @@ func (w *watcher) follow(ctx context.Context, status ServiceStatus, changed <-ch
 		return true, failed("watch VMs of", status.Instance, err)
 	}
 	defer events.Stop()
-	w.retry = firstRetry
 	vms := map[string]VM{}
 	for i := range list.Items {
 		if err := apply(vms, watch.Added, &list.Items[i]); err != nil {
@@ -167,8 +184,7 @@ func (w *watcher) follow(ctx context.Context, status ServiceStatus, changed <-ch
 		select {
 		case <-ctx.Done():
 			return false, nil
-		case <-changed:
-			settle(changed)
+		case <-w.changed:
 			if now, err := w.core.Service().Status(ctx); err == nil {
 				status = now
 			}
