@@ -192,6 +192,9 @@ func Stop(ctx context.Context, inst instance.Instance, step func(string)) (was b
 		heard, cancel := context.WithTimeout(context.WithoutCancel(ctx), hearing)
 		_ = acknowledged(heard, inst, rec.Nonce) // one that hears nothing is waited for below
 		cancel()
+		if ctx.Err() != nil {
+			return true, context.Cause(ctx)
+		}
 	}
 	return true, awaitExit(ctx, inst, rec.Nonce, step)
 }
