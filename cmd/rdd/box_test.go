@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -280,6 +281,7 @@ func (b *box) client() dynamic.Interface {
 		b.t.Fatal(err)
 	}
 	config.QPS = -1
+	config.Dial = (&net.Dialer{}).DialContext // else client-go shares the connection of a run that was killed
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		b.t.Fatal(err)

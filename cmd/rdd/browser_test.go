@@ -3,8 +3,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,23 +13,41 @@ import (
 	"time"
 )
 
-// TestBrowserWithARealService clicks through the page in Chromium, against a service whose guests are
-// played, with timeouts and a kill.
+// The page in Chromium, over a service whose guests are played: with timeouts, their answers, and a kill.
 func TestBrowserWithARealService(t *testing.T) {
+	t.Parallel()
+	b := newBrowserBox(t)
+	play := filepath.Join(b.libexec(), "play")
+	b.browse([]string{
+		fmt.Sprintf("RDD_HOLD=mkdir -p %[1]s && rm -f %[1]s/booted && printf late >%[1]s/boot", play),
+		fmt.Sprintf("RDD_RELEASE=: >%s/booted", play), "RDD_PATIENCE=60000",
+	})
+}
+
+func TestBrowserBootsTheRealGuest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots a virtual machine")
+	}
+	need(t, filepath.Join(dist(t), "share", "rdd", "guest", "rdd-guest.yaml"), "make guest")
+	t.Parallel()
+	b := newBrowserBox(t)
+	lima := filepath.Join(b.libexec(), "rdd-lima")
+	if err := errors.Join(os.Remove(lima), os.Symlink(filepath.Join(dist(t), "libexec", "rdd", "rdd-lima"), lima)); err != nil {
+		t.Fatal(err)
+	}
+	b.browse([]string{"RDD_PATIENCE=300000"}, "first run", "a real VM") // a boot under emulation takes a minute or two
+}
+
+// newBrowserBox is a box whose page offers the templates that ship with RDD.
+func newBrowserBox(t *testing.T) *box {
+	t.Helper()
 	need(t, "/usr/bin/chromium", "setup")
 	need(t, filepath.Join("..", "..", "frontend", "node_modules", "playwright-core"), "frontend")
-	t.Run("played guests", func(t *testing.T) {
-		t.Parallel()
-		b := newBox(t)
-		if err := os.Symlink(filepath.Join(dist(t), "share"), filepath.Join(b.home, "share")); err != nil {
-			t.Fatal(err)
-		}
-		play := filepath.Join(b.libexec(), "play")
-		b.browse([]string{
-			fmt.Sprintf("RDD_HOLD=mkdir -p %[1]s && rm -f %[1]s/booted && printf late >%[1]s/boot", play),
-			fmt.Sprintf("RDD_RELEASE=: >%s/booted", play), "RDD_PATIENCE=60000",
-		})
-	})
+	b := newBox(t)
+	if err := os.Symlink(filepath.Join(dist(t), "share"), filepath.Join(b.home, "share")); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // browse runs the browser tests whose names hold one of the parts, all if there is none.
@@ -41,13 +59,12 @@ func (b *box) browse(env []string, parts ...string) {
 	cmd := exec.CommandContext(ctx, "node", append([]string{"e2e/run.mjs"}, parts...)...)
 	cmd.Dir = filepath.Join("..", "..", "frontend")
 	cmd.Env = append(os.Environ(), append(env, "RDD_URL="+address, "RDD_SHOTS="+b.t.TempDir())...)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.WaitDelay = 10 * time.Second // the browser's processes may hold the pipe
-	if err := cmd.Run(); err != nil {
-		b.t.Errorf("%v\n%s", err, &said)
+	said, err := cmd.CombinedOutput()
+	if err != nil {
+		b.t.Error(err)
 	}
-	b.t.Logf("%s", &said)
+	b.t.Logf("%s", said)
 	if code := interrupt(); code != 0 {
 		b.t.Error("Ctrl-C: exit code", code)
 	}

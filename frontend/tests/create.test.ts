@@ -24,7 +24,7 @@ test('an empty name is no mistake before anything is typed', async () => {
 
 test('a mistake is said beside its field as it is typed, with what is allowed', async () => {
   await type('Not A Name')
-  const message = await screen.findByText(/1 to 63 lower-case letters/)
+  const message = await screen.findByText(/1 to 30 characters of a-z/)
   expect(name().getAttribute('aria-describedby')).toContain(message.id)
   expect(name().getAttribute('aria-invalid')).toBe('true')
   await type('web')

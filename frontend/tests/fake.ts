@@ -391,11 +391,10 @@ export class Fake implements Remote {
   // Rules as the Go side has them, as far as the form shows them.
   #check({ name, template, resources, text }: Params<'vm.check'>) {
     const problems: Result<'vm.check'> = []
-    if (!/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/.test(name))
+    if (!/^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$/.test(name))
       problems.push({
         field: 'name',
-        message:
-          'A name has 1 to 63 lower-case letters, digits, “-” and “.”, and begins and ends with a letter or digit.',
+        message: 'name must be 1 to 30 characters of a-z, 0-9 and -, beginning and ending with a letter or digit',
       })
     else if (this.state.vms.some((v) => v.name === name))
       problems.push({ field: 'name', message: `There is a virtual machine ${name} already. Choose another name.` })
