@@ -3,6 +3,8 @@
 package desktoptest
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -158,23 +160,31 @@ func (p *Panel) Until(what string, ok func(menu string) bool) {
 	}
 }
 
-// Find returns the number of the item with that title, in the submenu of the item before it.
-func (p *Panel) Find(path ...string) int32 {
+// Find waits for the item with that title, in the submenu of the item before it, and returns its number.
+// A title that ends in * may go on as it likes: the step of an operation changes at any moment.
+func (p *Panel) Find(path ...string) (id int32) {
 	p.Helper()
-	at := p.layout()
-	for _, title := range path {
-		found := false
-		for _, c := range p.below(at) {
-			if labelOf(c) == title {
-				at, found = c, true
-				break
+	p.Until(fmt.Sprintf("there is %q", path), func(string) bool {
+		at := p.layout()
+		for _, title := range path {
+			begin, open := strings.CutSuffix(title, "*")
+			items := p.below(at)
+			i := slices.IndexFunc(items, func(c layout) bool {
+				label := labelOf(c)
+				if !property(c, "visible", true) {
+					return false
+				}
+				return label == title || open && strings.HasPrefix(label, begin)
+			})
+			if i < 0 {
+				return false
 			}
+			at = items[i]
 		}
-		if !found {
-			p.Fatalf("there is no item %q of %q", title, path)
-		}
-	}
-	return at.ID
+		id = at.ID
+		return true
+	})
+	return id
 }
 
 // Click clicks on an item, and does not wait.
