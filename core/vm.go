@@ -263,6 +263,21 @@ func (v *VMs) Delete(ctx context.Context, name string, w Wait) error {
 	return v.await(ctx, op, vm, w, vm.Asked().Deleted)
 }
 
+// Follow waits until what was last asked of the VM, by whomever, has come to be: it runs, has stopped, or is gone.
+func (v *VMs) Follow(ctx context.Context, name string, w Wait) error {
+	const op = "follow VM"
+	w = w.fromNow()
+	vm, err := v.Show(ctx, name)
+	if err != nil {
+		return failed(op, name, errors.Unwrap(err))
+	}
+	if !vm.DeletionTimestamp.IsZero() {
+		return v.await(ctx, op, vm, w, vm.Asked().Deleted)
+	}
+	w.log = v.bootLog(vm)
+	return v.await(ctx, op, vm, w, vm.Asked().Running)
+}
+
 // List returns every VM, by name.
 func (v *VMs) List(ctx context.Context) ([]VM, error) {
 	list, err := v.resource().List(ctx, metav1.ListOptions{})

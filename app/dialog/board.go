@@ -60,7 +60,7 @@ func (b Board) Progressed(id string, p Progress) Board {
 // Overdue opens the operation's question.
 func (b Board) Overdue(id string, waited time.Duration) Board {
 	o, ok := b.Find(id)
-	if !ok || !o.waited() {
+	if !ok || !o.Waited() {
 		return b
 	}
 	b = b.closed(id).change(id, func(o *Operation) { o.State = Overdue })
@@ -112,7 +112,7 @@ func (b Board) Background(id string, background bool) Board {
 
 // Dismissed forgets an operation that nobody waits for.
 func (b Board) Dismissed(id string) Board {
-	b.operations = slices.DeleteFunc(slices.Clone(b.operations), func(o Operation) bool { return o.ID == id && !o.waited() })
+	b.operations = slices.DeleteFunc(slices.Clone(b.operations), func(o Operation) bool { return o.ID == id && !o.Waited() })
 	return b
 }
 
@@ -165,7 +165,7 @@ func (o Operation) question(waited time.Duration) string {
 func (b Board) change(id string, do func(*Operation)) Board {
 	b.operations = slices.Clone(b.operations)
 	for i := range b.operations {
-		if b.operations[i].ID == id && b.operations[i].waited() {
+		if b.operations[i].ID == id && b.operations[i].Waited() {
 			do(&b.operations[i])
 		}
 	}
@@ -182,12 +182,12 @@ func (b Board) closed(id string) Board {
 func (b Board) pruned() Board {
 	ended := 0
 	for _, o := range b.operations {
-		if !o.waited() {
+		if !o.Waited() {
 			ended++
 		}
 	}
 	b.operations = slices.DeleteFunc(slices.Clone(b.operations), func(o Operation) bool {
-		forget := ended > keptOperations && !o.waited()
+		forget := ended > keptOperations && !o.Waited()
 		if forget {
 			ended--
 		}

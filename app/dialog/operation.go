@@ -76,8 +76,8 @@ type Operation struct {
 	Extend time.Duration `json:"-"` // what Keep waiting adds
 }
 
-// waited says whether somebody waits for the operation.
-func (o Operation) waited() bool { return o.State == Running || o.State == Overdue }
+// Waited says whether somebody waits for the operation.
+func (o Operation) Waited() bool { return o.State == Running || o.State == Overdue }
 
 // Progress is the step under way.
 type Progress struct {

@@ -176,20 +176,5 @@ func (p *place) asked(name string) bool {
 }
 
 func (a *API) operationAnswer(_ context.Context, params answerParams) (nothing, error) {
-	p := a.here()
-	a.mu.Lock()
-	board, err := p.board.Answered(params.ID, params.Answer)
-	if waits := p.waits[params.ID]; err == nil && waits != nil {
-		p.board = board
-		select {
-		case waits.answers <- params.Answer:
-		default: // it has one, and nobody will read another
-		}
-	}
-	a.mu.Unlock()
-	if err != nil {
-		return nothing{}, &core.Error{Kind: core.Rejected, Err: err}
-	}
-	a.hub.changed()
-	return nothing{}, nil
+	return nothing{}, a.Answer(params.ID, params.Answer)
 }

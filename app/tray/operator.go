@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"rancherdesktop.io/rdd/app/dialog"
 	"rancherdesktop.io/rdd/app/notify"
 	"rancherdesktop.io/rdd/core"
 )
@@ -91,6 +92,7 @@ func startsAtLogin(c *core.Core) bool {
 
 // operation is what a click does to the service or to a VM.
 type operation struct {
+	verb     dialog.Verb   // as the window calls it
 	title    string        // "Start demo"
 	done     string        // "demo is up"
 	late     string        // "demo is still starting"
@@ -117,21 +119,21 @@ func (o *Operator) operation(id ID) (operation, bool) {
 	}
 	switch id.Verb {
 	case StartService:
-		return operation{title: "Start RDD", done: "RDD is running", late: "RDD is still starting", timeout: serviceTimeout,
+		return operation{verb: dialog.StartService, title: "Start RDD", done: "RDD is running", late: "RDD is still starting", timeout: serviceTimeout,
 			do: func(ctx context.Context, w core.Wait) error { _, err := service.Start(ctx, w); return err }}, true
 	case StopService, CancelService:
-		return operation{title: "Stop RDD", done: "RDD has stopped", late: "RDD is still stopping", timeout: serviceTimeout,
+		return operation{verb: dialog.StopService, title: "Stop RDD", done: "RDD has stopped", late: "RDD is still stopping", timeout: serviceTimeout,
 			do: func(ctx context.Context, w core.Wait) error { _, err := service.Stop(ctx, w); return err }}, true
 	case StartVM:
-		return operation{title: "Start " + vm, done: vm + " is up", late: vm + " is still starting", timeout: vmTimeout, forcible: true,
+		return operation{verb: dialog.Start, title: "Start " + vm, done: vm + " is up", late: vm + " is still starting", timeout: vmTimeout, forcible: true,
 			do: vms(func(v *core.VMs, ctx context.Context, w core.Wait) error { return v.Start(ctx, vm, w) })}, true
 	case RestartVM:
-		return operation{title: "Restart " + vm, done: vm + " is up again", late: vm + " is still restarting", timeout: vmTimeout, forcible: true,
+		return operation{verb: dialog.Restart, title: "Restart " + vm, done: vm + " is up again", late: vm + " is still restarting", timeout: vmTimeout, forcible: true,
 			do: vms(func(v *core.VMs, ctx context.Context, w core.Wait) error { return v.Restart(ctx, vm, false, w) })}, true
 	case StopVM, CancelVM:
-		return operation{title: "Stop " + vm, done: vm + " has stopped", late: vm + " is still stopping", timeout: vmTimeout, forcible: true, do: stop(false)}, true
+		return operation{verb: dialog.Stop, title: "Stop " + vm, done: vm + " has stopped", late: vm + " is still stopping", timeout: vmTimeout, forcible: true, do: stop(false)}, true
 	case ForceVM:
-		return operation{title: "Force " + vm + " to stop", done: vm + " has stopped", late: vm + " is still stopping", timeout: vmTimeout, do: stop(true)}, true
+		return operation{verb: dialog.Stop, title: "Force " + vm + " to stop", done: vm + " has stopped", late: vm + " is still stopping", timeout: vmTimeout, do: stop(true)}, true
 	default:
 		return operation{}, false
 	}

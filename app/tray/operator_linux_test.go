@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rancherdesktop.io/rdd/app/dialog"
 	"rancherdesktop.io/rdd/app/notify"
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/internal/instance"
@@ -34,7 +35,7 @@ func newStory(t *testing.T, notes *noted) (s *story, did *[]string) {
 		Core: core.New(instance.At(t.TempDir(), "default", ""), "test"), Notes: notes,
 		Open: func(args ...string) error { *did = append(*did, "window "+strings.Join(args, " ")); return nil },
 	}
-	op := operation{title: "Stop demo", done: "demo has stopped", late: "demo is still stopping", timeout: time.Minute, forcible: true}
+	op := operation{verb: dialog.Stop, title: "Stop demo", done: "demo has stopped", late: "demo is still stopping", timeout: time.Minute, forcible: true}
 	return &story{operator: o, id: ID{StopVM, "demo"}, op: op, began: time.Now()}, did
 }
 

@@ -36,7 +36,7 @@ func (s *story) arguments() []string {
 	if object == "" {
 		object = s.operator.Core.Instance().Name
 	}
-	return []string{"--operation", string(s.id.Verb) + "/" + object}
+	return []string{"--operation", string(s.op.verb) + "/" + object}
 }
 
 // progress shows a step, now and then.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"rancherdesktop.io/rdd/app/dialog"
 )
 
 // Request is what whoever starts the window wants to see in it. It is handed to the page.
@@ -17,15 +19,21 @@ type Request struct {
 	Page      string `json:"page,omitempty"`      // show this page, such as settings or vm/demo/logs
 }
 
-// routed is the request in the page's own terms. The window knows no operations of the tray's, and shows
-// what they are about: its state has their progress.
+// followed is the operation that is to be shown, if it is one on a VM.
+func (r Request) followed() (verb dialog.Verb, vm string, ok bool) {
+	v, vm, ok := strings.Cut(r.Operation, "/")
+	return dialog.Verb(v), vm, ok && !strings.HasSuffix(v, "-service")
+}
+
+// routed is the request in the page's own terms. Its operations have other names: this shows what the
+// operation is about.
 func (r Request) routed() Request {
-	if verb, object, named := strings.Cut(r.Operation, "/"); named {
-		r.Operation, r.Page = "", "machines/"+object
-		if strings.Contains(verb, "service") {
-			r.Page = "overview"
-		}
+	if _, vm, ok := r.followed(); ok {
+		r.Page = "machines/" + vm
+	} else if r.Operation != "" {
+		r.Page = "overview"
 	}
+	r.Operation = ""
 	if vm, ok := strings.CutPrefix(r.Page, "vm/"); ok {
 		r.Page = "machines/" + vm
 	}
@@ -65,6 +73,5 @@ func Parse(args []string) (a Arguments, usage string, err error) {
 	case a.Ask != "" && a.Ask != "quit":
 		return a, usage, errors.New("--ask: the only question is quit")
 	}
-	a.Request = a.routed()
 	return a, usage, nil
 }

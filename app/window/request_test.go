@@ -6,8 +6,8 @@ import (
 )
 
 func TestArguments(t *testing.T) {
-	a, _, err := Parse(strings.Fields("--instance work --page settings --operation 7 --ask quit"))
-	if err != nil || a != (Arguments{Instance: "work", Request: Request{Operation: "7", Ask: "quit", Page: "settings"}}) {
+	a, _, err := Parse(strings.Fields("--instance work --page settings --operation start/demo --ask quit"))
+	if err != nil || a != (Arguments{Instance: "work", Request: Request{Operation: "start/demo", Ask: "quit", Page: "settings"}}) {
 		t.Errorf("%+v, %v", a, err)
 	}
 	for args, want := range map[string]Request{ // as the tray starts it
@@ -17,7 +17,7 @@ func TestArguments(t *testing.T) {
 		"--page diagnostics":               {Page: "diagnostics"},
 		"--operation stop/demo --ask quit": {Page: "machines/demo", Ask: "quit"},
 	} {
-		if a, _, err := Parse(strings.Fields(args)); err != nil || a.Request != want {
+		if a, _, err := Parse(strings.Fields(args)); err != nil || a.routed() != want {
 			t.Errorf("%s: %+v, %v", args, a, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/wailsapp/wails/v2"
@@ -16,6 +17,8 @@ import (
 	"github.com/wailsapp/wails/v2/pkg/options/linux"
 	"github.com/wailsapp/wails/v2/pkg/runtime"
 
+	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/app/notify"
 	"rancherdesktop.io/rdd/core"
 )
 
@@ -57,7 +60,8 @@ func Run(asked context.Context, o Options) (err error) {
 		place = core.WindowPlace{Width: firstWidth, Height: firstHeight}
 	}
 	place = sensible(place)
-	w := &window{options: o, begun: make(chan struct{})}
+	w := &window{options: o, begun: make(chan struct{}), notes: notify.New("RDD")}
+	defer w.notes.Close()
 	defer w.place.end() // before this program does
 	state := options.Normal
 	if place.Maximised {
@@ -81,6 +85,9 @@ func Run(asked context.Context, o Options) (err error) {
 			context.AfterFunc(asked, func() { runtime.Quit(wails) })
 		},
 		OnBeforeClose: func(wails context.Context) (prevent bool) {
+			if asked.Err() == nil && w.hide(ctx, wails, &all) {
+				return true
+			}
 			w.place.do(func() { w.remember(wails) }) // a signal asks twice
 			return false
 		},
@@ -97,6 +104,10 @@ type window struct {
 	once    sync.Once
 	begun   chan struct{} // closed when the page listens: its first call comes after that
 	place   once
+	notes   notify.Notifier
+
+	mu     sync.Mutex
+	hidden context.CancelFunc // shows the window; nil: it is shown
 }
 
 // once does something at most once, and not after its end, which waits for it.
@@ -132,31 +143,95 @@ func (w *window) push(ctx, wails context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	if w.options.Request != (Request{}) {
-		runtime.EventsEmit(wails, "open", w.options.Request)
-	}
+	w.open(wails, w.options.Request)
 	for e := range w.options.API.Events(ctx) {
 		runtime.EventsEmit(wails, e.Name, e.Data)
 	}
 }
 
+// open shows the page what is asked for.
+func (w *window) open(wails context.Context, r Request) {
+	if r == (Request{}) {
+		return
+	}
+	event := r.routed()
+	if verb, vm, ok := r.followed(); ok {
+		if ref, err := w.options.API.Follow(verb, vm); err == nil { // else there is the VM's page
+			event.Operation = ref.Operation
+		}
+	}
+	runtime.EventsEmit(wails, "open", event)
+}
+
 // serve comes to the front for each later start, and shows what that asks for.
 func (w *window) serve(ctx, wails context.Context) {
 	w.options.Single.Serve(func(args []string) {
-		runtime.WindowUnminimise(wails)
-		runtime.WindowShow(wails)
+		w.show(wails)
 		a, _, err := Parse(args)
-		if err != nil || a.Request == (Request{}) {
+		if err != nil {
 			return
 		}
 		go func() { // whoever starts the window has not to wait for a page that doesn't listen yet
 			select {
 			case <-w.begun:
-				runtime.EventsEmit(wails, "open", a.Request)
+				w.open(wails, a.Request)
 			case <-ctx.Done():
 			}
 		}()
 	})
+}
+
+func (w *window) show(wails context.Context) {
+	w.mu.Lock()
+	if w.hidden != nil {
+		w.hidden()
+		w.hidden = nil
+	}
+	w.mu.Unlock()
+	runtime.WindowUnminimise(wails)
+	runtime.WindowShow(wails)
+}
+
+// hide hides the window instead of closing it while operations that it began are under way: they are waited
+// for and asked about as before, in notifications. After their end the program ends. It returns false when
+// there is none.
+func (w *window) hide(ctx, wails context.Context, all *sync.WaitGroup) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	busy := slices.ContainsFunc(w.options.API.Boards(), func(b dialog.Board) bool {
+		return slices.ContainsFunc(b.Operations(), dialog.Operation.Waited)
+	})
+	if w.hidden != nil || !busy {
+		return false
+	}
+	w.remember(wails)
+	runtime.WindowHide(wails)
+	shown, show := context.WithCancel(ctx)
+	w.hidden = show
+	all.Go(func() {
+		a := &away{notes: w.notes, show: func() { w.show(wails) }, answer: func(operation string, answer dialog.Answer) {
+			_ = w.options.API.Answer(operation, answer) // it may have ended meanwhile
+		}}
+		for range w.options.API.Events(shown) {
+			if !a.look(w.options.API.Boards()) {
+				w.leave(wails)
+				return
+			}
+		}
+		a.back()
+	})
+	return true
+}
+
+// leave ends the program, unless the window was shown again.
+func (w *window) leave(wails context.Context) {
+	w.mu.Lock()
+	hidden := w.hidden != nil
+	w.mu.Unlock()
+	if hidden {
+		w.place.end() // where it was is remembered already
+		runtime.Quit(wails)
+	}
 }
 
 func (w *window) remember(wails context.Context) {
