@@ -37,7 +37,7 @@ var waits = map[string]waitCase{
 	"rdd limavm params":   {args: "vm params good color=blue", before: "vm params good color=red"},
 	"rdd limavm edit":     {args: "vm edit good --file ./good.yaml", before: "vm edit good --file ./better.yaml"},
 	"rdd limavm reset":    {args: "vm reset good"},
-	"rdd limavm delete":   {args: "vm delete gone", before: "vm create gone ./good.yaml --wait=false"},
+	"rdd limavm delete":   {args: "vm delete gone", before: "ctl wait --for=delete limavm/gone --timeout=60s\nvm create gone ./good.yaml --wait=false"},
 	"rdd service start":   {args: "svc start", before: "svc stop"},
 	"rdd service stop":    {args: "svc stop", before: "svc start"},
 	"rdd service restart": {args: "svc restart", before: "svc start"},

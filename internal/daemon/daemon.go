@@ -36,7 +36,7 @@ func (r *Refused) Error() string { return r.Err.Error() }
 func (r *Refused) Unwrap() error { return r.Err }
 
 // Spawn starts a run under nonce. When its process ends, exited gets one value: ErrRunning when it
-// found the instance taken.
+// found the instance taken, nil when it was stopped in order.
 type Spawn func(nonce string) (exited <-chan error, err error)
 
 // ExitRunning is the exit code of a service process that found the instance taken.
@@ -114,13 +114,14 @@ func Begin(ctx context.Context, inst instance.Instance, c Client) (spawned bool,
 // spawned; then the lock says when it is gone.
 func await(ctx context.Context, inst instance.Instance, nonce string, exited <-chan error, c Client) error {
 	var gone bool
+	var end error // of the process, once it is gone
 	for last := ""; ; {
 		select { // before Find: what it wrote is there by then
 		case err := <-exited:
 			if errors.Is(err, ErrRunning) {
 				return errSuperseded
 			}
-			gone = true
+			gone, end = true, err
 		default:
 		}
 		rec, live, err := Find(inst)
@@ -145,7 +146,7 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 		case !live && exited == nil && !failed(inst, nonce):
 			return errSuperseded // by whoever stopped or killed it
 		case !live && (gone || exited == nil):
-			return exitReason(inst, nonce, c.LastWords)
+			return exitReason(inst, nonce, end, c.LastWords)
 		}
 		if err := pause(ctx); err != nil {
 			return err
@@ -159,14 +160,15 @@ func failed(inst instance.Instance, nonce string) bool {
 	return err == nil && rec.Nonce == nonce && rec.Phase == Failed
 }
 
-func exitReason(inst instance.Instance, nonce string, lastWords func() string) error {
+// exitReason is why a run ended, as its record says. Another run, which has ended too, may have written its own since.
+func exitReason(inst instance.Instance, nonce string, end error, lastWords func() string) error {
 	rec, err := read(inst)
 	ours := err == nil && rec.Nonce == nonce
 	reason := ""
 	switch {
 	case ours && rec.Error != "":
 		reason = rec.Error
-	case ours && rec.Phase == Stopped:
+	case ours && rec.Phase == Stopped, !ours && end == nil:
 		reason = "it was asked to stop meanwhile"
 	case lastWords != nil:
 		reason = lastWords()

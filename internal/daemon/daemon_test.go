@@ -588,6 +588,30 @@ func TestStopWhileStartingIsNoFailure(t *testing.T) {
 	}
 }
 
+// A start that looks late, when its run was stopped and another one has come and gone since, was stopped.
+func TestStopWhileStartingIsNoFailureThoughAnotherRunFollowed(t *testing.T) {
+	r := newRig(t)
+	life := func(nonce string) error {
+		exited, err := r.spawner("ok")(nonce)
+		if err != nil {
+			return err
+		}
+		for live := false; !live && err == nil; {
+			_, live, err = Find(r.inst)
+		}
+		_, stopped := Stop(t.Context(), r.inst, func(string) {})
+		return errors.Join(err, stopped, <-exited)
+	}
+	_, err := Ensure(t.Context(), r.inst, Client{Hello: hello, Step: func(string) {}, Spawn: func(nonce string) (<-chan error, error) {
+		exited := make(chan error, 1)
+		exited <- errors.Join(life(nonce), life("another"))
+		return exited, nil
+	}})
+	if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), "asked to stop meanwhile") {
+		t.Error(err)
+	}
+}
+
 // A start that finds a run just before that is killed starts another one.
 func TestStartRightAfterKillNine(t *testing.T) {
 	r := newRig(t)
