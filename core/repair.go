@@ -44,7 +44,9 @@ func (c *Core) Repair(ctx context.Context, id string, w Wait) error {
 	return r.do(ctx, c, w)
 }
 
-func restartService(ctx context.Context, c *Core, w Wait) error { return c.Service().Restart(ctx, w) }
+func restartService(ctx context.Context, c *Core, w Wait) error {
+	return c.Service().Restart(ctx, false, w)
+}
 
 // clearLeftovers ends what a crashed service left running. A service that runs has done that itself.
 func clearLeftovers(ctx context.Context, c *Core, w Wait) error {
@@ -52,7 +54,7 @@ func clearLeftovers(ctx context.Context, c *Core, w Wait) error {
 	if err != nil || !stopped(status.State) {
 		return err
 	}
-	_, err = c.Service().Stop(ctx, w)
+	_, err = c.Service().Stop(ctx, false, w)
 	return err
 }
 

@@ -181,35 +181,49 @@ func (s *spawn) logLevel() []string {
 
 func (s *spawn) lastWords() string { return strings.TrimSpace(s.words.String()) }
 
-// Stop ends the service in order, with every VM it runs. It says whether there was one to stop.
-func (s *Service) Stop(ctx context.Context, w Wait) (was bool, err error) {
+// Stop ends the service in order, with every VM it runs. Force ends the guests at once; what they have not
+// written to their disks is lost. It says whether there was one to stop.
+func (s *Service) Stop(ctx context.Context, force bool, w Wait) (was bool, err error) {
 	err = w.run(ctx, "stop service", s.core.inst.Name, func(ctx context.Context, o *operation) (err error) {
-		was, err = s.stop(ctx, o)
+		was, err = s.stop(ctx, force, o)
 		return err
 	})
 	return was, err
 }
 
-func (s *Service) stop(ctx context.Context, o *operation) (was bool, err error) {
-	if o.wait.Accepted {
-		return daemon.Request(ctx, s.core.inst)
-	}
-	step := func(step string) { o.report(Event{Phase: "stopping", Message: step}) }
-	if was, err = daemon.Stop(ctx, s.core.inst, step); err != nil {
-		return was, err
-	}
-	return was, s.reap(ctx, step)
+// Force ends the guests at once in whatever stops the service now: a stop, a restart, a reset or a deletion.
+// What they have not written to their disks is lost. It waits for nothing.
+func (s *Service) Force(context.Context) error {
+	return failed("force service to stop", s.core.inst.Name, daemon.Force(s.core.inst))
 }
 
-// Restart stops the service and starts it again, within one deadline. One that doesn't run is started.
-func (s *Service) Restart(ctx context.Context, w Wait) error {
+func (s *Service) stop(ctx context.Context, force bool, o *operation) (was bool, err error) {
+	if o.wait.Accepted || force {
+		was, err = daemon.Request(ctx, s.core.inst)
+		if err == nil && force {
+			err = daemon.Force(s.core.inst)
+		}
+		if err != nil || o.wait.Accepted {
+			return was, err
+		}
+	}
+	step := func(step string) { o.report(Event{Phase: "stopping", Message: step}) }
+	lived, err := daemon.Stop(ctx, s.core.inst, step)
+	if was = was || lived; err != nil {
+		return was, err
+	}
+	return was, s.reap(ctx, force, step)
+}
+
+// Restart stops the service, as Stop does, and starts it again, within one deadline. One that doesn't run is started.
+func (s *Service) Restart(ctx context.Context, force bool, w Wait) error {
 	const op = "restart service"
 	inst := s.core.inst
 	if err := inst.Create(); err != nil {
 		return failed(op, inst.Name, err)
 	}
 	return w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) error {
-		if _, err := s.stop(ctx, o); err != nil {
+		if _, err := s.stop(ctx, force, o); err != nil {
 			return err
 		}
 		_, err := s.start(ctx, o)
@@ -218,7 +232,7 @@ func (s *Service) Restart(ctx context.Context, w Wait) error {
 }
 
 // reap stops the hostagents that outlived a crashed service. A run that stopped in order left none.
-func (s *Service) reap(ctx context.Context, step func(string)) error {
+func (s *Service) reap(ctx context.Context, force bool, step func(string)) error {
 	inst := s.core.inst
 	if last, err := daemon.Last(inst); err == nil && last.Phase == daemon.Stopped {
 		return nil
@@ -227,7 +241,11 @@ func (s *Service) reap(ctx context.Context, step func(string)) error {
 		return nil
 	}
 	step("looking for virtual machines that a crashed service left behind")
-	if _, err := s.rddd(ctx, "reap"); err != nil {
+	var args []string
+	if force {
+		args = append(args, "--force")
+	}
+	if _, err := s.rddd(ctx, "reap", args...); err != nil {
 		return fmt.Errorf("stop virtual machines left by a crashed service: %w", err)
 	}
 	return nil
@@ -298,7 +316,7 @@ func (s *Service) Reset(ctx context.Context, w Wait) (was bool, err error) {
 func (s *Service) remove(ctx context.Context, op string, w Wait, files func(instance.Instance) error) error {
 	w.Accepted = false // files can go only after the process has
 	return w.run(ctx, op, s.core.inst.Name, func(ctx context.Context, o *operation) error {
-		if _, err := s.stop(ctx, o); err != nil {
+		if _, err := s.stop(ctx, false, o); err != nil {
 			return err
 		}
 		o.report(Event{Phase: "deleting", Message: "removing the instance's files"})

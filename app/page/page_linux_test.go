@@ -209,6 +209,20 @@ func TestTimeoutsAskAndEachAnswerDoesWhatItSays(t *testing.T) {
 		raw, _ := json.Marshal(s.Operations)
 		return !strings.Contains(string(raw), fmt.Sprintf(`"id":%q`, id))
 	})
+
+	// Force of the service's own stop: all guests are ended.
+	_ = b.stage.Unset("boot")
+	b.set("stop", "deaf")
+	b.becomes(b.begin("vm.start", `{"name": "demo"}`), "done")
+	b.call("settings.set", `{"serviceTimeout": 1}`, nil)
+	id = b.begin("service.stop", `{}`)
+	s = b.sees("a question", asked(id))
+	if !strings.Contains(s.Question.Force, "lost") {
+		t.Errorf("%+v", s.Question)
+	}
+	answer(id, "force")
+	b.becomes(id, "done")
+	b.sees("a stopped service", func(s State) bool { return s.Service.State == core.ServiceStopped })
 }
 
 func TestAServiceThatIsKilledWhileThePageIsOpen(t *testing.T) {

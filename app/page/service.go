@@ -23,11 +23,18 @@ func (a *API) service(verb dialog.Verb, run func(context.Context, *core.Service,
 	return a.shownWork(func(p *place) work { return p.onService(verb, run) })
 }
 
+// stops adds to work that stops the service that its guests can be ended by force.
+func (p *place) stops(w work) work {
+	w.loses = "All guests are ended at once, as by a power cut: what they have not written to their disks is lost."
+	w.force = func(ctx context.Context) error { return p.core.Service().Force(ctx) }
+	return w
+}
+
 func (p *place) stopService() work {
-	return p.onService(dialog.StopService, func(ctx context.Context, s *core.Service, w core.Wait) error {
-		_, err := s.Stop(ctx, w)
+	return p.stops(p.onService(dialog.StopService, func(ctx context.Context, s *core.Service, w core.Wait) error {
+		_, err := s.Stop(ctx, false, w)
 		return err
-	})
+	}))
 }
 
 func (a *API) serviceStart(context.Context, nothing) (Ref, error) {
@@ -42,22 +49,27 @@ func (a *API) serviceStop(context.Context, nothing) (Ref, error) {
 }
 
 func (a *API) serviceRestart(context.Context, nothing) (Ref, error) {
-	return a.service(dialog.RestartService, func(ctx context.Context, s *core.Service, w core.Wait) error { return s.Restart(ctx, w) })
+	return a.shownWork(func(p *place) work {
+		return p.stops(p.onService(dialog.RestartService, func(ctx context.Context, s *core.Service, w core.Wait) error { return s.Restart(ctx, false, w) }))
+	})
 }
 
 func (a *API) serviceReset(context.Context, nothing) (Ref, error) {
-	return a.service(dialog.ResetService, func(ctx context.Context, s *core.Service, w core.Wait) error {
-		_, err := s.Reset(ctx, w)
-		return err
+	return a.shownWork(func(p *place) work {
+		return p.stops(p.onService(dialog.ResetService, func(ctx context.Context, s *core.Service, w core.Wait) error {
+			_, err := s.Reset(ctx, w)
+			return err
+		}))
 	})
 }
 
 func (a *API) serviceDelete(context.Context, nothing) (Ref, error) {
-	p := a.here()
-	return a.service(dialog.DeleteService, func(ctx context.Context, s *core.Service, w core.Wait) error {
-		_, err := s.Delete(ctx, w)
-		a.loadSettings(p) // they went, too
-		return err
+	return a.shownWork(func(p *place) work {
+		return p.stops(p.onService(dialog.DeleteService, func(ctx context.Context, s *core.Service, w core.Wait) error {
+			_, err := s.Delete(ctx, w)
+			a.loadSettings(p) // they went, too
+			return err
+		}))
 	})
 }
 

@@ -17,6 +17,7 @@ const (
 	StartService  Verb = "start-service"
 	StopService   Verb = "stop-service"
 	CancelService Verb = "cancel-service" // the start under way
+	ForceService  Verb = "force-service"  // the stop under way
 	StartVM       Verb = "start"
 	StopVM        Verb = "stop"
 	RestartVM     Verb = "restart"
@@ -89,6 +90,7 @@ func Menu(s State) []Item {
 		{ID: ID{Verb: StartService}, Title: "Start RDD", Hidden: !down && s.Seen, Disabled: !s.Seen},
 		{ID: ID{Verb: CancelService}, Title: "Cancel the start", Hidden: service != core.ServiceStarting},
 		{ID: ID{Verb: StopService}, Title: "Stop RDD", Hidden: down && service != core.ServiceBroken || service == core.ServiceStarting || !s.Seen, Disabled: service == core.ServiceStopping},
+		{ID: ID{Verb: ForceService}, Title: "Force the stop, and lose what guests have not written yet", Hidden: service != core.ServiceStopping},
 		{ID: ID{rule, "1"}},
 	}
 	items = append(items, machines(s.Snapshot.VMs)...)

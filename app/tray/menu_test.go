@@ -80,7 +80,7 @@ func TestMenuOfTheService(t *testing.T) {
 		{"running", running, IconRunning, "(RDD is running)\nStop RDD\n--\n(No virtual machines)\n" + tail},
 		{"another instance", other, IconRunning, "(RDD (work) is running)\nStop RDD\n--\n(No virtual machines)\n" + tail},
 		{"VMs can't be seen", silent, IconError, "(RDD can't be asked: no answer)\nStop RDD\n--\n" + tail},
-		{"stopping", service(core.ServiceStopping, "stopping demo", ""), IconStopping, "(RDD is stopping: stopping demo)\n(Stop RDD)\n--\n" + tail},
+		{"stopping", service(core.ServiceStopping, "stopping demo", ""), IconStopping, "(RDD is stopping: stopping demo)\n(Stop RDD)\nForce the stop, and lose what guests have not written yet\n--\n" + tail},
 		{"broken", service(core.ServiceBroken, "", strings.Repeat("long ", 30)), IconError,
 			"(RDD has a problem: long long long long long long long long long long…)\nStart RDD\nStop RDD\n--\n" + tail},
 		{"findings, at login", atLogin, IconStopped, "(RDD is stopped)\nStart RDD\n--\n" +

@@ -53,6 +53,8 @@ func (o *Operator) Click(ctx context.Context, id ID) {
 		go o.login()
 	case Quit:
 		go o.quit(ctx)
+	case ForceService:
+		go o.forceService(ctx)
 	case said, rule, machine, several:
 	default:
 		go o.operate(ctx, id)
@@ -65,6 +67,13 @@ func (o *Operator) open(args ...string) {
 			o.failed("The window did not open", err, nil)
 		}
 	}()
+}
+
+// forceService ends all guests at once in the stop that is under way.
+func (o *Operator) forceService(ctx context.Context) {
+	if err := o.Core.Service().Force(ctx); err != nil {
+		o.failed("The virtual machines were not forced to stop", err, nil)
+	}
 }
 
 func (o *Operator) login() {
@@ -92,14 +101,20 @@ func startsAtLogin(c *core.Core) bool {
 
 // operation is what a click does to the service or to a VM.
 type operation struct {
-	verb     dialog.Verb   // as the window calls it
-	title    string        // "Start demo"
-	done     string        // "demo is up"
-	late     string        // "demo is still starting"
-	timeout  time.Duration // until somebody is asked; 0: nobody is
-	forcible bool          // a forced stop of the VM would end it
-	do       func(context.Context, core.Wait) error
+	verb    dialog.Verb   // as the window calls it
+	title   string        // "Start demo"
+	done    string        // "demo is up"
+	late    string        // "demo is still starting"
+	timeout time.Duration // until somebody is asked; 0: nobody is
+	loses   string        // what a forced stop may lose; empty: nothing can be forced
+	do      func(context.Context, core.Wait) error
 }
+
+// What a forced stop may lose.
+const (
+	unwritten    = "To force the virtual machine to stop loses what its guest has not yet written to its disk."
+	allUnwritten = "To force the virtual machines to stop loses what their guests have not yet written to their disks."
+)
 
 func (o *Operator) operation(id ID) (operation, bool) {
 	service, vm := o.Core.Service(), id.VM
@@ -122,16 +137,16 @@ func (o *Operator) operation(id ID) (operation, bool) {
 		return operation{verb: dialog.StartService, title: "Start RDD", done: "RDD is running", late: "RDD is still starting", timeout: serviceTimeout,
 			do: func(ctx context.Context, w core.Wait) error { _, err := service.Start(ctx, w); return err }}, true
 	case StopService, CancelService:
-		return operation{verb: dialog.StopService, title: "Stop RDD", done: "RDD has stopped", late: "RDD is still stopping", timeout: serviceTimeout,
-			do: func(ctx context.Context, w core.Wait) error { _, err := service.Stop(ctx, w); return err }}, true
+		return operation{verb: dialog.StopService, title: "Stop RDD", done: "RDD has stopped", late: "RDD is still stopping", timeout: serviceTimeout, loses: allUnwritten,
+			do: func(ctx context.Context, w core.Wait) error { _, err := service.Stop(ctx, false, w); return err }}, true
 	case StartVM:
-		return operation{verb: dialog.Start, title: "Start " + vm, done: vm + " is up", late: vm + " is still starting", timeout: vmTimeout, forcible: true,
+		return operation{verb: dialog.Start, title: "Start " + vm, done: vm + " is up", late: vm + " is still starting", timeout: vmTimeout, loses: unwritten,
 			do: vms(func(v *core.VMs, ctx context.Context, w core.Wait) error { return v.Start(ctx, vm, w) })}, true
 	case RestartVM:
-		return operation{verb: dialog.Restart, title: "Restart " + vm, done: vm + " is up again", late: vm + " is still restarting", timeout: vmTimeout, forcible: true,
+		return operation{verb: dialog.Restart, title: "Restart " + vm, done: vm + " is up again", late: vm + " is still restarting", timeout: vmTimeout, loses: unwritten,
 			do: vms(func(v *core.VMs, ctx context.Context, w core.Wait) error { return v.Restart(ctx, vm, false, w) })}, true
 	case StopVM, CancelVM:
-		return operation{verb: dialog.Stop, title: "Stop " + vm, done: vm + " has stopped", late: vm + " is still stopping", timeout: vmTimeout, forcible: true, do: stop(false)}, true
+		return operation{verb: dialog.Stop, title: "Stop " + vm, done: vm + " has stopped", late: vm + " is still stopping", timeout: vmTimeout, loses: unwritten, do: stop(false)}, true
 	case ForceVM:
 		return operation{verb: dialog.Stop, title: "Force " + vm + " to stop", done: vm + " has stopped", late: vm + " is still stopping", timeout: vmTimeout, do: stop(true)}, true
 	default:

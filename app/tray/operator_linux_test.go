@@ -35,7 +35,7 @@ func newStory(t *testing.T, notes *noted) (s *story, did *[]string) {
 		Core: core.New(instance.At(t.TempDir(), "default", ""), "test"), Notes: notes,
 		Open: func(args ...string) error { *did = append(*did, "window "+strings.Join(args, " ")); return nil },
 	}
-	op := operation{verb: dialog.Stop, title: "Stop demo", done: "demo has stopped", late: "demo is still stopping", timeout: time.Minute, forcible: true}
+	op := operation{verb: dialog.Stop, title: "Stop demo", done: "demo has stopped", late: "demo is still stopping", timeout: time.Minute, loses: unwritten}
 	return &story{operator: o, id: ID{StopVM, "demo"}, op: op, began: time.Now()}, did
 }
 

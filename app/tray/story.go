@@ -97,8 +97,8 @@ func (s *story) question(waited time.Duration, chosen func(string)) notify.Note 
 		Body:    fmt.Sprintf("It has taken %s so far, and goes on.", waited.Round(time.Second)),
 		Actions: []notify.Action{{Key: keepWaiting, Label: "Keep waiting"}},
 	}
-	if s.op.forcible {
-		n.Body += " To force the virtual machine to stop loses what its guest has not yet written to its disk."
+	if s.op.loses != "" {
+		n.Body += " " + s.op.loses
 		n.Actions = append(n.Actions, notify.Action{Key: forceStop, Label: "Force stop"})
 	}
 	n.Actions = append(n.Actions, notify.Action{Key: showIt, Label: "Show"})
@@ -117,8 +117,14 @@ func (s *story) chosen(answer chan<- string) func(string) {
 	}
 }
 
-// force ends the VM at once, as an operation of its own.
-func (s *story) force(ctx context.Context) { s.operator.operate(ctx, ID{ForceVM, s.id.VM}) }
+// force ends the VM at once, as an operation of its own, or all of them in the stop that is late.
+func (s *story) force(ctx context.Context) {
+	if s.id.VM != "" {
+		s.operator.operate(ctx, ID{ForceVM, s.id.VM})
+	} else {
+		s.operator.forceService(ctx)
+	}
+}
 
 // settled tells the end: a failure, or that something long is done.
 func (s *story) settled(err error) {

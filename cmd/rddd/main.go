@@ -75,10 +75,16 @@ func command() *cobra.Command {
 	_ = serve.MarkFlagRequired("nonce")
 	serve.Flags().TextVar(&level, "log-level", level, "least of what is logged: error, info or debug")
 
+	var force bool
 	reap := &cobra.Command{
 		Use: "reap", Short: "Stop the virtual machines that a crashed service left behind", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), name, runReap) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return run(cmd.Context(), name, func(ctx context.Context, inst instance.Instance, log *slog.Logger) error {
+				return runReap(ctx, inst, force, log)
+			})
+		},
 	}
+	reap.Flags().BoolVar(&force, "force", false, "end them at once")
 	backups := &cobra.Command{
 		Use: "backups", Short: "List the backups of the datastore, as JSON", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return printBackups(cmd.Context(), name) },
@@ -170,7 +176,7 @@ func runService(ctx context.Context, inst instance.Instance, nonce string, log *
 // reapTimeout bounds guests powering off.
 const reapTimeout = 4 * time.Minute
 
-func runReap(ctx context.Context, inst instance.Instance, log *slog.Logger) error {
+func runReap(ctx context.Context, inst instance.Instance, force bool, log *slog.Logger) error {
 	program, err := inst.Program("rdd-lima")
 	if err != nil {
 		return err
@@ -179,6 +185,17 @@ func runReap(ctx context.Context, inst instance.Instance, log *slog.Logger) erro
 		ctx, cancel := context.WithTimeout(ctx, reapTimeout)
 		defer cancel()
 		machines := machine.New(machine.Config{LimaHome: inst.LimaHome(), Program: program, ShareDir: inst.ShareDir(), LogDir: inst.VMLogDir(), KeepLogs: inst.KeepLogs(), Log: log, Changed: func(string) {}})
+		if err := daemon.Unforced(inst); err != nil {
+			return err
+		}
+		if force {
+			machines.Force()
+		}
+		go func() {
+			if daemon.AwaitForce(ctx, inst, daemon.Leftovers) == nil {
+				machines.Force()
+			}
+		}()
 		return machines.Close(ctx, func(step string) { log.Info("reaping", "step", step) })
 	})
 	if errors.Is(err, daemon.ErrNotStopped) {

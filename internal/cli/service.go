@@ -73,6 +73,7 @@ func (s *session) serviceStart() *cobra.Command {
 func (s *session) serviceStop() *cobra.Command {
 	cmd := &cobra.Command{Use: "stop", Short: "Stop the service and its virtual machines", Args: noArgs}
 	f := addWait(cmd, workTimeout, "rdd svc stop")
+	force := addServiceForce(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := s.core()
 		if err != nil {
@@ -82,7 +83,8 @@ func (s *session) serviceStop() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		was, err := c.Service().Stop(cmd.Context(), w)
+		s.warnServiceForce(*force)
+		was, err := c.Service().Stop(cmd.Context(), *force, w)
 		finish()
 		if err != nil {
 			return err
@@ -97,6 +99,19 @@ func (s *session) serviceStop() *cobra.Command {
 	return cmd
 }
 
+// addServiceForce gives cmd the flag of commands that stop the service. Given while a stop is under way, it
+// hurries that one.
+func addServiceForce(cmd *cobra.Command) *bool {
+	return cmd.Flags().Bool("force", false, "end the virtual machines at once, without a shutdown, also in a stop that is under way; what they have not written to their disks is lost")
+}
+
+// warnServiceForce says what a forced stop may lose.
+func (s *session) warnServiceForce(force bool) {
+	if force {
+		s.sayf("ending the virtual machines at once; what they have not written to their disks is lost\n")
+	}
+}
+
 // warn tells what a run that has ended failed at without ending.
 func (s *session) warn(cmd *cobra.Command, c *core.Core) error {
 	st, err := c.Service().Status(cmd.Context())
@@ -109,6 +124,7 @@ func (s *session) warn(cmd *cobra.Command, c *core.Core) error {
 func (s *session) serviceRestart() *cobra.Command {
 	cmd := &cobra.Command{Use: "restart", Short: "Stop the service, then start it", Args: noArgs}
 	f := addWait(cmd, workTimeout, "rdd svc start")
+	force := addServiceForce(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := s.core()
 		if err != nil {
@@ -118,7 +134,8 @@ func (s *session) serviceRestart() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		err = c.Service().Restart(cmd.Context(), w)
+		s.warnServiceForce(*force)
+		err = c.Service().Restart(cmd.Context(), *force, w)
 		finish()
 		if err != nil {
 			return err

@@ -220,6 +220,7 @@ func (i Instance) ConfigFile() string      { return filepath.Join(i.data, "confi
 func (i Instance) SettingsFile() string    { return filepath.Join(i.data, "settings.json") }
 func (i Instance) LockFile() string        { return filepath.Join(i.data, "serve.lock") }
 func (i Instance) RecordFile() string      { return filepath.Join(i.data, "serve.json") }
+func (i Instance) ForceFile() string       { return filepath.Join(i.data, "serve.force") }
 func (i Instance) LogDir() string          { return i.logs }
 func (i Instance) ServiceLog() string      { return filepath.Join(i.logs, "rddd.log") }
 func (i Instance) ServiceOutput() string   { return filepath.Join(i.logs, "rddd.out") }

@@ -46,11 +46,12 @@ type Machines struct {
 	mu      sync.Mutex
 	workers map[string]*worker
 	closed  bool
+	forced  chan struct{} // closed when no guest is waited for any more
 }
 
 // New returns a Machines. It does nothing until it is asked about a VM.
 func New(c Config) *Machines {
-	return &Machines{config: c, timing: defaultTiming(), workers: map[string]*worker{}}
+	return &Machines{config: c, timing: defaultTiming(), workers: map[string]*worker{}, forced: make(chan struct{})}
 }
 
 // State returns what is known of a VM, at once. The first call for a VM makes its worker look at the
@@ -117,7 +118,7 @@ func (m *Machines) Close(ctx context.Context, progress func(string)) error {
 	errs := []error{err}
 	for i, w := range workers {
 		wg.Go(func() {
-			if w.shutDown(ctx, say) != nil {
+			if w.shutDown(ctx, m.forced, say) != nil {
 				late[i] = w.vm.Name
 			}
 		})
@@ -133,10 +134,21 @@ func (m *Machines) Close(ctx context.Context, progress func(string)) error {
 	clear(m.workers) // Close may be called again, and looks anew
 	m.mu.Unlock()
 	if late = slices.DeleteFunc(late, func(s string) bool { return s == "" }); len(late) > 0 {
-		errs = append(errs, fmt.Errorf("these VMs still run: %s: their guests have been asked to power off and go on with that; `rdd limavm stop --force` would end them at once: %w",
+		errs = append(errs, fmt.Errorf("these VMs still run: %s: their guests have been asked to power off and go on with that; `rdd svc stop --force` would end them at once: %w",
 			strings.Join(late, ", "), context.Cause(ctx)))
 	}
 	return errors.Join(errs...)
+}
+
+// Force makes Close end the guests at once, also one that is under way. What they have not written is lost.
+func (m *Machines) Force() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	select {
+	case <-m.forced:
+	default:
+		close(m.forced)
+	}
 }
 
 // closing refuses further work and returns the workers of all VMs that live or have one.

@@ -230,8 +230,9 @@ func (w *worker) phase(p Phase) {
 	w.change(func(s *State) { s.Phase, s.Progress = p, nil })
 }
 
-// shutDown stops the VM, whatever its worker does, and returns once nothing of it lives.
-func (w *worker) shutDown(ctx context.Context, say func(string, ...any)) error {
+// shutDown stops the VM, whatever its worker does, and returns once nothing of it lives. Once forced is
+// closed, it ends the guest at once.
+func (w *worker) shutDown(ctx context.Context, forced <-chan struct{}, say func(string, ...any)) error {
 	alive, err := anyHeld(w.vm.AgentLock(), w.vm.QEMULock())
 	if err != nil {
 		return err
@@ -239,9 +240,17 @@ func (w *worker) shutDown(ctx context.Context, say func(string, ...any)) error {
 	if alive {
 		say("stopping VM %q", w.vm.Name)
 	}
+	action := Stop
+	force := func() {
+		action, forced = Kill, nil
+		say("ending VM %q at once", w.vm.Name)
+	}
 	for {
-		over := w.submit(Request{Action: Stop})
+		over := w.submit(Request{Action: action})
 		select {
+		case <-forced:
+			force()
+			continue
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-w.done:
@@ -256,6 +265,8 @@ func (w *worker) shutDown(ctx context.Context, say func(string, ...any)) error {
 			break
 		}
 		select { // a stop that failed is tried again, without haste
+		case <-forced:
+			force()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(w.timing.calm):

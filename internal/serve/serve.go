@@ -118,6 +118,11 @@ func (r *Run) control(ctx context.Context, store *datastore.Store, server *contr
 		r.stopping("stopping virtual machines")
 		limited, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopTimeout, fmt.Errorf("%w after %s", context.DeadlineExceeded, stopTimeout))
 		defer cancel()
+		go func() {
+			if daemon.AwaitForce(limited, r.Instance, r.Nonce) == nil {
+				machines.Force()
+			}
+		}()
 		err = errors.Join(err, machines.Close(limited, r.stopping))
 	}()
 	if !mgr.GetCache().WaitForCacheSync(ctx) {
