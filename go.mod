@@ -17,6 +17,7 @@ require (
 	github.com/goccy/go-yaml v1.18.0
 	github.com/godbus/dbus/v5 v5.2.2
 	github.com/jackc/pgx/v5 v5.12.0
+	github.com/jezek/xgb v1.3.0
 	github.com/k3s-io/kine v0.17.5
 	github.com/kardianos/service v1.3.0
 	github.com/lima-vm/go-qcow2reader v0.6.0

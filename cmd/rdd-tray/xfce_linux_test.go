@@ -1,12 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"encoding/binary"
 	"fmt"
 	"image"
-	"image/color"
-	"image/png"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,11 +13,10 @@ import (
 	"rancherdesktop.io/rdd/internal/desktoptest"
 )
 
-// screen is a virtual screen with Xfce's panel, which has room for tray icons and nothing else.
-type screen struct {
+// xfce is a screen with Xfce's panel, which has room for tray icons and nothing else.
+type xfce struct {
 	*box
-	display string
-	memory  string // the file that holds the picture
+	screen *desktoptest.Screen
 }
 
 const panelHeight = 32
@@ -44,12 +39,12 @@ const panelConfig = `<?xml version="1.0" encoding="UTF-8"?>
 </channel>
 `
 
-func newScreen(t *testing.T) *screen {
+func newXfce(t *testing.T) *xfce {
 	t.Helper()
-	for program, debian := range map[string]string{"Xvfb": "xvfb", "xfce4-panel": "xfce4-panel", "xdotool": "xdotool"} {
-		desktoptest.Need(t, program, debian)
+	for _, program := range []string{"xfce4-panel", "xdotool"} {
+		desktoptest.Need(t, program, program)
 	}
-	s := &screen{box: newBox(t)}
+	s := &xfce{box: newBox(t), screen: desktoptest.StartScreen(t, 800, 600)}
 	config := filepath.Join(s.bus.Home(), ".config/xfce4/xfconf/xfce-perchannel-xml")
 	err := os.MkdirAll(config, 0o700)
 	if err == nil {
@@ -58,35 +53,19 @@ func newScreen(t *testing.T) *screen {
 	if err != nil {
 		t.Fatal(err)
 	}
-
-	dir := t.TempDir()
-	s.memory = filepath.Join(dir, "Xvfb_screen0")
-	x := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "800x600x24", "-fbdir", dir, "-nolisten", "tcp")
-	number, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	x.ExtraFiles = []*os.File{w}
-	s.start(x)
-	_ = w.Close()
-	line, err := bufio.NewReader(number).ReadString('\n') // it is up
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.display = ":" + strings.TrimSpace(line)
 	panel := exec.Command("xfce4-panel", "--disable-wm-check")
-	panel.Env = append(s.env(), "DISPLAY="+s.display, "NO_AT_BRIDGE=1")
+	panel.Env = append(s.env(), "DISPLAY="+s.screen.Display, "NO_AT_BRIDGE=1")
 	s.start(panel)
 	t.Cleanup(func() {
 		if t.Failed() {
-			s.save("failed")
+			s.screen.Save("failed")
 		}
 	})
 	return s
 }
 
 // start starts a program, which ends with the test, and so does all that it starts.
-func (s *screen) start(cmd *exec.Cmd) {
+func (s *xfce) start(cmd *exec.Cmd) {
 	s.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -96,41 +75,6 @@ func (s *screen) start(cmd *exec.Cmd) {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
 	})
-}
-
-// picture is what the screen shows. Source: XWDFile.h; the file has a header, a table of colours, and
-// here 4 bytes a pixel: blue, green, red and nothing.
-func (s *screen) picture() *image.NRGBA {
-	s.Helper()
-	b, err := os.ReadFile(s.memory)
-	if err != nil {
-		s.Fatal(err)
-	}
-	field := func(i int) int { return int(binary.BigEndian.Uint32(b[4*i:])) }
-	width, height, stride, start := field(4), field(5), field(12), field(0)+12*field(19)
-	img := image.NewNRGBA(image.Rect(0, 0, width, height))
-	for y := range height {
-		for x := range width {
-			p := b[start+y*stride+4*x:]
-			img.SetNRGBA(x, y, color.NRGBA{p[2], p[1], p[0], 255})
-		}
-	}
-	return img
-}
-
-// save keeps what the screen shows, for people to look at (go test -artifacts).
-func (s *screen) save(name string) {
-	s.Helper()
-	f, err := os.Create(filepath.Join(s.ArtifactDir(), name+".png"))
-	if err == nil {
-		err = png.Encode(f, s.picture())
-	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		s.Error(err)
-	}
 }
 
 // bright is the box around the pixels of a part of the screen that are as bright as an icon's ink.
@@ -145,10 +89,10 @@ func bright(img *image.NRGBA, part image.Rectangle) (r image.Rectangle, pixels i
 	return r, pixels
 }
 
-func (s *screen) xdotool(args ...string) {
+func (s *xfce) xdotool(args ...string) {
 	s.Helper()
 	cmd := exec.Command("xdotool", args...)
-	cmd.Env = append(os.Environ(), "DISPLAY="+s.display)
+	cmd.Env = append(os.Environ(), "DISPLAY="+s.screen.Display)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		s.Fatalf("xdotool %v: %v\n%s", args, err, out)
 	}
@@ -156,35 +100,35 @@ func (s *screen) xdotool(args ...string) {
 
 // A person's way: see the icon in the panel, click on it, choose from the menu with the keyboard.
 func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
-	s := newScreen(t)
+	s := newXfce(t)
 	s.tray()
 	band := image.Rect(0, 0, 800, panelHeight)
 	below := image.Rect(0, panelHeight+2, 800, 600)
 	var icon image.Rectangle
 	var empty int
 	s.eventually("the panel shows the icon", func() bool {
-		icon, empty = bright(s.picture(), band)
+		icon, empty = bright(s.screen.Picture(), band)
 		return icon.Dx() > 8 && icon.Dy() > 8 && icon.Dx() < 40
 	})
 	middle := icon.Min.Add(icon.Size().Div(2))
-	if c := s.picture().NRGBAAt(middle.X, middle.Y); c.R > 100 {
+	if c := s.screen.Picture().NRGBAAt(middle.X, middle.Y); c.R > 100 {
 		t.Errorf("the middle of the icon of a stopped service is %v", c)
 	}
-	s.save("stopped")
+	s.screen.Save("stopped")
 
 	s.xdotool("mousemove", fmt.Sprint(middle.X), fmt.Sprint(middle.Y), "click", "1")
 	s.eventually("the menu opens", func() bool {
-		menu, _ := bright(s.picture(), below)
+		menu, _ := bright(s.screen.Picture(), below)
 		return menu.Dx() > 80 && menu.Dy() > 100
 	})
-	s.save("menu")
+	s.screen.Save("menu")
 	s.xdotool("key", "Down", "Return")
 	s.eventually("the icon is another one", func() bool {
-		_, pixels := bright(s.picture(), band)
+		_, pixels := bright(s.screen.Picture(), band)
 		return pixels > empty+empty/2
 	})
 	s.eventually("the menu has closed", func() bool {
-		_, pixels := bright(s.picture(), below)
+		_, pixels := bright(s.screen.Picture(), below)
 		return pixels == 0
 	})
 	if got := s.rdd("svc", "start"); !strings.Contains(got, "runs already") {
@@ -195,8 +139,8 @@ func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 	s.rdd("vm", "create", "web", "./vm.yaml")
 	s.xdotool("click", "1")
 	s.eventually("the menu opens", func() bool {
-		menu, _ := bright(s.picture(), below)
+		menu, _ := bright(s.screen.Picture(), below)
 		return menu.Dy() > 180
 	})
-	s.save("running")
+	s.screen.Save("running")
 }

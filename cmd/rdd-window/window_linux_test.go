@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rancherdesktop.io/rdd/internal/desktoptest"
 )
 
 // hang is how long a window may take to come before a test calls it one that never does.
@@ -59,36 +59,6 @@ func (d *desk) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	return cmd, said
 }
 
-// xvfb gives the desk a display of its own.
-func (d *desk) xvfb() {
-	d.Helper()
-	for _, program := range []string{"Xvfb", "xwininfo"} {
-		if _, err := exec.LookPath(program); err != nil {
-			if os.Getenv("RDD_TEST_REQUIRE") != "" {
-				d.Fatal(err)
-			}
-			d.Skip(err)
-		}
-	}
-	read, write, err := os.Pipe()
-	if err != nil {
-		d.Fatal(err)
-	}
-	cmd := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1280x800x24", "-nolisten", "tcp")
-	cmd.ExtraFiles = []*os.File{write}
-	if err := cmd.Start(); err != nil {
-		d.Fatal(err)
-	}
-	d.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	write.Close()
-	var number int
-	if _, err := fmt.Fscan(read, &number); err != nil {
-		d.Fatal(err)
-	}
-	go func() { _, _ = io.Copy(io.Discard, read) }()
-	d.display = fmt.Sprint(":", number)
-}
-
 func (d *desk) eventually(what string, ok func() bool) {
 	d.Helper()
 	for late := time.Now().Add(hang); !ok(); time.Sleep(20 * time.Millisecond) {
@@ -98,18 +68,11 @@ func (d *desk) eventually(what string, ok func() bool) {
 	}
 }
 
-// windows counts the windows that are seen. xwininfo fails when one goes while it looks: then it looks again.
-func (d *desk) windows() (n int) {
-	var out []byte
-	d.eventually("a look at the windows", func() bool {
-		cmd := exec.Command("xwininfo", "-root", "-tree")
-		cmd.Env = append(os.Environ(), "DISPLAY="+d.display)
-		var err error
-		out, err = cmd.Output()
-		return err == nil
-	})
-	for line := range strings.Lines(string(out)) {
-		if strings.Contains(line, `"RDD": ("rdd-window"`) {
+// windows counts those on a screen.
+func (d *desk) windows(s *desktoptest.Screen) (n int) {
+	d.Helper()
+	for _, w := range s.Windows() {
+		if w.Program == "rdd-window" && w.Title == "RDD" {
 			n++
 		}
 	}
@@ -146,24 +109,25 @@ func TestWithoutADisplayItSaysWhatToDo(t *testing.T) {
 
 func TestASecondStartComesToTheFirstWindow(t *testing.T) {
 	d := newDesk(t)
-	d.xvfb()
+	screen := desktoptest.StartScreen(t, 1280, 800)
+	d.display = screen.Display
 	first, said := d.command()
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	d.eventually("a window", func() bool { return d.windows() == 1 })
+	d.eventually("a window", func() bool { return d.windows(screen) == 1 })
 	second, secondSaid := d.command("--page", "settings")
 	if code := exitCode(second.Run()); code != 0 {
 		t.Errorf("exit code %d: %s", code, secondSaid)
 	}
-	if n := d.windows(); n != 1 {
+	if n := d.windows(screen); n != 1 {
 		t.Error(n, "windows")
 	}
 	other, otherSaid := d.command("--instance", "other")
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
-	d.eventually("the other instance's window", func() bool { return d.windows() == 2 })
+	d.eventually("the other instance's window", func() bool { return d.windows(screen) == 2 })
 	for cmd, said := range map[*exec.Cmd]*bytes.Buffer{first: said, other: otherSaid} {
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Error(err)
@@ -176,14 +140,14 @@ func TestASecondStartComesToTheFirstWindow(t *testing.T) {
 	if err := again.Start(); err != nil {
 		t.Fatal(err)
 	}
-	d.eventually("a window again", func() bool { return d.windows() == 1 })
+	d.eventually("a window again", func() bool { return d.windows(screen) == 1 })
 	_ = again.Process.Kill() // a lock and a socket are left, which must not matter
 	_ = again.Wait()
 	again, said = d.command()
 	if err := again.Start(); err != nil {
 		t.Fatal(err)
 	}
-	d.eventually("a window after a crash", func() bool { return d.windows() == 1 })
+	d.eventually("a window after a crash", func() bool { return d.windows(screen) == 1 })
 	_ = again.Process.Signal(syscall.SIGTERM)
 	if code := exitCode(again.Wait()); code != 0 {
 		t.Errorf("exit code %d: %s", code, said)

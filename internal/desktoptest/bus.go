@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package desktoptest is a desktop for tests: a session bus of their own, a panel that shows tray icons,
-// and somebody who shows notifications. All of them speak the real protocols.
+// somebody who shows notifications, and a screen. All of them speak the real protocols.
 package desktoptest
 
 import (
@@ -23,26 +23,29 @@ const Hang = 30 * time.Second
 
 // Bus is a session bus.
 type Bus struct {
-	*testing.T
+	testing.TB
 	path string
 	cmd  *exec.Cmd
 	end  sync.Once
 }
 
 // Path is where a bus of this test may be.
-func Path(t *testing.T) string { return filepath.Join(t.TempDir(), "bus") }
+func Path(tb testing.TB) string { return filepath.Join(tb.TempDir(), "bus") }
 
 // Address is how programs find a bus at a path: the value of DBUS_SESSION_BUS_ADDRESS.
 func Address(path string) string { return "unix:path=" + path }
 
 // StartBus starts a bus at a path. It ends with the test. Without dbus-daemon the test is skipped, or
 // fails where everything is required.
-func StartBus(t *testing.T, path string) *Bus {
-	t.Helper()
-	Need(t, "dbus-daemon", "dbus")
-	b := &Bus{T: t, path: path}
+func StartBus(tb testing.TB, path string) *Bus {
+	tb.Helper()
+	Need(tb, "dbus-daemon", "dbus")
+	b := &Bus{TB: tb, path: path}
 	b.cmd = exec.Command("dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address", "--address="+Address(path))
-	b.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "XDG_") }), "HOME="+b.Home())
+	b.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { // what it starts must not touch the desktop of who runs the test
+		name, _, _ := strings.Cut(kv, "=")
+		return name == "DISPLAY" || name == "WAYLAND_DISPLAY" || strings.HasPrefix(name, "XDG_")
+	}), "HOME="+b.Home())
 	out, err := b.cmd.StdoutPipe()
 	if err == nil {
 		err = b.cmd.Start()
@@ -51,23 +54,23 @@ func StartBus(t *testing.T, path string) *Bus {
 		_, err = bufio.NewReader(out).ReadString('\n') // it listens
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(b.End)
+	tb.Cleanup(b.End)
 	return b
 }
 
 // Need skips the test when a program is missing that a Debian package has, or fails it where everything
 // is required.
-func Need(t *testing.T, program, debian string) {
-	t.Helper()
+func Need(tb testing.TB, program, debian string) {
+	tb.Helper()
 	if _, err := exec.LookPath(program); err == nil {
 		return
 	}
 	if os.Getenv("RDD_TEST_REQUIRE") != "" {
-		t.Fatalf("there is no %s; install the package %s", program, debian)
+		tb.Fatalf("there is no %s; install the package %s", program, debian)
 	}
-	t.Skipf("there is no %s; install the package %s", program, debian)
+	tb.Skipf("there is no %s; install the package %s", program, debian)
 }
 
 // Home is the home directory of the programs that the bus starts because somebody calls them.

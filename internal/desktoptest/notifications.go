@@ -30,7 +30,7 @@ type Note struct {
 
 // Notifications is who shows notifications.
 type Notifications struct {
-	*testing.T
+	testing.TB
 	conn    *dbus.Conn
 	buttons bool
 	notes   chan Note
@@ -42,7 +42,7 @@ type Notifications struct {
 // Notifications starts showing notifications, with buttons or without.
 func (b *Bus) Notifications(buttons bool) *Notifications {
 	b.Helper()
-	n := &Notifications{T: b.T, conn: b.connect(), buttons: buttons, notes: make(chan Note, 10000)}
+	n := &Notifications{TB: b.TB, conn: b.connect(), buttons: buttons, notes: make(chan Note, 10000)}
 	err := n.conn.Export(daemon{n}, notifierPath, notifierName)
 	if err == nil {
 		_, err = n.conn.RequestName(notifierName, dbus.NameFlagDoNotQueue)

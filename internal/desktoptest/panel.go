@@ -19,7 +19,7 @@ const watcher = "org.kde.StatusNotifierWatcher"
 
 // Panel is a StatusNotifierWatcher and host, as a desktop's panel is.
 type Panel struct {
-	*testing.T
+	testing.TB
 	conn    *dbus.Conn
 	items   chan string       // who registers
 	Changes chan *dbus.Signal // of the icon and the menu
@@ -36,7 +36,7 @@ func (p *Panel) RegisterStatusNotifierItem(sender dbus.Sender, _ string) *dbus.E
 // Panel starts a panel.
 func (b *Bus) Panel() *Panel {
 	b.Helper()
-	p := &Panel{T: b.T, conn: b.connect(), items: make(chan string, 10), Changes: make(chan *dbus.Signal, 100000)}
+	p := &Panel{TB: b.TB, conn: b.connect(), items: make(chan string, 10), Changes: make(chan *dbus.Signal, 100000)}
 	err := p.conn.Export(p, "/StatusNotifierWatcher", watcher)
 	if err == nil {
 		_, err = prop.Export(p.conn, "/StatusNotifierWatcher", prop.Map{watcher: {"IsStatusNotifierHostRegistered": {Value: true}}})
