@@ -14,6 +14,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/logs"
+	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
@@ -85,6 +86,8 @@ func shortProgress(p *v1alpha1.Progress) string {
 		return fmt.Sprintf("%s %d %%", p.Phase, 100*p.Bytes/p.Total)
 	case p.Steps > 0:
 		return fmt.Sprintf("%s, %d of %d", p.Phase, p.Step, p.Steps)
+	case p.Phase == event.Stop: // the state says so
+		return ""
 	}
 	return p.Phase
 }

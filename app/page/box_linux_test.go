@@ -143,7 +143,11 @@ func (b *box) end(home string) {
 			b.Logf("end of the service's log:\n%s", text[max(0, len(text)-4000):])
 		}
 	}
-	if _, err := core.New(b.inst, "test").Service().Delete(ctx, core.Wait{}); err != nil {
+	service := core.New(b.inst, "test").Service()
+	if b.Failed() { // perhaps because of a guest that doesn't power off
+		_, _ = service.Stop(ctx, true, core.Wait{})
+	}
+	if _, err := service.Delete(ctx, core.Wait{}); err != nil {
 		b.Error(err)
 	}
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")

@@ -51,7 +51,7 @@ func newBox(t *testing.T) *box {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = b.stage.Unset("stop")
+		b.rdd("svc", "stop", "--force") // a test that failed may have left a guest that doesn't power off
 		b.rdd("svc", "delete")
 		if err := os.RemoveAll(b.home); err != nil {
 			t.Error(err)

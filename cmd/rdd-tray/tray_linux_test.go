@@ -43,8 +43,7 @@ func TestClicksStartAndStopARealService(t *testing.T) {
 
 	_ = b.stage.Set("stop", "deaf")
 	click(panel, "demo: running", "Stop")
-	says(panel, "demo: stopping\n")
-	click(panel, "demo: stopping", "Force stop, and lose what the guest has not written yet")
+	click(panel, "demo: stopping*", "Force stop, and lose what the guest has not written yet")
 	says(panel, "demo: stopped\n")
 	_ = b.stage.Unset("stop")
 

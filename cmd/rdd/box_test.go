@@ -117,6 +117,9 @@ func (b *box) delete() {
 	}
 	b.set("stopped", "")
 	b.set("booted", "")
+	if b.t.Failed() { // perhaps because of a guest that doesn't power off
+		b.run("svc", "stop", "--force")
+	}
 	if r := b.run("svc", "delete"); r.code != 0 {
 		b.t.Errorf("delete the instance: %+v", r)
 	}

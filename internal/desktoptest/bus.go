@@ -30,7 +30,19 @@ type Bus struct {
 }
 
 // Path is where a bus of this test may be.
-func Path(tb testing.TB) string { return filepath.Join(tb.TempDir(), "bus") }
+func Path(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "bus")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { // what the bus has started ends after it, and may write its last words meanwhile
+		for late := time.Now().Add(Hang); os.RemoveAll(dir) != nil && time.Now().Before(late); {
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	return filepath.Join(dir, "bus")
+}
 
 // Address is how programs find a bus at a path: the value of DBUS_SESSION_BUS_ADDRESS.
 func Address(path string) string { return "unix:path=" + path }
