@@ -106,9 +106,9 @@ $(LINTER):
 	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(notdir $(@D))
 
 .PHONY: generate
-generate: ## write what is generated: deep copies, CRDs, the tray's icons, docs/cli
+generate: ## write what is generated: deep copies, CRDs, icons, docs/cli
 	@go generate ./internal/api
-	@go run ./build/icons app/tray/icons
+	@go run ./build/icons app/tray/icons app/window/icon.png
 	@go run ./build/clidocs docs/cli
 
 .PHONY: verify

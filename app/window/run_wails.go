@@ -4,6 +4,7 @@ package window
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -21,6 +22,11 @@ import (
 	"rancherdesktop.io/rdd/app/notify"
 	"rancherdesktop.io/rdd/core"
 )
+
+// icon is what panels and switchers show. build/icons draws it.
+//
+//go:embed icon.png
+var icon []byte
 
 // The window at first, and at least, in pixels.
 const (
@@ -75,7 +81,7 @@ func Run(asked context.Context, o Options) (err error) {
 		Title: "RDD", Width: place.Width, Height: place.Height, MinWidth: leastWidth, MinHeight: leastHeight, WindowStartState: state,
 		AssetServer: assets,
 		Bind:        []any{&Bridge{func(method, params string) string { return w.call(ctx, method, params) }}},
-		Linux:       &linux.Options{ProgramName: "rdd-window", WebviewGpuPolicy: linux.WebviewGpuPolicyNever},
+		Linux:       &linux.Options{ProgramName: "rdd-window", Icon: icon, WebviewGpuPolicy: linux.WebviewGpuPolicyNever},
 		OnStartup: func(wails context.Context) {
 			if known && !place.Maximised {
 				runtime.WindowSetPosition(wails, place.X, place.Y)

@@ -1,5 +1,5 @@
-// Command icons draws the tray's icons, as PNG and, for Windows, as ICO. `make generate` calls it, and
-// `make verify` compares.
+// Command icons draws the tray's icons, as PNG and, for Windows, as ICO, and the program's own, for its
+// window. `make generate` calls it, and `make verify` compares.
 package main
 
 import (
@@ -24,8 +24,9 @@ func main() {
 
 // Sizes in pixels: panels scale what they get, and Windows takes the size it shows at twice the scale.
 const (
-	sizePNG = 48
-	sizeICO = 32
+	sizePNG     = 48
+	sizeICO     = 32
+	sizeProgram = 128
 )
 
 // panels are the colours of ink, for a light and a dark panel, and of its rim, which keeps it visible
@@ -35,10 +36,13 @@ var panels = map[string]struct{ ink, rim color.NRGBA }{
 	"dark":  {color.NRGBA{0xf6, 0xf6, 0xf7, 0xff}, color.NRGBA{0x00, 0x00, 0x00, 0xb0}},
 }
 
-// run writes the icons into the folder that args names.
+// run writes the tray's icons into the folder, and the program's into the file, that args name.
 func run(args []string) error {
-	if len(args) != 1 {
-		return errors.New("usage: icons DIR")
+	if len(args) != 2 {
+		return errors.New("usage: icons DIR FILE.png")
+	}
+	if err := writePNG(args[1], program(sizeProgram)); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(args[0], 0o755); err != nil {
 		return err
@@ -46,11 +50,7 @@ func run(args []string) error {
 	for name, icon := range icons() {
 		for panel, colours := range panels {
 			path := filepath.Join(args[0], name+"-"+panel)
-			var file bytes.Buffer
-			if err := png.Encode(&file, draw(icon, sizePNG, colours.ink, colours.rim)); err != nil {
-				return err
-			}
-			if err := os.WriteFile(path+".png", file.Bytes(), 0o644); err != nil {
+			if err := writePNG(path+".png", draw(icon, sizePNG, colours.ink, colours.rim)); err != nil {
 				return err
 			}
 			if err := os.WriteFile(path+".ico", ico(draw(icon, sizeICO, colours.ink, colours.rim)), 0o644); err != nil {
@@ -59,6 +59,14 @@ func run(args []string) error {
 		}
 	}
 	return nil
+}
+
+func writePNG(path string, img image.Image) error {
+	var file bytes.Buffer
+	if err := png.Encode(&file, img); err != nil {
+		return err
+	}
+	return os.WriteFile(path, file.Bytes(), 0o644)
 }
 
 // draw fills a shape of the unit square with ink, and puts a rim around it.
