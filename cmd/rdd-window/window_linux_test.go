@@ -1,158 +1,95 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"rancherdesktop.io/rdd/internal/desktoptest"
+	"rancherdesktop.io/rdd/internal/machine/machinetest"
 )
 
-// hang is how long a window may take to come before a test calls it one that never does.
-const hang = 60 * time.Second
-
-// desk is a home directory and, for those who ask, a display.
-type desk struct {
-	*testing.T
-	home, program, display string
+func TestMain(m *testing.M) {
+	machinetest.Play()
+	os.Exit(m.Run())
 }
 
-func newDesk(t *testing.T) *desk {
-	t.Helper()
-	program, err := filepath.Abs(filepath.Join("..", "..", "dist", "libexec", "rdd", "rdd-window"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(program); err != nil {
-		t.Skip("rdd-window is missing; make it with: make build (it needs GTK and WebKit)")
-	}
-	home, err := os.MkdirTemp("", "rw") // short, because a socket lives below it
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
-	return &desk{T: t, home: home, program: program}
+// newDesk is a desk with a screen on which a window has room.
+func newDesk(tb testing.TB) *desktoptest.Desk {
+	tb.Helper()
+	d := desktoptest.NewDesk(tb, "rdd-window")
+	d.Screen = desktoptest.StartScreen(tb, 1280, 800)
+	return d
 }
 
-// command is rdd-window with args on the desk's display.
-func (d *desk) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
-	ctx, cancel := context.WithTimeout(context.Background(), hang)
-	d.Cleanup(cancel)
-	said := &bytes.Buffer{}
-	cmd := exec.CommandContext(ctx, d.program, args...)
-	for _, kv := range os.Environ() {
-		name, _, _ := strings.Cut(kv, "=")
-		if name != "HOME" && name != "DISPLAY" && name != "WAYLAND_DISPLAY" && name != "DBUS_SESSION_BUS_ADDRESS" && !strings.HasPrefix(name, "RDD_") && !strings.HasPrefix(name, "XDG_") {
-			cmd.Env = append(cmd.Env, kv)
-		}
-	}
-	cmd.Env = append(cmd.Env, "HOME="+d.home, "DISPLAY="+d.display)
-	cmd.Stdout, cmd.Stderr = said, said
-	cmd.WaitDelay = time.Second // WebKit's processes may hold the pipe a little longer
-	return cmd, said
-}
-
-func (d *desk) eventually(what string, ok func() bool) {
+// windows are those of rdd-window that are seen.
+func windows(d *desktoptest.Desk) (all []desktoptest.Window) {
 	d.Helper()
-	for late := time.Now().Add(hang); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(late) {
-			d.Fatalf("not within %s: %s", hang, what)
-		}
-	}
-}
-
-// windows counts those on a screen.
-func (d *desk) windows(s *desktoptest.Screen) (n int) {
-	d.Helper()
-	for _, w := range s.Windows() {
+	for _, w := range d.Screen.Windows() {
 		if w.Program == "rdd-window" && w.Title == "RDD" {
-			n++
+			all = append(all, w)
 		}
 	}
-	return n
+	return all
 }
 
-func exitCode(err error) int {
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exit.ExitCode()
-	}
-	if err != nil {
-		return -1
-	}
-	return 0
+// seen waits until there are n windows.
+func seen(d *desktoptest.Desk, n int) []desktoptest.Window {
+	d.Helper()
+	var all []desktoptest.Window
+	d.Eventually("the right number of windows", func() bool { all = windows(d); return len(all) == n })
+	return all
 }
 
 func TestWithoutADisplayItSaysWhatToDo(t *testing.T) {
-	d := newDesk(t)
-	for _, display := range []string{"", ":9999"} {
-		d.display = display
-		cmd, said := d.command()
-		if code := exitCode(cmd.Run()); code != 1 || !strings.Contains(said.String(), "rdd dashboard") || strings.Contains(said.String(), "goroutine") {
-			t.Errorf("display %q: exit code %d: %s", display, code, said)
+	d := desktoptest.NewDesk(t, "rdd-window")
+	for _, screen := range []*desktoptest.Screen{nil, {Display: ":9999"}} {
+		d.Screen = screen
+		w := d.Start("rdd-window")
+		w.Ends(1)
+		if said := w.Said(); !strings.Contains(said, "rdd dashboard") || strings.Contains(said, "goroutine") {
+			t.Errorf("screen %+v: %s", screen, said)
 		}
 	}
-	cmd, said := d.command("--colour", "red")
-	if code := exitCode(cmd.Run()); code != 2 || !strings.Contains(said.String(), "--page") {
-		t.Errorf("exit code %d: %s", code, said)
+	w := d.Start("rdd-window", "--colour", "red")
+	w.Ends(2)
+	if said := w.Said(); !strings.Contains(said, "--page") {
+		t.Error(said)
 	}
-	if _, err := os.Stat(filepath.Join(d.home, ".local", "share", "rdd")); err == nil {
+	if _, err := os.Stat(filepath.Join(d.Home, ".local", "share", "rdd")); err == nil {
 		t.Error("an instance was made")
 	}
 }
 
 func TestASecondStartComesToTheFirstWindow(t *testing.T) {
 	d := newDesk(t)
-	screen := desktoptest.StartScreen(t, 1280, 800)
-	d.display = screen.Display
-	first, said := d.command()
-	if err := first.Start(); err != nil {
-		t.Fatal(err)
-	}
-	d.eventually("a window", func() bool { return d.windows(screen) == 1 })
-	second, secondSaid := d.command("--page", "settings")
-	if code := exitCode(second.Run()); code != 0 {
-		t.Errorf("exit code %d: %s", code, secondSaid)
-	}
-	if n := d.windows(screen); n != 1 {
+	d.Bus.End() // who is first has nothing to do with it
+	first := d.Start("rdd-window")
+	seen(d, 1)
+	d.Start("rdd-window", "--page", "settings").Ends(0)
+	if n := len(windows(d)); n != 1 {
 		t.Error(n, "windows")
 	}
-	other, otherSaid := d.command("--instance", "other")
-	if err := other.Start(); err != nil {
-		t.Fatal(err)
-	}
-	d.eventually("the other instance's window", func() bool { return d.windows(screen) == 2 })
-	for cmd, said := range map[*exec.Cmd]*bytes.Buffer{first: said, other: otherSaid} {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	other := d.Start("rdd-window", "--instance", "other")
+	seen(d, 2)
+	for _, w := range []*desktoptest.Program{first, other} {
+		if err := w.Signal(syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}
-		if code := exitCode(cmd.Wait()); code != 0 {
-			t.Errorf("exit code %d: %s", code, said)
-		}
+		w.Ends(0)
 	}
-	again, _ := d.command()
-	if err := again.Start(); err != nil {
-		t.Fatal(err)
-	}
-	d.eventually("a window again", func() bool { return d.windows(screen) == 1 })
-	_ = again.Process.Kill() // a lock and a socket are left, which must not matter
-	_ = again.Wait()
-	again, said = d.command()
-	if err := again.Start(); err != nil {
-		t.Fatal(err)
-	}
-	d.eventually("a window after a crash", func() bool { return d.windows(screen) == 1 })
-	_ = again.Process.Signal(syscall.SIGTERM)
-	if code := exitCode(again.Wait()); code != 0 {
-		t.Errorf("exit code %d: %s", code, said)
-	}
-	if _, err := os.Stat(filepath.Join(d.home, ".local", "share", "rdd", "default")); err == nil {
+	again := d.Start("rdd-window")
+	seen(d, 1)
+	_ = again.Kill() // a lock and a socket are left, which must not matter
+	again.Ends(-1)
+	seen(d, 0)
+	again = d.Start("rdd-window")
+	seen(d, 1)
+	_ = again.Signal(syscall.SIGTERM)
+	again.Ends(0)
+	if _, err := os.Stat(filepath.Join(d.Home, ".local", "share", "rdd", "default")); err == nil {
 		t.Error("looking has made an instance")
 	}
 }

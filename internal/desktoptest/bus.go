@@ -76,13 +76,17 @@ func StartBus(tb testing.TB, path string) *Bus {
 // is required.
 func Need(tb testing.TB, program, debian string) {
 	tb.Helper()
-	if _, err := exec.LookPath(program); err == nil {
-		return
+	if _, err := exec.LookPath(program); err != nil {
+		missing(tb, program, debian)
 	}
+}
+
+func missing(tb testing.TB, what, debian string) {
+	tb.Helper()
 	if os.Getenv("RDD_TEST_REQUIRE") != "" {
-		tb.Fatalf("there is no %s; install the package %s", program, debian)
+		tb.Fatalf("there is no %s; install the package %s", what, debian)
 	}
-	tb.Skipf("there is no %s; install the package %s", program, debian)
+	tb.Skipf("there is no %s; install the package %s", what, debian)
 }
 
 // Home is the home directory of the programs that the bus starts because somebody calls them.
@@ -97,9 +101,11 @@ func (b *Bus) End() {
 }
 
 // connect returns a connection that ends with the test.
-func (b *Bus) connect() *dbus.Conn {
+func (b *Bus) connect() *dbus.Conn { b.Helper(); return b.connectTo(Address(b.path)) }
+
+func (b *Bus) connectTo(address string) *dbus.Conn {
 	b.Helper()
-	conn, err := dbus.Connect(Address(b.path))
+	conn, err := dbus.Connect(address)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -84,7 +84,9 @@ func (s *Screen) connect() {
 	s.root = xproto.Setup(s.conn).DefaultScreen(s.conn).Root
 	s.Cleanup(func() {
 		s.conn.Close()
-		for event, err := s.conn.WaitForEvent(); event != nil || err != nil; event, err = s.conn.WaitForEvent() {
+		for open := true; open; {
+			event, err := s.conn.WaitForEvent()
+			open = event != nil || err != nil
 		}
 	})
 }
