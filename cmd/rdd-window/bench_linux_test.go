@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"image"
+	"testing"
+	"time"
+
+	gopsutil "github.com/shirou/gopsutil/v4/process"
+
+	"rancherdesktop.io/rdd/internal/desktoptest"
+)
+
+// BenchmarkWindow starts the window of a service with three VMs, and closes it. Files are in the page cache,
+// and the session has its accessibility bus, as a desktop has.
+//
+//	paint-s  from exec to the first picture with text on it
+//	pss-MiB  what the window and WebKit's processes use 3 s later
+func BenchmarkWindow(b *testing.B) {
+	d := newDesk(b)
+	d.Bus.Accessible()
+	d.RDD("svc", "start")
+	welcomed(d)
+	for i := range 3 {
+		d.RDD("vm", "create", fmt.Sprint("vm", i), d.Template)
+	}
+	open(d)
+	var paint time.Duration
+	var memory float64
+	for b.Loop() {
+		took, used := open(d)
+		paint, memory = paint+took, memory+used
+	}
+	b.ReportMetric(paint.Seconds()/float64(b.N), "paint-s")
+	b.ReportMetric(memory/float64(b.N), "pss-MiB")
+	b.ReportMetric(0, "ns/op") // says nothing
+}
+
+// open opens the window, and closes it: how long it took to paint the page, and the memory in MiB.
+func open(d *desktoptest.Desk) (paint time.Duration, memory float64) {
+	d.Helper()
+	began := time.Now()
+	window := d.Start("rdd-window")
+	var shown desktoptest.Window
+	d.Eventually("the page is painted", func() bool {
+		for _, shown = range windows(d) {
+			// The names of pages and instance are here; to read all of the window would cost what is measured.
+			begin := image.Rectangle{shown.Place.Min, shown.Place.Min.Add(image.Pt(200, 200))}
+			return d.Screen.Colours(begin, text) >= text
+		}
+		return false
+	})
+	paint = time.Since(began)
+	time.Sleep(3 * time.Second) // until what its start needed is free again
+	memory = pss(d, window.Pid)
+	for pid := range webKits(d) {
+		memory += pss(d, pid)
+	}
+	d.Screen.Close(shown)
+	window.Ends(0)
+	return paint, memory
+}
+
+// pss is the memory of a process in MiB, with its share of what it shares with others.
+func pss(d *desktoptest.Desk, pid int) float64 {
+	d.Helper()
+	p := gopsutil.Process{Pid: int32(pid)}
+	maps, err := p.MemoryMaps(true)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return float64((*maps)[0].Pss) / 1024
+}
