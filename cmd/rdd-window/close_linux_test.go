@@ -1,6 +1,7 @@
 package main
 
 import (
+	"image"
 	"testing"
 
 	"rancherdesktop.io/rdd/internal/desktoptest"
@@ -34,4 +35,21 @@ func TestAClosedWindowWaitsForWhatItBegan(t *testing.T) {
 	if got := state(d, "demo"); got != "Started" {
 		t.Errorf("rdd vm show says %q", got)
 	}
+}
+
+func TestTheWindowOpensWhereItWasClosed(t *testing.T) {
+	d := newDesk(t)
+	d.RDD("svc", "create")
+	window := d.Start("rdd-window")
+	shown := seen(d, 1)[0]
+	painted(d, shown)
+	place := image.Rect(30, 50, 930, 650)
+	d.Screen.Move(shown, place)
+	d.Screen.Close(shown)
+	window.Ends(0)
+
+	d.Start("rdd-window")
+	shown = seen(d, 1)[0]
+	painted(d, shown)
+	d.Eventually("it is in its old place", func() bool { return seen(d, 1)[0].Place == place })
 }

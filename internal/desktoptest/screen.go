@@ -152,6 +152,16 @@ func (s *Screen) Icon(w Window) image.Point {
 	return image.Pt(int(xgb.Get32(words)), int(xgb.Get32(words[4:])))
 }
 
+// Move moves a window and changes its size, as a person does with the mouse.
+func (s *Screen) Move(w Window, to image.Rectangle) {
+	s.Helper()
+	values := []uint32{uint32(to.Min.X), uint32(to.Min.Y), uint32(to.Dx()), uint32(to.Dy())}
+	const mask = xproto.ConfigWindowX | xproto.ConfigWindowY | xproto.ConfigWindowWidth | xproto.ConfigWindowHeight
+	if err := xproto.ConfigureWindowChecked(s.conn, w.id, mask, values).Check(); err != nil {
+		s.Fatal(err)
+	}
+}
+
 // Close closes a window as a person does who clicks on its cross. Source: ICCCM 2.0, 4.2.8.1.
 func (s *Screen) Close(w Window) {
 	s.Helper()
