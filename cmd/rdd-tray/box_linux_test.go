@@ -24,14 +24,14 @@ func TestMain(m *testing.M) {
 // box is an instance in a home directory of its own on a desktop of its own. Its programs are those that
 // `make build` made, but for rdd-lima and rdd-window, which are played.
 type box struct {
-	*testing.T
+	testing.TB
 	home  string
 	stage machinetest.Stage
 	bus   *desktoptest.Bus
 	path  string // of the bus
 }
 
-func newBox(t *testing.T) *box {
+func newBox(t testing.TB) *box {
 	t.Helper()
 	dist, err := filepath.Abs("../../dist")
 	if err != nil {
@@ -45,7 +45,7 @@ func newBox(t *testing.T) *box {
 			t.Skipf("%v; make it with: make build", err)
 		}
 	}
-	b := &box{T: t, path: desktoptest.Path(t)}
+	b := &box{TB: t, path: desktoptest.Path(t)}
 	b.bus = desktoptest.StartBus(t, b.path)
 	if b.home, err = os.MkdirTemp("", "rt"); err != nil { // short, because sockets live below it
 		t.Fatal(err)

@@ -39,15 +39,20 @@ func TestBrowserBootsTheRealGuest(t *testing.T) {
 }
 
 // newBrowserBox is a box whose page offers the templates that ship with RDD.
-func newBrowserBox(t *testing.T) *box {
+func newBrowserBox(t testing.TB) *box {
 	t.Helper()
-	need(t, "/usr/bin/chromium", "setup")
-	need(t, filepath.Join("..", "..", "frontend", "node_modules", "playwright-core"), "frontend")
+	needBrowser(t)
 	b := newBox(t)
 	if err := os.Symlink(filepath.Join(dist(t), "share"), filepath.Join(b.home, "share")); err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func needBrowser(t testing.TB) {
+	t.Helper()
+	need(t, "/usr/bin/chromium", "setup")
+	need(t, filepath.Join("..", "..", "frontend", "node_modules", "playwright-core"), "frontend")
 }
 
 // browse runs the browser tests whose names hold one of the parts, all if there is none.

@@ -8,8 +8,8 @@
 //   RDD_SHOTS    where screenshots go, default e2e/shots
 import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { chromium } from 'playwright-core'
 import { build, preview } from 'vite'
+import { launch } from './browser.mjs'
 import { looks } from './looks.mjs'
 import { scenarios } from './scenarios.mjs'
 
@@ -28,18 +28,7 @@ async function served() {
 
 const real = process.env.RDD_URL
 const site = real ? { url: real, close: () => {} } : await served()
-const browser = await chromium.launch({
-  executablePath: process.env.RDD_BROWSER ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
-})
+const browser = await launch()
 
 // A real service has one page for all, because its token is taken once; the imitation gets a new one each time.
 const context = await browser.newContext({ viewport: { width: 1180, height: 760 }, locale: 'en-GB' })

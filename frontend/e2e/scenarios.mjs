@@ -395,23 +395,25 @@ export const scenarios = {
       const page = await open({ scene: 'many', hash: '#/machines' })
       const list = page.getByRole('list', { name: 'Virtual machines' })
       await list.getByRole('listitem').first().waitFor()
-      const long = await page.evaluate(async () => {
-        const tasks = []
-        new PerformanceObserver((l) => tasks.push(...l.getEntries().map((e) => Math.round(e.duration)))).observe({
-          type: 'longtask',
-        })
+      const longest = await page.evaluate(async () => {
+        let longest = 0
+        const note = (tasks) => (longest = Math.max(longest, ...tasks.map((t) => Math.round(t.duration))))
+        const tasks = new PerformanceObserver((l) => note(l.getEntries()))
+        tasks.observe({ type: 'longtask' }) // which are those from 50 ms on
         const box = document.querySelector('ul[aria-label="Virtual machines"]').parentElement
         for (let y = 0; y < box.scrollHeight; y += 400) {
           box.scrollTop = y
           await new Promise(requestAnimationFrame)
         }
         await new Promise(requestAnimationFrame)
-        return tasks
+        await new Promise((resolve) => setTimeout(resolve))
+        note(tasks.takeRecords())
+        return longest
       })
       const rows = await list.getByRole('listitem').count()
       assert.ok(rows < 60, `${rows} rows are rendered`)
       await page.getByRole('link', { name: /^machine-499 / }).waitFor()
-      return `${rows} rows rendered, long tasks: ${long.length ? long.join(', ') + ' ms' : 'none'}`
+      return `${rows} rows rendered, longest task ${longest} ms`
     },
   },
   'charts show a line': {

@@ -143,19 +143,25 @@ func (p *Panel) Sees(want string) {
 // Until waits until the menu is ok, looking at each change that the panel is told of.
 func (p *Panel) Until(what string, ok func(menu string) bool) {
 	p.Helper()
-	late := time.After(Hang)
-	for {
-		menu := p.Menu()
-		if ok(menu) {
-			return
-		}
+	if !ok(p.Menu()) {
+		p.Told(what, ok)
+	}
+}
+
+// Told looks at the menu whenever the panel is told of a change, until it is ok, and says when that was seen.
+func (p *Panel) Told(what string, ok func(menu string) bool) time.Time {
+	p.Helper()
+	for late := time.After(Hang); ; {
 		select {
 		case <-p.Changes:
 			for len(p.Changes) > 0 {
 				<-p.Changes
 			}
+			if ok(p.Menu()) {
+				return time.Now()
+			}
 		case <-late:
-			p.Fatalf("the menu is\n%swant that %s", menu, what)
+			p.Fatalf("the menu is\n%swant that %s", p.Menu(), what)
 		}
 	}
 }

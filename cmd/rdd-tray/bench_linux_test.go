@@ -1,0 +1,85 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	gopsutil "github.com/shirou/gopsutil/v4/process"
+	"golang.org/x/sys/unix"
+
+	"rancherdesktop.io/rdd/internal/desktoptest"
+)
+
+const (
+	settleTime = 30 * time.Second
+	idleTime   = 60 * time.Second
+)
+
+// What a tray costs that nobody uses, beside a service with three VMs that run.
+func BenchmarkTrayIdle(b *testing.B) {
+	box := newBox(b)
+	panel := box.bus.Panel()
+	box.rdd("svc", "start")
+	for _, name := range []string{"one", "two", "three"} {
+		box.rdd("vm", "create", name, "./vm.yaml", "--start")
+	}
+	tray := box.tray()
+	panel.Registered()
+	says(panel, "3 of 3 virtual machines are up")
+	for b.Loop() {
+		time.Sleep(settleTime) // what is measured is that nothing happens
+		b.ReportMetric(proportional(b, tray.cmd.Process.Pid), "pss-MiB")
+		began, before := time.Now(), processorTime(b, tray.cmd.Process.Pid)
+		time.Sleep(idleTime)
+		spent, took := processorTime(b, tray.cmd.Process.Pid)-before, time.Since(began)
+		b.ReportMetric(100*spent.Seconds()/took.Seconds(), "cpu-%")
+	}
+	b.ReportMetric(0, "ns/op") // says nothing
+}
+
+// proportional is a process's memory in MiB; what it shares with others counts in part.
+func proportional(tb testing.TB, pid int) float64 {
+	tb.Helper()
+	p := gopsutil.Process{Pid: int32(pid)}
+	maps, err := p.MemoryMaps(true)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return float64((*maps)[0].Pss) / 1024
+}
+
+// processorTime is what a process has used, to the nanosecond; /proc counts hundredths of a second.
+func processorTime(tb testing.TB, pid int) time.Duration {
+	tb.Helper()
+	const schedClock = 2 // CPUCLOCK_SCHED of a whole process; source: clock_getcpuclockid(3), linux/posix-timers.h
+	var spent unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|schedClock), &spent); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(spent.Nano())
+}
+
+// How soon the panel has the new menu when VMs have changed, of 50. It asks for the whole menu whenever it is told
+// that something is new, as panels do.
+func BenchmarkTrayChange(b *testing.B) {
+	box := newBox(b)
+	panel := box.bus.Panel()
+	box.rdd("svc", "create", "--controllers=-limavm")
+	box.rdd("svc", "start")
+	fleet := desktoptest.NewFleet(b, filepath.Join(box.home, ".rdd", "default", "kube.config"), 50)
+	box.tray()
+	panel.Registered()
+	says(panel, "vm-49: stopped\n")
+	fleet.Report(b, func(states map[string]string) time.Time {
+		return panel.Told("the states", func(menu string) bool {
+			for name, state := range states {
+				if !strings.Contains(menu, name+": "+strings.ToLower(state)+"\n") {
+					return false
+				}
+			}
+			return true
+		})
+	})
+}
