@@ -69,6 +69,18 @@ func figures() []figure {
 		{"vm.start-ratio", "VM start to ready after a stop, ours / stock", "", 0.5},
 		{"vm.stop", "VM stop, our guest", "s", 0},
 		{"vm.stop-stock", "VM stop, stock guest", "s", 0},
+		{"desktop.tray-pss", "tray PSS, 3 VMs running, 30 s after its start", "MiB", 10},
+		{"desktop.tray-cpu", "tray CPU of a core, idle for 60 s", "%", 0.1},
+		{"desktop.tray-p50", "status patched to the menu in a panel, 50 VMs, p50", "ms", 0},
+		{"desktop.tray-p99", "status patched to the menu in a panel, 50 VMs, p99", "ms", 100},
+		{"desktop.tray-ten", "ten statuses patched at once to all in the menu", "ms", 0},
+		{"desktop.page-p50", "status patched to the page in Chromium, 50 VMs, p50", "ms", 0},
+		{"desktop.page-p99", "status patched to the page in Chromium, 50 VMs, p99", "ms", 100},
+		{"desktop.page-ten", "ten statuses patched at once to all in the page", "ms", 0},
+		{"desktop.page-scroll", "longest task while 500 VMs scroll (0: none from 50 ms on)", "ms", 50},
+		{"desktop.page-size", "page, all that it loads at once, gzipped", "kB", 300},
+		{"desktop.window-paint", "window, exec to first paint", "s", 1},
+		{"desktop.window-pss", "window PSS, 3 s after its first paint, all its processes", "MiB", 0},
 	}
 }
 

@@ -127,6 +127,7 @@ func groups() []group {
 		{[]string{"crash"}, (*bench).measureCrash},
 		{[]string{"fleet"}, (*bench).measureFleet},
 		{[]string{"vm"}, (*bench).measureVMs},
+		{[]string{"desktop"}, (*bench).measureDesktop},
 	}
 }
 
