@@ -134,6 +134,15 @@ func (p *Panel) draft(l layout, indent string) string {
 	return b.String()
 }
 
+// Look is the menu after all that the panel has been told of.
+func (p *Panel) Look() string {
+	p.Helper()
+	for len(p.Changes) > 0 {
+		<-p.Changes
+	}
+	return p.Menu()
+}
+
 // Sees waits until the menu is as wanted.
 func (p *Panel) Sees(want string) {
 	p.Helper()
@@ -154,10 +163,7 @@ func (p *Panel) Told(what string, ok func(menu string) bool) time.Time {
 	for late := time.After(Hang); ; {
 		select {
 		case <-p.Changes:
-			for len(p.Changes) > 0 {
-				<-p.Changes
-			}
-			if ok(p.Menu()) {
+			if ok(p.Look()) {
 				return time.Now()
 			}
 		case <-late:
