@@ -39,24 +39,20 @@ func desktopBenchmarks() []goBenchmark {
 	}
 }
 
-// measureDesktop measures what can be measured here; of what can't, it says why.
+// measureDesktop measures what can be measured here, and says why the rest can't.
 func (b *bench) measureDesktop(ctx context.Context) error {
 	var problems []error
-	fail := func(what string, err error) {
-		b.sayf("desktop: %s: %v", what, err)
-		problems = append(problems, fmt.Errorf("%s: %w", what, err))
-	}
 	if b.wants("desktop.page-size") {
 		size, err := pageSize(frontend.Files())
 		if err != nil {
-			fail("size of the page", err)
+			problems = append(problems, fmt.Errorf("size of the page: %w", err))
 		} else {
 			b.add("desktop.page-size", float64(size)/1000) // it is the same each time
 		}
 	}
 	for _, g := range desktopBenchmarks() {
-		if err := b.measureGo(ctx, g); err != nil && ctx.Err() == nil {
-			fail(g.name, err)
+		if err := b.measureGo(ctx, g); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", g.name, err))
 		}
 	}
 	return errors.Join(problems...)
@@ -71,9 +67,9 @@ func (b *bench) measureGo(ctx context.Context, g goBenchmark) error {
 	if !wanted || ctx.Err() != nil {
 		return nil
 	}
-	out, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", module+g.pkg).Output()
+	out, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", module+g.pkg).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("find package %s: %w", g.pkg, err)
+		return fmt.Errorf("find package %s: %w: %s", g.pkg, err, out)
 	}
 	dir := strings.TrimSpace(string(out))
 	if dist := filepath.Join(dir, "..", "..", "dist"); dist != b.dist {

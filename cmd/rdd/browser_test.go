@@ -51,8 +51,8 @@ func newBrowserBox(t testing.TB) *box {
 
 func needBrowser(t testing.TB) {
 	t.Helper()
-	need(t, "/usr/bin/chromium", "setup")
-	need(t, filepath.Join("..", "..", "frontend", "node_modules", "playwright-core"), "frontend")
+	need(t, "/usr/bin/chromium", "build/setup test")
+	need(t, filepath.Join("..", "..", "frontend", "node_modules", "playwright-core"), "make frontend")
 }
 
 // browse runs the browser tests whose names hold one of the parts, all if there is none.
