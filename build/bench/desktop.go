@@ -79,6 +79,7 @@ func (b *bench) measureGo(ctx context.Context, g goBenchmark) error {
 	if out, err := exec.CommandContext(ctx, "go", "test", "-tags", "grpcnotrace", "-c", "-o", program, module+g.pkg).CombinedOutput(); err != nil {
 		return fmt.Errorf("build the tests of %s: %w: %s", g.pkg, err, out)
 	}
+	defer context.AfterFunc(ctx, func() { b.sayf("desktop: the run under way ends first, in order") })()
 	for n := range b.runs {
 		if ctx.Err() != nil {
 			return nil
@@ -86,7 +87,7 @@ func (b *bench) measureGo(ctx context.Context, g goBenchmark) error {
 		b.sayf("desktop: %s, run %d of %d", g.name, n+1, b.runs)
 		cmd := exec.CommandContext(context.WithoutCancel(ctx), program, "-test.run", "^$", "-test.bench", "^"+g.name+"$", "-test.benchtime", "1x", "-test.timeout", "5m", "-test.v")
 		cmd.Dir = dir
-		isolate(cmd) // an interrupt lets it end: killed, it would leave a service behind
+		isolate(cmd) // from an interrupt: it would leave a service behind
 		out, err := cmd.CombinedOutput()
 		if err := b.addMetrics(g, string(out), err); err != nil {
 			return err
