@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -67,12 +68,15 @@ func (b *bench) measureGo(ctx context.Context, g goBenchmark) error {
 	if !wanted || ctx.Err() != nil {
 		return nil
 	}
+	if runtime.GOOS != "linux" {
+		return errors.New("it can be measured on Linux only")
+	}
 	out, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", module+g.pkg).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("find package %s: %w: %s", g.pkg, err, out)
 	}
 	dir := strings.TrimSpace(string(out))
-	if dist := filepath.Join(dir, "..", "..", "dist"); dist != b.dist {
+	if dist := filepath.Join(dir, "..", "..", "dist"); !same(dist, b.dist) {
 		return fmt.Errorf("it measures the programs in %s, not those of --dist", dist)
 	}
 	program := filepath.Join(b.dir, path.Base(g.pkg)+".test")
@@ -94,6 +98,13 @@ func (b *bench) measureGo(ctx context.Context, g goBenchmark) error {
 		}
 	}
 	return nil
+}
+
+// same says whether two paths lead to one folder that exists.
+func same(a, b string) bool {
+	one, err := os.Stat(a)
+	other, err2 := os.Stat(b)
+	return err == nil && err2 == nil && os.SameFile(one, other)
 }
 
 // addMetrics adds what a benchmark has reported. Without, what it says of itself is the error.
@@ -145,7 +156,7 @@ func reason(out string, ended error) string {
 	case ended != nil:
 		return fmt.Sprintf("%v: %s", ended, strings.TrimSpace(out))
 	}
-	return fmt.Sprintf("there is no such benchmark on %s", runtime.GOOS)
+	return "there is no such benchmark"
 }
 
 // pageSize is what a page's index.html and all that it loads at once take, in bytes, each file gzipped. What is loaded

@@ -18,7 +18,7 @@ func TestMetricsAndReasons(t *testing.T) {
 	}{
 		{out: "goos: linux\nBenchmarkX\n    x_test.go:1: look 3 p50-ms\nBenchmarkX-2 \t       1\t        12.50 p50-ms\t         0.05 cpu-%\nPASS\n", want: map[string]float64{"p50-ms": 12.5, "cpu-%": 0.05}},
 		{out: "BenchmarkX       1\t3 s\n", want: map[string]float64{"s": 3}},
-		{out: "BenchmarkXY-2    1\t3 s\nPASS\n", reason: "there is no such benchmark on "},
+		{out: "BenchmarkXY-2    1\t3 s\nPASS\n", reason: "there is no such benchmark"},
 		{out: "BenchmarkX\n    x_test.go:1: /usr/bin/chromium is missing; make it with: setup\n--- SKIP: BenchmarkX\nPASS\n", reason: "/usr/bin/chromium is missing; make it with: setup"},
 		{out: "panic: no\n", err: errors.New("exit status 2"), reason: "exit status 2: panic: no"},
 	} {
