@@ -25,6 +25,7 @@ type download struct {
 	want   digest.Digest // empty: any
 	dir    string        // the cache's for this URL
 	idle   time.Duration // longest silence of the server
+	begin  func(pass)    // what report is about from now on
 	report func(done, total int64)
 }
 
@@ -133,6 +134,7 @@ const mostTries = 10
 
 // fetch downloads what is missing, judges the whole, and puts it into the cache.
 func (d *download) fetch(ctx context.Context) error {
+	d.begin(downloading)
 	var modified string
 	for try := 1; ; try++ {
 		before := size(d.part())
@@ -260,7 +262,10 @@ func (d *download) write(body io.Reader, from, length int64) error {
 
 // verify compares a file's digest, if there is one to compare with.
 func (d *download) verify(ctx context.Context, path string) error {
-	return verifyDigest(ctx, path, d.want, func(int64, int64) {})
+	if d.want != "" {
+		d.begin(checking)
+	}
+	return verifyDigest(ctx, path, d.want, d.report)
 }
 
 // causeOr is why ctx has ended, or else err.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/lima-vm/lima/pkg/downloader"
@@ -16,26 +18,66 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
+// pass is one of the ways that a file's bytes go while it is fetched, in this order. Each is a step of its own.
+type pass string
+
+const (
+	downloading pass = "downloading"
+	checking    pass = "checking the digest of"
+	copying     pass = "copying"
+)
+
+// passesOf are the passes that it may take to fetch one of the files.
+func passesOf(files []limayaml.File, copied bool) (all []pass) {
+	if slices.ContainsFunc(files, func(f limayaml.File) bool { return !downloader.IsLocal(f.Location) }) {
+		all = append(all, downloading)
+	}
+	if slices.ContainsFunc(files, func(f limayaml.File) bool { return f.Digest != "" }) {
+		all = append(all, checking)
+	}
+	if copied {
+		all = append(all, copying)
+	}
+	return all
+}
+
+// filesFor are those for an architecture.
+func filesFor(arch limayaml.Arch, files []limayaml.File) (fit []limayaml.File) {
+	for _, f := range files {
+		if f.Arch == arch {
+			fit = append(fit, f)
+		}
+	}
+	return fit
+}
+
 // imageStages are the downloads of the first image that can be had, with its kernel and initrd.
 func (p *preparer) imageStages(y *limayaml.LimaYAML) []stage {
 	chosen := -1 // the image that was downloaded
-	var withKernel, withInitrd bool
+	var images, kernels, initrds []limayaml.File
 	for _, image := range y.Images {
-		fits := image.Arch == *y.Arch
-		withKernel = withKernel || fits && image.Kernel != nil
-		withInitrd = withInitrd || fits && image.Initrd != nil
+		if image.Arch != *y.Arch {
+			continue
+		}
+		images = append(images, image.File)
+		if image.Kernel != nil {
+			kernels = append(kernels, image.Kernel.File)
+		}
+		if image.Initrd != nil {
+			initrds = append(initrds, *image.Initrd)
+		}
 	}
-	stages := []stage{{event.Image, "fetching the image", func(ctx context.Context) (err error) {
+	stages := []stage{{event.Image, "fetching the image", passesOf(images, true), func(ctx context.Context) (err error) {
 		chosen, err = p.fetchFirst(ctx)
 		return err
 	}}}
-	if withKernel {
-		stages = append(stages, stage{event.Kernel, "fetching the kernel", func(ctx context.Context) error {
+	if len(kernels) > 0 {
+		stages = append(stages, stage{event.Kernel, "fetching the kernel", passesOf(kernels, true), func(ctx context.Context) error {
 			return p.fetchKernel(ctx, chosen, p.inst.Config.Images[chosen].Kernel)
 		}})
 	}
-	if withInitrd {
-		stages = append(stages, stage{event.Initrd, "fetching the initrd", func(ctx context.Context) error {
+	if len(initrds) > 0 {
+		stages = append(stages, stage{event.Initrd, "fetching the initrd", passesOf(initrds, true), func(ctx context.Context) error {
 			initrd := p.inst.Config.Images[chosen].Initrd
 			if initrd == nil {
 				return nil
@@ -104,16 +146,17 @@ func (p *preparer) fetch(ctx context.Context, field, name string, f limayaml.Fil
 	if name != "" {
 		dest = filepath.Join(p.vm.Dir(), name)
 	}
-	p.progress.message("fetching " + f.Location)
-	p.progress.bytes(0, 0)
+	begin := func(step pass) {
+		p.report(max(0, slices.Index(p.stage.passes, step)), string(step)+" "+f.Location)
+	}
 	if downloader.IsLocal(f.Location) {
-		return p.copyLocal(ctx, field, dest, f, decompress)
+		return p.copyLocal(ctx, field, dest, f, decompress, begin)
 	}
 	dir, err := cacheDir(f.Location)
 	if err != nil {
 		return err
 	}
-	d := &download{url: f.Location, want: f.Digest, dir: dir, idle: stallLimit, report: p.progress.bytes}
+	d := &download{url: f.Location, want: f.Digest, dir: dir, idle: stallLimit, begin: begin, report: p.progress.bytes}
 	path, err := d.get(ctx)
 	switch {
 	case ctx.Err() != nil:
@@ -125,11 +168,11 @@ func (p *preparer) fetch(ctx context.Context, field, name string, f limayaml.Fil
 	case err != nil:
 		return fmt.Errorf("%s: %w", f.Location, explainSpace(err, dir))
 	}
-	return p.copyLocal(ctx, field, dest, limayaml.File{Location: path, Arch: f.Arch}, decompress)
+	return p.copyLocal(ctx, field, dest, limayaml.File{Location: path, Arch: f.Arch}, decompress, begin)
 }
 
 // copyLocal verifies and copies a file of this machine.
-func (p *preparer) copyLocal(ctx context.Context, field, dest string, f limayaml.File, decompress bool) error {
+func (p *preparer) copyLocal(ctx context.Context, field, dest string, f limayaml.File, decompress bool, begin func(pass)) error {
 	path, err := localPath(f.Location)
 	if err != nil {
 		return &Problem{field + ".location", err}
@@ -140,6 +183,9 @@ func (p *preparer) copyLocal(ctx context.Context, field, dest string, f limayaml
 	}
 	if err != nil {
 		return err
+	}
+	if f.Digest != "" {
+		begin(checking)
 	}
 	if err := verifyDigest(ctx, path, f.Digest, p.progress.bytes); err != nil {
 		if errors.Is(err, errMismatch) {
@@ -154,25 +200,36 @@ func (p *preparer) copyLocal(ctx context.Context, field, dest string, f limayaml
 	if err := checkSpace(p.vm.Home, info.Size()); err != nil {
 		return err
 	}
-	done := make(chan struct{})
-	defer close(done)
-	go p.watchSize(dest, info.Size(), done)
+	begin(copying)
+	stop := p.watchSize(dest, info.Size())
 	_, err = fileutils.DownloadFile(ctx, dest, f, decompress, filepath.Base(dest), f.Arch)
+	stop()
+	if err == nil {
+		p.progress.bytes(size(dest), size(dest))
+	}
 	return err
 }
 
-// watchSize reports the size of a file that grows until done.
-func (p *preparer) watchSize(path string, total int64, done <-chan struct{}) {
-	tick := time.NewTicker(quickest)
-	defer tick.Stop()
-	for {
-		select {
-		case <-done:
-			return
-		case <-tick.C:
-			if info, err := os.Stat(path); err == nil {
-				p.progress.bytes(info.Size(), max(total, info.Size()))
+// watchSize reports the size of a file that grows, until stop is called.
+func (p *preparer) watchSize(path string, total int64) (stop func()) {
+	done := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		tick := time.NewTicker(quickest)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				if info, err := os.Stat(path); err == nil {
+					p.progress.bytes(info.Size(), max(total, info.Size()))
+				}
 			}
 		}
+	})
+	return func() {
+		close(done)
+		watching.Wait()
 	}
 }

@@ -91,37 +91,55 @@ type preparer struct {
 	vm       layout.VM
 	progress *progress
 	inst     *store.Instance
+
+	stage        stage // under way
+	first, steps int   // number of its first step, and of all
 }
 
-// stage is one step that is reported.
+// stage is a part of the work that is reported.
 type stage struct {
 	phase, message string
+	passes         []pass // the steps that it is planned to take; none: one
 	run            func(context.Context) error
 }
+
+func (s stage) steps() int { return max(1, len(s.passes)) }
 
 func (p *preparer) run(ctx context.Context) error {
 	y, err := p.check()
 	if err != nil {
 		return err
 	}
-	stages := []stage{{event.Check, "checking programs and configuration", p.configure}}
+	stages := []stage{{event.Check, "checking programs and configuration", nil, p.configure}}
 	if !exists(p.vm.Prepared()) {
 		stages = append(stages, p.imageStages(y)...)
 	}
-	stages = append(stages, stage{event.Disk, "making the disk", p.makeDisk})
+	stages = append(stages, stage{event.Disk, "making the disk", nil, p.makeDisk})
 	if *y.Containerd.System || *y.Containerd.User {
-		stages = append(stages, stage{event.Containerd, "downloading containerd", p.fetchContainerd})
+		passes := passesOf(filesFor(*y.Arch, y.Containerd.Archives), false)
+		stages = append(stages, stage{event.Containerd, "downloading containerd", passes, p.fetchContainerd})
 	}
-	for i, s := range stages {
+	for _, s := range stages {
+		p.steps += s.steps()
+	}
+	p.first = 1
+	for _, s := range stages {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		p.progress.begin(event.Event{Phase: s.phase, Step: int32(i + 1), Steps: int32(len(stages)), Message: s.message})
+		p.stage = s
+		p.report(0, s.message)
 		if err := s.run(ctx); err != nil {
 			return err
 		}
+		p.first += s.steps()
 	}
 	return nil
+}
+
+// report says that a step of the stage under way begins.
+func (p *preparer) report(step int, message string) {
+	p.progress.begin(event.Event{Phase: p.stage.phase, Step: int32(p.first + step), Steps: int32(p.steps), Message: message})
 }
 
 // check judges the template and the programs that are needed, before anything is written.

@@ -68,7 +68,7 @@ func TestPrepareAgainAndAgain(t *testing.T) {
 		if len(phases) == 0 || phases[len(phases)-1] != e.Phase {
 			phases = append(phases, e.Phase)
 		}
-		if e.Steps != 5 {
+		if e.Steps != 6 { // the image is checked, then copied
 			t.Errorf("%+v", e)
 		}
 	}
@@ -353,11 +353,62 @@ func TestCanceledDownload(t *testing.T) {
 	})
 }
 
+// What is shown as a bar goes on to its end: each pass over the bytes of an image is a step of its own.
+func TestNoBarGoesBackWithinAStep(t *testing.T) {
+	programs(t)
+	s := &site{}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	path, right, other := writeImage(t), sum(picture()), sum([]byte("another"))
+	for _, tc := range []struct {
+		name, images string
+		site         site
+		steps        int // of the image
+	}{
+		{"local", fmt.Sprintf("[{location: %s, digest: %q}]", path, right), site{}, 2},
+		{"no digest", fmt.Sprintf("[{location: %s}]", path), site{}, 1},
+		{"download", fmt.Sprintf("[{location: %s/a.raw, digest: %q}]", server.URL, right), site{}, 3},
+		{"goes on", fmt.Sprintf("[{location: %s/b.raw, digest: %q}]", server.URL, right), site{cut: 2}, 3},
+		{"begins anew", fmt.Sprintf("[{location: %s/c.raw, digest: %q}]", server.URL, right), site{cut: 1, noRanges: true}, 4},
+		{"the second image", fmt.Sprintf("[{location: %s/d.raw, digest: %q}, {location: %s, digest: %q}]", server.URL, other, path, right), site{}, 4},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			*s = tc.site
+			var out bytes.Buffer
+			vm := newVM(t)
+			template := "plain: true\nfirmware: {legacyBIOS: true}\ndisk: 32MiB\nimages: " + tc.images + "\n"
+			p := &preparer{o: PrepareOptions{VM: vm, Template: []byte(template), AsRoot: true}, vm: vm, progress: newProgress(event.NewWriter(&out))}
+			p.progress.gap = 0 // nothing is left out
+			err := p.run(t.Context())
+			p.progress.stop()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var last event.Event
+			full := map[int32]bool{}
+			if err := event.Read(&out, func(e event.Event) {
+				if e.Step < last.Step || e.Step > e.Steps || e.Step == last.Step && e.Bytes < last.Bytes {
+					t.Errorf("%+v after %+v", e, last)
+				}
+				last = e
+				if e.Phase == event.Image {
+					full[e.Step] = full[e.Step] || e.Bytes == e.Total
+				}
+			}, func(line string) { t.Error(line) }); err != nil {
+				t.Fatal(err)
+			}
+			if len(full) != tc.steps || last.Step != last.Steps || last.Phase != event.Disk {
+				t.Errorf("steps of the image, and whether each came to its end: %v; the last step: %+v", full, last)
+			}
+		})
+	}
+}
+
 // newDownload is a download of the picture from s, and what its cache has in the end.
 func newDownload(t *testing.T, s *site) *download {
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	return &download{url: server.URL + "/image.raw", want: digest.Digest(sum(picture())), dir: t.TempDir(), idle: limit, report: func(int64, int64) {}}
+	return &download{url: server.URL + "/image.raw", want: digest.Digest(sum(picture())), dir: t.TempDir(), idle: limit, begin: func(pass) {}, report: func(int64, int64) {}}
 }
 
 // whole fails the test unless the download brings the whole picture.

@@ -12,7 +12,8 @@ const (
 	quickest  = 200 * time.Millisecond // and bytes at most this often
 )
 
-// progress reports the stage under way.
+// progress reports the step under way. Neither the number of a step nor what is done of it goes back: what
+// has to begin anew, such as a download from the next place, is one step more.
 type progress struct {
 	w    *event.Writer
 	done chan struct{}
@@ -20,10 +21,12 @@ type progress struct {
 	mu   sync.Mutex
 	now  event.Event
 	last time.Time
+	gap  time.Duration // between two reports of bytes
+	more int32         // steps that the plan didn't have
 }
 
 func newProgress(w *event.Writer) *progress {
-	p := &progress{w: w, done: make(chan struct{})}
+	p := &progress{w: w, done: make(chan struct{}), gap: quickest}
 	go p.beat()
 	return p
 }
@@ -47,30 +50,33 @@ func (p *progress) beat() {
 	}
 }
 
-// begin reports a new stage.
+// begin reports a step, by its number in the plan. One of which nothing was done yet may be renamed.
 func (p *progress) begin(e event.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	least := p.now.Step
+	if p.now.Bytes > 0 {
+		least++
+	}
+	p.more = max(p.more, least-e.Step)
+	e.Step, e.Steps = e.Step+p.more, e.Steps+p.more
 	p.now = e
 	p.say()
 }
 
-// bytes reports how far the stage is. It may be called often.
+// bytes reports how far the step is. It may be called often.
 func (p *progress) bytes(done, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if done < p.now.Bytes {
+		p.more++
+		p.now.Step++
+		p.now.Steps++
+	}
 	p.now.Bytes, p.now.Total = done, total
-	if time.Since(p.last) >= quickest || done == total && total > 0 {
+	if time.Since(p.last) >= p.gap || done == total && total > 0 {
 		p.say()
 	}
-}
-
-// message changes what is said of the stage.
-func (p *progress) message(m string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.now.Message = m
-	p.say()
 }
 
 // say writes the event under way; the caller holds mu.
