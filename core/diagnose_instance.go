@@ -35,14 +35,17 @@ type Program struct {
 	Name    string `json:"name"`
 	Path    string `json:"path,omitempty"` // empty when it is missing
 	Version string `json:"version,omitempty"`
+	Desktop bool   `json:"desktop,omitempty"` // a host without a desktop may go without it
 }
 
 // programs are those behind rdd.
 func (c *Core) programs() []Program {
 	var all []Program
-	for _, name := range []string{"rddd", "rdd-lima", "rdd-kubectl"} {
-		p := Program{Name: name}
-		if path, err := c.inst.Program(name); err == nil {
+	for _, p := range []Program{
+		{Name: "rddd"}, {Name: "rdd-lima"}, {Name: "rdd-kubectl"},
+		{Name: "rdd-tray", Desktop: true}, {Name: "rdd-window", Desktop: true}, {Name: "rdd-web", Desktop: true},
+	} {
+		if path, err := c.inst.Program(p.Name); err == nil {
 			p.Path, p.Version = path, versionOf(path)
 		}
 		all = append(all, p)
@@ -84,7 +87,7 @@ func judgePrograms(own, running string, programs []Program) []Finding {
 	note("rdd", own)
 	note("the running service", running)
 	for _, p := range programs {
-		if p.Path == "" {
+		if p.Path == "" && !p.Desktop {
 			all = append(all, found(SeverityProblem, diag.InstallBroken, "%s is missing", p.Name))
 		}
 		note(p.Name, p.Version)
@@ -96,13 +99,31 @@ func judgePrograms(own, running string, programs []Program) []Finding {
 		different[v] = true
 	}
 	slices.Sort(said)
-	if len(different) > 1 {
-		return append(all, found(SeverityWarning, diag.VersionMismatch, "versions differ: %s", strings.Join(said, ", ")))
+	switch {
+	case len(different) > 1:
+		all = append(all, found(SeverityWarning, diag.VersionMismatch, "versions differ: %s", strings.Join(said, ", ")))
+	case len(all) == 0:
+		all = append(all, fine("all programs that it needs are there, of version %s", own))
 	}
-	if len(all) > 0 {
-		return all
+	return append(all, desktopPrograms(programs)...)
+}
+
+// desktopPrograms says which of the desktop's programs are there. None has to be.
+func desktopPrograms(programs []Program) []Finding {
+	var said []string
+	for _, p := range programs {
+		switch {
+		case !p.Desktop:
+		case p.Path == "":
+			said = append(said, p.Name+" not installed")
+		default:
+			said = append(said, strings.TrimSpace(p.Name+" "+p.Version))
+		}
 	}
-	return []Finding{fine("all programs are there, of version %s", own)}
+	if len(said) == 0 {
+		return nil
+	}
+	return []Finding{fine("for a desktop: %s", strings.Join(said, ", "))}
 }
 
 // checkSockets looks whether paths of sockets fit.

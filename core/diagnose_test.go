@@ -65,10 +65,12 @@ func TestJudgements(t *testing.T) {
 		{"memory", judgeMemory(host.Memory{Total: 8 << 30, Available: 4 << 30}), "ok "},
 		{"little memory", judgeMemory(host.Memory{Total: 8 << 30, Available: 1 << 29}), "warning memory-short"},
 		{"memory that isn't told", judgeMemory(host.Memory{Total: 8 << 30}), "ok "},
-		{"one version", judgePrograms("v1", "v1", []Program{{"rddd", "/x", "v1"}, {"rdd-lima", "/x", ""}})[0], "ok "},
-		{"a build without a version", judgePrograms("dev", "", []Program{{"rddd", "/x", "v1"}})[0], "ok "},
-		{"a service of before the update", judgePrograms("v2", "v1", []Program{{"rddd", "/x", "v2"}})[0], "warning version-mismatch"},
-		{"a missing program", judgePrograms("v1", "", []Program{{"rddd", "", ""}})[0], "problem install-broken"},
+		{"one version", judgePrograms("v1", "v1", []Program{{"rddd", "/x", "v1", false}, {"rdd-lima", "/x", "", false}})[0], "ok "},
+		{"a build without a version", judgePrograms("dev", "", []Program{{"rddd", "/x", "v1", false}})[0], "ok "},
+		{"a service of before the update", judgePrograms("v2", "v1", []Program{{"rddd", "/x", "v2", false}})[0], "warning version-mismatch"},
+		{"a tray of before the update", judgePrograms("v2", "", []Program{{"rdd-tray", "/x", "v1", true}})[0], "warning version-mismatch"},
+		{"no desktop", judgePrograms("v1", "", []Program{{"rddd", "/x", "v1", false}, {"rdd-window", "", "", true}})[0], "ok "},
+		{"a missing program", judgePrograms("v1", "", []Program{{"rddd", "", "", false}})[0], "problem install-broken"},
 		{"a certificate of tomorrow", judgeCertificate(cert, old)[0], "problem clock-wrong"},
 		{"a certificate of yesterday", judgeCertificate(cert, time.Now().Add(48*time.Hour))[0], "problem clock-wrong"},
 		{"a VM that runs", judgeVM(testVM("True", v1alpha1.ReasonStarted, "")), "ok "},
@@ -85,6 +87,15 @@ func TestJudgements(t *testing.T) {
 	}
 	if f := judgeCertificate(cert, time.Now()); len(f) != 0 {
 		t.Error(f)
+	}
+}
+
+func TestProgramsOfADesktopAreListedWhetherTheyAreThereOrNot(t *testing.T) {
+	all := judgePrograms("v1", "", []Program{
+		{"rddd", "/x", "v1", false}, {"rdd-tray", "/x", "v1", true}, {"rdd-window", "", "", true}, {"rdd-web", "/x", "", true},
+	})
+	if len(all) != 2 || all[1].Severity != SeverityOK || all[1].What != "for a desktop: rdd-tray v1, rdd-window not installed, rdd-web" {
+		t.Errorf("%+v", all)
 	}
 }
 
