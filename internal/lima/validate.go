@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -77,25 +78,42 @@ func usesLimaNetwork(y *limayaml.LimaYAML) bool {
 	return slices.ContainsFunc(y.Networks, func(n limayaml.Network) bool { return n.Lima != "" })
 }
 
-// limaField finds the field in Lima's messages. They are all that Lima says.
-var limaField = regexp.MustCompile("^(?:failed to [^`]*)?field `([^`]+)`:? ?")
+// These find the field in Lima's messages, and the param in those about one. They are all that Lima says.
+var (
+	limaField = regexp.MustCompile("^(?:failed to [^`]*)?field `([^`]+)`:? ?")
+	limaParam = regexp.MustCompile("^(field `param` key|param) (\"(?:[^\"\\\\]|\\\\.)*\") ")
+)
+
+// limaBlame splits one of Lima's messages into the field, empty when it names none, and what is wrong with it.
+func limaBlame(text string) (field, message string) {
+	if m := limaParam.FindStringSubmatch(text); m != nil {
+		if name, err := strconv.Unquote(m[2]); err == nil {
+			message = text[len(m[0]):]
+			if m[1] == "param" {
+				message = "its " + message // name or value
+			}
+			return "param." + name, message
+		}
+	}
+	if m := limaField.FindStringSubmatch(text); m != nil {
+		return m[1], text[len(m[0]):]
+	}
+	return "", text
+}
 
 // limaProblem turns Lima's error, perhaps several joined, into a Problem with the first one's field.
 func limaProblem(err error) error {
 	var field string
 	var messages []string
 	for _, e := range flatten(err) {
-		text := e.Error()
-		m := limaField.FindStringSubmatch(text)
+		at, message := limaBlame(e.Error())
 		switch {
-		case m == nil:
-			messages = append(messages, text)
 		case field == "":
-			field = m[1]
-			messages = append(messages, text[len(m[0]):])
-		default:
-			messages = append(messages, m[1]+": "+text[len(m[0]):])
+			field = at
+		case at != "":
+			message = at + ": " + message
 		}
+		messages = append(messages, message)
 	}
 	return &Problem{field, errors.New(strings.Join(messages, "; "))}
 }

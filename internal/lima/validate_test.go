@@ -62,8 +62,9 @@ func TestValidate(t *testing.T) {
 		{name: "vmType", template: image + "vmType: vmware\n", field: "vmType", says: "qemu"},
 		{name: "base", template: image + "base: template://x\n", field: "base", says: "embedded"},
 		{name: "newer Lima", template: image + "minimumLimaVersion: 99.0.0\n", says: "99.0.0"},
-		{name: "param that is used nowhere", template: image, params: map[string]string{"A": "b"}, field: "param", says: `"A"`},
-		{name: "param with a newline", template: image + "provision: [{mode: system, script: 'echo {{.Param.A}}'}]\n", params: map[string]string{"A": "b\nc"}, says: "unprintable"},
+		{name: "param that is used nowhere", template: image, params: map[string]string{"A": "b"}, field: "param.A", says: "is not used in any provision"},
+		{name: "param with a newline", template: image + "provision: [{mode: system, script: 'echo {{.Param.A}}'}]\n", params: map[string]string{"A": "b\nc"}, field: "param.A", says: "its value contains unprintable character"},
+		{name: "param whose name is no name", template: image + "provision: [{mode: system, script: 'echo $PARAM_1A'}]\n", params: map[string]string{"1A": "b"}, field: "param.1A", says: "its name does not match"},
 		{name: "the guest's user is root", template: image + "user: {name: root}\n", field: "user", says: "can't be root"},
 		{name: "the guest's uid is 0", template: image + "user: {name: me, uid: 0}\n", field: "user", says: "can't be root"},
 	} {
