@@ -258,7 +258,7 @@ export const scenarios = {
       await dialog.getByText(/Saved as/).waitFor()
     },
   },
-  'a real VM: resources, template, log and bundle': {
+  'a real VM: resources, template, log, shell and bundle': {
     realOnly: true,
     run: async ({ open, shots }) => {
       const page = await open({ hash: '#/machines' })
@@ -286,6 +286,12 @@ export const scenarios = {
       await tab('Logs')
       await page.getByRole('region', { name: /text$/ }).waitFor()
       await page.screenshot({ path: `${shots}/real-logs.png` })
+      await tab('Shell')
+      const shell = page.getByRole('region', { name: 'Shell in real' })
+      await shell.locator('.xterm-rows').filter({ hasText: /[$#]/ }).waitFor() // the guest's prompt
+      await page.keyboard.type('echo $((6*7))-$(uname -s)\n') // which no echo of it answers
+      await shell.getByText('42-Linux').waitFor()
+      await page.screenshot({ path: `${shots}/real-shell.png` })
       await page.evaluate(() => (location.hash = '#/diagnostics'))
       await page.getByRole('button', { name: 'Gather a bundle' }).click()
       const dialog = page.getByRole('dialog', { name: 'Diagnostics bundle' })
