@@ -62,6 +62,19 @@ func paramDefaults(template string) (map[string]string, error) {
 	return t.Param, err
 }
 
+// TemplateParams lists the params of a template, by name, with its own values.
+func TemplateParams(template string) ([]Param, error) {
+	defaults, err := paramDefaults(template)
+	if err != nil {
+		return nil, failed("read the params of a template", "", err)
+	}
+	params := make([]Param, 0, len(defaults))
+	for _, key := range slices.Sorted(maps.Keys(defaults)) {
+		params = append(params, Param{Name: key, Value: defaults[key], Default: defaults[key]})
+	}
+	return params, nil
+}
+
 // SetParams gives a VM values for its template's params, takes the values of others away, and waits
 // until that is known to whoever runs the VM. It takes effect at the VM's next start.
 func (v *VMs) SetParams(ctx context.Context, name string, set map[string]string, remove []string, w Wait) error {
@@ -143,14 +156,30 @@ func (v *VMs) SetTemplate(ctx context.Context, name string, was Template, text s
 	if err != nil {
 		return err
 	}
-	cm := was.cm.DeepCopy()
-	if err := unstructured.SetNestedField(cm.Object, text, "data", v1alpha1.TemplateKey); err != nil {
-		return failed(op, name, err)
-	}
-	if _, err := v.configMaps().Update(ctx, cm, metav1.UpdateOptions{}); err != nil {
+	if err := v.store(ctx, was, text, metav1.UpdateOptions{}); err != nil {
 		return failed(op, name, rejection(err))
 	}
 	return v.await(ctx, op, vm, w, vm.Asked().Templated(v1alpha1.TemplateDigest(was.Text), v1alpha1.TemplateDigest(text)))
+}
+
+// CheckTemplate fails as SetTemplate would with the text, and changes nothing. FieldErrors says what is wrong.
+func (v *VMs) CheckTemplate(ctx context.Context, name, text string) error {
+	const op = "check the template of VM"
+	was, err := v.stored(ctx, name)
+	if err == nil {
+		err = v.store(ctx, was, text, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+	}
+	return failed(op, name, err)
+}
+
+// store puts text in the place of the template was, if that is still there.
+func (v *VMs) store(ctx context.Context, was Template, text string, options metav1.UpdateOptions) error {
+	cm := was.cm.DeepCopy()
+	if err := unstructured.SetNestedField(cm.Object, text, "data", v1alpha1.TemplateKey); err != nil {
+		return err
+	}
+	_, err := v.configMaps().Update(ctx, cm, options)
+	return err
 }
 
 // rejection is what the control plane has against a template, without the ConfigMap it is kept in.

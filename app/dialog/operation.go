@@ -72,6 +72,7 @@ type Operation struct {
 	Force      string    `json:"force,omitempty"` // what a forced stop may lose; empty: nothing can be forced
 	Log        *Log      `json:"log,omitempty"`
 	Problem    *Problem  `json:"problem,omitempty"` // when failed
+	Fresh      bool      `json:"fresh,omitempty"`   // what a creation makes was not there before, so that canceling may delete it
 
 	Extend time.Duration `json:"-"` // what Keep waiting adds
 }

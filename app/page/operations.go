@@ -19,6 +19,7 @@ type work struct {
 	logPath string
 	run     func(ctx context.Context, w core.Wait) error
 
+	fresh bool   // there was no such VM before
 	loses string // what a forced stop may lose; empty: nothing can be forced
 	force func(ctx context.Context) error
 }
@@ -43,7 +44,7 @@ func (a *API) operate(p *place, w work) (Ref, error) {
 		a.change(func() {
 			p.waits[id] = waits
 			p.board = p.board.Began(dialog.Operation{
-				ID: id, Verb: w.verb, Object: w.object, Started: time.Now(), Force: w.loses, Log: &w.log, Extend: w.timeout,
+				ID: id, Verb: w.verb, Object: w.object, Started: time.Now(), Force: w.loses, Log: &w.log, Extend: w.timeout, Fresh: w.fresh,
 			})
 		})
 		close(known)
@@ -141,38 +142,50 @@ func (a *API) operationDismiss(_ context.Context, params idOnly) (nothing, error
 	return nothing{}, nil
 }
 
-// operationCancel undoes what can be undone: a start becomes a stop. Else it ends the waiting.
-func (a *API) operationCancel(_ context.Context, params idOnly) (nothing, error) {
+// operationCancel undoes what can be undone: a start becomes a stop, and a creation too, or a deletion when that
+// is wanted. Else it ends the waiting.
+func (a *API) operationCancel(_ context.Context, params cancelParams) (Undo, error) {
 	p := a.here()
 	o, err := a.unwait(p, params.ID)
 	if err != nil {
-		return nothing{}, err
+		return Undo{}, err
 	}
 	a.mu.Lock()
-	stopVM, stopService, asked := p.stop(o.Object, false), p.stopService(), p.asked(o.Object)
+	undo, ok := p.undo(o, params.Delete)
 	a.mu.Unlock()
-	switch o.Verb {
-	case dialog.Start, dialog.Restart:
-		_, err = a.operate(p, stopVM)
-	case dialog.Create: // it may not be there yet, or not be meant to run
-		if asked {
-			_, err = a.operate(p, stopVM)
-		}
-	case dialog.StartService, dialog.RestartService:
-		_, err = a.operate(p, stopService)
-	case dialog.StopService, dialog.ResetService, dialog.DeleteService, dialog.Stop, dialog.Delete, dialog.Reset, dialog.Change, dialog.Repair, dialog.Collect:
+	if !ok {
+		return Undo{}, nil
 	}
-	return nothing{}, err
+	ref, err := a.operate(p, undo)
+	return Undo(ref), err
 }
 
-// asked says whether the VM is there, and asked to run.
-func (p *place) asked(name string) bool {
-	for _, vm := range p.vms {
-		if vm.Name == name {
-			return vm.Running
+// undo is what undoes an operation, if something does. The lock is held.
+func (p *place) undo(o dialog.Operation, unmake bool) (work, bool) {
+	switch o.Verb {
+	case dialog.Start, dialog.Restart:
+		return p.stop(o.Object, false), true
+	case dialog.Create: // it may not be there yet, or not be meant to run
+		vm := p.vm(o.Object)
+		if unmake && o.Fresh && vm != nil {
+			return p.unmake(o.Object), true
+		}
+		return p.stop(o.Object, false), vm != nil && vm.Running
+	case dialog.StartService, dialog.RestartService:
+		return p.stopService(), true
+	case dialog.StopService, dialog.ResetService, dialog.DeleteService, dialog.Stop, dialog.Delete, dialog.Reset, dialog.Change, dialog.Repair, dialog.Collect:
+	}
+	return work{}, false
+}
+
+// vm is the VM of that name, as it was seen last; nil when there is none. The lock is held.
+func (p *place) vm(name string) *VM {
+	for i := range p.vms {
+		if p.vms[i].Name == name {
+			return &p.vms[i]
 		}
 	}
-	return false
+	return nil
 }
 
 func (a *API) operationAnswer(_ context.Context, params answerParams) (nothing, error) {

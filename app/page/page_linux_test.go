@@ -32,6 +32,14 @@ func TestLifeOfAVMAtThePage(t *testing.T) {
 			t.Errorf("%s: %+v", text, wrong)
 		}
 	}
+	b.call("vm.check", `{"name": "demo", "template": "", "text": "refused: images[0].digest\n"}`, &wrong)
+	if len(wrong) != 1 || !strings.HasPrefix(wrong[0].Message, "images[0].digest: ") {
+		t.Errorf("Lima's field is not named: %v", wrong)
+	}
+	b.call("vm.check", `{"name": "demo", "template": "", "text": "refused: param.Greeting\n", "params": {"Greeting": "x"}}`, &wrong)
+	if len(wrong) != 1 || wrong[0].Field != "params.Greeting" || strings.Contains(wrong[0].Message, "param.Greeting") {
+		t.Errorf("a param that is refused: %v", wrong)
+	}
 	b.call("vm.check", `{"name": "demo", "template": "", "text": "images: []\n", "resources": {"cpus": 0, "memory": 1073741824, "disk": 1}}`, &wrong)
 	if len(wrong) != 1 || wrong[0].Field != "cpus" || !strings.Contains(wrong[0].Message, "want 1 to") {
 		t.Error(wrong)
@@ -55,6 +63,17 @@ func TestLifeOfAVMAtThePage(t *testing.T) {
 	b.call("vm.check", fmt.Sprintf(`{"name": "demo", "template": %q}`, b.template), &wrong)
 	if len(wrong) != 1 || wrong[0].Field != "name" {
 		t.Errorf("a name that is taken: %v", wrong)
+	}
+
+	b.call("vm.checkTemplate", `{"name": "demo", "text": "images: []\nrefused: cpus\n"}`, &wrong)
+	if len(wrong) != 1 || wrong[0].Field != "template" || !strings.HasPrefix(wrong[0].Message, "cpus: ") {
+		t.Errorf("a text that is refused: %v", wrong)
+	}
+	b.call("vm.checkTemplate", `{"name": "demo", "text": "images: []\ncpus: 3\n"}`, &wrong)
+	if again := text; len(wrong) != 0 {
+		t.Error(wrong)
+	} else if b.call("vm.template", `{"name": "demo"}`, &again); again != text {
+		t.Errorf("a check has changed it: %+v", again)
 	}
 
 	b.becomes(b.begin("vm.setTemplate", `{"name": "demo", "version": %q, "text": "images: []\ncpus: 1\nmemory: 3GiB\nmounts: []\n"}`, text.Version), "done")
@@ -221,6 +240,59 @@ func TestTimeoutsAskAndEachAnswerDoesWhatItSays(t *testing.T) {
 	answer(id, "force")
 	b.becomes(id, "done")
 	b.sees("a stopped service", func(s State) bool { return s.Service.State == core.ServiceStopped })
+}
+
+// Somebody who cancels a creation says what is to become of what was made so far.
+func TestACanceledCreationIsUndoneAsAsked(t *testing.T) {
+	b := newBox(t)
+	b.becomes(b.begin("service.start", `{}`), "done")
+	b.sees("a service", func(s State) bool { return s.VMsKnown })
+	b.set("boot", "late")
+	cancel := func(more string) {
+		t.Helper()
+		id := b.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, b.template)
+		b.sees("a VM that starts", vmIs("demo", "Starting"))
+		var undo Undo
+		b.call("operation.cancel", fmt.Sprintf(`{"id": %q%s}`, id, more), &undo)
+		b.becomes(id, "abandoned")
+		b.becomes(undo.Operation, "done")
+	}
+	cancel(`, "delete": true`)
+	b.sees("no VM", vmIs("demo", ""))
+	cancel("")
+	b.sees("a VM that is stopped", vmIs("demo", "Stopped"))
+
+	// One that was there before is never deleted.
+	p := newPlace(b.api.options.Core)
+	p.vms = []VM{{Name: "demo"}}
+	for _, fresh := range []bool{true, false} {
+		undo, ok := p.undo(dialog.Operation{Verb: dialog.Create, Object: "demo", Fresh: fresh}, true)
+		if ok != fresh || ok && undo.verb != dialog.Delete {
+			t.Errorf("there was no such VM before: %t; undone: %t, by: %s", fresh, ok, undo.verb)
+		}
+	}
+}
+
+func TestParamsOfATemplateAreKnownBeforeAVMIsMade(t *testing.T) {
+	b := newBox(t)
+	if err := os.WriteFile(b.template, []byte("images: []\nparam:\n  B: two\n  A: ''\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for params, want := range map[string][]core.Param{
+		fmt.Sprintf(`{"locator": %q}`, b.template):                            {{Name: "A"}, {Name: "B", Value: "two", Default: "two"}},
+		fmt.Sprintf(`{"locator": %q, "text": "param: {C: '3'}"}`, b.template): {{Name: "C", Value: "3", Default: "3"}},
+		fmt.Sprintf(`{"locator": %q, "text": "images: []"}`, b.template):      {},
+	} {
+		var got []core.Param
+		if b.call("template.params", params, &got); !slices.Equal(got, want) || got == nil {
+			t.Errorf("%s: %+v", params, got)
+		}
+	}
+	for _, params := range []string{`{"locator": "/no/such.yaml"}`, `{"locator": "x", "text": "param: ["}`} {
+		if _, problem := b.api.Call(t.Context(), "template.params", []byte(params)); problem == nil {
+			t.Error("no problem with", params)
+		}
+	}
 }
 
 func TestAServiceThatIsKilledWhileThePageIsOpen(t *testing.T) {

@@ -108,6 +108,11 @@ type Ref struct {
 	Operation string `json:"operation"`
 }
 
+// Undo names the operation that undoes a canceled one; empty when only the waiting has ended.
+type Undo struct {
+	Operation string `json:"operation,omitempty"`
+}
+
 // StreamRef names the stream that a call opened.
 type StreamRef struct {
 	Stream string `json:"stream"`
@@ -162,6 +167,18 @@ type (
 	}
 	locatorParams struct {
 		Locator string `json:"locator"`
+	}
+	sourceParams struct {
+		Locator string `json:"locator"`
+		Text    string `json:"text,omitempty"`
+	}
+	textParams struct {
+		Name string `json:"name"`
+		Text string `json:"text"`
+	}
+	cancelParams struct {
+		ID     string `json:"id"`
+		Delete bool   `json:"delete,omitempty"`
 	}
 	checkParams struct {
 		Name      string            `json:"name"`

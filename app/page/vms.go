@@ -96,6 +96,20 @@ func (a *API) vmDelete(_ context.Context, params nameOnly) (Ref, error) {
 	})
 }
 
+// unmake deletes a VM that has just been made. Its guest has nothing to lose, so nobody waits for it to power off.
+func (p *place) unmake(name string) work {
+	return p.stoppable(p.onVM(dialog.Delete, name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+		err := vms.Force(ctx, name)
+		if err == nil {
+			err = vms.Delete(ctx, name, w)
+		}
+		if core.KindOf(err) == core.NotFound {
+			return nil
+		}
+		return err
+	}))
+}
+
 func (a *API) vmReset(_ context.Context, params nameOnly) (Ref, error) {
 	return a.shownWork(func(p *place) work {
 		return p.stoppable(p.onVM(dialog.Reset, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
@@ -109,6 +123,7 @@ func (a *API) vmCreate(_ context.Context, params createParams) (Ref, error) {
 	o := core.CreateOptions{Template: params.Template, Text: params.Text, Resources: params.Resources, Params: params.Params, Start: params.Start}
 	return a.shownWork(func(p *place) work {
 		w := p.onVM(dialog.Create, params.Name, core.LogHostagent, nil)
+		w.fresh = p.vmsKnown && p.vm(params.Name) == nil
 		if o.Start {
 			w = a.bootable(p, w)
 		}
@@ -176,7 +191,11 @@ func checkResources(r core.Resources, computer core.Computer) (all []FieldProble
 // fieldProblems tells which fields of the form an error is about.
 func fieldProblems(err error) (all []FieldProblem) {
 	for _, f := range core.FieldErrors(err) {
-		all = append(all, FieldProblem{formField(f.Field), f.Message})
+		p := FieldProblem{formField(f.Field), f.Message}
+		if p.Field == "template" {
+			p.Message = inTemplate(f)
+		}
+		all = append(all, p)
 	}
 	if len(all) == 0 {
 		all = append(all, FieldProblem{"template", innermost(err)})
@@ -184,24 +203,38 @@ func fieldProblems(err error) (all []FieldProblem) {
 	return all
 }
 
+// inTemplate is what is wrong with a template, with the field of it.
+func inTemplate(f core.FieldError) string {
+	if field := limaField(f.Field); field != "" {
+		return field + ": " + f.Message
+	}
+	return f.Message
+}
+
+// limaField is the field of the template that a field of the object leads to; empty when it leads to none.
+func limaField(field string) string {
+	for _, prefix := range []string{"spec.templateRef.", "spec.template.", "spec.params.", "data.template."} {
+		if limas, ok := strings.CutPrefix(field, prefix); ok && field != "spec.templateRef.name" {
+			return limas
+		}
+	}
+	return ""
+}
+
 // formField is the field of the form for a field of the object.
 func formField(field string) string {
 	if field == "metadata.name" {
 		return "name"
 	}
-	for _, prefix := range []string{"spec.templateRef.", "spec.template.", "spec.params.", "data.template."} {
-		if limas, ok := strings.CutPrefix(field, prefix); ok {
-			top, _, _ := strings.Cut(limas, ".")
-			top, _, _ = strings.Cut(top, "[")
-			switch top {
-			case "cpus", "memory", "disk":
-				return top
-			case "param":
-				return "params"
-			}
-		}
+	limas := limaField(field)
+	top, rest, _ := strings.Cut(limas, ".")
+	switch top {
+	case "cpus", "memory", "disk":
+		return top
+	case "param":
+		return strings.TrimSuffix("params."+rest, ".")
 	}
-	if strings.HasPrefix(field, "spec.params") {
+	if limas == "" && strings.HasPrefix(field, "spec.params") {
 		return "params"
 	}
 	return "template"
@@ -233,6 +266,17 @@ func (a *API) templateRead(ctx context.Context, params locatorParams) (Text, err
 	return Text{text}, err
 }
 
+func (a *API) templateParams(ctx context.Context, params sourceParams) ([]core.Param, error) {
+	text := params.Text
+	if text == "" {
+		var err error
+		if text, err = a.here().core.TemplateText(ctx, params.Locator); err != nil {
+			return nil, err
+		}
+	}
+	return core.TemplateParams(text)
+}
+
 func (a *API) vmTemplate(ctx context.Context, params nameOnly) (VersionedText, error) {
 	vms, err := a.vms(ctx)
 	if err != nil {
@@ -240,6 +284,19 @@ func (a *API) vmTemplate(ctx context.Context, params nameOnly) (VersionedText, e
 	}
 	template, err := vms.Template(ctx, params.Name)
 	return VersionedText{template.Text, template.Version()}, err
+}
+
+// vmCheckTemplate says what of a text vm.setTemplate would refuse. What nobody can judge now is left to that.
+func (a *API) vmCheckTemplate(ctx context.Context, params textParams) ([]FieldProblem, error) {
+	all := []FieldProblem{}
+	vms, err := a.vms(ctx)
+	if err != nil {
+		return all, nil //nolint:nilerr // there is nobody to judge it
+	}
+	for _, f := range core.FieldErrors(vms.CheckTemplate(ctx, params.Name, params.Text)) {
+		all = append(all, FieldProblem{"template", inTemplate(f)})
+	}
+	return all, nil
 }
 
 func (a *API) vmSetTemplate(_ context.Context, params templateParams) (Ref, error) {

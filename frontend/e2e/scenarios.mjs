@@ -138,6 +138,50 @@ export const scenarios = {
       await page.getByRole('link', { name: /^e2e / }).waitFor({ state: 'detached' })
     },
   },
+  'a canceled creation is deleted or kept, as asked': {
+    needs: ['RDD_HOLD', 'RDD_RELEASE'],
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/machines', pace: 1500 })
+      await running(page)
+      await call(page, 'settings.set', { vmTimeout: 300 })
+      if (process.env.RDD_HOLD) execSync(process.env.RDD_HOLD)
+      try {
+        const cancel = async (choice) => {
+          await create(page, 'canceled')
+          const dialog = page.getByRole('dialog', { name: /^Create .*virtual machine canceled/ })
+          await row(page, 'canceled').getByText('Starting').waitFor()
+          await dialog.getByRole('button', { name: 'Cancel' }).click()
+          await dialog.getByRole('button', { name: choice }).click()
+          await gone(dialog)
+        }
+        await cancel('Delete it')
+        await page.getByRole('contentinfo').getByText('Delete virtual machine canceled').waitFor()
+        await gone(row(page, 'canceled'))
+        await cancel('Keep it')
+        await row(page, 'canceled').getByText('Stopped').waitFor()
+        assert.equal(await page.getByText('nobody waits for it').count(), 0)
+        await call(page, 'vm.delete', { name: 'canceled' })
+        await gone(row(page, 'canceled'))
+      } finally {
+        if (process.env.RDD_RELEASE) execSync(process.env.RDD_RELEASE)
+      }
+    },
+  },
+  'create: a template’s parameters are fields': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/machines' })
+      await page.getByRole('button', { name: 'New virtual machine' }).click()
+      const dialog = page.getByRole('dialog', { name: 'New virtual machine' })
+      await dialog.getByLabel('Name', { exact: true }).fill('greeter')
+      await dialog.getByLabel('Template', { exact: true }).selectOption('debian-13')
+      await dialog.getByLabel('Greeting', { exact: true }).fill('good day')
+      await dialog.getByRole('button', { name: 'Create' }).click()
+      await gone(dialog)
+      const sent = await page.evaluate(() => window.fake.calls.filter((c) => c.method === 'vm.create'))
+      assert.deepEqual(sent[0].params.params, { Greeting: 'good day' })
+    },
+  },
   'timeout: keep waiting asks again later': timeout(async (page, question, { real }) => {
     const buttons = await question.getByRole('button').allTextContents()
     for (const b of ['Keep waiting', 'Stop waiting', 'Force stop'])
@@ -202,6 +246,14 @@ export const scenarios = {
       const page = await open({ hash: '#/machines/web/template' })
       const editor = page.getByRole('textbox', { name: 'Template of web' })
       await page.locator('.cm-content').waitFor()
+      await editor.click()
+      await page.keyboard.press('Control+Home')
+      await page.keyboard.type('# mine\n')
+      await page.keyboard.press('Control+A')
+      await page.keyboard.type('cpus: 2')
+      await page.getByText('images: must name at least one image').waitFor()
+      await page.getByRole('button', { name: 'Revert' }).click()
+      await gone(page.getByText('images: must name at least one image'))
       await editor.click()
       await page.keyboard.press('Control+Home')
       await page.keyboard.type('# mine\n')

@@ -93,3 +93,70 @@ test('a click on Create counts although another check overtakes its own', async 
   for (const answer of answers) answer()
   await waitFor(() => expect(sent().length).toBe(1))
 })
+
+const pick = (template: string) => fireEvent.change(screen.getByLabelText('Template'), { target: { value: template } })
+
+test('a template’s parameters are there with their defaults, and what was chosen is sent', async () => {
+  expect(screen.queryByText('Parameters of the template')).toBeNull()
+  await type('shop')
+  await pick('template:debian-13')
+  const greeting = (await screen.findByLabelText('Greeting')) as HTMLInputElement
+  expect([greeting.value, greeting.placeholder]).toEqual(['', 'hello'])
+  await create()
+  await waitFor(() => expect(sent()).toEqual([{ name: 'shop', template: 'template:debian-13', start: true }]))
+})
+
+test('a value that is refused says so beside its field, and is not sent', async () => {
+  await type('shop')
+  await pick('template:debian-13')
+  const greeting = await screen.findByLabelText('Greeting')
+  await fireEvent.input(greeting, { target: { value: 'a\u0007' } })
+  const message = await screen.findByText('its value contains unprintable character')
+  expect(greeting.getAttribute('aria-describedby')).toBe(message.id)
+  await create()
+  await waitFor(() => expect(document.activeElement).toBe(greeting))
+  expect(sent()).toEqual([])
+  await fireEvent.click(screen.getByRole('button', { name: 'Use default of Greeting' }))
+  expect(document.activeElement).toBe(greeting)
+  await fireEvent.input(greeting, { target: { value: 'good day' } })
+  await waitFor(() => expect(screen.queryByText('its value contains unprintable character')).toBeNull())
+  await create()
+  await waitFor(() => expect(sent()).toMatchObject([{ params: { Greeting: 'good day' } }]))
+})
+
+test('parameters of another template are not sent', async () => {
+  await type('shop')
+  await pick('template:debian-13')
+  await fireEvent.input(await screen.findByLabelText('Greeting'), { target: { value: 'good day' } })
+  await pick('template:rdd')
+  await waitFor(() => expect(screen.queryByLabelText('Greeting')).toBeNull())
+  await create()
+  await waitFor(() => expect(sent()).toEqual([{ name: 'shop', template: 'template:rdd', start: true }]))
+})
+
+test('a parameter that the template doesn’t list can be named, and a wrong name is said beside it', async () => {
+  await type('shop')
+  await fireEvent.click(screen.getByRole('button', { name: 'Add a parameter' }))
+  const box = screen.getByLabelText('Name of parameter 1')
+  await waitFor(() => expect(document.activeElement).toBe(box))
+  for (const [value, says] of [
+    ['1st', /begins with a letter/],
+    ['Unknown', /is not used in any provision/],
+  ] as const) {
+    await fireEvent.input(box, { target: { value } })
+    const message = await screen.findByText(says)
+    expect(box.getAttribute('aria-describedby')).toBe(message.id)
+  }
+  await fireEvent.input(box, { target: { value: 'Secret' } })
+  await waitFor(() => expect(box.hasAttribute('aria-invalid')).toBe(false))
+  await create()
+  await waitFor(() => expect(sent()).toMatchObject([{ params: { Secret: '' } }]))
+})
+
+test('what is wrong with something that has no field here is said all the same', async () => {
+  const call = fake.call.bind(fake)
+  fake.call = (async (method: 'vm.check', params: never) =>
+    method === 'vm.check' ? [{ field: 'cpus', message: 'at least 1' }] : call(method, params)) as typeof fake.call
+  await type('shop')
+  await screen.findByText('cpus: at least 1')
+})

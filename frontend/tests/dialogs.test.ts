@@ -114,6 +114,37 @@ test('progress opens a dialog only for what takes long, and goes to the backgrou
   expect(fake.state.operations[0]!.background).toBe(true)
 })
 
+// Somebody who cancels a creation is asked what is to become of what was made, and sees it done.
+test.each([
+  ['Delete it', { delete: true }, []],
+  ['Keep it', {}, ['Stopped']],
+])('cancel of a creation: %s', async (button, more, left) => {
+  const { fake, ui } = shown(new Fake('usual', 250), { component: StatusBar })
+  const making = { name: 'slow-shop', template: 'template:rdd', start: true } // which never gets there
+  const id = (await ui.act('Create', () => fake.call('vm.create', making)))!.operation
+  await screen.findByRole('dialog', { name: /slow-shop/ })
+  await press('Cancel')
+  expect(document.activeElement?.textContent?.trim()).toBe('Go on')
+  await press(button)
+  await waitFor(() =>
+    expect(fake.state.vms.filter((vm) => vm.name === 'slow-shop').map((vm) => vm.state)).toEqual(left),
+  )
+  const cancels = fake.calls.filter((c) => c.method === 'operation.cancel').map((c) => c.params)
+  expect(cancels).toEqual([{ id, ...more }])
+  expect(fake.state.operations.find((o) => o.id === id)).toBeUndefined()
+  await screen.findByText('done')
+})
+
+test('cancel of a creation: going on cancels nothing', async () => {
+  const { fake, ui } = shown(new Fake('usual', 250))
+  await ui.act('Create', () => fake.call('vm.create', { name: 'slow-shop', template: 'template:rdd', start: true }))
+  const dialog = await screen.findByRole('dialog', { name: /slow-shop/ })
+  await press('Cancel')
+  await fireEvent(dialog, new Event('cancel', { cancelable: true }))
+  await screen.findByRole('button', { name: 'Send to background' })
+  expect(fake.calls.some((c) => c.method === 'operation.cancel')).toBe(false)
+})
+
 test('the status bar shows what goes on, opens it again, and forgets what went well', async () => {
   vi.useFakeTimers()
   const { fake } = shown(new Fake('usual', 1000), { component: StatusBar })

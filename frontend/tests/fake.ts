@@ -152,6 +152,23 @@ const serviceUp: Progress[] = [
   { phase: 'controllers', step: 3, steps: 3, elapsed: 2 },
 ]
 
+// What Lima would say of a text, as far as a test needs it.
+function judge(text: string | undefined) {
+  if (text === undefined || text.includes('images:')) return []
+  return [{ field: 'template', message: 'images: must name at least one image' }]
+}
+
+// The params of a text that is written as plainly as the one above.
+function paramsOf(text: string): Param[] {
+  const lines = /^param:\n((?: {2}.*\n)*)/m.exec(text)?.[1] ?? ''
+  return [...lines.matchAll(/^ {2}(\w+): *(.*)$/gm)].map(([, name, value]) => ({
+    name: name!,
+    value: value!,
+    default: value!,
+    set: false,
+  }))
+}
+
 interface Work {
   verb: Verb
   object: string
@@ -297,6 +314,7 @@ export class Fake implements Remote {
           background: false,
           force,
           log,
+          ...(verb === 'create' && { fresh: true }),
         },
       ],
     })
@@ -389,7 +407,7 @@ export class Fake implements Remote {
   }
 
   // Rules as the Go side has them, as far as the form shows them.
-  #check({ name, template, resources, text }: Params<'vm.check'>) {
+  #check({ name, template, resources, text, params }: Params<'vm.check'>) {
     const problems: Result<'vm.check'> = []
     if (!/^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$/.test(name))
       problems.push({
@@ -399,8 +417,13 @@ export class Fake implements Remote {
     else if (this.state.vms.some((v) => v.name === name))
       problems.push({ field: 'name', message: `There is a virtual machine ${name} already. Choose another name.` })
     if (!template) problems.push({ field: 'template', message: 'Choose a template.' })
-    if (text !== undefined && !text.includes('images:'))
-      problems.push({ field: 'template', message: 'The template has no images: add at least one.' })
+    problems.push(...judge(text))
+    for (const [name, value] of Object.entries(params ?? {})) {
+      const wrong = !/^(Greeting|Secret)$/.test(name)
+        ? 'is not used in any provision, probe, copyToHost, or portForward'
+        : value.includes('\u0007') && 'its value contains unprintable character'
+      if (wrong) problems.push({ field: `params.${name}`, message: wrong })
+    }
     if (resources && resources.memory > this.state.host.memory)
       problems.push({ field: 'memory', message: 'This computer has not that much memory.' })
     return problems
@@ -451,6 +474,7 @@ export class Fake implements Remote {
       { name: 'team', locator: 'team', description: 'From ConfigMap team.', source: 'stored' },
     ],
     'template.read': () => ({ text: template }),
+    'template.params': ({ locator, text }) => paramsOf(text ?? (locator === 'template:rdd' ? '' : template)),
     'vm.check': (p) => this.#check(p),
     'vm.create': (p) => {
       const [wrong] = this.#check(p)
@@ -470,7 +494,7 @@ export class Fake implements Remote {
         phases: stopping,
         force: 'What the guest has not written to its disk yet is lost.',
         log: { source: 'serial', vm: name },
-        begin: () => this.#vm(name, { state: 'Stopping', running: false }),
+        begin: () => this.#vm(name, { state: 'Stopping', running: false, progress: undefined }),
         end: () => this.#vm(name, { state: 'Stopped', problem: undefined, advice: undefined, sshPort: undefined }),
       }),
     'vm.restart': ({ name }) => this.#startVM(name, 'restart', `Restart virtual machine ${name}`),
@@ -488,6 +512,7 @@ export class Fake implements Remote {
       const t = (this.#templates[name] ??= { text: template, version: 1 })
       return { text: t.text, version: String(t.version) }
     },
+    'vm.checkTemplate': ({ text }) => judge(text),
     'vm.setTemplate': ({ name, version, text }) => {
       const t = this.#templates[name]!
       if (version !== String(t.version))
@@ -528,11 +553,12 @@ export class Fake implements Remote {
     },
     'operation.background': ({ id, background }) => (this.#operation(id, { background }), {}),
     'operation.dismiss': ({ id }) => (this.#operation(id, undefined), {}),
-    'operation.cancel': ({ id }) => {
+    'operation.cancel': ({ id, delete: unmake }) => {
       clearTimeout(this.#timers.get(id))
-      this.#work.get(id)?.undo?.()
+      const { verb, object: name, fresh } = this.state.operations.find((o) => o.id === id)!
       this.#operation(id, { state: 'abandoned' })
-      return {}
+      if (fresh && unmake) return this.#answers['vm.delete']({ name })
+      return ['create', 'start', 'restart'].includes(verb) ? this.#answers['vm.stop']({ name }) : {}
     },
     'operation.answer': ({ id, answer }) => {
       if (answer === 'keep') this.#operation(id, { state: 'running' })

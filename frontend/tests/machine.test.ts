@@ -75,6 +75,27 @@ test('a template that was changed meanwhile is not overwritten, and the typed te
   expect(fake.calls.length).toBeGreaterThan(before)
 })
 
+test('a template is checked as it is typed, and what is refused is not saved', async () => {
+  const fake = shown('template')
+  await waitFor(() => expect(screen.getByLabelText('Template of web').className).toContain('cm-content'))
+  const box = screen.getByLabelText('Template of web')
+  const { EditorView } = await import('@codemirror/view')
+  const view = EditorView.findFromDOM(box)!
+  const text = view.state.doc.toString()
+  const write = (insert: string) => view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert } })
+  write('cpus: 2\n')
+  await screen.findByText('images: must name at least one image')
+  await waitFor(() => expect(box.getAttribute('aria-invalid')).toBe('true'))
+  await fireEvent.click(screen.getByRole('button', { name: 'Save' }))
+  await waitFor(() => expect(called(fake, 'vm.checkTemplate').length).toBe(2))
+  expect(called(fake, 'vm.setTemplate')).toEqual([])
+  write(`# mine\n${text}`)
+  await waitFor(() => expect(screen.queryByText('images: must name at least one image')).toBeNull())
+  expect(box.hasAttribute('aria-invalid')).toBe(false)
+  await fireEvent.click(screen.getByRole('button', { name: 'Save' }))
+  await waitFor(() => expect(called(fake, 'vm.setTemplate')).toHaveLength(1))
+})
+
 test('what a log says is text', async () => {
   const fake = shown('logs')
   await screen.findByText('serial: earlier line 3 <b>bold</b>')

@@ -34,6 +34,7 @@ export interface Operation {
   force?: string                                // what a forced stop may lose; absent: nothing can be forced here
   log?: { source: LogSource; vm?: string }
   problem?: Problem
+  fresh?: boolean                               // what a creation makes was not there before, so that canceling may delete it
 }
 export interface Question { operation: string; title: string; text: string; waited: number /* s */; extend: number /* s that Keep waiting adds */; force?: string; waiting: number /* questions queued behind this one */ }
 export interface Settings {
@@ -59,7 +60,7 @@ export interface TemplateInfo { name: string; locator: string; description: stri
 export interface Resources { cpus: number; memory: number; disk: number }     // bytes
 export interface VMResources { next: Resources; current?: Resources; least: Resources; most: Resources; pending: boolean }
 export interface Param { name: string; value: string; default: string; set: boolean }
-export interface FieldProblem { field: 'name' | 'template' | 'cpus' | 'memory' | 'disk' | 'params' | string; message: string }
+export interface FieldProblem { field: 'name' | 'template' | 'cpus' | 'memory' | 'disk' | 'params' | string; message: string }   // params.NAME: of one param
 export interface Finding { check: string; id: string; severity: 'ok' | 'warning' | 'problem'; what: string; meaning?: string; remedy?: string; repair?: string /* label of the one-click repair, where safe */ }
 export interface Report { instance: string; version: string; os: string; arch: string; findings: Finding[] }
 export interface BundleFile { name: string; bytes: number; redactions: number; truncated?: boolean }
@@ -76,11 +77,13 @@ export interface Methods {
   'service.restore': [{ backup: string }, Ref]
   'templates': [{}, TemplateInfo[]]
   'template.read': [{ locator: string }, { text: string }]
+  'template.params': [{ locator: string; text?: string }, Param[]]              // text wins over the locator
   'vm.check': [{ name: string; template: string; text?: string; resources?: Resources; params?: Record<string, string> }, FieldProblem[]]   // changes nothing; template: a locator; text wins over it
   'vm.create': [{ name: string; template: string; text?: string; resources?: Resources; params?: Record<string, string>; start: boolean }, Ref]
   'vm.start': [{ name: string }, Ref]; 'vm.stop': [{ name: string; force?: boolean }, Ref]; 'vm.restart': [{ name: string; force?: boolean }, Ref]
   'vm.delete': [{ name: string }, Ref]; 'vm.reset': [{ name: string }, Ref]
   'vm.template': [{ name: string }, { text: string; version: string }]
+  'vm.checkTemplate': [{ name: string; text: string }, FieldProblem[]]          // changes nothing; what vm.setTemplate would refuse
   'vm.setTemplate': [{ name: string; version: string; text: string }, Ref]      // rejected when it changed meanwhile
   'vm.resources': [{ name: string }, VMResources]
   'vm.setResources': [{ name: string; resources: Resources }, Ref]
@@ -88,7 +91,7 @@ export interface Methods {
   'vm.setParams': [{ name: string; set: Record<string, string>; remove: string[] }, Ref]
   'operation.background': [{ id: string; background: boolean }, {}]
   'operation.dismiss': [{ id: string }, {}]                                     // forget one that ended
-  'operation.cancel': [{ id: string }, {}]                                      // undo what can be undone (a start becomes a stop), else stop waiting
+  'operation.cancel': [{ id: string; delete?: boolean }, { operation?: string }] // undo what can be undone (a start becomes a stop; a creation, with delete, a deletion) by another operation, else stop waiting
   'operation.answer': [{ id: string; answer: 'keep' | 'stop-waiting' | 'force' }, {}]
   'log.open': [{ source: LogSource; vm?: string }, { stream: string }]
   'shell.open': [{ name: string; cols: number; rows: number }, { stream: string }]

@@ -1,11 +1,13 @@
 // The form for a new VM. What it holds is checked by the Go side as it is typed, and sent only when it is right.
-import type { FieldProblem, Methods, Problem, Ref, Resources, TemplateInfo } from './api'
+import type { FieldProblem, Methods, Param, Problem, Ref, Resources, TemplateInfo } from './api'
 import { knobs, modest, outside } from './resources'
 import type { Store } from './state.svelte'
 import { CallError, problemOf } from './transport'
 
 const pause = 300 // ms after the last key
-const shownFields = ['name', 'template', 'cpus', 'memory', 'disk', 'params']
+const shownFields = ['name', 'template', 'params']
+const paramName = /^[a-zA-Z][a-zA-Z0-9_]*$/
+const paramField = (name: string) => `params.${name}`
 
 export class Form {
   name = $state('')
@@ -14,7 +16,9 @@ export class Form {
   custom = $state(false)
   sized = $state(false)
   resources = $state.raw<Resources>({ cpus: 0, memory: 0, disk: 0 })
-  params = $state<{ name: string; value: string }[]>([])
+  known = $state.raw<Param[]>([]) // the template's parameters
+  chosen = $state<Record<string, string | undefined>>({}) // values for them; undefined: the template's
+  params = $state<{ name: string; value: string }[]>([]) // that the template doesn't list
   start = $state(true)
 
   templates = $state.raw<TemplateInfo[]>([])
@@ -24,15 +28,20 @@ export class Form {
   creating = $state(false)
   readonly bounds: ReturnType<typeof modest>
   #asked = 0
+  #read = 0
 
   constructor(private store: Store) {
     this.bounds = modest(store.state!.host)
     this.resources = this.bounds.first
   }
 
-  readonly problems = $derived(Object.fromEntries(this.found.map((p) => [p.field, p.message])))
-  // What has no field of its own here.
-  readonly others = $derived(this.found.filter((p) => !shownFields.includes(p.field)))
+  // By field, the first one of each.
+  readonly problems = $derived(Object.fromEntries(this.found.toReversed().map((p) => [p.field, p.message])))
+  // What has no field of its own here. A parameter always has one, or else it was taken away meanwhile.
+  readonly others = $derived.by(() => {
+    const shown = [...shownFields, ...(this.sized ? knobs.map((k) => k.field) : [])]
+    return this.found.filter((p) => !shown.includes(p.field) && !p.field.startsWith('params.'))
+  })
 
   async load() {
     try {
@@ -52,8 +61,13 @@ export class Form {
     return field === 'name' && !this.touched.includes('name') ? undefined : this.problems[field]
   }
 
+  param(name: string): string | undefined {
+    return this.problems[paramField(name.trim())]
+  }
+
   picked() {
     this.custom = false
+    this.known = []
     this.touch('template')
   }
 
@@ -69,7 +83,10 @@ export class Form {
   }
 
   request(): Methods['vm.check'][0] {
-    const params = Object.fromEntries(this.params.filter((p) => p.name.trim()).map((p) => [p.name.trim(), p.value]))
+    const params = Object.fromEntries([
+      ...this.known.flatMap(({ name }) => (this.chosen[name] === undefined ? [] : [[name, this.chosen[name]]])),
+      ...this.params.filter((p) => p.name.trim()).map((p) => [p.name.trim(), p.value]),
+    ]) as Record<string, string>
     return {
       name: this.name.trim(),
       template: this.template,
@@ -85,6 +102,26 @@ export class Form {
     if (!request.template) return () => {}
     const timer = setTimeout(() => void this.#check(request), pause)
     return () => clearTimeout(timer)
+  }
+
+  // readParams is an effect: it runs when another template or text is chosen.
+  readParams(): () => void {
+    const locator = this.template
+    const text = this.custom ? this.text : undefined
+    if (!locator) return () => {}
+    const timer = setTimeout(() => void this.#readParams({ locator, ...(text && { text }) }), text ? pause : 0)
+    return () => clearTimeout(timer)
+  }
+
+  // A text that is being typed may be no YAML for a moment: what was known of it stays.
+  async #readParams(source: Methods['template.params'][0]) {
+    const read = ++this.#read
+    try {
+      const known = await this.store.call('template.params', source)
+      if (read === this.#read) this.known = known
+    } catch {
+      // The check says what is wrong with it.
+    }
   }
 
   // An answer that was overtaken by a newer question is not shown; whoever asked gets it all the same.
@@ -104,11 +141,18 @@ export class Form {
   }
 
   #local(): FieldProblem[] {
-    if (!this.sized) return []
-    return knobs.flatMap((k) => {
-      const message = outside(k, this.resources[k.field], this.bounds.least[k.field], this.bounds.most[k.field])
-      return message ? [{ field: k.field, message }] : []
-    })
+    const names = this.params.map((p) => p.name.trim()).filter((name) => name && !paramName.test(name))
+    return [
+      ...(this.custom && !this.text.trim() ? [{ field: 'template', message: 'The text is empty.' }] : []),
+      ...names.map((name) => ({
+        field: paramField(name),
+        message: 'A parameter’s name begins with a letter; letters, digits and _ follow.',
+      })),
+      ...(this.sized ? knobs : []).flatMap((k) => {
+        const message = outside(k, this.resources[k.field], this.bounds.least[k.field], this.bounds.most[k.field])
+        return message ? [{ field: k.field, message }] : []
+      }),
+    ]
   }
 
   // create gives undefined, and the reason beside its field, if it was not accepted.
