@@ -68,7 +68,7 @@ func Run(asked context.Context, o Options) (err error) {
 	place = sensible(place)
 	w := &window{options: o, begun: make(chan struct{}), notes: notify.New("RDD")}
 	defer w.notes.Close()
-	defer w.place.end() // before this program does
+	defer w.closing.end() // before this program does
 	state := options.Normal
 	if place.Maximised {
 		state = options.Maximised
@@ -94,8 +94,7 @@ func Run(asked context.Context, o Options) (err error) {
 			if asked.Err() == nil && w.hide(ctx, wails, &all) {
 				return true
 			}
-			w.place.do(func() { w.remember(wails) }) // a signal asks twice
-			return false
+			return !w.close(wails)
 		},
 		OnShutdown: func(context.Context) {
 			cancel()
@@ -109,7 +108,7 @@ type window struct {
 	options Options
 	once    sync.Once
 	begun   chan struct{} // closed when the page listens: its first call comes after that
-	place   once
+	closing once
 	notes   notify.Notifier
 
 	mu     sync.Mutex
@@ -235,9 +234,23 @@ func (w *window) leave(wails context.Context) {
 	hidden := w.hidden != nil
 	w.mu.Unlock()
 	if hidden {
-		w.place.end() // where it was is remembered already
 		runtime.Quit(wails)
 	}
+}
+
+// close says whether the window may close: once, although Wails asks twice at a signal. GTK's main loop must
+// not be ended a second time while the window is torn down.
+func (w *window) close(wails context.Context) (first bool) {
+	w.closing.do(func() {
+		first = true
+		w.mu.Lock()
+		hidden := w.hidden != nil
+		w.mu.Unlock()
+		if !hidden { // else its place is remembered already
+			w.remember(wails)
+		}
+	})
+	return first
 }
 
 func (w *window) remember(wails context.Context) {

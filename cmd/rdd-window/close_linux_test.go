@@ -2,6 +2,7 @@ package main
 
 import (
 	"image"
+	"strings"
 	"testing"
 
 	"rancherdesktop.io/rdd/internal/desktoptest"
@@ -52,4 +53,81 @@ func TestTheWindowOpensWhereItWasClosed(t *testing.T) {
 	shown = seen(d, 1)[0]
 	painted(d, shown)
 	d.Eventually("it is in its old place", func() bool { return seen(d, 1)[0].Place == place })
+}
+
+// hurried makes it a desk whose person is asked after a second.
+func hurried(d *desktoptest.Desk) {
+	d.Helper()
+	d.Write(".local/share/rdd/default/settings.json", `{"firstRunDone": true, "vmTimeout": 1}`)
+}
+
+func TestTheQuestionOfAClosedWindowIsANotificationThatOpensItAgain(t *testing.T) {
+	d := newDesk(t)
+	notes := d.Bus.Notifications(true)
+	d.RDD("svc", "start")
+	hurried(d)
+	d.RDD("vm", "create", "demo", d.Template)
+	if err := d.Stage.Set("boot", "late"); err != nil {
+		t.Fatal(err)
+	}
+	window := d.Start("rdd-window", "--page", "machines")
+	shown := seen(d, 1)[0]
+	page := d.Bus.Accessible().Find(desktoptest.Application, "rdd-window")
+	page.Find(desktoptest.Button, "Start demo").Press()
+	d.Eventually("a hostagent", func() bool { return d.Stage.Counted("agents") == 1 })
+	d.Screen.Close(shown)
+	seen(d, 0)
+
+	ask := func() desktoptest.Note {
+		t.Helper()
+		for {
+			if note := notes.Next(); !note.Gone {
+				return note
+			}
+		}
+	}
+	note := ask()
+	if note.Title != "Start virtual machine demo" || !note.Urgent || len(note.Actions) != 10 || !strings.Contains(note.Body, "lost") {
+		t.Errorf("%+v", note)
+	}
+	notes.Choose(note.ID, "keep")
+	again := ask()
+	notes.Choose(again.ID, "show")
+	shown = seen(d, 1)[0]
+	page.Find(desktoptest.Button, "Stop waiting")
+	d.Screen.Save("question")
+	if err := d.Stage.Set("booted", ""); err != nil {
+		t.Fatal(err)
+	}
+	page.Find(desktoptest.Link, "demo Running*") // the question has closed by itself
+	d.Screen.Close(shown)
+	window.Ends(0)
+}
+
+func TestTheTraysQuestionOpensTheWindowOnItsOperation(t *testing.T) {
+	d := desktoptest.NewDesk(t, "rdd-window", "rdd-tray")
+	d.Screen = desktoptest.StartScreen(t, 1280, 800)
+	panel, notes := d.Bus.Panel(), d.Bus.Notifications(true)
+	d.RDD("svc", "start")
+	hurried(d)
+	d.RDD("vm", "create", "demo", d.Template)
+	if err := d.Stage.Set("boot", "late"); err != nil {
+		t.Fatal(err)
+	}
+	d.Start("rdd-tray")
+	panel.Registered()
+	<-panel.Click(panel.Find("demo: stopped", "Start")).Done
+	note := notes.Next()
+	for note.Title != "demo is still starting" {
+		note = notes.Next()
+	}
+	notes.Choose(note.ID, "show")
+	seen(d, 1)
+	page := d.Bus.Accessible().Find(desktoptest.Application, "rdd-window")
+	page.Find(desktoptest.Button, "Stop waiting") // the window's own question, after its own time
+	page.Find(desktoptest.Button, "Force stop").Press()
+	panel.Find("demo: stopped")
+	if n := d.Stage.Counted("agents"); n != 1 {
+		t.Errorf("%d hostagents: to look at an operation began another one", n)
+	}
 }
