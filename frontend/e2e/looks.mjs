@@ -45,6 +45,19 @@ const views = {
   'narrow-machines': [{ width: 560, height: 420, hash: '#/machines' }],
   'narrow-resources': [{ width: 560, height: 420, hash: '#/machines/web/resources' }],
   'narrow-create': [{ width: 560, height: 420, hash: '#/machines' }, click('New virtual machine')],
+  'narrow-logs': [{ width: 560, height: 420, hash: '#/machines/web/logs' }],
+  'narrow-shell': [
+    { width: 560, height: 420, hash: '#/machines/web/shell' },
+    (page) => page.getByText('me@web').waitFor(),
+  ],
+  'narrow-troubleshooting': [{ width: 560, height: 420, hash: '#/troubleshooting' }],
+  'narrow-bundle': [
+    { width: 560, height: 420, hash: '#/diagnostics' },
+    async (page) => {
+      await click('Gather a bundle')(page)
+      await page.getByRole('dialog').getByText('report.json').waitFor()
+    },
+  ],
   'dialog-first-run': [{ scene: 'first' }],
   'dialog-create': [
     { hash: '#/machines' },
@@ -81,10 +94,9 @@ const views = {
     async (page) => {
       await click('Start slow')(page)
       await page
+        .getByRole('dialog')
         .getByText(/190 MiB of 320 MiB/)
-        .first()
         .waitFor()
-      await page.getByRole('dialog').waitFor()
     },
   ],
   'dialog-progress-log': [

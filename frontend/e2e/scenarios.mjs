@@ -447,6 +447,30 @@ export const scenarios = {
       assert.equal(await at(), 'Resources') // the focus is where it was
     },
   },
+  'a button that was pressed keeps the focus, whatever it becomes': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/machines' })
+      const focused = (name) =>
+        page.waitForFunction((name) => {
+          const at = document.activeElement
+          return (at.getAttribute('aria-label') ?? at.textContent).trim() === name
+        }, name)
+      await page.getByRole('button', { name: 'Stop web' }).focus()
+      await page.keyboard.press('Enter')
+      await row(page, 'web').getByText('Stopped').waitFor()
+      await focused('Start web')
+      await page.keyboard.press('Alt+3')
+      await page.getByRole('button', { name: 'Check again' }).focus()
+      await page.keyboard.press('Enter')
+      await focused('Check again')
+      await page.keyboard.press('Alt+1')
+      await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Stop' }).focus()
+      await page.keyboard.press('Enter')
+      await page.getByText('Service: stopped').waitFor()
+      await focused('Start')
+    },
+  },
   '500 virtual machines scroll': {
     fakeOnly: true,
     run: async ({ open }) => {

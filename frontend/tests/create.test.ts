@@ -17,6 +17,13 @@ const type = (value: string) => fireEvent.input(name(), { target: { value } })
 const create = () => fireEvent.click(screen.getByRole('button', { name: 'Create' }))
 const sent = () => fake.calls.filter((c) => c.method === 'vm.create').map((c) => c.params)
 
+test('without the service nothing can be made, and that is said', async () => {
+  expect(screen.queryByText(/needs the service/)).toBeNull()
+  fake.kill()
+  await screen.findByText('This needs the service, which does not run.')
+  expect((screen.getByRole('button', { name: 'Create' }) as HTMLButtonElement).disabled).toBe(true)
+})
+
 test('an empty name is no mistake before anything is typed', async () => {
   await waitFor(() => expect(fake.calls.some((c) => c.method === 'vm.check')).toBe(true))
   expect(name().hasAttribute('aria-invalid')).toBe(false)
