@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	gopsutil "github.com/shirou/gopsutil/v4/process"
 	"golang.org/x/sys/unix"
 
 	"rancherdesktop.io/rdd/internal/desktoptest"
@@ -20,34 +19,23 @@ const (
 // What a tray costs that nobody uses, beside a service with three VMs that run.
 func BenchmarkTrayIdle(b *testing.B) {
 	box := newBox(b)
-	panel := box.bus.Panel()
-	box.rdd("svc", "start")
+	panel := box.Bus.Panel()
+	box.RDD("svc", "start")
 	for _, name := range []string{"one", "two", "three"} {
-		box.rdd("vm", "create", name, "./vm.yaml", "--start")
+		box.RDD("vm", "create", name, box.Template, "--start")
 	}
 	tray := box.tray()
 	panel.Registered()
 	says(panel, "3 of 3 virtual machines are up")
 	for b.Loop() {
 		time.Sleep(settleTime) // what is measured is that nothing happens
-		b.ReportMetric(proportional(b, tray.cmd.Process.Pid), "pss-MiB")
-		began, before := time.Now(), processorTime(b, tray.cmd.Process.Pid)
+		b.ReportMetric(desktoptest.PSS(b, tray.Pid), "pss-MiB")
+		began, before := time.Now(), processorTime(b, tray.Pid)
 		time.Sleep(idleTime)
-		spent, took := processorTime(b, tray.cmd.Process.Pid)-before, time.Since(began)
+		spent, took := processorTime(b, tray.Pid)-before, time.Since(began)
 		b.ReportMetric(100*spent.Seconds()/took.Seconds(), "cpu-%")
 	}
 	b.ReportMetric(0, "ns/op") // says nothing
-}
-
-// proportional is a process's memory in MiB; what it shares with others counts in part.
-func proportional(tb testing.TB, pid int) float64 {
-	tb.Helper()
-	p := gopsutil.Process{Pid: int32(pid)}
-	maps, err := p.MemoryMaps(true)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return float64((*maps)[0].Pss) / 1024
 }
 
 // processorTime is what a process has used, to the nanosecond; /proc counts hundredths of a second.
@@ -65,10 +53,10 @@ func processorTime(tb testing.TB, pid int) time.Duration {
 // that something is new, as panels do: for one VM that is several times.
 func BenchmarkTrayChange(b *testing.B) {
 	box := newBox(b)
-	panel := box.bus.Panel()
-	box.rdd("svc", "create", "--controllers=-limavm")
-	box.rdd("svc", "start")
-	fleet := desktoptest.NewFleet(b, filepath.Join(box.home, ".rdd", "default", "kube.config"), 50)
+	panel := box.Bus.Panel()
+	box.RDD("svc", "create", "--controllers=-limavm")
+	box.RDD("svc", "start")
+	fleet := desktoptest.NewFleet(b, filepath.Join(box.Home, ".rdd", "default", "kube.config"), 50)
 	box.tray()
 	panel.Registered()
 	says(panel, "vm-49: stopped\n")

@@ -22,38 +22,38 @@ func click(p *desktoptest.Panel, path ...string) {
 
 func TestClicksStartAndStopARealService(t *testing.T) {
 	b := newBox(t)
-	panel, notes := b.bus.Panel(), b.bus.Notifications(true)
+	panel, notes := b.Bus.Panel(), b.Bus.Notifications(true)
 	tray := b.tray()
 	panel.Registered()
 
 	says(panel, "(RDD is not set up yet)\nStart RDD\n")
 	click(panel, "Start RDD")
 	says(panel, "(RDD is running)\nStop RDD\n--\n(No virtual machines)\n")
-	b.rdd("vm", "create", "demo", "./vm.yaml")
+	b.RDD("vm", "create", "demo", b.Template)
 	says(panel, "demo: stopped\n\tStart\n")
 	click(panel, "demo: stopped", "Start")
 	says(panel, "(RDD is running, and so is its virtual machine)\n")
 	says(panel, "demo: running\n\t(Start)\n\tStop\n\tRestart\n")
-	if got := b.stage.Counted("agents"); got != 1 {
+	if got := b.Stage.Counted("agents"); got != 1 {
 		t.Errorf("%d hostagents were started", got)
 	}
 	click(panel, "demo: running", "Restart")
-	b.eventually("a second hostagent", func() bool { return b.stage.Counted("agents") == 2 })
+	b.Eventually("a second hostagent", func() bool { return b.Stage.Counted("agents") == 2 })
 	says(panel, "demo: running\n")
 
-	_ = b.stage.Set("stop", "deaf")
+	_ = b.Stage.Set("stop", "deaf")
 	click(panel, "demo: running", "Stop")
 	click(panel, "demo: stopping*", "Force stop, and lose what the guest has not written yet")
 	says(panel, "demo: stopped\n")
-	_ = b.stage.Unset("stop")
+	_ = b.Stage.Unset("stop")
 
-	_ = b.stage.Set("boot", "late")
+	_ = b.Stage.Set("boot", "late")
 	click(panel, "demo: stopped", "Start")
 	says(panel, "\tCancel the start\n")
-	b.eventually("a third hostagent", func() bool { return b.stage.Counted("agents") == 3 })
+	b.Eventually("a third hostagent", func() bool { return b.Stage.Counted("agents") == 3 })
 	click(panel, "demo: starting*", "Cancel the start")
 	says(panel, "demo: stopped\n")
-	_ = b.stage.Unset("boot")
+	_ = b.Stage.Unset("boot")
 
 	click(panel, "Quit")
 	var question desktoptest.Note
@@ -64,18 +64,18 @@ func TestClicksStartAndStopARealService(t *testing.T) {
 		t.Errorf("%+v", question)
 	}
 	notes.Choose(question.ID, "stop")
-	tray.ends()
-	if got := b.read(".local/share/rdd/default/settings.json"); !strings.Contains(got, `"onQuit": "stop"`) {
+	tray.Ends(0)
+	if got := b.Read(".local/share/rdd/default/settings.json"); !strings.Contains(got, `"onQuit": "stop"`) {
 		t.Errorf("remembered: %s", got)
 	}
 
 	// The answer is remembered.
-	b.rdd("svc", "start")
+	b.RDD("svc", "start")
 	tray = b.tray()
 	panel.Registered()
 	says(panel, "RDD is running")
 	click(panel, "Quit")
-	tray.ends()
+	tray.Ends(0)
 	b.tray()
 	panel.Registered()
 	says(panel, "(RDD is stopped)\nStart RDD\n")
@@ -84,15 +84,15 @@ func TestClicksStartAndStopARealService(t *testing.T) {
 func TestAStartThatFailsBecomesANotification(t *testing.T) {
 	b := newBox(t)
 	b.window("")
-	panel, notes := b.bus.Panel(), b.bus.Notifications(true)
-	b.rdd("svc", "start")
-	b.rdd("vm", "create", "demo", "./vm.yaml")
+	panel, notes := b.Bus.Panel(), b.Bus.Notifications(true)
+	b.RDD("svc", "start")
+	b.RDD("vm", "create", "demo", b.Template)
 	b.tray()
 	panel.Registered()
 	says(panel, "demo: stopped\n")
-	_ = b.stage.Set("validate", "fail")
-	_ = b.stage.Set("prepare", "permanent")
-	_ = b.stage.Set("hostagent", "permanent")
+	_ = b.Stage.Set("validate", "fail")
+	_ = b.Stage.Set("prepare", "permanent")
+	_ = b.Stage.Set("hostagent", "permanent")
 	click(panel, "demo: stopped", "Start")
 	note := notes.Next()
 	for note.Gone || !strings.HasSuffix(note.Title, "failed") {
@@ -103,20 +103,20 @@ func TestAStartThatFailsBecomesANotification(t *testing.T) {
 	}
 	says(panel, "demo: start failed\n")
 	notes.Choose(note.ID, "default")
-	b.eventually("the window opens on the operation", func() bool {
-		return strings.Contains(b.read("window.log"), "--instance default --operation start/demo\n")
+	b.Eventually("the window opens on the operation", func() bool {
+		return strings.Contains(b.Read("window.log"), "--instance default --operation start/demo\n")
 	})
 	for _, setting := range []string{"validate", "prepare", "hostagent"} {
-		_ = b.stage.Unset(setting)
+		_ = b.Stage.Unset(setting)
 	}
 }
 
 func TestTheWindowOpensOnWhatWasClicked(t *testing.T) {
 	b := newBox(t)
 	b.window("")
-	panel := b.bus.Panel()
-	b.rdd("svc", "start")
-	b.rdd("vm", "create", "demo", "./vm.yaml", "--start")
+	panel := b.Bus.Panel()
+	b.RDD("svc", "start")
+	b.RDD("vm", "create", "demo", b.Template, "--start")
 	b.tray()
 	panel.Registered()
 	says(panel, "demo: running\n")
@@ -127,76 +127,76 @@ func TestTheWindowOpensOnWhatWasClicked(t *testing.T) {
 		{"demo: running|Logs…", "--instance default --page vm/demo/logs"},
 	} {
 		click(panel, strings.Split(step.click, "|")...)
-		b.eventually(step.want, func() bool { return strings.Contains(b.read("window.log"), step.want+"\n") })
+		b.Eventually(step.want, func() bool { return strings.Contains(b.Read("window.log"), step.want+"\n") })
 	}
 
 	// A second tray opens the window, too, and ends.
-	before := b.read("window.log")
-	b.tray().ends()
-	if got := strings.TrimPrefix(b.read("window.log"), before); got != "--instance default\n" {
+	before := b.Read("window.log")
+	b.tray().Ends(0)
+	if got := strings.TrimPrefix(b.Read("window.log"), before); got != "--instance default\n" {
 		t.Errorf("a second tray: the window's arguments are %q", got)
 	}
 }
 
 func TestQuitAsksInTheWindowWhereNotificationsCannot(t *testing.T) {
 	b := newBox(t)
-	b.window(`case "$*" in *--ask*) echo '{"theme": "dark", "onQuit": "keep-running"}' >` + b.home + `/.local/share/rdd/default/settings.json;; esac`)
-	panel := b.bus.Panel()
-	b.rdd("svc", "start")
-	b.rdd("vm", "create", "demo", "./vm.yaml", "--start")
+	b.window(`case "$*" in *--ask*) echo '{"theme": "dark", "onQuit": "keep-running"}' >` + b.Home + `/.local/share/rdd/default/settings.json;; esac`)
+	panel := b.Bus.Panel()
+	b.RDD("svc", "start")
+	b.RDD("vm", "create", "demo", b.Template, "--start")
 	tray := b.tray()
 	panel.Registered()
 	says(panel, "demo: running\n")
 	click(panel, "Quit")
-	tray.ends()
-	if !strings.Contains(b.read("window.log"), "--ask quit") {
+	tray.Ends(0)
+	if !strings.Contains(b.Read("window.log"), "--ask quit") {
 		t.Error("nobody was asked")
 	}
-	if got := b.rdd("vm", "list"); !strings.Contains(got, "Running") {
+	if got := b.RDD("vm", "list"); !strings.Contains(got, "Running") {
 		t.Errorf("the VM was to run on:\n%s", got)
 	}
 }
 
 func TestQuitLeavesEverythingRunningWhereNobodyCanBeAsked(t *testing.T) {
 	b := newBox(t)
-	panel := b.bus.Panel()
-	b.rdd("svc", "start")
-	b.rdd("vm", "create", "demo", "./vm.yaml", "--start")
+	panel := b.Bus.Panel()
+	b.RDD("svc", "start")
+	b.RDD("vm", "create", "demo", b.Template, "--start")
 	tray := b.tray()
 	panel.Registered()
 	says(panel, "demo: running\n")
 	click(panel, "Quit")
-	tray.ends()
-	if got := b.rdd("vm", "list"); !strings.Contains(got, "Running") {
+	tray.Ends(0)
+	if got := b.RDD("vm", "list"); !strings.Contains(got, "Running") {
 		t.Errorf("the VM was to run on:\n%s", got)
 	}
 }
 
 func TestStartAtLoginIsAClickAway(t *testing.T) {
 	b := newBox(t)
-	panel := b.bus.Panel()
+	panel := b.Bus.Panel()
 	b.tray()
 	panel.Registered()
 	says(panel, "[ ] Start at login\n")
 	click(panel, "Start at login")
 	says(panel, "[x] Start at login\n")
-	if text := b.read(".config/autostart/rdd-tray.desktop"); !strings.Contains(text, "rdd-tray") {
+	if text := b.Read(".config/autostart/rdd-tray.desktop"); !strings.Contains(text, "rdd-tray") {
 		t.Errorf("autostart entry: %q", text)
 	}
-	if text := b.read(".config/systemd/user/default.target.wants/rdd.service"); !strings.Contains(text, `"service" "start"`) {
+	if text := b.Read(".config/systemd/user/default.target.wants/rdd.service"); !strings.Contains(text, `"service" "start"`) {
 		t.Errorf("unit: %q", text)
 	}
 	click(panel, "Start at login")
 	says(panel, "[ ] Start at login\n")
-	if text := b.read(".config/autostart/rdd-tray.desktop") + b.read(".config/systemd/user/rdd.service"); text != "" {
+	if text := b.Read(".config/autostart/rdd-tray.desktop") + b.Read(".config/systemd/user/rdd.service"); text != "" {
 		t.Errorf("left behind: %q", text)
 	}
 }
 
 func TestTheMenuSaysThatTheServiceWasKilled(t *testing.T) {
 	b := newBox(t)
-	panel := b.bus.Panel()
-	b.rdd("svc", "start")
+	panel := b.Bus.Panel()
+	b.RDD("svc", "start")
 	b.tray()
 	panel.Registered()
 	says(panel, "RDD is running")
@@ -210,11 +210,11 @@ func TestWithoutAPanelTheWindowOpensOnceAndTheIconComesLater(t *testing.T) {
 	b := newBox(t)
 	b.window("")
 	b.tray()
-	b.eventually("the window opens", func() bool { return b.read("window.log") == "--instance default\n" })
-	panel := b.bus.Panel()
+	b.Eventually("the window opens", func() bool { return b.Read("window.log") == "--instance default\n" })
+	panel := b.Bus.Panel()
 	panel.Registered()
 	says(panel, "(RDD is not set up yet)\nStart RDD\n")
-	if got := b.read("window.log"); got != "--instance default\n" {
+	if got := b.Read("window.log"); got != "--instance default\n" {
 		t.Errorf("the window was opened with %q", got)
 	}
 }

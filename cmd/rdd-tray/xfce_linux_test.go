@@ -13,11 +13,8 @@ import (
 	"rancherdesktop.io/rdd/internal/desktoptest"
 )
 
-// xfce is a screen with Xfce's panel, which has room for tray icons and nothing else.
-type xfce struct {
-	*box
-	screen *desktoptest.Screen
-}
+// xfce is a desk with Xfce's panel on its screen, which has room for tray icons and nothing else.
+type xfce struct{ *box }
 
 const panelHeight = 32
 
@@ -44,8 +41,9 @@ func newXfce(t *testing.T) *xfce {
 	for _, program := range []string{"xfce4-panel", "xdotool"} {
 		desktoptest.Need(t, program, program)
 	}
-	s := &xfce{box: newBox(t), screen: desktoptest.StartScreen(t, 800, 600)}
-	config := filepath.Join(s.bus.Home(), ".config/xfce4/xfconf/xfce-perchannel-xml")
+	s := &xfce{newBox(t)}
+	s.Screen = desktoptest.StartScreen(t, 800, 600)
+	config := filepath.Join(s.Bus.Home(), ".config/xfce4/xfconf/xfce-perchannel-xml")
 	err := os.MkdirAll(config, 0o700)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(config, "xfce4-panel.xml"), []byte(panelConfig), 0o600)
@@ -54,11 +52,11 @@ func newXfce(t *testing.T) *xfce {
 		t.Fatal(err)
 	}
 	panel := exec.Command("xfce4-panel", "--disable-wm-check")
-	panel.Env = append(s.env(), "DISPLAY="+s.screen.Display, "NO_AT_BRIDGE=1")
+	panel.Env = append(s.Env(), "NO_AT_BRIDGE=1")
 	s.start(panel)
 	t.Cleanup(func() {
 		if t.Failed() {
-			s.screen.Save("failed")
+			s.Screen.Save("failed")
 		}
 	})
 	return s
@@ -92,7 +90,7 @@ func bright(img *image.NRGBA, part image.Rectangle) (r image.Rectangle, pixels i
 func (s *xfce) xdotool(args ...string) {
 	s.Helper()
 	cmd := exec.Command("xdotool", args...)
-	cmd.Env = append(os.Environ(), "DISPLAY="+s.screen.Display)
+	cmd.Env = s.Env()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		s.Fatalf("xdotool %v: %v\n%s", args, err, out)
 	}
@@ -106,41 +104,41 @@ func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 	below := image.Rect(0, panelHeight+2, 800, 600)
 	var icon image.Rectangle
 	var empty int
-	s.eventually("the panel shows the icon", func() bool {
-		icon, empty = bright(s.screen.Picture(), band)
+	s.Eventually("the panel shows the icon", func() bool {
+		icon, empty = bright(s.Screen.Picture(), band)
 		return icon.Dx() > 8 && icon.Dy() > 8 && icon.Dx() < 40
 	})
 	middle := icon.Min.Add(icon.Size().Div(2))
-	if c := s.screen.Picture().NRGBAAt(middle.X, middle.Y); c.R > 100 {
+	if c := s.Screen.Picture().NRGBAAt(middle.X, middle.Y); c.R > 100 {
 		t.Errorf("the middle of the icon of a stopped service is %v", c)
 	}
-	s.screen.Save("stopped")
+	s.Screen.Save("stopped")
 
 	s.xdotool("mousemove", fmt.Sprint(middle.X), fmt.Sprint(middle.Y), "click", "1")
-	s.eventually("the menu opens", func() bool {
-		menu, _ := bright(s.screen.Picture(), below)
+	s.Eventually("the menu opens", func() bool {
+		menu, _ := bright(s.Screen.Picture(), below)
 		return menu.Dx() > 80 && menu.Dy() > 100
 	})
-	s.screen.Save("menu")
+	s.Screen.Save("menu")
 	s.xdotool("key", "Down", "Return")
-	s.eventually("the icon is another one", func() bool {
-		_, pixels := bright(s.screen.Picture(), band)
+	s.Eventually("the icon is another one", func() bool {
+		_, pixels := bright(s.Screen.Picture(), band)
 		return pixels > empty+empty/2
 	})
-	s.eventually("the menu has closed", func() bool {
-		_, pixels := bright(s.screen.Picture(), below)
+	s.Eventually("the menu has closed", func() bool {
+		_, pixels := bright(s.Screen.Picture(), below)
 		return pixels == 0
 	})
-	if got := s.rdd("svc", "start"); !strings.Contains(got, "runs already") {
+	if got := s.RDD("svc", "start"); !strings.Contains(got, "runs already") {
 		t.Errorf("the menu started no service:\n%s", got)
 	}
 
-	s.rdd("vm", "create", "demo", "./vm.yaml", "--start")
-	s.rdd("vm", "create", "web", "./vm.yaml")
+	s.RDD("vm", "create", "demo", s.Template, "--start")
+	s.RDD("vm", "create", "web", s.Template)
 	s.xdotool("click", "1")
-	s.eventually("the menu opens", func() bool {
-		menu, _ := bright(s.screen.Picture(), below)
+	s.Eventually("the menu opens", func() bool {
+		menu, _ := bright(s.Screen.Picture(), below)
 		return menu.Dy() > 180
 	})
-	s.screen.Save("running")
+	s.Screen.Save("running")
 }

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	gopsutil "github.com/shirou/gopsutil/v4/process"
-
 	"rancherdesktop.io/rdd/internal/desktoptest"
 )
 
@@ -52,22 +50,11 @@ func open(d *desktoptest.Desk) (paint time.Duration, memory float64) {
 	})
 	paint = time.Since(began)
 	time.Sleep(3 * time.Second) // until what its start needed is free again
-	memory = pss(d, window.Pid)
+	memory = desktoptest.PSS(d, window.Pid)
 	for pid := range webKits(d) {
-		memory += pss(d, pid)
+		memory += desktoptest.PSS(d, pid)
 	}
 	d.Screen.Close(shown)
 	window.Ends(0)
 	return paint, memory
-}
-
-// pss is the memory of a process in MiB, with its share of what it shares with others.
-func pss(d *desktoptest.Desk, pid int) float64 {
-	d.Helper()
-	p := gopsutil.Process{Pid: int32(pid)}
-	maps, err := p.MemoryMaps(true)
-	if err != nil {
-		d.Fatal(err)
-	}
-	return float64((*maps)[0].Pss) / 1024
 }
