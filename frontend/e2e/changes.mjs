@@ -8,7 +8,6 @@ const browser = await launch()
 const page = await browser.newPage({ viewport: { width: 1180, height: 760 }, locale: 'en-GB' })
 await page.exposeFunction('say', (line) => console.log(line))
 await page.goto(process.env.RDD_URL)
-await page.getByRole('button', { name: 'Not now' }).click()
 await page.evaluate(() => (location.hash = '#/machines'))
 await page.getByRole('list', { name: 'Virtual machines' }).getByRole('listitem').first().waitFor()
 await page.evaluate(() => {
@@ -17,7 +16,7 @@ await page.evaluate(() => {
   const look = () => {
     const at = performance.timeOrigin + performance.now()
     for (const row of list.querySelectorAll('li')) {
-      const [name, word] = [...row.querySelectorAll('a span')].map((e) => e.textContent)
+      const [name, word] = [...row.querySelectorAll('a span:not(:has(span))')].map((e) => e.textContent)
       if (said.get(name) !== word) window.say(JSON.stringify({ name, word, at }))
       said.set(name, word)
     }

@@ -478,6 +478,7 @@ export const scenarios = {
       const list = page.getByRole('list', { name: 'Virtual machines' })
       await list.getByRole('listitem').first().waitFor()
       const longest = await page.evaluate(async () => {
+        await new Promise(requestIdleCallback) // what the page's start had to do isn't the scrolling's
         let longest = 0
         const note = (tasks) => (longest = Math.max(longest, ...tasks.map((t) => Math.round(t.duration))))
         const tasks = new PerformanceObserver((l) => note(l.getEntries()))
