@@ -92,14 +92,14 @@ func (f *Fleet) Report(b *testing.B, seen func(states map[string]string) time.Ti
 	for b.Loop() {
 		var single, burst []float64
 		for n := range changes {
-			single = append(single, f.turn(seen, vmName(n%atOnce)))
+			single = append(single, milliseconds(f.Turn(seen, vmName(n%atOnce))))
 		}
 		all := make([]string, atOnce)
 		for n := range all {
 			all[n] = vmName(n)
 		}
 		for range bursts {
-			burst = append(burst, f.turn(seen, all...))
+			burst = append(burst, milliseconds(f.Turn(seen, all...)))
 		}
 		b.ReportMetric(percentile(single, 50), "p50-ms")
 		b.ReportMetric(percentile(single, 99), "p99-ms")
@@ -108,8 +108,10 @@ func (f *Fleet) Report(b *testing.B, seen func(states map[string]string) time.Ti
 	b.ReportMetric(0, "ns/op") // says nothing
 }
 
-// turn stops VMs that run, starts the others, and returns after how many milliseconds that is seen.
-func (f *Fleet) turn(seen func(map[string]string) time.Time, names ...string) float64 {
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// Turn stops VMs that run, starts the others, and returns how long it takes until that is seen, as Report does.
+func (f *Fleet) Turn(seen func(states map[string]string) time.Time, names ...string) time.Duration {
 	f.Helper()
 	states := map[string]string{}
 	for _, name := range names {
@@ -123,7 +125,7 @@ func (f *Fleet) turn(seen func(map[string]string) time.Time, names ...string) fl
 		up := f.up[name]
 		writing.Go(func() { f.set(name, up) })
 	}
-	return float64(seen(states).Sub(began)) / float64(time.Millisecond)
+	return seen(states).Sub(began)
 }
 
 // percentile is the smallest value that p percent of the values don't exceed.

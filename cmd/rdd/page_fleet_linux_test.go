@@ -23,31 +23,49 @@ type sight struct {
 
 // How soon a change of VMs, of 50, is in the list that Chromium shows.
 func BenchmarkPageChange(b *testing.B) {
-	box := newBrowserBox(b)
+	fleet, seen := newFleet(b, 50)
+	fleet.Report(b, seen)
+}
+
+func TestTheListInTheBrowserFollowsEachVM(t *testing.T) {
+	t.Parallel()
+	fleet, seen := newFleet(t, 3)
+	for _, names := range [][]string{{"vm-01"}, {"vm-00", "vm-01", "vm-02"}, {"vm-02"}} {
+		if took := fleet.Turn(seen, names...); took <= 0 {
+			t.Errorf("%v: seen %s before it was asked for", names, -took)
+		}
+	}
+}
+
+// newFleet makes VMs that nobody runs. seen waits until the list that Chromium shows has each VM in its state, and
+// says since when, by the browser's clock.
+func newFleet(tb testing.TB, count int) (fleet *desktoptest.Fleet, seen func(states map[string]string) time.Time) {
+	tb.Helper()
+	box := newBrowserBox(tb)
 	box.must(0, "svc", "create", "--controllers=-limavm")
 	box.start()
-	fleet := desktoptest.NewFleet(b, filepath.Join(box.short(), "kube.config"), 50)
+	fleet = desktoptest.NewFleet(tb, filepath.Join(box.short(), "kube.config"), count)
 	sights := box.look()
-	seen := func(states map[string]string) (last time.Time) {
-		late := time.After(desktoptest.Hang)
+	seen = func(states map[string]string) (last time.Time) {
+		late := time.After(hang)
 		for left := maps.Clone(states); len(left) > 0; {
 			select {
 			case s, open := <-sights:
 				if !open {
-					b.Fatal("the browser has ended")
+					tb.Fatal("the browser has ended")
 				}
 				if left[s.Name] == s.Word {
 					delete(left, s.Name)
 					last = time.UnixMicro(int64(s.At * 1000))
 				}
 			case <-late:
-				b.Fatalf("never seen: %v", left)
+				tb.Fatalf("never seen: %v", left)
 			}
 		}
 		return last
 	}
 	seen(map[string]string{"vm-00": "Stopped"})
-	fleet.Report(b, seen)
+	return fleet, seen
 }
 
 // look opens the page in Chromium, to the end of the benchmark, and tells what the list of VMs shows.
