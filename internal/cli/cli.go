@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -122,8 +123,22 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return usagef("%s takes no arguments; got %q", cmd.CommandPath(), args)
 }
 
+// commandRE finds the commands that words advise.
+var commandRE = regexp.MustCompile("(^|[\\s`(])rdd (service|svc|limavm|vm|ctl|diagnose|dashboard)\\b")
+
+// addressed makes the commands that words advise ones on the instance that was named on the command line.
+func addressed(words, instance string) string {
+	if instance == "" {
+		return words
+	}
+	return commandRE.ReplaceAllString(words, "${1}rdd --instance "+instance+" ${2}")
+}
+
 // finish says what went wrong and returns the exit code for it.
 func (p *Program) finish(cmd *cobra.Command, err error) int {
+	say := func(format string, a ...any) {
+		fmt.Fprint(p.Err, addressed(fmt.Sprintf(format, a...), cmd.Root().PersistentFlags().Lookup("instance").Value.String()))
+	}
 	var status exitStatus
 	var child *exec.ExitError
 	var usage *usageError
@@ -144,23 +159,23 @@ func (p *Program) finish(cmd *cobra.Command, err error) int {
 		if ends := cmd.Annotations[endsWithUs]; ends != "" {
 			what = ends
 		}
-		fmt.Fprintf(p.Err, "rdd: interrupted: %s%s\n", what, p.again(cmd))
+		say("rdd: interrupted: %s%s\n", what, p.again(cmd))
 		return exitInterrupted
 	case core.Timeout:
-		fmt.Fprintf(p.Err, "rdd: %v\n", err)
+		say("rdd: %v\n", err)
 		var expired *core.Expired
 		if errors.As(err, &expired) { // else it was no wait that ended, but work
 			what := "the work goes on"
 			if ends := cmd.Annotations[endsWithUs]; ends != "" {
 				what = ends
 			}
-			fmt.Fprintf(p.Err, "%s%s%s\n", strings.ToUpper(what[:1]), what[1:], p.again(cmd))
+			say("%s%s%s\n", strings.ToUpper(what[:1]), what[1:], p.again(cmd))
 		}
 		return exitTimeout
 	default:
-		fmt.Fprintf(p.Err, "rdd: %v\n", err)
+		say("rdd: %v\n", err)
 		if advice := core.Advice(err); advice != "" {
-			fmt.Fprintln(p.Err, advice)
+			say("%s\n", advice)
 		}
 		return exitCode(kind)
 	}

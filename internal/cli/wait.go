@@ -74,9 +74,6 @@ func (p *Program) again(cmd *cobra.Command) string {
 	if strings.Contains(again, "%s") {
 		again = fmt.Sprintf(again, cmd.Flags().Arg(0))
 	}
-	if instance := cmd.Flag("instance"); instance.Changed {
-		again = "rdd --instance " + instance.Value.String() + strings.TrimPrefix(again, "rdd")
-	}
 	if cmd.Annotations[endsWithUs] != "" {
 		return ". Do it again with: " + again
 	}
@@ -95,6 +92,6 @@ func (s *session) said(f *waitFlags, done, accepted string) {
 // sayf writes a message for people to stderr, unless they asked for quiet.
 func (s *session) sayf(format string, a ...any) {
 	if s.progress != progressQuiet && s.progress != progressJSON {
-		fmt.Fprintf(s.Err, format, a...)
+		fmt.Fprint(s.Err, addressed(fmt.Sprintf(format, a...), s.instance))
 	}
 }
