@@ -40,7 +40,7 @@ type HostagentOptions struct {
 var ErrRunning = errors.New("the VM's hostagent runs already")
 
 // bootSteps are the steps of a boot, in the order in which they are reported.
-var bootSteps = []string{event.Acceleration, event.Configure, event.Boot, event.Guest, event.Ready}
+var bootSteps = [event.BootSteps]string{event.Acceleration, event.Configure, event.Boot, event.Guest, event.Ready}
 
 // Hostagent boots the VM and serves it until the guest powers off. The end of ctx asks the guest to
 // power off; Hostagent returns once it has, however long that takes. It must be called from the main
@@ -140,7 +140,7 @@ func (a *agent) say(e event.Event) {
 func (a *agent) step(phase, message string) {
 	for i, p := range bootSteps {
 		if p == phase {
-			a.say(event.Event{Phase: phase, Step: int32(i + 1), Steps: int32(len(bootSteps)), Message: message})
+			a.say(event.Event{Phase: phase, Step: int32(i + 1), Steps: event.BootSteps, Message: message})
 		}
 	}
 }
@@ -328,7 +328,7 @@ func (a *agent) lima(s events.Status) {
 		if a.monitor != nil {
 			a.monitor.booted.Store(true)
 		}
-		a.say(event.Event{Phase: event.Ready, Step: int32(len(bootSteps)), Steps: int32(len(bootSteps)), Running: true, Degraded: degraded(s), SSHPort: int32(s.SSHLocalPort)})
+		a.say(event.Event{Phase: event.Ready, Step: event.BootSteps, Steps: event.BootSteps, Running: true, Degraded: degraded(s), SSHPort: int32(s.SSHLocalPort)})
 	case s.SSHLocalPort != 0:
 		a.say(event.Event{SSHPort: int32(s.SSHLocalPort)})
 	}

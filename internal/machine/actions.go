@@ -99,6 +99,8 @@ func (w *worker) prepare(ctx context.Context, r Request) error {
 
 func (w *worker) make(ctx context.Context, r Request) error {
 	w.phase(Preparing)
+	w.prepared, w.boots = 0, r.Action == Start
+	defer func() { w.boots = false }()
 	args := []string{"--share", w.config.ShareDir}
 	for k, v := range r.Params {
 		args = append(args, "--param", k+"="+v)

@@ -191,6 +191,9 @@ func (w *worker) apply(a *agent, e event.Event) {
 				s.Progress = &Progress{Phase: strings.ToLower(e.Health.Reason), Message: e.Health.Message, StartedAt: e.Time}
 			}
 		case e.Phase != "":
+			if e.Steps > 0 {
+				e.Step, e.Steps = e.Step+w.prepared, e.Steps+w.prepared
+			}
 			s.Phase, s.Progress = Starting, progressOf(e)
 		}
 	})

@@ -63,6 +63,10 @@ func (w *worker) childError(ctx, silent context.Context, command string, last ev
 
 // progress shows a step of a child. The time it began is kept as long as the step lasts.
 func (w *worker) progress(e event.Event) {
+	if w.boots && e.Steps > 0 {
+		w.prepared = e.Steps
+		e.Steps += event.BootSteps
+	}
 	w.change(func(s *State) {
 		p := progressOf(e)
 		if old := s.Progress; old != nil && old.Phase == p.Phase && old.Step == p.Step {

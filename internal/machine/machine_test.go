@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/machine/machinetest"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -202,12 +204,42 @@ func TestStopCancelsPrepare(t *testing.T) {
 	r.play("prepare", "hang")
 	s.Do("rd", start(""))
 	st := s.await("progress", func(st State) bool { return st.Progress != nil && st.Progress.Bytes == 5 })
-	if st.Phase != Preparing || st.Progress.Total != 10 || st.Progress.Steps != 2 {
+	if st.Phase != Preparing || st.Progress.Total != 10 || st.Progress.Steps != 2+event.BootSteps {
 		t.Fatalf("%+v", st)
 	}
 	s.Do("rd", Request{Action: Stop})
 	if st := s.awaitPhase(Absent); st.Failure != nil || r.counted("interrupted") != 1 {
 		t.Fatal(st.Failure, r.counted("interrupted"))
+	}
+}
+
+// A boot counts on where the preparation before it has ended, so that a bar only ever grows.
+func TestTheStepsOfAStartGoOnToItsEnd(t *testing.T) {
+	r := newRig(t)
+	s := r.service()
+	var mu sync.Mutex
+	var steps, of []int32
+	told := s.config.Changed
+	s.config.Changed = func(vm string) {
+		if p := s.State(vm).Progress; p != nil && p.Steps > 0 {
+			mu.Lock()
+			steps, of = append(steps, p.Step), append(of, p.Steps)
+			mu.Unlock()
+		}
+		told(vm)
+	}
+	r.play("prepare", "20ms")
+	r.play("boot", "20ms")
+	s.Do("rd", start(""))
+	s.awaitPhase(Running)
+	mu.Lock()
+	defer mu.Unlock()
+	const prepared = 4
+	if !slices.IsSorted(steps) || steps[0] > prepared || steps[len(steps)-1] <= prepared {
+		t.Errorf("steps %v", steps)
+	}
+	if slices.Min(of) != prepared+event.BootSteps || slices.Max(of) != prepared+event.BootSteps {
+		t.Errorf("of %v", of)
 	}
 }
 

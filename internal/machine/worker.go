@@ -29,6 +29,9 @@ type worker struct {
 
 	agent *agent // the hostagent that lives; the loop's own
 	died  bool   // the last hostagent has died without a word; the loop's own
+
+	boots    bool  // a boot follows what is prepared, and counts its steps on; the loop's own
+	prepared int32 // steps that came before the boot; the loop's own
 }
 
 // job is a request and what is needed to replace it.

@@ -28,6 +28,10 @@ const (
 	Stop         = "stop" // until the guest has powered off
 )
 
+// BootSteps is how many steps a boot has: from Acceleration to Ready, without Leftover. A preparation has as many
+// as it needs.
+const BootSteps = 5
+
 // Accelerator is how guest code is run, and why.
 type Accelerator struct {
 	Name     string `json:"name"` // kvm, hvf, whpx or tcg
