@@ -193,11 +193,14 @@ func (s *Service) Stop(ctx context.Context, force bool, w Wait) (was bool, err e
 
 // Force ends the guests at once in whatever stops the service now: a stop, a restart, a reset or a deletion.
 // What they have not written to their disks is lost. It waits for nothing.
-func (s *Service) Force(context.Context) error {
+func (s *Service) Force() error {
 	return failed("force service to stop", s.core.inst.Name, daemon.Force(s.core.inst))
 }
 
 func (s *Service) stop(ctx context.Context, force bool, o *operation) (was bool, err error) {
+	if force {
+		_ = daemon.Force(s.core.inst) // hurries a stop that is under way, if there is one
+	}
 	if o.wait.Accepted || force {
 		was, err = daemon.Request(ctx, s.core.inst)
 		if err == nil && force {

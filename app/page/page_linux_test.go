@@ -115,7 +115,6 @@ func TestLifeOfAVMAtThePage(t *testing.T) {
 	b.becomes(b.begin("service.restore", `{"backup": %q}`, backups[0].Name), "done")
 }
 
-// Each answer to a timeout question does what it says, and no question outlives its reason.
 func TestWhatStartsAtLoginIsSaidAndCanBeUndone(t *testing.T) {
 	b := newBox(t)
 	kept := func() string {
@@ -139,6 +138,7 @@ func TestWhatStartsAtLoginIsSaidAndCanBeUndone(t *testing.T) {
 	}
 }
 
+// Each answer to a timeout question does what it says, and no question outlives its reason.
 func TestTimeoutsAskAndEachAnswerDoesWhatItSays(t *testing.T) {
 	b := newBox(t)
 	b.becomes(b.begin("service.start", `{}`), "done")
@@ -226,18 +226,21 @@ func TestTimeoutsAskAndEachAnswerDoesWhatItSays(t *testing.T) {
 		raw, _ := json.Marshal(s.Operations)
 		return !strings.Contains(string(raw), fmt.Sprintf(`"id":%q`, id))
 	})
+}
 
-	// Force of the service's own stop: all guests are ended.
-	_ = b.stage.Unset("boot")
-	b.set("stop", "deaf")
-	b.becomes(b.begin("vm.start", `{"name": "demo"}`), "done")
+// Force of the service's own stop: all guests are ended.
+func TestTheQuestionAboutAStopOfTheServiceForcesIt(t *testing.T) {
+	b := newBox(t)
+	b.becomes(b.begin("service.start", `{}`), "done")
+	b.becomes(b.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, b.template), "done")
 	b.call("settings.set", `{"serviceTimeout": 1}`, nil)
-	id = b.begin("service.stop", `{}`)
-	s = b.sees("a question", asked(id))
+	b.set("stop", "deaf")
+	id := b.begin("service.stop", `{}`)
+	s := b.sees("a question", func(s State) bool { return s.Question != nil && s.Question.Operation == id })
 	if !strings.Contains(s.Question.Force, "lost") {
 		t.Errorf("%+v", s.Question)
 	}
-	answer(id, "force")
+	b.call("operation.answer", fmt.Sprintf(`{"id": %q, "answer": "force"}`, id), nil)
 	b.becomes(id, "done")
 	b.sees("a stopped service", func(s State) bool { return s.Service.State == core.ServiceStopped })
 }

@@ -26,8 +26,13 @@ func (a *API) service(verb dialog.Verb, run func(context.Context, *core.Service,
 // stops adds to work that stops the service that its guests can be ended by force.
 func (p *place) stops(w work) work {
 	w.loses = "All guests are ended at once, as by a power cut: what they have not written to their disks is lost."
-	w.force = func(ctx context.Context) error { return p.core.Service().Force(ctx) }
+	w.force = func(context.Context) error { return p.core.Service().Force() }
 	return w
+}
+
+// stopping begins work that stops the service of the instance that is shown.
+func (a *API) stopping(verb dialog.Verb, run func(context.Context, *core.Service, core.Wait) error) (Ref, error) {
+	return a.shownWork(func(p *place) work { return p.stops(p.onService(verb, run)) })
 }
 
 func (p *place) stopService() work {
@@ -49,27 +54,22 @@ func (a *API) serviceStop(context.Context, nothing) (Ref, error) {
 }
 
 func (a *API) serviceRestart(context.Context, nothing) (Ref, error) {
-	return a.shownWork(func(p *place) work {
-		return p.stops(p.onService(dialog.RestartService, func(ctx context.Context, s *core.Service, w core.Wait) error { return s.Restart(ctx, false, w) }))
-	})
+	return a.stopping(dialog.RestartService, func(ctx context.Context, s *core.Service, w core.Wait) error { return s.Restart(ctx, false, w) })
 }
 
 func (a *API) serviceReset(context.Context, nothing) (Ref, error) {
-	return a.shownWork(func(p *place) work {
-		return p.stops(p.onService(dialog.ResetService, func(ctx context.Context, s *core.Service, w core.Wait) error {
-			_, err := s.Reset(ctx, w)
-			return err
-		}))
+	return a.stopping(dialog.ResetService, func(ctx context.Context, s *core.Service, w core.Wait) error {
+		_, err := s.Reset(ctx, w)
+		return err
 	})
 }
 
 func (a *API) serviceDelete(context.Context, nothing) (Ref, error) {
-	return a.shownWork(func(p *place) work {
-		return p.stops(p.onService(dialog.DeleteService, func(ctx context.Context, s *core.Service, w core.Wait) error {
-			_, err := s.Delete(ctx, w)
-			a.loadSettings(p) // they went, too
-			return err
-		}))
+	p := a.here()
+	return a.stopping(dialog.DeleteService, func(ctx context.Context, s *core.Service, w core.Wait) error {
+		_, err := s.Delete(ctx, w)
+		a.loadSettings(p) // they went, too
+		return err
 	})
 }
 

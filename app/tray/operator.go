@@ -54,7 +54,7 @@ func (o *Operator) Click(ctx context.Context, id ID) {
 	case Quit:
 		go o.quit(ctx)
 	case ForceService:
-		go o.forceService(ctx)
+		go o.forceService()
 	case said, rule, machine, several:
 	default:
 		go o.operate(ctx, id)
@@ -70,8 +70,8 @@ func (o *Operator) open(args ...string) {
 }
 
 // forceService ends all guests at once in the stop that is under way.
-func (o *Operator) forceService(ctx context.Context) {
-	if err := o.Core.Service().Force(ctx); err != nil {
+func (o *Operator) forceService() {
+	if err := o.Core.Service().Force(); err != nil {
 		o.failed("The virtual machines were not forced to stop", err, nil)
 	}
 }

@@ -122,7 +122,7 @@ func (s *story) force(ctx context.Context) {
 	if s.id.VM != "" {
 		s.operator.operate(ctx, ID{ForceVM, s.id.VM})
 	} else {
-		s.operator.forceService(ctx)
+		s.operator.forceService()
 	}
 }
 

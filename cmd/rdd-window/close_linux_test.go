@@ -8,14 +8,20 @@ import (
 	"rancherdesktop.io/rdd/internal/desktoptest"
 )
 
-func TestAClosedWindowWaitsForWhatItBegan(t *testing.T) {
-	d := newDesk(t)
+// slow makes it a desk with a VM, demo, whose boot goes on until the setting booted is there.
+func slow(d *desktoptest.Desk) {
+	d.Helper()
 	d.RDD("svc", "start")
-	welcomed(d)
 	d.RDD("vm", "create", "demo", d.Template)
 	if err := d.Stage.Set("boot", "late"); err != nil {
-		t.Fatal(err)
+		d.Fatal(err)
 	}
+}
+
+func TestAClosedWindowWaitsForWhatItBegan(t *testing.T) {
+	d := newDesk(t)
+	slow(d)
+	welcomed(d)
 	window := d.Start("rdd-window", "--page", "machines")
 	shown := seen(d, 1)[0]
 	d.Bus.Accessible().Find(desktoptest.Application, "rdd-window").Find(desktoptest.Button, "Start demo").Press()
@@ -64,12 +70,8 @@ func hurried(d *desktoptest.Desk) {
 func TestTheQuestionOfAClosedWindowIsANotificationThatOpensItAgain(t *testing.T) {
 	d := newDesk(t)
 	notes := d.Bus.Notifications(true)
-	d.RDD("svc", "start")
+	slow(d)
 	hurried(d)
-	d.RDD("vm", "create", "demo", d.Template)
-	if err := d.Stage.Set("boot", "late"); err != nil {
-		t.Fatal(err)
-	}
 	window := d.Start("rdd-window", "--page", "machines")
 	shown := seen(d, 1)[0]
 	page := d.Bus.Accessible().Find(desktoptest.Application, "rdd-window")
@@ -108,12 +110,8 @@ func TestTheTraysQuestionOpensTheWindowOnItsOperation(t *testing.T) {
 	d := desktoptest.NewDesk(t, "rdd-window", "rdd-tray")
 	d.Screen = desktoptest.StartScreen(t, 1280, 800)
 	panel, notes := d.Bus.Panel(), d.Bus.Notifications(true)
-	d.RDD("svc", "start")
+	slow(d)
 	hurried(d)
-	d.RDD("vm", "create", "demo", d.Template)
-	if err := d.Stage.Set("boot", "late"); err != nil {
-		t.Fatal(err)
-	}
 	d.Start("rdd-tray")
 	panel.Registered()
 	<-panel.Click(panel.Find("demo: stopped", "Start")).Done

@@ -5,12 +5,15 @@ package main
 import (
 	"os"
 	"strings"
+	"sync"
 	"testing"
 )
 
 // A guest that doesn't power off keeps the service from stopping, until somebody forces it: nobody else does.
 func TestAServiceWhoseGuestsDontObeyIsForcedToStop(t *testing.T) {
 	t.Parallel()
+	var stops sync.WaitGroup
+	t.Cleanup(stops.Wait)
 	for name, late := range map[string]func(b *box){
 		"in a stop that is late": func(b *box) { b.must(4, "svc", "stop", "--timeout=300ms") },
 		"at once":                func(*box) {},
@@ -18,6 +21,14 @@ func TestAServiceWhoseGuestsDontObeyIsForcedToStop(t *testing.T) {
 		"after a crash, in a stop that is late": func(b *box) {
 			b.killService()
 			b.must(4, "svc", "stop", "--timeout=300ms")
+		},
+		"after a crash, while somebody else waits": func(b *box) {
+			b.killService()
+			stops.Go(func() { b.run("svc", "stop") })
+			b.eventually("the guest is asked to power off", func() bool {
+				said, err := os.ReadFile(b.vm("demo").Events())
+				return err == nil && strings.Contains(string(said), `"phase":"stop"`)
+			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

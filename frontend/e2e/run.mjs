@@ -6,7 +6,6 @@
 //   RDD_BROWSER  Chromium, default /usr/bin/chromium
 //   RDD_PATIENCE  ms for anything to appear, default 15000
 //   RDD_SHOTS    where screenshots go, default e2e/shots
-//   RDD_SIZE     of the window, default 1180x760
 import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build, preview } from 'vite'
@@ -32,8 +31,7 @@ const site = real ? { url: real, close: () => {} } : await served()
 const browser = await launch()
 
 // A real service has one page for all, because its token is taken once; the imitation gets a new one each time.
-const [wide, high] = (process.env.RDD_SIZE ?? '1180x760').split('x').map(Number)
-const context = await browser.newContext({ viewport: { width: wide, height: high }, locale: 'en-GB' })
+const context = await browser.newContext({ viewport: { width: 1180, height: 760 }, locale: 'en-GB' })
 context.setDefaultTimeout(Number(process.env.RDD_PATIENCE ?? 15_000))
 let only
 async function page({ scene = 'usual', hash = '#/overview', pace = 60, language, width, height, clock } = {}) {
