@@ -22,7 +22,8 @@ KUBE    := $(shell sed -n 's|^\tk8s.io/kubernetes v||p' go.mod)
 KUBEVAR := -X k8s.io/component-base/version.git
 KUBEVER := $(KUBEVAR)Version=v$(KUBE) $(KUBEVAR)Major=$(word 1,$(subst ., ,$(KUBE))) $(KUBEVAR)Minor=$(word 2,$(subst ., ,$(KUBE)))
 comma   := ,
-GOBUILD := go build -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION) $(KUBEVER)'
+GOBUILD = go build -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION) $(KUBEVER) $(BUILDVAR)'
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
 PROGRAMS := $(BIN)/rdd $(LIBEXEC)/rddd $(LIBEXEC)/rdd-lima $(LIBEXEC)/rdd-kubectl $(LIBEXEC)/rdd-tray $(LIBEXEC)/rdd-web
 
 .PHONY: help
@@ -44,6 +45,8 @@ build: frontend ## build the programs into dist/
 
 # Go knows by itself what is up to date.
 .PHONY: $(PROGRAMS)
+# rdd also says which commit it is of, and when it was built (or as of when: SOURCE_DATE_EPOCH makes builds repeatable).
+$(BIN)/rdd: BUILDVAR = -X main.commit=$(COMMIT) -X main.built=$(shell date -u $(if $(SOURCE_DATE_EPOCH),-d @$(SOURCE_DATE_EPOCH)) +%Y-%m-%dT%H:%M:%SZ)
 $(LIBEXEC)/rdd-tray: export CGO_ENABLED := $(if $(filter Darwin,$(shell uname -s)),1,0)
 $(PROGRAMS):
 	@mkdir -p $(@D)

@@ -48,23 +48,30 @@ const helloTimeout = 5 * time.Second
 // Connect returns a session with the running service. It never starts anything: the error wraps
 // ErrNotRunning when there is nothing to connect to.
 func (c *Core) Connect(ctx context.Context) (*Session, error) {
-	rec, live, err := daemon.Find(c.inst)
+	rec, err := c.ready()
+	if err == nil {
+		err = c.hello(ctx, rec)
+	}
 	if err != nil {
 		return nil, failed("connect to service", c.inst.Name, err)
 	}
-	if !live {
-		return nil, failed("connect to service", c.inst.Name, ErrNotRunning)
-	}
-	if rec.Nonce == "" {
-		return nil, failed("connect to service", c.inst.Name, errors.New("the service is about to start or to end; wait for it with: rdd svc start"))
-	}
-	if rec.Phase != daemon.Ready {
-		return nil, failed("connect to service", c.inst.Name, fmt.Errorf("the service is %s (%s); wait for it with: rdd svc start", rec.Phase, rec.Step))
-	}
-	if err := c.hello(ctx, rec); err != nil {
-		return nil, failed("connect to service", c.inst.Name, err)
-	}
 	return c.session()
+}
+
+// ready returns the record of a run that says that it is ready. The error wraps ErrNotRunning when none lives.
+func (c *Core) ready() (daemon.Record, error) {
+	rec, live, err := daemon.Find(c.inst)
+	switch {
+	case err != nil:
+		return rec, err
+	case !live:
+		return rec, ErrNotRunning
+	case rec.Nonce == "":
+		return rec, errors.New("the service is about to start or to end; wait for it with: rdd svc start")
+	case rec.Phase != daemon.Ready:
+		return rec, fmt.Errorf("the service is %s (%s); wait for it with: rdd svc start", rec.Phase, rec.Step)
+	}
+	return rec, nil
 }
 
 // Ensure returns a session with the service, and starts it when it does not run. It is the only

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"time"
 
 	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/instance"
@@ -35,8 +36,15 @@ func (s *Service) Log(ctx context.Context, w io.Writer, follow bool) error {
 	return failed("read the log of service", s.core.inst.Name, logs.Copy(ctx, w, s.core.inst.ServiceLog(), follow))
 }
 
-// Kubectl returns the kubectl command with args for this instance's control plane.
-func (s *Service) Kubectl(args []string) (*exec.Cmd, error) {
+// Ready says why nobody can use the service now; nil when it says itself that it is ready. It asks no server.
+func (s *Service) Ready() error {
+	_, err := s.core.ready()
+	return failed("connect to service", s.core.inst.Name, err)
+}
+
+// Kubectl returns the kubectl command with args for this instance's control plane. It ends with ctx where
+// it doesn't replace this program.
+func (s *Service) Kubectl(ctx context.Context, args []string) (*exec.Cmd, error) {
 	const op = "run kubectl for service"
 	inst := s.core.inst
 	if _, err := s.Kubeconfig(); err != nil {
@@ -46,10 +54,15 @@ func (s *Service) Kubectl(args []string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, failed(op, inst.Name, err)
 	}
-	cmd := exec.Command(program, args...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+inst.KubeConfig())
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, kubectlGrace
 	return cmd, nil
 }
+
+// kubectlGrace is how long kubectl may take to end after an interrupt.
+const kubectlGrace = 2 * time.Second
 
 // Dashboard returns the command that shows the page of this instance in a browser, until it is interrupted.
 func (c *Core) Dashboard(open, readOnly bool) (*exec.Cmd, error) {

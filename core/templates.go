@@ -2,8 +2,8 @@ package core
 
 import (
 	"bufio"
+	"cmp"
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,13 +76,13 @@ func describeTemplate(path, locator string) TemplateInfo {
 	return t
 }
 
-func (s *Session) templateMaps() dynamic.ResourceInterface {
-	return s.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}).Namespace(metav1.NamespaceDefault)
+func (s *Session) templateMaps(namespace string) dynamic.ResourceInterface {
+	return s.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}).Namespace(namespace)
 }
 
 // storedTemplates lists the ConfigMaps that hold a template.
 func (s *Session) storedTemplates(ctx context.Context) []TemplateInfo {
-	list, err := s.templateMaps().List(ctx, metav1.ListOptions{})
+	list, err := s.templateMaps(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil
 	}
@@ -96,17 +96,41 @@ func (s *Session) storedTemplates(ctx context.Context) []TemplateInfo {
 	return all
 }
 
-// storedText is the template in a ConfigMap.
-func (s *Session) storedText(ctx context.Context, name string) (string, error) {
-	cm, err := s.templateMaps().Get(ctx, name, metav1.GetOptions{})
+// storedText is the template in a ConfigMap; without a namespace that is in the default one.
+func (s *Session) storedText(ctx context.Context, namespace, name string) (string, error) {
+	ref := v1alpha1.TemplateRef{Name: name, Namespace: cmp.Or(namespace, metav1.NamespaceDefault)}
+	cm, err := s.templateMaps(ref.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return "", &Error{Kind: NotFound, Err: errors.New("there is no ConfigMap with a template of that name")}
+		cm, err = &unstructured.Unstructured{}, nil
 	}
 	if err != nil {
 		return "", err
 	}
-	text, _, err := unstructured.NestedString(cm.Object, "data", v1alpha1.TemplateKey)
+	data, _, err := unstructured.NestedStringMap(cm.Object, "data")
+	if err != nil {
+		return "", err
+	}
+	binary, _, err := unstructured.NestedStringMap(cm.Object, "binaryData")
+	if err != nil {
+		return "", err
+	}
+	text, err := v1alpha1.TemplateIn(ref, cm.Object != nil, data, binary)
+	if err != nil {
+		err = &Error{Kind: NotFound, Err: err}
+	}
 	return text, err
+}
+
+// Namespaces lists the control plane's namespaces, by name.
+func (v *VMs) Namespaces(ctx context.Context) (names []string, err error) {
+	list, err := v.session.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, failed("list namespaces", "", err)
+	}
+	for i := range list.Items {
+		names = append(names, list.Items[i].GetName())
+	}
+	return names, nil
 }
 
 // TemplateText returns the whole text of a template that Templates names, or that a user does.
@@ -118,6 +142,6 @@ func (c *Core) TemplateText(ctx context.Context, locator string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	text, err := session.storedText(ctx, locator)
+	text, err := session.storedText(ctx, "", locator)
 	return text, failed("read template", locator, err)
 }

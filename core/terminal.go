@@ -24,7 +24,7 @@ const terminalGrace = 2 * time.Second
 // Terminal opens a shell in a running VM. It starts no VM.
 func (v *VMs) Terminal(ctx context.Context, name string, cols, rows int) (*Terminal, error) {
 	const op = "open shell in VM"
-	cmd, err := v.Shell(ctx, name, nil)
+	cmd, err := v.Shell(ctx, name, ShellOptions{})
 	if err != nil {
 		return nil, err
 	}

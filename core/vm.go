@@ -43,6 +43,7 @@ type CreateOptions struct {
 	// Template is the name of a ConfigMap; or, when it holds a / or :, a file or template URL,
 	// which is embedded whole.
 	Template     string
+	Namespace    string     // of that ConfigMap; empty: default
 	Text         string     // the template itself, whole; it wins over Template
 	Resources    *Resources // instead of the template's; nil: the template's
 	Params       map[string]string
@@ -101,11 +102,14 @@ func (v *VMs) fillTemplate(ctx context.Context, vm *VM, o CreateOptions) (err er
 	switch {
 	case text != "":
 	case strings.ContainsAny(o.Template, "/:"):
+		if o.Namespace != "" {
+			return &Error{Kind: Usage, Err: fmt.Errorf("a namespace is for the name of a ConfigMap, and %q is a file or URL: leave out --namespace %s", o.Template, o.Namespace)}
+		}
 		text, err = v.session.core.embedTemplate(ctx, o.Template)
 	case o.Resources != nil:
-		text, err = v.session.storedText(ctx, o.Template)
+		text, err = v.session.storedText(ctx, o.Namespace, o.Template)
 	default:
-		vm.Spec.TemplateRef = &v1alpha1.TemplateRef{Name: o.Template}
+		vm.Spec.TemplateRef = &v1alpha1.TemplateRef{Name: o.Template, Namespace: o.Namespace}
 		return nil
 	}
 	if err == nil && o.Resources != nil {
@@ -305,9 +309,16 @@ func (v *VMs) Show(ctx context.Context, name string) (*VM, error) {
 	return vm, failed("show VM", name, err)
 }
 
-// Shell returns the command that runs args in the VM, or a login shell without args. It fails
-// when the VM does not run; it starts nothing.
-func (v *VMs) Shell(ctx context.Context, name string, args []string) (*exec.Cmd, error) {
+// ShellOptions say what runs in a VM, and where.
+type ShellOptions struct {
+	Command []string // empty: a login shell
+	Shell   string   // of the guest, such as zsh, as a login shell; empty: its user's own
+	Workdir string   // in the guest, to begin in; empty: the current folder where the guest has it, else home
+}
+
+// Shell returns the command that runs a command in the VM, or a login shell. It fails when the VM does
+// not run; it starts nothing.
+func (v *VMs) Shell(ctx context.Context, name string, o ShellOptions) (*exec.Cmd, error) {
 	const op = "open shell in VM"
 	vm, err := v.Show(ctx, name)
 	if err != nil {
@@ -321,7 +332,15 @@ func (v *VMs) Shell(ctx context.Context, name string, args []string) (*exec.Cmd,
 	if err != nil {
 		return nil, failed(op, name, err)
 	}
-	return exec.Command(program, append([]string{"ssh", "--lima-home", inst.LimaHome(), name, "--"}, args...)...), nil
+	args := []string{"ssh", "--lima-home", inst.LimaHome()}
+	if o.Shell != "" {
+		args = append(args, "--shell="+o.Shell)
+	}
+	if o.Workdir != "" {
+		args = append(args, "--workdir="+o.Workdir)
+	}
+	args = append(args, name, "--")
+	return exec.Command(program, append(args, o.Command...)...), nil
 }
 
 func decode(obj *unstructured.Unstructured) (*VM, error) {

@@ -154,7 +154,8 @@ func probeCommand(f *flags) *cobra.Command {
 }
 
 func sshCommand(f *flags) *cobra.Command {
-	return &cobra.Command{
+	var o lima.ShellOptions
+	c := &cobra.Command{
 		Use:   "ssh VM [-- COMMAND...]",
 		Short: "Open a shell in a running VM, or run a command there",
 		Args:  args(cobra.MinimumNArgs(1)),
@@ -162,14 +163,18 @@ func sshCommand(f *flags) *cobra.Command {
 			if err := f.needs("lima-home"); err != nil {
 				return err
 			}
-			dir, _ := os.Getwd() // without one the shell begins at home
-			cmd, err := lima.Shell(f.vm(args[0]), args[1:], isatty.IsTerminal(os.Stdin.Fd()), dir)
+			o.Command, o.Terminal = args[1:], isatty.IsTerminal(os.Stdin.Fd())
+			o.Dir, _ = os.Getwd() // without one the shell begins at home
+			cmd, err := lima.Shell(f.vm(args[0]), o)
 			if err != nil {
 				return err
 			}
 			return proc.Become(cmd)
 		},
 	}
+	c.Flags().StringVar(&o.Shell, "shell", "", "the guest's shell to run")
+	c.Flags().StringVar(&o.Workdir, "workdir", "", "the guest's folder to begin in")
+	return c
 }
 
 // paramValues are NAME=VALUE pairs, one a flag, with any characters in the value.

@@ -11,8 +11,12 @@ import (
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
-// version is set by the build.
-var version = "dev"
+// These are set by the build. Without them, commit and built are empty.
+var (
+	version = "dev"
+	commit  string // as git names it
+	built   string // when, in UTC as RFC 3339 has it
+)
 
 func main() { os.Exit(run()) }
 
@@ -22,6 +26,8 @@ func run() int {
 	defer stop()
 	program := &cli.Program{
 		Version:  version,
+		Commit:   commit,
+		Built:    built,
 		In:       os.Stdin,
 		Out:      os.Stdout,
 		Err:      os.Stderr,

@@ -19,6 +19,8 @@ import (
 // Program is what the rdd command needs from the outside.
 type Program struct {
 	Version  string
+	Commit   string // that it was built from; may be empty
+	Built    string // when, in UTC as RFC 3339 has it; may be empty
 	In       io.Reader
 	Out, Err io.Writer
 	Terminal bool // Err is a terminal
@@ -49,7 +51,12 @@ const (
 func (p *Program) Run(ctx context.Context, args []string) int {
 	root := p.Command()
 	root.SetArgs(args)
+	begun := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
 	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !begun { // what fails before the command begins is wrong with the command line
+		err = &usageError{err}
+	}
 	return p.finish(cmd, err)
 }
 
@@ -79,6 +86,9 @@ func (p *Program) Command() *cobra.Command {
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.Version = p.Version
+	root.SetVersionTemplate(p.version().String() + "\n")
+	root.Flags().Bool("version", false, "print the version of rdd")
 	root.PersistentFlags().StringVar(&s.instance, "instance", "", `instance to work on (default: $RDD_INSTANCE, or "default")`)
 	root.PersistentFlags().Var(&s.progress, "progress", "how to show progress: auto, tty, plain, json or quiet")
 	_ = root.RegisterFlagCompletionFunc("instance", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

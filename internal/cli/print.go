@@ -12,26 +12,39 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// outputFlag is --output.
+// outputFlag is --output. It is one of a command's formats.
 type outputFlag string
 
-func outputs() []string { return []string{"table", "json", "yaml"} }
+// choice is a flag's value that is one of a few words.
+type choice struct {
+	value *string
+	kind  string // in the help's usage line
+	known []string
+}
 
-func (o *outputFlag) String() string { return string(*o) }
-func (o *outputFlag) Type() string   { return "FORMAT" }
-
-func (o *outputFlag) Set(value string) error {
-	if !slices.Contains(outputs(), value) {
-		return fmt.Errorf("want one of %s", strings.Join(outputs(), ", "))
+func (c choice) String() string {
+	if c.value == nil { // as pflag makes it, to learn the zero value
+		return ""
 	}
-	*o = outputFlag(value)
+	return *c.value
+}
+func (c choice) Type() string { return c.kind }
+
+func (c choice) Set(value string) error {
+	if !slices.Contains(c.known, value) {
+		return fmt.Errorf("want one of %s", strings.Join(c.known, ", "))
+	}
+	*c.value = value
 	return nil
 }
 
-func addOutput(cmd *cobra.Command) *outputFlag {
+// addOutput gives cmd --output. Formats come beside those that every command has.
+func addOutput(cmd *cobra.Command, formats ...string) *outputFlag {
 	o := outputFlag("table")
-	cmd.Flags().VarP(&o, "output", "o", "output format: table, json or yaml")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs(), cobra.ShellCompDirectiveNoFileComp))
+	known := append([]string{"table", "json", "yaml"}, formats...)
+	last := len(known) - 1
+	cmd.Flags().VarP(choice{(*string)(&o), "FORMAT", known}, "output", "o", "output format: "+strings.Join(known[:last], ", ")+" or "+known[last])
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp))
 	return &o
 }
 

@@ -5,13 +5,16 @@ import (
 	"io"
 	"strings"
 
+	"github.com/kballard/go-shellquote"
 	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/core"
 )
 
 func (s *session) serviceLog() *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{
-		Use: "log", Short: "Print the service's log", Args: noArgs,
+		Use: "log", Aliases: []string{"logs"}, Short: "Print the service's log", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := s.core()
 			if err != nil {
@@ -25,8 +28,13 @@ func (s *session) serviceLog() *cobra.Command {
 }
 
 func (s *session) servicePaths() *cobra.Command {
-	cmd := &cobra.Command{Use: "paths [KEY]", Short: "Print where the instance keeps its files"}
-	output := addOutput(cmd)
+	cmd := &cobra.Command{
+		Use: "paths [KEY]", Short: "Print where the instance keeps its files",
+		Long: "Prints where the instance keeps its files: all paths, or the one that KEY names. With --output shell they are\n" +
+			"variables for a POSIX shell, quoted where they have to be:\n" +
+			"  eval \"$(rdd svc paths --output shell)\"; ls \"$RDD_VM_LOGS\"",
+	}
+	output := addOutput(cmd, outputShell)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		c, err := s.core()
 		if err != nil {
@@ -34,7 +42,7 @@ func (s *session) servicePaths() *cobra.Command {
 		}
 		paths := c.Instance().Paths()
 		if len(args) == 0 {
-			return s.print(*output, paths, func(w io.Writer) {
+			return s.printPaths(*output, paths, paths, func(w io.Writer) {
 				for _, p := range paths {
 					fmt.Fprintf(w, "%s\t%s\n", p.Key, p.Path)
 				}
@@ -43,7 +51,7 @@ func (s *session) servicePaths() *cobra.Command {
 		var keys []string
 		for _, p := range paths {
 			if p.Key == args[0] {
-				return s.print(*output, p, func(w io.Writer) { fmt.Fprintln(w, p.Path) })
+				return s.printPaths(*output, []core.Path{p}, p, func(w io.Writer) { fmt.Fprintln(w, p.Path) })
 			}
 			keys = append(keys, p.Key)
 		}
@@ -64,6 +72,23 @@ func (s *session) servicePaths() *cobra.Command {
 		return keys, cobra.ShellCompDirectiveNoFileComp
 	}
 	return cmd
+}
+
+// outputShell is the format of assignments that a shell evaluates.
+const outputShell = "shell"
+
+// printPaths is print with the format that only paths have.
+func (s *session) printPaths(o outputFlag, paths []core.Path, data any, table func(w io.Writer)) error {
+	if o != outputShell {
+		return s.print(o, data, table)
+	}
+	for _, p := range paths {
+		name := "RDD_" + strings.ToUpper(strings.ReplaceAll(p.Key, "-", "_"))
+		if _, err := fmt.Fprintf(s.Out, "%s=%s\n", name, shellquote.Join(p.Path)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *session) serviceConfig() *cobra.Command {

@@ -63,6 +63,8 @@ func (s *session) vmCreate() *cobra.Command {
 			"TEMPLATE is the name of a ConfigMap that holds a Lima template under the key \"template\"; or, if it holds\na / or a :, a file or template URL, which is embedded whole.",
 		Args: exactArgs("NAME", "TEMPLATE"),
 	}
+	cmd.Flags().StringVar(&o.Namespace, "namespace", "", "namespace of the ConfigMap that TEMPLATE names (default \"default\")")
+	_ = cmd.RegisterFlagCompletionFunc("namespace", s.completeNamespace)
 	cmd.Flags().BoolVar(&o.Start, "start", false, "boot it, and wait until it runs")
 	cmd.Flags().StringToStringVar(&o.Params, "param", nil, "value for one of the template's params, as KEY=VALUE; may be repeated")
 	cmd.Flags().StringVar((*string)(&o.Acceleration), "acceleration", "", "how to run guest code: Auto, Hardware or Emulation (default Auto)")
@@ -243,6 +245,7 @@ func (s *session) vmShow() *cobra.Command {
 }
 
 func (s *session) vmShell() *cobra.Command {
+	var o core.ShellOptions
 	cmd := &cobra.Command{
 		Use: "shell NAME [COMMAND...]", Short: "Open a shell, or run a command, in a running virtual machine",
 		ValidArgsFunction: s.completeVM,
@@ -252,12 +255,18 @@ func (s *session) vmShell() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			shell, err := vms.Shell(cmd.Context(), args[0], args[1:])
+			o.Command = args[1:]
+			shell, err := vms.Shell(cmd.Context(), args[0], o)
 			if err != nil {
 				return err
 			}
 			return core.Become(shell)
 		},
+	}
+	cmd.Flags().StringVar(&o.Shell, "shell", "", "shell of the guest to use, such as zsh, also for COMMAND (default: the guest user's own)")
+	cmd.Flags().StringVar(&o.Workdir, "workdir", "", "folder of the guest to begin in (default: the current one where the guest has it mounted, else the guest user's home)")
+	for _, name := range []string{"shell", "workdir"} { // only the guest knows
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
 	cmd.Flags().SetInterspersed(false) // flags after NAME are the command's
 	return cmd
@@ -267,7 +276,7 @@ func (s *session) vmLogs() *cobra.Command {
 	var follow bool
 	var source string
 	cmd := &cobra.Command{
-		Use: "logs NAME", Short: "Print the log of a virtual machine", Args: exactArgs("NAME"), ValidArgsFunction: s.completeVM,
+		Use: "logs NAME", Aliases: []string{"log"}, Short: "Print the log of a virtual machine", Args: exactArgs("NAME"), ValidArgsFunction: s.completeVM,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.core()
 			if err != nil {
@@ -304,6 +313,17 @@ func (s *session) completeVM(cmd *cobra.Command, args []string, _ string) (names
 	for i := range list {
 		names = append(names, list[i].Name)
 	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (s *session) completeNamespace(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := completing(cmd)
+	defer cancel()
+	vms, err := s.vms(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names, _ := vms.Namespaces(ctx)
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 

@@ -17,9 +17,17 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// Shell returns the ssh command that opens a login shell in the guest, or runs command there. With
-// terminal the guest gets one. It begins in dir if the guest has that mounted, else at home.
-func Shell(vm layout.VM, command []string, terminal bool, dir string) (*exec.Cmd, error) {
+// ShellOptions say what runs in the guest, and where.
+type ShellOptions struct {
+	Command  []string // empty: a login shell
+	Terminal bool     // the guest gets one
+	Dir      string   // of the caller; it is begun in if the guest has it mounted, else at home
+	Workdir  string   // in the guest, to begin in instead of Dir; fails if that can't be; empty: as Dir says
+	Shell    string   // of the guest, as a login shell, which also runs Command; empty: the user's own
+}
+
+// Shell returns the ssh command that opens a login shell in the guest, or runs a command there.
+func Shell(vm layout.VM, o ShellOptions) (*exec.Cmd, error) {
 	running, err := proc.Held(vm.AgentLock())
 	if err != nil {
 		return nil, err
@@ -33,25 +41,37 @@ func Shell(vm layout.VM, command []string, terminal bool, dir string) (*exec.Cmd
 		return nil, fmt.Errorf("ssh is missing: install it; its Debian package is openssh-client: %w", err)
 	}
 	args := []string{"-F", config, "-q"}
-	if terminal {
+	if o.Terminal {
 		args = append(args, "-t")
 	}
-	script := ""
-	if mounted(vm, dir) {
-		script = "cd " + shellWord(dir) + " || cd; "
-	}
-	if len(command) == 0 {
-		script += `exec "$SHELL" --login`
-	} else {
-		words := make([]string, len(command))
-		for i, w := range command {
-			words[i] = shellWord(w)
-		}
-		script += strings.Join(words, " ")
-	}
-	cmd := exec.Command(ssh, append(args, hostname.FromInstName(vm.Name), "--", script)...)
+	cmd := exec.Command(ssh, append(args, hostname.FromInstName(vm.Name), "--", o.script(mounted(vm, o.Dir)))...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return cmd, nil
+}
+
+// script is what the guest's shell is told. Mounted says whether the guest has Dir.
+func (o ShellOptions) script(mounted bool) (script string) {
+	switch {
+	case o.Workdir != "":
+		complaint := shellWord("rdd: the guest has no folder " + o.Workdir + ", or you may not enter it")
+		script = "cd -- " + shellWord(o.Workdir) + " 2>/dev/null || { echo " + complaint + " >&2; exit 1; }; "
+	case mounted:
+		script = "cd " + shellWord(o.Dir) + " || cd; "
+	}
+	words := make([]string, len(o.Command))
+	for i, w := range o.Command {
+		words[i] = shellWord(w)
+	}
+	command := strings.Join(words, " ")
+	switch {
+	case o.Shell != "" && command != "":
+		return script + "exec " + shellWord(o.Shell) + " -l -c " + shellWord(command)
+	case o.Shell != "":
+		return script + "exec " + shellWord(o.Shell) + " -l" // as dash and BusyBox know it, too
+	case command != "":
+		return script + command
+	}
+	return script + `exec "$SHELL" --login`
 }
 
 // mounted says whether the guest sees this host's directory dir under the same name.

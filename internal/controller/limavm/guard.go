@@ -120,7 +120,7 @@ func (g *Guard) admitSource(ctx context.Context, live client.Reader, vm *v1alpha
 		path = field.NewPath("spec", "templateRef")
 	}
 	template, err := sourceTemplate(ctx, live, vm.Spec)
-	if _, missing := errors.AsType[*missingTemplate](err); missing {
+	if _, missing := errors.AsType[*v1alpha1.MissingTemplateError](err); missing {
 		return invalid(vm, path.Child("name"), err.Error())
 	}
 	if err != nil {

@@ -44,16 +44,8 @@ func (r *reconciler) resolve(ctx context.Context, vm *v1alpha1.LimaVM) (string, 
 	return template, nil
 }
 
-// missingTemplate says that spec.templateRef leads to no template.
-type missingTemplate struct{ ref v1alpha1.TemplateRef }
-
-func (e *missingTemplate) Error() string {
-	return fmt.Sprintf("there is no ConfigMap %[1]q in namespace %[2]q with the key %[3]q; make it with: rdd ctl create configmap %[1]s --namespace %[2]s --from-file=%[3]s=FILE",
-		e.ref.Name, e.ref.Namespace, v1alpha1.TemplateKey)
-}
-
-// sourceTemplate returns the template that a spec gives. The error is a *missingTemplate when its
-// ConfigMap, or the key in it, does not exist.
+// sourceTemplate returns the template that a spec gives. The error is a *v1alpha1.MissingTemplateError when
+// its ConfigMap, or the text in it, does not exist.
 func sourceTemplate(ctx context.Context, reader client.Reader, spec v1alpha1.LimaVMSpec) (string, error) {
 	if spec.TemplateRef == nil {
 		return spec.Template, nil
@@ -63,10 +55,7 @@ func sourceTemplate(ctx context.Context, reader client.Reader, spec v1alpha1.Lim
 	if err != nil && !apierrors.IsNotFound(err) {
 		return "", fmt.Errorf("read the template: %w", err)
 	}
-	if cm.Data[v1alpha1.TemplateKey] == "" {
-		return "", &missingTemplate{*spec.TemplateRef}
-	}
-	return cm.Data[v1alpha1.TemplateKey], nil
+	return v1alpha1.TemplateIn(*spec.TemplateRef, err == nil, cm.Data, cm.BinaryData)
 }
 
 // ownedTemplate returns the validated template that is kept for vm, empty when there is none.
