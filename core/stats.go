@@ -61,17 +61,14 @@ func (s Stats) measure(ctx context.Context, pid int) Stats {
 }
 
 // qemuPID is the process that runs the guest; Lima's QEMU driver writes it down. The file is about a
-// living process only while the lock is held.
+// living process only while that holds the lock.
 func qemuPID(vm layout.VM) (int, bool) {
-	if held, err := proc.Held(vm.QEMULock()); err != nil || !held {
-		return 0, false
-	}
 	text, err := os.ReadFile(filepath.Join(vm.Dir(), "qemu.pid"))
 	if err != nil {
 		return 0, false
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	return pid, err == nil
+	return pid, err == nil && proc.Holds(pid, vm.QEMULock())
 }
 
 // diskUsage is how much of a disk image is allocated, and how much it can hold.

@@ -338,7 +338,7 @@ var problems = []Problem{
 	{
 		ID:      StaleSocket,
 		Meaning: "A socket or PID file is left of a process that ended without clearing up.",
-		remedy:  remedy{"": "Nothing: the next start of the VM removes it. If a start fails because of it: rdd vm stop NAME --force, then rdd vm start NAME"},
+		remedy:  remedy{"": "Nothing: the next start of the VM removes it. A socket of yours elsewhere, which the template names and nobody listens on, can be removed by hand."},
 		host:    []string{`(unix:|\.sock)\S*.*address already in use`, `failed to bind socket to \S+`},
 	},
 	{

@@ -146,11 +146,8 @@ func (a *agent) step(phase, message string) {
 }
 
 func (a *agent) run(ctx context.Context) error {
-	inst, err := a.inspect()
+	inst, err := a.inspect(ctx)
 	if err != nil {
-		return err
-	}
-	if err := a.clear(ctx); err != nil {
 		return err
 	}
 	if *inst.Config.VMType == limayaml.QEMU {
@@ -210,8 +207,12 @@ func (a *agent) watch(ctx context.Context, y *limayaml.LimaYAML) (how func() str
 	}
 }
 
-// inspect reads the VM's configuration.
-func (a *agent) inspect() (*store.Instance, error) {
+// inspect reads the VM's configuration, once nothing of an earlier run is left: Lima takes a VM for
+// broken whose PID files name a living process, whatever that is.
+func (a *agent) inspect(ctx context.Context) (*store.Instance, error) {
+	if err := a.clear(ctx); err != nil {
+		return nil, err
+	}
 	if !exists(a.vm.Prepared()) {
 		return nil, fmt.Errorf("VM %q has no disk yet: prepare it first", a.vm.Name)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,20 +92,27 @@ func Kill(ctx context.Context, vm layout.VM) error {
 	return clearStale(vm)
 }
 
-// killQEMU kills the process that QEMU's PID file names. That is QEMU as long as its lock is held.
+// killQEMU kills the process that holds the QEMU lock.
 func killQEMU(vm layout.VM) error {
+	pid, err := qemuPID(vm)
+	if err != nil {
+		return err
+	}
+	return proc.Kill(pid, func() bool { return proc.Holds(pid, vm.QEMULock()) })
+}
+
+// qemuPID finds the process that holds the QEMU lock. QEMU's PID file is asked only where the system
+// doesn't tell: it may be missing, or an earlier QEMU's.
+func qemuPID(vm layout.VM) (int, error) {
+	pid, err := proc.Holder(vm.QEMULock())
+	if !errors.Is(err, errors.ErrUnsupported) {
+		return pid, err
+	}
 	b, err := os.ReadFile(filepath.Join(vm.Dir(), filenames.PIDFile(limayaml.QEMU)))
 	if err != nil {
-		return err
+		return 0, err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		return err
-	}
-	return proc.Kill(pid, func() bool {
-		held, err := proc.Held(vm.QEMULock())
-		return held && err == nil
-	})
+	return strconv.Atoi(strings.TrimSpace(string(b)))
 }
 
 // awaitFree waits until nobody holds the lock, at most for grace. Only the end of ctx is an error.
@@ -136,7 +142,9 @@ func clearStale(vm layout.VM) error {
 		return err
 	}
 	for _, e := range entries {
-		if slices.Contains([]string{".pid", ".sock"}, filepath.Ext(e.Name())) {
+		socket := filepath.Ext(e.Name()) == ".sock" && e.Type() == os.ModeSocket
+		pid := filepath.Ext(e.Name()) == ".pid" && e.Type().IsRegular()
+		if socket || pid {
 			if err := os.Remove(filepath.Join(vm.Dir(), e.Name())); err != nil {
 				return err
 			}

@@ -210,6 +210,11 @@ func systemPackage(arch limayaml.Arch) string {
 
 // configure writes Lima's configuration of the VM.
 func (p *preparer) configure(ctx context.Context) error {
+	// The PID files of processes that are gone make Lima take the VM for broken, or for running.
+	leftover := func(m string) { p.progress.begin(event.Event{Phase: event.Leftover, Message: m}) }
+	if _, err := EndLeftover(ctx, p.vm, leftover); err != nil {
+		return err
+	}
 	if err := p.clearHalfMade(); err != nil {
 		return err
 	}

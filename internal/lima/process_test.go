@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -308,6 +309,80 @@ func TestSignalsOfOtherProcessesAreNotSent(t *testing.T) {
 	}
 	if err := killQEMU(vm); err == nil {
 		t.Error("a stale PID file was believed")
+	}
+	if err := other.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Error("somebody else's process was killed")
+	}
+}
+
+// another starts a process that has nothing to do with any VM.
+func another(t *testing.T) *exec.Cmd {
+	t.Helper()
+	needs(t, "sleep")
+	other := exec.Command("sleep", "1000")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = other.Process.Kill()
+		_ = other.Wait()
+	})
+	return other
+}
+
+func TestVMStartsThoughItsOldPIDIsAnotherProcessNow(t *testing.T) {
+	programs(t)
+	vm := newVM(t)
+	other := another(t)
+	template := fmt.Sprintf("images: [{location: %s}]\ndisk: 32MiB\n", writeImage(t))
+	if _, err := prepareVM(t.Context(), vm, template); err != nil {
+		t.Fatal(err)
+	}
+	stale := []string{filepath.Join(vm.Dir(), "qemu.pid"), filepath.Join(vm.Dir(), "ha.pid"), filepath.Join(vm.Dir(), "ha.sock")}
+	for _, path := range stale {
+		if err := os.WriteFile(path, fmt.Append(nil, other.Process.Pid), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := prepareVM(t.Context(), vm, template); err != nil {
+		t.Fatal("the process that has a number which was QEMU's keeps the VM from starting:", err)
+	}
+	if exists(stale[0]) || exists(stale[1]) {
+		t.Error("the stale PID files are still there")
+	}
+	a := &agent{vm: vm, w: event.NewWriter(io.Discard)}
+	if err := os.WriteFile(stale[1], fmt.Append(nil, other.Process.Pid), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if inst, err := a.inspect(t.Context()); err != nil || len(inst.Errors) > 0 {
+		t.Error("its hostagent:", err, inst)
+	}
+	if err := other.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Error("somebody else's process was killed")
+	}
+}
+
+// A QEMU holds its lock before it writes its PID file, so for an instant the file is an earlier one's.
+func TestForcedStopWithAnEarlierPIDFileKillsTheRightQEMU(t *testing.T) {
+	needs(t, "sleep")
+	sleep, _ := exec.LookPath("sleep")
+	other := another(t)
+	for name, text := range map[string]string{"another's": fmt.Sprint(other.Process.Pid), "none": "", "damaged": "\x00\x00"} {
+		t.Run(name, func(t *testing.T) {
+			vm := newVM(t)
+			hostagentWithQEMU(t, vm, sleep, "1000")
+			if text != "" {
+				if err := os.WriteFile(filepath.Join(vm.Dir(), "qemu.pid"), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := Kill(t.Context(), vm); err != nil {
+				t.Error(err)
+			}
+			if held, err := proc.Held(vm.QEMULock()); held || err != nil {
+				t.Error("QEMU lives", err)
+			}
+		})
 	}
 	if err := other.Process.Signal(syscall.Signal(0)); err != nil {
 		t.Error("somebody else's process was killed")

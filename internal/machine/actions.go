@@ -182,8 +182,7 @@ func (w *worker) awaitEnd(ctx context.Context) error {
 func (w *worker) kill(ctx context.Context) error {
 	if a := w.agent; a != nil {
 		w.phase(Stopping)
-		a.asked = true
-		if err := proc.Kill(a.pid, a.lives(w.vm)); err != nil && !errors.Is(err, proc.ErrGone) {
+		if err := a.kill(w.vm); err != nil && !errors.Is(err, proc.ErrGone) {
 			return fmt.Errorf("kill the hostagent of VM %q: %w", w.vm.Name, err)
 		}
 		if err := w.follow(ctx, func(State) bool { return false }); !errors.Is(err, errEnded) {

@@ -112,10 +112,24 @@ func (a *agent) lives(vm layout.VM) func() bool {
 	}
 }
 
+// ours says whether a.pid is this very hostagent's, so that it may be signalled. A hostagent takes its
+// lock before it writes its record, so for an instant the record is an earlier one's.
+func (a *agent) ours(vm layout.VM) func() bool {
+	return func() bool {
+		return a.lives(vm)() && (a.exited != nil || proc.Holds(a.pid, vm.AgentLock()))
+	}
+}
+
 // interrupt asks the hostagent to power its guest off.
 func (a *agent) interrupt(vm layout.VM) error {
 	a.asked = true
-	return proc.Interrupt(a.pid, a.lives(vm))
+	return proc.Interrupt(a.pid, a.ours(vm))
+}
+
+// kill ends the hostagent at once.
+func (a *agent) kill(vm layout.VM) error {
+	a.asked = true
+	return proc.Kill(a.pid, a.ours(vm))
 }
 
 // errEnded means that the hostagent has ended.

@@ -5,9 +5,12 @@ package machine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -602,5 +605,50 @@ func TestValidate(t *testing.T) {
 	err = s.Validate(t.Context(), "", nil, nil)
 	if _, ok := errors.AsType[*TemplateError](err); ok || err == nil || !strings.Contains(err.Error(), "the sky fell") {
 		t.Fatal(err)
+	}
+}
+
+// A hostagent takes its lock before it writes its record, so a service may find an earlier one's record.
+func TestStopOfAHostagentWithAnEarlierRecordSignalsNobodyElse(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux says which process holds a lock")
+	}
+	for _, action := range []Action{Stop, Kill} {
+		t.Run(string(action), func(t *testing.T) {
+			r := newRig(t)
+			other := exec.Command("sleep", "1000")
+			if err := other.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				_ = other.Process.Kill()
+				_ = other.Wait()
+			})
+			if err := os.MkdirAll(r.vm.Run(), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			lock, err := proc.Acquire(r.vm.AgentLock()) // this process plays the hostagent
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = lock.Release() }()
+			if err := r.vm.WriteRecord(layout.Record{Nonce: "earlier", PID: other.Process.Pid, Logs: r.vm.Logs}); err != nil {
+				t.Fatal(err)
+			}
+			s := r.service()
+			s.awaitPhase(Starting)
+			s.Do("rd", Request{Action: action})
+			s.awaitPhase(Stopping)
+			if err := lock.Release(); err != nil {
+				t.Fatal(err)
+			}
+			s.awaitPhase(Absent)
+			if err := other.Process.Signal(syscall.SIGCONT); err != nil {
+				t.Fatal("a process that has the number of an earlier hostagent was ended:", err)
+			}
+			if state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", other.Process.Pid)); err != nil || strings.Contains(string(state), ") Z ") {
+				t.Fatal("a process that has the number of an earlier hostagent was ended:", err)
+			}
+		})
 	}
 }

@@ -417,3 +417,29 @@ func TestCommandThatCannotStart(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestHolderIsWhoHasTheLockNotWhoLooksAtIt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if _, err := proc.Holder(path); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("this system doesn't tell")
+	} else if !errors.Is(err, proc.ErrGone) {
+		t.Fatal("nobody has it:", err)
+	}
+	owner := prepare(t, "owner")
+	owner.cmd.Env = append(owner.cmd.Environ(), envLock+"="+path)
+	if err := owner.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	owner.hears("held")
+	looks, err := os.Open(path) // as Held does
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer looks.Close()
+	if pid, err := proc.Holder(path); err != nil || pid != owner.cmd.Process.Pid {
+		t.Errorf("process %d %v instead of %d", pid, err, owner.cmd.Process.Pid)
+	}
+	if proc.Holds(os.Getpid(), path) || !proc.Holds(owner.cmd.Process.Pid, path) {
+		t.Error("the wrong process is said to hold it")
+	}
+}

@@ -151,10 +151,7 @@ func (p *player) killQEMU() error {
 	if err != nil {
 		return err
 	}
-	return proc.Kill(pid, func() bool {
-		held, err := proc.Held(p.vm.QEMULock())
-		return held && err == nil
-	})
+	return proc.Kill(pid, func() bool { return proc.Holds(pid, p.vm.QEMULock()) })
 }
 
 func clearStale(vm layout.VM) error {
