@@ -339,7 +339,7 @@ func leftoversOf(vm layout.VM, unserved bool) []Finding {
 	if held(vm.DiskLock()) || !there(vm.Dir()) {
 		return nil
 	}
-	if !there(vm.Prepared()) {
+	if vm.Unfinished() {
 		return []Finding{found(SeverityWarning, diag.HalfMadeVM, "%s was never finished", vm.Dir())}
 	}
 	var names []string

@@ -16,7 +16,6 @@ import (
 	"github.com/lima-vm/lima/pkg/downloader"
 	"github.com/lima-vm/lima/pkg/driver/qemu"
 	"github.com/lima-vm/lima/pkg/driverutil"
-	"github.com/lima-vm/lima/pkg/instance"
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/sshutil"
 	"github.com/lima-vm/lima/pkg/store"
@@ -61,7 +60,7 @@ func Prepare(ctx context.Context, o PrepareOptions, w *event.Writer) error {
 	err = p.run(ctx)
 	if err != nil {
 		err = explainSpace(err, o.VM.Home) // before what has filled the disk is removed
-		err = errors.Join(err, p.clearHalfMade())
+		err = errors.Join(err, clearUnfinished(p.vm))
 	}
 	return err
 }
@@ -110,7 +109,16 @@ func (p *preparer) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stages := []stage{{event.Check, "checking programs and configuration", nil, p.configure}}
+	// The PID files of processes that are gone make Lima take the VM for broken, or for running.
+	leftover := func(m string) { p.progress.begin(event.Event{Phase: event.Leftover, Message: m}) }
+	if _, err := EndLeftover(ctx, p.vm, leftover); err != nil {
+		return err
+	}
+	if err := p.claim(); err != nil {
+		return err
+	}
+	configure := func(ctx context.Context) error { return p.configure(ctx, y) }
+	stages := []stage{{event.Check, "checking programs and configuration", nil, configure}}
 	if !exists(p.vm.Prepared()) {
 		stages = append(stages, p.imageStages(y)...)
 	}
@@ -209,21 +217,13 @@ func systemPackage(arch limayaml.Arch) string {
 }
 
 // configure writes Lima's configuration of the VM.
-func (p *preparer) configure(ctx context.Context) error {
-	// The PID files of processes that are gone make Lima take the VM for broken, or for running.
-	leftover := func(m string) { p.progress.begin(event.Event{Phase: event.Leftover, Message: m}) }
-	if _, err := EndLeftover(ctx, p.vm, leftover); err != nil {
-		return err
-	}
-	if err := p.clearHalfMade(); err != nil {
-		return err
-	}
+func (p *preparer) configure(ctx context.Context, y *limayaml.LimaYAML) error {
 	path := filepath.Join(p.vm.Dir(), filenames.LimaYAML)
 	old, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		if p.inst, err = instance.Create(ctx, p.vm.Name, p.o.Template, false); err != nil {
-			return limaProblem(err)
+		if err := p.writeConfig(ctx, y); err != nil {
+			return err
 		}
 	case err != nil:
 		return err
@@ -237,14 +237,6 @@ func (p *preparer) configure(ctx context.Context) error {
 	}
 	_, err = sshutil.DefaultPubKeys(*p.inst.Config.SSH.LoadDotSSHPubKeys) // makes Lima's own key
 	return err
-}
-
-// clearHalfMade removes what an earlier run left that never got ready, so never ran.
-func (p *preparer) clearHalfMade() error {
-	if exists(p.vm.Prepared()) {
-		return nil
-	}
-	return os.RemoveAll(p.vm.Dir())
 }
 
 // update brings the configuration of an existing VM up to date.
@@ -289,11 +281,37 @@ func (p *preparer) makeDisk(ctx context.Context) error {
 	if err := growDisk(filepath.Join(p.vm.Dir(), filenames.DiffDisk), p.inst.Disk); err != nil {
 		return err
 	}
-	if exists(p.vm.Prepared()) {
-		return nil
+	return p.markPrepared()
+}
+
+// markPrepared notes that the disk is whole, before a guest can write to it.
+func (p *preparer) markPrepared() error {
+	if !exists(p.vm.Prepared()) {
+		y, err := load(p.vm, p.o.Template)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(fmt.Append(nil, y.Images))
+		if err := writeJSON(p.vm.Prepared(), prepared{version.Version, hex.EncodeToString(sum[:])}); err != nil {
+			return err
+		}
 	}
-	sum := sha256.Sum256(fmt.Append(nil, p.inst.Config.Images))
-	return writeJSON(p.vm.Prepared(), prepared{version.Version, hex.EncodeToString(sum[:])})
+	err := os.Remove(p.vm.Making())
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, syncDir(p.vm.Dir()))
+}
+
+// syncDir brings the names in a directory to the disk; not every system can.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	_ = d.Sync() // Windows refuses it for a directory
+	return nil
 }
 
 func exists(path string) bool {

@@ -162,7 +162,7 @@ func TestInterruptedPrepareIsMended(t *testing.T) {
 	if err := os.MkdirAll(vm.Dir(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"lima.yaml": "images: [", "basedisk": "half"} {
+	for name, text := range map[string]string{"rdd.making": "", "lima.yaml": "images: [", "basedisk": "half"} {
 		if err := os.WriteFile(filepath.Join(vm.Dir(), name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

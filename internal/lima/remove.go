@@ -45,11 +45,13 @@ func Remove(ctx context.Context, vm layout.VM) error {
 	if inst, err := store.Inspect(vm.Name); err == nil {
 		unlockDisks(inst)
 	}
-	// The marker goes first: what is left after an interruption is then half made, not whole.
-	if err := os.Remove(vm.Prepared()); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if !exists(vm.Dir()) {
+		return nil
+	}
+	if err := removable(vm); err != nil {
 		return err
 	}
-	return os.RemoveAll(vm.Dir())
+	return removeDir(vm)
 }
 
 // lockIdle takes the disk lock of a VM that must not run.

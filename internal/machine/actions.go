@@ -58,19 +58,20 @@ func (w *worker) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !exists(w.vm.Dir()) {
-		w.down(Absent)
-		return nil
+	if w.vm.Unfinished() {
+		if err := w.child(ctx, nil, "remove"); err != nil {
+			return err
+		}
 	}
-	if exists(w.vm.Prepared()) {
-		w.down(Stopped)
-		return nil
-	}
-	// Half made, so it never ran.
-	if err := w.child(ctx, nil, "remove"); err != nil {
+	names, err := w.vm.Contents()
+	switch {
+	case err != nil:
 		return err
+	case len(names) == 0:
+		w.down(Absent)
+	default: // whole, or what a preparation has to judge
+		w.down(Stopped)
 	}
-	w.down(Absent)
 	return nil
 }
 

@@ -478,19 +478,36 @@ func TestQEMUWithoutHostagentIsEnded(t *testing.T) {
 	r := newRig(t)
 	r.qemu()
 	s := r.service()
-	s.awaitPhase(Absent)
+	s.awaitPhase(Stopped) // it has left a disk
 	s.await("what was found", func(st State) bool { return st.Found == foundQEMU })
 	if r.counted("clear") != 1 {
 		t.Fatal("it was not ended by rdd-lima clear")
 	}
 	if held, _ := proc.Held(r.vm.QEMULock()); held {
-		t.Fatal("said absent while QEMU lives")
+		t.Fatal("said stopped while QEMU lives")
+	}
+}
+
+func TestFolderThatIsNotHalfMadeStays(t *testing.T) {
+	r := newRig(t)
+	diary := filepath.Join(r.vm.Dir(), "diary.txt")
+	if err := errors.Join(os.MkdirAll(r.vm.Dir(), 0o700), os.WriteFile(diary, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s := r.service()
+	s.awaitPhase(Stopped)
+	s.Do("rd", start(""))
+	if st := s.await("failure", failed); !st.Failure.Permanent || !strings.Contains(st.Failure.Message, r.vm.Dir()+" holds diary.txt") {
+		t.Errorf("%+v", st.Failure)
+	}
+	if !exists(diary) {
+		t.Error("somebody's file is gone")
 	}
 }
 
 func TestHalfMadeVMIsRemoved(t *testing.T) {
 	r := newRig(t)
-	if err := os.MkdirAll(r.vm.Dir(), 0o700); err != nil {
+	if err := errors.Join(os.MkdirAll(r.vm.Dir(), 0o700), os.WriteFile(r.vm.Making(), nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	s := r.service()

@@ -41,9 +41,39 @@ func (v VM) AgentLock() string { return filepath.Join(v.Run(), "hostagent.lock")
 // can't outlive its hostagent.)
 func (v VM) QEMULock() string { return filepath.Join(v.Run(), "qemu.lock") }
 
-// Prepared exists once disk and configuration are whole. Without it, what is in Dir never ran and
-// may be made anew.
+// Prepared exists once disk and configuration are whole. That it is missing says nothing: only
+// Unfinished says that what is in Dir may go.
 func (v VM) Prepared() string { return filepath.Join(v.Dir(), "rdd.prepared") }
+
+// Making exists while disk and configuration are made for the first time.
+func (v VM) Making() string { return filepath.Join(v.Dir(), "rdd.making") }
+
+// Removing exists once somebody has asked for the VM's disk to go.
+func (v VM) Removing() string { return filepath.Join(v.Dir(), "rdd.removing") }
+
+// Unfinished says whether a making or a removal of the VM was cut short, or is under way: what is in
+// Dir never ran, or was to go. A disk that ran has what Lima gives a guest at each boot beside it.
+func (v VM) Unfinished() bool {
+	ran := there(v.Prepared()) || there(filepath.Join(v.Dir(), "cidata.iso"))
+	return there(v.Removing()) || there(v.Making()) && !ran
+}
+
+// Contents names what is in Dir; nothing when it is empty or not there.
+func (v VM) Contents() (names []string, err error) {
+	entries, err := os.ReadDir(v.Dir())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}
+
+func there(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
 
 // Made says whether the VM has a whole disk and configuration.
 func (v VM) Made() bool {

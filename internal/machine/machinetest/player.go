@@ -207,7 +207,7 @@ func (p *player) template() int {
 // then on and off for each run of its QEMU.
 func Disk(vm layout.VM) string { return filepath.Join(vm.Dir(), "disk") }
 
-// prepare makes the directory, the disk and then the marker, as the real one does.
+// prepare makes the directory, its mark, the disk and then the other mark, as the real one does.
 func (p *player) prepare() error {
 	template, err := io.ReadAll(os.Stdin)
 	if err != nil {
@@ -220,8 +220,11 @@ func (p *player) prepare() error {
 	defer func() { _ = lock.Release() }()
 	p.say(event.Event{Phase: event.Check, Step: 1, Steps: 4})
 	made := exists(p.vm.Prepared())
-	if !made {
-		err = errors.Join(os.RemoveAll(p.vm.Dir()), os.MkdirAll(p.vm.Dir(), 0o700))
+	if !made && p.vm.Unfinished() {
+		err = os.RemoveAll(p.vm.Dir())
+	}
+	if err == nil && !made {
+		err = p.claim()
 	}
 	if err == nil {
 		err = os.WriteFile(filepath.Join(p.vm.Dir(), "lima.yaml"), template, 0o600)
@@ -236,10 +239,25 @@ func (p *player) prepare() error {
 		return err
 	}
 	p.say(event.Event{Phase: event.Disk, Step: 3, Steps: 4})
-	return os.WriteFile(p.vm.Prepared(), nil, 0o600)
+	return errors.Join(os.WriteFile(p.vm.Prepared(), nil, 0o600), os.Remove(p.vm.Making()))
 }
 
-// remove removes the marker and then the rest.
+// claim marks a directory whose making begins, unless something of somebody's is in it.
+func (p *player) claim() error {
+	names, err := p.vm.Contents()
+	if err == nil && len(names) > 0 {
+		err = &refusedError{"", fmt.Sprintf("the folder %s holds %s", p.vm.Dir(), strings.Join(names, ", "))}
+	}
+	if err == nil {
+		err = os.MkdirAll(p.vm.Dir(), 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(p.vm.Making(), nil, 0o600)
+	}
+	return err
+}
+
+// remove marks the directory and then removes it.
 func (p *player) remove() error {
 	lock, err := p.lockDisk()
 	if err != nil {
@@ -249,8 +267,10 @@ func (p *player) remove() error {
 	if held, err := proc.Held(p.vm.QEMULock()); held || err != nil {
 		return errors.Join(err, errors.New("it still has a QEMU"))
 	}
-	if err := os.Remove(p.vm.Prepared()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	if exists(p.vm.Dir()) {
+		if err := os.WriteFile(p.vm.Removing(), nil, 0o600); err != nil {
+			return err
+		}
 	}
 	if err := p.spend("remove", event.Disk, 1); err != nil {
 		return err
