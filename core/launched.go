@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 // VMResources are what a VM gets at its next start and what its running guest has.
@@ -91,11 +92,19 @@ func (c *Core) launched(name string) (text string, running bool, err error) {
 	if !held(vm.AgentLock()) {
 		return "", false, nil
 	}
-	b, err := os.ReadFile(filepath.Join(vm.Dir(), "lima.yaml"))
+	b, err := os.ReadFile(launchedFile(vm))
 	if errors.Is(err, os.ErrNotExist) {
 		return "", false, nil
 	}
 	return string(b), err == nil, err
+}
+
+// launchedFile is where that configuration is.
+func launchedFile(vm layout.VM) string {
+	if _, err := os.Stat(vm.Configuration()); err == nil {
+		return vm.Configuration()
+	}
+	return filepath.Join(vm.Dir(), "lima.yaml") // of a guest that an older RDD has started
 }
 
 // Pending finds the settings that wait for a restart. It remembers what it found, so it is cheap to ask on
@@ -116,7 +125,7 @@ type compared struct {
 // Changes names, in words, the settings of a running VM that its next start will change. It is empty
 // when there are none, or when they can't be known.
 func (p *Pending) Changes(ctx context.Context, c *Core, vm *VM) []string {
-	info, err := os.Stat(filepath.Join(c.layout(vm.Name).Dir(), "lima.yaml"))
+	info, err := os.Stat(launchedFile(c.layout(vm.Name)))
 	if err != nil || vm.DeletionTimestamp != nil || !held(c.layout(vm.Name).AgentLock()) {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,6 +82,9 @@ type agent struct {
 	events *os.File
 	log    *os.File
 
+	hostLock sync.Mutex
+	host     hostFiles // what the VM has on the host
+
 	monitor *monitor // nil when the VM has no QEMU
 	sshPort atomic.Int32
 }
@@ -150,6 +154,10 @@ func (a *agent) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if a.host, err = placeHostPaths(a.vm); err != nil {
+		return err
+	}
+	defer a.releaseHostPaths()
 	if *inst.Config.VMType == limayaml.QEMU {
 		if err := a.setQEMU(ctx, inst.Config); err != nil {
 			return err
@@ -329,10 +337,25 @@ func (a *agent) lima(s events.Status) {
 		if a.monitor != nil {
 			a.monitor.booted.Store(true)
 		}
-		a.say(event.Event{Phase: event.Ready, Step: event.BootSteps, Steps: event.BootSteps, Running: true, Degraded: degraded(s), SSHPort: int32(s.SSHLocalPort)})
+		a.say(event.Event{Phase: event.Ready, Step: event.BootSteps, Steps: event.BootSteps, Running: true, Degraded: append(degraded(s), a.copyOut()...), SSHPort: int32(s.SSHLocalPort)})
 	case s.SSHLocalPort != 0:
 		a.say(event.Event{SSHPort: int32(s.SSHLocalPort)})
 	}
+}
+
+// copyOut puts what Lima has fetched from the guest in place, and says what went wrong.
+func (a *agent) copyOut() []string {
+	a.hostLock.Lock()
+	defer a.hostLock.Unlock()
+	return a.host.copyOut(a.vm)
+}
+
+// releaseHostPaths removes what the run has put on the host. Nothing comes after it.
+func (a *agent) releaseHostPaths() {
+	a.hostLock.Lock()
+	defer a.hostLock.Unlock()
+	a.host.releaseAll(a.vm)
+	a.host = hostFiles{}
 }
 
 func degraded(s events.Status) []string {

@@ -1,6 +1,7 @@
 package lima
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -90,6 +91,8 @@ type preparer struct {
 	vm       layout.VM
 	progress *progress
 	inst     *store.Instance
+	whole    []byte     // the template with its params
+	paths    []hostPath // what it puts on the host
 
 	stage        stage // under way
 	first, steps int   // number of its first step, and of all
@@ -168,6 +171,13 @@ func (p *preparer) check() (*limayaml.LimaYAML, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.paths, err = judge(p.vm, true, lenient, y); err != nil {
+		return nil, err
+	}
+	p.whole = whole
+	if p.o.Template, err = redirect(whole, lenient, p.vm, p.paths); err != nil {
+		return nil, err
+	}
 	if err := checkPrograms(y); err != nil {
 		return nil, err
 	}
@@ -234,6 +244,14 @@ func (p *preparer) configure(ctx context.Context, y *limayaml.LimaYAML) error {
 	}
 	if len(p.inst.Errors) > 0 {
 		return limaProblem(errors.Join(p.inst.Errors...))
+	}
+	if err := keepHostPaths(p.vm, p.paths); err != nil {
+		return err
+	}
+	if b, err := atomicfile.Read(p.vm.Configuration()); err != nil || !bytes.Equal(b, p.whole) {
+		if err := atomicfile.Write(p.vm.Configuration(), p.whole); err != nil {
+			return err
+		}
 	}
 	_, err = sshutil.DefaultPubKeys(*p.inst.Config.SSH.LoadDotSSHPubKeys) // makes Lima's own key
 	return err

@@ -46,9 +46,12 @@ func Remove(ctx context.Context, vm layout.VM) error {
 		unlockDisks(inst)
 	}
 	if !exists(vm.Dir()) {
-		return nil
+		return releaseHostPaths(vm)
 	}
 	if err := removable(vm); err != nil {
+		return err
+	}
+	if err := releaseHostPaths(vm); err != nil {
 		return err
 	}
 	return removeDir(vm)

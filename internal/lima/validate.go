@@ -31,6 +31,11 @@ const (
 // Validate says whether Lima accepts the template for vm. The error is a *Problem that names the
 // field. Nothing is downloaded and nothing is written.
 func Validate(vm layout.VM, template []byte, params map[string]string, asRoot bool) error {
+	return validate(vm, false, template, params, asRoot)
+}
+
+// validate judges a template for vm, which is only a place for a VM unless it is named.
+func validate(vm layout.VM, named bool, template []byte, params map[string]string, asRoot bool) error {
 	logrus.SetOutput(io.Discard) // Lima's warnings would be about another user's terminal
 	whole, err := Complete(template, params, asRoot)
 	if err != nil {
@@ -45,6 +50,9 @@ func Validate(vm layout.VM, template []byte, params map[string]string, asRoot bo
 	}
 	full, err := load(vm, whole)
 	if err != nil {
+		return err
+	}
+	if _, err := judge(vm, named, y, full); err != nil {
 		return err
 	}
 	return checkSizes(full)

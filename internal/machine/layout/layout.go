@@ -28,6 +28,10 @@ const runs = "_run"
 // Dir is Lima's directory of the VM: disk, configuration, sockets.
 func (v VM) Dir() string { return filepath.Join(v.Home, v.Name) }
 
+// Configuration is the template that the VM was last prepared by, with the values of its params. What
+// Lima reads beside it, lima.yaml, has other paths for what the template puts on the host.
+func (v VM) Configuration() string { return filepath.Join(v.Dir(), "rdd.yaml") }
+
 // Run holds locks, the hostagent's record and the programs put before Lima.
 func (v VM) Run() string { return filepath.Join(v.Home, runs, v.Name) }
 
@@ -83,6 +87,9 @@ func (v VM) Made() bool {
 
 // Programs is put first in the hostagent's PATH.
 func (v VM) Programs() string { return filepath.Join(v.Run(), "bin") }
+
+// HostFiles is the account of the sockets and files that the VM's template puts on the host.
+func (v VM) HostFiles() string { return filepath.Join(v.Run(), "hostfiles.json") }
 
 // MonitorSocket is where the hostagent asks QEMU how it is. Lima has a control socket of its own.
 func (v VM) MonitorSocket() string { return filepath.Join(v.Dir(), "rdd.sock") }

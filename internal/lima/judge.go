@@ -1,0 +1,21 @@
+package lima
+
+import (
+	"github.com/lima-vm/lima/pkg/limayaml"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// judge checks what Lima accepts and then does harm with, never gets to work, or quietly reads as
+// something else. y is the template as it is written, full has all defaults. named says that vm is the
+// VM that gets the template; otherwise it is only a place for one. It returns what the template puts on the host.
+func judge(vm layout.VM, named bool, y, full *limayaml.LimaYAML) ([]hostPath, error) {
+	if err := checkQEMUOptions(y); err != nil {
+		return nil, err
+	}
+	paths, err := hostPathsOf(vm, y, full)
+	if err != nil {
+		return nil, err
+	}
+	return paths, checkFree(vm, named, paths)
+}
