@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -74,7 +75,7 @@ func WithResources(template string, r Resources) (string, error) {
 		key, value string
 		same       bool
 	}{
-		{"cpus", fmt.Sprint(r.CPUs), r.CPUs == was.CPUs},
+		{"cpus", fmt.Sprint(r.CPUs), r.CPUs == was.CPUs && writtenPlainly(text, "cpus")},
 		{"memory", sizeText(r.Memory), r.Memory == was.Memory},
 		{"disk", sizeText(r.Disk), r.Disk == was.Disk},
 	} {
@@ -90,6 +91,33 @@ func WithResources(template string, r Resources) (string, error) {
 		return "", errors.Join(errors.New("this template is written in a way in which its resources can't be changed here: edit its text"), err)
 	}
 	return text, nil
+}
+
+// writtenPlainly says whether the number at a key is written in decimal digits, or left out. Others, such
+// as 2.5 or 010, are refused by now.
+func writtenPlainly(text, key string) bool {
+	file, err := parser.ParseBytes([]byte(text), 0)
+	if err != nil {
+		return true
+	}
+	for _, doc := range file.Docs {
+		top, ok := doc.Body.(ast.MapNode)
+		if !ok {
+			continue
+		}
+		for entry := top.MapRange(); entry.Next(); {
+			number, ok := entry.Value().(ast.ScalarNode)
+			if !ok || entry.Key().GetToken().Value != key {
+				continue
+			}
+			written := number.GetToken().Value
+			n, err := strconv.Atoi(written)
+			if _, null := number.(*ast.NullNode); !null && (err != nil || strconv.Itoa(n) != written) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // sizeText writes a size as a template does. Lima reads all of these.

@@ -16,6 +16,8 @@ func TestResourcesAreChangedInPlace(t *testing.T) {
 		{"quoted key", "\"cpus\": 1\nmemory: 3GiB\ndisk: 1500MiB\n", "\"cpus\": 3\nmemory: 3GiB\ndisk: 1500MiB\n"},
 		{"same in other words", "cpus: 3\nmemory: 3072MiB\ndisk: 1572864000\n", "cpus: 3\nmemory: 3072MiB\ndisk: 1572864000\n"},
 		{"other systems' lines", "cpus: 1\r\nmemory: 3GiB\r\ndisk: 1500MiB\r\n", "cpus: 3\r\nmemory: 3GiB\r\ndisk: 1500MiB\r\n"},
+		{"numbers that are refused by now", "cpus: 3.5 # or so\nmemory: 3GiB\ndisk: 1500MiB\n", "cpus: 3 # or so\nmemory: 3GiB\ndisk: 1500MiB\n"},
+		{"a leading zero", "cpus: 03\nmemory: 3GiB\ndisk: 1500MiB\n", "cpus: 3\nmemory: 3GiB\ndisk: 1500MiB\n"},
 		{"empty", "", "cpus: 3\nmemory: 3GiB\ndisk: 1500MiB\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

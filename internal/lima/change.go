@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"reflect"
 
-	"github.com/docker/go-units"
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/store/filenames"
 
@@ -58,7 +57,7 @@ func checkChange(vm layout.VM, old, wanted []byte) error {
 			return &Problem{f.field, errors.New("can't change: the VM's disk was made of what it was; leave it, or make another VM")}
 		}
 	}
-	return checkShrink(*was.Disk, *y.Disk)
+	return checkShrink(vm, *was.Disk, *y.Disk)
 }
 
 // imagesFor lists the images of the VM's own architecture; the others were never looked at.
@@ -71,18 +70,23 @@ func imagesFor(y *limayaml.LimaYAML) (images []limayaml.Image) {
 	return images
 }
 
-// checkShrink says whether a disk of the size was can have the size now.
-func checkShrink(was, now string) error {
-	before, err := units.RAMInBytes(was)
-	if err != nil {
-		return err
+// checkShrink says whether the disk of vm, which was to have the size was, can have the size now. What
+// counts is the disk itself: a size that it could not be given can be taken back.
+func checkShrink(vm layout.VM, was, now string) error {
+	has, ok := virtualSize(filepath.Join(vm.Dir(), filenames.DiffDisk))
+	if !ok {
+		n, err := parseSize(was)
+		if err != nil {
+			return err
+		}
+		has = diskSize(n)
 	}
-	after, err := units.RAMInBytes(now)
+	want, err := parseSize(now)
 	if err != nil {
 		return &Problem{"disk", err}
 	}
-	if after < before {
-		return &Problem{"disk", fmt.Errorf("%s is smaller than the disk is already, %s: it can only grow", now, was)}
+	if diskSize(want) < has {
+		return &Problem{"disk", fmt.Errorf("%s is smaller than the disk is already, %s: it can only grow", now, sizeText(has))}
 	}
 	return nil
 }

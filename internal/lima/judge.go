@@ -13,6 +13,9 @@ func judge(vm layout.VM, named bool, y, full *limayaml.LimaYAML) ([]hostPath, er
 	if err := checkQEMUOptions(y); err != nil {
 		return nil, err
 	}
+	if err := checkHostHas(vm, named, y); err != nil {
+		return nil, err
+	}
 	paths, err := hostPathsOf(vm, y, full)
 	if err != nil {
 		return nil, err

@@ -55,7 +55,7 @@ func decode(b []byte) (*limayaml.LimaYAML, error) {
 	if err != nil {
 		return nil, yamlProblem(err, b)
 	}
-	return &y, nil
+	return &y, checkLiterals(b)
 }
 
 // orString reads a T that may be written as a plain string.

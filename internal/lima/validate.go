@@ -217,7 +217,7 @@ func checkNumbers(y *limayaml.LimaYAML) error {
 		if size.value == nil || *size.value == "" {
 			continue
 		}
-		n, err := units.RAMInBytes(*size.value)
+		n, err := parseSize(*size.value)
 		if err != nil {
 			return &Problem{size.field, fmt.Errorf("must be a size such as 4GiB; got %q", *size.value)}
 		}
@@ -247,8 +247,8 @@ func checkSizes(y *limayaml.LimaYAML) error {
 
 // checkDiskFits says whether an image of size bytes fits on a disk.
 func checkDiskFits(disk string, size int64) error {
-	n, err := units.RAMInBytes(disk)
-	if err != nil || n == 0 || n >= size {
+	n, err := parseSize(disk)
+	if err != nil || n == 0 || diskSize(n) >= size {
 		return nil
 	}
 	return &Problem{"disk", fmt.Errorf("%s is smaller than the image, which needs %s: set disk to at least that", disk, units.BytesSize(float64(size)))}

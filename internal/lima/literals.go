@@ -1,0 +1,108 @@
+package lima
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/lima-vm/lima/pkg/limayaml"
+)
+
+// plainNumber is a number that everybody reads alike.
+var plainNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+
+// checkLiterals refuses numbers that YAML quietly reads as others: 2.5 as 2 where a whole number is
+// wanted, 010 as 8, 1.20 as 1.2 where a text is.
+func checkLiterals(b []byte) error {
+	f, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		return yamlProblem(err, nil)
+	}
+	for _, doc := range f.Docs {
+		if err := literals(doc.Body, reflect.TypeFor[limayaml.LimaYAML]()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// literals checks the part of a template that is read into a t.
+func literals(n ast.Node, t reflect.Type) error {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch n := n.(type) {
+	case *ast.AnchorNode:
+		return literals(n.Value, t)
+	case *ast.TagNode:
+		return literals(n.Value, t)
+	case *ast.SequenceNode:
+		if t.Kind() != reflect.Slice && t.Kind() != reflect.Array {
+			return nil
+		}
+		for _, v := range n.Values {
+			if err := literals(v, t.Elem()); err != nil {
+				return err
+			}
+		}
+	case *ast.MappingNode:
+		for _, v := range n.Values {
+			if err := literals(v, t); err != nil {
+				return err
+			}
+		}
+	case *ast.MappingValueNode:
+		if to := typeOfKey(t, n.Key.String()); to != nil {
+			return literals(n.Value, to)
+		}
+	case *ast.IntegerNode, *ast.FloatNode, *ast.StringNode:
+		return literal(n, t)
+	}
+	return nil
+}
+
+// typeOfKey is the type of a field, or of a map's values; nil when there is none.
+func typeOfKey(t reflect.Type, key string) reflect.Type {
+	switch t.Kind() {
+	case reflect.Map:
+		return t.Elem()
+	case reflect.Struct:
+		for i := range t.NumField() {
+			name, options, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+			if strings.Contains(options, "inline") {
+				if inner := typeOfKey(t.Field(i).Type, key); inner != nil {
+					return inner
+				}
+			} else if name == strings.Trim(key, `"'`) {
+				return t.Field(i).Type
+			}
+		}
+	}
+	return nil
+}
+
+// literal checks one value that is read into a t.
+func literal(n ast.Node, t reflect.Type) error {
+	at := n.GetToken()
+	problem := func(format string, args ...any) error {
+		field := strings.TrimPrefix(n.GetPath(), "$.")
+		return &Problem{field, fmt.Errorf("line %d: %s", at.Position.Line, fmt.Sprintf(format, args...))}
+	}
+	_, text := n.(*ast.StringNode)
+	switch t.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		if number := strings.TrimSpace(at.Value); strings.Trim(number, "+-.0123456789_eExXoObBaAcCdDfF") == "" && !plainNumber.MatchString(number) {
+			return problem("must be a whole number in decimal digits, without a leading zero; got %s", number)
+		}
+	case reflect.String:
+		var read string
+		if err := yaml.Unmarshal([]byte(at.Value), &read); !text && err == nil && read != at.Value {
+			return problem("YAML reads %s as %s: put it in quotes, or write it differently", at.Value, read)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,24 @@
+//go:build unix
+
+package lima
+
+import "testing"
+
+func TestNumbersAreReadAsTheyAreWritten(t *testing.T) {
+	judged(t, newVM(t), []verdict{
+		{"a whole number", "cpus: 2\n", "", ""},
+		{"a quoted number", "cpus: '2'\n", "", ""},
+		{"a param", "param: {A: 8080, B: '010', C: 1.5}\nprovision: [{script: 'echo $PARAM_A $PARAM_B $PARAM_C'}]\n", "", ""},
+
+		{"a half processor", "cpus: 2.5\n", "cpus", "line 2: must be a whole number in decimal digits"},
+		{"a leading zero", "cpus: 010\n", "cpus", "got 010"},
+		{"a quoted half", "cpus: '2.5'\n", "cpus", "got 2.5"},
+		{"hexadecimal", "cpus: 0x10\n", "cpus", "got 0x10"},
+		{"an exponent", "cpus: 1e1\n", "cpus", "got 1e1"},
+		{"by an anchor", "cpus: &n 2.5\n", "cpus", "got 2.5"},
+		{"a port", "portForwards: [{guestPort: 0177, hostPort: 127}]\n", "portForwards[0].guestPort", "got 0177"},
+		{"a uid", "user: {uid: 01750}\n", "user.uid", "got 01750"},
+		{"permissions without quotes", "provision: [{mode: data, path: /x, content: x, permissions: 0644}]\n", "provision[0].permissions", "YAML reads 0644 as 420"},
+		{"a version in a param", "param: {A: 1.20}\nprovision: [{script: 'echo $PARAM_A'}]\n", "param.A", "YAML reads 1.20 as 1.2"},
+	})
+}
