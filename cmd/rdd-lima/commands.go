@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"strings"
 
 	"github.com/mattn/go-isatty"
@@ -210,5 +211,8 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// asRoot says whether the guest needs a user of its own, since root can't be it.
-func asRoot() bool { return os.Geteuid() == 0 }
+// asRoot says whether the guest needs a user of its own, since root, or a service's user, can't be it.
+func asRoot() bool {
+	u, err := user.Current()
+	return os.Geteuid() == 0 || err == nil && lima.NeedsUser(u)
+}

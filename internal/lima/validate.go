@@ -173,6 +173,9 @@ func checkFields(y *limayaml.LimaYAML) error {
 	if !fits {
 		return &Problem{"images", fmt.Errorf("none is for the architecture %s", arch)}
 	}
+	if err := checkNetworks(y); err != nil {
+		return err
+	}
 	return checkNumbers(y)
 }
 

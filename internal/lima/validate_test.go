@@ -87,16 +87,6 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-func TestLimaNetworkIsNotJudgedBeforeItsConfigurationExists(t *testing.T) {
-	vm := newVM(t)
-	if err := Validate(vm, []byte(image+"networks: [{lima: user-v2}]\n"), nil, false); err != nil {
-		t.Fatal(err)
-	}
-	if exists(vm.Home) {
-		t.Error("validation wrote to the Lima home")
-	}
-}
-
 func TestCompleteGivesRootAnOrdinaryGuestUser(t *testing.T) {
 	const script = "#!/bin/bash\n\techo \"tab\" '$x' {{.Param.A}}  \n\n  indented: |\n# the end\n"
 	template := image + "param: {A: old, B: kept}\nprovision:\n- mode: system\n  script: |\n"
