@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -23,12 +24,16 @@ import (
 
 // Core is one instance as its clients see it.
 type Core struct {
-	inst    instance.Instance
-	version string
+	inst     instance.Instance
+	version  string
+	logLevel string // of a service that this core starts; empty: the settings'
+	log      *slog.Logger
 }
 
 // New returns the core of inst. version is the calling program's.
-func New(inst instance.Instance, version string) *Core { return &Core{inst, version} }
+func New(inst instance.Instance, version string) *Core {
+	return &Core{inst, version, inst.LogLevel(), slog.New(slog.DiscardHandler)}
+}
 
 // Instance is the instance that this core serves.
 func (c *Core) Instance() instance.Instance { return c.inst }
@@ -105,6 +110,7 @@ func (c *Core) restConfig() (*rest.Config, error) {
 	}
 	config.QPS = -1 // one user's commands need no client-side limit
 	config.UserAgent = "rdd/" + c.version
+	config.Wrap(c.logged)
 	return config, nil
 }
 
@@ -114,6 +120,7 @@ func (c *Core) hello(ctx context.Context, rec daemon.Record) error {
 	if err != nil {
 		return err
 	}
+	c.log.Debug("ask the service whether it is ready", "server", rec.Server)
 	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout, fmt.Errorf("%w: %s gives no answer within %s", context.DeadlineExceeded, rec.Server, helloTimeout))
 	defer cancel()
 	greeting, err := askHello(ctx, config, rec.Server)

@@ -147,9 +147,7 @@ func checkSockets(_ context.Context, i *inspection) []Finding {
 // checkPorts looks whether somebody else has the ports that a start would want.
 func checkPorts(ctx context.Context, i *inspection) []Finding {
 	var all []Finding
-	if address := i.core.apiAddress(); address != "" && stopped(i.status.State) && listened(ctx, address) {
-		all = append(all, found(SeverityWarning, diag.PortInUse, "%s, where this instance's API was, is taken: the service will use another port, and copied kubeconfigs will not reach it", address))
-	}
+	all = append(all, checkAPIPort(ctx, i)...)
 	for _, vm := range i.files {
 		if port := sshPort(vm); port != 0 && !lives(vm) && listened(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) {
 			all = append(all, found(SeverityWarning, diag.PortInUse, "port %d, which VM %q wants for SSH, is taken", port, vm.Name))
@@ -159,6 +157,24 @@ func checkPorts(ctx context.Context, i *inspection) []Finding {
 		return []Finding{fine("nobody else has a port that is wanted here")}
 	}
 	return all
+}
+
+// checkAPIPort looks whether a stopped service would get its port.
+func checkAPIPort(ctx context.Context, i *inspection) []Finding {
+	if !stopped(i.status.State) {
+		return nil
+	}
+	config, _ := daemon.LoadConfig(i.inst) // another check tells what is wrong with it
+	if config.Port != 0 {
+		if address := net.JoinHostPort(Loopback(), strconv.Itoa(config.Port)); listened(ctx, address) {
+			return []Finding{found(SeverityProblem, diag.PortInUse, "%s, which this instance's API was given, is taken: the service will not start", address)}
+		}
+		return nil
+	}
+	if address := i.core.apiAddress(); address != "" && listened(ctx, address) {
+		return []Finding{found(SeverityWarning, diag.PortInUse, "%s, where this instance's API was, is taken: the service will use another port, and copied kubeconfigs will not reach it", address)}
+	}
+	return nil
 }
 
 func stopped(s ServiceState) bool {

@@ -59,7 +59,7 @@ func KindOf(err error) Kind {
 		return kind
 	}
 	switch {
-	case errors.Is(err, instance.ErrName):
+	case errors.Is(err, instance.ErrName), errors.Is(err, instance.ErrLogLevel):
 		return Usage
 	case errors.Is(err, context.DeadlineExceeded):
 		return Timeout

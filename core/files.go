@@ -55,6 +55,7 @@ func (s *Service) Kubectl(ctx context.Context, args []string) (*exec.Cmd, error)
 		return nil, failed(op, inst.Name, err)
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
+	s.core.running(cmd)
 	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+inst.KubeConfig())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, kubectlGrace
@@ -78,6 +79,7 @@ func (c *Core) Dashboard(open, readOnly bool) (*exec.Cmd, error) {
 		args = append(args, "--read-only")
 	}
 	cmd := exec.Command(program, args...)
+	c.running(cmd)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr // where it doesn't replace this program
 	return cmd, nil
 }

@@ -156,6 +156,7 @@ func (s *spawn) run(nonce string) (<-chan error, error) {
 	cmd := exec.Command(program, append([]string{"serve", "--instance", inst.Name, "--nonce", nonce}, s.logLevel()...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = inst.DataDir(), &s.words, output
 	proc.Detach(cmd)
+	s.service.core.running(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
@@ -172,11 +173,15 @@ func (s *spawn) run(nonce string) (<-chan error, error) {
 
 // logLevel is rddd's flag for the user's choice. Settings that can't be read must not keep a service from starting.
 func (s *spawn) logLevel() []string {
-	settings, _ := s.service.core.Settings()
-	if settings.LogLevel == DefaultSettings().LogLevel {
+	level := s.service.core.logLevel
+	if level == "" {
+		settings, _ := s.service.core.Settings()
+		level = settings.LogLevel
+	}
+	if level == DefaultSettings().LogLevel {
 		return nil
 	}
-	return []string{"--log-level", settings.LogLevel}
+	return []string{"--log-level", level}
 }
 
 func (s *spawn) lastWords() string { return strings.TrimSpace(s.words.String()) }
@@ -264,6 +269,7 @@ func (s *Service) rddd(ctx context.Context, command string, args ...string) ([]b
 	var out, problem bytes.Buffer
 	cmd := exec.Command(program, append([]string{command, "--instance", s.core.inst.Name}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &problem
+	s.core.running(cmd)
 	tree, err := proc.Start(ctx, cmd, rdddGrace)
 	if err == nil {
 		err = tree.Wait()

@@ -16,7 +16,7 @@ type Settings struct {
 	Theme          string `json:"theme"`          // system, light or dark
 	ServiceTimeout int    `json:"serviceTimeout"` // seconds until a wait for the service asks how to go on; 0: never
 	VMTimeout      int    `json:"vmTimeout"`      // the same for VMs
-	LogLevel       string `json:"logLevel"`       // of the service, from its next start on: error, info or debug
+	LogLevel       string `json:"logLevel"`       // of the service, from its next start on: one of LogLevels
 	OnQuit         OnQuit `json:"onQuit"`         // what becomes of running VMs: ask, keep-running or stop
 	FirstRunDone   bool   `json:"firstRunDone"`
 }
@@ -33,7 +33,7 @@ func (s Settings) Check() (field string, err error) {
 		known        []string
 	}{
 		{"theme", s.Theme, []string{"system", "light", "dark"}},
-		{"logLevel", s.LogLevel, []string{"error", "info", "debug"}},
+		{"logLevel", s.LogLevel, LogLevels()},
 		{"onQuit", string(s.OnQuit), []string{string(OnQuitAsk), string(OnQuitKeepRunning), string(OnQuitStop)}},
 	} {
 		if !slices.Contains(f.known, f.value) {

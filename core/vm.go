@@ -340,7 +340,9 @@ func (v *VMs) Shell(ctx context.Context, name string, o ShellOptions) (*exec.Cmd
 		args = append(args, "--workdir="+o.Workdir)
 	}
 	args = append(args, name, "--")
-	return exec.Command(program, append(args, o.Command...)...), nil
+	cmd := exec.Command(program, append(args, o.Command...)...)
+	v.session.core.running(cmd)
+	return cmd, nil
 }
 
 func decode(obj *unstructured.Unstructured) (*VM, error) {
@@ -385,6 +387,7 @@ func (c *Core) embedTemplate(ctx context.Context, locator string) (string, error
 	var out, problem bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, "template", "--share", c.inst.ShareDir(), locator)
 	cmd.Stdout, cmd.Stderr = &out, &problem
+	c.running(cmd)
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)

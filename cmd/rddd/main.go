@@ -73,7 +73,7 @@ func command() *cobra.Command {
 	}
 	serve.Flags().StringVar(&nonce, "nonce", "", "identity of this run")
 	_ = serve.MarkFlagRequired("nonce")
-	serve.Flags().TextVar(&level, "log-level", level, "least of what is logged: error, info or debug")
+	serve.Flags().TextVar(&level, "log-level", level, "least of what is logged: error, warn, info or debug")
 
 	var force bool
 	reap := &cobra.Command{

@@ -65,9 +65,16 @@ type session struct {
 	*Program
 	instance string
 	progress progressMode
+	logLevel string // empty: none was given
 }
 
-func (s *session) core() (*core.Core, error) { return s.Open(s.instance) }
+func (s *session) core() (*core.Core, error) {
+	c, err := s.Open(s.instance)
+	if err != nil {
+		return nil, err
+	}
+	return c.Logging(s.logLevel, s.Err), nil
+}
 
 // Command is the command tree. Run carries it out; the reference pages are written from it.
 func (p *Program) Command() *cobra.Command {
@@ -96,6 +103,8 @@ func (p *Program) Command() *cobra.Command {
 		return names, cobra.ShellCompDirectiveNoFileComp
 	})
 	_ = root.RegisterFlagCompletionFunc("progress", cobra.FixedCompletions(progressModes(), cobra.ShellCompDirectiveNoFileComp))
+	root.PersistentFlags().Var(choice{&s.logLevel, "LEVEL", core.LogLevels()}, "log-level", "least of what is logged: error, warn, info or debug; by a service that this command starts, and by rdd itself, which has\nonly debug messages, on stderr (default: $RDD_LOG_LEVEL, or else what rdd svc create --log-level has stored, or info)")
+	_ = root.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions(core.LogLevels(), cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(s.serviceCommand(), s.vmCommand(), s.ctlCommand(), s.diagnoseCommand(), s.dashboardCommand(), s.versionCommand())
 	return root
 }

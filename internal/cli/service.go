@@ -25,7 +25,9 @@ func (s *session) serviceCreate() *cobra.Command {
 	var config core.ServiceConfig
 	cmd := &cobra.Command{
 		Use: "create", Short: "Create the instance, or change the settings of a stopped one", Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
+		Long: "Creates the instance, or changes the settings of one whose service is stopped. --log-level becomes the instance's own: each\n" +
+			"start of the service uses it, unless that start is given another one.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := s.core()
 			if err != nil {
 				return err
@@ -33,18 +35,29 @@ func (s *session) serviceCreate() *cobra.Command {
 			if err := c.Service().Create(config); err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("log-level") {
+				if err := c.SetLogLevel(s.logLevel); err != nil {
+					return err
+				}
+			}
 			s.sayf("instance %q is created; start its service with: rdd svc start\n", c.Instance().Name)
 			return nil
 		},
 	}
 	cmd.Flags().StringSliceVar(&config.Controllers, "controllers", nil, "controllers to run, or with a - before the name to leave out; * stands for all others (default: all of "+strings.Join(core.Controllers(), ", ")+")")
 	cmd.Flags().StringVar(&config.DatastoreEndpoint, "datastore-endpoint", "", "postgres:// URL, or http(s):// URLs of an etcd cluster (default: SQLite in the data directory)")
+	cmd.Flags().IntVar(&config.Port, "port", 0, "port of the API on loopback; 0 takes any that is free, and stays with it")
+	_ = cmd.RegisterFlagCompletionFunc("port", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("controllers", cobra.FixedCompletions(core.Controllers(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 func (s *session) serviceStart() *cobra.Command {
-	cmd := &cobra.Command{Use: "start", Short: "Start the service and wait until it is ready", Args: noArgs}
+	cmd := &cobra.Command{
+		Use: "start", Short: "Start the service and wait until it is ready", Args: noArgs,
+		Long: "Starts the service and waits until it is ready. --log-level and RDD_LOG_LEVEL are for this run of it; rdd svc create --log-level\n" +
+			"stores one for all.",
+	}
 	f := addWait(cmd, startTimeout, "rdd svc start")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := s.core()
@@ -62,6 +75,9 @@ func (s *session) serviceStart() *cobra.Command {
 		}
 		if !started {
 			s.said(f, "the service runs already", "the service is starting or runs already")
+			if s.logLevel != "" {
+				s.sayf("it logs as it was started to; change that with: rdd svc restart --log-level %s\n", s.logLevel)
+			}
 			return nil
 		}
 		s.said(f, "the service is ready", "the service is starting")

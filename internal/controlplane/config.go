@@ -23,6 +23,8 @@ type Config struct {
 	// Dir keeps the serving certificate, its key, the token and the last port. It is
 	// made, mode 0700, when missing; its files are 0600 from the start.
 	Dir string
+	// Port on loopback to listen on; 0: the last run's, or any other if that one is taken.
+	Port int
 	// Store holds the objects. It must outlive Run.
 	Store *datastore.Store
 	// CRDs are created, or brought up to date, at each start.

@@ -40,8 +40,9 @@ type Server struct {
 	ready chan struct{}
 }
 
-// New makes a server and opens its port, on loopback: the one of the last run if it
-// is free. A server that was made must be run, which closes the port at the end.
+// New makes a server and opens its port, on loopback: the configured one, or else the
+// one of the last run if it is free. The error is a *PortError when the configured one
+// can't be had. A server that was made must be run, which closes the port at the end.
 func New(ctx context.Context, c Config) (*Server, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -53,7 +54,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control plane identity: %w", err)
 	}
-	listener, err := listen(c.Dir)
+	listener, err := listen(c.Dir, c.Port)
 	if err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}

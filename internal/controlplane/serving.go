@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -146,9 +147,37 @@ func address() string {
 	return "127.82.68.68"
 }
 
-// listen opens the port of the last run, or any other if that one is taken, and
-// writes it down for the next run.
-func listen(dir string) (net.Listener, error) {
+// PortError means that the port that was asked for can't be listened on.
+type PortError struct {
+	Address string
+	Err     error
+}
+
+func (e *PortError) Error() string {
+	return fmt.Sprintf("the API can't listen on %s, the port that this instance was given: %v: end the program that has it, or choose another port with: rdd svc create --port PORT (0: any that is free)", e.Address, e.Err)
+}
+
+func (e *PortError) Unwrap() error { return e.Err }
+
+// listen opens the given port; or, if that is 0, the port of the last run, or any other
+// if that one is taken. It writes it down for the next run.
+func listen(dir string, port int) (net.Listener, error) {
+	if port == 0 {
+		return listenAsBefore(dir)
+	}
+	at := net.JoinHostPort(address(), strconv.Itoa(port))
+	listener, err := net.Listen("tcp", at)
+	if err != nil {
+		var cause *net.OpError // whose words would name the address again
+		if errors.As(err, &cause) {
+			err = cause.Err
+		}
+		return nil, &PortError{at, err}
+	}
+	return listener, nil
+}
+
+func listenAsBefore(dir string) (net.Listener, error) {
 	file := filepath.Join(dir, portFile)
 	last := "0"
 	if data, err := os.ReadFile(file); err == nil {

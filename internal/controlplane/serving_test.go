@@ -3,6 +3,7 @@ package controlplane
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -114,12 +115,12 @@ func verifying(leaf *x509.Certificate) x509.VerifyOptions {
 
 func TestPortStaysUnlessItIsTaken(t *testing.T) {
 	dir := t.TempDir()
-	first, err := listen(dir)
+	first, err := listen(dir, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	port := first.Addr().String()
-	second, err := listen(dir) // the first still listens
+	second, err := listen(dir, 0) // the first still listens
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +131,7 @@ func TestPortStaysUnlessItIsTaken(t *testing.T) {
 	first.Close()
 	next := second.Addr().String()
 	second.Close()
-	third, err := listen(dir)
+	third, err := listen(dir, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,12 +145,34 @@ func TestPortStaysUnlessItIsTaken(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, portFile), []byte("no port"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fourth, err := listen(dir)
+	fourth, err := listen(dir, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer fourth.Close()
 	if data, _ := os.ReadFile(filepath.Join(dir, portFile)); !strings.HasSuffix(fourth.Addr().String(), ":"+strings.TrimSpace(string(data))) {
 		t.Errorf("the file says %q, the listener %s", data, fourth.Addr())
+	}
+}
+
+func TestAPortThatWasAskedForIsNeverAnotherOne(t *testing.T) {
+	dir := t.TempDir()
+	first, err := listen(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := first.Addr().(*net.TCPAddr).Port
+	_, err = listen(dir, port)
+	if _, busy := errors.AsType[*PortError](err); !busy || !strings.Contains(err.Error(), first.Addr().String()) || !strings.Contains(err.Error(), "rdd svc create --port") {
+		t.Errorf("a taken port: %v", err)
+	}
+	first.Close()
+	again, err := listen(dir, port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if again.Addr().String() != first.Addr().String() {
+		t.Errorf("listens on %s", again.Addr())
 	}
 }

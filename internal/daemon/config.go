@@ -22,6 +22,7 @@ type Config struct {
 	// that only leaves out, or none, runs all others.
 	Controllers       []string `json:"controllers,omitempty"`
 	DatastoreEndpoint string   `json:"datastoreEndpoint,omitempty"` // empty: SQLite in the data directory
+	Port              int      `json:"port,omitempty"`              // of the API, on loopback; 0: the last run's if it is free, else any
 }
 
 // all is the element of Controllers that stands for those that aren't named.
@@ -54,6 +55,9 @@ func (c Config) Validate() error {
 		if slices.Contains(c.Controllers, name) && slices.Contains(c.Controllers, "-"+name) {
 			return fmt.Errorf("controllers: %q is both wanted and left out", name)
 		}
+	}
+	if c.Port < 0 || c.Port > 65535 {
+		return fmt.Errorf("port: want 1 to 65535, or 0 for any that is free; got %d", c.Port)
 	}
 	if c.DatastoreEndpoint == "" {
 		return nil

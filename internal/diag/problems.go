@@ -345,11 +345,12 @@ var problems = []Problem{
 		ID:      PortInUse,
 		Meaning: "Another program listens on a port that is needed here.",
 		remedy: remedy{
-			"":        "End that program, or use another port (ssh.localPort, portForwards in the template).",
-			"linux":   "Find it (ss -ltnp | grep PORT) and end it, or use another port (ssh.localPort, portForwards in the template).",
-			"darwin":  "Find it (lsof -nP -iTCP:PORT -sTCP:LISTEN) and end it, or use another port (ssh.localPort, portForwards in the template).",
-			"windows": "Find it (netstat -ano | findstr PORT) and end it, or use another port (ssh.localPort, portForwards in the template).",
+			"":        "End that program, or use another port (ssh.localPort, portForwards in the template; of the API: rdd svc create --port).",
+			"linux":   "Find it (ss -ltnp | grep PORT) and end it, or use another port (ssh.localPort, portForwards in the template; of the API: rdd svc create --port).",
+			"darwin":  "Find it (lsof -nP -iTCP:PORT -sTCP:LISTEN) and end it, or use another port (ssh.localPort, portForwards in the template; of the API: rdd svc create --port).",
+			"windows": "Find it (netstat -ano | findstr PORT) and end it, or use another port (ssh.localPort, portForwards in the template; of the API: rdd svc create --port).",
 		},
+		ours: []string{`choose another port with: rdd svc create --port`},
 		host: []string{`address already in use`, `could not set up host forwarding rule`, `only one usage of each socket address`, `bind: an attempt was made to access a socket`, `failed to find a free port`},
 	},
 	{

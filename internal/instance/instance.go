@@ -30,6 +30,12 @@ var nameRE = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
 // ErrName means that a name can't be an instance's name.
 var ErrName = errors.New("invalid instance name")
 
+// ErrLogLevel means that RDD_LOG_LEVEL is none of LogLevels.
+var ErrLogLevel = errors.New("invalid log level")
+
+// LogLevels are the levels of what is logged, as users name them: the first logs least.
+func LogLevels() []string { return []string{"error", "warn", "info", "debug"} }
+
 // Instance is a value: two Instances with the same fields are the same instance.
 type Instance struct {
 	Name string
@@ -44,6 +50,7 @@ type Instance struct {
 	config  string // the user's, of all programs
 
 	keepLogs bool
+	logLevel string
 }
 
 // Resolve returns the instance called name. An empty name means RDD_INSTANCE, or else Default.
@@ -62,6 +69,10 @@ func Resolve(name string) (Instance, error) {
 	if err != nil {
 		return Instance{}, fmt.Errorf("find your home directory: %w", err)
 	}
+	level := os.Getenv("RDD_LOG_LEVEL")
+	if level != "" && !slices.Contains(LogLevels(), level) {
+		return Instance{}, fmt.Errorf("%w %q in the variable RDD_LOG_LEVEL: use one of %s", ErrLogLevel, level, strings.Join(LogLevels(), ", "))
+	}
 	data, state := platformDirs(home)
 	libexec, err := libexecDir()
 	if err != nil {
@@ -78,6 +89,7 @@ func Resolve(name string) (Instance, error) {
 		libexec:  libexec,
 		share:    filepath.Join(libexec, "..", "..", "share"),
 		keepLogs: os.Getenv("RDD_KEEP_LOGS") != "",
+		logLevel: level,
 	}, nil
 }
 
@@ -254,6 +266,10 @@ func (i Instance) SingleFiles(program string) (lock, socket string, err error) {
 
 // KeepLogs says whether deleting leaves the logs (RDD_KEEP_LOGS).
 func (i Instance) KeepLogs() bool { return i.keepLogs }
+
+// LogLevel is the least of what is logged, as this program's environment asks for (RDD_LOG_LEVEL); empty
+// when it asks for none.
+func (i Instance) LogLevel() string { return i.logLevel }
 
 // Context is the name of the instance's kube and docker context.
 func (i Instance) Context() string {

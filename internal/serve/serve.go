@@ -63,6 +63,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	guard := limavm.NewGuard(machines, r.Instance.CheckVM)
 	server, err := controlplane.New(ctx, controlplane.Config{
 		Dir:        r.Instance.ControlPlaneDir(),
+		Port:       r.Config.Port,
 		Store:      store,
 		CRDs:       definitions,
 		Admission:  guard.Admission(),

@@ -40,7 +40,7 @@ export interface Question { operation: string; title: string; text: string; wait
 export interface Settings {
   theme: 'system' | 'light' | 'dark'
   serviceTimeout: number; vmTimeout: number     // seconds; 0: no limit
-  logLevel: 'error' | 'info' | 'debug'          // of the service, used at its next start
+  logLevel: 'error' | 'warn' | 'info' | 'debug' // of the service, used at its next start
   startAtLogin: boolean; trayAtLogin: boolean
   onQuit: 'ask' | 'keep-running' | 'stop'
   firstRunDone: boolean

@@ -103,12 +103,12 @@ func refers(to string) func(*v1alpha1.LimaVM) {
 
 func testMissingTemplate(t *testing.T, w *world) {
 	err := w.Create(t.Context(), w.vm("missing", refers("nowhere")))
-	want := `spec.templateRef.name: Invalid value: there is no ConfigMap "nowhere" in namespace "default" with the key "template"; make it with: rdd ctl create configmap nowhere --namespace default --from-file=template=FILE`
+	want := `spec.templateRef.name: Invalid value: there is no ConfigMap "nowhere" in namespace "default"; make it with: rdd ctl create configmap nowhere --namespace default --from-file=template=FILE`
 	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), want) {
 		t.Error(err)
 	}
 	w.template(t, "empty", "")
-	if err := w.Create(t.Context(), w.vm("missing", refers("empty"))); !apierrors.IsInvalid(err) {
+	if err := w.Create(t.Context(), w.vm("missing", refers("empty"))); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), `has nothing under the key "template"`) {
 		t.Error(err)
 	}
 	w.template(t, "wrong", "broken")
