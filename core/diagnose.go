@@ -179,6 +179,9 @@ func Advice(err error) string {
 	if KindOf(err) != Other {
 		return ""
 	}
+	if _, explained := diag.Of(err); explained {
+		return ""
+	}
 	text := err.Error()
 	if _, _, explained := diag.Split(text); explained {
 		return ""

@@ -1,12 +1,10 @@
 package core
 
 import (
-	"bytes"
 	"context"
 	"debug/buildinfo"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/url"
@@ -25,6 +23,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/datastore/storefile"
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -277,31 +276,16 @@ func checkDatastore(ctx context.Context, i *inspection) []Finding {
 	if config.DatastoreEndpoint != "" {
 		return checkEndpoint(ctx, config.DatastoreEndpoint)
 	}
-	path := filepath.Join(i.inst.StoreDir(), "state.db")
-	f, err := os.Open(path)
-	switch {
+	err = storefile.Check(i.inst.StoreDir())
+	switch _, damaged := errors.AsType[*storefile.DamagedError](err); {
 	case errors.Is(err, fs.ErrNotExist):
 		return []Finding{fine("there is none yet")}
+	case damaged:
+		return []Finding{found(SeverityProblem, diag.DatastoreDamaged, "%v", err)}
 	case err != nil:
 		return []Finding{told(SeverityProblem, diag.FilesPermission, err.Error())}
 	}
-	defer f.Close()
-	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
-		return []Finding{fine("%s, with a log beside it that has the newest pages", path)} // even the first
-	}
-	if !sqliteBegin(f) {
-		return []Finding{found(SeverityProblem, diag.DatastoreDamaged, "%s doesn't begin as a database does", path)}
-	}
-	return []Finding{fine("%s", path)}
-}
-
-// sqliteBegin says whether a file begins as SQLite's do; an empty one is a new database.
-// Source: section 1.3 of SQLite's file format.
-func sqliteBegin(r io.Reader) bool {
-	magic := []byte("SQLite format 3\x00")
-	b := make([]byte, len(magic))
-	_, err := io.ReadFull(r, b)
-	return errors.Is(err, io.EOF) || bytes.Equal(b, magic)
+	return []Finding{fine("%s", storefile.Database(i.inst.StoreDir()))}
 }
 
 // checkEndpoint connects to an external store. What it says never holds a password.
@@ -397,6 +381,8 @@ func checkService(_ context.Context, i *inspection) []Finding {
 	switch {
 	case i.statusErr != nil:
 		return []Finding{told(SeverityProblem, diag.ServiceBroken, i.statusErr.Error())}
+	case st.State == ServiceBroken && known(st.Problem):
+		return []Finding{found(SeverityProblem, diag.ID(st.Problem), "broken: %s", st.Error)}
 	case st.State == ServiceBroken:
 		return []Finding{told(SeverityProblem, diag.ServiceBroken, "broken: "+st.Error)}
 	case st.Error != "":
@@ -407,6 +393,11 @@ func checkService(_ context.Context, i *inspection) []Finding {
 		return []Finding{fine("there is no instance %q yet", st.Instance)}
 	}
 	return []Finding{fine("%s", st.State)}
+}
+
+func known(id string) bool {
+	_, ok := diag.Find(diag.ID(id))
+	return ok
 }
 
 // checkVMs looks at each VM, as the service sees it.

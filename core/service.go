@@ -40,6 +40,7 @@ type ServiceStatus struct {
 	Server   string       `json:"server,omitempty"`
 	Step     string       `json:"step,omitempty"`    // while it starts or stops
 	Error    string       `json:"error,omitempty"`   // when broken
+	Problem  string       `json:"problem,omitempty"` // ID of the known problem that the error is, if the service says so
 	Warning  string       `json:"warning,omitempty"` // what the run failed at without ending, such as a backup
 	Log      string       `json:"log"`
 }
@@ -63,7 +64,7 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 		case err != nil:
 			st.State, st.Error = ServiceBroken, err.Error()
 		case rec.Phase == daemon.Failed:
-			st.State, st.Error = ServiceBroken, rec.Error
+			st.State, st.Error, st.Problem = ServiceBroken, rec.Error, rec.Problem
 		case rec.Phase != daemon.Stopped && rec.Phase != "":
 			st.Error = "the last run ended without having been asked to"
 		}

@@ -143,7 +143,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 }
 
 // commandRE finds the commands that words advise.
-var commandRE = regexp.MustCompile("(^|[\\s`(])rdd (service|svc|limavm|vm|ctl|diagnose|dashboard)\\b")
+var commandRE = regexp.MustCompile("(^|[\\s`(])rdd (service|svc|limavm|lima|vm|ctl|diagnose|dashboard|version)\\b")
 
 // addressed makes the commands that words advise ones on the instance that was named on the command line.
 func addressed(words, instance string) string {

@@ -99,13 +99,17 @@ func (s *session) serviceStop() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s.warnServiceForce(*force)
+		vms := s.warnServiceForce(c, *force)
 		was, err := c.Service().Stop(cmd.Context(), *force, w)
 		finish()
 		if err != nil {
 			return err
 		}
-		if !was {
+		switch {
+		case !was && len(vms) > 0 && f.wait:
+			s.sayf("the service was not running; what a crashed one had left has been ended: %s\n", strings.Join(vms, ", "))
+			return nil
+		case !was:
 			s.sayf("the service was not running\n")
 			return nil
 		}
@@ -121,11 +125,14 @@ func addServiceForce(cmd *cobra.Command) *bool {
 	return cmd.Flags().Bool("force", false, "end the virtual machines at once, without a shutdown, also in a stop that is under way; what they have not written to their disks is lost")
 }
 
-// warnServiceForce says what a forced stop may lose.
-func (s *session) warnServiceForce(force bool) {
-	if force {
-		s.sayf("ending the virtual machines at once; what they have not written to their disks is lost\n")
+// warnServiceForce says what a forced stop may lose, if there is anything to lose. It names the virtual
+// machines that run, whether a service does or not.
+func (s *session) warnServiceForce(c *core.Core, force bool) (vms []string) {
+	vms = c.LiveVMs()
+	if force && len(vms) > 0 {
+		s.sayf("ending the virtual machines at once (%s); what they have not written to their disks is lost\n", strings.Join(vms, ", "))
 	}
+	return vms
 }
 
 // warn tells what a run that has ended failed at without ending.
@@ -150,7 +157,7 @@ func (s *session) serviceRestart() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s.warnServiceForce(*force)
+		s.warnServiceForce(c, *force)
 		err = c.Service().Restart(cmd.Context(), *force, w)
 		finish()
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"time"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
 )
@@ -167,7 +168,7 @@ func exitReason(inst instance.Instance, nonce string, end error, lastWords func(
 	reason := ""
 	switch {
 	case ours && rec.Error != "":
-		reason = rec.Error
+		return fmt.Errorf("%w: %w (log: %s)", ErrExited, &recorded{rec}, inst.ServiceLog())
 	case ours && rec.Phase == Stopped, !ours && end == nil:
 		reason = "it was asked to stop meanwhile"
 	case lastWords != nil:
@@ -178,6 +179,14 @@ func exitReason(inst instance.Instance, nonce string, end error, lastWords func(
 	}
 	return fmt.Errorf("%w: %s (log: %s)", ErrExited, reason, inst.ServiceLog())
 }
+
+// recorded is the failure that a run wrote into its record.
+type recorded struct{ rec Record }
+
+func (r *recorded) Error() string { return r.rec.Error }
+
+// ProblemID is empty when the failure is no known problem, or nobody knows it as one.
+func (r *recorded) ProblemID() diag.ID { return diag.ID(r.rec.Problem) }
 
 // Stop asks the live run to stop in order and waits until its lock is free. It says whether there
 // was a run to stop. Ending ctx ends the waiting, not the stop.

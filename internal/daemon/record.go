@@ -31,7 +31,8 @@ type Record struct {
 	Phase   Phase  `json:"phase"`
 	Step    string `json:"step,omitempty"`   // what it is doing while it starts or stops
 	Error   string `json:"error,omitempty"`  // when failed
-	Server  string `json:"server,omitempty"` // URL, once it listens
+	Problem string `json:"problem,omitempty"` // ID of the known problem that the error is, if it says so
+	Server  string `json:"server,omitempty"`  // URL, once it listens
 
 	// Warning is what went wrong without ending the run, such as a backup that failed. Once said, it
 	// stays to the end of the run.

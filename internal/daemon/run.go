@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/datastore/storefile"
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
 )
@@ -45,7 +47,8 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 	}
 	defer func() {
 		if err != nil {
-			publish(Record{Phase: Failed, Error: err.Error()})
+			known, _ := diag.Of(err)
+			publish(Record{Phase: Failed, Error: err.Error(), Problem: string(known.ID)})
 		} else {
 			publish(Record{Phase: Stopped})
 		}
@@ -134,7 +137,7 @@ func Reset(inst instance.Instance) error {
 		if !inst.KeepLogs() {
 			paths = append(paths, inst.VMLogDir())
 		}
-		for _, path := range append(paths, inst.StoreDir(), inst.RecordFile()) {
+		for _, path := range append(paths, storefile.Mark(inst.StoreDir()), inst.StoreDir(), inst.RecordFile()) {
 			if err := os.RemoveAll(path); err != nil {
 				return fmt.Errorf("%w: remove it by hand, or try again", err)
 			}

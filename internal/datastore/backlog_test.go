@@ -9,6 +9,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"rancherdesktop.io/rdd/internal/datastore/storefile"
 )
 
 // An object that was made before the last compaction is changed between a client's list and its watch.
@@ -40,7 +42,7 @@ func TestWatchIsNotBrokenByAChangeOfAnOldObject(t *testing.T) {
 	put("/registry/other", "x", 0)
 	listed := put("/registry/another", "x", 0)
 	// As after a compaction; kine's own leaves the last thousand revisions alone.
-	db, err := openFile(sqliteDSN(filepath.Join(dir, sqliteFile)))
+	db, err := openFile(sqliteDSN(storefile.Database(dir)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
+
+	"rancherdesktop.io/rdd/internal/datastore/storefile"
 )
 
 const (
@@ -96,7 +98,7 @@ func (b Backups) Take(ctx context.Context, dir string, passing ...string) (taken
 	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
 		return false, err
 	}
-	db, err := openFile(sqliteDSN(filepath.Join(dir, sqliteFile)))
+	db, err := openFile(sqliteDSN(storefile.Database(dir)))
 	if err != nil {
 		return false, err
 	}

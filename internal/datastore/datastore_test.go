@@ -198,6 +198,11 @@ func TestDamagedStoreIsNotOpened(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
+		"gone with its folder": func(t *testing.T, file string) {
+			if err := os.RemoveAll(filepath.Dir(file)); err != nil {
+				t.Fatal(err)
+			}
+		},
 		"a page of zeros before a crash": func(t *testing.T, file string) {
 			overwrite(1, make([]byte, 4096))(t, file)
 			if err := os.WriteFile(file+"-wal", []byte("left by a crash"), 0o600); err != nil {
@@ -219,6 +224,9 @@ func TestDamagedStoreIsNotOpened(t *testing.T) {
 			}
 			if after, _ := os.ReadFile(file); !bytes.Equal(before, after) {
 				t.Error("the damaged file was changed")
+			}
+			if _, err := os.Stat(file); before == nil && err == nil {
+				t.Error("an empty file was put in the place of the missing one")
 			}
 		})
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"rancherdesktop.io/rdd/internal/datastore/storefile"
 )
 
 // revisionsApart is how far a restored store's revisions are from all that clients may have seen.
@@ -21,7 +23,7 @@ func (b Backups) Find(name string) (Backup, error) {
 	if strings.ContainsAny(name, `/\`) {
 		info, err := os.Stat(name)
 		if err == nil && info.IsDir() {
-			name = filepath.Join(name, sqliteFile)
+			name = storefile.Database(name)
 			info, err = os.Stat(name)
 		}
 		if err != nil {
@@ -66,10 +68,10 @@ func (b Backups) Restore(ctx context.Context, file, dir string) (aside string, e
 	if aside, err = moveAside(dir, filepath.Join(b.Dir, name+asideSuffix)); err != nil {
 		return aside, err
 	}
-	if err := os.Rename(made, filepath.Join(dir, sqliteFile)); err != nil {
+	if err := os.Rename(made, storefile.Database(dir)); err != nil {
 		return aside, err
 	}
-	return aside, errors.Join(noteUse(dir), syncFile(dir))
+	return aside, errors.Join(storefile.NoteUse(dir), syncFile(dir))
 }
 
 // extract makes a new database of the objects in file.
@@ -108,7 +110,7 @@ func copyDatabase(file, dir string) (copied string, err error) {
 // moveAside moves a database and what SQLite keeps beside it into the folder to.
 func moveAside(dir, to string) (aside string, err error) {
 	for _, suffix := range []string{"", "-wal", "-shm"} {
-		file := filepath.Join(dir, sqliteFile+suffix)
+		file := storefile.Database(dir) + suffix
 		if _, err := os.Lstat(file); errors.Is(err, os.ErrNotExist) {
 			continue
 		}
@@ -116,7 +118,7 @@ func moveAside(dir, to string) (aside string, err error) {
 			return aside, err
 		}
 		aside = to
-		if err := os.Rename(file, filepath.Join(to, sqliteFile+suffix)); err != nil {
+		if err := os.Rename(file, storefile.Database(to)+suffix); err != nil {
 			return aside, err
 		}
 	}

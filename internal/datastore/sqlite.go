@@ -20,14 +20,10 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/datastore/storefile"
 )
 
 const (
-	// sqliteFile is the database; SQLite keeps -wal and -shm files beside it.
-	sqliteFile = "state.db"
-	// usedFile says that the database has been made, whatever became of it.
-	usedFile = "state.used"
 	// pollSQLite only has to catch what no notification announced: nobody else
 	// writes to the file.
 	pollSQLite = 10 * time.Second
@@ -70,10 +66,7 @@ const sqliteCompact = `
 // openSQLite opens or makes the database in dir. kine's own SQLite driver is not
 // used: its file name is refused on Windows, and with cgo it is another driver.
 func openSQLite(ctx context.Context, dir string) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("datastore folder: %w", err)
-	}
-	file := filepath.Join(dir, sqliteFile)
+	file := storefile.Database(dir)
 	if err := claim(dir, file); err != nil {
 		return nil, err
 	}
@@ -84,7 +77,7 @@ func openSQLite(ctx context.Context, dir string) (*Store, error) {
 	if err := prepare(ctx, sql.OpenDB(connector)); err != nil {
 		return nil, explain(file, err)
 	}
-	if err := noteUse(dir); err != nil {
+	if err := storefile.NoteUse(dir); err != nil {
 		return nil, fmt.Errorf("datastore: %w", err)
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -135,27 +128,21 @@ func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Co
 // beside it the same mode. A file that is gone or empty although there was a store is
 // damage too: starting without it would look as if there had never been anything.
 func claim(dir, file string) error {
+	err := storefile.Check(dir)
+	if _, damaged := errors.AsType[*DamagedError](err); damaged {
+		return err
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("datastore: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("datastore folder: %w", err)
+	}
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("datastore: %w", err)
 	}
-	info, err := f.Stat()
-	if err := errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("datastore: %w", err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, usedFile)); err == nil && info.Size() == 0 {
-		return &DamagedError{File: file, Err: errors.New("it is empty or missing, and was not before")}
-	}
-	return nil
-}
-
-// noteUse leaves a mark beside the database that there is one from now on.
-func noteUse(dir string) error {
-	mark := filepath.Join(dir, usedFile)
-	if _, err := os.Stat(mark); err == nil {
-		return nil
-	}
-	return atomicfile.Write(mark, nil)
+	return f.Close()
 }
 
 // sqliteDSN names the file of a store. Every acknowledged write is on the disk:
@@ -205,18 +192,8 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 
 var errDamaged = errors.New("the file is damaged")
 
-// DamagedError means that the store can't be used, and that only a backup in its place helps. The
-// file is left as it is.
-type DamagedError struct {
-	File string
-	Err  error
-}
-
-func (e *DamagedError) Error() string {
-	return fmt.Sprintf("the datastore %s can't be used: %v", e.File, e.Err)
-}
-
-func (e *DamagedError) Unwrap() error { return e.Err }
+// DamagedError means that the store can't be used.
+type DamagedError = storefile.DamagedError
 
 // explain tells a damaged file, which has a remedy, from everything else.
 func explain(file string, err error) error {

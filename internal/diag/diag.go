@@ -4,6 +4,7 @@
 package diag
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -67,6 +68,22 @@ func Split(text string) (cause string, p Problem, ok bool) {
 
 // Advises says whether a text of this problem says its remedy itself, so that advice would repeat it.
 func (p Problem) Advises(text string) bool { return matches(p.ours, text) }
+
+// Identified is an error that knows which known problem it is, so that nobody has to recognise its words.
+// It says its remedy itself.
+type Identified interface {
+	error
+	ProblemID() ID
+}
+
+// Of returns the known problem that an error in err's chain says it is.
+func Of(err error) (Problem, bool) {
+	var e Identified
+	if !errors.As(err, &e) {
+		return Problem{}, false
+	}
+	return Find(e.ProblemID())
+}
 
 // Known lists every problem, in the order in which they are looked for: the specific before the general.
 func Known() []Problem { return problems }

@@ -62,7 +62,7 @@ func TestLinesOfLogsAreRecognised(t *testing.T) {
 		{"disk-damaged", Host, `Could not open 'diffdisk': qcow2: Image is corrupt; cannot be opened read/write`},
 		{"image-unusable", Host, `file "basedisk" is not acceptable as the base disk: unexpected backing file`},
 		{"datastore-locked", Host, `datastore /x/state.db: database is locked (5) (SQLITE_BUSY)`},
-		{DatastoreDamaged, Host, `datastore /x/state.db: the database can't be read (file is not a database (26))`},
+		{DatastoreDamaged, Host, `the datastore /x/state.db can't be used: file is not a database (26)`},
 		{DatastoreUnreachable, Host, `datastore PostgreSQL at db:5432 doesn't answer: dial tcp: lookup db: no such host; check the address`},
 		{"too-many-files", Host, `accept unix /x/api.sock: accept4: too many open files`},
 		{"too-many-files", Host, `inotify_add_watch(/x): no space left on device`},
@@ -148,6 +148,20 @@ func TestRemediesDifferPerSystem(t *testing.T) {
 	for _, distribution := range []string{"Debian", "Fedora", "Arch"} {
 		if !strings.Contains(p.Remedy("linux"), distribution) {
 			t.Errorf("nothing for %s", distribution)
+		}
+	}
+}
+
+// Templates, memory and disks of a VM can be changed; a remedy must not tell a user to throw one away.
+func TestRemedyKeepsTheVM(t *testing.T) {
+	for _, id := range []ID{"image-digest", MemoryShort, "guest-memory", "guest-disk-full"} {
+		if p, _ := Find(id); !strings.Contains(p.Remedy("linux"), "rdd vm edit NAME") {
+			t.Errorf("%s: %s", id, p.Remedy("linux"))
+		}
+	}
+	for _, p := range Known() {
+		if r := p.Remedy("linux"); regexp.MustCompile(`(?i)\banew\b|create the VM|delete the VM|can't change`).MatchString(r) {
+			t.Errorf("%s: %s", p.ID, r)
 		}
 	}
 }

@@ -44,7 +44,7 @@ var problems = []Problem{
 		remedy: remedy{
 			"":       "Ask for the right to run virtual machines, then log in again.",
 			"linux":  "Join the group of /dev/kvm (sudo usermod -aG kvm $USER), then log out and in again. Without such a group: sudo setfacl -m u:$USER:rw /dev/kvm",
-			"darwin": "QEMU lacks the entitlement com.apple.security.hypervisor; install it anew: brew reinstall qemu",
+			"darwin": "QEMU lacks the entitlement com.apple.security.hypervisor; install it again: brew reinstall qemu",
 		},
 		host: []string{
 			`could not access KVM kernel module: (permission denied|operation not permitted)`,
@@ -175,7 +175,7 @@ var problems = []Problem{
 	{
 		ID:      "image-digest",
 		Meaning: "The file is not the one that the template names by its digest: it has changed at its source, is damaged, or was tampered with.",
-		remedy:  remedy{"": "Check with the image's publisher which digest is right. If the template's is outdated, correct it (a VM's template can't change: create the VM anew); if the file is damaged, get it again."},
+		remedy:  remedy{"": "Check with the image's publisher which digest is right. If the template's is outdated, correct it: rdd vm edit NAME. If the file is damaged, get it again."},
 		host:    []string{`the file's digest is \S+, not`, `expected digest (of )?"?sha\d+:`, `digest mismatch`},
 	},
 	{
@@ -270,7 +270,7 @@ var problems = []Problem{
 	{
 		ID:      "disk-damaged",
 		Meaning: "The VM's disk image is damaged, as after a power cut or on a disk that was full.",
-		remedy:  remedy{"": "Make a copy of the disk first, then repair it: qemu-img check -r all DISK. If that fails, delete the VM and create it anew; its data is lost then."},
+		remedy:  remedy{"": "Make a copy of the disk first, then repair it: qemu-img check -r all DISK. If that fails, rdd vm reset NAME gives the VM a new disk; what was on the old one is lost then."},
 		host: []string{
 			`image is (marked )?corrupt`, `marking image as corrupt`, `corrupt; cannot be opened read/write`, `image is not in qcow2 format`,
 			`qcow2: .*(corrupt|invalid|overlap)`, `could not read (L1 table|refcount|snapshots|qcow2 header)`, `too much extra metadata in snapshot table`,
@@ -293,9 +293,9 @@ var problems = []Problem{
 	},
 	{
 		ID:      DatastoreDamaged,
-		Meaning: "The file that keeps the control plane's objects is damaged, as after a power cut on a disk that lies, or a restored half copy. The disks of virtual machines are files of their own and not touched by this.",
-		remedy:  remedy{"": "Put the newest backup in its place with: rdd svc restore (rdd svc restore --list shows what there is; the damaged file is kept aside). Or begin with an empty one: rdd svc reset."},
-		ours:    []string{`datastore .*(can't be read|is damaged)`},
+		Meaning: "The file that keeps the control plane's objects is damaged, empty or missing, as after a power cut on a disk that loses acknowledged writes, or an incomplete copy. The disks of virtual machines are files of their own and not touched by this.",
+		remedy:  remedy{"": "Put the newest backup in its place with: rdd svc restore (rdd svc restore --list shows what there is; what is left of the damaged one is kept aside). Or begin with an empty one: rdd svc reset."},
+		ours:    []string{`the datastore .* can't be used`},
 		host:    []string{`database disk image is malformed`, `file is not a database`, `SQLITE_(CORRUPT|NOTADB)`},
 	},
 
@@ -325,7 +325,7 @@ var problems = []Problem{
 	{
 		ID:      MemoryShort,
 		Meaning: "This computer lacks the memory that the VM should have.",
-		remedy:  remedy{"": "End other programs or VMs, or give the VM less: memory: in its template, with which it has to be created anew."},
+		remedy:  remedy{"": "End other programs or VMs, or give the VM less memory: rdd vm edit NAME changes memory: in its template, for the next start."},
 		host:    []string{`cannot set up guest memory`, `unable to map backing store for guest RAM`, `cannot allocate memory`, `\bENOMEM\b`, `host ran out of memory`, `insufficient system resources`, `paging file is too small`},
 	},
 	{
@@ -365,7 +365,7 @@ var problems = []Problem{
 	{
 		ID:      "ssh-refused",
 		Meaning: "The guest answers but doesn't let us in: it has another user or key than the VM's configuration says, as in a disk that was made elsewhere.",
-		remedy:  remedy{"": "See what the guest did at boot: rdd vm logs NAME --source serial. An image without cloud-init or Lima's boot scripts can't be used; a disk from elsewhere needs its own VM made anew."},
+		remedy:  remedy{"": "See what the guest did at boot: rdd vm logs NAME --source serial. An image without cloud-init or Lima's boot scripts can't be used; a disk from elsewhere needs a VM of its own."},
 		host:    []string{`permission denied \((publickey|.*publickey.*)\)`, `too many authentication failures`, `host key verification failed`},
 	},
 	{
@@ -383,7 +383,7 @@ var problems = []Problem{
 	{
 		ID:      CredentialsOpen,
 		Meaning: "Other users of this computer can read a file that lets its reader in.",
-		remedy:  remedy{"": "rdd svc restart makes keys and tokens anew that others could read. Then close what is left: chmod go= FILE"},
+		remedy:  remedy{"": "rdd svc restart replaces keys and tokens that others could read. Then close what is left: chmod go= FILE"},
 	},
 
 	// Mounts.
@@ -398,13 +398,13 @@ var problems = []Problem{
 	{
 		ID:      "guest-no-root",
 		Meaning: "The guest's kernel doesn't find its disk: the kernel, its command line or the image don't belong together, or the image is damaged.",
-		remedy:  remedy{"": "Use kernel, initrd and image of one release in the template, and create the VM anew; rdd vm logs NAME --source serial shows what the kernel found."},
+		remedy:  remedy{"": "rdd vm logs NAME --source serial shows what the kernel found. Use kernel, initrd and image of one release in the template. A disk that was made already keeps its image, so make another VM from the template: rdd vm create"},
 		guest:   []string{`VFS: unable to mount root fs`, `VFS: cannot open root device`, `gave up waiting for (the )?root`, `no working init found`, `\(initramfs\)`, `ALERT!.*does not exist`},
 	},
 	{
 		ID:      "guest-memory",
 		Meaning: "The guest has run out of its memory.",
-		remedy:  remedy{"": "Give it more (memory: in its template; the VM has to be created anew) or let less run in it."},
+		remedy:  remedy{"": "Give it more memory (rdd vm edit NAME changes memory: in its template, then rdd vm restart NAME), or let less run in it."},
 		guest:   []string{`out of memory: (killed|kill) process`, `system is deadlocked on memory`, `invoked oom-killer`},
 	},
 	{
@@ -417,7 +417,7 @@ var problems = []Problem{
 	{
 		ID:      "guest-disk-full",
 		Meaning: "The guest's disk is full.",
-		remedy:  remedy{"": "Free space in it: rdd vm shell NAME, then for the container engine: docker system prune. A larger disk needs a VM with a larger disk: in its template."},
+		remedy:  remedy{"": "Free space in it: rdd vm shell NAME, then for the container engine: docker system prune. Or make its disk larger: rdd vm edit NAME changes disk: in its template, then rdd vm restart NAME. A disk can only grow."},
 		guest:   []string{`no space left on device`, `\bENOSPC\b`, `EXT4-fs .*: delayed block allocation failed`, `disk full`},
 	},
 	{
@@ -429,7 +429,7 @@ var problems = []Problem{
 	{
 		ID:      "guest-emergency",
 		Meaning: "The guest's system could not boot fully and waits on its console for somebody to repair it.",
-		remedy:  remedy{"": "rdd vm logs NAME --source serial shows which unit failed, often a disk in /etc/fstab. Without a way to mend it, create the VM anew."},
+		remedy:  remedy{"": "rdd vm logs NAME --source serial shows which unit failed, often a disk in /etc/fstab. If it can't be repaired, rdd vm reset NAME gives the VM a new disk; what was on the old one is lost then."},
 		guest:   []string{`you are in (emergency|rescue) mode`, `entering emergency mode`, `press enter for maintenance`, `give root password for maintenance`},
 	},
 	{
@@ -469,7 +469,7 @@ var problems = []Problem{
 	{
 		ID:      HalfMadeVM,
 		Meaning: "The making of this VM was cut short, so it has no whole disk and never ran.",
-		remedy:  remedy{"": "If it is in rdd vm list, the service makes it anew by itself. If not, remove its folder."},
+		remedy:  remedy{"": "If it is in rdd vm list, the service makes it again by itself. If not, remove its folder."},
 	},
 	{
 		ID:      StaleLock,

@@ -202,7 +202,7 @@ type LimaVMStatus struct {
 
 // Progress is one step of an operation under way.
 type Progress struct {
-	// Phase is a short stable word, for example "download".
+	// Phase is a short stable word, for example "image"; docs/limavm.md lists them.
 	Phase string `json:"phase"`
 
 	// Step counts from 1 to steps; absent when unknown.
