@@ -91,6 +91,7 @@ func checks() []check {
 		{"sockets", checkSockets},
 		{"ports", checkPorts},
 		{"credentials", checkCredentials},
+		{"settings", checkSettings},
 		{"datastore", checkDatastore},
 		{"leftovers", checkLeftovers},
 		{"service", checkService},
@@ -171,6 +172,14 @@ func told(s Severity, otherwise diag.ID, text string) Finding {
 		return found(s, otherwise, "%s", cause)
 	}
 	return found(s, p.ID, "%s", cause)
+}
+
+// judged is a finding of the problem that an error says it is or tells of, or else of the given one.
+func judged(s Severity, otherwise diag.ID, err error) Finding {
+	if p, ok := diag.Of(err); ok {
+		return found(s, p.ID, "%v", err)
+	}
+	return told(s, otherwise, err.Error())
 }
 
 // Advice is what a known problem that err tells of means, and what to do; empty when nobody knows it

@@ -263,7 +263,28 @@ func (i *inspection) credentials() []string {
 	for _, e := range entries {
 		paths = append(paths, filepath.Join(i.inst.StoreDir(), e.Name()))
 	}
+	entries, _ = os.ReadDir(i.inst.DataDir())
+	for _, e := range entries { // former ones that were damaged
+		if path := filepath.Join(i.inst.DataDir(), e.Name()); strings.HasPrefix(path, i.inst.ConfigFile()+".") {
+			paths = append(paths, path)
+		}
+	}
 	return paths
+}
+
+// checkSettings looks whether what the user chose can be read.
+func checkSettings(_ context.Context, i *inspection) []Finding {
+	var all []Finding
+	if _, err := daemon.LoadConfig(i.inst); err != nil {
+		all = append(all, judged(SeverityProblem, diag.FilesPermission, err))
+	}
+	if _, err := i.core.Settings(); err != nil {
+		all = append(all, judged(SeverityWarning, diag.FilesPermission, err))
+	}
+	if len(all) == 0 {
+		return []Finding{fine("%s and %s can be read, or hold nothing yet", i.inst.ConfigFile(), i.inst.SettingsFile())}
+	}
+	return all
 }
 
 // checkDatastore looks whether the control plane's objects are where they should be, without opening
@@ -271,7 +292,7 @@ func (i *inspection) credentials() []string {
 func checkDatastore(ctx context.Context, i *inspection) []Finding {
 	config, err := daemon.LoadConfig(i.inst)
 	if err != nil {
-		return []Finding{told(SeverityProblem, diag.ServiceBroken, err.Error())}
+		return []Finding{judged(SeverityProblem, diag.FilesPermission, err)}
 	}
 	if config.DatastoreEndpoint != "" {
 		return checkEndpoint(ctx, config.DatastoreEndpoint)

@@ -19,8 +19,8 @@ type Path = instance.Path
 // DefaultInstance is the instance that is meant when none is named.
 const DefaultInstance = instance.Default
 
-// ServiceConfig is what a user chooses for a service.
-type ServiceConfig = daemon.Config
+// ServiceConfig is what a user chooses for a service now; what is nil stays as it was.
+type ServiceConfig = daemon.ConfigChange
 
 // Controllers names every controller that a service can run.
 func Controllers() []string { return daemon.Controllers() }

@@ -18,10 +18,7 @@ func (c *Core) OnQuit() OnQuit {
 
 // SetOnQuit remembers what the user chose. The other settings stay as they are.
 func (c *Core) SetOnQuit(choice OnQuit) error {
-	settings, err := c.Settings()
-	if err != nil {
-		return err
-	}
+	settings, _ := c.Settings() // usable with an error, too
 	settings.OnQuit = choice
 	return c.SetSettings(settings)
 }

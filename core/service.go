@@ -93,17 +93,19 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 }
 
 // Create makes the instance with the given configuration, or changes that of one whose service
-// is stopped.
-func (s *Service) Create(config daemon.Config) error {
+// is stopped. A damaged configuration is replaced only if the change says where the objects are kept;
+// it is put aside, where aside says.
+func (s *Service) Create(change ServiceConfig) (aside string, err error) {
 	const op = "create service"
 	inst := s.core.inst
-	if err := config.Validate(); err != nil {
-		return &Error{Kind: Usage, Op: op, Object: inst.Name, Err: err}
+	if err := change.Of(daemon.Config{}).Validate(); err != nil {
+		return "", &Error{Kind: Usage, Op: op, Object: inst.Name, Err: err}
 	}
 	if err := inst.Create(); err != nil {
-		return failed(op, inst.Name, err)
+		return "", failed(op, inst.Name, err)
 	}
-	return failed(op, inst.Name, daemon.Configure(inst, config))
+	aside, err = daemon.Configure(inst, change)
+	return aside, failed(op, inst.Name, err)
 }
 
 // Start brings the service to readiness, and creates the instance when it is missing. It says

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/diag"
 )
 
 // Settings are what a user chose about the desktop's windows and about waiting.
@@ -50,10 +51,29 @@ func (s Settings) Check() (field string, err error) {
 	return "", nil
 }
 
-// Settings returns what the user chose. They are usable even when the error says why they are the defaults.
+// SettingsError means that the settings can't be what the user chose, and are the defaults.
+type SettingsError struct {
+	File string
+	Err  error
+}
+
+func (e *SettingsError) Error() string {
+	return fmt.Sprintf("the settings can't be used, so the defaults are: %v. Correct or remove %s; the next change of a setting keeps it as %s", e.Err, e.File, atomicfile.Aside(e.File))
+}
+
+func (e *SettingsError) Unwrap() error { return e.Err }
+
+// ProblemID names the known problem.
+func (*SettingsError) ProblemID() diag.ID { return diag.SettingsDamaged }
+
+// Settings returns what the user chose. They are usable even when the error says why they are the defaults,
+// which is a *SettingsError when the file is damaged.
 func (c *Core) Settings() (Settings, error) {
 	s := DefaultSettings()
 	file, err := c.settingsFile()
+	if _, damaged := errors.AsType[*atomicfile.DamagedError](err); err != nil && !damaged {
+		return s, failed("read settings of instance", c.inst.Name, err)
+	}
 	if err == nil {
 		err = reread(file, &s)
 	}
@@ -61,13 +81,13 @@ func (c *Core) Settings() (Settings, error) {
 		_, err = s.Check()
 	}
 	if err != nil {
-		return DefaultSettings(), failed("read settings of instance", c.inst.Name, fmt.Errorf("%w: correct or remove %s", err, c.inst.SettingsFile()))
+		return DefaultSettings(), &SettingsError{c.inst.SettingsFile(), err}
 	}
 	return s, nil
 }
 
-// SetSettings stores settings, and makes the instance when it is missing. What else is in the file stays;
-// a file that can't be read is not written.
+// SetSettings stores settings, and makes the instance when it is missing. What else is in the file stays.
+// A file that is damaged is kept beside the new one.
 func (c *Core) SetSettings(s Settings) error {
 	const op = "store settings of instance"
 	if _, err := s.Check(); err != nil {
@@ -76,7 +96,19 @@ func (c *Core) SetSettings(s Settings) error {
 	if err := c.inst.Create(); err != nil {
 		return failed(op, c.inst.Name, err)
 	}
+	if err := c.putDamagedSettingsAside(); err != nil {
+		return failed(op, c.inst.Name, err)
+	}
 	return failed(op, c.inst.Name, c.mergeSettings(s))
+}
+
+func (c *Core) putDamagedSettingsAside() error {
+	_, err := c.Settings()
+	if _, damaged := errors.AsType[*SettingsError](err); !damaged {
+		return err
+	}
+	_, err = atomicfile.PutAside(c.inst.SettingsFile())
+	return err
 }
 
 // WindowPlace is where the window was last, in pixels.
@@ -111,12 +143,9 @@ func (c *Core) SetWindowPlace(p WindowPlace) error {
 // settingsFile is the file by field, so that the fields of another version stay in it.
 func (c *Core) settingsFile() (map[string]json.RawMessage, error) {
 	fields := map[string]json.RawMessage{}
-	b, err := atomicfile.Read(c.inst.SettingsFile())
+	err := atomicfile.ReadJSON(c.inst.SettingsFile(), &fields)
 	if errors.Is(err, os.ErrNotExist) {
 		return fields, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &fields)
 	}
 	return fields, err
 }
@@ -134,7 +163,7 @@ func reread(fields map[string]json.RawMessage, to any) error {
 func (c *Core) mergeSettings(values any) error {
 	fields, err := c.settingsFile()
 	if err != nil {
-		return fmt.Errorf("%w: correct or remove %s", err, c.inst.SettingsFile())
+		return err
 	}
 	b, err := json.Marshal(values)
 	if err == nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
@@ -58,27 +59,37 @@ func TestSettingsKeepWhatAnotherVersionWrote(t *testing.T) {
 	}
 }
 
-func TestDamagedSettingsAreNotOverwritten(t *testing.T) {
-	c, path := settled(t)
-	if err := c.SetSettings(DefaultSettings()); err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range []string{"{", `{"theme": "loud"}`, `{"vmTimeout": "soon"}`} {
+func TestDamagedSettingsAreNotReplacedInSilence(t *testing.T) {
+	for _, text := range []string{"{", "", strings.Repeat("\x00", 200), "null", `{"theme": "loud"}`, `{"vmTimeout": "soon"}`} {
+		c, path := settled(t)
+		want := DefaultSettings()
+		want.Theme = "dark"
+		if err := c.SetSettings(want); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := c.Settings(); err == nil || s != DefaultSettings() || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: %+v, %v", text, s, err)
+		s, err := c.Settings()
+		if p, _ := diag.Of(err); s != DefaultSettings() || p.ID != diag.SettingsDamaged || !strings.Contains(err.Error(), path) {
+			t.Errorf("%q: %+v, %v", text, s, err)
 		}
-	}
-	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.SetSettings(DefaultSettings()); err == nil {
-		t.Error("a damaged file was overwritten")
-	}
-	if text, _ := os.ReadFile(path); string(text) != "{" {
-		t.Errorf("%s", text)
+		if found := checkSettings(t.Context(), c.inspect(t.Context())); len(found) != 1 || found[0].ID != string(diag.SettingsDamaged) || !strings.Contains(found[0].What, path) {
+			t.Errorf("%q: diagnosed as %+v", text, found)
+		}
+		err = c.SetWindowPlace(WindowPlace{Width: 1}) // nobody asked for it, so it replaces nothing
+		if now, _ := os.ReadFile(path); err != nil && string(now) != text {
+			t.Errorf("%q was replaced by %q", text, now)
+		}
+		if err := c.SetSettings(want); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := c.Settings(); err != nil || now != want {
+			t.Errorf("%q: afterwards %+v, %v", text, now, err)
+		}
+		if kept, err := os.ReadFile(path + ".damaged"); err != nil || !same(kept, text) {
+			t.Errorf("%q was kept as %q, %v", text, kept, err)
+		}
 	}
 }
 
@@ -100,4 +111,10 @@ func TestSettingsThatCantBeAreRefusedByName(t *testing.T) {
 	if _, err := os.Stat(path); err == nil {
 		t.Error("something was stored")
 	}
+}
+
+// same says whether a file holds the text, or the values of it beside the window's place.
+func same(b []byte, text string) bool {
+	_, value, object := strings.Cut(strings.TrimSuffix(text, "}"), ":")
+	return string(b) == text || object && strings.Contains(string(b), value)
 }

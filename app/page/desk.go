@@ -124,10 +124,7 @@ func (a *API) bundleSave(_ context.Context, params bundleSaveParams) (Path, erro
 // settingsSet changes some settings.
 func (a *API) settingsSet(_ context.Context, change SettingsChange) (Settings, error) {
 	p := a.here()
-	want, err := p.core.Settings()
-	if err != nil {
-		return Settings{}, err
-	}
+	want, _ := p.core.Settings() // usable with an error, too, which the page shows until settings are stored
 	set(&want.Theme, change.Theme)
 	set(&want.ServiceTimeout, change.ServiceTimeout)
 	set(&want.VMTimeout, change.VMTimeout)

@@ -24,10 +24,26 @@ func ReadJSON(path string, to any) error {
 	if err != nil {
 		return err
 	}
+	return ParseJSON(path, b, to, nil)
+}
+
+// Strict makes ParseJSON refuse fields that it doesn't know.
+func Strict(d *json.Decoder) { d.DisallowUnknownFields() }
+
+// ParseJSON is ReadJSON for the content b of the file at path. The option may be nil.
+func ParseJSON(path string, b []byte, to any, option func(*json.Decoder)) error {
 	if err := object(b); err != nil {
 		return &DamagedError{path, err}
 	}
-	if err := json.Unmarshal(b, to); err != nil {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if option != nil {
+		option(d)
+	}
+	err := d.Decode(to)
+	if err == nil && d.More() {
+		err = errors.New("something follows its JSON object")
+	}
+	if err != nil {
 		return &DamagedError{path, err}
 	}
 	return nil

@@ -22,18 +22,35 @@ func (s *session) serviceCommand() *cobra.Command {
 }
 
 func (s *session) serviceCreate() *cobra.Command {
-	var config core.ServiceConfig
+	var controllers []string
+	var endpoint string
+	var port int
 	cmd := &cobra.Command{
 		Use: "create", Short: "Create the instance, or change the settings of a stopped one", Args: noArgs,
-		Long: "Creates the instance, or changes the settings of one whose service is stopped. --log-level becomes the instance's own: each\n" +
-			"start of the service uses it, unless that start is given another one.",
+		Long: "Creates the instance, or changes the settings of one whose service is stopped. What no flag names stays as it was.\n" +
+			"Settings that can't be read are put aside and replaced only if --datastore-endpoint says where the objects are kept.\n" +
+			"--log-level becomes the instance's own: each start of the service uses it, unless that start is given another one.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := s.core()
 			if err != nil {
 				return err
 			}
-			if err := c.Service().Create(config); err != nil {
+			var change core.ServiceConfig
+			if cmd.Flags().Changed("controllers") {
+				change.Controllers = &controllers
+			}
+			if cmd.Flags().Changed("datastore-endpoint") {
+				change.DatastoreEndpoint = &endpoint
+			}
+			if cmd.Flags().Changed("port") {
+				change.Port = &port
+			}
+			aside, err := c.Service().Create(change)
+			if err != nil {
 				return err
+			}
+			if aside != "" {
+				s.sayf("the former settings could not be read; they are kept in %s\n", aside)
 			}
 			if cmd.Flags().Changed("log-level") {
 				if err := c.SetLogLevel(s.logLevel); err != nil {
@@ -44,9 +61,9 @@ func (s *session) serviceCreate() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringSliceVar(&config.Controllers, "controllers", nil, "controllers to run, or with a - before the name to leave out; * stands for all others (default: all of "+strings.Join(core.Controllers(), ", ")+")")
-	cmd.Flags().StringVar(&config.DatastoreEndpoint, "datastore-endpoint", "", "postgres:// URL, or http(s):// URLs of an etcd cluster (default: SQLite in the data directory)")
-	cmd.Flags().IntVar(&config.Port, "port", 0, "port of the API on loopback; 0 takes any that is free, and stays with it")
+	cmd.Flags().StringSliceVar(&controllers, "controllers", nil, "controllers to run, or with a - before the name to leave out; * stands for all others, an empty list for none (default: all of "+strings.Join(core.Controllers(), ", ")+")")
+	cmd.Flags().StringVar(&endpoint, "datastore-endpoint", "", "postgres:// URL, or http(s):// URLs of an etcd cluster; '' for SQLite in the data directory (default: SQLite)")
+	cmd.Flags().IntVar(&port, "port", 0, "port of the API on loopback; 0 takes any that is free, and stays with it")
 	_ = cmd.RegisterFlagCompletionFunc("port", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("controllers", cobra.FixedCompletions(core.Controllers(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -81,9 +98,17 @@ func (s *session) serviceStart() *cobra.Command {
 			return nil
 		}
 		s.said(f, "the service is ready", "the service is starting")
+		s.warnSettings(c)
 		return nil
 	}
 	return cmd
+}
+
+// warnSettings says when a service was started without what the user chose.
+func (s *session) warnSettings(c *core.Core) {
+	if _, err := c.Settings(); err != nil {
+		s.sayf("warning: %v\n", err)
+	}
 }
 
 func (s *session) serviceStop() *cobra.Command {
@@ -164,6 +189,7 @@ func (s *session) serviceRestart() *cobra.Command {
 			return err
 		}
 		s.said(f, "the service is ready", "the service is restarting")
+		s.warnSettings(c)
 		return nil
 	}
 	return cmd

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/datastore/storefile"
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
@@ -19,8 +21,8 @@ func Controllers() []string { return []string{"limavm"} }
 // Config is what a user chose for an instance's service. It may hold a password.
 type Config struct {
 	// Controllers selects them by name: NAME runs it, -NAME doesn't, * stands for all others. A list
-	// that only leaves out, or none, runs all others.
-	Controllers       []string `json:"controllers,omitempty"`
+	// that only leaves out, or no list at all (nil), runs all others; an empty list runs none.
+	Controllers       []string `json:"controllers,omitzero"`
 	DatastoreEndpoint string   `json:"datastoreEndpoint,omitempty"` // empty: SQLite in the data directory
 	Port              int      `json:"port,omitempty"`              // of the API, on loopback; 0: the last run's if it is free, else any
 }
@@ -31,7 +33,7 @@ const all = "*"
 // Runs says whether the service runs the named controller.
 func (c Config) Runs(controller string) bool {
 	switch {
-	case slices.Contains(c.Controllers, "-"+controller):
+	case c.Controllers != nil && len(c.Controllers) == 0, slices.Contains(c.Controllers, "-"+controller):
 		return false
 	case slices.Contains(c.Controllers, controller):
 		return true
@@ -71,31 +73,115 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// LoadConfig reads the instance's configuration; the zero Config when none was saved.
+// ConfigError means that it isn't known what the user chose for the service, so that it must not run.
+type ConfigError struct {
+	File string
+	Err  error
+
+	read *Config // what could be read, and can't be; nil when nothing could
+}
+
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("the service's configuration can't be used: %v. It says which controllers run and where the objects are kept, so nothing is assumed. Correct %s, or write it again with: "+
+		"rdd svc create --datastore-endpoint URL (or '' for SQLite in the data directory), and --controllers LIST unless all run", e.Err, e.File)
+}
+
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// ProblemID names the known problem.
+func (*ConfigError) ProblemID() diag.ID { return diag.ConfigDamaged }
+
+// LoadConfig reads the instance's configuration; the zero Config when none was saved. The error is a
+// *ConfigError when the file is damaged or says what can't be, or is gone although the objects were in an
+// external datastore.
 func LoadConfig(inst instance.Instance) (c Config, err error) {
-	b, err := os.ReadFile(inst.ConfigFile())
+	b, err := atomicfile.Read(inst.ConfigFile())
 	if errors.Is(err, os.ErrNotExist) {
+		if storefile.External(inst.StoreDir()) {
+			return c, &ConfigError{File: inst.ConfigFile(), Err: fmt.Errorf("%s is missing, and the objects were in an external datastore, whose address it had", inst.ConfigFile())}
+		}
 		return c, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(b, &c)
-	}
-	if err == nil {
-		err = c.Validate()
-	}
 	if err != nil {
-		return c, fmt.Errorf("read %s: %w: write it anew with: rdd svc create", inst.ConfigFile(), err)
+		return c, fmt.Errorf("read the service's configuration: %w", err)
+	}
+	if err := atomicfile.ParseJSON(inst.ConfigFile(), b, &c, atomicfile.Strict); err != nil {
+		return Config{}, &ConfigError{File: inst.ConfigFile(), Err: err}
+	}
+	if err := c.Validate(); err != nil {
+		read := c
+		return Config{}, &ConfigError{inst.ConfigFile(), fmt.Errorf("%s: %w", inst.ConfigFile(), err), &read}
 	}
 	return c, nil
 }
 
-// Configure writes the configuration of an instance whose service is stopped.
-func Configure(inst instance.Instance, c Config) error {
-	return WhileStopped(inst, func() error {
+// ConfigChange is what a user chose now; what is nil stays as it was.
+type ConfigChange struct {
+	Controllers       *[]string
+	DatastoreEndpoint *string
+	Port              *int
+}
+
+// Of returns c with the change.
+func (change ConfigChange) Of(c Config) Config {
+	if change.Controllers != nil {
+		c.Controllers = *change.Controllers
+	}
+	if change.DatastoreEndpoint != nil {
+		c.DatastoreEndpoint = *change.DatastoreEndpoint
+	}
+	if change.Port != nil {
+		c.Port = *change.Port
+	}
+	return c
+}
+
+// mend returns the configuration with the change. Where nothing could be read, the change has to say where
+// the objects are kept; where a value can't be, the change has to replace it. Otherwise it returns err.
+func (change ConfigChange) mend(c Config, err error) (Config, error) {
+	damaged, is := errors.AsType[*ConfigError](err)
+	switch {
+	case err == nil:
+		c = change.Of(c)
+		return c, c.Validate()
+	case is && damaged.read != nil:
+		if c = change.Of(*damaged.read); c.Validate() == nil {
+			return c, nil
+		}
+	case is && change.DatastoreEndpoint != nil:
+		c = change.Of(Config{})
+		return c, c.Validate()
+	}
+	return c, err
+}
+
+// Configure changes the configuration of an instance whose service is stopped. One that is damaged is put
+// aside, if the change mends it; aside is where it is then. Otherwise the error is the *ConfigError.
+func Configure(inst instance.Instance, change ConfigChange) (aside string, err error) {
+	err = WhileStopped(inst, func() error {
+		c, damage := LoadConfig(inst)
+		c, err := change.mend(c, damage)
+		if err != nil {
+			return err
+		}
 		b, err := json.MarshalIndent(c, "", "  ")
 		if err != nil {
 			return err
 		}
-		return atomicfile.Write(inst.ConfigFile(), b)
+		if damage != nil && exists(inst.ConfigFile()) {
+			if aside, err = atomicfile.PutAside(inst.ConfigFile()); err != nil {
+				return fmt.Errorf("put the damaged configuration aside: %w", err)
+			}
+		}
+		if err := atomicfile.Write(inst.ConfigFile(), b); err != nil {
+			return err
+		}
+		return storefile.NoteExternal(inst.StoreDir(), c.DatastoreEndpoint != "")
 	})
+	return aside, err
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

@@ -231,7 +231,7 @@ func TestWarningStaysToTheEndOfTheRun(t *testing.T) {
 
 func TestResetKeepsSettingsBackupsAndTheLog(t *testing.T) {
 	r := newRig(t)
-	if err := Configure(r.inst, Config{Controllers: []string{"limavm"}}); err != nil {
+	if _, err := Configure(r.inst, ConfigChange{Controllers: &[]string{"limavm"}}); err != nil {
 		t.Fatal(err)
 	}
 	files := map[string]bool{ // whether it stays
@@ -433,7 +433,10 @@ func TestControllersAreSelected(t *testing.T) {
 	}{
 		{"", true}, {"*", true}, {"b", true}, {"a", false}, {"-b", false}, {"-a", true}, {"*,-b", false}, {"a,*", true}, {"a,-b", false},
 	} {
-		c := Config{Controllers: strings.FieldsFunc(tc.list, func(r rune) bool { return r == ',' })}
+		c := Config{}
+		if tc.list != "" {
+			c.Controllers = strings.Split(tc.list, ",")
+		}
 		if c.Runs("b") != tc.runs {
 			t.Errorf("%q: runs b: %t", tc.list, !tc.runs)
 		}
@@ -442,7 +445,8 @@ func TestControllersAreSelected(t *testing.T) {
 
 func TestFilesWithCredentialsAreOwnersOnly(t *testing.T) {
 	r := newRig(t)
-	if err := Configure(r.inst, Config{DatastoreEndpoint: "postgres://u:secret@db/rdd"}); err != nil {
+	endpoint := "postgres://u:secret@db/rdd"
+	if _, err := Configure(r.inst, ConfigChange{DatastoreEndpoint: &endpoint}); err != nil {
 		t.Fatal(err)
 	}
 	r.mustEnsure("ok", true)

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -49,7 +48,7 @@ func Find(inst instance.Instance) (Record, bool, error) {
 		return Record{}, false, err
 	}
 	rec, err := read(inst)
-	if _, damaged := errors.AsType[*json.SyntaxError](err); damaged || err == nil && rec.Nonce == "" {
+	if _, damaged := errors.AsType[*atomicfile.DamagedError](err); damaged || err == nil && rec.Nonce == "" {
 		return Record{}, true, nil
 	}
 	if err != nil {
@@ -62,19 +61,23 @@ func Find(inst instance.Instance) (Record, bool, error) {
 	return rec, true, nil
 }
 
-// Last returns the record of the newest run, dead or alive; the zero Record when there was none.
-func Last(inst instance.Instance) (Record, error) { return read(inst) }
+// Last returns the record of the newest run, dead or alive; the zero Record when there was none, or
+// when it is damaged: the next run writes its own.
+func Last(inst instance.Instance) (Record, error) {
+	r, err := read(inst)
+	if _, damaged := errors.AsType[*atomicfile.DamagedError](err); damaged {
+		return Record{}, nil
+	}
+	return r, err
+}
 
 func read(inst instance.Instance) (r Record, err error) {
-	b, err := atomicfile.Read(inst.RecordFile())
+	err = atomicfile.ReadJSON(inst.RecordFile(), &r)
 	if errors.Is(err, os.ErrNotExist) {
 		return r, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(b, &r)
-	}
 	if err != nil {
-		return r, fmt.Errorf("read the service's record %s: %w", inst.RecordFile(), err)
+		return Record{}, fmt.Errorf("read the service's record %s: %w", inst.RecordFile(), err)
 	}
 	return r, nil
 }

@@ -27,6 +27,8 @@ const (
 	CredentialsOpen        ID = "credentials-open"
 	FilesPermission        ID = "files-permission"
 	DatastoreDamaged       ID = "datastore-damaged"
+	ConfigDamaged          ID = "config-damaged"
+	SettingsDamaged        ID = "settings-damaged"
 	DatastoreUnreachable   ID = "datastore-unreachable"
 	SSHSilent              ID = "ssh-silent"
 	GuestScripts           ID = "guest-scripts"
@@ -297,6 +299,19 @@ var problems = []Problem{
 		remedy:  remedy{"": "Put the newest backup in its place with: rdd svc restore (rdd svc restore --list shows what there is; what is left of the damaged one is kept aside). Or begin with an empty one: rdd svc reset."},
 		ours:    []string{`the datastore .* can't be used`},
 		host:    []string{`database disk image is malformed`, `file is not a database`, `SQLITE_(CORRUPT|NOTADB)`},
+	},
+
+	{
+		ID:      ConfigDamaged,
+		Meaning: "The file that says which controllers the service runs and where its objects are kept is damaged or gone, so the service doesn't start: it could begin on an empty store.",
+		remedy:  remedy{"": "Correct the file (rdd svc paths config), or write it again with the address of the database: rdd svc create --datastore-endpoint URL, or '' for SQLite in the data directory. The damaged file is kept beside it."},
+		ours:    []string{`the service's configuration can't be used`},
+	},
+	{
+		ID:      SettingsDamaged,
+		Meaning: "The file with the settings of windows, waiting and the log level is damaged, so the defaults are used.",
+		remedy:  remedy{"": "Correct or remove the file. The next change of a setting, in the window or the tray, keeps it beside the new one."},
+		ours:    []string{`the settings can't be used`},
 	},
 
 	// Space, memory, limits and rights of the host.

@@ -1,9 +1,11 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
+	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
@@ -26,6 +28,9 @@ func (w *worker) found(what string) {
 // that word into its events, so that the next look doesn't report it again.
 func (w *worker) noteDeath() (died bool, err error) {
 	r, err := w.vm.ReadRecord()
+	if _, damaged := errors.AsType[*atomicfile.DamagedError](err); damaged {
+		return false, nil // the next hostagent writes its own
+	}
 	if err != nil || r.Nonce == "" {
 		return false, err
 	}

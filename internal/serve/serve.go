@@ -16,6 +16,7 @@ import (
 	"rancherdesktop.io/rdd/internal/controlplane"
 	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/datastore"
+	"rancherdesktop.io/rdd/internal/datastore/storefile"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/machine"
 )
@@ -51,6 +52,9 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 		}
 	}()
 
+	if err := storefile.NoteExternal(r.Instance.StoreDir(), store.External()); err != nil {
+		return err
+	}
 	wake := &limavm.Wake{}
 	machines, err := r.machines(wake)
 	if err != nil {

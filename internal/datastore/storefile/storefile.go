@@ -37,6 +37,25 @@ func NoteUse(dir string) error {
 	return atomicfile.Write(Mark(dir), nil)
 }
 
+// External says that the objects were last kept elsewhere than in dir.
+func External(dir string) bool {
+	_, err := os.Stat(externalMark(dir))
+	return err == nil
+}
+
+func externalMark(dir string) string { return filepath.Clean(dir) + ".external" }
+
+// NoteExternal notes whether the objects are kept elsewhere than in dir.
+func NoteExternal(dir string, external bool) error {
+	if external {
+		return atomicfile.Write(externalMark(dir), nil)
+	}
+	if err := os.Remove(externalMark(dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 func used(dir string) bool {
 	for _, mark := range []string{Mark(dir), filepath.Join(dir, formerMark)} {
 		if _, err := os.Stat(mark); err == nil {

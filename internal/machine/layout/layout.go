@@ -122,19 +122,17 @@ func (v VM) WriteRecord(r Record) error {
 	return atomicfile.Write(v.record(), b)
 }
 
-// ReadRecord returns the record of the living or last hostagent; zero when there was none.
+// ReadRecord returns the record of the living or last hostagent; zero when there was none. The error
+// wraps an *atomicfile.DamagedError when the file can't be what a hostagent wrote.
 func (v VM) ReadRecord() (r Record, err error) {
-	b, err := atomicfile.Read(v.record())
+	err = atomicfile.ReadJSON(v.record(), &r)
 	if errors.Is(err, os.ErrNotExist) {
 		return r, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(b, &r)
-	}
 	if err != nil {
-		err = fmt.Errorf("read %s: %w", v.record(), err)
+		return Record{}, fmt.Errorf("read the hostagent's record: %w", err)
 	}
-	return r, err
+	return r, nil
 }
 
 // Names lists the VMs that this Lima home has or had.
