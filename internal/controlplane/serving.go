@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -39,7 +40,7 @@ type identity struct {
 	token     string
 }
 
-// loadIdentity reads the identity in dir and makes anew what is missing, damaged,
+// loadIdentity reads the identity in dir and makes again what is missing, damaged,
 // about to expire, or was readable by others.
 func loadIdentity(dir string) (identity, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -116,10 +117,13 @@ func newCertificate(now time.Time) (cert, key []byte, err error) {
 	return cert, key, nil
 }
 
+// tokenRE is what rand.Text makes.
+var tokenRE = regexp.MustCompile(`^[A-Z2-7]{26,64}$`)
+
 func loadToken(dir string) (string, error) {
 	data, err := readPrivate(filepath.Join(dir, tokenFile))
 	token := strings.TrimSpace(string(data))
-	if err == nil && len(token) < 20 {
+	if err == nil && !tokenRE.MatchString(token) {
 		return "", fmt.Errorf("%s is damaged", tokenFile)
 	}
 	return token, err

@@ -67,6 +67,10 @@ func TestSpoiledIdentityIsMadeAnew(t *testing.T) {
 			}
 			return err
 		}, true, false, false},
+		{"token of zeros", write(tokenFile, strings.Repeat("\x00", 27)), false, true, false},
+		{"token of other characters", write(tokenFile, "a b\r\nc: d, no token, and long enough\n"), false, true, false},
+		{"token cut short", write(tokenFile, "ABCDEFGHIJKLMNOPQRSTUVWXY\n"), false, true, false},
+		{"certificate of zeros", write(certFile, strings.Repeat("\x00", 600)), true, false, false},
 		{"token empty", write(tokenFile, "\n"), false, true, false},
 		{"token readable by others", open(tokenFile), false, true, true},
 	}

@@ -140,6 +140,10 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 			if err == nil || errors.As(err, &refused) {
 				return err
 			}
+			if step := fmt.Sprintf("the service is ready, but this program can't ask it: %v", err); step != last { // what a wait that ends will say
+				last = step
+				c.Step(step)
+			}
 		case ours && rec.Phase == Stopping && exited == nil:
 			return errSuperseded // somebody stops it: wait that out and start anew
 		case live && !ours && (gone || exited == nil):

@@ -28,8 +28,8 @@ type Record struct {
 	PID     int    `json:"pid"` // to signal only, and only while the lock is held
 	Version string `json:"version"`
 	Phase   Phase  `json:"phase"`
-	Step    string `json:"step,omitempty"`   // what it is doing while it starts or stops
-	Error   string `json:"error,omitempty"`  // when failed
+	Step    string `json:"step,omitempty"`    // what it is doing while it starts or stops
+	Error   string `json:"error,omitempty"`   // when failed
 	Problem string `json:"problem,omitempty"` // ID of the known problem that the error is, if it says so
 	Server  string `json:"server,omitempty"`  // URL, once it listens
 

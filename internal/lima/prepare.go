@@ -18,7 +18,6 @@ import (
 	"github.com/lima-vm/lima/pkg/driver/qemu"
 	"github.com/lima-vm/lima/pkg/driverutil"
 	"github.com/lima-vm/lima/pkg/limayaml"
-	"github.com/lima-vm/lima/pkg/sshutil"
 	"github.com/lima-vm/lima/pkg/store"
 	"github.com/lima-vm/lima/pkg/store/filenames"
 	"github.com/lima-vm/lima/pkg/version"
@@ -253,8 +252,7 @@ func (p *preparer) configure(ctx context.Context, y *limayaml.LimaYAML) error {
 			return err
 		}
 	}
-	_, err = sshutil.DefaultPubKeys(*p.inst.Config.SSH.LoadDotSSHPubKeys) // makes Lima's own key
-	return err
+	return ensureUserKey(p.vm.Home)
 }
 
 // update brings the configuration of an existing VM up to date.

@@ -153,6 +153,43 @@ func TestDiskSmallerThanTheImage(t *testing.T) {
 	}
 }
 
+// The disk is whole, and the service knows the template: what is lost of the configuration is written again.
+func TestConfigurationThatIsGoneOrZerosIsWrittenAgain(t *testing.T) {
+	programs(t)
+	vm := newVM(t)
+	template := "images: [{location: " + writeImage(t) + "}]\ndisk: 16MiB\n"
+	if _, err := prepareVM(t.Context(), vm, template); err != nil {
+		t.Fatal(err)
+	}
+	config, disk := filepath.Join(vm.Dir(), "lima.yaml"), filepath.Join(vm.Dir(), "diffdisk")
+	want, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func() error{
+		"gone":  func() error { return os.Remove(config) },
+		"zeros": func() error { return os.WriteFile(config, make([]byte, len(want)), 0o600) },
+		"empty": func() error { return os.WriteFile(config, nil, 0o600) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := prepareVM(t.Context(), vm, template); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got, err := os.ReadFile(config); err != nil || string(got) != string(want) {
+			t.Errorf("%s: %v\n%s", name, err, got)
+		}
+		if after, err := os.Stat(disk); err != nil || !os.SameFile(before, after) {
+			t.Errorf("%s: the disk was made again", name)
+		}
+	}
+}
+
 func TestInterruptedPrepareIsMended(t *testing.T) {
 	programs(t)
 	vm := newVM(t)

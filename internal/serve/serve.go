@@ -11,7 +11,6 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api/crds"
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
-	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/controller/limavm"
 	"rancherdesktop.io/rdd/internal/controlplane"
 	"rancherdesktop.io/rdd/internal/daemon"
@@ -137,6 +136,11 @@ func (r *Run) control(ctx context.Context, store *datastore.Store, server *contr
 	if err := r.announce(ctx, mgr.GetClient(), server.Endpoint()); err != nil {
 		return err
 	}
+	kept := background(ctx, func(ctx context.Context) error {
+		r.keepKubeconfig(ctx, server.Endpoint())
+		return nil
+	})
+	defer func() { _ = kept.stop() }()
 	r.Publish(daemon.Record{Phase: daemon.Ready, Server: server.Endpoint().URL})
 	r.Log.Info("ready", "server", server.Endpoint().URL)
 	go keepSmall(ctx)
@@ -190,15 +194,6 @@ func (r *Run) step(what string) {
 func (r *Run) stopping(what string) {
 	r.Log.Info("stopping", "step", what)
 	r.Publish(daemon.Record{Phase: daemon.Stopping, Step: what})
-}
-
-// writeKubeconfig lets clients of this user in.
-func (r *Run) writeKubeconfig(endpoint controlplane.Endpoint) error {
-	b, err := endpoint.Kubeconfig(r.Instance.Context())
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(r.Instance.KubeConfig(), b)
 }
 
 // task is a function that runs beside its caller.
