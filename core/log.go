@@ -31,10 +31,7 @@ func (c *Core) Logging(level string, w io.Writer) *Core {
 
 // SetLogLevel stores the level at which the instance's service logs from its next start on.
 func (c *Core) SetLogLevel(level string) error {
-	settings, err := c.Settings()
-	if err != nil {
-		return err
-	}
+	settings, _ := c.Settings() // usable with an error, too
 	settings.LogLevel = level
 	return c.SetSettings(settings)
 }
