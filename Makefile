@@ -79,11 +79,12 @@ guest: ## build the guest image (cached)
 	@build/guest/build $(SHARE)/rdd/guest
 
 .PHONY: test
+# More tests at once than there are processors: those that run real programs wait most of the time.
 test: ## the whole test suite, with its own set-up
 	@build/setup test
 	@$(MAKE) --no-print-directory verify build guest package
 	@build/page test
-	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -timeout 30m ./...
+	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -timeout 30m -parallel 4 ./...
 
 .PHONY: package
 package: build $(NFPM) ## make the Debian and RPM packages, into dist/package/

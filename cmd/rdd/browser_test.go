@@ -35,6 +35,7 @@ func TestBrowserBootsTheRealGuest(t *testing.T) {
 	if err := errors.Join(os.Remove(lima), os.Symlink(filepath.Join(dist(t), "libexec", "rdd", "rdd-lima"), lima)); err != nil {
 		t.Fatal(err)
 	}
+	mustKeepProbe(t, filepath.Join(b.short(), "lima"))
 	b.browse([]string{"RDD_PATIENCE=300000"}, "first run", "a real VM") // a boot under emulation takes a minute or two
 }
 

@@ -108,6 +108,7 @@ func (s *stranger) versions() []string {
 
 // TestStrangers has one service for all that strangers try.
 func TestStrangers(t *testing.T) {
+	t.Parallel()
 	s := meet(t)
 	for name, try := range map[string]func(*stranger){
 		"reach only sockets of this machine and user": onlyOwnSockets,

@@ -34,6 +34,7 @@ func newUser(t *testing.T) *user {
 	if testing.Short() {
 		t.Skip("boots virtual machines")
 	}
+	t.Parallel()
 	u := &user{t: t, dist: dist(t)}
 	need(t, filepath.Join(u.dist, "libexec", "rdd", "rddd"), "make build")
 	need(t, u.guest(), "make guest")
@@ -41,6 +42,7 @@ func newUser(t *testing.T) *user {
 	if u.home, err = os.MkdirTemp("", "rdd"); err != nil { // short, for sockets
 		t.Fatal(err)
 	}
+	mustKeepProbe(t, u.lima())
 	t.Cleanup(func() {
 		if out, err := u.run(t.Context(), "svc", "delete"); err != nil && !t.Failed() {
 			t.Error(err, out)
@@ -109,6 +111,7 @@ func (u *user) smallDisk(mib int) (resize func(mib int)) {
 	if err := syscall.Mount("rdd-test", u.lima(), "tmpfs", 0, fmt.Sprintf("size=%dM,mode=0700", mib)); err != nil {
 		u.t.Skipf("this machine lets nobody mount a small disk: %v", err)
 	}
+	mustKeepProbe(u.t, u.lima())
 	u.t.Cleanup(func() {
 		if out, err := u.run(context.Background(), "svc", "stop"); err != nil {
 			u.t.Error(err, out)

@@ -53,6 +53,7 @@ type desk struct {
 }
 
 func newDesk(t *testing.T) *desk {
+	t.Parallel()
 	d := &desk{T: t, dist: dist(t)}
 	need(t, filepath.Join(d.dist, "libexec", "rdd", "rddd"), "make build")
 	var err error
