@@ -23,6 +23,8 @@ import (
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/host"
 	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/proc"
+	"rancherdesktop.io/rdd/internal/scratch"
 )
 
 // From when on a disk counts as nearly full, and as full.
@@ -66,11 +68,12 @@ func checkAcceleration(ctx context.Context, i *inspection) []Finding {
 // probe runs rdd-lima probe. It keeps its result in the Lima home, and a check keeps nothing: so it
 // gets a home that goes away, with the result of an earlier one.
 func probe(ctx context.Context, program, limaHome string) (acc event.Accelerator, err error) {
-	home, err := os.MkdirTemp("", "rdd-diagnose-")
+	dir, err := scratch.New("rdd-diagnose-")
 	if err != nil {
 		return acc, err
 	}
-	defer func() { _ = os.RemoveAll(home) }()
+	defer func() { _ = dir.Close() }()
+	home := dir.Path
 	const kept = "_run/acceleration.json"
 	if b, err := os.ReadFile(filepath.Join(limaHome, kept)); err == nil {
 		if err := errors.Join(os.Mkdir(filepath.Join(home, "_run"), 0o700), os.WriteFile(filepath.Join(home, kept), b, 0o600)); err != nil {
@@ -84,22 +87,27 @@ func probe(ctx context.Context, program, limaHome string) (acc event.Accelerator
 	return acc, err
 }
 
-// answer runs a program that answers on stdout.
+// answerGrace is how long a program may take to end that is asked for no more.
+const answerGrace = 2 * time.Second
+
+// answer runs a program that answers on stdout. It ends with us, if it is one of ours or a guarded one.
 func answer(ctx context.Context, program string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, programTimeout, fmt.Errorf("%s gives no answer within %s", program, programTimeout))
 	defer cancel()
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Stderr = &stderr
-	cmd.WaitDelay = time.Second
-	out, err := cmd.Output()
+	var out, stderr bytes.Buffer
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	tree, err := proc.Start(ctx, cmd, answerGrace)
+	if err == nil {
+		err = tree.Wait()
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	if said := strings.TrimSpace(stderr.String()); err != nil && said != "" {
 		err = fmt.Errorf("%w: %s", err, said)
 	}
-	return out, err
+	return out.Bytes(), err
 }
 
 // checkPrograms looks for the programs of others that run and reach VMs.

@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
@@ -72,6 +73,12 @@ func KindOf(err error) Kind {
 		return Rejected
 	}
 	return Other
+}
+
+// NothingBegan says of the end of a wait that nothing had been asked for before it, so that nothing goes on.
+func NothingBegan(err error) bool {
+	_, unbegun := errors.AsType[*daemon.Unbegun](err)
+	return unbegun
 }
 
 // explicit is the kind that an Error in the tree of err gives it; Other when none does.

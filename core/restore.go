@@ -48,7 +48,7 @@ func (s *Service) Restore(ctx context.Context, backup string, w Wait) (done Rest
 		if _, live, err := daemon.Find(inst); live || err != nil {
 			return errors.Join(err, daemon.ErrNotStopped)
 		}
-		if err := s.reap(ctx, false, func(step string) { o.report(Event{Phase: "stopping", Message: step}) }); err != nil {
+		if err := s.reap(ctx, false, nil, func(step string) { o.report(Event{Phase: "stopping", Message: step}) }); err != nil {
 			return err
 		}
 		o.report(Event{Phase: "restoring", Message: "checking and restoring the backup"})

@@ -124,17 +124,22 @@ func (s *Service) Start(ctx context.Context, w Wait) (started bool, err error) {
 }
 
 func (s *Service) start(ctx context.Context, o *operation) (started bool, err error) {
+	if o.wait.Accepted {
+		return daemon.Begin(ctx, s.core.inst, s.client(o))
+	}
+	return daemon.Ensure(ctx, s.core.inst, s.client(o))
+}
+
+// client is what the daemon package needs of us for an operation that starts the service.
+func (s *Service) client(o *operation) daemon.Client {
 	spawned := &spawn{service: s}
-	client := daemon.Client{
+	return daemon.Client{
 		Spawn:     spawned.run,
+		Next:      spawned.next,
 		Hello:     s.core.hello,
 		Step:      func(step string) { o.report(Event{Phase: "starting", Message: step}) },
 		LastWords: spawned.lastWords,
 	}
-	if o.wait.Accepted {
-		return daemon.Begin(ctx, s.core.inst, client)
-	}
-	return daemon.Ensure(ctx, s.core.inst, client)
 }
 
 // spawn starts rddd as a session of its own. What it prints outside its log, such as a crash, goes to
@@ -144,33 +149,53 @@ type spawn struct {
 	words   bytes.Buffer // complete once the process has ended
 }
 
-func (s *spawn) run(nonce string) (<-chan error, error) {
+func (s *spawn) command() (*exec.Cmd, error) {
 	inst := s.service.core.inst
 	program, err := inst.Program("rddd")
 	if err != nil {
 		return nil, err
 	}
-	output, err := os.OpenFile(inst.ServiceOutput(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	cmd := exec.Command(program, append([]string{"serve", "--instance", inst.Name}, s.logLevel()...)...)
+	cmd.Dir = inst.DataDir()
+	return cmd, nil
+}
+
+// next is the command for a run that starts it for us.
+func (s *spawn) next() (daemon.Next, error) {
+	cmd, err := s.command()
+	if err != nil {
+		return daemon.Next{}, err
+	}
+	return daemon.Next{Program: cmd.Path, Args: cmd.Args[1:], Dir: cmd.Dir, Env: cmd.Environ()}, nil
+}
+
+func (s *spawn) run(claim *daemon.Claim) (<-chan error, error) {
+	cmd, err := s.command()
+	if err != nil {
+		return nil, err
+	}
+	return s.service.spawn(cmd, claim, &s.words, os.O_TRUNC)
+}
+
+// spawn starts one of rddd's commands, which holds the claim and goes on without us. What an earlier one has printed is kept
+// with O_APPEND, and goes with O_TRUNC.
+func (s *Service) spawn(cmd *exec.Cmd, claim *daemon.Claim, words *bytes.Buffer, how int) (<-chan error, error) {
+	output, err := os.OpenFile(s.core.inst.ServiceOutput(), os.O_CREATE|os.O_WRONLY|how, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer output.Close()
-	s.words.Reset()
-	cmd := exec.Command(program, append([]string{"serve", "--instance", inst.Name, "--nonce", nonce}, s.logLevel()...)...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = inst.DataDir(), &s.words, output
-	proc.Detach(cmd)
-	s.service.core.running(cmd)
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", program, err)
+	words.Reset()
+	cmd.Stdout, cmd.Stderr = words, output
+	s.core.running(cmd)
+	if err := claim.Pass(cmd); err != nil {
+		return nil, err
+	}
+	if err := proc.Spawn(cmd); err != nil {
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	exited := make(chan error, 1)
-	go func() {
-		err := cmd.Wait() // why it failed is in its record, its log or its last words
-		if cmd.ProcessState.ExitCode() == daemon.ExitRunning {
-			err = daemon.ErrRunning
-		}
-		exited <- err
-	}()
+	go func() { exited <- cmd.Wait() }() // why it failed is in its record, its log or its last words
 	return exited, nil
 }
 
@@ -209,24 +234,30 @@ func (s *Service) stop(ctx context.Context, force bool, o *operation) (was bool,
 	if force {
 		_ = daemon.Force(s.core.inst) // hurries a stop that is under way, if there is one
 	}
-	if o.wait.Accepted || force {
-		was, err = daemon.Request(ctx, s.core.inst)
-		if err == nil && force {
-			err = daemon.Force(s.core.inst)
-		}
-		if err != nil || o.wait.Accepted {
-			return was, err
-		}
+	run, was, err := daemon.Request(ctx, s.core.inst)
+	if err == nil && was && force {
+		err = daemon.Force(s.core.inst)
 	}
-	step := func(step string) { o.report(Event{Phase: "stopping", Message: step}) }
-	lived, err := daemon.Stop(ctx, s.core.inst, step)
-	if was = was || lived; err != nil {
+	if err != nil || o.wait.Accepted {
 		return was, err
 	}
-	return was, s.reap(ctx, force, step)
+	return was, s.ended(ctx, run, was, force, nil, o)
+}
+
+// ended waits for the end of the run, if there was one, and stops what a crash of it left behind. Next
+// follows a run that crashes, too; nil: nothing does.
+func (s *Service) ended(ctx context.Context, run daemon.Record, was, force bool, next func() (daemon.Next, error), o *operation) error {
+	step := func(step string) { o.report(Event{Phase: "stopping", Message: step}) }
+	if was {
+		if err := daemon.AwaitExit(ctx, s.core.inst, run, step); err != nil {
+			return err
+		}
+	}
+	return s.reap(ctx, force, next, step)
 }
 
 // Restart stops the service, as Stop does, and starts it again, within one deadline. One that doesn't run is started.
+// Once it has been asked for, it goes on though nobody waits for it.
 func (s *Service) Restart(ctx context.Context, force bool, w Wait) error {
 	const op = "restart service"
 	inst := s.core.inst
@@ -234,16 +265,28 @@ func (s *Service) Restart(ctx context.Context, force bool, w Wait) error {
 		return failed(op, inst.Name, err)
 	}
 	return w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) error {
-		if _, err := s.stop(ctx, force, o); err != nil {
+		if force {
+			_ = daemon.Force(inst)
+		}
+		client := s.client(o)
+		run, was, err := daemon.Restart(ctx, inst, client)
+		if err == nil && was && force {
+			err = daemon.Force(inst)
+		}
+		if err != nil || was && o.wait.Accepted {
 			return err
 		}
-		_, err := s.start(ctx, o)
+		if err := s.ended(ctx, run, was, force, client.Next, o); err != nil {
+			return err
+		}
+		_, err = s.start(ctx, o)
 		return err
 	})
 }
 
-// reap stops the hostagents that outlived a crashed service. A run that stopped in order left none.
-func (s *Service) reap(ctx context.Context, force bool, step func(string)) error {
+// reap stops the hostagents that outlived a crashed service, and has next follow, unless it is nil. It goes on though nobody
+// waits for it. A run that stopped in order left none.
+func (s *Service) reap(ctx context.Context, force bool, next func() (daemon.Next, error), step func(string)) error {
 	inst := s.core.inst
 	if last, err := daemon.Last(inst); err == nil && last.Phase == daemon.Stopped {
 		return nil
@@ -251,15 +294,55 @@ func (s *Service) reap(ctx context.Context, force bool, step func(string)) error
 	if _, err := os.Stat(inst.LimaHome()); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	step("looking for virtual machines that a crashed service left behind")
-	var args []string
-	if force {
-		args = append(args, "--force")
+	var words bytes.Buffer
+	exited, err := s.spawnReap(force, next, &words)
+	if err != nil || exited == nil {
+		return err
 	}
-	if _, err := s.rddd(ctx, "reap", args...); err != nil {
+	step("looking for virtual machines that a crashed service left behind")
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case err = <-exited:
+	}
+	if said := strings.TrimSpace(words.String()); err != nil && said != "" {
+		err = errors.New(said)
+	}
+	if err != nil {
 		return fmt.Errorf("stop virtual machines left by a crashed service: %w", err)
 	}
 	return nil
+}
+
+// spawnReap returns no channel when a new run lives, which has adopted what the old one left.
+func (s *Service) spawnReap(force bool, next func() (daemon.Next, error), words *bytes.Buffer) (<-chan error, error) {
+	inst := s.core.inst
+	program, err := inst.Program("rddd")
+	if err != nil {
+		return nil, err
+	}
+	claim, err := daemon.TakeLeftovers(inst)
+	if errors.Is(err, daemon.ErrRunning) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = claim.Release() }()
+	if next != nil {
+		follows, err := next()
+		if err == nil {
+			err = claim.AskFollow(inst, follows)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	cmd := exec.Command(program, "reap", "--instance", inst.Name)
+	if force {
+		cmd.Args = append(cmd.Args, "--force")
+	}
+	return s.spawn(cmd, claim, words, os.O_APPEND)
 }
 
 // rddd runs one of rddd's commands for this instance and returns what it prints. The command ends

@@ -20,6 +20,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/proc"
 	"rancherdesktop.io/rdd/internal/wait"
 )
 
@@ -385,10 +386,14 @@ func (c *Core) embedTemplate(ctx context.Context, locator string) (string, error
 	ctx, cancel := context.WithTimeoutCause(ctx, embedTimeout, fmt.Errorf("%w: %s was not read within %s", context.DeadlineExceeded, locator, embedTimeout))
 	defer cancel()
 	var out, problem bytes.Buffer
-	cmd := exec.CommandContext(ctx, program, "template", "--share", c.inst.ShareDir(), locator)
+	cmd := exec.Command(program, "template", "--share", c.inst.ShareDir(), locator)
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	c.running(cmd)
-	if err := cmd.Run(); err != nil {
+	tree, err := proc.Start(ctx, cmd, answerGrace)
+	if err == nil {
+		err = tree.Wait()
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}

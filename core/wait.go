@@ -143,8 +143,8 @@ func (w Wait) run(ctx context.Context, op, object string, fn func(context.Contex
 	for {
 		select {
 		case err := <-result:
-			if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-				err = context.Cause(ctx)
+			if cause := context.Cause(ctx); errors.Is(err, context.Canceled) && cause != nil && !errors.Is(err, cause) {
+				err = cause
 			}
 			return failed(op, object, err)
 		case <-expired:

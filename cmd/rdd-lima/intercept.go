@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/proc"
 )
 
 // intercepted plays the program that a hostagent of ours meant to run, if one did.
@@ -47,6 +48,23 @@ func dialCommand() *cobra.Command {
 		Args:   args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return lima.Dial(cmd.Context(), net.JoinHostPort(args[0], args[1]), os.Getenv(lima.EnvAgent), os.Stdout)
+		},
+	}
+}
+
+func guardCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                lima.GuardCommand + " PROGRAM ARGS...",
+		Short:              "Run a program that ends when whoever started this ends, also when that is killed",
+		Hidden:             true,
+		Args:               args(cobra.MinimumNArgs(1)),
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			code, err := proc.Guard(cmd.Context(), os.Stdout, os.Stderr, args[0], args[1:]...)
+			if err == nil && code != 0 {
+				err = guardedCode(code)
+			}
+			return err
 		},
 	}
 }

@@ -39,7 +39,13 @@ func run() int {
 	ctx, stop, err := proc.Interruptible(context.Background())
 	if err == nil {
 		defer stop()
+		err = proc.EndWithParent(os.Getenv(proc.EnvTether))
+	}
+	if err == nil {
 		err = command().ExecuteContext(ctx)
+	}
+	if code, guarded := errors.AsType[guardedCode](err); guarded {
+		return int(code)
 	}
 	switch {
 	case err == nil:
@@ -58,6 +64,11 @@ func run() int {
 
 // errReported marks an error that stdout tells already.
 var errReported = errors.New("reported")
+
+// guardedCode is how a guarded program ended.
+type guardedCode int
+
+func (c guardedCode) Error() string { return fmt.Sprintf("it ended with exit code %d", int(c)) }
 
 // usageError is a wrong command line.
 type usageError struct{ error }
@@ -85,7 +96,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&f.home, "lima-home", "", "Lima's home directory")
 	root.PersistentFlags().StringVar(&f.share, "share", "", "directory of the files that ship with RDD: guest agents, templates")
 	root.PersistentFlags().StringVar(&f.logs, "log-dir", "", "directory of the VM's logs")
-	root.AddCommand(validateCommand(f), templateCommand(f), prepareCommand(f), hostagentCommand(f), clearCommand(f), removeCommand(f), probeCommand(f), sshCommand(f), dialCommand())
+	root.AddCommand(validateCommand(f), templateCommand(f), prepareCommand(f), hostagentCommand(f), clearCommand(f), removeCommand(f), probeCommand(f), sshCommand(f), dialCommand(), guardCommand())
 	return root
 }
 

@@ -38,8 +38,9 @@ func (d desk) open(args ...string) error {
 	defer said.Close()
 	cmd := exec.Command(program, args...)
 	cmd.Dir, cmd.Stderr = d.inst.Home(), said
-	proc.Detach(cmd)
-	err = cmd.Run()
+	if err = proc.Spawn(cmd); err == nil {
+		err = cmd.Wait()
+	}
 	if exit, failed := errors.AsType[*exec.ExitError](err); failed {
 		if words := lastWords(said); words != "" {
 			return errors.New(words)

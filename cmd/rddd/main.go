@@ -34,9 +34,6 @@ func main() {
 	if err := execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "rddd:", err)
 		fmt.Println(err)
-		if errors.Is(err, daemon.ErrRunning) {
-			os.Exit(daemon.ExitRunning)
-		}
 		os.Exit(1)
 	}
 }
@@ -47,6 +44,9 @@ func execute() error {
 		return err
 	}
 	defer stop()
+	if err := proc.EndWithParent(os.Getenv(proc.EnvTether)); err != nil {
+		return err
+	}
 	// Who started the service hears its last words on stdout, and may be gone by then. (Ignored, the
 	// signal would be ignored in every child, too.)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
@@ -61,29 +61,28 @@ func command() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&name, "instance", "", "instance to serve")
 
-	var nonce string
+	var c claimed
 	level := slog.LevelInfo
 	serve := &cobra.Command{
 		Use: "serve", Short: "Serve one instance until interrupted", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runAt(cmd.Context(), name, level, func(ctx context.Context, inst instance.Instance, log *slog.Logger) error {
-				return runService(ctx, inst, nonce, log)
-			})
+			return c.run(cmd.Context(), name, level, runService)
 		},
 	}
-	serve.Flags().StringVar(&nonce, "nonce", "", "identity of this run")
-	_ = serve.MarkFlagRequired("nonce")
+	c.flags(serve)
+	_ = serve.MarkFlagRequired(daemon.FlagNonce)
 	serve.Flags().TextVar(&level, "log-level", level, "least of what is logged: error, warn, info or debug")
 
 	var force bool
 	reap := &cobra.Command{
 		Use: "reap", Short: "Stop the virtual machines that a crashed service left behind", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return run(cmd.Context(), name, func(ctx context.Context, inst instance.Instance, log *slog.Logger) error {
+			return c.run(cmd.Context(), name, slog.LevelInfo, func(ctx context.Context, inst instance.Instance, _ *daemon.Claim, log *slog.Logger) error {
 				return runReap(ctx, inst, force, log)
 			})
 		},
 	}
+	c.flags(reap)
 	reap.Flags().BoolVar(&force, "force", false, "end them at once")
 	backups := &cobra.Command{
 		Use: "backups", Short: "List the backups of the datastore, as JSON", Args: cobra.NoArgs,
@@ -156,21 +155,45 @@ func runAt(ctx context.Context, name string, level slog.Level, fn func(context.C
 	return errors.Join(err, file.Close())
 }
 
-func runService(ctx context.Context, inst instance.Instance, nonce string, log *slog.Logger) error {
+// claimed are the flags by which whoever starts a command has claimed the instance for it.
+type claimed struct{ nonce, claim string }
+
+func (c *claimed) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.nonce, daemon.FlagNonce, daemon.Leftovers, "identity of this run")
+	cmd.Flags().StringVar(&c.claim, daemon.FlagClaim, "", "locks that are passed to this process; empty: it takes them")
+}
+
+// run calls fn while the instance is claimed, and then starts what was asked to follow.
+func (c *claimed) run(ctx context.Context, name string, level slog.Level, fn func(context.Context, instance.Instance, *daemon.Claim, *slog.Logger) error) error {
+	var claim *daemon.Claim
+	var inst instance.Instance
+	err := runAt(ctx, name, level, func(ctx context.Context, i instance.Instance, log *slog.Logger) (err error) {
+		inst = i
+		if claim, err = daemon.Inherited(inst, c.nonce, c.claim); err != nil {
+			return err
+		}
+		go func() { // never: the claim goes with the process, after its last word in the log
+			<-make(chan struct{})
+			_ = claim.Release()
+		}()
+		return fn(ctx, inst, claim, log)
+	})
+	if claim != nil && (err == nil || c.nonce != daemon.Leftovers) { // who still has leftovers hears of it first
+		err = errors.Join(err, claim.Follow(inst))
+	}
+	return err
+}
+
+func runService(ctx context.Context, inst instance.Instance, claim *daemon.Claim, log *slog.Logger) error {
 	config, configErr := daemon.LoadConfig(inst)
 	host, hostErr := os.Hostname()
-	release, err := daemon.Run(ctx, inst, nonce, version, log, func(ctx context.Context, publish func(daemon.Record)) error {
+	return daemon.Run(ctx, inst, claim, version, log, func(ctx context.Context, publish func(daemon.Record)) error {
 		if err := errors.Join(configErr, hostErr); err != nil {
 			return err
 		}
-		run := &serve.Run{Instance: inst, Config: config, Nonce: nonce, Version: version, Host: host, Log: log, Publish: publish}
+		run := &serve.Run{Instance: inst, Config: config, Nonce: claim.Nonce, Version: version, Host: host, Log: log, Publish: publish}
 		return run.Serve(ctx)
 	})
-	go func() { // never: the lock goes with the process, after its last word in the log
-		<-make(chan struct{})
-		_ = release()
-	}()
-	return err
 }
 
 // reapTimeout bounds guests powering off.
@@ -181,25 +204,16 @@ func runReap(ctx context.Context, inst instance.Instance, force bool, log *slog.
 	if err != nil {
 		return err
 	}
-	err = daemon.WhileStopped(inst, func() error {
-		ctx, cancel := context.WithTimeout(ctx, reapTimeout)
-		defer cancel()
-		machines := machine.New(machine.Config{LimaHome: inst.LimaHome(), Program: program, ShareDir: inst.ShareDir(), LogDir: inst.VMLogDir(), KeepLogs: inst.KeepLogs(), Log: log, Changed: func(string) {}})
-		if err := daemon.Unforced(inst); err != nil {
-			return err
-		}
-		if force {
+	ctx, cancel := context.WithTimeout(ctx, reapTimeout)
+	defer cancel()
+	machines := machine.New(machine.Config{LimaHome: inst.LimaHome(), Program: program, ShareDir: inst.ShareDir(), LogDir: inst.VMLogDir(), KeepLogs: inst.KeepLogs(), Log: log, Changed: func(string) {}})
+	if force {
+		machines.Force()
+	}
+	go func() {
+		if daemon.AwaitForce(ctx, inst, daemon.Leftovers) == nil {
 			machines.Force()
 		}
-		go func() {
-			if daemon.AwaitForce(ctx, inst, daemon.Leftovers) == nil {
-				machines.Force()
-			}
-		}()
-		return machines.Close(ctx, func(step string) { log.Info("reaping", "step", step) })
-	})
-	if errors.Is(err, daemon.ErrNotStopped) {
-		return nil // a new run has adopted them
-	}
-	return err
+	}()
+	return machines.Close(ctx, func(step string) { log.Info("reaping", "step", step) })
 }

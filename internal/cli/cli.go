@@ -172,23 +172,27 @@ func (p *Program) finish(cmd *cobra.Command, err error) int {
 		fmt.Fprintf(p.Err, "rdd: %v\nSee: %s --help\n", err, cmd.CommandPath())
 		return exitUsage
 	}
+	ends := cmd.Annotations[endsWithUs]
+	if core.NothingBegan(err) {
+		ends = "nothing was begun"
+	}
 	switch kind := core.KindOf(err); kind {
 	case core.Canceled:
 		what := "this ended the waiting only; work that was accepted goes on"
-		if ends := cmd.Annotations[endsWithUs]; ends != "" {
+		if ends != "" {
 			what = ends
 		}
-		say("rdd: interrupted: %s%s\n", what, p.again(cmd))
+		say("rdd: interrupted: %s%s\n", what, p.again(cmd, ends != ""))
 		return exitInterrupted
 	case core.Timeout:
 		say("rdd: %v\n", err)
 		var expired *core.Expired
 		if errors.As(err, &expired) { // else it was no wait that ended, but work
 			what := "the work goes on"
-			if ends := cmd.Annotations[endsWithUs]; ends != "" {
+			if ends != "" {
 				what = ends
 			}
-			say("%s%s%s\n", strings.ToUpper(what[:1]), what[1:], p.again(cmd))
+			say("%s%s%s\n", strings.ToUpper(what[:1]), what[1:], p.again(cmd, ends != ""))
 		}
 		return exitTimeout
 	default:

@@ -138,7 +138,7 @@ func TestTheCommandThatWaitsAgainParses(t *testing.T) {
 		if err := cmd.ParseFlags([]string{"demo"}); err != nil {
 			t.Fatal(err)
 		}
-		_, text, ok := strings.Cut(p.again(cmd), "it again with: ")
+		_, text, ok := strings.Cut(p.again(cmd, false), "it again with: ")
 		if !ok || strings.Contains(text, "%") {
 			t.Errorf("%s: %q", cmd.CommandPath(), text)
 		}

@@ -185,6 +185,9 @@ func (s *session) serviceRestart() *cobra.Command {
 		s.warnServiceForce(c, *force)
 		err = c.Service().Restart(cmd.Context(), *force, w)
 		finish()
+		if core.NothingBegan(err) {
+			waitAgainWith(cmd, "rdd svc restart")
+		}
 		if err != nil {
 			return err
 		}

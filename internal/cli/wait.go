@@ -64,9 +64,9 @@ func (s *session) waiting(cmd *cobra.Command, f *waitFlags) (w core.Wait, finish
 	return core.Wait{Timeout: f.timeout, Accepted: !f.wait, Progress: show.event}, show.finish, nil
 }
 
-// again is the sentence that says how to wait for the same thing again, or how to do it again; empty
-// when cmd waits for nothing.
-func (p *Program) again(cmd *cobra.Command) string {
+// again is the sentence that says how to wait for the same thing again, or how to do it again where it
+// has ended; empty when cmd waits for nothing.
+func (p *Program) again(cmd *cobra.Command, ended bool) string {
 	again := cmd.Annotations[waitAgain]
 	if again == "" {
 		return ""
@@ -74,7 +74,7 @@ func (p *Program) again(cmd *cobra.Command) string {
 	if strings.Contains(again, "%s") {
 		again = fmt.Sprintf(again, cmd.Flags().Arg(0))
 	}
-	if cmd.Annotations[endsWithUs] != "" {
+	if ended {
 		return ". Do it again with: " + again
 	}
 	return ". Wait for it again with: " + again

@@ -1,16 +1,17 @@
 // Package daemon starts, finds and stops the one service process of an instance. The core calls
 // it from outside, rddd from inside.
 //
-// Three files carry the whole protocol. serve.lock is held by the service for as long as it lives,
+// Four files carry the whole protocol. serve.lock is held by the service for as long as it lives,
 // so the kernel says whether it lives. serve.json is written by the service and says which run
 // this is (a nonce), how far it got, and how to reach it. run-NONCE.lock is held by that run, so the
-// record of a dead one is told from that of its successor. No process id, file time or clock decides
-// anything.
+// record of a dead one is told from that of its successor. Whoever starts a run takes both locks and
+// writes its first record, and the process inherits them: a start is seen before there is a process.
+// serve.ask says what was last asked of a run: to stop, and what to start then. No process id, file
+// time or clock decides anything.
 package daemon
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -36,16 +37,14 @@ type Refused struct{ Err error }
 func (r *Refused) Error() string { return r.Err.Error() }
 func (r *Refused) Unwrap() error { return r.Err }
 
-// Spawn starts a run under nonce. When its process ends, exited gets one value: ErrRunning when it
-// found the instance taken, nil when it was stopped in order.
-type Spawn func(nonce string) (exited <-chan error, err error)
-
-// ExitRunning is the exit code of a service process that found the instance taken.
-const ExitRunning = 3
+// Spawn starts a run and passes the claim to its process. When that ends, exited gets one value: nil
+// when it was stopped in order.
+type Spawn func(claim *Claim) (exited <-chan error, err error)
 
 // Client is what a caller outside the service brings along.
 type Client struct {
 	Spawn Spawn
+	Next  func() (Next, error) // what Spawn would start; called when a run is to follow another
 	Hello Hello
 	Step  func(string) // told each new step of the run; never concurrently
 
@@ -54,27 +53,42 @@ type Client struct {
 	LastWords func() string
 }
 
+// Unbegun is the end of a wait before anything was asked for: nothing goes on.
+type Unbegun struct{ Err error }
+
+func (u *Unbegun) Error() string { return u.Err.Error() }
+func (u *Unbegun) Unwrap() error { return u.Err }
+
 // Ensure brings the instance to a ready service, whatever it finds: it attaches to a run that is
-// starting or ready, waits out one that is stopping, and spawns one when none lives. It says
-// whether this call spawned the run.
-func Ensure(ctx context.Context, inst instance.Instance, c Client) (spawned bool, err error) {
-	for {
+// starting or ready, has one that is stopping be followed by another, and spawns one when none lives.
+// It says whether this call started the run.
+func Ensure(ctx context.Context, inst instance.Instance, c Client) (started bool, err error) {
+	for asked := false; ; {
 		rec, live, err := Find(inst)
 		switch {
 		case err != nil:
 			return false, err
-		case live && rec.Nonce == "": // a run that begins or ends, or a command at work
-			err = pause(ctx)
+		case live && rec.Nonce == "": // a run that ends, or a command at work
+			if err = pause(ctx); err != nil && !asked {
+				err = &Unbegun{err}
+			}
 		case live && (rec.Phase == Starting || rec.Phase == Ready):
 			if err = await(ctx, inst, rec.Nonce, nil, c); err == nil {
-				return false, nil
+				return asked, nil
 			}
 		case live:
 			c.Step("waiting for the previous run to stop")
-			err = awaitExit(ctx, inst, rec.Nonce, func(string) {})
+			if asked, err = c.askToFollow(ctx, inst, rec); err == nil {
+				err = awaitExit(ctx, inst, rec.Nonce, func(string) {})
+			}
+			if err != nil && !asked {
+				err = &Unbegun{err}
+			}
 		default:
-			nonce := rand.Text()
-			exited, spawnErr := c.Spawn(nonce)
+			nonce, exited, spawnErr := c.begin(inst)
+			if errors.Is(spawnErr, ErrRunning) {
+				continue
+			}
 			if spawnErr != nil {
 				return false, spawnErr
 			}
@@ -88,26 +102,56 @@ func Ensure(ctx context.Context, inst instance.Instance, c Client) (spawned bool
 	}
 }
 
-// Begin is Ensure without the wait for readiness: it returns once a run lives or was spawned.
-func Begin(ctx context.Context, inst instance.Instance, c Client) (spawned bool, err error) {
+// Begin is Ensure without the wait for readiness: it returns once a run lives, or is certain to follow
+// the one that stops.
+func Begin(ctx context.Context, inst instance.Instance, c Client) (started bool, err error) {
 	for {
 		rec, live, err := Find(inst)
 		switch {
 		case err != nil:
+			return false, err
 		case !live:
-			_, err := c.Spawn(rand.Text())
-			return err == nil, err
+			if _, _, err := c.begin(inst); !errors.Is(err, ErrRunning) {
+				return err == nil, err
+			}
 		case rec.Phase == Starting || rec.Phase == Ready:
 			return false, nil
-		case rec.Nonce == "":
-			err = pause(ctx)
-		default:
-			err = awaitExit(ctx, inst, rec.Nonce, c.Step)
+		case rec.Nonce != "":
+			if follows, err := c.askToFollow(ctx, inst, rec); follows || err != nil {
+				return follows, err
+			}
 		}
-		if err != nil {
-			return false, err
+		if err := pause(ctx); err != nil {
+			return false, &Unbegun{err}
 		}
 	}
+}
+
+// askToFollow asks a run that stops to be followed by another. It says whether that is certain: a run
+// that has said its last word has not heard it.
+func (c Client) askToFollow(ctx context.Context, inst instance.Instance, rec Record) (bool, error) {
+	next, err := c.Next()
+	if err != nil {
+		return false, err
+	}
+	return askToStop(ctx, inst, rec, &next)
+}
+
+// Restart asks the live run to stop and to be followed by another. It says whether there was one. Once
+// it returns without an error, the restart goes on though nobody waits for it.
+func Restart(ctx context.Context, inst instance.Instance, c Client) (was Record, live bool, err error) {
+	was, live, err = known(ctx, inst)
+	if !live || err != nil {
+		return was, false, err
+	}
+	follows, err := c.askToFollow(ctx, inst, was)
+	if err != nil || follows {
+		return was, true, err
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), hearing)
+	defer cancel()
+	_, err = Begin(ending, inst, c)
+	return was, true, err
 }
 
 // await follows one run until its own server says the nonce. It returns ErrExited, with the
@@ -118,11 +162,8 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 	var end error // of the process, once it is gone
 	for last := ""; ; {
 		select { // before Find: what it wrote is there by then
-		case err := <-exited:
-			if errors.Is(err, ErrRunning) {
-				return errSuperseded
-			}
-			gone, end = true, err
+		case end = <-exited:
+			gone = true
 		default:
 		}
 		rec, live, err := Find(inst)
@@ -195,23 +236,19 @@ func (r *recorded) ProblemID() diag.ID { return diag.ID(r.rec.Problem) }
 // Stop asks the live run to stop in order and waits until its lock is free. It says whether there
 // was a run to stop. Ending ctx ends the waiting, not the stop.
 func Stop(ctx context.Context, inst instance.Instance, step func(string)) (was bool, err error) {
-	rec, live, err := known(ctx, inst)
-	if !live || err != nil {
-		return false, err
+	rec, was, err := Request(ctx, inst)
+	if err != nil || !was {
+		return was, err
 	}
-	if rec.Phase != Stopping {
-		if err := interrupt(inst, rec); err != nil && !errors.Is(err, proc.ErrGone) {
-			return true, fmt.Errorf("interrupt the service process %d: %w", rec.PID, err)
-		}
-		// What has been asked for can't be taken back, so this wait is not cut short by ctx.
-		heard, cancel := context.WithTimeout(context.WithoutCancel(ctx), hearing)
-		_ = acknowledged(heard, inst, rec.Nonce) // one that hears nothing is waited for below
-		cancel()
-		if ctx.Err() != nil {
-			return true, context.Cause(ctx)
-		}
+	if ctx.Err() != nil {
+		return true, context.Cause(ctx)
 	}
 	return true, awaitExit(ctx, inst, rec.Nonce, step)
+}
+
+// AwaitExit blocks until the run has ended. Another one may live then.
+func AwaitExit(ctx context.Context, inst instance.Instance, run Record, step func(string)) error {
+	return awaitExit(ctx, inst, run.Nonce, step)
 }
 
 // known is Find once it is known which run lives.
@@ -222,27 +259,21 @@ func known(ctx context.Context, inst instance.Instance) (rec Record, live bool, 
 			return rec, live, err
 		}
 		if err := pause(ctx); err != nil {
-			return rec, live, err
+			return rec, live, &Unbegun{err}
 		}
 	}
 }
 
 // Request asks the live run to stop in order, and returns once the run has said that it stops: a
 // start that comes right after must not take it for a service that goes on.
-func Request(ctx context.Context, inst instance.Instance) (was bool, err error) {
+func Request(ctx context.Context, inst instance.Instance) (asked Record, was bool, err error) {
 	asked, live, err := known(ctx, inst)
 	if !live || err != nil {
-		return false, err
+		return asked, false, err
 	}
-	if err := interrupt(inst, asked); err != nil && !errors.Is(err, proc.ErrGone) {
-		return true, fmt.Errorf("interrupt the service process %d: %w", asked.PID, err)
-	}
-	return true, acknowledged(ctx, inst, asked.Nonce)
+	_, err = askToStop(ctx, inst, asked, nil)
+	return asked, true, err
 }
-
-// hearing is how long a stop with a deadline that has passed still waits for the run to say that it stops;
-// it takes milliseconds.
-const hearing = 2 * time.Second
 
 // acknowledged blocks until the run has said that it stops, or is gone.
 func acknowledged(ctx context.Context, inst instance.Instance, nonce string) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,9 +36,32 @@ func testInstance(root string) instance.Instance { return instance.At(root, "t",
 func playService(mode string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	nonce := os.Getenv("DAEMON_TEST_NONCE")
 	inst := testInstance(os.Getenv("DAEMON_TEST_ROOT"))
-	_, err := Run(ctx, inst, nonce, "test", slog.New(slog.DiscardHandler), func(ctx context.Context, publish func(Record)) error {
+	flags := flag.NewFlagSet("play", flag.ExitOnError)
+	nonce, ids := flags.String(FlagNonce, "", ""), flags.String(FlagClaim, "", "")
+	_ = flags.Parse(os.Args[1:]) // ExitOnError
+	if mode == "late" {          // it has done nothing at all until the test lets it go
+		<-ctx.Done()
+		stop()
+		ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt)
+	}
+	claim, err := Inherited(inst, *nonce, *ids)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	err = playRun(ctx, inst, claim, mode)
+	if err != nil {
+		fmt.Println(err)
+	}
+	if err = errors.Join(err, claim.Follow(inst)); err != nil {
+		return 1
+	}
+	return 0
+}
+
+func playRun(ctx context.Context, inst instance.Instance, claim *Claim, mode string) error {
+	return Run(ctx, inst, claim, "test", slog.New(slog.DiscardHandler), func(ctx context.Context, publish func(Record)) error {
 		switch mode {
 		case "crash":
 			os.Exit(7)
@@ -61,7 +85,7 @@ func playService(mode string) int {
 		defer l.Close()
 		go func() {
 			for c, err := l.Accept(); err == nil; c, err = l.Accept() {
-				_, _ = io.WriteString(c, nonce)
+				_, _ = io.WriteString(c, claim.Nonce)
 				_ = c.Close()
 			}
 		}()
@@ -75,16 +99,6 @@ func playService(mode string) int {
 		}
 		return nil
 	})
-	if err != nil {
-		fmt.Println(err)
-	}
-	switch {
-	case errors.Is(err, ErrRunning):
-		return ExitRunning
-	case err != nil:
-		return 1
-	}
-	return 0
 }
 
 type rig struct {
@@ -96,6 +110,8 @@ type rig struct {
 	spawned int
 	steps   []string
 	words   bytes.Buffer // of the spawned process
+
+	late chan *os.Process // gets those that are spawned, unless it is nil
 }
 
 func newRig(t *testing.T) *rig {
@@ -109,6 +125,9 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if rec, live, _ := Find(r.inst); live && rec.PID != 0 { // one that followed another
+			r.kill(rec.PID)
+		}
 		if err := os.RemoveAll(root); err != nil {
 			t.Error(err)
 		}
@@ -119,22 +138,36 @@ func newRig(t *testing.T) *rig {
 func (r *rig) ensure(mode string, timeout time.Duration) (spawned bool, err error) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
 	defer cancel()
-	return Ensure(ctx, r.inst, Client{Spawn: r.spawner(mode), Hello: hello, LastWords: r.words.String, Step: func(s string) {
+	return Ensure(ctx, r.inst, r.client(mode))
+}
+
+func (r *rig) client(mode string) Client {
+	return Client{Spawn: r.spawner(mode), Next: r.next(mode), Hello: hello, LastWords: r.words.String, Step: func(s string) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.steps = append(r.steps, s)
-	}})
+	}}
+}
+
+// next is a run that the test did not spawn; it ends with the test.
+func (r *rig) next(mode string) func() (Next, error) {
+	return func() (Next, error) {
+		return Next{Program: os.Args[0], Dir: r.root, Env: append(os.Environ(), "DAEMON_TEST_MODE="+mode, "DAEMON_TEST_ROOT="+r.root)}, nil
+	}
 }
 
 func (r *rig) spawner(mode string) Spawn {
-	return func(nonce string) (<-chan error, error) {
+	return func(claim *Claim) (<-chan error, error) {
 		r.mu.Lock()
 		r.spawned++
 		r.mu.Unlock()
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "DAEMON_TEST_MODE="+mode, "DAEMON_TEST_ROOT="+r.root, "DAEMON_TEST_NONCE="+nonce)
+		cmd.Env = append(os.Environ(), "DAEMON_TEST_MODE="+mode, "DAEMON_TEST_ROOT="+r.root)
 		if mode == "unrecorded" { // the others may run side by side
 			cmd.Stdout = &r.words
+		}
+		if err := claim.Pass(cmd); err != nil {
+			return nil, err
 		}
 		if err := cmd.Start(); err != nil {
 			return nil, err
@@ -142,13 +175,12 @@ func (r *rig) spawner(mode string) Spawn {
 		exited, ended := make(chan error, 1), make(chan struct{})
 		go func() {
 			defer close(ended)
-			err := cmd.Wait()
-			if cmd.ProcessState.ExitCode() == ExitRunning {
-				err = ErrRunning
-			}
-			exited <- err
+			exited <- cmd.Wait()
 		}()
 		r.t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
+		if r.late != nil {
+			r.late <- cmd.Process
+		}
 		return exited, nil
 	}
 }
@@ -219,7 +251,11 @@ func TestRunThatCanNotWriteItsRecordEndsAtOnceAndSaysWhy(t *testing.T) {
 
 func TestWarningStaysToTheEndOfTheRun(t *testing.T) {
 	inst := newRig(t).inst
-	_, err := Run(t.Context(), inst, "n", "test", slog.New(slog.DiscardHandler), func(_ context.Context, publish func(Record)) error {
+	claim, err := Take(inst, "n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = Run(t.Context(), inst, claim, "test", slog.New(slog.DiscardHandler), func(_ context.Context, publish func(Record)) error {
 		publish(Record{Phase: Stopping, Warning: "no backup"})
 		publish(Record{Phase: Stopping, Step: "last words"})
 		return nil
@@ -276,13 +312,13 @@ func TestResetKeepsSettingsBackupsAndTheLog(t *testing.T) {
 func TestStartWhileStopping(t *testing.T) {
 	r := newRig(t)
 	first := r.mustEnsure("slowstop", true)
-	if was, err := Request(t.Context(), r.inst); !was || err != nil {
+	if _, was, err := Request(t.Context(), r.inst); !was || err != nil {
 		t.Fatal(was, err)
 	}
 	started := make(chan error, 1)
 	waiting := make(chan struct{})
 	go func() {
-		_, err := Ensure(t.Context(), r.inst, Client{Spawn: r.spawner("ok"), Hello: hello, Step: func(s string) {
+		_, err := Ensure(t.Context(), r.inst, Client{Spawn: r.spawner("ok"), Next: r.next("ok"), Hello: hello, Step: func(s string) {
 			if strings.Contains(s, "previous run") {
 				close(waiting)
 			}
@@ -301,7 +337,7 @@ func TestStartWhileStopping(t *testing.T) {
 		t.Fatal(err)
 	}
 	now, live, err := Find(r.inst)
-	if err != nil || !live || now.Nonce == first.Nonce || r.spawned != 2 {
+	if err != nil || !live || now.Nonce == first.Nonce || r.spawned != 1 {
 		t.Fatal(now, live, err, r.spawned)
 	}
 }
@@ -511,10 +547,11 @@ func TestStopRightAfterACrashStopsTheNewRun(t *testing.T) {
 	}
 }
 
-func (r *rig) request(timeout time.Duration) (bool, error) {
+func (r *rig) request(timeout time.Duration) (was bool, err error) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
 	defer cancel()
-	return Request(ctx, r.inst)
+	_, was, err = Request(ctx, r.inst)
+	return was, err
 }
 
 // A stop that waits must end with its run, though somebody starts another one at once.
@@ -533,43 +570,20 @@ func TestStopEndsWithItsRunThoughAnotherFollows(t *testing.T) {
 	}
 }
 
-// A start whose own process finds the instance taken joins the run that took it.
+// A start whose own claim comes too late joins the run that has the instance.
 func TestStartThatLosesTheRaceJoins(t *testing.T) {
 	r := newRig(t)
-	won := false
-	spawn := func(nonce string) (<-chan error, error) {
-		if !won {
-			won = true
-			r.mustEnsure("ok", true)
-		}
-		return r.spawner("ok")(nonce)
-	}
-	spawned, err := Ensure(t.Context(), r.inst, Client{Spawn: spawn, Hello: hello, Step: func(string) {}})
-	if spawned || err != nil {
-		t.Fatal(spawned, err)
-	}
-	rec, _, err := Find(r.inst)
+	claim, err := Take(r.inst, "winner")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if was, err := Stop(t.Context(), r.inst, func(string) {}); !was || err != nil {
-		t.Fatal(was, err)
+	if _, _, err := r.client("ok").begin(r.inst); !errors.Is(err, ErrRunning) || r.spawned != 0 {
+		t.Fatal("two have claimed one instance:", err)
 	}
-	// Lost, and the winner has ended meanwhile: it starts anew.
-	lost := false
-	spawn = func(nonce string) (<-chan error, error) {
-		if lost {
-			return r.spawner("ok")(nonce)
-		}
-		lost = true
-		exited := make(chan error, 1)
-		exited <- ErrRunning
-		return exited, nil
+	if err := claim.Release(); err != nil {
+		t.Fatal(err)
 	}
-	spawned, err = Ensure(t.Context(), r.inst, Client{Spawn: spawn, Hello: hello, Step: func(string) {}})
-	if now, _, e := Find(r.inst); !spawned || err != nil || e != nil || now.Nonce == rec.Nonce {
-		t.Fatal(spawned, err, e, now)
-	}
+	r.mustEnsure("ok", true)
 }
 
 // A service that is stopped while it is starting has been stopped; nothing is broken.
@@ -599,21 +613,20 @@ func TestStopWhileStartingIsNoFailure(t *testing.T) {
 // A start that looks late, when its run was stopped and another one has come and gone since, was stopped.
 func TestStopWhileStartingIsNoFailureThoughAnotherRunFollowed(t *testing.T) {
 	r := newRig(t)
-	life := func(nonce string) error {
-		exited, err := r.spawner("ok")(nonce)
-		if err != nil {
-			return err
-		}
-		for live := false; !live && err == nil; {
-			_, live, err = Find(r.inst)
-		}
-		_, stopped := Stop(t.Context(), r.inst, func(string) {})
-		return errors.Join(err, stopped, <-exited)
+	stop := func(exited <-chan error) error {
+		_, err := Stop(t.Context(), r.inst, func(string) {})
+		return errors.Join(err, <-exited)
 	}
-	_, err := Ensure(t.Context(), r.inst, Client{Hello: hello, Step: func(string) {}, Spawn: func(nonce string) (<-chan error, error) {
+	looked := errors.New("it looks late")
+	_, err := Ensure(t.Context(), r.inst, Client{Step: func(string) {}, Hello: func(context.Context, Record) error { return looked }, Spawn: func(claim *Claim) (<-chan error, error) {
+		first, err := r.spawner("ok")(claim)
 		exited := make(chan error, 1)
-		exited <- errors.Join(life(nonce), life("another"))
-		return exited, nil
+		go func() {
+			err := stop(first)
+			_, second, began := r.client("ok").begin(r.inst)
+			exited <- errors.Join(err, began, stop(second))
+		}()
+		return exited, err
 	}})
 	if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), "asked to stop meanwhile") {
 		t.Error(err)
@@ -624,7 +637,7 @@ func TestStopWhileStartingIsNoFailureThoughAnotherRunFollowed(t *testing.T) {
 func TestStartRightAfterKillNine(t *testing.T) {
 	r := newRig(t)
 	first := r.mustEnsure("ok", true)
-	_, err := Ensure(t.Context(), r.inst, Client{Spawn: r.spawner("ok"), Step: func(string) {}, Hello: func(ctx context.Context, rec Record) error {
+	_, err := Ensure(t.Context(), r.inst, Client{Spawn: r.spawner("ok"), Next: r.next("ok"), Step: func(string) {}, Hello: func(ctx context.Context, rec Record) error {
 		if rec.Nonce == first.Nonce {
 			r.kill(rec.PID)
 			return errors.New("it is gone")
@@ -649,5 +662,143 @@ func (r *rig) kill(pid int) {
 		if held, err = proc.Held(r.inst.LockFile()); err != nil {
 			r.t.Error(err)
 		}
+	}
+}
+
+// A stop right after a start that waits for nothing said that nothing ran, and was lost: the process
+// that was started took its lock only then.
+func TestStopOfAProcessThatHasDoneNothingYetIsNotLost(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		start func(r *rig) error
+	}{
+		{"after a start that waits for nothing", func(r *rig) error {
+			_, err := Begin(t.Context(), r.inst, r.client("late"))
+			return err
+		}},
+		{"after a start that timed out", func(r *rig) error {
+			if _, err := r.ensure("late", 30*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+				return fmt.Errorf("it did not time out: %w", err)
+			}
+			return nil
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t)
+			r.late = make(chan *os.Process, 1)
+			if err := tc.start(r); err != nil {
+				t.Fatal(err)
+			}
+			service := <-r.late
+			if rec, live, err := Find(r.inst); !live || err != nil || rec.Nonce == "" || rec.Phase != Starting {
+				t.Fatal("nobody sees that it is started:", rec, live, err)
+			}
+			if was, err := r.request(long); !was || err != nil {
+				t.Fatal(was, err)
+			}
+			if rec, live, err := Find(r.inst); !live || err != nil || rec.Phase != Stopping {
+				t.Fatal("a start would take it for one that goes on:", rec, live, err)
+			}
+			if err := Remove(r.inst); !errors.Is(err, ErrNotStopped) {
+				t.Fatal("its files are removed under it:", err)
+			}
+			if err := service.Signal(os.Interrupt); err != nil { // lets it go on
+				t.Fatal(err)
+			}
+			if was, err := Stop(t.Context(), r.inst, func(string) {}); err != nil {
+				t.Fatal(was, err)
+			}
+			if rec, err := Last(r.inst); err != nil || rec.Phase != Stopped {
+				t.Fatal(rec, err)
+			}
+		})
+	}
+}
+
+// A restart whose waiting ended while the service stopped left it stopped.
+func TestRestartGoesOnWhenNobodyWaits(t *testing.T) {
+	r := newRig(t)
+	first := r.mustEnsure("slowstop", true)
+	for range 2 { // a second one in the middle changes nothing
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if was, live, err := Restart(ctx, r.inst, r.client("ok")); !live || err != nil || was.Nonce != first.Nonce {
+			t.Fatal(was, live, err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(r.inst.DataDir(), "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := awaitExit(t.Context(), r.inst, first.Nonce, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	second, live, err := Find(r.inst)
+	if !live || err != nil || second.Nonce == first.Nonce || r.spawned != 1 {
+		t.Fatal("nothing follows at once:", second, live, err, r.spawned)
+	}
+	if started, err := r.ensure("ok", long); started || err != nil {
+		t.Fatal(started, err)
+	}
+	if _, err := os.Stat(r.inst.AskFile()); err == nil {
+		t.Error("what was asked is still there")
+	}
+}
+
+// Whoever asks last is obeyed, waiting or not.
+func TestStopAfterARestartThatNobodyWaitsForStops(t *testing.T) {
+	r := newRig(t)
+	r.mustEnsure("slowstop", true)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, live, err := Restart(ctx, r.inst, r.client("ok")); !live || err != nil {
+		t.Fatal(live, err)
+	}
+	if was, err := r.request(long); !was || err != nil {
+		t.Fatal(was, err)
+	}
+	if err := os.WriteFile(filepath.Join(r.inst.DataDir(), "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Stop(t.Context(), r.inst, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	if rec, live, err := Find(r.inst); live || err != nil {
+		t.Fatal("it runs:", rec, err)
+	}
+}
+
+// A start that waits for a stop to end, and whose own waiting ends first, said that it goes on.
+func TestStartWhileStoppingGoesOnWhenNobodyWaits(t *testing.T) {
+	r := newRig(t)
+	first := r.mustEnsure("slowstop", true)
+	if was, err := r.request(long); !was || err != nil {
+		t.Fatal(was, err)
+	}
+	if _, err := r.ensure("ok", 50*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(r.inst.DataDir(), "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := awaitExit(t.Context(), r.inst, first.Nonce, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	if rec, live, err := Find(r.inst); !live || err != nil || rec.Nonce == "" {
+		t.Fatal("nothing follows:", rec, live, err)
+	}
+	if started, err := r.ensure("ok", long); started || err != nil {
+		t.Fatal(started, err)
+	}
+}
+
+// A start that meets a command at work asks for nothing, and must not say that something goes on.
+func TestWaitThatEndsBeforeAnythingWasAskedSaysSo(t *testing.T) {
+	r := newRig(t)
+	err := WhileStopped(r.inst, func() error {
+		_, err := r.ensure("ok", 30*time.Millisecond)
+		return err
+	})
+	if _, unbegun := errors.AsType[*Unbegun](err); !unbegun || !errors.Is(err, context.DeadlineExceeded) || r.spawned != 0 {
+		t.Fatal(err, r.spawned)
 	}
 }

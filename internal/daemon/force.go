@@ -46,8 +46,8 @@ func AwaitForce(ctx context.Context, inst instance.Instance, nonce string) error
 	}
 }
 
-// Unforced removes what was asked of stops before this one. The caller holds the instance's lock.
-func Unforced(inst instance.Instance) error {
+// unforced removes what was asked of stops before this one. The caller holds the instance's lock.
+func unforced(inst instance.Instance) error {
 	if err := os.Remove(inst.ForceFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

@@ -25,7 +25,7 @@ const (
 // Record is what a run says about itself.
 type Record struct {
 	Nonce   string `json:"nonce"`
-	PID     int    `json:"pid"` // to signal only, and only while the lock is held
+	PID     int    `json:"pid"` // to signal only, and only while the lock is held; 0: its process has not said anything yet
 	Version string `json:"version"`
 	Phase   Phase  `json:"phase"`
 	Step    string `json:"step,omitempty"`    // what it is doing while it starts or stops
@@ -39,8 +39,8 @@ type Record struct {
 }
 
 // Find returns the record of the live run, or false when none lives. It changes nothing. The record
-// has no nonce while something else holds the lock: a run that has not written its record yet, or is
-// about to let go, or a command that changes the instance. What a dead run left is never returned,
+// has no nonce while something else holds the lock: a run that is about to begin or to let go, or a
+// command that changes the instance. What a dead run left is never returned,
 // even if it can't be read: a living run writes its record whole.
 func Find(inst instance.Instance) (Record, bool, error) {
 	live, err := proc.Held(inst.LockFile())
@@ -57,6 +57,9 @@ func Find(inst instance.Instance) (Record, bool, error) {
 	author, err := proc.Held(inst.RunLock(rec.Nonce))
 	if !author || err != nil {
 		return Record{}, true, err
+	}
+	if _, asked := readAsk(inst, rec.Nonce); asked && rec.PID == 0 && rec.Phase == Starting {
+		rec.Phase, rec.Step = Stopping, "it was asked to stop before it began" // which it will see first
 	}
 	return rec, true, nil
 }

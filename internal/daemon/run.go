@@ -22,16 +22,14 @@ var ErrRunning = errors.New("another service process already runs for this insta
 // ErrNotStopped means that something can be done only while no service runs.
 var ErrNotStopped = errors.New("the service is running; stop it first with: rdd svc stop")
 
-// Run is the service's side: it holds the lock while serve runs and publishes each phase. It is
-// the only writer of the record. A run that can't say how far it is can't be found: it ends. The lock
-// is still held then, until release: a process keeps it to its very end, so that whoever finds the
-// instance stopped finds no process, and nothing writes to its log any more.
-func Run(ctx context.Context, inst instance.Instance, nonce, version string, log *slog.Logger, serve func(ctx context.Context, publish func(Record)) error) (release func() error, err error) {
-	lock, own, err := takeLocks(inst, nonce)
-	if err != nil {
-		return func() error { return nil }, err
-	}
-	release = func() error { return errors.Join(own.Release(), lock.Release()) }
+// Run is the service's side: it publishes each phase while serve runs. From here on it is the only
+// writer of the record. A run that can't say how far it is can't be found: it ends. The claim is still
+// held then: a process keeps it to its very end, so that whoever finds the instance stopped finds no
+// process, and nothing writes to its log any more.
+func Run(ctx context.Context, inst instance.Instance, claim *Claim, version string, log *slog.Logger, serve func(ctx context.Context, publish func(Record)) error) (err error) {
+	nonce := claim.Nonce
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	warning := ""
@@ -55,33 +53,20 @@ func Run(ctx context.Context, inst instance.Instance, nonce, version string, log
 		_ = os.Remove(inst.RunLock(nonce)) // the next run does it where a file in use can't be removed
 	}()
 	publish(Record{Phase: Starting, Step: "taking over the instance"})
+	if _, asked := readAsk(inst, nonce); asked { // before there was a process to tell
+		stop()
+	}
 	if running.Err() == nil {
 		err = serve(running, publish)
 	}
 	if ctx.Err() == nil { // nobody has asked it to end
-		return release, errors.Join(err, context.Cause(running))
+		return errors.Join(err, context.Cause(running))
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)) {
 		log.Info("asked to stop while it was starting", "err", err)
-		return release, nil // a stop is no failure
+		return nil // a stop is no failure
 	}
-	return release, err
-}
-
-// takeLocks takes the lock of the instance and that of the run.
-func takeLocks(inst instance.Instance, nonce string) (lock, own *proc.Lock, err error) {
-	lock, err = proc.Acquire(inst.LockFile())
-	if errors.Is(err, proc.ErrLocked) {
-		return nil, nil, ErrRunning
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("take the instance's lock: %w", err)
-	}
-	own, err = takeRunLock(inst, nonce)
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("take the run's lock: %w", err), lock.Release())
-	}
-	return lock, own, nil
+	return err
 }
 
 // takeRunLock takes the lock that says that the record with this nonce is a living run's, and removes

@@ -17,6 +17,7 @@ import (
 	"modernc.org/sqlite"
 
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
+	"rancherdesktop.io/rdd/internal/scratch"
 )
 
 const (
@@ -176,12 +177,12 @@ func (b Backups) Look(ctx context.Context, file string) (c Contents, err error) 
 	}
 	dsn := sqliteURL(file, "mode=ro&immutable=1") // which would leave out a log
 	if _, err := os.Stat(file + "-wal"); err == nil {
-		dir, err := os.MkdirTemp("", "rdd-backup-") // mode 0700
+		dir, err := scratch.New("rdd-backup-")
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		copied, err := copyDatabase(file, dir)
+		defer func() { _ = dir.Close() }()
+		copied, err := copyDatabase(file, dir.Path)
 		if err != nil {
 			return nil, err
 		}

@@ -233,6 +233,7 @@ func (i Instance) SettingsFile() string    { return filepath.Join(i.data, "setti
 func (i Instance) LockFile() string        { return filepath.Join(i.data, "serve.lock") }
 func (i Instance) RecordFile() string      { return filepath.Join(i.data, "serve.json") }
 func (i Instance) ForceFile() string       { return filepath.Join(i.data, "serve.force") }
+func (i Instance) AskFile() string         { return filepath.Join(i.data, "serve.ask") }
 func (i Instance) LogDir() string          { return i.logs }
 func (i Instance) ServiceLog() string      { return filepath.Join(i.logs, "rddd.log") }
 func (i Instance) ServiceOutput() string   { return filepath.Join(i.logs, "rddd.out") }

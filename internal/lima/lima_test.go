@@ -3,6 +3,7 @@
 package lima
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,14 +11,20 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
+	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/version"
 
 	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
 )
 
 // TestMain lets the test binary play a hostagent that starts QEMU, and the program it puts before QEMU.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == GuardCommand {
+		os.Exit(playGuard(os.Args[2], os.Args[3:]...))
+	}
 	switch os.Getenv("PLAY") {
 	case "hostagent":
 		runtime.LockOSThread()
@@ -26,12 +33,34 @@ func TestMain(m *testing.M) {
 		cmd.Stderr = os.Stderr
 		_ = cmd.Run()
 		os.Exit(1)
+	case "probe":
+		ctx, _, _ := proc.Interruptible(context.Background())
+		p := &prober{exe: os.Args[1], arch: limayaml.X8664, cache: os.Args[2], limit: time.Hour}
+		_, _ = p.runGuest(ctx)
+		os.Exit(1)
 	case "qemu":
 		parent, _ := strconv.Atoi(os.Getenv("PARENT"))
 		fmt.Fprintln(os.Stderr, RunQEMU(os.Args[1], os.Getenv("LOCK"), parent, os.Args[2:]))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
+}
+
+// playGuard is what rdd-lima does.
+func playGuard(program string, args ...string) int {
+	ctx, stop, err := proc.Interruptible(context.Background())
+	if err == nil {
+		defer stop()
+		err = proc.EndWithParent(os.Getenv(proc.EnvTether))
+	}
+	code := 1
+	if err == nil {
+		code, err = proc.Guard(ctx, os.Stdout, os.Stderr, program, args...)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return code
 }
 
 // needs skips a test when a program is missing, unless the whole suite is required.

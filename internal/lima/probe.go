@@ -7,14 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/lima-vm/lima/pkg/limayaml"
 
+	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/proc"
 )
 
 // prober finds out whether hardware acceleration works, by running something under it: a device
@@ -35,7 +36,7 @@ type cached struct {
 // cacheFile keeps the result until the next boot of the host.
 func cacheFile(home string) string { return filepath.Join(home, "_run", "acceleration.json") }
 
-// probe returns how guest code is best run. Its error is that of ctx only.
+// probe returns how guest code is best run.
 func (p *prober) probe(ctx context.Context) (event.Accelerator, error) {
 	if acc, bad := p.checkDevice(); bad {
 		return acc, nil // cheap to find out, and mended without a reboot
@@ -56,9 +57,7 @@ func (p *prober) runGuestCached(ctx context.Context) (event.Accelerator, error) 
 	if err != nil {
 		return acc, err
 	}
-	if err := os.MkdirAll(filepath.Dir(p.cache), 0o700); err == nil {
-		_ = writeJSON(p.cache, cached{key, acc}) // without it the next boot asks again
-	}
+	_ = writeJSON(p.cache, cached{key, acc}) // without it the next boot asks again
 	return acc, nil
 }
 
@@ -71,25 +70,28 @@ func (p *prober) key() string {
 	return strings.Join(parts, " ")
 }
 
+// probeGrace is how long a probe may take to end once its time is over.
+const probeGrace = time.Second
+
 // runGuest runs a loop in a guest.
 func (p *prober) runGuest(ctx context.Context) (event.Accelerator, error) {
 	name, title := accelerator()
-	dir, err := os.MkdirTemp("", "rdd-probe-")
+	rom, err := p.writeROM()
 	if err != nil {
-		return event.Accelerator{}, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	rom := filepath.Join(dir, "rom")
-	if err := os.WriteFile(rom, romFor(p.arch), 0o600); err != nil {
 		return event.Accelerator{}, err
 	}
 	limited, cancel := context.WithTimeout(ctx, p.limit)
 	defer cancel()
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(limited, p.exe, probeArgs(p.arch, name, rom)...)
+	cmd, err := guarded(p.exe, probeArgs(p.arch, name, rom)...)
+	if err != nil {
+		return event.Accelerator{}, err
+	}
 	cmd.Stderr = &stderr
-	cmd.WaitDelay = time.Second
-	err = cmd.Run()
+	tree, err := proc.Start(limited, cmd, probeGrace)
+	if err == nil {
+		err = tree.Wait()
+	}
 	switch {
 	case ctx.Err() != nil:
 		return event.Accelerator{}, context.Cause(ctx)
@@ -99,6 +101,16 @@ func (p *prober) runGuest(ctx context.Context) (event.Accelerator, error) {
 		return emulated(ReasonHardwareHangs, fmt.Sprintf("%s is there, but a test guest did not finish within %s under it, so VMs are emulated, several times slower.", title, p.limit)), nil
 	}
 	return emulated(ReasonHardwareBroken, fmt.Sprintf("%s is there, but a test guest fails under it (%s), so VMs are emulated, several times slower.", title, cause(err, stderr.String()))), nil
+}
+
+// writeROM writes the test guest beside the result. It is always the same, so it may stay there.
+func (p *prober) writeROM() (path string, err error) {
+	dir := filepath.Dir(p.cache)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, "probe-"+string(p.arch)+".rom")
+	return path, atomicfile.Write(path, romFor(p.arch))
 }
 
 // cause is the last line that QEMU wrote, or else how it ended.

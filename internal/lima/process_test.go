@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -387,4 +388,57 @@ func TestForcedStopWithAnEarlierPIDFileKillsTheRightQEMU(t *testing.T) {
 	if err := other.Process.Signal(syscall.Signal(0)); err != nil {
 		t.Error("somebody else's process was killed")
 	}
+}
+
+// A test guest that was started by a probe ran on when the probe was killed, and its folder stayed.
+func TestKilledProbeLeavesNoGuestAndNoFolder(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	home := t.TempDir()
+	exe, _ := fakeQEMU(t, "echo $$ > '"+home+"/pid.new'; mv '"+home+"/pid.new' '"+home+"/pid'; exec sleep 1000")
+	for name, end := range map[string]func(cmd *exec.Cmd) error{
+		"killed":      func(cmd *exec.Cmd) error { return cmd.Process.Kill() },
+		"interrupted": func(cmd *exec.Cmd) error { return cmd.Process.Signal(os.Interrupt) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], exe, filepath.Join(home, "cache"))
+			cmd.Env = append(os.Environ(), "PLAY=probe")
+			cmd.Stderr = os.Stderr
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			pid := filepath.Join(home, "pid")
+			for late := time.Now().Add(limit); !exists(pid); time.Sleep(time.Millisecond) {
+				if time.Now().After(late) {
+					t.Fatal("the guest does not start")
+				}
+			}
+			text, err := os.ReadFile(pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			guest := strings.TrimSpace(string(text))
+			if err := errors.Join(os.Remove(pid), end(cmd)); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			for late := time.Now().Add(limit); running(guest); time.Sleep(time.Millisecond) {
+				if time.Now().After(late) {
+					t.Fatal("the guest runs on")
+				}
+			}
+		})
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Error("left behind:", left, err)
+	}
+}
+
+// running says whether the process lives; a dead one may not have been waited for.
+func running(pid string) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(rest, "Z")
 }

@@ -74,8 +74,7 @@ func (w *worker) spawn(acceleration string) error {
 	cmd := exec.Command(w.config.Program, append(args, w.vm.Name)...)
 	cmd.Dir = w.vm.Home
 	cmd.Stderr = log
-	proc.Detach(cmd)
-	if err := cmd.Start(); err != nil {
+	if err := proc.Spawn(cmd); err != nil {
 		return fmt.Errorf("start the hostagent of VM %q: %w", w.vm.Name, err)
 	}
 	exited := make(chan struct{})

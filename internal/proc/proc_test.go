@@ -60,8 +60,7 @@ func play(part string) {
 	case "parent": // of a detached echo that has its stdin and stdout
 		child := self("echo")
 		child.Stdin, child.Stdout = os.Stdin, os.Stdout
-		proc.Detach(child)
-		if err := child.Start(); err != nil {
+		if err := proc.Spawn(child); err != nil {
 			fmt.Println(err)
 		}
 		_ = child.Wait()
@@ -71,6 +70,8 @@ func play(part string) {
 		signal.Ignore(os.Interrupt)
 		fmt.Println("ready")
 		_, _ = io.Copy(io.Discard, os.Stdin)
+	default:
+		playHere(part)
 	}
 }
 

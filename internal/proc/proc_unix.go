@@ -4,27 +4,21 @@ package proc
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"os/signal"
 	"syscall"
 )
 
-func lockFile(f *os.File, exclusive bool) (ok bool, err error) {
-	how := syscall.LOCK_SH
-	if exclusive {
-		how = syscall.LOCK_EX
-	}
-	err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return false, nil
-	}
-	return err == nil, err
-}
+// detach makes cmd the leader of a session of its own, so that no terminal's Ctrl-C or hang-up reaches it.
+func detach(cmd *exec.Cmd) { attributes(cmd).Setsid = true }
 
-// Detach makes cmd the leader of a session of its own, so that no terminal's Ctrl-C or hang-up reaches it.
-func Detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+func attributes(cmd *exec.Cmd) *syscall.SysProcAttr {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	return cmd.SysProcAttr
+}
 
 // Interruptible returns a context that ends when this process is asked to stop in order: by
 // Interrupt, by Ctrl-C, or by the system. The mains call it before they hold any lock.

@@ -3,14 +3,85 @@
 package proc_test
 
 import (
+	"context"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"rancherdesktop.io/rdd/internal/proc"
 )
+
+// playHere plays the parts that only this system has.
+func playHere(part string) {
+	child := self("stubborn child")
+	child.Stdin, child.Stdout = os.Stdin, os.Stdout
+	switch part {
+	case "spawner": // was given file 3, and leaves a child
+		if err := proc.Spawn(child); err != nil {
+			fmt.Println(err)
+		}
+		if flags, err := unix.FcntlInt(3, unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
+			fmt.Println("it can't pass its own file on any more:", err)
+		}
+	case "passer": // of a lock, to a child
+		lock, err := proc.Acquire(os.Getenv(envLock))
+		if err == nil {
+			var id string
+			id, err = lock.Pass(child)
+			child.Env = append(child.Environ(), envPlay+"=heir", "PROC_TEST_ID="+id)
+		}
+		if err == nil {
+			err = proc.Spawn(child)
+		}
+		if err != nil {
+			fmt.Println(err)
+		}
+	case "heir": // has a child of its own, which gets nothing
+		lock, err := proc.Inherited(os.Getenv("PROC_TEST_ID"), os.Getenv(envLock))
+		if err == nil {
+			err = child.Start()
+		}
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		go func() { _ = child.Wait() }()
+		time.Sleep(time.Hour) // it is killed
+		_ = lock.Release()
+	case "tree owner":
+		root := self("tree root")
+		root.Stdin, root.Stdout = os.Stdin, os.Stdout
+		if tree, err := proc.Start(context.Background(), root, time.Hour); err == nil {
+			_ = tree.Wait()
+		}
+	case "guard owner":
+		root := self("guard")
+		root.Stdin, root.Stdout = os.Stdin, os.Stdout
+		if tree, err := proc.Start(context.Background(), root, time.Hour); err == nil {
+			_ = tree.Wait()
+		}
+	case "tree root":
+		if err := proc.EndWithParent(os.Getenv(proc.EnvTether)); err != nil {
+			fmt.Println(err)
+		}
+		_ = child.Run()
+	case "guard":
+		if err := proc.EndWithParent(os.Getenv(proc.EnvTether)); err != nil {
+			fmt.Println(err)
+		}
+		_ = os.Setenv(envPlay, "stubborn child")
+		code, err := proc.Guard(context.Background(), os.Stdout, os.Stdout, os.Args[0])
+		fmt.Println(code, err)
+	}
+}
 
 // alone puts cmd into a process group of its own, as a shell does.
 func alone(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
@@ -46,6 +117,97 @@ func TestInheritedLockIsHeldUntilTheHeirEnds(t *testing.T) {
 	heir.end()
 	if held(t, path) {
 		t.Error("the lock outlived its heir")
+	}
+}
+
+// A script that holds a lock while it starts the service held it for as long as the service lived, and
+// a pipe that reads from such a script never ended.
+func TestFilesOfTheCallerAreNotKeptOpenByWhatIsSpawned(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	lock, err := proc.Acquire(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := prepare(t, "spawner")
+	p.cmd.ExtraFiles = []*os.File{lock.File()}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	p.hears("ready") // the child
+	if err := p.cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if held(t, path) {
+		t.Error("the child holds the caller's lock")
+	}
+}
+
+// Between the start of a process and its first step nobody held its lock.
+func TestPassedLockIsHeldByTheChildAloneFromItsStartToItsEnd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	p := prepare(t, "passer", envLock+"="+path)
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if state, err := p.cmd.Process.Wait(); err != nil || !state.Success() { // Wait of cmd would close the pipes
+		t.Fatal(state, err)
+	}
+	if !held(t, path) {
+		t.Fatal("nobody holds it once the parent has ended")
+	}
+	p.hears("ready") // the child of the heir
+	heir := holder(t, path)
+	if err := unix.Kill(heir, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = within(t, func() (bool, error) {
+		for held(t, path) {
+			time.Sleep(time.Millisecond)
+		}
+		return true, nil
+	})
+	if _, err := io.WriteString(p.say, "\n"); err != nil {
+		t.Error("the heir's child, which is to live, does not:", err)
+	}
+}
+
+// holder is the process that has the file at path open.
+func holder(t *testing.T, path string) int {
+	t.Helper()
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, link := range links {
+		if to, _ := os.Readlink(link); to == path {
+			var pid int
+			if _, err := fmt.Sscanf(link, "/proc/%d/", &pid); err == nil && pid != os.Getpid() {
+				return pid
+			}
+		}
+	}
+	t.Skip("this system does not say who holds a file open")
+	return 0
+}
+
+// The test guest of a probe ran on, at full speed, when whoever had started it was killed.
+func TestHelpersEndWithAKilledParent(t *testing.T) {
+	for _, part := range []string{"tree owner", "guard owner", "guard"} {
+		if part == "guard" && runtime.GOOS != "linux" {
+			continue // there a guard that is killed by itself leaves its child to its parent
+		}
+		t.Run(part, func(t *testing.T) {
+			p := prepare(t, part)
+			if err := p.cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			p.hears("ready")
+			if err := p.cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			p.allGone()
+			_ = p.cmd.Wait()
+		})
 	}
 }
 

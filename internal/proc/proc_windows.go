@@ -12,22 +12,17 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-func lockFile(f *os.File, exclusive bool) (ok bool, err error) {
-	flags := uint32(windows.LOCKFILE_FAIL_IMMEDIATELY)
-	if exclusive {
-		flags |= windows.LOCKFILE_EXCLUSIVE_LOCK
-	}
-	err = windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &windows.Overlapped{})
-	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
-		return false, nil
-	}
-	return err == nil, err
+// detach gives cmd a console of its own, without a window, so that no terminal's Ctrl-C reaches it.
+// (Without any console each console program that it starts would open a window.)
+func detach(cmd *exec.Cmd) {
+	attributes(cmd).CreationFlags = windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW
 }
 
-// Detach gives cmd a console of its own, without a window, so that no terminal's Ctrl-C reaches it.
-// (Without any console each console program that it starts would open a window.)
-func Detach(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW}
+func attributes(cmd *exec.Cmd) *syscall.SysProcAttr {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	return cmd.SysProcAttr
 }
 
 // Interruptible returns a context that ends when this process is asked to stop in order: by

@@ -21,3 +21,6 @@ func hangUp(t *testing.T, p *os.Process) {
 		t.Fatal(err)
 	}
 }
+
+// playHere plays the parts that only this system has.
+func playHere(string) {}

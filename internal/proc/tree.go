@@ -2,17 +2,25 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"time"
 )
 
-// Tree is a command that runs, with everything it starts. It belongs to this process.
+// Tree is a command that runs, with everything it starts. It belongs to this process, and ends with it,
+// also when this process is killed: one of our own programs sees to that with EndWithParent, another one
+// has to be run by Guard.
 type Tree struct {
-	cmd   *exec.Cmd
-	group group
-	ended chan struct{} // closed when the command has ended and what it left was killed
+	cmd    *exec.Cmd
+	group  group
+	tether io.Closer
+	ended  chan struct{} // closed when the command has ended and what it left was killed
 }
+
+// EnvTether tells a program that it is the root of a tree. Its main passes the value to EndWithParent.
+const EnvTether = "RDD_TETHER"
 
 // Start starts cmd as the root of a tree. When ctx ends, cmd is interrupted, and after grace the
 // whole tree is killed. Whatever cmd leaves behind when it ends is killed as well.
@@ -21,16 +29,17 @@ func Start(ctx context.Context, cmd *exec.Cmd, grace time.Duration) (*Tree, erro
 		return nil, context.Cause(ctx)
 	}
 	lead(cmd)
-	if err := cmd.Start(); err != nil {
+	tether, err := startTethered(cmd)
+	if err != nil {
 		return nil, err
 	}
 	g, err := groupOf(cmd.Process)
 	if err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		return nil, fmt.Errorf("start %s so that it ends with all it starts: %w", cmd.Path, err)
+		return nil, fmt.Errorf("start %s so that it ends with all it starts: %w", cmd.Path, errors.Join(err, tether.Close()))
 	}
-	t := &Tree{cmd: cmd, group: g, ended: make(chan struct{})}
+	t := &Tree{cmd: cmd, group: g, tether: tether, ended: make(chan struct{})}
 	go t.watch(ctx, grace)
 	return t, nil
 }
@@ -58,6 +67,7 @@ func (t *Tree) watch(ctx context.Context, grace time.Duration) {
 	}
 	t.group.kill()
 	t.group.close()
+	_ = t.tether.Close()
 }
 
 // Wait waits for the end of the tree, and says how its root ended. What is read from a pipe to the

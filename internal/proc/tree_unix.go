@@ -3,14 +3,60 @@
 package proc
 
 import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
 	"os/exec"
-	"syscall"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
 // lead makes cmd the leader of a process group of its own.
-func lead(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+func lead(cmd *exec.Cmd) { attributes(cmd).Setpgid = true }
 
 // kill kills who is left in the group. The number is its leader's until that is waited for.
 func (g group) kill() { _ = unix.Kill(-g.leader, unix.SIGKILL) }
+
+// startTethered starts cmd with one end of a pipe. The other one is closed when this process ends,
+// however it ends.
+func startTethered(cmd *exec.Cmd) (tether io.Closer, err error) {
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
+	cmd.Env = append(cmd.Environ(), fmt.Sprintf("%s=%d", EnvTether, firstExtra+len(cmd.ExtraFiles)-1))
+	if err := startAlone(cmd); err != nil {
+		return nil, errors.Join(err, ours.Close())
+	}
+	return ours, nil
+}
+
+// EndWithParent kills this process, with its process group, when the one that started it as a tree
+// ends. The main of each program that is run so calls it with the value of EnvTether; an empty one
+// means that it was not.
+func EndWithParent(tether string) error {
+	if tether == "" {
+		return nil
+	}
+	fd, err := strconv.Atoi(tether)
+	if err != nil {
+		return fmt.Errorf("%s: %w", EnvTether, err)
+	}
+	unix.CloseOnExec(fd)
+	if err := os.Unsetenv(EnvTether); err != nil { // the children have tethers of their own, or none
+		return err
+	}
+	pipe := os.NewFile(uintptr(fd), "tether")
+	go func() {
+		_, _ = io.Copy(io.Discard, pipe) // nobody writes
+		if unix.Getpgrp() == os.Getpid() {
+			_ = unix.Kill(0, unix.SIGKILL)
+		}
+		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+	}()
+	return nil
+}

@@ -1,9 +1,9 @@
 package proc
 
 import (
+	"io"
 	"os"
 	"os/exec"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -11,7 +11,7 @@ import (
 
 // lead keeps cmd away from the Ctrl-C of whatever console there is.
 func lead(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW}
+	attributes(cmd).CreationFlags = windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW
 }
 
 // group is a job object: the system ends its members when our handle is closed, so also when this
@@ -69,3 +69,11 @@ func (g group) close() {
 	_ = windows.CloseHandle(g.job)
 	_ = windows.CloseHandle(g.leader)
 }
+
+// startTethered needs no tether: the system ends the members of the job.
+func startTethered(cmd *exec.Cmd) (tether io.Closer, err error) {
+	return io.NopCloser(nil), startAlone(cmd)
+}
+
+// EndWithParent has nothing to do: the root of a tree is a member of its parent's job.
+func EndWithParent(string) error { return nil }

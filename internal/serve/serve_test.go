@@ -80,7 +80,12 @@ func start(t *testing.T, inst instance.Instance, nonce string, config daemon.Con
 	ctx, end := context.WithCancel(context.Background())
 	r := &run{t: t, inst: inst, nonce: nonce, ready: make(chan struct{}), end: end, ended: make(chan error, 1)}
 	go func() {
-		release, err := daemon.Run(ctx, inst, nonce, "test", slog.New(slog.DiscardHandler), func(ctx context.Context, publish func(daemon.Record)) error {
+		claim, err := daemon.Take(inst, nonce)
+		if err != nil {
+			r.ended <- err
+			return
+		}
+		err = daemon.Run(ctx, inst, claim, "test", slog.New(slog.DiscardHandler), func(ctx context.Context, publish func(daemon.Record)) error {
 			service := &serve.Run{Instance: inst, Config: config, Nonce: nonce, Version: "test", Host: "here", Log: slog.New(slog.DiscardHandler)}
 			service.Publish = func(rec daemon.Record) {
 				publish(rec)
@@ -91,7 +96,7 @@ func start(t *testing.T, inst instance.Instance, nonce string, config daemon.Con
 			}
 			return service.Serve(ctx)
 		})
-		r.ended <- errors.Join(err, release())
+		r.ended <- errors.Join(err, claim.Release())
 	}()
 	t.Cleanup(end)
 	return r

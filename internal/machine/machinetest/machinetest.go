@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
 )
 
 // program is the name under which a test binary plays rdd-lima.
@@ -20,6 +21,9 @@ const program = "rdd-lima"
 // it does nothing.
 func Play() {
 	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == program {
+		if err := proc.EndWithParent(os.Getenv(proc.EnvTether)); err != nil {
+			os.Exit(complain(err))
+		}
 		p := &player{stage: Stage{filepath.Dir(os.Args[0])}}
 		os.Exit(p.play(os.Args[1:]))
 	}

@@ -1,0 +1,30 @@
+//go:build unix
+
+package proc
+
+import (
+	"context"
+	"io"
+	"os/exec"
+	"runtime"
+	"syscall"
+)
+
+// Guard runs somebody else's program, which knows nothing of EndWithParent, to its end or to that of
+// ctx. Its caller is a process that does nothing else and has called EndWithParent. It returns the
+// program's exit code; as in a shell, that is 128 and the signal's number when a signal ended it.
+func Guard(ctx context.Context, out, problems io.Writer, program string, args ...string) (code int, err error) {
+	runtime.LockOSThread() // where the child ends with its parent, that is the thread
+	defer runtime.UnlockOSThread()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Stdout, cmd.Stderr = out, problems
+	endWithUs(cmd)
+	err = cmd.Run()
+	if cmd.ProcessState == nil {
+		return 0, err
+	}
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal()), nil
+	}
+	return cmd.ProcessState.ExitCode(), nil
+}

@@ -1,0 +1,54 @@
+// Package scratch makes temporary folders that go with the process that made them: what one that was
+// killed has left is removed when the next folder of that name is made.
+package scratch
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// lockName is the file in each folder that its process holds locked.
+const lockName = ".lock"
+
+// Dir is a temporary folder of this process, for its user alone.
+type Dir struct {
+	Path string
+	lock *proc.Lock
+}
+
+// New makes a folder whose name begins with prefix, and removes those of processes that are gone.
+func New(prefix string) (*Dir, error) {
+	sweep(prefix)
+	path, err := os.MkdirTemp("", prefix) // mode 0700
+	if err != nil {
+		return nil, err
+	}
+	lock, err := proc.Acquire(filepath.Join(path, lockName))
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(path))
+	}
+	return &Dir{path, lock}, nil
+}
+
+// Close removes the folder.
+func (d *Dir) Close() error { return errors.Join(d.lock.Release(), os.RemoveAll(d.Path)) }
+
+// sweep removes the folders whose process is gone. One without a lock is being made, or not ours.
+func sweep(prefix string) {
+	found, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
+	for _, path := range found {
+		if !own(path) {
+			continue
+		}
+		lock := filepath.Join(path, lockName)
+		if info, err := os.Lstat(lock); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		if held, err := proc.Held(lock); err == nil && !held {
+			_ = os.RemoveAll(path) // the next one tries again
+		}
+	}
+}
