@@ -157,6 +157,9 @@ func (a *agent) run(ctx context.Context) error {
 	if err := reachNetworks(ctx, inst.Config); err != nil {
 		return err
 	}
+	if err := takeDisks(a.vm, inst.Config); err != nil {
+		return err
+	}
 	if a.host, err = placeHostPaths(a.vm); err != nil {
 		return err
 	}

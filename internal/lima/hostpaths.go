@@ -88,8 +88,8 @@ func (p hostPath) check(vm layout.VM, written string) error {
 	case strings.HasSuffix(written, "/"):
 		return &Problem{p.Field, fmt.Errorf("%q is a folder: name the %s to make in it", written, p.kind())}
 	}
-	real, home, dir := resolve(p.Path), resolve(vm.Home), resolve(vm.Dir())
-	if real == home || below(home, real) || below(real, home) && !below(filepath.Dir(real), dir) || below(real, filepath.Join(dir, copiesDir)) {
+	path, home, dir := resolve(p.Path), resolve(vm.Home), resolve(vm.Dir())
+	if path == home || below(home, path) || below(path, home) && !below(filepath.Dir(path), dir) || below(path, filepath.Join(dir, copiesDir)) {
 		return &Problem{p.Field, fmt.Errorf("%s is among RDD's own files: choose another path, or one in a folder of the VM's directory, such as {{.Dir}}/%s", p.Path, p.example())}
 	}
 	return nil
@@ -132,8 +132,8 @@ func below(path, dir string) bool {
 func resolve(path string) string {
 	dir, rest := filepath.Dir(path), filepath.Base(path)
 	for {
-		if real, err := filepath.EvalSymlinks(dir); err == nil {
-			return filepath.Join(real, rest)
+		if target, err := filepath.EvalSymlinks(dir); err == nil {
+			return filepath.Join(target, rest)
 		}
 		up := filepath.Dir(dir)
 		if up == dir {
@@ -300,7 +300,7 @@ func keepHostPaths(vm layout.VM, paths []hostPath) error {
 	if err != nil {
 		return err
 	}
-	if len(paths) == 0 && len(old.Paths) == 0 {
+	if len(paths) == 0 && len(old.Paths) == 0 && len(old.Written) == 0 {
 		return nil
 	}
 	now := hostFiles{Paths: paths, Written: map[string]string{}}
@@ -317,14 +317,18 @@ func keepHostPaths(vm layout.VM, paths []hostPath) error {
 	return now.save(vm)
 }
 
-// releaseHostPaths removes what a VM that goes has left on the host.
+// releaseHostPaths removes what a VM whose disk goes has left on the host. Copies that are to stay are
+// still known as the VM's own, since its next disk may come with the same template.
 func releaseHostPaths(vm layout.VM) error {
 	f, err := readHostFiles(vm)
 	if err != nil {
 		return err
 	}
-	for _, p := range f.Paths {
-		f.release(vm, p)
+	f.releaseAll(vm)
+	f.Paths = nil
+	maps.DeleteFunc(f.Written, func(path, _ string) bool { return !exists(path) })
+	if len(f.Written) > 0 {
+		return f.save(vm)
 	}
 	if err := os.Remove(vm.HostFiles()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -103,7 +103,7 @@ func TestAHostPathIsNotMadeRoomFor(t *testing.T) {
 		{"twice the same", socket(at("new")) + file(at("./new"), ""), "copyToHost[0].host", "portForwards[1].hostSocket"},
 		{"one below the other", socket(at("new/x")) + file(at("new"), ", deleteOnStop: true"), "copyToHost[0].host", "portForwards[1].hostSocket"},
 		{"a tilde", socket("~/docker.sock"), "portForwards[1].hostSocket", "{{.Home}}"},
-		{"a variable that is none", socket("/tmp/{{.Nmae}}/x"), "portForwards[1].hostSocket", "{{.Dir}}"},
+		{"a variable that is none", socket("/tmp/{{.Nothing}}/x"), "portForwards[1].hostSocket", "{{.Dir}}"},
 		{"a relative file", file("x", ""), "CopyToHost[0].host", "absolute"},
 
 		{"sound into a file", "audio: {device: 'wav,path=" + at("file") + "'}\n", "audio.device", "overwrite"},
@@ -249,14 +249,22 @@ func TestStopsAndStartsKeepWhatIsOnTheHost(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	_ = start("five", "five") // and it is killed, and deleted
+	_ = start("five", "five") // and it is killed, and reset
 	if err := Remove(t.Context(), vm); err != nil {
 		t.Fatal(err)
 	}
-	if exists(link) || exists(gone) || exists(vm.HostFiles()) {
-		t.Error("a deletion leaves something")
+	if exists(link) || exists(gone) {
+		t.Error("a reset leaves something")
 	}
 	has(kept, "five")
+	start("six", "six").releaseAll(vm)
+	has(kept, "six")
+	if err := errors.Join(os.Remove(kept), Remove(t.Context(), vm)); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 || exists(vm.HostFiles()) { // what was put aside
+		t.Error("a deletion leaves something", entries, err)
+	}
 }
 
 func TestTwoVMsDoNotTakeEachOthersSocket(t *testing.T) {

@@ -18,6 +18,9 @@ func judge(vm layout.VM, named bool, y, full *limayaml.LimaYAML) ([]hostPath, er
 	if err := checkQEMUOptions(y); err != nil {
 		return nil, err
 	}
+	if err := checkDisks(vm, y); err != nil {
+		return nil, err
+	}
 	if err := checkHostHas(vm, named, y); err != nil {
 		return nil, err
 	}

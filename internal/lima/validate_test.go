@@ -31,7 +31,7 @@ func TestValidate(t *testing.T) {
 	}{
 		{name: "an image without a digest", template: image},
 		{name: "a disk that has room for the image", template: "images: [{location: " + small + "}]\ndisk: 3GiB\n"},
-		{name: "additional disks as strings", template: image + "additionalDisks: [data]\n"},
+		{name: "additional disks as strings", template: image + "additionalDisks: [data]\n", field: "additionalDisks[0].name", says: "qemu-img create"},
 		{name: "a minimum version that this is", template: image + "minimumLimaVersion: 1.0.0\n"},
 		{name: "a param", template: image + "param: {A: x}\nprovision: [{mode: system, script: 'echo {{.Param.A}}'}]\n", params: map[string]string{"A": "b, \"c\" $d\\"}},
 
