@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"image"
 	"io/fs"
 	"net/http"
 	"slices"
@@ -34,10 +35,11 @@ const (
 	leastWidth, leastHeight = 560, 420
 )
 
-// sensible makes sure that a remembered window can be seen.
+// sensible makes sure that a remembered window has a size and a place that a window can have.
 func sensible(p core.WindowPlace) core.WindowPlace {
-	p.Width, p.Height = min(max(p.Width, leastWidth), 10_000), min(max(p.Height, leastHeight), 10_000)
-	p.X, p.Y = min(max(p.X, 0), 10_000), min(max(p.Y, 0), 10_000)
+	const most = 30_000 // X has 16 bits
+	p.Width, p.Height = min(max(p.Width, leastWidth), most), min(max(p.Height, leastHeight), most)
+	p.X, p.Y = min(max(p.X, -most), most), min(max(p.Y, -most), most)
 	return p
 }
 
@@ -84,7 +86,8 @@ func Run(asked context.Context, o Options) (err error) {
 		Linux:       &linux.Options{ProgramName: "rdd-window", Icon: icon, WebviewGpuPolicy: linux.WebviewGpuPolicyNever},
 		OnStartup: func(wails context.Context) {
 			if known && !place.Maximised {
-				runtime.WindowSetPosition(wails, place.X, place.Y)
+				at := image.Rect(place.X, place.Y, place.X+place.Width, place.Y+place.Height)
+				move(wails, reachable(at, screens()))
 			}
 			all.Go(func() { w.push(ctx, wails) })
 			all.Go(func() { w.serve(ctx, wails) })
@@ -195,6 +198,12 @@ func (w *window) show(wails context.Context) {
 	w.mu.Unlock()
 	runtime.WindowUnminimise(wails)
 	runtime.WindowShow(wails)
+	x, y := runtime.WindowGetPosition(wails)
+	width, height := runtime.WindowGetSize(wails)
+	at := image.Rect(x, y, x+width, y+height)
+	if to := reachable(at, screens()); to != at { // its screen has gone since
+		move(wails, to)
+	}
 }
 
 // hide hides the window instead of closing it while operations that it began are under way: they are waited

@@ -61,6 +61,25 @@ func TestTheWindowOpensWhereItWasClosed(t *testing.T) {
 	d.Eventually("it is in its old place", func() bool { return seen(d, 1)[0].Place == place })
 }
 
+func TestTheWindowOpensOnTheScreenWhenItsPlaceIsNoLongerThere(t *testing.T) {
+	d := newDesk(t)
+	d.RDD("svc", "create")
+	screen := image.Rect(0, 0, 1280, 800)
+	d.Write(".local/share/rdd/default/settings.json", `{"firstRunDone": true, "window": {"x": 2500, "y": 100, "width": 1500, "height": 700}}`)
+	window := d.Start("rdd-window")
+	d.Eventually("it is on the screen", func() bool { return seen(d, 1)[0].Place.In(screen) })
+
+	// Its screen is taken away while it is open: whoever starts it again finds it.
+	for _, away := range []image.Rectangle{image.Rect(3000, 100, 3900, 700), image.Rect(100, -2000, 1000, -1400)} {
+		d.Screen.Move(seen(d, 1)[0], away)
+		d.Eventually("it has moved", func() bool { return seen(d, 1)[0].Place == away })
+		d.Start("rdd-window").Ends(0)
+		d.Eventually("it is back on the screen", func() bool { return seen(d, 1)[0].Place.In(screen) })
+	}
+	d.Screen.Close(seen(d, 1)[0])
+	window.Ends(0)
+}
+
 // hurried makes it a desk whose person is asked after a second.
 func hurried(d *desktoptest.Desk) {
 	d.Helper()

@@ -103,6 +103,18 @@ test('what a log says is text', async () => {
   expect(called(fake, 'log.open')).toHaveLength(1)
 })
 
+test('the elapsed time on the page of a VM does not stand still', async () => {
+  vi.useFakeTimers()
+  const fake = shown('summary')
+  fake.start()
+  fake.push({ vms: fake.state.vms.map((v) => ({ ...v, progress: { phase: 'boot', elapsed: 58 } })) })
+  await vi.advanceTimersByTimeAsync(10)
+  screen.getByText('58 s')
+  await vi.advanceTimersByTimeAsync(3000)
+  screen.getByText('1 min 1 s')
+  vi.useRealTimers()
+})
+
 test('a VM that is gone says so', async () => {
   const fake = shown('summary')
   await fake.call('vm.delete', { name: 'web' })

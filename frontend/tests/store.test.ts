@@ -56,6 +56,18 @@ test('elapsed time goes on between two states, and ends with the operation', asy
   expect(vi.getTimerCount()).toBe(0) // nothing ticks while nothing goes on
 })
 
+test('the elapsed time of what a VM does goes on, though nobody here asked for it', async () => {
+  const { fake, store } = started()
+  const vms = fake.state.vms
+  const busy = { ...vms[0]!, progress: { phase: 'boot', elapsed: 7 } }
+  fake.push({ vms: [busy, ...vms.slice(1)] })
+  expect(store.vmElapsed(busy)).toBe(7)
+  await vi.advanceTimersByTimeAsync(3000)
+  expect(store.vmElapsed(busy)).toBe(10)
+  fake.push({ vms: vms.map((vm) => ({ ...vm, progress: undefined })) })
+  expect(vi.getTimerCount()).toBe(0)
+})
+
 test('findings that are fine are not counted', async () => {
   const { store } = started()
   await store.diagnose()

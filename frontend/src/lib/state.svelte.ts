@@ -60,7 +60,16 @@ export class Store {
 
   // elapsed goes on by itself between two states.
   elapsed(o: Operation): number {
-    return o.progress.elapsed + (pending(o) ? Math.max(0, (this.now - this.#received) / 1000) : 0)
+    return o.progress.elapsed + (pending(o) ? this.#sinceState() : 0)
+  }
+
+  // vmElapsed is the same for the step that a VM is at, whoever asked for it.
+  vmElapsed(vm: VM): number {
+    return vm.progress ? vm.progress.elapsed + this.#sinceState() : 0
+  }
+
+  #sinceState(): number {
+    return Math.max(0, (this.now - this.#received) / 1000)
   }
 
   async diagnose() {
@@ -121,7 +130,7 @@ export class Store {
     this.ended = endedByItself(this.ended, before, state)
     this.state = state
     this.#settle(state.operations)
-    const ticking = state.operations.some(pending)
+    const ticking = state.operations.some(pending) || state.vms.some((vm) => vm.progress)
     if (ticking && !this.#ticker) this.#ticker = setInterval(() => (this.now = performance.now()), 1000)
     if (!ticking) {
       clearInterval(this.#ticker)
