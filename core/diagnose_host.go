@@ -3,6 +3,7 @@ package core
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -110,21 +111,46 @@ func answer(ctx context.Context, program string, args ...string) ([]byte, error)
 	return out.Bytes(), err
 }
 
-// checkPrograms looks for the programs of others that run and reach VMs.
-func checkPrograms(ctx context.Context, _ *inspection) []Finding {
+// checkPrograms looks for the programs of others that run and reach VMs, where the service looks for them.
+func checkPrograms(ctx context.Context, i *inspection) []Finding {
 	var all []Finding
+	var hidden []string // which only this program finds
+	service := i.status.SearchPath
+	where := "PATH"
+	if service != "" {
+		where = fmt.Sprintf("the PATH of the running service, %q", service)
+	}
 	for _, name := range []string{qemuProgram(), "qemu-img", "ssh", "ssh-keygen"} {
-		path, err := exec.LookPath(name)
+		path, err := lookPath(name, cmp.Or(service, i.inst.SearchPath()))
+		own, ownErr := lookPath(name, i.inst.SearchPath())
 		switch {
+		case err != nil && ownErr == nil:
+			hidden = append(hidden, own)
 		case err != nil:
-			all = append(all, found(SeverityProblem, diag.QEMUMissing, "%s is not in PATH", name))
+			all = append(all, found(SeverityProblem, diag.QEMUMissing, "%s is not in %s", name, where))
 		case name == qemuProgram():
 			all = append(all, checkQEMU(ctx, path))
 		default:
 			all = append(all, fine("%s", path))
 		}
 	}
+	if len(hidden) > 0 {
+		all = append(all, found(SeverityProblem, diag.ServicePath, "%s can be found from here, but not in %s", strings.Join(hidden, ", "), where))
+	}
 	return all
+}
+
+// lookPath finds a program in the folders of a PATH, as exec.LookPath does in this program's own.
+func lookPath(name, path string) (string, error) {
+	for _, dir := range filepath.SplitList(path) {
+		if !filepath.IsAbs(dir) {
+			continue // depends on who looks
+		}
+		if found, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return found, nil
+		}
+	}
+	return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
 }
 
 func checkQEMU(ctx context.Context, path string) Finding {

@@ -43,6 +43,8 @@ type ServiceStatus struct {
 	Problem  string       `json:"problem,omitempty"` // ID of the known problem that the error is, if the service says so
 	Warning  string       `json:"warning,omitempty"` // what the run failed at without ending, such as a backup
 	Log      string       `json:"log"`
+
+	SearchPath string `json:"searchPath,omitempty"` // of the living process: its PATH
 }
 
 // Status looks at the service. It changes nothing.
@@ -71,7 +73,7 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 		return st, nil
 	}
 	st.Version, st.PID, st.Server, st.Step = rec.Version, rec.PID, rec.Server, rec.Step
-	st.Error, st.Warning = rec.Error, rec.Warning
+	st.Error, st.Warning, st.SearchPath = rec.Error, rec.Warning, rec.SearchPath
 	switch rec.Phase {
 	case daemon.Ready:
 		st.State = ServiceRunning

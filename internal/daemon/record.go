@@ -36,6 +36,9 @@ type Record struct {
 	// Warning is what went wrong without ending the run, such as a backup that failed. Once said, it
 	// stays to the end of the run.
 	Warning string `json:"warning,omitempty"`
+
+	// SearchPath is where the run looks for programs: its PATH.
+	SearchPath string `json:"searchPath,omitempty"`
 }
 
 // Find returns the record of the live run, or false when none lives. It changes nothing. The record

@@ -37,7 +37,7 @@ func Run(ctx context.Context, inst instance.Instance, claim *Claim, version stri
 		if r.Warning != "" {
 			warning = r.Warning
 		}
-		r.Nonce, r.PID, r.Version, r.Warning = nonce, os.Getpid(), version, warning
+		r.Nonce, r.PID, r.Version, r.Warning, r.SearchPath = nonce, os.Getpid(), version, warning, inst.SearchPath()
 		if err := write(inst, r); err != nil {
 			log.Error("the run can't be followed", "err", err)
 			cancel(err)

@@ -34,7 +34,7 @@ func TestLinesOfLogsAreRecognised(t *testing.T) {
 		{"cpu-unsupported", Host, `qemu-system-x86_64: unable to find CPU model 'host,-x'`},
 		{"cpu-unsupported", Guest, `This kernel requires the following features not present on the CPU: cx16`},
 		{"cpu-unsupported", Guest, `Fatal glibc error: CPU does not support x86-64-v2`},
-		{QEMUMissing, Host, `programs that run virtual machines are missing: qemu-system-x86_64, qemu-img`},
+		{QEMUMissing, Host, `programs that run virtual machines are not in the service's PATH: qemu-system-x86_64, qemu-img (its PATH is "/usr/bin"). If they`},
 		{QEMUMissing, Host, `exec: "qemu-img": executable file not found in $PATH`},
 		{QEMUTooOld, Host, `QEMU 3.1.0 is too old, 4.0.0 or later required`},
 		{"firmware-missing", Host, "could not find firmware for \"/usr/bin/qemu-system-x86_64\" (hint: try setting `firmware.legacyBIOS` to `true`)"},

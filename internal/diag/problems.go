@@ -8,6 +8,7 @@ const (
 	AccelerationBroken     ID = "acceleration-broken"
 	NestedVirtualization   ID = "nested-virtualization"
 	QEMUMissing            ID = "qemu-missing"
+	ServicePath            ID = "service-path"
 	QEMUTooOld             ID = "qemu-too-old"
 	InstallBroken          ID = "install-broken"
 	VersionMismatch        ID = "version-mismatch"
@@ -116,17 +117,24 @@ var problems = []Problem{
 
 	// Programs and files that have to be there.
 	{
+		ID:      ServicePath,
+		Meaning: "A program that virtual machines need is installed, but the running service does not find it: it keeps the PATH of whoever started it.",
+		remedy: remedy{
+			"": "Restart the service from a terminal that finds the program: rdd svc restart. If the service starts when you log in, put the program's folder into the PATH of your login, too.",
+		},
+	},
+	{
 		ID:      QEMUMissing,
 		Meaning: "A program that runs or reaches virtual machines is not installed, or not in the service's PATH.",
 		remedy: remedy{
 			"linux": "Install QEMU and OpenSSH. Debian, Ubuntu: sudo apt install qemu-system-x86 qemu-utils openssh-client (on ARM: qemu-system-arm). " +
-				"Fedora: sudo dnf install qemu-system-x86 qemu-img openssh-clients. Arch: sudo pacman -S qemu-base openssh. A PATH that has changed: rdd svc restart",
+				"Fedora: sudo dnf install qemu-system-x86 qemu-img openssh-clients. Arch: sudo pacman -S qemu-base openssh. If they are installed, restart the service from a terminal that finds them: rdd svc restart",
 			"darwin":  "brew install qemu, then: rdd svc restart",
 			"windows": "winget install SoftwareFreedomConservancy.QEMU, add its folder to PATH, then: rdd svc restart",
 			"":        "Install QEMU and OpenSSH, then: rdd svc restart",
 		},
 		host: []string{
-			`programs that run virtual machines are missing`, `\bssh is missing`, `failed to find the QEMU binary`, `QEMU for \S+ is missing`,
+			`programs that run virtual machines are not in`, `\bssh is missing`, `failed to find the QEMU binary`,
 			`exec: "(qemu-[a-z0-9_-]+|ssh|ssh-keygen)(\.exe)?": executable file not found`,
 		},
 	},

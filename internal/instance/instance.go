@@ -51,6 +51,7 @@ type Instance struct {
 
 	keepLogs bool
 	logLevel string
+	search   string // PATH
 }
 
 // Resolve returns the instance called name. An empty name means RDD_INSTANCE, or else Default.
@@ -90,6 +91,7 @@ func Resolve(name string) (Instance, error) {
 		share:    filepath.Join(libexec, "..", "..", "share"),
 		keepLogs: os.Getenv("RDD_KEEP_LOGS") != "",
 		logLevel: level,
+		search:   os.Getenv("PATH"),
 	}, nil
 }
 
@@ -267,6 +269,9 @@ func (i Instance) SingleFiles(program string) (lock, socket string, err error) {
 
 // KeepLogs says whether deleting leaves the logs (RDD_KEEP_LOGS).
 func (i Instance) KeepLogs() bool { return i.keepLogs }
+
+// SearchPath is where this program looks for others: its PATH.
+func (i Instance) SearchPath() string { return i.search }
 
 // LogLevel is the least of what is logged, as this program's environment asks for (RDD_LOG_LEVEL); empty
 // when it asks for none.

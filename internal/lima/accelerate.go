@@ -51,7 +51,7 @@ func Accelerate(ctx context.Context, home string, arch limayaml.Arch, choice str
 	if limayaml.IsNativeArch(arch) {
 		exe, _, err := qemu.Exe(arch)
 		if err != nil {
-			return acc, &Problem{Err: fmt.Errorf("QEMU for %s is missing: install it; its Debian package is %s", arch, systemPackage(arch))}
+			return acc, notFound(system(arch))
 		}
 		p := &prober{exe: exe, arch: arch, cache: cacheFile(home), limit: ProbeLimit}
 		if acc, err = p.probe(ctx); err != nil {

@@ -32,9 +32,9 @@ func (a *agent) intercept(arch limayaml.Arch, flags []string) error {
 	if err != nil {
 		return err
 	}
-	ssh, err := exec.LookPath("ssh")
+	ssh, err := exec.LookPath(openSSH.name)
 	if err != nil {
-		return &Problem{Err: errors.New("ssh is missing: install it; its Debian package is openssh-client")}
+		return notFound(openSSH)
 	}
 	self, err := os.Executable()
 	if err != nil {

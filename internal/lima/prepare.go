@@ -8,14 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"time"
 
 	"github.com/lima-vm/lima/pkg/downloader"
-	"github.com/lima-vm/lima/pkg/driver/qemu"
 	"github.com/lima-vm/lima/pkg/driverutil"
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/store"
@@ -186,43 +182,6 @@ func (p *preparer) check() (*limayaml.LimaYAML, error) {
 		}
 	}
 	return y, checkSizes(y)
-}
-
-// checkPrograms says which programs the VM needs that this host lacks, and where they come from.
-func checkPrograms(y *limayaml.LimaYAML) error {
-	need := []struct{ program, debian string }{{"ssh", "openssh-client"}, {"ssh-keygen", "openssh-client"}}
-	var missing, packages []string
-	if *y.VMType == limayaml.QEMU {
-		need = append(need, struct{ program, debian string }{"qemu-img", "qemu-utils"})
-		if _, _, err := qemu.Exe(*y.Arch); err != nil {
-			missing, packages = append(missing, "qemu-system-"+*y.Arch), append(packages, systemPackage(*y.Arch))
-		}
-	}
-	for _, n := range need {
-		if _, err := exec.LookPath(n.program); err != nil {
-			missing, packages = append(missing, n.program), append(packages, n.debian)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	how := "install QEMU and OpenSSH"
-	if runtime.GOOS == "linux" {
-		how = "install them; on Debian: sudo apt-get install " + strings.Join(packages, " ")
-	}
-	return &Problem{Err: fmt.Errorf("programs that run virtual machines are missing: %s: %s", strings.Join(missing, ", "), how)}
-}
-
-func systemPackage(arch limayaml.Arch) string {
-	switch arch {
-	case limayaml.X8664:
-		return "qemu-system-x86"
-	case limayaml.AARCH64, limayaml.ARMV7L:
-		return "qemu-system-arm"
-	case limayaml.PPC64LE:
-		return "qemu-system-ppc"
-	}
-	return "qemu-system-misc"
 }
 
 // configure writes Lima's configuration of the VM.

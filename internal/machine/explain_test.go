@@ -70,7 +70,7 @@ func TestWarningsOfTheLogAreShown(t *testing.T) {
 
 func TestFailedActionSaysRemedyOnce(t *testing.T) {
 	w := told(t, "", "")
-	w.fail(Prepare, &permanentError{errors.New(`prepare VM "rd": programs that run virtual machines are missing: qemu-img`)})
+	w.fail(Prepare, &permanentError{errors.New(`prepare VM "rd": programs that run virtual machines are not in the service's PATH: qemu-img`)})
 	f := w.snapshot().Failure
 	if !f.Permanent || strings.Count(f.Message, "known problem qemu-missing: ") != 1 {
 		t.Errorf("%+v", f)
