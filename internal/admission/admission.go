@@ -6,6 +6,7 @@ package admission
 
 import (
 	"context"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -36,6 +37,9 @@ type Review struct {
 	DryRun      bool                       // nothing will be stored: decide, but cause nothing
 	User        string
 }
+
+// ByService says whether the service itself writes: its controllers and its garbage collector.
+func (r Review) ByService() bool { return strings.HasPrefix(r.User, "system:") }
 
 // Admission guards writes to some resources.
 type Admission struct {

@@ -124,7 +124,7 @@ func (s *Server) admissionChain() (apiadmission.Interface, error) {
 	if err := namespaces.ValidateInitialization(); err != nil {
 		return nil, err
 	}
-	rules := append([]admission.Admission{keepNamespaces(s.ownNamespaces())}, s.config.Admission...)
+	rules := append([]admission.Admission{keepNamespaces(s.ownNamespaces()), keepDefinitions(s.config.CRDs)}, s.config.Admission...)
 	return apiadmission.NewChainHandler(namespaces, gate{rules}), nil
 }
 

@@ -27,7 +27,8 @@ type Config struct {
 	Port int
 	// Store holds the objects. It must outlive Run.
 	Store *datastore.Store
-	// CRDs are created, or brought up to date, at each start.
+	// CRDs are created, or brought up to date, at each start. Clients can neither delete
+	// nor change them.
 	CRDs []*apiextensionsv1.CustomResourceDefinition
 	// Admission guards writes, beside the rules in the CRDs.
 	Admission []admission.Admission

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -80,8 +79,12 @@ func reviewOf(a apiadmission.Attributes, o apiadmission.ObjectInterfaces) (admis
 	if r.Old, err = untyped(a.GetOldObject(), a.GetKind(), o); err != nil {
 		return r, err
 	}
-	if r.Name == "" && r.Object != nil { // made from generateName
+	switch {
+	case r.Name != "":
+	case r.Object != nil: // made from generateName
 		r.Name = r.Object.GetName()
+	case r.Old != nil: // one of a collection that is deleted
+		r.Name = r.Old.GetName()
 	}
 	return r, nil
 }
@@ -109,22 +112,4 @@ func untyped(obj runtime.Object, kind schema.GroupVersionKind, o apiadmission.Ob
 	u := &unstructured.Unstructured{Object: fields}
 	u.SetGroupVersionKind(kind)
 	return u, nil
-}
-
-// keepNamespaces is the rule that the service's own namespaces stay.
-func keepNamespaces(names []string) admission.Admission {
-	return admission.Admission{
-		Resources: []schema.GroupResource{corev1.Resource("namespaces")},
-		Admit: func(_ context.Context, r admission.Review) error {
-			if r.Operation != admission.Delete {
-				return nil
-			}
-			for _, name := range names {
-				if name == r.Name {
-					return fmt.Errorf("namespace %q belongs to the service and can't be deleted; delete what is in it instead", name)
-				}
-			}
-			return nil
-		},
-	}
 }

@@ -127,6 +127,9 @@ func (s *Server) start(ctx context.Context, controllers *sync.WaitGroup) error {
 	if err := s.applyDefinitions(limited); err != nil {
 		return err
 	}
+	if err := s.restoreDefinitions(ctx, controllers); err != nil {
+		return err
+	}
 	s.config.step("starting the namespace and garbage collectors")
 	if err := s.startCleaner(ctx, controllers); err != nil {
 		return err
