@@ -339,6 +339,9 @@ func checkEndpoint(ctx context.Context, endpoint string) []Finding {
 // checkLeftovers looks for what a crash has left.
 func checkLeftovers(_ context.Context, i *inspection) []Finding {
 	var all []Finding
+	for _, vm := range i.orphans() {
+		all = append(all, orphanFinding(vm))
+	}
 	for _, vm := range i.files {
 		all = append(all, leftoversOf(vm, stopped(i.status.State))...)
 	}

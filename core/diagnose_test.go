@@ -146,7 +146,9 @@ func crashed(t *testing.T) (*Core, *inspection) {
 	lima := inst.LimaHome()
 	write(inst.RecordFile(), 0o600, `{"nonce":"n","phase":"ready"}`)
 	write(inst.KubeConfig(), 0o644, "")
+	write(filepath.Join(lima, "half", "rdd.making"), 0o600, "")
 	write(filepath.Join(lima, "half", "lima.yaml"), 0o600, "{}")
+	write(filepath.Join(lima, "unmarked", "lima.yaml"), 0o600, "{}") // which a start judges
 	write(filepath.Join(lima, "whole", "rdd.prepared"), 0o600, "{}")
 	write(filepath.Join(lima, "whole", "qemu.pid"), 0o600, "1")
 	write(filepath.Join(lima, "_run", "orphan", "hostagent.lock"), 0o600, "")

@@ -104,7 +104,7 @@ func launchedFile(vm layout.VM) string {
 	if _, err := os.Stat(vm.Configuration()); err == nil {
 		return vm.Configuration()
 	}
-	return filepath.Join(vm.Dir(), "lima.yaml") // of a guest that an older RDD has started
+	return vm.LimaYAML() // of a guest that an older RDD has started
 }
 
 // Pending finds the settings that wait for a restart. It remembers what it found, so it is cheap to ask on

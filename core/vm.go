@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -51,17 +52,25 @@ type CreateOptions struct {
 	Acceleration v1alpha1.Acceleration // empty: Auto
 	Start        bool
 	DryRun       bool // let the control plane judge, store nothing
+
+	adopt bool // the disk is there already; see Adopt
 }
 
 // Create makes a VM, and starts it if asked. It waits until its disk exists, or until it runs.
 func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) error {
-	const op = "create VM"
+	op := "create VM"
+	if o.adopt {
+		op = "adopt VM"
+	}
 	w = w.fromNow()
 	if err := v.session.core.inst.CheckVM(name); err != nil {
 		return &Error{Kind: Usage, Op: op, Object: name, Err: err}
 	}
 	vm := &VM{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	vm.APIVersion, vm.Kind = v1alpha1.GroupVersion.String(), v1alpha1.Kind
+	if o.adopt {
+		vm.Annotations = map[string]string{v1alpha1.AdoptAnnotation: "true"}
+	}
 	vm.Spec = v1alpha1.LimaVMSpec{Running: o.Start, Params: o.Params, Acceleration: o.Acceleration}
 	if err := v.fillTemplate(ctx, vm, o); err != nil {
 		return failed(op, name, err)
@@ -89,7 +98,7 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	w.log = v.bootLog(vm)
 	err = v.await(ctx, op, vm, w, check)
 	var failure *v1alpha1.FailedError
-	if errors.As(err, &failure) && failure.Reason == v1alpha1.ReasonCreateFailed {
+	if errors.As(err, &failure) && failure.Reason == v1alpha1.ReasonCreateFailed && !o.adopt {
 		if left := v.undo(ctx, vm); left != nil {
 			err = fmt.Errorf("%w; and it is not gone: %v", err, left) //nolint:errorlint // why the creation failed decides the kind
 		}
@@ -211,7 +220,7 @@ func (v *VMs) patch(ctx context.Context, op, name string, spec map[string]any) (
 	}
 	obj, err := v.resource().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 	if err != nil {
-		return nil, failed(op, name, explain(err))
+		return nil, failed(op, name, v.explain(name, err))
 	}
 	vm, err := decode(obj)
 	return vm, failed(op, name, err)
@@ -287,7 +296,7 @@ func (v *VMs) Follow(ctx context.Context, name string, w Wait) error {
 func (v *VMs) List(ctx context.Context) ([]VM, error) {
 	list, err := v.resource().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, failed("list VMs", "", explain(err))
+		return nil, failed("list VMs", "", err)
 	}
 	vms := make([]VM, 0, len(list.Items))
 	for i := range list.Items {
@@ -304,7 +313,7 @@ func (v *VMs) List(ctx context.Context) ([]VM, error) {
 func (v *VMs) Show(ctx context.Context, name string) (*VM, error) {
 	obj, err := v.resource().Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
-		return nil, failed("show VM", name, explain(err))
+		return nil, failed("show VM", name, v.explain(name, err))
 	}
 	vm, err := decode(obj)
 	return vm, failed("show VM", name, err)
@@ -356,11 +365,15 @@ func decode(obj *unstructured.Unstructured) (*VM, error) {
 }
 
 // explain replaces the API's "not found" by words of the user's world.
-func explain(err error) error {
-	if apierrors.IsNotFound(err) {
-		return &Error{Kind: NotFound, Err: errors.New("there is no such VM; see: rdd vm list")}
+func (v *VMs) explain(name string, err error) error {
+	if !apierrors.IsNotFound(err) {
+		return err
 	}
-	return err
+	missing := errors.New("there is no such VM; see: rdd vm list")
+	if vm := v.session.core.layout(name); filepath.IsLocal(name) && orphaned(vm) {
+		missing = fmt.Errorf("the service has no object for the VM in %[1]s; take it in with: rdd vm adopt %[2]s; or remove it with its disk: rdd vm delete %[2]s --orphan", vm.Dir(), name)
+	}
+	return &Error{Kind: NotFound, Err: missing}
 }
 
 // reportVM passes on what the VM's status says is under way.

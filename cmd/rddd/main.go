@@ -96,7 +96,11 @@ func command() *cobra.Command {
 			})
 		},
 	}
-	root.AddCommand(serve, reap, backups, restore)
+	remove := &cobra.Command{
+		Use: "remove VM", Short: "End a virtual machine that no object stands for, and remove its disk", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runRemove(cmd.Context(), name, args[0]) },
+	}
+	root.AddCommand(serve, reap, backups, restore, remove)
 	return root
 }
 
@@ -125,6 +129,27 @@ func runRestore(ctx context.Context, inst instance.Instance, name string, log *s
 		log.Info("restored", "backup", done.Backup.Path, "aside", done.Aside)
 		return errors.Join(daemon.Forget(inst), json.NewEncoder(os.Stdout).Encode(done))
 	})
+}
+
+// runRemove works beside the service, so it leaves the service's log alone.
+func runRemove(ctx context.Context, name, vm string) error {
+	inst, err := instance.Resolve(name)
+	if err != nil {
+		return err
+	}
+	machines, err := machinesOf(inst, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	return machines.Remove(ctx, vm)
+}
+
+func machinesOf(inst instance.Instance, log *slog.Logger) (*machine.Machines, error) {
+	program, err := inst.Program("rdd-lima")
+	if err != nil {
+		return nil, err
+	}
+	return machine.New(machine.Config{LimaHome: inst.LimaHome(), Program: program, ShareDir: inst.ShareDir(), LogDir: inst.VMLogDir(), KeepLogs: inst.KeepLogs(), Log: log, Changed: func(string) {}}), nil
 }
 
 // run resolves the instance, opens its log and calls fn.
@@ -200,13 +225,12 @@ func runService(ctx context.Context, inst instance.Instance, claim *daemon.Claim
 const reapTimeout = 4 * time.Minute
 
 func runReap(ctx context.Context, inst instance.Instance, force bool, log *slog.Logger) error {
-	program, err := inst.Program("rdd-lima")
+	machines, err := machinesOf(inst, log)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, reapTimeout)
 	defer cancel()
-	machines := machine.New(machine.Config{LimaHome: inst.LimaHome(), Program: program, ShareDir: inst.ShareDir(), LogDir: inst.VMLogDir(), KeepLogs: inst.KeepLogs(), Log: log, Changed: func(string) {}})
 	if force {
 		machines.Force()
 	}

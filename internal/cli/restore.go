@@ -100,7 +100,7 @@ func describeRestored(w io.Writer, done core.Restored) {
 		fmt.Fprintf(w, "Put aside\t%s, which holds what was in its place\n", done.Aside)
 	}
 	if len(done.Unknown) > 0 {
-		fmt.Fprintf(w, "Not in it\t%s: the disk is here, and the backup doesn't know the VM; rdd vm create with the same name and template takes it into use\n", orNone(done.Unknown))
+		fmt.Fprintf(w, "Not in it\t%s: the disk is here, and the backup doesn't know the VM; take it in with rdd vm adopt NAME once the service runs\n", orNone(done.Unknown))
 	}
 	if len(done.Diskless) > 0 {
 		fmt.Fprintf(w, "No disk\t%s: the backup knows the VM, and its disk is gone; the service makes a new one when it starts\n", orNone(done.Diskless))

@@ -18,7 +18,7 @@ func (s *session) vmCommand() *cobra.Command {
 		Use: "limavm", Aliases: []string{"vm", "lima"}, Short: "Create, run and look at virtual machines",
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(s.vmCreate(), s.vmStart(), s.vmStop(), s.vmRestart(), s.vmReset(), s.vmDelete(), s.vmParams(), s.vmEdit(),
+	cmd.AddCommand(s.vmCreate(), s.vmAdopt(), s.vmStart(), s.vmStop(), s.vmRestart(), s.vmReset(), s.vmDelete(), s.vmParams(), s.vmEdit(),
 		s.vmList(), s.vmShow(), s.vmShell(), s.vmLogs())
 	return cmd
 }
@@ -182,10 +182,32 @@ func (s *session) vmReset() *cobra.Command {
 }
 
 func (s *session) vmDelete() *cobra.Command {
-	return s.vmChange("delete", "Stop a virtual machine and remove its disk", "rdd ctl wait --for=delete limavm/%s", "VM %q has been deleted", "VM %q will be deleted",
+	var orphan bool
+	cmd := s.vmChange("delete", "Stop a virtual machine and remove its disk", "rdd ctl wait --for=delete limavm/%s", "VM %q has been deleted", "VM %q will be deleted",
 		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
+			if orphan {
+				return vms.DeleteOrphan(ctx, name, w)
+			}
 			return vms.Delete(ctx, name, w)
 		})
+	cmd.Long = "Stops a virtual machine, removes its disk and then the machine itself.\n" +
+		"With --orphan it ends a machine at once that is on this computer and that the service doesn't know (rdd diagnose names them),\n" +
+		"and removes its disk."
+	cmd.Flags().BoolVar(&orphan, "orphan", false, "delete a machine that the service doesn't know")
+	return cmd
+}
+
+func (s *session) vmAdopt() *cobra.Command {
+	var start bool
+	cmd := s.vmChange("adopt", "Take in a virtual machine that the service doesn't know", "rdd ctl wait-condition limavm/%s Created", "VM %q is taken in", "VM %q will be taken in",
+		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
+			return vms.Adopt(ctx, name, start, w)
+		})
+	cmd.Long = "Takes in a virtual machine that is on this computer and that the service doesn't know, as after restoring a backup that is\n" +
+		"older than the machine; rdd diagnose names them. Its disk stays as it is, and one that runs goes on."
+	cmd.Flags().BoolVar(&start, "start", false, "boot it, and wait until it runs")
+	cmd.ValidArgsFunction = s.completeOrphan
+	return cmd
 }
 
 func (s *session) vmList() *cobra.Command {
@@ -325,6 +347,16 @@ func (s *session) completeNamespace(cmd *cobra.Command, _ []string, _ string) ([
 	}
 	names, _ := vms.Namespaces(ctx)
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (s *session) completeOrphan(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := completing(cmd)
+	defer cancel()
+	vms, err := s.vms(ctx)
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return vms.Orphans(ctx), cobra.ShellCompDirectiveNoFileComp
 }
 
 // age is the time since t, in the field's short form: 5s, 3m, 2d.

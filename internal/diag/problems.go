@@ -19,6 +19,7 @@ const (
 	StaleSocket            ID = "stale-socket"
 	StaleLock              ID = "stale-lock"
 	HalfMadeVM             ID = "half-made-vm"
+	OrphanVM               ID = "orphan-vm"
 	LeftoverProcess        ID = "leftover-process"
 	ServiceCrashed         ID = "service-crashed"
 	ServiceBroken          ID = "service-broken"
@@ -492,7 +493,12 @@ var problems = []Problem{
 	{
 		ID:      HalfMadeVM,
 		Meaning: "The making of this VM was cut short, so it has no whole disk and never ran.",
-		remedy:  remedy{"": "If it is in rdd vm list, the service makes it again by itself. If not, remove its folder."},
+		remedy:  remedy{"": "If it is in rdd vm list, the service makes it again by itself. If not: rdd vm delete NAME --orphan"},
+	},
+	{
+		ID:      OrphanVM,
+		Meaning: "A VM is on this computer that the service doesn't know, as after restoring a backup that is older than the VM. It is neither started nor removed.",
+		remedy:  remedy{"": "Take it in: rdd vm adopt NAME. Or remove it with its disk: rdd vm delete NAME --orphan"},
 	},
 	{
 		ID:      StaleLock,

@@ -75,8 +75,8 @@ func (p *preparer) takeBack(names []string) error {
 		return &Problem{Err: fmt.Errorf("the folder %s holds %s, and %s; nothing in it was changed. Move it away to keep it; if what is in it may be lost, `rdd vm reset %s` makes a new disk in its place",
 			p.vm.Dir(), listed(names), why, p.vm.Name)}
 	}
-	old, err := os.ReadFile(filepath.Join(p.vm.Dir(), filenames.LimaYAML))
-	if err != nil || !exists(filepath.Join(p.vm.Dir(), filenames.DiffDisk)) {
+	old, err := os.ReadFile(p.vm.LimaYAML())
+	if err != nil || !exists(p.vm.Disk()) {
 		return refuse("not a whole VM of RDD's")
 	}
 	if _, err := load(p.vm, old); err != nil {
@@ -100,7 +100,7 @@ func listed(names []string) string {
 // writeConfig writes the configuration of a VM that has none, as Lima's own instance.Create does; that
 // refuses a directory which is there already.
 func (p *preparer) writeConfig(ctx context.Context, y *limayaml.LimaYAML) error {
-	if err := atomicfile.Write(filepath.Join(p.vm.Dir(), filenames.LimaYAML), p.o.Template); err != nil {
+	if err := atomicfile.Write(p.vm.LimaYAML(), p.o.Template); err != nil {
 		return err
 	}
 	if err := cidata.GenerateCloudConfig(p.vm.Dir(), p.vm.Name, y); err != nil {
@@ -122,14 +122,7 @@ func removable(vm layout.VM) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		switch path := filepath.Join(vm.Dir(), name); {
-		case path == vm.Prepared(), path == vm.Making(), path == vm.Removing(),
-			name == filenames.LimaYAML, name == filenames.DiffDisk, name == filenames.BaseDisk:
-			return nil
-		}
-	}
-	if len(names) == 0 {
+	if len(names) == 0 || vm.Made() || vm.Unfinished() {
 		return nil
 	}
 	return &Problem{Err: fmt.Errorf("the folder %s holds %s and nothing of a VM, so it is not removed: move it away", vm.Dir(), listed(names))}

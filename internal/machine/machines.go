@@ -72,6 +72,24 @@ func (m *Machines) Do(vm string, r Request) {
 	}
 }
 
+// Remove ends a VM at once, removes its disk and configuration, and returns once that is done. The end of
+// ctx ends the waiting only.
+func (m *Machines) Remove(ctx context.Context, vm string) error {
+	w := m.worker(vm)
+	if w == nil {
+		return errors.New("the service is stopping")
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-w.submit(Request{Action: Remove}):
+	}
+	if f := w.snapshot().Failure; f != nil {
+		return errors.New(f.Message)
+	}
+	return nil
+}
+
 // Forget ends a VM's worker. It is meant for after Remove; a hostagent that lives is left alone.
 func (m *Machines) Forget(vm string) {
 	m.mu.Lock()

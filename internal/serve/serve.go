@@ -63,7 +63,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	guard := limavm.NewGuard(machines, r.Instance.CheckVM)
+	guard := limavm.NewGuard(machines, r.Instance.CheckVM, r.checkFolder(!store.External()))
 	server, err := controlplane.New(ctx, controlplane.Config{
 		Dir:        r.Instance.ControlPlaneDir(),
 		Port:       r.Config.Port,

@@ -33,7 +33,7 @@ func FuzzAdmit(f *testing.F) {
 	fleet := newFleet()
 	fleet.reject = lima
 	f.Fuzz(func(t *testing.T, object, old string, how uint8) {
-		guard := NewGuard(fleet, func(string) error { return nil })
+		guard := NewGuard(fleet, func(string) error { return nil }, func(*v1alpha1.LimaVM) error { return nil })
 		guard.Connect(fake.NewClientBuilder().WithScheme(testScheme(t)).WithObjects(&v1alpha1.LimaVM{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "1"}}).Build())
 		r := admission.Review{Operation: []admission.Operation{admission.Create, admission.Update, admission.Delete}[how%3], Namespace: v1alpha1.SystemNamespace, User: "somebody"}
 		var now, was map[string]any

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"rancherdesktop.io/rdd/internal/admission"
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
@@ -33,15 +34,16 @@ var (
 // is made with its rules and serves before there is a client for it: until Connect, writes that need
 // one are put off.
 type Guard struct {
-	validator Validator
-	checkName func(vm string) error
-	reader    atomic.Pointer[client.Reader]
+	validator   Validator
+	checkName   func(vm string) error
+	checkFolder func(vm *v1alpha1.LimaVM) error
+	reader      atomic.Pointer[client.Reader]
 }
 
-// NewGuard returns a guard that asks v about templates and checkName whether this instance's
-// directories leave room for a VM's name.
-func NewGuard(v Validator, checkName func(vm string) error) *Guard {
-	return &Guard{validator: v, checkName: checkName}
+// NewGuard returns a guard that asks v about templates, checkName whether this instance's
+// directories leave room for a VM's name, and checkFolder whether a new VM's own is free.
+func NewGuard(v Validator, checkName func(vm string) error, checkFolder func(vm *v1alpha1.LimaVM) error) *Guard {
+	return &Guard{validator: v, checkName: checkName, checkFolder: checkFolder}
 }
 
 // Connect gives the guard a reader that sees what is stored, not what a cache holds.
@@ -83,6 +85,10 @@ func (g *Guard) admitVM(ctx context.Context, r admission.Review) error {
 	if err != nil {
 		return err
 	}
+	if controllerutil.ContainsFinalizer(old, v1alpha1.Finalizer) && !controllerutil.ContainsFinalizer(vm, v1alpha1.Finalizer) && !r.ByService() {
+		return apierrors.NewForbidden(limaVMs, vm.Name, fmt.Errorf(
+			"the finalizer %s is the service's: without it the VM's processes and its disk would be left when the object goes; to delete all: rdd limavm delete %[2]s; to end a guest that does not stop: rdd limavm stop %[2]s --force", v1alpha1.Finalizer, vm.Name))
+	}
 	same := maps.Equal(vm.Spec.Params, old.Spec.Params) && vm.Spec.Template == old.Spec.Template &&
 		apiequality.Semantic.DeepEqual(vm.Spec.TemplateRef, old.Spec.TemplateRef)
 	if same || !vm.DeletionTimestamp.IsZero() {
@@ -109,6 +115,11 @@ func (g *Guard) admitNew(ctx context.Context, live client.Reader, vm *v1alpha1.L
 	}
 	if !apierrors.IsNotFound(err) {
 		return err
+	}
+	if !vm.Adopts() {
+		if err := g.checkFolder(vm); err != nil {
+			return invalid(vm, field.NewPath("metadata", "name"), err.Error())
+		}
 	}
 	return g.admitSource(ctx, live, vm)
 }
@@ -154,7 +165,7 @@ func (g *Guard) ask(ctx context.Context, vm *v1alpha1.LimaVM, template string) e
 // admitConfigMap keeps a VM's template for as long as the VM is there. Its text may be changed, to one
 // that Lima accepts for this VM.
 func (g *Guard) admitConfigMap(ctx context.Context, r admission.Review) error {
-	if strings.HasPrefix(r.User, "system:") { // the service itself: its controllers and garbage collector
+	if r.ByService() {
 		return nil
 	}
 	if r.Operation == admission.Create {

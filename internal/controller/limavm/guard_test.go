@@ -389,8 +389,61 @@ func testStatusOfOldVM(t *testing.T, w *world) {
 }
 
 func testGuardBeforeConnect(t *testing.T, w *world) {
-	g := NewGuard(w.fleet, func(string) error { return nil })
+	g := NewGuard(w.fleet, func(string) error { return nil }, func(*v1alpha1.LimaVM) error { return nil })
 	if _, err := g.live(); !apierrors.IsServiceUnavailable(err) {
 		t.Error(err)
 	}
+}
+
+// A finalizer that was patched away during a deletion left a QEMU and a disk that no command reached.
+func testFinalizerStays(t *testing.T, w *world) {
+	vm := w.made(t, w.vm("held", runs))
+	w.until(t, vm, vm.Asked().Running)
+	off := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+	refused := func(when string) {
+		t.Helper()
+		err := w.Patch(t.Context(), vm.DeepCopy(), off)
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "rdd limavm delete held") {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	refused("while it runs")
+	now := int64(0)
+	w.fleet.beSlow(true)
+	err := w.Delete(t.Context(), vm, &client.DeleteOptions{GracePeriodSeconds: &now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.fleet.await(t, "held", machine.Stop, 1)
+	refused("while it is deleted, by force")
+	w.fleet.beSlow(false)
+	for w.fleet.busy("held") {
+		w.fleet.advance("held")
+	}
+	w.until(t, vm, vm.Asked().Deleted)
+	if n := w.fleet.count("held", machine.Remove); n != 1 {
+		t.Errorf("the disk was removed %d times", n)
+	}
+	// A finalizer of the user's own is the user's.
+	other := w.made(t, w.vm("other", func(vm *v1alpha1.LimaVM) { vm.Finalizers = []string{"example.com/mine"} }))
+	w.until(t, other, other.Asked().Created)
+	seen := &v1alpha1.LimaVM{}
+	if err := w.Get(t.Context(), client.ObjectKeyFromObject(other), seen); err != nil {
+		t.Fatal(err)
+	}
+	was := seen.DeepCopy()
+	seen.Finalizers = slices.DeleteFunc(seen.Finalizers, func(f string) bool { return f != v1alpha1.Finalizer })
+	if err := w.Patch(t.Context(), seen, client.MergeFrom(was)); err != nil {
+		t.Error("a user's own finalizer:", err)
+	}
+}
+
+func testOrphan(t *testing.T, w *world) {
+	for _, options := range [][]client.CreateOption{nil, {client.DryRunAll}} {
+		err := w.Create(t.Context(), w.vm("orphan"), options...)
+		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "metadata.name: Invalid value: there is a VM of this name already") {
+			t.Error(err)
+		}
+	}
+	w.made(t, w.vm("orphan", func(vm *v1alpha1.LimaVM) { vm.Annotations = map[string]string{v1alpha1.AdoptAnnotation: "true"} }))
 }

@@ -49,6 +49,8 @@ func TestServer(t *testing.T) {
 		"a name that exists is taken":                                  testNameExists,
 		"ten creates of one name at once: one wins":                    testConcurrentCreates,
 		"a hundred creates by two clients at once: one wins each time": testTwoClients,
+		"a finalizer that keeps disk and processes can't be taken off": testFinalizerStays,
+		"a VM whose folder is there already is adopted or refused":     testOrphan,
 		"what is rejected leaves nothing":                              testRejectedLeavesNothing,
 		"a template can be edited to what Lima accepts":                testEdit,
 		"reset makes the disk anew":                                    testReset,
@@ -91,6 +93,11 @@ func newWorld(t *testing.T) *world {
 	guard := NewGuard(w.fleet, func(vm string) error {
 		if len(vm) > 20 {
 			return fmt.Errorf("the socket path for VM %q would be too long", vm)
+		}
+		return nil
+	}, func(vm *v1alpha1.LimaVM) error {
+		if vm.Name == "orphan" {
+			return errors.New("there is a VM of this name already")
 		}
 		return nil
 	})

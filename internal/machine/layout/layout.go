@@ -79,10 +79,15 @@ func there(path string) bool {
 	return err == nil
 }
 
-// Made says whether the VM has a whole disk and configuration.
+// LimaYAML is what Lima reads; see Configuration.
+func (v VM) LimaYAML() string { return filepath.Join(v.Dir(), "lima.yaml") }
+
+// Disk is what the guest writes to.
+func (v VM) Disk() string { return filepath.Join(v.Dir(), "diffdisk") }
+
+// Made says whether Dir is a VM's that may hold data: the mark may be missing.
 func (v VM) Made() bool {
-	_, err := os.Stat(v.Prepared())
-	return err == nil
+	return !v.Unfinished() && (there(v.Prepared()) || there(v.LimaYAML()) || there(v.Disk()))
 }
 
 // Programs is put first in the hostagent's PATH.

@@ -261,6 +261,13 @@ const SystemNamespace = "rdd-system"
 // Finalizer keeps a LimaVM until its VM is stopped and its disk removed.
 const Finalizer = "lima.rancherdesktop.io/vm"
 
+// AdoptAnnotation is "true" on a LimaVM that is made for a disk which is there already. Without it a VM
+// is not made where its folder holds something.
+const AdoptAnnotation = "lima.rancherdesktop.io/adopt"
+
+// Adopts says whether the VM is made for a disk that is there already.
+func (vm *LimaVM) Adopts() bool { return vm.Annotations[AdoptAnnotation] == "true" }
+
 // TemplateConfigMapName names the ConfigMap in SystemNamespace that holds the
 // validated template of the VM called vm.
 func TemplateConfigMapName(vm string) string { return "limavm-" + vm }
