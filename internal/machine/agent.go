@@ -23,7 +23,9 @@ type agent struct {
 	nonce  string
 	pid    int
 	events reader
-	logged int64 // where its log begins in the file; 0 when that is not known
+
+	unrecorded bool  // its record is missing or damaged; it is known by its lock
+	logged     int64 // where its log begins in the file; 0 when that is not known
 
 	exited <-chan struct{} // closed when our child has ended; nil for an adopted one
 	status error           // how it ended, once exited is closed
@@ -46,10 +48,30 @@ func (w *worker) adopt() (*agent, error) {
 		return nil, err
 	}
 	r, err := w.vm.ReadRecord()
-	if err != nil {
-		return nil, err
+	if err != nil || r.Nonce == "" {
+		pid, holderErr := proc.Holder(w.vm.AgentLock())
+		switch {
+		case holderErr == nil:
+			nonce := firstNonce(w.vm.Events())
+			return &agent{nonce: nonce, pid: pid, unrecorded: true, events: reader{path: w.vm.Events(), nonce: nonce}}, nil
+		case errors.Is(holderErr, proc.ErrGone):
+			return nil, nil
+		case err != nil:
+			return nil, errors.Join(err, holderErr)
+		}
 	}
 	return &agent{nonce: r.Nonce, pid: r.PID, events: reader{path: layout.VM{Logs: r.Logs}.Events(), nonce: r.Nonce}}, nil
+}
+
+// firstNonce is the nonce of the run whose events are at path, which says it first; empty when there is none.
+func firstNonce(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	e, _ := event.Parse(line)
+	return e.Nonce
 }
 
 // spawn starts a hostagent in a session of its own, so that nobody's Ctrl-C reaches it.
@@ -107,6 +129,9 @@ func (a *agent) lives(vm layout.VM) func() bool {
 			return false
 		}
 		r, err := vm.ReadRecord()
+		if a.unrecorded && (err != nil || r.Nonce == "") {
+			return proc.Holds(a.pid, vm.AgentLock())
+		}
 		return err == nil && r.Nonce == a.nonce && r.PID == a.pid
 	}
 }

@@ -669,3 +669,36 @@ func TestStopOfAHostagentWithAnEarlierRecordSignalsNobodyElse(t *testing.T) {
 		})
 	}
 }
+
+// A hostagent whose record was gone was never asked to stop, and a forced stop waited for it for ever.
+func TestRunningVMWhoseRecordIsGoneOrDamagedCanBeStopped(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux says which process holds a lock")
+	}
+	for _, action := range []Action{Stop, Kill} {
+		for name, spoil := range map[string]func(path string) error{
+			"gone":    os.Remove,
+			"damaged": func(path string) error { return os.WriteFile(path, make([]byte, 10), 0o600) },
+		} {
+			t.Run(string(action)+" "+name, func(t *testing.T) {
+				r := newRig(t)
+				first := r.service()
+				first.Do("rd", start(""))
+				first.awaitPhase(Running)
+				first.crash()
+				if err := spoil(filepath.Join(r.vm.Run(), "hostagent.json")); err != nil {
+					t.Fatal(err)
+				}
+				second := r.service()
+				if st := second.awaitPhase(Running); st.Found != foundAgent {
+					t.Errorf("%+v", st)
+				}
+				second.Do("rd", Request{Action: action})
+				second.awaitPhase(Stopped)
+				if alive, err := anyHeld(r.vm.AgentLock(), r.vm.QEMULock()); alive || err != nil {
+					t.Error("said stopped, and it lives", err)
+				}
+			})
+		}
+	}
+}
