@@ -88,14 +88,19 @@ func (p *Program) Command() *cobra.Command {
 		TraverseChildren: true,
 		SilenceUsage:     true,
 		Args:             noArgs,
-		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	// Not cobra's own version flag: its template links text/template, which costs 3 MB.
+	showVersion := root.Flags().Bool("version", false, "print the version of rdd")
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *showVersion {
+			_, err := fmt.Fprintln(p.Out, p.version())
+			return err
+		}
+		return cmd.Help()
 	}
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.Version = p.Version
-	root.SetVersionTemplate(p.version().String() + "\n")
-	root.Flags().Bool("version", false, "print the version of rdd")
 	root.PersistentFlags().StringVar(&s.instance, "instance", "", `instance to work on (default: $RDD_INSTANCE, or "default")`)
 	root.PersistentFlags().Var(&s.progress, "progress", "how to show progress: auto, tty, plain, json or quiet")
 	_ = root.RegisterFlagCompletionFunc("instance", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
