@@ -189,6 +189,7 @@ func TestParams(t *testing.T) {
 	}{
 		{"a=1 b= c-", map[string]string{"a": "1", "b": ""}, []string{"c"}, false},
 		{"a=x=y-", map[string]string{"a": "x=y-"}, nil, false},
+		{`a="hi" b=x,c=y`, map[string]string{"a": `"hi"`, "b": "x,c=y"}, nil, false},
 		{"a", nil, nil, true},
 		{"=1", nil, nil, true},
 		{"-", nil, nil, true},
@@ -196,7 +197,7 @@ func TestParams(t *testing.T) {
 		{"a=1 a=2", nil, nil, true},
 		{"a=1 a-", nil, nil, true},
 	} {
-		set, removed, err := parseParams(strings.Fields(tc.args))
+		set, removed, err := parseParams(strings.Fields(tc.args), "", true)
 		if (err != nil) != tc.wrong {
 			t.Errorf("%s: %v", tc.args, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ func (s *session) vmParams() *cobra.Command {
 	output := addOutput(cmd)
 	f := addWait(cmd, workTimeout, "rdd vm params %s")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		set, remove, err := parseParams(args[1:])
+		set, remove, err := parseParams(args[1:], "KEY=VALUE, or KEY- to go back to the template's own value", true)
 		if err != nil {
 			return err
 		}
@@ -58,16 +59,17 @@ func vmAndMore(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// parseParams reads KEY=VALUE and KEY-.
-func parseParams(args []string) (set map[string]string, remove []string, err error) {
+// parseParams reads KEY=VALUE and, with minus, KEY-. What it wants is said when it gets something else.
+// A value is all that is behind the first =.
+func parseParams(args []string, wants string, minus bool) (set map[string]string, remove []string, err error) {
 	set = map[string]string{}
 	seen := map[string]bool{}
 	for _, arg := range args {
 		key, value, assigned := strings.Cut(arg, "=")
-		key, minus := strings.CutSuffix(key, "-")
+		key, removed := strings.CutSuffix(key, "-")
 		switch {
-		case key == "" || assigned == minus:
-			return nil, nil, usagef("want KEY=VALUE, or KEY- to go back to the template's own value; got %q", arg)
+		case key == "" || assigned == removed || removed && !minus:
+			return nil, nil, usagef("want %s; got %q", wants, arg)
 		case seen[key]:
 			return nil, nil, usagef("the param %q is given twice", key)
 		case assigned:
@@ -78,6 +80,24 @@ func parseParams(args []string) (set map[string]string, remove []string, err err
 		seen[key] = true
 	}
 	return set, remove, nil
+}
+
+// stdinTemplate reads a template from stdin.
+func (s *session) stdinTemplate() (string, error) {
+	b, err := io.ReadAll(s.In)
+	if err == nil && len(strings.TrimSpace(string(b))) == 0 {
+		err = usagef("there is no template on stdin")
+	}
+	return string(b), err
+}
+
+// withFileHint adds to an error that there is no ConfigMap called template that there is a file.
+func withFileHint(err error, vm, template string) error {
+	missing := slices.ContainsFunc(core.FieldErrors(err), func(f core.FieldError) bool { return f.Field == "spec.templateRef.name" })
+	if _, notThere := os.Stat(template); !missing || notThere != nil {
+		return err
+	}
+	return fmt.Errorf("%w\nThere is a file %[2]s here; to use it: rdd vm create %[3]s .%[4]c%[2]s", err, template, vm, filepath.Separator)
 }
 
 func (s *session) printParams(ctx context.Context, vms *core.VMs, name string, output outputFlag) error {
@@ -206,14 +226,11 @@ func same(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b
 // fromFile takes the text from a file, a URL or stdin.
 func (e *edit) fromFile(ctx context.Context, file string) error {
 	if file == "-" {
-		b, err := io.ReadAll(e.In)
+		text, err := e.stdinTemplate()
 		if err != nil {
 			return err
 		}
-		if len(strings.TrimSpace(string(b))) == 0 {
-			return usagef("there is no template on stdin")
-		}
-		return e.put(ctx, string(b))
+		return e.put(ctx, text)
 	}
 	c, err := e.core()
 	if err != nil {

@@ -57,21 +57,32 @@ func (s *session) ensureVMs(cmd *cobra.Command, w core.Wait) (*core.VMs, core.Wa
 
 func (s *session) vmCreate() *cobra.Command {
 	var o core.CreateOptions
+	var params []string
 	cmd := &cobra.Command{
 		Use: "create NAME TEMPLATE", Short: "Make a virtual machine",
 		Long: "Makes a virtual machine from a template and waits until its disk exists, or with --start until it runs.\n" +
-			"TEMPLATE is the name of a ConfigMap that holds a Lima template under the key \"template\"; or, if it holds\na / or a :, a file or template URL, which is embedded whole.",
+			"TEMPLATE is the name of a ConfigMap that holds a Lima template under the key \"template\"; or, if it holds\n" +
+			"a / or a :, a file or template URL, which is embedded whole; or -, for a template on stdin.",
 		Args: exactArgs("NAME", "TEMPLATE"),
 	}
 	cmd.Flags().StringVar(&o.Namespace, "namespace", "", "namespace of the ConfigMap that TEMPLATE names (default \"default\")")
 	_ = cmd.RegisterFlagCompletionFunc("namespace", s.completeNamespace)
 	cmd.Flags().BoolVar(&o.Start, "start", false, "boot it, and wait until it runs")
-	cmd.Flags().StringToStringVar(&o.Params, "param", nil, "value for one of the template's params, as KEY=VALUE; may be repeated")
+	cmd.Flags().StringArrayVar(&params, "param", nil, "value for one of the template's params, as KEY=VALUE; may be repeated")
 	cmd.Flags().StringVar((*string)(&o.Acceleration), "acceleration", "", "how to run guest code: Auto, Hardware or Emulation (default Auto)")
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "check everything, store nothing")
 	_ = cmd.RegisterFlagCompletionFunc("acceleration", cobra.FixedCompletions([]string{"Auto", "Hardware", "Emulation"}, cobra.ShellCompDirectiveNoFileComp))
 	f := addWait(cmd, workTimeout, "rdd vm start %s")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var err error
+		if o.Params, _, err = parseParams(params, "KEY=VALUE", false); err != nil {
+			return err
+		}
+		if o.Template = args[1]; o.Template == "-" {
+			if o.Text, err = s.stdinTemplate(); err != nil {
+				return err
+			}
+		}
 		w, finish, err := s.waiting(cmd, f)
 		if err != nil {
 			return err
@@ -81,12 +92,11 @@ func (s *session) vmCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		o.Template = args[1]
 		if !o.Start {
 			waitAgainWith(cmd, "rdd ctl wait-condition limavm/%s Created")
 		}
 		if err := vms.Create(cmd.Context(), args[0], o, w); err != nil {
-			return err
+			return withFileHint(err, args[0], args[1])
 		}
 		finish()
 		switch {
