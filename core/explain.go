@@ -26,6 +26,24 @@ type FieldError struct {
 	Message string
 }
 
+// templateFields are the fields of our objects that hold or name a template, and values for it.
+var templateFields = []string{"spec.templateRef", "spec.template", "spec.params", "data.template"}
+
+// String is the message after the field that the user knows: of the template, or of the VM.
+func (f FieldError) String() string {
+	field := strings.TrimPrefix(f.Field, "spec.")
+	for _, holder := range templateFields {
+		if f.Field == holder || f.Field == holder+".name" {
+			return f.Message
+		}
+		if limas, ok := strings.CutPrefix(f.Field, holder+"."); ok {
+			field = limas
+			break
+		}
+	}
+	return field + ": " + f.Message
+}
+
 // FieldErrors lists the fields that the control plane rejected; none when err is about something else.
 func FieldErrors(err error) []FieldError {
 	var status apierrors.APIStatus

@@ -18,7 +18,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/template"
 )
 
 // VMResources are what a VM gets at its next start and what its running guest has.
@@ -39,11 +41,11 @@ const (
 // Resources tells what a VM gets of this computer, and could get.
 func (v *VMs) Resources(ctx context.Context, name string) (r VMResources, err error) {
 	const op = "read the resources of VM"
-	template, err := v.Template(ctx, name)
+	own, err := v.Template(ctx, name)
 	if err != nil {
 		return r, err
 	}
-	if r.Next, err = ResourcesOf(template.Text); err != nil {
+	if r.Next, err = ResourcesOf(own.Text); err != nil {
 		return r, failed(op, name, err)
 	}
 	c := v.session.core
@@ -54,11 +56,11 @@ func (v *VMs) Resources(ctx context.Context, name string) (r VMResources, err er
 	if _, size := diskUsage(filepath.Join(vm.Dir(), "diffdisk")); size > 0 {
 		r.Least.Disk = size // it can only grow
 	}
-	text, running, err := c.launched(name)
+	launched, running, err := c.launched(name)
 	if err != nil || !running {
 		return r, failed(op, name, err)
 	}
-	current, err := ResourcesOf(text)
+	current, err := ResourcesOf(launched.Template)
 	if err != nil {
 		return r, failed(op, name, err)
 	}
@@ -85,26 +87,38 @@ func (v *VMs) SetResources(ctx context.Context, name string, r Resources, w Wait
 	return v.SetTemplate(ctx, name, was, text, w)
 }
 
-// launched is the configuration that a VM's guest was started with; running is false when there is none.
-// rdd-lima writes that file before each start, and nobody else does while the hostagent lives.
-func (c *Core) launched(name string) (text string, running bool, err error) {
+// launched is the template, with its params, that a VM's guest was started with; running is false when
+// there is none. rdd-lima writes that file before each start, and nobody else does while the hostagent lives.
+func (c *Core) launched(name string) (job event.Job, running bool, err error) {
 	vm := c.layout(name)
 	if !held(vm.AgentLock()) {
-		return "", false, nil
+		return job, false, nil
 	}
-	b, err := os.ReadFile(launchedFile(vm))
-	if errors.Is(err, os.ErrNotExist) {
-		return "", false, nil
+	job, err = readJob(vm)
+	if errors.Is(err, os.ErrNotExist) { // an older RDD has started it
+		return job, false, nil
 	}
-	return string(b), err == nil, err
+	return job, err == nil, err
 }
 
-// launchedFile is where that configuration is.
-func launchedFile(vm layout.VM) string {
-	if _, err := os.Stat(vm.Configuration()); err == nil {
-		return vm.Configuration()
+func readJob(vm layout.VM) (job event.Job, err error) {
+	f, err := os.Open(vm.Job())
+	if err != nil {
+		return job, err
 	}
-	return vm.LimaYAML() // of a guest that an older RDD has started
+	defer f.Close()
+	return event.ReadJob(f)
+}
+
+// preparedBy is the template, with its params, that a VM's disk and configuration were made by.
+func preparedBy(vm layout.VM) (event.Job, error) {
+	job, err := readJob(vm)
+	if errors.Is(err, os.ErrNotExist) { // an older RDD has made it
+		var text []byte
+		text, err = os.ReadFile(vm.LimaYAML())
+		job.Template = string(text)
+	}
+	return job, err
 }
 
 // Pending finds the settings that wait for a restart. It remembers what it found, so it is cheap to ask on
@@ -125,7 +139,7 @@ type compared struct {
 // Changes names, in words, the settings of a running VM that its next start will change. It is empty
 // when there are none, or when they can't be known.
 func (p *Pending) Changes(ctx context.Context, c *Core, vm *VM) []string {
-	info, err := os.Stat(launchedFile(c.layout(vm.Name)))
+	info, err := os.Stat(c.layout(vm.Name).Job())
 	if err != nil || vm.DeletionTimestamp != nil || !held(c.layout(vm.Name).AgentLock()) {
 		return nil
 	}
@@ -156,25 +170,24 @@ func (c *Core) pending(ctx context.Context, vm *VM) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	template, err := session.VMs().stored(ctx, vm.Name)
+	own, err := session.VMs().stored(ctx, vm.Name)
 	if err != nil {
 		return nil, err
 	}
-	if v1alpha1.TemplateDigest(template.Text) != vm.Status.TemplateDigest {
+	if v1alpha1.TemplateDigest(own.Text) != vm.Status.TemplateDigest {
 		return nil, errors.New("the template is about to be another one")
 	}
-	return settingsChanged(launched, template.Text, vm.Spec.Params)
+	return settingsChanged(launched, event.Job{Template: own.Text, Params: vm.Spec.Params})
 }
 
-// settingsChanged compares what a guest was started with, as rdd-lima completed it, with a template and
-// the values of its params.
-func settingsChanged(launched, template string, params map[string]string) ([]string, error) {
+// settingsChanged compares what a guest was started with and what the next one will be.
+func settingsChanged(launched, wanted event.Job) ([]string, error) {
 	var changes []string
-	was, err := ResourcesOf(launched)
+	was, err := ResourcesOf(launched.Template)
 	if err != nil {
 		return nil, err
 	}
-	next, err := ResourcesOf(template)
+	next, err := ResourcesOf(wanted.Template)
 	if err != nil {
 		return nil, err
 	}
@@ -187,12 +200,17 @@ func settingsChanged(launched, template string, params map[string]string) ([]str
 	if was.Disk != next.Disk {
 		changes = append(changes, fmt.Sprintf("disk %s → %s", units.BytesSize(float64(was.Disk)), units.BytesSize(float64(next.Disk))))
 	}
-	for _, name := range paramsChanged(launched, template, params) {
+	for _, name := range paramsChanged(launched, wanted) {
 		changes = append(changes, "param "+name) // its value may be a secret
 	}
 	var before, after map[string]any
-	if err := errors.Join(yaml.Unmarshal([]byte(launched), &before), yaml.Unmarshal([]byte(template), &after)); err != nil {
-		return nil, err
+	for _, t := range []struct {
+		text string
+		into *map[string]any
+	}{{launched.Template, &before}, {wanted.Template, &after}} {
+		if err := yaml.Unmarshal(template.Plain([]byte(t.text)), t.into); err != nil {
+			return nil, err
+		}
 	}
 	for _, key := range keysChanged(before, after) {
 		changes = append(changes, key+" in the template")
@@ -200,19 +218,15 @@ func settingsChanged(launched, template string, params map[string]string) ([]str
 	return changes, nil
 }
 
-func paramsChanged(launched, template string, params map[string]string) []string {
-	was, err := paramDefaults(launched)
+func paramsChanged(launched, wanted event.Job) []string {
+	was, err := paramValues(launched)
 	if err != nil {
 		return nil
 	}
-	next, err := paramDefaults(template)
+	next, err := paramValues(wanted)
 	if err != nil {
 		return nil
 	}
-	if next == nil {
-		next = map[string]string{}
-	}
-	maps.Copy(next, params)
 	var names []string
 	for name := range was {
 		if value, ok := next[name]; !ok || value != was[name] {
@@ -228,16 +242,20 @@ func paramsChanged(launched, template string, params map[string]string) []string
 	return names
 }
 
+// paramValues are the params of a template with the values that they are given.
+func paramValues(job event.Job) (map[string]string, error) {
+	defaults, err := paramDefaults(job.Template)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	maps.Copy(values, defaults)
+	maps.Copy(values, job.Params)
+	return values, nil
+}
+
 // keysChanged lists the other settings at the top of a template that differ.
 func keysChanged(before, after map[string]any) []string {
-	// rdd-lima gives the guest a user of its own when it runs as root; what the template says is compared.
-	given, _ := after["user"].(map[string]any)
-	had, _ := before["user"].(map[string]any)
-	maps.DeleteFunc(had, func(key string, _ any) bool { _, ok := given[key]; return !ok })
-	if len(had) == 0 && len(given) == 0 {
-		delete(before, "user")
-		delete(after, "user")
-	}
 	var keys []string
 	for _, m := range []map[string]any{before, after} {
 		for key := range m {

@@ -56,14 +56,14 @@ func (v *VMs) Adopt(ctx context.Context, name string, start bool, w Wait) error 
 		return err
 	}
 	vm := c.layout(name)
-	text, err := os.ReadFile(launchedFile(vm))
+	job, err := preparedBy(vm)
 	if errors.Is(err, os.ErrNotExist) {
 		return &Error{Kind: NotFound, Op: op, Object: name, Err: fmt.Errorf("there is no VM to take in: no %s", vm.LimaYAML())}
 	}
 	if err != nil {
 		return failed(op, name, err)
 	}
-	return v.Create(ctx, name, CreateOptions{Text: string(text), Start: start || lives(vm), adopt: true}, w)
+	return v.Create(ctx, name, CreateOptions{Text: job.Template, Params: job.Params, Start: start || lives(vm), adopt: true}, w)
 }
 
 // DeleteOrphan ends an orphan at once and removes its disk. A VM that has an object is not touched.

@@ -3,11 +3,9 @@ package core
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"rancherdesktop.io/rdd/internal/diag"
-	"rancherdesktop.io/rdd/internal/instance"
 )
 
 // repair mends a problem without losing anything that the user may want.
@@ -79,11 +77,7 @@ func closeCredentials(ctx context.Context, c *Core, _ Wait) error {
 
 // CheckVMName says why a VM can't be called name.
 func (c *Core) CheckVMName(name string) error {
-	err := c.inst.CheckVM(name)
-	if !instance.VMName(name) {
-		err = fmt.Errorf("use 1 to 30 characters of a-z, 0-9 and -, beginning and ending with a letter or digit")
-	}
-	if err != nil {
+	if err := c.inst.CheckVM(name); err != nil {
 		return &Error{Kind: Usage, Op: "name VM", Object: name, Err: err}
 	}
 	return nil

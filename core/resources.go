@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"rancherdesktop.io/rdd/internal/host"
+	"rancherdesktop.io/rdd/internal/template"
 )
 
 // Resources are what a VM gets of this computer.
@@ -33,14 +34,14 @@ func defaultResources() Resources {
 }
 
 // ResourcesOf reads what a template gives a VM.
-func ResourcesOf(template string) (Resources, error) {
+func ResourcesOf(text string) (Resources, error) {
 	r := defaultResources()
 	var t struct {
 		CPUs   *int    `yaml:"cpus"`
 		Memory *string `yaml:"memory"`
 		Disk   *string `yaml:"disk"`
 	}
-	if err := yaml.Unmarshal([]byte(template), &t); err != nil {
+	if err := yaml.Unmarshal(template.Plain([]byte(text)), &t); err != nil {
 		return r, fmt.Errorf("read the template: %w", err)
 	}
 	if t.CPUs != nil && *t.CPUs != 0 {
@@ -65,12 +66,11 @@ func ResourcesOf(template string) (Resources, error) {
 
 // WithResources returns the template with other resources. What stays the same stays as it is written,
 // and so do comments and everything else.
-func WithResources(template string, r Resources) (string, error) {
-	was, err := ResourcesOf(template)
+func WithResources(text string, r Resources) (string, error) {
+	was, err := ResourcesOf(text)
 	if err != nil {
 		return "", err
 	}
-	text := template
 	for _, f := range []struct {
 		key, value string
 		same       bool
@@ -133,7 +133,7 @@ func sizeText(bytes int64) string {
 
 // withScalar gives a key at the top of a YAML document a plain value, and changes nothing else.
 func withScalar(text, key, value string) (string, error) {
-	file, err := parser.ParseBytes([]byte(text), 0)
+	file, err := parser.ParseBytes(template.Plain([]byte(text)), 0)
 	if err != nil {
 		return "", fmt.Errorf("read the template: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/template"
 )
 
 // Param is one of a template's params.
@@ -32,11 +33,11 @@ func (v *VMs) Params(ctx context.Context, name string) ([]Param, error) {
 	if err != nil {
 		return nil, err
 	}
-	template, err := v.Template(ctx, name)
+	own, err := v.Template(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	defaults, err := paramDefaults(template.Text)
+	defaults, err := paramDefaults(own.Text)
 	if err != nil {
 		return nil, failed("read the params of VM", name, err)
 	}
@@ -54,17 +55,17 @@ func (v *VMs) Params(ctx context.Context, name string) ([]Param, error) {
 }
 
 // paramDefaults reads the params of a template as Lima does.
-func paramDefaults(template string) (map[string]string, error) {
+func paramDefaults(text string) (map[string]string, error) {
 	var t struct {
 		Param map[string]string `yaml:"param"`
 	}
-	err := yaml.Unmarshal([]byte(template), &t)
+	err := yaml.Unmarshal(template.Plain([]byte(text)), &t)
 	return t.Param, err
 }
 
 // TemplateParams lists the params of a template, by name, with its own values.
-func TemplateParams(template string) ([]Param, error) {
-	defaults, err := paramDefaults(template)
+func TemplateParams(text string) ([]Param, error) {
+	defaults, err := paramDefaults(text)
 	if err != nil {
 		return nil, failed("read the params of a template", "", err)
 	}
@@ -120,14 +121,14 @@ func (v *VMs) Template(ctx context.Context, name string) (Template, error) {
 	if err != nil {
 		return Template{}, err
 	}
-	template, err := v.stored(ctx, name)
+	own, err := v.stored(ctx, name)
 	switch {
 	case apierrors.IsNotFound(err) && vm.Spec.Template != "":
 		return Template{Text: vm.Spec.Template}, nil // as long as it has not been taken up
 	case apierrors.IsNotFound(err):
 		return Template{}, failed(op, name, errors.New("the VM has none of its own yet; see: rdd vm show "+name))
 	}
-	return template, failed(op, name, err)
+	return own, failed(op, name, err)
 }
 
 // Version tells this text from another one that the VM had, or will have; empty while there is none of its own.
@@ -174,6 +175,9 @@ func (v *VMs) CheckTemplate(ctx context.Context, name, text string) error {
 
 // store puts text in the place of the template was, if that is still there.
 func (v *VMs) store(ctx context.Context, was Template, text string, options metav1.UpdateOptions) error {
+	if err := checkText(text); err != nil {
+		return err
+	}
 	cm := was.cm.DeepCopy()
 	if err := unstructured.SetNestedField(cm.Object, text, "data", v1alpha1.TemplateKey); err != nil {
 		return err
@@ -182,18 +186,35 @@ func (v *VMs) store(ctx context.Context, was Template, text string, options meta
 	return err
 }
 
-// rejection is what the control plane has against a template, without the ConfigMap it is kept in.
-func rejection(err error) error {
-	var status apierrors.APIStatus
-	switch {
-	case apierrors.IsConflict(err):
-		return &Error{Kind: Rejected, Err: errors.New("somebody else has changed it meanwhile")}
-	case apierrors.IsInvalid(err) && errors.As(err, &status) && status.Status().Details != nil:
-		var why []string
-		for _, cause := range status.Status().Details.Causes {
-			why = append(why, strings.TrimPrefix(cause.Message, "Invalid value: "))
-		}
-		return &Error{Kind: Rejected, Err: errors.New(strings.Join(why, "; "))}
+// checkText says whether text can be a template at all. What it may say is for Lima to judge.
+func checkText(text string) error {
+	if err := template.Check([]byte(text)); err != nil {
+		return &Error{Kind: Rejected, Err: err}
 	}
-	return err
+	return nil
+}
+
+// rejectedError is what the control plane has against a request, in the words of a user.
+type rejectedError struct {
+	message string
+	err     error // as it came, for FieldErrors
+}
+
+func (e *rejectedError) Error() string { return e.message }
+func (e *rejectedError) Unwrap() error { return e.err }
+
+// rejection is what the control plane has against a VM or its template, without the names of the
+// objects that they are kept in.
+func rejection(err error) error {
+	if apierrors.IsConflict(err) {
+		return &Error{Kind: Rejected, Err: &rejectedError{"somebody else has changed it meanwhile", err}}
+	}
+	var why []string
+	for _, f := range FieldErrors(err) {
+		why = append(why, f.String())
+	}
+	if why == nil {
+		return err
+	}
+	return &Error{Kind: Rejected, Err: &rejectedError{strings.Join(why, "; "), err}}
 }

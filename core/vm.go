@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -85,7 +86,7 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	}
 	made, err := v.resource().Create(ctx, &unstructured.Unstructured{Object: obj}, options)
 	if err != nil || o.DryRun {
-		return failed(op, name, err)
+		return failed(op, name, rejection(err))
 	}
 	vm, err = decode(made)
 	if err != nil {
@@ -126,7 +127,7 @@ func (v *VMs) fillTemplate(ctx context.Context, vm *VM, o CreateOptions) (err er
 		text, err = WithResources(text, *o.Resources)
 	}
 	vm.Spec.Template = text
-	return err
+	return cmp.Or(err, checkText(text))
 }
 
 // undoTimeout bounds removing a VM that could not be made; it has no disk yet.
@@ -220,7 +221,7 @@ func (v *VMs) patch(ctx context.Context, op, name string, spec map[string]any) (
 	}
 	obj, err := v.resource().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 	if err != nil {
-		return nil, failed(op, name, v.explain(name, err))
+		return nil, failed(op, name, v.explain(name, rejection(err)))
 	}
 	vm, err := decode(obj)
 	return vm, failed(op, name, err)
@@ -390,6 +391,9 @@ func (o *operation) reportVM(vm *VM) {
 // embedTimeout bounds reading a template, which may come from the network.
 const embedTimeout = 30 * time.Second
 
+// exitRefused is how rdd-lima says that it refuses the text, and not that it can't read it.
+const exitRefused = 3
+
 // embedTemplate returns the whole text of a template, with all it refers to.
 func (c *Core) embedTemplate(ctx context.Context, locator string) (string, error) {
 	program, err := c.inst.Program("rdd-lima")
@@ -410,7 +414,11 @@ func (c *Core) embedTemplate(ctx context.Context, locator string) (string, error
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}
-		return "", fmt.Errorf("read template %s: %s", locator, strings.TrimSpace(strings.TrimPrefix(problem.String(), "rdd-lima: ")))
+		kind := Other
+		if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == exitRefused {
+			kind = Rejected
+		}
+		return "", &Error{Kind: kind, Op: "read template", Object: locator, Err: errors.New(strings.TrimSpace(strings.TrimPrefix(problem.String(), "rdd-lima: ")))}
 	}
 	return out.String(), nil
 }

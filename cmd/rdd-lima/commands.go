@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/user"
-	"strings"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -21,26 +19,23 @@ import (
 const nameVM = "vm"
 
 func validateCommand(f *flags) *cobra.Command {
-	params := paramValues{}
-	c := &cobra.Command{
-		Use:   "validate [VM] < TEMPLATE",
+	return &cobra.Command{
+		Use:   "validate [VM] < JOB",
 		Short: "Say whether Lima accepts a template, for the disk that VM has, if it is named; nothing is written",
 		Args:  args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			template, err := io.ReadAll(cmd.InOrStdin())
+			job, err := event.ReadJob(cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
 			return report(cmd.Context(), func(context.Context, *event.Writer) error {
 				if len(args) == 1 {
-					return lima.ValidateChange(f.vm(args[0]), template, params, asRoot())
+					return lima.ValidateChange(f.vm(args[0]), []byte(job.Template), job.Params, asRoot())
 				}
-				return lima.Validate(f.vm(nameVM), template, params, asRoot())
+				return lima.Validate(f.vm(nameVM), []byte(job.Template), job.Params, asRoot())
 			})
 		},
 	}
-	paramFlag(c, params)
-	return c
 }
 
 func templateCommand(*flags) *cobra.Command {
@@ -59,25 +54,22 @@ func templateCommand(*flags) *cobra.Command {
 }
 
 func prepareCommand(f *flags) *cobra.Command {
-	params := paramValues{}
-	c := &cobra.Command{
-		Use:   "prepare VM < TEMPLATE",
+	return &cobra.Command{
+		Use:   "prepare VM < JOB",
 		Short: "Make a VM's disk and configuration, or bring them up to date",
 		Args:  args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.needs("lima-home", "share"); err != nil {
 				return err
 			}
-			template, err := io.ReadAll(cmd.InOrStdin())
+			job, err := event.ReadJob(cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			o := lima.PrepareOptions{VM: f.vm(args[0]), Template: template, Params: params, Share: f.share, AsRoot: asRoot()}
+			o := lima.PrepareOptions{VM: f.vm(args[0]), Template: []byte(job.Template), Params: job.Params, Share: f.share, AsRoot: asRoot()}
 			return report(cmd.Context(), func(ctx context.Context, w *event.Writer) error { return lima.Prepare(ctx, o, w) })
 		},
 	}
-	paramFlag(c, params)
-	return c
 }
 
 func hostagentCommand(f *flags) *cobra.Command {
@@ -176,25 +168,6 @@ func sshCommand(f *flags) *cobra.Command {
 	c.Flags().StringVar(&o.Shell, "shell", "", "the guest's shell to run")
 	c.Flags().StringVar(&o.Workdir, "workdir", "", "the guest's folder to begin in")
 	return c
-}
-
-// paramValues are NAME=VALUE pairs, one a flag, with any characters in the value.
-type paramValues map[string]string
-
-func (p paramValues) String() string { return "" }
-func (p paramValues) Type() string   { return "NAME=VALUE" }
-
-func (p paramValues) Set(pair string) error {
-	name, value, ok := strings.Cut(pair, "=")
-	if !ok || name == "" {
-		return fmt.Errorf("%q is not NAME=VALUE", pair)
-	}
-	p[name] = value
-	return nil
-}
-
-func paramFlag(c *cobra.Command, params paramValues) {
-	c.Flags().Var(params, "param", "value for one of the template's params")
 }
 
 func accelerationFlag(c *cobra.Command, choice *string) {

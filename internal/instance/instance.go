@@ -300,14 +300,14 @@ func (i Instance) Paths() []Path {
 	}
 }
 
-// vmNameRE is what the control plane accepts, too.
+// vmNameRE is the one rule for names of VMs. The control plane asks CheckVM, too.
 var vmNameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$`)
 
-// VMName says whether name can be a VM's.
-func VMName(name string) bool { return vmNameRE.MatchString(name) }
-
-// CheckVM says whether a VM called name can have its sockets in this instance.
+// CheckVM says whether a VM can be called name, and can have its sockets in this instance.
 func (i Instance) CheckVM(name string) error {
+	if !vmNameRE.MatchString(name) {
+		return fmt.Errorf("use 1 to 30 characters of a-z, 0-9 and -, beginning and ending with a letter or digit; got %q", name)
+	}
 	path := filepath.Join(i.LimaHome(), name, longestSocket)
 	if over := len(path) - maxSocketPath; over > 0 {
 		return fmt.Errorf("the socket path %s is %d bytes long; at most %d work on every system: use a VM name, an instance name or a home directory that is %d shorter",

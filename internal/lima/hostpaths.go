@@ -283,14 +283,9 @@ func redirect(template []byte, y *limayaml.LimaYAML, vm layout.VM, paths []hostP
 			copies[i].HostFile = uses + "{{.Dir}}/" + filepath.ToSlash(rel)
 		}
 	}
-	more := map[string]any{}
-	if len(forwards) > 0 {
-		more["portForwards"] = forwards
-	}
-	if len(copies) > 0 {
-		more["copyToHost"] = copies
-	}
-	return merge(template, more)
+	inner := *y
+	inner.PortForwards, inner.CopyToHost = forwards, copies
+	return canonical(&inner)
 }
 
 // keepHostPaths notes what the VM puts on the host, and removes what it has put elsewhere before. The

@@ -201,7 +201,7 @@ func TestStopsAndStartsKeepWhatIsOnTheHost(t *testing.T) {
 
 	f := start("one", "one")
 	// What is compared with the template of the next start.
-	if b, err := os.ReadFile(vm.Configuration()); err != nil || !strings.Contains(string(b), dir+"/{{.Param.NAME}}.sock") {
+	if b, err := os.ReadFile(vm.Job()); err != nil || !strings.Contains(string(b), dir+"/{{.Param.NAME}}.sock") {
 		t.Errorf("%v\n%s", err, b)
 	}
 	if to, err := os.Readlink(link); err != nil || !below(to, vm.Dir()) {

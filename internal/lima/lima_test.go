@@ -77,7 +77,8 @@ func needs(t *testing.T, programs ...string) {
 }
 
 // newVM is a VM in a Lima home of its own, with a cache of its own.
-func newVM(t *testing.T) layout.VM {
+func newVM(t testing.TB) layout.VM {
+	t.Helper()
 	dir := t.TempDir()
 	vm := layout.VM{Home: filepath.Join(dir, "lima"), Name: "rd", Logs: filepath.Join(dir, "log")}
 	t.Setenv("LIMA_HOME", vm.Home)

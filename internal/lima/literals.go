@@ -8,29 +8,15 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/lima-vm/lima/pkg/limayaml"
 )
 
 // plainNumber is a number that everybody reads alike.
 var plainNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
-// checkLiterals refuses numbers that YAML quietly reads as others: 2.5 as 2 where a whole number is
-// wanted, 010 as 8, 1.20 as 1.2 where a text is.
-func checkLiterals(b []byte) error {
-	f, err := parser.ParseBytes(b, 0)
-	if err != nil {
-		return yamlProblem(err, nil)
-	}
-	for _, doc := range f.Docs {
-		if err := literals(doc.Body, reflect.TypeFor[limayaml.LimaYAML]()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// literals checks the part of a template that is read into a t.
+// literals checks the part of a template that is read into a t, before the parser does. It refuses
+// numbers that YAML quietly reads as others: 2.5 as 2 where a whole number is wanted, 010 as 8, 1.20 as 1.2
+// where a text is; fields that t doesn't have, of which the parser would name any; and lists that hold more
+// than fits, at which it would panic.
 func literals(n ast.Node, t reflect.Type) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -41,7 +27,10 @@ func literals(n ast.Node, t reflect.Type) error {
 	case *ast.TagNode:
 		return literals(n.Value, t)
 	case *ast.SequenceNode:
-		if t.Kind() != reflect.Slice && t.Kind() != reflect.Array {
+		switch {
+		case t.Kind() == reflect.Array && len(n.Values) > t.Len():
+			return &Problem{nodePath(n), fmt.Errorf("line %d: must be a list of %d", n.GetToken().Position.Line, t.Len())}
+		case t.Kind() != reflect.Slice && t.Kind() != reflect.Array:
 			return nil
 		}
 		for _, v := range n.Values {
@@ -56,10 +45,17 @@ func literals(n ast.Node, t reflect.Type) error {
 			}
 		}
 	case *ast.MappingValueNode:
-		if to := typeOfKey(t, n.Key.String()); to != nil {
+		if n.Key.IsMergeKey() {
+			return literals(n.Value, t)
+		}
+		at := n.Key.GetToken()
+		if to := typeOfKey(t, at.Value); to != nil {
 			return literals(n.Value, to)
 		}
-	case *ast.IntegerNode, *ast.FloatNode, *ast.StringNode:
+		if t.Kind() == reflect.Struct {
+			return &Problem{nodePath(n), fmt.Errorf("line %d: unknown field %q", at.Position.Line, at.Value)}
+		}
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode, *ast.StringNode:
 		return literal(n, t)
 	}
 	return nil
@@ -77,7 +73,7 @@ func typeOfKey(t reflect.Type, key string) reflect.Type {
 				if inner := typeOfKey(t.Field(i).Type, key); inner != nil {
 					return inner
 				}
-			} else if name == strings.Trim(key, `"'`) {
+			} else if name == key {
 				return t.Field(i).Type
 			}
 		}
@@ -89,8 +85,7 @@ func typeOfKey(t reflect.Type, key string) reflect.Type {
 func literal(n ast.Node, t reflect.Type) error {
 	at := n.GetToken()
 	problem := func(format string, args ...any) error {
-		field := strings.TrimPrefix(n.GetPath(), "$.")
-		return &Problem{field, fmt.Errorf("line %d: %s", at.Position.Line, fmt.Sprintf(format, args...))}
+		return &Problem{nodePath(n), fmt.Errorf("line %d: %s", at.Position.Line, fmt.Sprintf(format, args...))}
 	}
 	_, text := n.(*ast.StringNode)
 	switch t.Kind() {
@@ -98,7 +93,7 @@ func literal(n ast.Node, t reflect.Type) error {
 		if number := strings.TrimSpace(at.Value); strings.Trim(number, "+-.0123456789_eExXoObBaAcCdDfF") == "" && !plainNumber.MatchString(number) {
 			return problem("must be a whole number in decimal digits, without a leading zero; got %s", number)
 		}
-	case reflect.String:
+	case reflect.String, reflect.Struct: // a struct that is given as a plain value has a short form, such as a disk's name
 		var read string
 		if err := yaml.Unmarshal([]byte(at.Value), &read); !text && err == nil && read != at.Value {
 			return problem("YAML reads %s as %s: put it in quotes, or write it differently", at.Value, read)
@@ -106,3 +101,6 @@ func literal(n ast.Node, t reflect.Type) error {
 	}
 	return nil
 }
+
+// nodePath is the path of the field at a node, such as images[0].digest.
+func nodePath(n ast.Node) string { return strings.TrimPrefix(n.GetPath(), "$.") }

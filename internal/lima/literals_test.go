@@ -19,6 +19,10 @@ func TestNumbersAreReadAsTheyAreWritten(t *testing.T) {
 		{"a port", "portForwards: [{guestPort: 0177, hostPort: 127}]\n", "portForwards[0].guestPort", "got 0177"},
 		{"a uid", "user: {uid: 01750}\n", "user.uid", "got 01750"},
 		{"permissions without quotes", "provision: [{mode: data, path: /x, content: x, permissions: 0644}]\n", "provision[0].permissions", "YAML reads 0644 as 420"},
+		{"a word in a text", "env: {A: True}\n", "env.A", "YAML reads True as true"},
+		{"a disk's short form", "additionalDisks: [010]\n", "additionalDisks[0]", "YAML reads 010 as 8"},
+		{"a list that is too long", "portForwards: [{guestPortRange: [1, 2, 3]}]\n", "portForwards[0].guestPortRange", "must be a list of 2"},
+		{"two unknown fields", "bcd: 1\nabc: 1\n", "bcd", "unknown field"},
 		{"a version in a param", "param: {A: 1.20}\nprovision: [{script: 'echo $PARAM_A'}]\n", "param.A", "YAML reads 1.20 as 1.2"},
 	})
 }

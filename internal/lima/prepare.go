@@ -86,7 +86,7 @@ type preparer struct {
 	vm       layout.VM
 	progress *progress
 	inst     *store.Instance
-	whole    []byte     // the template with its params
+	job      []byte     // what it was asked to make; o.Template is completed
 	paths    []hostPath // what it puts on the host
 
 	stage        stage // under way
@@ -150,26 +150,17 @@ func (p *preparer) report(step int, message string) {
 
 // check judges the template and the programs that are needed, before anything is written.
 func (p *preparer) check() (*limayaml.LimaYAML, error) {
-	whole, err := Complete(p.o.Template, p.o.Params, p.o.AsRoot)
-	if err != nil {
+	var err error
+	if p.job, err = (event.Job{Template: string(p.o.Template), Params: p.o.Params}).Bytes(); err != nil {
 		return nil, err
 	}
-	p.o.Template = whole
-	lenient, err := decode(whole)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkFields(lenient); err != nil {
-		return nil, err
-	}
-	y, err := load(p.vm, whole)
+	whole, lenient, y, err := accept(p.vm, p.o.Template, p.o.Params, p.o.AsRoot)
 	if err != nil {
 		return nil, err
 	}
 	if p.paths, err = judge(p.vm, true, lenient, y); err != nil {
 		return nil, err
 	}
-	p.whole = whole
 	if p.o.Template, err = redirect(whole, lenient, p.vm, p.paths); err != nil {
 		return nil, err
 	}
@@ -206,8 +197,8 @@ func (p *preparer) configure(ctx context.Context, y *limayaml.LimaYAML) error {
 	if err := keepHostPaths(p.vm, p.paths); err != nil {
 		return err
 	}
-	if b, err := atomicfile.Read(p.vm.Configuration()); err != nil || !bytes.Equal(b, p.whole) {
-		if err := atomicfile.Write(p.vm.Configuration(), p.whole); err != nil {
+	if b, err := atomicfile.Read(p.vm.Job()); err != nil || !bytes.Equal(b, p.job) {
+		if err := atomicfile.Write(p.vm.Job(), p.job); err != nil {
 			return err
 		}
 	}

@@ -96,7 +96,7 @@ func TestPrepareAgainAndAgain(t *testing.T) {
 		t.Error("the disk has", size)
 	}
 	yaml, _ := os.ReadFile(filepath.Join(vm.Dir(), "lima.yaml"))
-	if !strings.Contains(string(yaml), "cpus: 3") {
+	if !strings.Contains(string(yaml), `"cpus": 3`) {
 		t.Errorf("%s", yaml)
 	}
 	_, err = prepareVM(t.Context(), vm, template)

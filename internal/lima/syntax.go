@@ -12,16 +12,23 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/yqutil"
+
+	"rancherdesktop.io/rdd/internal/template"
 )
 
-// checkSyntax says whether b is one YAML document with a map in it.
-func checkSyntax(b []byte) error {
+// parse reads b, which must be one YAML document with a map in it.
+func parse(b []byte) (ast.Node, error) {
 	if len(bytes.TrimSpace(b)) == 0 {
-		return &Problem{Err: errors.New("the template is empty")}
+		return nil, &Problem{Err: errors.New("the template is empty")}
 	}
 	f, err := parser.ParseBytes(b, 0)
 	if err != nil {
-		return yamlProblem(err, nil)
+		return nil, yamlProblem(err, nil)
+	}
+	// This parser takes some texts that are no YAML. Lima asks a second one, too.
+	if err := yqutil.ValidateContent(b); err != nil {
+		return nil, &Problem{Err: fmt.Errorf("this is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))}
 	}
 	var bodies []ast.Node
 	for _, doc := range f.Docs {
@@ -31,43 +38,54 @@ func checkSyntax(b []byte) error {
 	}
 	switch {
 	case len(bodies) == 0:
-		return &Problem{Err: errors.New("the template holds nothing but comments")}
+		return nil, &Problem{Err: errors.New("the template holds nothing but comments")}
 	case len(bodies) > 1:
-		return &Problem{Err: fmt.Errorf("line %d: a second YAML document begins: a template is one document", bodies[1].GetToken().Position.Line)}
+		return nil, &Problem{Err: fmt.Errorf("line %d: a second YAML document begins: a template is one document", bodies[1].GetToken().Position.Line)}
 	}
 	if bodies[0].Type() != ast.MappingType && bodies[0].Type() != ast.MappingValueType {
-		return &Problem{Err: errors.New("this is not a Lima template: its top level must be a YAML map with fields such as images, cpus and memory")}
+		return nil, &Problem{Err: errors.New("this is not a Lima template: its top level must be a YAML map with fields such as images, cpus and memory")}
 	}
-	return nil
+	return bodies[0], nil
 }
 
 // decode reads a template and refuses fields that Lima doesn't know; Lima itself only warns of them.
-func decode(b []byte) (*limayaml.LimaYAML, error) {
-	if err := checkSyntax(b); err != nil {
+func decode(b []byte) (y *limayaml.LimaYAML, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			y, err = nil, &Problem{Err: fmt.Errorf("this can't be read as YAML: the parser panics: %v", p)}
+		}
+	}()
+	b = template.Plain(b)
+	top, err := parse(b)
+	if err != nil {
 		return nil, err
 	}
-	var y limayaml.LimaYAML
-	err := yaml.UnmarshalWithOptions(b, &y, yaml.Strict(),
+	locator := yaml.CustomUnmarshaler(orString(func(l *limayaml.LocatorWithDigest, s string) { l.URL = s }))
+	if err := literals(top, reflect.TypeFor[limayaml.LimaYAML]()); err != nil {
+		return nil, err
+	}
+	y = new(limayaml.LimaYAML)
+	err = yaml.NodeToValue(top, y, yaml.Strict(),
 		yaml.CustomUnmarshaler(orString(func(d *limayaml.Disk, s string) { d.Name = s })),
-		yaml.CustomUnmarshaler(orString(func(l *limayaml.LocatorWithDigest, s string) { l.URL = s })),
-		yaml.CustomUnmarshaler(orString(func(t *limayaml.BaseTemplates, s string) { *t = limayaml.BaseTemplates{{URL: s}} })),
+		locator,
+		yaml.CustomUnmarshaler(orString(func(t *limayaml.BaseTemplates, s string) { *t = limayaml.BaseTemplates{{URL: s}} }, locator)),
 	)
 	if err != nil {
 		return nil, yamlProblem(err, b)
 	}
-	return &y, checkLiterals(b)
+	return y, nil
 }
 
-// orString reads a T that may be written as a plain string.
-func orString[T any](set func(*T, string)) func(*T, []byte) error {
+// orString reads a T that may be written as a plain string. The parts are for what T is made of, and
+// never for T itself: that would not end.
+func orString[T any](set func(*T, string), parts ...yaml.DecodeOption) func(*T, []byte) error {
 	return func(t *T, b []byte) error {
 		var s string
 		if yaml.Unmarshal(b, &s) == nil {
 			set(t, s)
 			return nil
 		}
-		return yaml.UnmarshalWithOptions(b, t, yaml.Strict(),
-			yaml.CustomUnmarshaler(orString(func(l *limayaml.LocatorWithDigest, s string) { l.URL = s })))
+		return yaml.UnmarshalWithOptions(b, t, append(parts, yaml.Strict())...)
 	}
 }
 
@@ -82,6 +100,9 @@ func yamlProblem(err error, b []byte) error {
 	message := fmt.Sprintf("line %d: %s", at.Position.Line, e.GetMessage())
 	if t, ok := errors.AsType[*yaml.TypeError](err); ok {
 		message = fmt.Sprintf("line %d: must be %s; got %s %q", at.Position.Line, kindName(t.DstType), kindName(t.SrcType), at.Value)
+	}
+	if t, ok := errors.AsType[*yaml.UnexpectedNodeTypeError](err); ok {
+		message = fmt.Sprintf("line %d: must be %s; got %s", at.Position.Line, nodeName(t.Expected), nodeName(t.Actual))
 	}
 	if b == nil {
 		return &Problem{Err: fmt.Errorf("this is not YAML: %s", message)}
@@ -106,6 +127,23 @@ func kindName(t reflect.Type) string {
 		return "a number"
 	}
 	return "a whole number"
+}
+
+// nodeName is a part of a document in the words of a YAML author.
+func nodeName(t ast.NodeType) string {
+	switch t {
+	case ast.MappingType, ast.MappingValueType:
+		return "a map"
+	case ast.SequenceType:
+		return "a list"
+	case ast.NullType:
+		return "nothing"
+	case ast.BoolType:
+		return "true or false"
+	case ast.IntegerType, ast.FloatType:
+		return "a number"
+	}
+	return "a text"
 }
 
 // fieldAt is the path of the field at a token, such as images[0].digest.

@@ -2,12 +2,15 @@ package lima
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/lima-vm/lima/pkg/downloader"
@@ -15,29 +18,58 @@ import (
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/store/filenames"
 	"github.com/lima-vm/lima/pkg/yqutil"
+	"github.com/sirupsen/logrus"
+
+	"rancherdesktop.io/rdd/internal/template"
 )
 
 // Template reads a template from a file, a URL, or template://NAME, with everything it refers to
-// embedded, so that it can be stored and used elsewhere. Image files named by a relative path are
-// looked for beside the template.
+// embedded, so that it can be stored and used elsewhere. Files named by a relative path are looked
+// for beside the template.
 func Template(ctx context.Context, locator string) ([]byte, error) {
-	t, err := limatmpl.Read(ctx, "", locator)
+	logrus.SetOutput(io.Discard) // what Lima logs is no part of an error
+	t, err := limatmpl.Read(ctx, nameless, locator)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &Problem{Err: fmt.Errorf("there is no template file %s: give the path of a Lima template, a URL, or template://NAME", locator)}
+		return nil, errors.New("there is no such template file: give the path of a Lima template, a URL, or template://NAME")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read template %s: %w", locator, err)
+		return nil, err
 	}
-	if err := checkSyntax(t.Bytes); err != nil {
-		return nil, fmt.Errorf("template %s: %w", locator, err)
+	y, err := readable(&t.Bytes)
+	if err != nil {
+		return nil, err
 	}
-	if err := t.Embed(ctx, true, false); err != nil {
-		return nil, fmt.Errorf("read template %s with its parts: %w", locator, err)
+	if hasParts(y) {
+		if err := t.Embed(ctx, true, false); err != nil {
+			return nil, fmt.Errorf("read what it refers to: %w", err)
+		}
+		if y, err = readable(&t.Bytes); err != nil {
+			return nil, fmt.Errorf("with what it refers to: %w", err)
+		}
 	}
 	if !downloader.IsLocal(t.Locator) {
 		return t.Bytes, nil
 	}
-	return absoluteImages(t.Bytes, filepath.Dir(strings.TrimPrefix(t.Locator, "file://")))
+	return absoluteFiles(t.Bytes, y, filepath.Dir(strings.TrimPrefix(t.Locator, "file://")))
+}
+
+// nameless stands for the name of a VM. Without it Lima makes one of the file's name, which need not do for that.
+const nameless = "rdd"
+
+// readable makes a text plain and reads it.
+func readable(text *[]byte) (*limayaml.LimaYAML, error) {
+	if err := template.Check(*text); err != nil {
+		return nil, &Problem{Err: err}
+	}
+	*text = template.Plain(*text)
+	return decode(*text)
+}
+
+// hasParts says whether a template refers to others, or to files of scripts.
+func hasParts(y *limayaml.LimaYAML) bool {
+	return len(y.Base) > 0 ||
+		slices.ContainsFunc(y.Provision, func(p limayaml.Provision) bool { return p.File != nil }) ||
+		slices.ContainsFunc(y.Probes, func(p limayaml.Probe) bool { return p.File != nil })
 }
 
 // TemplatesPath is where Lima looks for template://NAME: the user's own templates, then RDD's.
@@ -49,31 +81,75 @@ func TemplatesPath(home, share string) string {
 	return filepath.Join(home, filenames.TemplatesDir) + string(filepath.ListSeparator) + ours
 }
 
-// absoluteImages makes relative image paths absolute, from dir.
-func absoluteImages(b []byte, dir string) ([]byte, error) {
-	y, err := decode(b)
+// absoluteFiles makes relative paths in a template absolute, from dir.
+func absoluteFiles(text []byte, y *limayaml.LimaYAML, dir string) ([]byte, error) {
+	var exprs []string
+	for _, f := range filesOf(y) {
+		if f.relative() {
+			*f.path = filepath.Join(dir, *f.path)
+			exprs = append(exprs, fmt.Sprintf(".%s = %q", f.field, *f.path))
+		}
+	}
+	if len(exprs) == 0 {
+		return text, nil
+	}
+	wanted, err := canonical(y)
 	if err != nil {
 		return nil, err
 	}
-	var exprs []string
-	fix := func(path string, f limayaml.File) {
-		l := f.Location
-		if l == "" || strings.Contains(l, "://") || strings.HasPrefix(l, "~") || filepath.IsAbs(l) {
-			return
+	text, err = yqutil.EvaluateExpression(yqutil.Join(exprs), text)
+	if err == nil {
+		// The program that did this knows another YAML than the one that reads it.
+		if y, err = decode(text); err == nil {
+			var got []byte
+			if got, err = canonical(y); err == nil && !bytes.Equal(got, wanted) {
+				err = errors.New("the result isn't the same template")
+			}
 		}
-		exprs = append(exprs, fmt.Sprintf("%s.location = %q", path, filepath.Join(dir, l)))
 	}
-	for i, image := range y.Images {
-		path := fmt.Sprintf(".images[%d]", i)
-		fix(path, image.File)
+	if err != nil {
+		return nil, &Problem{Err: fmt.Errorf("its relative paths can't be made absolute (%w): give images and other files by absolute paths", err)}
+	}
+	return text, nil
+}
+
+// usedFile is a file of this computer that a template names.
+type usedFile struct {
+	field string
+	path  *string
+	plain bool // a path, and no URL and no ~
+}
+
+func (f usedFile) relative() bool {
+	p := *f.path
+	return p != "" && !filepath.IsAbs(p) && (f.plain || !strings.Contains(p, "://") && !strings.HasPrefix(p, "~"))
+}
+
+// filesOf lists the files that a template names and Lima reads.
+func filesOf(y *limayaml.LimaYAML) (all []usedFile) {
+	for i := range y.Images {
+		image, field := &y.Images[i], fmt.Sprintf("images[%d]", i)
+		all = append(all, usedFile{field + ".location", &image.Location, false})
 		if image.Kernel != nil {
-			fix(path+".kernel", image.Kernel.File)
+			all = append(all, usedFile{field + ".kernel.location", &image.Kernel.Location, false})
 		}
 		if image.Initrd != nil {
-			fix(path+".initrd", *image.Initrd)
+			all = append(all, usedFile{field + ".initrd.location", &image.Initrd.Location, false})
 		}
 	}
-	return yqutil.EvaluateExpression(yqutil.Join(exprs), b)
+	for i := range y.Firmware.Images {
+		all = append(all, usedFile{fmt.Sprintf("firmware.images[%d].location", i), &y.Firmware.Images[i].Location, false})
+	}
+	for i := range y.Containerd.Archives {
+		all = append(all, usedFile{fmt.Sprintf("containerd.archives[%d].location", i), &y.Containerd.Archives[i].Location, false})
+	}
+	for i := range y.CACertificates.Files {
+		all = append(all, usedFile{fmt.Sprintf("caCerts.files[%d]", i), &y.CACertificates.Files[i], true})
+	}
+	for i := range y.Provision {
+		all = append(all, usedFile{fmt.Sprintf("provision[%d].playbook", i), &y.Provision[i].Playbook, true})
+	}
+	return all
 }
 
 // guestUser is who logs in to the guest when RDD runs as root, since the guest's user can't be root.
@@ -81,48 +157,24 @@ const guestUser = "lima"
 
 const guestUID = 1000
 
-// Complete returns the template with values for its params, and, when RDD runs as root, with an
-// ordinary user for the guest. Lima would otherwise give the guest the user that runs it.
-func Complete(template []byte, params map[string]string, asRoot bool) ([]byte, error) {
-	y, err := decode(template)
+// Complete returns the template in its canonical form, with values for its params, and, when RDD runs
+// as root, with an ordinary user for the guest. Lima would otherwise give the guest the user that runs it.
+func Complete(text []byte, params map[string]string, asRoot bool) ([]byte, error) {
+	y, err := decode(text)
 	if err != nil {
 		return nil, err
-	}
-	more := map[string]any{}
-	if len(params) > 0 {
-		more["param"] = params
-	}
-	user := map[string]any{}
-	if asRoot {
-		if y.User.Name == nil {
-			user["name"] = guestUser
-		}
-		if y.User.UID == nil {
-			user["uid"] = guestUID
-		}
-		if y.User.Comment == nil {
-			user["comment"] = "RDD"
-		}
 	}
 	if y.User.Name != nil && *y.User.Name == "root" || y.User.UID != nil && *y.User.UID == 0 {
 		return nil, &Problem{"user", errors.New("the guest's user can't be root: give it another name and a uid such as 1000, or leave user out")}
 	}
-	if len(user) > 0 {
-		more["user"] = user
+	if y.Param == nil {
+		y.Param = map[string]string{}
 	}
-	if len(more) == 0 {
-		return template, nil
+	maps.Copy(y.Param, params)
+	if asRoot {
+		y.User.Name = cmp.Or(y.User.Name, new(guestUser))
+		y.User.UID = cmp.Or(y.User.UID, new(uint32(guestUID)))
+		y.User.Comment = cmp.Or(y.User.Comment, new("RDD"))
 	}
-	return merge(template, more)
-}
-
-// merge lays more over the template. JSON is YAML, so any value arrives unchanged.
-func merge(template []byte, more map[string]any) ([]byte, error) {
-	b, err := json.Marshal(more)
-	if err != nil {
-		return nil, err
-	}
-	both := bytes.Join([][]byte{bytes.TrimRight(template, "\n"), b}, []byte("\n---\n"))
-	out, err := yqutil.EvaluateExpressionPlain("select(document_index == 0) * select(document_index == 1)", string(both))
-	return []byte(out), err
+	return canonical(y)
 }

@@ -1,25 +1,32 @@
 package lima
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/docker/go-units"
 	"github.com/lima-vm/go-qcow2reader"
 	"github.com/lima-vm/lima/pkg/downloader"
+	"github.com/lima-vm/lima/pkg/driverutil"
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/localpathutil"
+	"github.com/lima-vm/lima/pkg/store"
 	"github.com/lima-vm/lima/pkg/store/filenames"
 	"github.com/sirupsen/logrus"
 
 	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/template"
 )
 
 // Smallest sizes that can be meant. Anything below is a forgotten unit.
@@ -30,25 +37,17 @@ const (
 
 // Validate says whether Lima accepts the template for vm. The error is a *Problem that names the
 // field. Nothing is downloaded and nothing is written.
-func Validate(vm layout.VM, template []byte, params map[string]string, asRoot bool) error {
-	return validate(vm, false, template, params, asRoot)
+func Validate(vm layout.VM, text []byte, params map[string]string, asRoot bool) error {
+	return validate(vm, false, text, params, asRoot)
 }
 
 // validate judges a template for vm, which is only a place for a VM unless it is named.
-func validate(vm layout.VM, named bool, template []byte, params map[string]string, asRoot bool) error {
+func validate(vm layout.VM, named bool, text []byte, params map[string]string, asRoot bool) error {
 	logrus.SetOutput(io.Discard) // Lima's warnings would be about another user's terminal
-	whole, err := Complete(template, params, asRoot)
-	if err != nil {
-		return err
+	if err := template.Check(text); err != nil {
+		return &Problem{Err: err}
 	}
-	y, err := decode(whole)
-	if err != nil {
-		return err
-	}
-	if err := checkFields(y); err != nil {
-		return err
-	}
-	full, err := load(vm, whole)
+	_, y, full, err := accept(vm, text, params, asRoot)
 	if err != nil {
 		return err
 	}
@@ -56,6 +55,24 @@ func validate(vm layout.VM, named bool, template []byte, params map[string]strin
 		return err
 	}
 	return checkSizes(full)
+}
+
+// accept completes a template, and says whether Lima takes it. It returns it as it was completed, as that
+// reads, and as Lima reads it, with every default filled in.
+func accept(vm layout.VM, text []byte, params map[string]string, asRoot bool) (whole []byte, y, full *limayaml.LimaYAML, err error) {
+	if whole, err = Complete(text, params, asRoot); err != nil {
+		return nil, nil, nil, err
+	}
+	if y, err = decode(whole); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := checkFields(y); err != nil {
+		return nil, nil, nil, err
+	}
+	if full, err = load(vm, whole); err != nil {
+		return nil, nil, nil, err
+	}
+	return whole, y, full, checkDriver(vm, full)
 }
 
 // load reads a template as Lima does, with every default filled in, and lets Lima judge it.
@@ -66,9 +83,10 @@ func load(vm layout.VM, template []byte) (y *limayaml.LimaYAML, err error) {
 			y, err = nil, &Problem{Err: fmt.Errorf("the template makes Lima panic: %v", p)}
 		}
 	}()
-	y, err = limayaml.Load(template, filepath.Join(vm.Dir(), filenames.LimaYAML))
+	path := filepath.Join(vm.Dir(), filenames.LimaYAML)
+	y, err = limayaml.Load(template, path)
 	if err != nil {
-		return nil, limaProblem(err)
+		return nil, limaProblem(cmp.Or(firstUnused(template, path), err))
 	}
 	if usesLimaNetwork(y) {
 		// Only then Lima reads, and makes if need be, its network configuration.
@@ -80,6 +98,27 @@ func load(vm layout.VM, template []byte) (y *limayaml.LimaYAML, err error) {
 		return nil, limaProblem(err)
 	}
 	return y, nil
+}
+
+// firstUnused is Lima's error about the first param, by name, that is used nowhere. Lima itself
+// reports any of them.
+func firstUnused(template []byte, path string) error {
+	y, err := decode(template)
+	if err != nil {
+		return nil //nolint:nilerr // then it is not about a param
+	}
+	for _, name := range slices.Sorted(maps.Keys(y.Param)) {
+		one := *y
+		one.Param = map[string]string{name: y.Param[name]}
+		text, err := canonical(&one)
+		if err == nil {
+			_, err = limayaml.Load(text, path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func usesLimaNetwork(y *limayaml.LimaYAML) bool {
@@ -151,6 +190,19 @@ func checkFields(y *limayaml.LimaYAML) error {
 	if len(y.Images) == 0 {
 		return &Problem{"images", errors.New("must name at least one image")}
 	}
+	for _, f := range filesOf(y) {
+		if f.relative() {
+			return &Problem{f.field, fmt.Errorf("%q must be an absolute path: a template that is stored has no folder that it could be relative to", *f.path)}
+		}
+	}
+	if err := checkParams(y.Param); err != nil {
+		return err
+	}
+	for _, arch := range slices.Sorted(maps.Keys(y.CPUType)) {
+		if err := checkArch("cpuType", arch); err != nil {
+			return err
+		}
+	}
 	arch := limayaml.ResolveArch(y.Arch)
 	fits := false
 	for i, image := range y.Images {
@@ -179,6 +231,25 @@ func checkFields(y *limayaml.LimaYAML) error {
 	return checkNumbers(y)
 }
 
+// paramName is what Lima takes as the name of a param. It makes a regular expression of it before it
+// looks whether it is one.
+var paramName = regexp.MustCompile("^[a-zA-Z][a-zA-Z0-9_]*$")
+
+// checkParams checks names and values, the first by name first; Lima takes them in any order.
+func checkParams(params map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		if !paramName.MatchString(name) {
+			return &Problem{"param." + name, errors.New("its name must begin with a letter and hold only the letters a-z and A-Z, digits and _")}
+		}
+		for _, r := range params[name] {
+			if !unicode.IsPrint(r) && r != '\t' {
+				return &Problem{"param." + name, fmt.Errorf("its value contains the unprintable character %q", r)}
+			}
+		}
+	}
+	return nil
+}
+
 func checkFile(field string, f limayaml.File) error {
 	if f.Location == "" {
 		return &Problem{field + ".location", errors.New("must be a path or a URL")}
@@ -202,6 +273,33 @@ func checkArch(field string, arch limayaml.Arch) error {
 		return nil
 	}
 	return &Problem{field, fmt.Errorf("must be one of %s; got %q", strings.Join(limayaml.ArchTypes, ", "), arch)}
+}
+
+// checkDriver says whether this host can run VMs of the template's type.
+func checkDriver(vm layout.VM, y *limayaml.LimaYAML) error {
+	if types := driverutil.Drivers(); !slices.Contains(types, *y.VMType) {
+		return &Problem{"vmType", fmt.Errorf("must be one of %s on this computer; got %q", strings.Join(types, ", "), *y.VMType)}
+	}
+	if *y.VMType == limayaml.QEMU {
+		return checkQEMUMounts(*y.MountType)
+	}
+	inst := &store.Instance{Name: vm.Name, Dir: vm.Dir(), VMType: *y.VMType, Arch: *y.Arch, Config: y}
+	if err := driverutil.CreateTargetDriverInstance(inst, 0).Validate(); err != nil {
+		return limaProblem(err)
+	}
+	return nil
+}
+
+// checkQEMUMounts says whether QEMU can share folders in that way here.
+func checkQEMUMounts(mountType limayaml.MountType) error {
+	types := []string{limayaml.REVSSHFS, limayaml.NINEP}
+	if runtime.GOOS == "linux" {
+		types = append(types, limayaml.VIRTIOFS)
+	}
+	if !slices.Contains(types, mountType) {
+		return &Problem{"mountType", fmt.Errorf("must be one of %s with QEMU on this computer; got %q", strings.Join(types, ", "), mountType)}
+	}
+	return nil
 }
 
 func checkNumbers(y *limayaml.LimaYAML) error {

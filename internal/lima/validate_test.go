@@ -61,10 +61,21 @@ func TestValidate(t *testing.T) {
 		{name: "port forward", template: image + "portForwards: [{guestSocket: run/x.sock}]\n", field: "portForwards[0].guestSocket", says: "absolute"},
 		{name: "vmType", template: image + "vmType: vmware\n", field: "vmType", says: "qemu"},
 		{name: "base", template: image + "base: template://x\n", field: "base", says: "embedded"},
+		{name: "base as a map in a list", template: image + "base: [{url: template://x}]\n", field: "base", says: "embedded"},
+		{name: "a script in a file", template: image + "provision: [{mode: system, file: {url: x.sh}}]\n", field: "provision[0].file.url", says: "embedded"},
+		{name: "a list that is a text", template: image + "mounts: many\n", field: "mounts", says: "line 2: must be a list; got a text"},
+		{name: "a list that is a map", template: image + "provision: {mode: system}\n", field: "provision", says: "line 2: must be a list; got a map"},
+		{name: "vmType of another system", template: image + "vmType: vz\n", field: "vmType", says: "must be one of qemu on this computer; got \"vz\""},
+		{name: "shared folders of another vmType", template: image + "mountType: wsl2\n", field: "mountType", says: "must be one of reverse-sshfs, 9p"},
+		{name: "an image beside nothing", template: "images: [{location: disk.img}]\n", field: "images[0].location", says: "must be an absolute path"},
+		{name: "a certificate beside nothing", template: image + "caCerts: {files: [ca.pem]}\n", field: "caCerts.files[0]", says: "must be an absolute path"},
+		{name: "param whose name is a pattern", template: image + "param: {'A(': x}\n", field: "param.A(", says: "its name must begin with a letter"},
+		{name: "no UTF-8", template: image + "message: caf\xe9\n", says: "line 2: this is not UTF-8"},
+		{name: "a text that is too large", template: image + "#" + strings.Repeat("x", 256<<10), says: "at most 256KiB"},
 		{name: "newer Lima", template: image + "minimumLimaVersion: 99.0.0\n", says: "99.0.0"},
 		{name: "param that is used nowhere", template: image, params: map[string]string{"A": "b"}, field: "param.A", says: "is not used in any provision"},
-		{name: "param with a newline", template: image + "provision: [{mode: system, script: 'echo {{.Param.A}}'}]\n", params: map[string]string{"A": "b\nc"}, field: "param.A", says: "its value contains unprintable character"},
-		{name: "param whose name is no name", template: image + "provision: [{mode: system, script: 'echo $PARAM_1A'}]\n", params: map[string]string{"1A": "b"}, field: "param.1A", says: "its name does not match"},
+		{name: "param with a newline", template: image + "provision: [{mode: system, script: 'echo {{.Param.A}}'}]\n", params: map[string]string{"A": "b\nc"}, field: "param.A", says: "its value contains the unprintable character"},
+		{name: "param whose name is no name", template: image + "provision: [{mode: system, script: 'echo $PARAM_1A'}]\n", params: map[string]string{"1A": "b"}, field: "param.1A", says: "its name must begin with a letter"},
 		{name: "the guest's user is root", template: image + "user: {name: root}\n", field: "user", says: "can't be root"},
 		{name: "the guest's uid is 0", template: image + "user: {name: me, uid: 0}\n", field: "user", says: "can't be root"},
 	} {
@@ -111,10 +122,6 @@ func TestCompleteGivesRootAnOrdinaryGuestUser(t *testing.T) {
 	if err != nil || !strings.Contains(string(b), "me") || !strings.Contains(string(b), "1000") {
 		t.Error(string(b), err)
 	}
-	same, err := Complete([]byte(template), nil, false)
-	if err != nil || string(same) != template {
-		t.Error("changed without need", err)
-	}
 }
 
 func TestTemplate(t *testing.T) {
@@ -144,7 +151,7 @@ func TestTemplate(t *testing.T) {
 			t.Errorf("%s", b)
 		}
 	}
-	if _, err := Template(t.Context(), filepath.Join(dir, "none.yaml")); err == nil || !strings.Contains(err.Error(), "no template file") {
+	if _, err := Template(t.Context(), filepath.Join(dir, "none.yaml")); err == nil || !strings.Contains(err.Error(), "no such template file") {
 		t.Error(err)
 	}
 	if _, err := Template(t.Context(), filepath.Join(dir, "wrong.yaml")); err == nil || !strings.Contains(err.Error(), "line 1") {

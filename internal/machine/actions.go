@@ -102,11 +102,11 @@ func (w *worker) make(ctx context.Context, r Request) error {
 	w.phase(Preparing)
 	w.prepared, w.boots = 0, r.Action == Start
 	defer func() { w.boots = false }()
-	args := []string{"--share", w.config.ShareDir}
-	for k, v := range r.Params {
-		args = append(args, "--param", k+"="+v)
+	job, err := event.Job{Template: string(r.Template), Params: r.Params}.Bytes()
+	if err != nil {
+		return err
 	}
-	return w.child(ctx, r.Template, "prepare", args...)
+	return w.child(ctx, job, "prepare", "--share", w.config.ShareDir)
 }
 
 // start brings the VM to Running, from wherever it is.

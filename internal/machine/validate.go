@@ -20,14 +20,15 @@ func (m *Machines) Validate(ctx context.Context, vm string, template []byte, par
 	ctx, cancel := context.WithTimeoutCause(ctx, validateLimit, fmt.Errorf("%w: Lima did not judge the template within %s", context.DeadlineExceeded, validateLimit))
 	defer cancel()
 	args := []string{"validate", "--lima-home", m.config.LimaHome}
-	for k, v := range params {
-		args = append(args, "--param", k+"="+v)
-	}
 	if vm != "" {
 		args = append(args, vm)
 	}
+	job, err := event.Job{Template: string(template), Params: params}.Bytes()
+	if err != nil {
+		return err
+	}
 	var last event.Event
-	err := run(ctx, m.config.Program, args, template, m.timing.interrupt, func(e event.Event) { last = e })
+	err = run(ctx, m.config.Program, args, job, m.timing.interrupt, func(e event.Event) { last = e })
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

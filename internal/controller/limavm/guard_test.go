@@ -25,9 +25,9 @@ func testRules(t *testing.T, w *world) {
 		says string
 	}{
 		"underscore":       {w.vm("a_b"), "metadata.name"},
-		"dot":              {w.vm("a.b"), "name must be 1 to 30 characters"},
+		"dot":              {w.vm("a.b"), "metadata.name: Invalid value: use 1 to 30 characters"},
 		"trailing hyphen":  {w.vm("a-"), "metadata.name"},
-		"31 characters":    {w.vm(strings.Repeat("a", 31)), "name must be 1 to 30 characters"},
+		"31 characters":    {w.vm(strings.Repeat("a", 31)), "metadata.name: Invalid value: use 1 to 30 characters"},
 		"no template":      {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "" }), "set exactly one of template and templateRef"},
 		"two templates":    {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.TemplateRef = &v1alpha1.TemplateRef{Name: "b"} }), "set exactly one of template and templateRef"},
 		"long template":    {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = strings.Repeat("#", 262145) }), "spec.template: Too long"},

@@ -24,6 +24,7 @@ import (
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/controlplane"
 	"rancherdesktop.io/rdd/internal/datastore"
+	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
@@ -91,6 +92,9 @@ func newWorld(t *testing.T) *world {
 	w := &world{fleet: newFleet()}
 	w.fleet.reject = lima
 	guard := NewGuard(w.fleet, func(vm string) error {
+		if err := (instance.Instance{}).CheckVM(vm); err != nil {
+			return err
+		}
 		if len(vm) > 20 {
 			return fmt.Errorf("the socket path for VM %q would be too long", vm)
 		}

@@ -28,10 +28,6 @@ const runs = "_run"
 // Dir is Lima's directory of the VM: disk, configuration, sockets.
 func (v VM) Dir() string { return filepath.Join(v.Home, v.Name) }
 
-// Configuration is the template that the VM was last prepared by, with the values of its params. What
-// Lima reads beside it, lima.yaml, has other paths for what the template puts on the host.
-func (v VM) Configuration() string { return filepath.Join(v.Dir(), "rdd.yaml") }
-
 // Run holds locks, the hostagent's record and the programs put before Lima.
 func (v VM) Run() string { return filepath.Join(v.Home, runs, v.Name) }
 
@@ -51,6 +47,10 @@ func (v VM) Prepared() string { return filepath.Join(v.Dir(), "rdd.prepared") }
 
 // Making exists while disk and configuration are made for the first time.
 func (v VM) Making() string { return filepath.Join(v.Dir(), "rdd.making") }
+
+// Job holds the template and the params that the configuration was last made of, as rdd-lima was given
+// them; see event.Job. Lima's own lima.yaml says the same in another form.
+func (v VM) Job() string { return filepath.Join(v.Dir(), "rdd.job") }
 
 // Removing exists once somebody has asked for the VM's disk to go.
 func (v VM) Removing() string { return filepath.Join(v.Dir(), "rdd.removing") }

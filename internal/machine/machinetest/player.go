@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -78,7 +77,7 @@ func (p *player) parse(args []string) {
 	fs.StringVar(&p.vm.Logs, "log-dir", "", "")
 	fs.StringVar(&p.nonce, "nonce", "", "")
 	fs.BoolVar(&p.kill, "kill", false, "")
-	for _, unused := range []string{"share", "acceleration", "param", "shell", "workdir"} {
+	for _, unused := range []string{"share", "acceleration", "shell", "workdir"} {
 		fs.String(unused, "", "")
 	}
 	_ = fs.Parse(args[1:]) // ExitOnError
@@ -178,11 +177,11 @@ func (e *refusedError) Error() string { return e.field + ": " + e.message }
 
 // validate rejects a template with a line "refused: FIELD".
 func (p *player) validate() error {
-	b, err := io.ReadAll(os.Stdin)
+	job, err := event.ReadJob(os.Stdin)
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(job.Template) {
 		if field, ok := strings.CutPrefix(strings.TrimSpace(line), "refused: "); ok {
 			return &refusedError{field, "the template says that it is to be refused"}
 		}
@@ -209,7 +208,7 @@ func Disk(vm layout.VM) string { return filepath.Join(vm.Dir(), "disk") }
 
 // prepare makes the directory, its mark, the disk and then the other mark, as the real one does.
 func (p *player) prepare() error {
-	template, err := io.ReadAll(os.Stdin)
+	job, err := event.ReadJob(os.Stdin)
 	if err != nil {
 		return err
 	}
@@ -227,7 +226,13 @@ func (p *player) prepare() error {
 		err = p.claim()
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(p.vm.Dir(), "lima.yaml"), template, 0o600)
+		err = os.WriteFile(filepath.Join(p.vm.Dir(), "lima.yaml"), []byte(job.Template), 0o600)
+	}
+	if err == nil {
+		var given []byte
+		if given, err = job.Bytes(); err == nil {
+			err = os.WriteFile(p.vm.Job(), given, 0o600)
+		}
 	}
 	if err == nil {
 		err = p.spend("prepare", event.Image, 2)

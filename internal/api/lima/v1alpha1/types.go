@@ -31,7 +31,6 @@ const (
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.progress.phase`
 // +kubebuilder:printcolumn:name="Restarts",type=integer,JSONPath=`.status.restartCount`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$')",message="name must be 1 to 30 characters of a-z, 0-9 and -, beginning and ending with a letter or digit"
 type LimaVM struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
