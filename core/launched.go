@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
-	"github.com/goccy/go-yaml"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -208,7 +207,7 @@ func settingsChanged(launched, wanted event.Job) ([]string, error) {
 		text string
 		into *map[string]any
 	}{{launched.Template, &before}, {wanted.Template, &after}} {
-		if err := yaml.Unmarshal(template.Plain([]byte(t.text)), t.into); err != nil {
+		if err := template.Unmarshal([]byte(t.text), t.into); err != nil {
 			return nil, err
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/docker/go-units"
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
@@ -41,7 +40,7 @@ func ResourcesOf(text string) (Resources, error) {
 		Memory *string `yaml:"memory"`
 		Disk   *string `yaml:"disk"`
 	}
-	if err := yaml.Unmarshal(template.Plain([]byte(text)), &t); err != nil {
+	if err := template.Unmarshal([]byte(text), &t); err != nil {
 		return r, fmt.Errorf("read the template: %w", err)
 	}
 	if t.CPUs != nil && *t.CPUs != 0 {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -59,7 +58,7 @@ func paramDefaults(text string) (map[string]string, error) {
 	var t struct {
 		Param map[string]string `yaml:"param"`
 	}
-	err := yaml.Unmarshal(template.Plain([]byte(text)), &t)
+	err := template.Unmarshal([]byte(text), &t)
 	return t.Param, err
 }
 

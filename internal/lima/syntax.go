@@ -26,6 +26,9 @@ func parse(b []byte) (ast.Node, error) {
 	if err != nil {
 		return nil, yamlProblem(err, nil)
 	}
+	if err := template.CheckAliases(f); err != nil {
+		return nil, &Problem{Err: err}
+	}
 	// This parser takes some texts that are no YAML. Lima asks a second one, too.
 	if err := yqutil.ValidateContent(b); err != nil {
 		return nil, &Problem{Err: fmt.Errorf("this is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))}

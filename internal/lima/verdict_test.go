@@ -134,6 +134,8 @@ var oddTemplates = []string{
 	image + "portForwards: [{guestPortRange: [1], hostPortRange: [1, 2, 3]}]\n",
 	image + "? cpus\n: 4\n",
 	image + "a: &a [x, x]\nb: &b [*a, *a]\n",
+	image + "additionalDisks: &a\n- name: x\n  fsArgs: []\n- *a\n",
+	image + "env: &a {A: x, B: *a}\n",
 	image + "cpus: 1\ncpus: 2\n",
 	image + "\tcpus: 1\n",
 	image + "{{.Dir}}: 1\n",
