@@ -107,12 +107,15 @@ func (c *Claim) Release() error {
 // stepSpawned is the step of a run whose process has not said anything yet.
 const stepSpawned = "starting the process"
 
-// begin claims the instance and spawns a run. It returns ErrRunning when the instance is taken.
+// begin claims the instance and spawns a run. It returns ErrRunning when the instance is taken, or just goes.
 func (c Client) begin(inst instance.Instance) (nonce string, exited <-chan error, err error) {
 	if err := inst.Create(); err != nil { // it may have been deleted meanwhile
 		return "", nil, err
 	}
 	claim, err := Take(inst, rand.Text())
+	if errors.Is(err, os.ErrNotExist) { // a deletion has come between
+		err = ErrRunning
+	}
 	if err != nil {
 		return "", nil, err
 	}

@@ -802,3 +802,38 @@ func TestWaitThatEndsBeforeAnythingWasAskedSaysSo(t *testing.T) {
 		t.Fatal(err, r.spawned)
 	}
 }
+
+// A start that waits for a deletion begins as soon as the lock is gone, while the last folder goes.
+func TestStartRightAfterADeletionMakesAWholeInstance(t *testing.T) {
+	r := newRig(t)
+	for range 60 {
+		if err := r.inst.Create(); err != nil {
+			t.Fatal(err)
+		}
+		lock, err := acquireStopped(r.inst)
+		if err != nil {
+			t.Fatal(err)
+		}
+		removed := make(chan error, 1)
+		go func() { removed <- removeLocked(r.inst, lock) }()
+		c := Client{Spawn: func(claim *Claim) (<-chan error, error) {
+			err := <-removed
+			rec, live, found := Find(r.inst)
+			if found != nil || err != nil || !live || rec.Nonce != claim.Nonce {
+				return nil, fmt.Errorf("the deletion (%w) took what is not its own: %+v %t %w", err, rec, live, found)
+			}
+			return nil, nil
+		}}
+		for begun := false; !begun; {
+			if _, live, err := Find(r.inst); live || err != nil {
+				continue
+			}
+			switch _, _, err := c.begin(r.inst); {
+			case err == nil:
+				begun = true
+			case !errors.Is(err, ErrRunning):
+				t.Fatal(err)
+			}
+		}
+	}
+}

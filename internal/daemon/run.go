@@ -98,18 +98,48 @@ func write(inst instance.Instance, r Record) error {
 // Remove deletes every file of an instance whose service is stopped. The lock file goes last, so
 // that no run can begin on half of an instance.
 func Remove(inst instance.Instance) error {
-	return WhileStopped(inst, func() error {
-		dirs := []string{inst.ShortDir()}
-		if !inst.KeepLogs() {
-			dirs = append(dirs, inst.LogDir())
+	lock, err := acquireStopped(inst)
+	if err != nil {
+		return err
+	}
+	return removeLocked(inst, lock)
+}
+
+func removeLocked(inst instance.Instance, lock *proc.Lock) error {
+	if err := removeFiles(inst); err != nil {
+		return errors.Join(fmt.Errorf("%w: remove it by hand, or try again", err), lock.Release())
+	}
+	if err := lock.Remove(); err != nil {
+		return err
+	}
+	err := os.Remove(inst.DataDir())
+	if left, _ := os.ReadDir(inst.DataDir()); len(left) > 0 {
+		return nil // a start that waited for the lock has made it its own
+	}
+	return err
+}
+
+// removeFiles removes all of the instance but its lock.
+func removeFiles(inst instance.Instance) error {
+	paths := []string{inst.ShortDir()}
+	if !inst.KeepLogs() {
+		paths = append(paths, inst.LogDir())
+	}
+	entries, err := os.ReadDir(inst.DataDir())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if path := filepath.Join(inst.DataDir(), e.Name()); path != inst.LockFile() {
+			paths = append(paths, path)
 		}
-		for _, dir := range append(dirs, inst.DataDir()) {
-			if err := os.RemoveAll(dir); err != nil {
-				return fmt.Errorf("%w: remove it by hand, or try again", err)
-			}
+	}
+	for _, path := range paths {
+		if err := os.RemoveAll(path); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // Reset removes the VMs of an instance whose service is stopped, with all that its datastore holds. It
@@ -142,12 +172,18 @@ func Forget(inst instance.Instance) error {
 
 // WhileStopped calls fn with the instance's lock held, so that no service can run meanwhile.
 func WhileStopped(inst instance.Instance, fn func() error) error {
-	lock, err := proc.Acquire(inst.LockFile())
-	if errors.Is(err, proc.ErrLocked) {
-		return ErrNotStopped
-	}
+	lock, err := acquireStopped(inst)
 	if err != nil {
 		return err
 	}
 	return errors.Join(fn(), lock.Release())
+}
+
+// acquireStopped takes the instance's lock for a command.
+func acquireStopped(inst instance.Instance) (*proc.Lock, error) {
+	lock, err := proc.Acquire(inst.LockFile())
+	if errors.Is(err, proc.ErrLocked) {
+		return nil, ErrNotStopped
+	}
+	return lock, err
 }

@@ -62,8 +62,11 @@ func Inherited(id, path string) (*Lock, error) {
 }
 
 // Release gives the lock up, unless it was passed on to a process that lives. The file stays: removing
-// it would let two processes hold "the" lock.
+// it afterwards could take it from under its next owner.
 func (l *Lock) Release() error { return l.f.Close() }
+
+// Remove gives the lock up for good, and removes its file. Who waits for it makes another file.
+func (l *Lock) Remove() error { return remove(l.f) }
 
 // Held says whether a process holds the lock on path. It changes nothing.
 func Held(path string) (bool, error) { return held(path) }

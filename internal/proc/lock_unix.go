@@ -74,3 +74,6 @@ func inherited(id, path string) (*os.File, error) {
 	syscall.CloseOnExec(fd)
 	return os.NewFile(uintptr(fd), path), nil
 }
+
+// remove removes the file while it is still locked: so it is nobody else's.
+func remove(f *os.File) error { return errors.Join(os.Remove(f.Name()), f.Close()) }

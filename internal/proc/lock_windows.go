@@ -69,3 +69,15 @@ func inherited(id, path string) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(h), path), nil
 }
+
+// remove can't remove a file that is open. Whoever opens it first keeps it.
+func remove(f *os.File) error {
+	if err := f.Close(); err != nil {
+		return err
+	}
+	err := os.Remove(f.Name())
+	if errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
