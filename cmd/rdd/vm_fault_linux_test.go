@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -182,15 +181,14 @@ func (u *user) killService() {
 	u.rdd("svc", "start")
 }
 
-// within waits for a random moment. It synchronises nothing: whatever the moment, all must be well.
-func within(d time.Duration) { time.Sleep(rand.N(d)) }
-
 func TestServiceKilledAtRandomMomentsOfAVMsLife(t *testing.T) {
 	u := newUser(t)
-	survived := 0
+	survived, choose := 0, drawn(t)
 	kill := func(latest time.Duration) {
 		t.Helper()
-		within(latest)
+		moment := time.Duration(choose.Int64N(int64(latest)))
+		time.Sleep(moment) // which synchronises nothing: whatever the moment, all must be well
+		t.Logf("kill %d comes after %s of %s", survived+1, moment, latest)
 		u.killService()
 		survived++
 	}

@@ -1,0 +1,460 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+var (
+	seedFlag = flag.Uint64("seed", 0, "repeat what a test that draws lots has done, by the seed that it printed; 0: another one each time")
+	walkFlag = flag.Duration("walk", 8*time.Second, "how long the random walk takes")
+)
+
+// drawn are lots that are drawn again with the same flag.
+func drawn(t testing.TB) *rand.Rand {
+	t.Helper()
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("lots are drawn again with: go test -tags grpcnotrace ./cmd/rdd -run '^%s$' -args -seed %d", t.Name(), seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// States that a service, or a VM's wish, may have: several while nobody can tell.
+type states []string
+
+const (
+	svcRuns, svcStopped, svcNone = "runs", "stopped", "none"
+	vmGone, vmStopped, vmRuns    = "gone", "is stopped", "runs"
+)
+
+func (s states) or(more ...string) states {
+	all := slices.Concat(s, more)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (s states) is(state string) bool  { return len(s) == 1 && s[0] == state }
+func (s states) may(state string) bool { return slices.Contains(s, state) }
+
+// walker goes through commands in a random order, ends them at random moments, and knows from what they
+// said what may be.
+type walker struct {
+	*box
+	choose  *rand.Rand
+	service states
+	vms     map[string]states
+	crashed bool // a service was killed, and nothing has stopped what it left
+	settled bool // nothing is under way
+	torn    bool // a deletion was killed
+	story   []string
+	counts  map[string]int
+}
+
+// cut is how a command is ended, or disturbed, before its end.
+type cut struct {
+	how   string
+	after time.Duration
+}
+
+// What disturbs a command.
+const (
+	cutNothing    = ""
+	cutDeadline   = "deadline"
+	cutAccepted   = "accepted"
+	cutInterrupt  = "Ctrl-C"
+	cutKill       = "SIGKILL"
+	cutService    = "the service is killed"
+	cutReap       = "what stops leftovers is killed"
+	cutHostagents = "hostagents are killed"
+	cutBeside     = "somebody else"
+)
+
+// A command that says that it is done has done it, also right after one whose waiting was ended or that was killed;
+// and what goes on, by its words, gets done.
+func TestRandomWalkOverCommandsEndsWhereTheySaid(t *testing.T) {
+	t.Parallel()
+	span := *walkFlag
+	if testing.Short() {
+		span = min(span, 3*time.Second)
+	}
+	b := newBox(t)
+	b.set("prepare", "20ms")
+	b.set("boot", "80ms")
+	b.set("stop", "60ms")
+	b.set("remove", "10ms")
+	w := &walker{box: b, choose: drawn(t), service: states{svcNone}, settled: true, counts: map[string]int{},
+		vms: map[string]states{"a": {vmGone}, "b": {vmGone}}}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the walk:\n%s", strings.Join(w.story[max(0, len(w.story)-25):], "\n"))
+		}
+	})
+	for until := time.Now().Add(span); time.Now().Before(until); {
+		w.step()
+	}
+	w.settle()
+	t.Logf("%d steps: %v", len(w.story), w.counts)
+}
+
+// step runs one command, and mostly waits until all has settled.
+func (w *walker) step() {
+	args := w.command()
+	c := w.disturbance(args)
+	switch c.how {
+	case cutDeadline:
+		args = append(args, "--timeout", c.after.String())
+	case cutAccepted:
+		args = append(args, "--wait=false")
+	}
+	before := fmt.Sprintf("service %v, VMs %v, settled %t, crashed %t", w.service, w.vms, w.settled, w.crashed)
+	if c.how == cutBeside {
+		w.beside(c.after, args)
+		return
+	}
+	r := w.disturbed(c, args)
+	w.story = append(w.story, fmt.Sprintf("%s | rdd %s | %s after %s | exit code %d after %s: %s",
+		before, strings.Join(args, " "), c.how, c.after, r.code, r.took.Round(time.Millisecond), strings.TrimSpace(r.err)))
+	w.counts[c.how]++
+	if r.code == 2 || r.code == -1 && r.took >= hang {
+		w.t.Fatalf("rdd %s: %+v", strings.Join(args, " "), r)
+	}
+	if args[0] == "svc" {
+		w.judgeService(args[1], c, r)
+	} else {
+		w.judgeVM(args[1], args[2], slices.Contains(args, "--start"), c, r)
+	}
+	w.settled = w.settled && r.code == 0 && (c.how == cutNothing || c.how == cutDeadline || c.how == cutInterrupt)
+	if w.torn || w.choose.IntN(3) > 0 {
+		w.settle()
+	}
+}
+
+// beside runs a command, and another one on the service that begins while it is under way. Whichever is the last to
+// be heard, each of them ends, and one whole state comes of them.
+func (w *walker) beside(after time.Duration, first []string) {
+	w.t.Helper()
+	second := []string{"svc", []string{"start", "stop", "restart", "delete", "reset"}[w.choose.IntN(5)]}
+	ended := make(chan result, 1)
+	go func() { ended <- w.disturbed(cut{}, first) }()
+	time.Sleep(after) // a random moment
+	b := w.disturbed(cut{}, second)
+	a := <-ended
+	w.story = append(w.story, fmt.Sprintf("rdd %s: exit code %d: %s; %s later rdd %s: exit code %d: %s",
+		strings.Join(first, " "), a.code, strings.TrimSpace(a.err), after, strings.Join(second, " "), b.code, strings.TrimSpace(b.err)))
+	w.counts[cutBeside]++
+	for _, r := range []result{a, b} {
+		if r.code == 2 || r.code < 0 || r.code == 130 {
+			w.t.Fatal("it hangs, or ends in a strange way:", w.story[len(w.story)-1])
+		}
+	}
+	w.service = states{svcNone, svcRuns, svcStopped}
+	for name := range w.vms {
+		w.vms[name] = states{vmGone, vmStopped, vmRuns}
+	}
+	w.settle()
+}
+
+// command draws one that is not always of use.
+func (w *walker) command() []string {
+	vm := []string{"a", "b"}[w.choose.IntN(2)]
+	svc := func(verb string) []string { return []string{"svc", verb} }
+	all := [][]string{
+		svc("start"), svc("start"), svc("start"), svc("stop"), svc("stop"), svc("restart"), svc("restart"), svc("delete"), svc("reset"),
+		{"svc", "stop", "--force"}, {"svc", "restart", "--force"},
+		{"vm", "create", vm, w.template}, {"vm", "create", vm, w.template, "--start"}, {"vm", "start", vm}, {"vm", "start", vm},
+		{"vm", "stop", vm}, {"vm", "stop", vm, "--force"}, {"vm", "restart", vm}, {"vm", "reset", vm}, {"vm", "delete", vm},
+	}
+	args := all[w.choose.IntN(len(all))]
+	if args[0] == "vm" && !w.service.may(svcRuns) && w.choose.IntN(4) > 0 {
+		return svc("start")
+	}
+	return args
+}
+
+func (w *walker) disturbance(args []string) cut {
+	span := []time.Duration{3 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 700 * time.Millisecond}[w.choose.IntN(4)]
+	c := cut{after: time.Duration(w.choose.Int64N(int64(span))) + time.Millisecond}
+	c.how = []string{
+		cutNothing, cutNothing, cutNothing, cutDeadline, cutDeadline, cutAccepted, cutInterrupt, cutInterrupt, cutKill, cutService, cutReap, cutHostagents, cutBeside,
+	}[w.choose.IntN(13)]
+	if c.how == cutAccepted && (args[1] == "delete" || args[1] == "reset") && args[0] == "svc" {
+		c.how = cutNothing // a usage error
+	}
+	return c
+}
+
+// disturbed runs the command.
+func (w *walker) disturbed(c cut, args []string) result {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), hang)
+	defer cancel()
+	cmd := w.box.command(ctx, args...)
+	var out, problem bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problem
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	disturbed := make(chan struct{})
+	go func() {
+		defer close(disturbed)
+		select {
+		case <-ended:
+			return
+		case <-time.After(c.after):
+		}
+		switch c.how {
+		case cutInterrupt:
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
+		case cutKill:
+			_ = cmd.Process.Kill()
+		case cutService:
+			w.slay("rddd serve")
+		case cutReap:
+			w.slay("rddd reap")
+		case cutHostagents:
+			w.slay("rdd-lima hostagent")
+		}
+	}()
+	_ = cmd.Wait()
+	close(ended)
+	<-disturbed
+	return result{cmd.ProcessState.ExitCode(), out.String(), problem.String(), time.Since(began)}
+}
+
+// slay kills the processes of a command, and returns when they are dead: until then they hold their locks.
+func (w *walker) slay(command string) {
+	for pid, line := range w.processes() {
+		if !strings.Contains(line, command+" ") {
+			continue
+		}
+		_ = syscall.Kill(pid, syscall.SIGKILL) // fails when it has just ended
+		for dead := false; !dead; time.Sleep(time.Millisecond) {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			_, state, _ := strings.Cut(string(stat), ") ")
+			threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)) // the first may end before the others
+			dead = err != nil || strings.HasPrefix(state, "Z") && len(threads) <= 1
+		}
+	}
+}
+
+// aim is where a command takes a service that is in that state.
+func aim(verb, state string) string {
+	switch {
+	case verb == "start" || verb == "restart":
+		return svcRuns
+	case verb == "delete" || state == svcNone:
+		return svcNone
+	}
+	return svcStopped
+}
+
+// judgeService says what may be after a command on the service.
+func (w *walker) judgeService(verb string, c cut, r result) {
+	w.t.Helper()
+	was, wasSettled := w.service, w.settled
+	var aims states
+	for _, state := range was {
+		aims = aims.or(aim(verb, state))
+	}
+	removes := verb == "delete" || verb == "reset"
+	unclear := !wasSettled || c.how == cutService || c.how == cutReap || c.how == cutHostagents
+	switch {
+	case r.code == 0:
+		w.service = aims
+		if verb == "stop" && was.is(svcRuns) && c.how != cutService && strings.Contains(r.err, "was not running") {
+			w.t.Fatal("the service was started, and is said not to run")
+		}
+	case (r.code == 4 || r.code == 130) && strings.Contains(strings.ToLower(r.err), "nothing was begun"):
+	case (r.code == 4 || r.code == 130) && removes:
+		var left states
+		for _, state := range was {
+			left = left.or(aim("stop", state))
+		}
+		w.service = left
+	case r.code == 4 || r.code == 130:
+		w.service = aims
+	case r.code == -1 || unclear:
+		w.service = was.or(aims...)
+		if removes || verb == "restart" || unclear {
+			w.service = w.service.or(svcStopped)
+		}
+		w.torn = w.torn || removes
+	default:
+		w.t.Fatalf("svc %s: exit code %d in a settled state", verb, r.code)
+	}
+	if (r.code == 4 || r.code == 130) && c.how != cutDeadline && c.how != cutInterrupt {
+		w.t.Fatalf("svc %s: exit code %d without a deadline or Ctrl-C", verb, r.code)
+	}
+	switch {
+	case r.code == 0 && removes:
+		for name := range w.vms {
+			w.vms[name] = states{vmGone}
+		}
+	case w.torn:
+		for name := range w.vms {
+			w.vms[name] = w.vms[name].or(vmGone)
+		}
+	}
+	if c.how == cutService && verb != "stop" && !removes || c.how == cutService && r.code != 0 {
+		w.service = w.service.or(svcStopped)
+	}
+	stops := verb == "stop" || removes
+	switch {
+	case c.how == cutService || c.how == cutReap || r.code == -1:
+		w.crashed = !stops || r.code != 0 || w.crashed && r.code != 0
+	case r.code == 0 && c.how != cutAccepted && stops:
+		w.crashed = false
+		w.nothingLives()
+	}
+}
+
+// nothingLives checks what "has stopped" means.
+func (w *walker) nothingLives() {
+	w.t.Helper()
+	late := time.Now().Add(2 * time.Second) // helpers of a killed one may be ending
+	for left := w.processes(); len(left) > 0; left = w.processes() {
+		if time.Now().After(late) || strings.Contains(fmt.Sprint(left), "rddd serve") {
+			w.t.Fatal("it is said to have stopped, and these live:", left)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// judgeVM says what may be after a command on a VM.
+func (w *walker) judgeVM(verb, name string, start bool, c cut, r result) {
+	w.t.Helper()
+	was := w.vms[name]
+	wish := map[string]states{"create": {vmStopped}, "start": {vmRuns}, "restart": {vmRuns}, "stop": {vmStopped}, "reset": was, "delete": {vmGone}}[verb]
+	if start {
+		wish = states{vmRuns}
+	}
+	disturbed := c.how == cutService || c.how == cutHostagents || c.how == cutReap
+	if verb == "create" { // it starts the service
+		if starting := strings.Contains(r.err, "it again with: rdd svc start"); starting && r.code == 4 && c.how == cutDeadline {
+			w.service = states{svcRuns}
+			return
+		}
+		if r.code == 0 {
+			w.service = states{svcRuns}
+		}
+		w.service = w.service.or(svcRuns)
+	}
+	clear := w.settled && !disturbed && w.service.is(svcRuns) && len(was) == 1
+	switch {
+	case r.code == 0:
+		w.vms[name] = wish
+	case r.code == 4:
+		if c.how != cutDeadline {
+			w.t.Fatal("a deadline passed that was not set")
+		}
+		w.vms[name] = wish.or(was...) // the creation may have been undone
+		if verb != "create" {
+			w.vms[name] = wish
+		}
+	case clear && r.code == 3 && verb == "create" && !was.is(vmGone), clear && r.code == 1 && verb != "create" && was.is(vmGone), r.code != -1 && r.code != 130 && w.service.is(svcStopped), r.code != -1 && w.service.is(svcNone):
+	case r.code == 130 && c.how == cutInterrupt, r.code == -1, !clear:
+		w.vms[name] = was.or(wish...)
+	default:
+		w.t.Fatalf("vm %s %s: exit code %d in a settled state", verb, name, r.code)
+	}
+	if c.how == cutService {
+		w.service = w.service.or(svcStopped)
+		w.crashed = true
+	}
+	if r.code == 0 && !disturbed && c.how != cutAccepted && w.service.is(svcRuns) && len(w.vms[name]) == 1 {
+		w.checkVM(name, w.vms[name][0])
+	}
+}
+
+// checkVM checks what a VM's state means for its processes and files.
+func (w *walker) checkVM(name, state string) {
+	w.t.Helper()
+	for what, lock := range map[string]string{"hostagent": w.vm(name).AgentLock(), "QEMU": w.vm(name).QEMULock()} {
+		if w.held(lock) != (state == vmRuns) {
+			w.t.Fatalf("VM %s %s; its %s lives: %t", name, state, what, state != vmRuns)
+		}
+	}
+	if has := exists(w.vm(name).Dir()); has != (state != vmGone) {
+		w.t.Fatalf("VM %s %s; it has a directory: %t", name, state, has)
+	}
+}
+
+// settle waits until nothing is under way, and compares what is with what may be.
+func (w *walker) settle() {
+	w.t.Helper()
+	if w.torn { // a deletion that was killed is finished first
+		w.must(0, "svc", "delete")
+		w.service, w.torn, w.crashed = states{svcNone}, false, false
+		for name := range w.vms {
+			w.vms[name] = states{vmGone}
+		}
+		w.nothingLives()
+	}
+	var status result
+	w.eventually("the service is not changing", func() bool { status = w.run("svc", "status"); return status.code != 7 })
+	is, ok := map[int]string{0: svcRuns, 6: svcStopped, 9: svcNone}[status.code]
+	if !ok || !w.service.may(is) {
+		w.t.Fatalf("the service %v by what was said, and %q: rdd svc status: %+v", w.service, is, status)
+	}
+	w.service, w.settled = states{is}, true
+	serving := 0
+	for _, line := range w.processes() {
+		if strings.Contains(line, "rddd serve") {
+			serving++
+		}
+	}
+	switch {
+	case serving > 1, is == svcRuns && serving != 1:
+		w.t.Fatalf("the service %s; its processes: %v", is, w.processes())
+	case is != svcRuns && !w.crashed:
+		w.nothingLives()
+	case is == svcRuns:
+		w.crashed = false
+		w.settleVMs()
+	}
+}
+
+// settleVMs waits until each VM is as it was asked to be, which must be what the commands said.
+func (w *walker) settleVMs() {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), hang)
+	defer cancel()
+	m := &mayhem{box: w.box}
+	client := w.client()
+	for name, may := range w.vms {
+		state := vmGone
+		m.vm = name
+		obj, err := client.Resource(limaVMs).Get(ctx, name, metav1.GetOptions{})
+		if err == nil {
+			vm := decodeVM(obj)
+			to := map[bool]wish{true: running, false: stopped}[vm.Spec.Running]
+			state = map[wish]string{running: vmRuns, stopped: vmStopped}[to]
+			if vm.DeletionTimestamp != nil {
+				to, state = gone, vmGone
+			}
+			if err := m.await(ctx, client, vm, to); err != nil {
+				w.t.Fatalf("VM %s is to be %s: %v", name, to, err)
+			}
+		}
+		if !may.may(state) {
+			w.t.Fatalf("VM %s %v by what was said, and %s", name, may, state)
+		}
+		w.vms[name] = states{state}
+		w.checkVM(name, state)
+	}
+}
