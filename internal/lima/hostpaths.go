@@ -23,6 +23,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
 )
 
 // hostPath is a socket or a file that a template puts on the host. Lima removes whatever is at such a
@@ -196,7 +197,7 @@ func (p hostPath) free(vm layout.VM, mine hostFiles) error {
 	case mode.IsDir():
 		return p.taken("is a folder")
 	case mode&fs.ModeSymlink != 0:
-		if p.linkOf(vm) {
+		if p.linkOf(vm) || p.Socket && abandoned(p.Path) {
 			return nil
 		}
 		return p.taken("is a symbolic link")
@@ -237,6 +238,18 @@ func (p hostPath) taken(is string) error {
 func (p hostPath) linkOf(vm layout.VM) bool {
 	to, err := os.Readlink(p.Path)
 	return err == nil && p.Socket && below(to, filepath.Join(vm.Dir(), filenames.SocketDir))
+}
+
+// abandoned says whether a link leads to where a VM of RDD had a socket, and that VM has gone or was killed.
+func abandoned(path string) bool {
+	to, err := os.Readlink(path)
+	if err != nil || exists(to) || !strings.HasPrefix(filepath.Base(to), "rdd-") || filepath.Base(filepath.Dir(to)) != filenames.SocketDir {
+		return false
+	}
+	dir := filepath.Dir(filepath.Dir(to))
+	other := layout.VM{Home: filepath.Dir(dir), Name: filepath.Base(dir)}
+	held, err := proc.Held(other.AgentLock())
+	return !held && err == nil
 }
 
 // dead says whether nobody listens at a socket. Nothing is lost with it.

@@ -16,6 +16,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
 )
 
 // deadSocket leaves a socket that nobody listens at, as a killed program does.
@@ -276,8 +277,30 @@ func TestTwoVMsDoNotTakeEachOthersSocket(t *testing.T) {
 	link := filepath.Join(dir, "docker.sock")
 	template := []byte(image + "portForwards: [{guestSocket: /run/docker.sock, hostSocket: " + link + "}]\n")
 	other := layout.VM{Home: vm.Home, Name: "other"}
-	if p, ok := errors.AsType[*Problem](ValidateChange(other, template, nil, true)); !ok || p.Field != "portForwards[0].hostSocket" {
+	if to, err := os.Readlink(link); err != nil {
+		t.Fatal(err)
+	} else {
+		writeFile(t, to, "") // as the socket is, once the guest is up
+		if p, ok := errors.AsType[*Problem](ValidateChange(other, template, nil, true)); !ok || p.Field != "portForwards[0].hostSocket" {
+			t.Error(p)
+		}
+		if err := os.Remove(to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// That of one that is gone, or was killed before it had a socket, is nobody's.
+	lock, err := proc.Acquire(vm.AgentLock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, ok := errors.AsType[*Problem](ValidateChange(other, template, nil, true)); !ok || !strings.Contains(p.Error(), "symbolic link") {
 		t.Error(p)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if err := ValidateChange(other, template, nil, true); err != nil {
+		t.Error(err)
 	}
 	// Its own edit may keep it.
 	if err := checkFree(vm, true, []hostPath{{Path: link, Socket: true, Inside: "elsewhere"}}); err != nil {
