@@ -27,7 +27,9 @@ func written(t *testing.T) (vm layout.VM, template string, disk []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.WriteString("what the user has written")
+	if _, err := f.WriteString("what the user has written"); err != nil {
+		t.Fatal(err)
+	}
 	put(t, filepath.Join(vm.Dir(), "cidata.iso"), "the guest has booted")
 	if disk, err = os.ReadFile(f.Name()); errors.Join(err, f.Close()) != nil {
 		t.Fatal(err)
@@ -84,7 +86,7 @@ func TestFolderThatIsNoVMOfThisTemplateIsNamedAndStays(t *testing.T) {
 			unlink(t, vm.Prepared(), filepath.Join(vm.Dir(), "lima.yaml"))
 			return template
 		}, "not a whole VM"},
-		"made by another template": {func(t *testing.T, vm layout.VM, template string) string {
+		"made by another template": {func(t *testing.T, vm layout.VM, _ string) string {
 			unlink(t, vm.Prepared())
 			return fmt.Sprintf("images: [{location: %s}]\ndisk: 32MiB\n", writeImage(t))
 		}, "another template (images: "},
