@@ -320,6 +320,9 @@ func (v *VMs) Show(ctx context.Context, name string) (*VM, error) {
 	return vm, failed("show VM", name, err)
 }
 
+// shellPatience is how long a VM that is not known to answer may take to let somebody in.
+const shellPatience = 30 * time.Second
+
 // ShellOptions say what runs in a VM, and where.
 type ShellOptions struct {
 	Command []string // empty: a login shell
@@ -328,14 +331,14 @@ type ShellOptions struct {
 }
 
 // Shell returns the command that runs a command in the VM, or a login shell. It fails when the VM does
-// not run; it starts nothing.
+// not run; it starts nothing. A VM that still boots, or doesn't answer, is given shellPatience to do so.
 func (v *VMs) Shell(ctx context.Context, name string, o ShellOptions) (*exec.Cmd, error) {
 	const op = "open shell in VM"
 	vm, err := v.Show(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	if !meta.IsStatusConditionTrue(vm.Status.Conditions, v1alpha1.ConditionRunning) {
+	if !CanEnter(vm) {
 		return nil, failed(op, name, fmt.Errorf("it is not running; start it with: rdd vm start %s", name))
 	}
 	inst := v.session.core.inst
@@ -350,10 +353,26 @@ func (v *VMs) Shell(ctx context.Context, name string, o ShellOptions) (*exec.Cmd
 	if o.Workdir != "" {
 		args = append(args, "--workdir="+o.Workdir)
 	}
+	if !meta.IsStatusConditionTrue(vm.Status.Conditions, v1alpha1.ConditionRunning) {
+		args = append(args, "--patience="+shellPatience.String())
+	}
 	args = append(args, name, "--")
 	cmd := exec.Command(program, append(args, o.Command...)...)
 	v.session.core.running(cmd)
 	return cmd, nil
+}
+
+// CanEnter says whether a guest of the VM may run, so that a shell in it can be tried.
+func CanEnter(vm *VM) bool {
+	running := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionRunning)
+	if running == nil {
+		return false
+	}
+	switch running.Reason {
+	case v1alpha1.ReasonStarting, v1alpha1.ReasonUnresponsive, v1alpha1.ReasonPaused, v1alpha1.ReasonStopping, v1alpha1.ReasonStopFailed:
+		return running.Status == metav1.ConditionUnknown
+	}
+	return running.Status == metav1.ConditionTrue
 }
 
 func decode(obj *unstructured.Unstructured) (*VM, error) {

@@ -19,13 +19,14 @@ type VM struct {
 	State         string           `json:"state"`   // of core.Describe
 	Running       bool             `json:"running"` // as it was asked to be
 	Progress      *dialog.Progress `json:"progress,omitempty"`
-	Problem       string           `json:"problem,omitempty"`   // why it is not as it was asked to be
+	Problem       string           `json:"problem,omitempty"`   // why it is not as it was asked to be, or what of it doesn't work
 	Advice        string           `json:"advice,omitempty"`    // what a known problem means, and what to do
 	Permanent     bool             `json:"permanent,omitempty"` // waiting can't mend the problem
 	Acceleration  string           `json:"acceleration"`
 	Restarts      int              `json:"restarts"`
 	Created       time.Time        `json:"created"`
 	SSHPort       int              `json:"sshPort,omitempty"`
+	CanEnter      bool             `json:"canEnter"`      // a shell in it can be tried
 	RestartNeeded []string         `json:"restartNeeded"` // settings that its running guest doesn't have yet, in words
 }
 

@@ -57,7 +57,7 @@ func (p *place) describe(ctx context.Context, vms []core.VM) []VM {
 		_, permanent := vm.Failure()
 		v := VM{
 			Name: vm.Name, State: d.State, Running: vm.Spec.Running, Permanent: permanent, Acceleration: d.Acceleration,
-			Restarts: int(vm.Status.RestartCount), Created: vm.CreationTimestamp.Time, SSHPort: int(vm.Status.SSHPort),
+			Restarts: int(vm.Status.RestartCount), Created: vm.CreationTimestamp.Time, SSHPort: int(vm.Status.SSHPort), CanEnter: core.CanEnter(vm),
 			RestartNeeded: append([]string{}, p.pending.Changes(ctx, p.core, vm)...),
 		}
 		v.Problem, v.Advice = core.Explain(d.Problem)

@@ -90,7 +90,7 @@ func machineItem(vm *core.VM) Item {
 		item(RestartVM, "Restart", at == phaseUp),
 		only(CancelVM, "Cancel the start", at == phaseStarting),
 		only(ForceVM, "Force stop, and lose what the guest has not written yet", at == phaseStopping),
-		item(Shell, "Shell…", d.State == "Running"),
+		item(Shell, "Shell…", core.CanEnter(vm)),
 		item(Logs, "Logs…", true),
 	}}
 }

@@ -109,16 +109,16 @@ func TestMenuOfAVM(t *testing.T) {
 		{testVM("demo", false, down, "Stopped"), IconRunning, "demo: stopped|Start|Logs…"},
 		{testVM("demo", false, unknown, "Pending"), IconRunning, "demo: pending|Start|Logs…"},
 		{testVM("demo", true, down, "Stopped"), IconStarting, "demo: stopped|Cancel the start|Logs…"},
-		{booting, IconStarting, "demo: starting, image 42 %|Cancel the start|Logs…"},
+		{booting, IconStarting, "demo: starting, image 42 %|Cancel the start|Shell…|Logs…"},
 		{testVM("demo", true, unknown, "StartFailed"), IconStarting, "demo: start failed|(because)|Cancel the start|Logs…"},
 		{testVM("demo", true, down, "StartFailed"), IconError, "demo: start failed|(because)|Start|Stop|Logs…"},
 		{testVM("demo", false, down, "CreateFailed"), IconError, "demo: create failed|(because)|Start|Logs…"},
 		{testVM("demo", false, up, "Started"), IconStopping, "demo: running|Force stop, and lose what the guest has not written yet|Shell…|Logs…"},
-		{testVM("demo", false, unknown, "Stopping"), IconStopping, "demo: stopping|Force stop, and lose what the guest has not written yet|Logs…"},
-		{testVM("demo", true, unknown, "Stopping"), IconStarting, "demo: stopping|Cancel the start|Logs…"}, // a restart
-		{testVM("demo", true, unknown, "Unresponsive"), IconRunning, "demo: unresponsive|Stop|Restart|Logs…"},
-		{testVM("demo", true, unknown, "Paused"), IconRunning, "demo: paused|Stop|Restart|Logs…"},
-		{deleted(testVM("demo", true, up, "Started")), IconStopping, "demo: deleting|Logs…"},
+		{testVM("demo", false, unknown, "Stopping"), IconStopping, "demo: stopping|Force stop, and lose what the guest has not written yet|Shell…|Logs…"},
+		{testVM("demo", true, unknown, "Stopping"), IconStarting, "demo: stopping|Cancel the start|Shell…|Logs…"}, // a restart
+		{testVM("demo", true, unknown, "Unresponsive"), IconRunning, "demo: unresponsive|Stop|Restart|Shell…|Logs…"},
+		{testVM("demo", true, unknown, "Paused"), IconRunning, "demo: paused|Stop|Restart|Shell…|Logs…"},
+		{deleted(testVM("demo", true, up, "Started")), IconStopping, "demo: deleting|Shell…|Logs…"},
 	} {
 		item := machineItem(&tc.vm)
 		got := []string{item.Title}

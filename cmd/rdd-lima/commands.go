@@ -152,21 +152,23 @@ func sshCommand(f *flags) *cobra.Command {
 		Use:   "ssh VM [-- COMMAND...]",
 		Short: "Open a shell in a running VM, or run a command there",
 		Args:  args(cobra.MinimumNArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.needs("lima-home"); err != nil {
 				return err
 			}
-			o.Command, o.Terminal = args[1:], isatty.IsTerminal(os.Stdin.Fd())
+			// The guest's terminal turns line ends into CR LF and joins stderr with stdout, so a file or a pipe gets none.
+			o.Command, o.Terminal = args[1:], isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stdout.Fd())
 			o.Dir, _ = os.Getwd() // without one the shell begins at home
-			cmd, err := lima.Shell(f.vm(args[0]), o)
+			shell, err := lima.Shell(cmd.Context(), f.vm(args[0]), o)
 			if err != nil {
 				return err
 			}
-			return proc.Become(cmd)
+			return proc.Become(shell)
 		},
 	}
 	c.Flags().StringVar(&o.Shell, "shell", "", "the guest's shell to run")
 	c.Flags().StringVar(&o.Workdir, "workdir", "", "the guest's folder to begin in")
+	c.Flags().DurationVar(&o.Patience, "patience", 0, "wait this long for a guest that is not known to answer")
 	return c
 }
 

@@ -45,7 +45,7 @@ func TestTwoInstancesSideBySide(t *testing.T) {
 		t.Fatal("the other service was touched:", now)
 	}
 	two.must(0, "svc", "status")
-	two.must(0, "vm", "shell", "demo", "true")
+	two.must(0, "vm", "shell", "demo", "--", "true")
 	one.must(6, "svc", "status")
 	one.start()
 	both("vm", "start", "demo")

@@ -43,6 +43,7 @@ export function vm(name: string, more: Partial<VM> = {}): VM {
     acceleration: '?',
     restarts: 0,
     created: '2026-11-03T09:12:00Z',
+    canEnter: ['Running', 'Starting', 'Unresponsive', 'Paused', 'Stopping', 'StopFailed'].includes(more.state ?? ''),
     restartNeeded: [],
     ...more,
   }
@@ -386,6 +387,7 @@ export class Fake implements Remote {
       end: () =>
         this.#vm(name, {
           state: 'Running',
+          canEnter: true,
           progress: undefined,
           acceleration: 'hardware',
           sshPort: 60022,

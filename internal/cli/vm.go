@@ -279,7 +279,10 @@ func (s *session) vmShow() *cobra.Command {
 func (s *session) vmShell() *cobra.Command {
 	var o core.ShellOptions
 	cmd := &cobra.Command{
-		Use: "shell NAME [COMMAND...]", Short: "Open a shell, or run a command, in a running virtual machine",
+		Use: "shell NAME [-- COMMAND...]", Short: "Open a shell, or run a command, in a running virtual machine",
+		Long: "Opens a login shell in a virtual machine, or runs COMMAND there and ends with its exit code. The -- may be left out.\n" +
+			"The guest's side has a terminal when stdin and stdout are ones; else data passes unchanged, and stderr apart.\n" +
+			"A machine that still boots, or does not answer, is given half a minute to let you in.",
 		ValidArgsFunction: s.completeVM,
 		Args:              vmAndMore,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -288,6 +291,9 @@ func (s *session) vmShell() *cobra.Command {
 				return err
 			}
 			o.Command = args[1:]
+			if len(o.Command) > 0 && o.Command[0] == "--" { // behind NAME cobra leaves it to the command
+				o.Command = o.Command[1:]
+			}
 			shell, err := vms.Shell(cmd.Context(), args[0], o)
 			if err != nil {
 				return err

@@ -3,7 +3,6 @@ package lima
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -51,15 +50,5 @@ var errNoAnswer = errors.New("its SSH server says nothing")
 // answersSSH waits for the first byte from the guest's SSH server. That QEMU accepts a connection
 // says nothing about the guest.
 func (a *agent) answersSSH(ctx context.Context) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(a.sshPort.Load()))))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if _, err := conn.Read(make([]byte, 1)); err != nil {
-		return fmt.Errorf("%w: %w", errNoAnswer, err)
-	}
-	return nil
+	return greeted(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(int(a.sshPort.Load()))))
 }

@@ -1,12 +1,17 @@
 package lima
 
 import (
+	"bufio"
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lima-vm/lima/pkg/instance/hostname"
 	"github.com/lima-vm/lima/pkg/limayaml"
@@ -24,25 +29,43 @@ type ShellOptions struct {
 	Dir      string   // of the caller; it is begun in if the guest has it mounted, else at home
 	Workdir  string   // in the guest, to begin in instead of Dir; fails if that can't be; empty: as Dir says
 	Shell    string   // of the guest, as a login shell, which also runs Command; empty: the user's own
+
+	Patience time.Duration // wait this long for the guest's SSH server first; 0: it is known to answer
 }
 
 // Shell returns the ssh command that opens a login shell in the guest, or runs a command there.
-func Shell(vm layout.VM, o ShellOptions) (*exec.Cmd, error) {
+func Shell(ctx context.Context, vm layout.VM, o ShellOptions) (*exec.Cmd, error) {
 	running, err := proc.Held(vm.AgentLock())
 	if err != nil {
 		return nil, err
 	}
 	config := filepath.Join(vm.Dir(), filenames.SSHConfig)
-	if !running || !exists(config) {
+	switch there := running && exists(config); {
+	case !there && o.Patience > 0:
+		return nil, fmt.Errorf("VM %q is still being prepared, or is about to be started again, so there is no guest to enter yet: `rdd limavm show %s` tells how far it is", vm.Name, vm.Name)
+	case !there:
 		return nil, fmt.Errorf("VM %q does not run: start it with `rdd limavm start %s`", vm.Name, vm.Name)
 	}
 	ssh, err := exec.LookPath("ssh")
 	if err != nil {
 		return nil, fmt.Errorf("ssh is missing: install it; its Debian package is openssh-client: %w", err)
 	}
-	args := []string{"-F", config, "-q"}
+	if o.Patience > 0 {
+		if err := awaitSSH(ctx, vm, config, o.Patience); err != nil {
+			return nil, err
+		}
+	}
+	// A shell uses the hostagent's connection, but never becomes the one that others depend on.
+	// LogLevel leaves the reasons of a failure, and nothing else.
+	args := []string{"-F", config, "-o", "ControlMaster=no", "-o", "LogLevel=ERROR"}
+	if o.Patience > 0 {
+		// The hostagent's own connection may hang where a new one is answered.
+		args = append(args, "-o", "ControlPath=none", "-o", fmt.Sprintf("ConnectTimeout=%d", int(o.Patience.Seconds())))
+	}
 	if o.Terminal {
 		args = append(args, "-t")
+	} else {
+		args = append(args, "-T")
 	}
 	cmd := exec.Command(ssh, append(args, hostname.FromInstName(vm.Name), "--", o.script(mounted(vm, o.Dir)))...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -72,6 +95,68 @@ func (o ShellOptions) script(mounted bool) (script string) {
 		return script + command
 	}
 	return script + `exec "$SHELL" --login`
+}
+
+// awaitSSH waits until the guest's SSH server answers a new connection.
+func awaitSSH(ctx context.Context, vm layout.VM, config string, patience time.Duration) error {
+	address, err := sshAddress(config)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, context.DeadlineExceeded)
+	defer cancel()
+	for {
+		err := greeted(ctx, address)
+		if err == nil {
+			return nil
+		}
+		if held, e := proc.Held(vm.AgentLock()); e == nil && !held {
+			return fmt.Errorf("VM %q has ended meanwhile", vm.Name)
+		}
+		select {
+		case <-ctx.Done():
+			if context.Cause(ctx) != context.DeadlineExceeded { //nolint:errorlint // it is our own
+				return context.Cause(ctx)
+			}
+			return fmt.Errorf("VM %q runs, but its SSH server has not answered within %s, so nobody can enter it: it still boots, or it hangs. "+
+				"See its console with `rdd limavm logs %s --source serial`; try again later, or restart it with `rdd limavm restart %s`: %w", vm.Name, patience, vm.Name, vm.Name, err)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// greeted makes a connection to an SSH server and waits until the server speaks.
+func greeted(ctx context.Context, address string) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		return fmt.Errorf("%w: %w", errNoAnswer, err)
+	}
+	return nil
+}
+
+// sshAddress reads from an ssh configuration that Lima wrote where the guest's SSH server is.
+func sshAddress(config string) (string, error) {
+	f, err := os.Open(config)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	found := map[string]string{}
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if key, value, ok := strings.Cut(strings.TrimSpace(s.Text()), " "); ok {
+			found[key] = strings.TrimSpace(value)
+		}
+	}
+	if found["Hostname"] == "" || found["Port"] == "" {
+		return "", errors.New(config + " does not name the guest's address: restart the VM, which writes it again")
+	}
+	return net.JoinHostPort(found["Hostname"], found["Port"]), nil
 }
 
 // mounted says whether the guest sees this host's directory dir under the same name.

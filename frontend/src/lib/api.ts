@@ -15,13 +15,14 @@ export interface VM {
   state: string            // core.Describe: Running, Stopped, Starting, Stopping, Creating, Deleting, Resetting, StartFailed, CreateFailed, Unresponsive, Paused, Pending …
   running: boolean         // as it was asked to be (spec.running)
   progress?: Progress
-  problem?: string         // why it is not as it was asked to be
+  problem?: string         // why it is not as it was asked to be, or, while it runs, what of it doesn't work
   advice?: string          // what a known problem means and what to do
   permanent?: boolean      // waiting can't mend the problem
   acceleration: 'hardware' | 'emulation' | '?'
   restarts: number
   created: string          // RFC 3339
   sshPort?: number
+  canEnter: boolean        // a shell in it can be tried: it runs, or boots, or does not answer
   restartNeeded: string[]  // settings changed since the running guest was started, in words ("processors 2 → 4")
 }
 export type Verb = 'start-service' | 'stop-service' | 'restart-service' | 'reset-service' | 'delete-service' | 'create' | 'start' | 'stop' | 'restart' | 'delete' | 'reset' | 'change' | 'repair' | 'bundle'

@@ -77,7 +77,7 @@ func (p *player) parse(args []string) {
 	fs.StringVar(&p.vm.Logs, "log-dir", "", "")
 	fs.StringVar(&p.nonce, "nonce", "", "")
 	fs.BoolVar(&p.kill, "kill", false, "")
-	for _, unused := range []string{"share", "acceleration", "shell", "workdir"} {
+	for _, unused := range []string{"share", "acceleration", "shell", "workdir", "patience"} {
 		fs.String(unused, "", "")
 	}
 	_ = fs.Parse(args[1:]) // ExitOnError
