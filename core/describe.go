@@ -24,7 +24,8 @@ type Description struct {
 	Acceleration string // hardware, emulation or ?
 	Progress     string // the step under way; may be empty
 	Phase        string // the same in a word or two, such as "image 42 %"
-	Problem      string // why it is not as it was asked to be; may be empty
+	Problem      string // why it is not as it was asked to be, or what of it doesn't work; may be empty
+	Problems     int    // with Running: how many things don't work
 	Template     string // the ConfigMap that holds its validated template
 }
 
@@ -59,6 +60,8 @@ func Describe(vm *VM) Description {
 	}
 	if failure, _ := vm.Failure(); failure != nil {
 		d.Problem = failure.Message
+	} else if d.State == "Running" {
+		d.Problem, d.Problems = strings.Join(vm.Status.Problems, "\n"), len(vm.Status.Problems)
 	}
 	if vm.Status.TemplateConfigMap != "" {
 		d.Template = v1alpha1.SystemNamespace + "/" + vm.Status.TemplateConfigMap

@@ -442,14 +442,25 @@ func checkVMs(_ context.Context, i *inspection) []Finding {
 	}
 	var all []Finding
 	for v := range i.objects {
-		all = append(all, judgeVM(&i.objects[v]))
+		all = append(all, judgeVM(&i.objects[v])...)
 	}
 	return all
 }
 
-func judgeVM(vm *VM) Finding {
+func judgeVM(vm *VM) []Finding {
+	what := fmt.Sprintf("VM %q: %s", vm.Name, Describe(vm).State)
+	if Describe(vm).Problems == 0 {
+		return []Finding{judgeState(vm, what)}
+	}
+	var all []Finding
+	for _, p := range vm.Status.Problems {
+		all = append(all, told(SeverityWarning, diag.VMDegraded, what+", but: "+p))
+	}
+	return all
+}
+
+func judgeState(vm *VM, what string) Finding {
 	d := Describe(vm)
-	what := fmt.Sprintf("VM %q: %s", vm.Name, d.State)
 	failure, permanent := vm.Failure()
 	switch p := vm.Status.Progress; {
 	case failure != nil && permanent:
@@ -463,7 +474,7 @@ func judgeVM(vm *VM) Finding {
 		return fine("%s: %s", what, d.Progress)
 	}
 	if c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionRunning); c != nil && c.Status == metav1.ConditionTrue && c.Message != "" {
-		return told(SeverityWarning, diag.VMDegraded, what+", but: "+c.Message)
+		return fine("%s; %s", what, c.Message) // what an earlier service left
 	}
 	return fine("%s", what)
 }

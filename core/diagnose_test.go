@@ -73,10 +73,11 @@ func TestJudgements(t *testing.T) {
 		{"a missing program", judgePrograms("v1", "", []Program{{"rddd", "", "", false}})[0], "problem install-broken"},
 		{"a certificate of tomorrow", judgeCertificate(cert, old)[0], "problem clock-wrong"},
 		{"a certificate of yesterday", judgeCertificate(cert, time.Now().Add(48*time.Hour))[0], "problem clock-wrong"},
-		{"a VM that runs", judgeVM(testVM("True", v1alpha1.ReasonStarted, "")), "ok "},
-		{"a VM in which something doesn't work", judgeVM(testVM("True", v1alpha1.ReasonStarted, "no forwards")), "warning vm-degraded"},
-		{"a VM that failed for good", judgeVM(testVM("False", v1alpha1.ReasonStartFailed, "no idea")), "problem vm-failed"},
-		{"a VM that is tried again", judgeVM(testVM("Unknown", v1alpha1.ReasonStartFailed, "bind: address already in use")), "warning port-in-use"},
+		{"a VM that runs", judgeVM(testVM("True", v1alpha1.ReasonStarted, ""))[0], "ok "},
+		{"a VM in which something doesn't work", judgeVM(withProblems(testVM("True", v1alpha1.ReasonStarted, "no forwards"), "no forwards"))[0], "warning vm-degraded"},
+		{"a VM that an earlier service left", judgeVM(testVM("True", v1alpha1.ReasonStarted, "its hostagent was adopted"))[0], "ok "},
+		{"a VM that failed for good", judgeVM(testVM("False", v1alpha1.ReasonStartFailed, "no idea"))[0], "problem vm-failed"},
+		{"a VM that is tried again", judgeVM(testVM("Unknown", v1alpha1.ReasonStartFailed, "bind: address already in use"))[0], "warning port-in-use"},
 	} {
 		if got := string(tc.got.Severity) + " " + tc.got.ID; got != tc.want {
 			t.Errorf("%s: %q, want %q (%s)", tc.name, got, tc.want, tc.got.What)
@@ -102,7 +103,7 @@ func TestProgramsOfADesktopAreListedWhetherTheyAreThereOrNot(t *testing.T) {
 // An advice that a condition holds already becomes the finding's meaning and remedy, not its cause.
 func TestFindingOfExplainedFailureSaysItOnce(t *testing.T) {
 	p, _ := diag.Find(diag.MemoryShort)
-	f := judgeVM(testVM("Unknown", v1alpha1.ReasonStartFailed, "QEMU has ended\n"+p.Advice("linux")))
+	f := judgeVM(testVM("Unknown", v1alpha1.ReasonStartFailed, "QEMU has ended\n"+p.Advice("linux")))[0]
 	if f.ID != "memory-short" || strings.Contains(f.What, "known problem") || f.Meaning != p.Meaning {
 		t.Errorf("%+v", f)
 	}
@@ -282,6 +283,21 @@ func testVM(status, reason, message string) *VM {
 		{Type: v1alpha1.ConditionRunning, Status: metav1.ConditionStatus(status), Reason: reason, Message: message},
 	}
 	return vm
+}
+
+func withProblems(vm *VM, problems ...string) *VM {
+	vm.Status.Problems = problems
+	return vm
+}
+
+func TestEveryProblemOfARunningVMIsShown(t *testing.T) {
+	vm := withProblems(testVM("True", v1alpha1.ReasonStarted, ""), "provision[0] failed", "port 8080 is taken")
+	if all := judgeVM(vm); len(all) != 2 || !strings.Contains(all[0].What, "provision[0] failed") || !strings.Contains(all[1].What, "port 8080 is taken") || all[0].Severity != SeverityWarning {
+		t.Errorf("%+v", all)
+	}
+	if d := Describe(vm); d.State != "Running" || d.Problems != 2 || d.Problem != "provision[0] failed\nport 8080 is taken" {
+		t.Errorf("%+v", d)
+	}
 }
 
 // testCertificate is valid on the day of now.

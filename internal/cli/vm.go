@@ -104,6 +104,7 @@ func (s *session) vmCreate() *cobra.Command {
 			s.sayf("VM %q would be accepted; nothing was stored\n", args[0])
 		case o.Start:
 			s.said(f, fmt.Sprintf("VM %q runs; work in it with: rdd vm shell %s", args[0], args[0]), fmt.Sprintf("VM %q is accepted and will start", args[0]))
+			s.warnProblems(cmd.Context(), vms, args[0], w)
 		default:
 			s.said(f, fmt.Sprintf("VM %q is created; boot it with: rdd vm start %s", args[0], args[0]), fmt.Sprintf("VM %q is accepted", args[0]))
 		}
@@ -131,9 +132,24 @@ func (s *session) vmChange(use, short, again, done, accepted string, act func(ct
 		}
 		finish()
 		s.said(f, fmt.Sprintf(done, args[0]), fmt.Sprintf(accepted, args[0]))
+		s.warnProblems(cmd.Context(), vms, args[0], w)
 		return nil
 	}
 	return cmd
+}
+
+// warnProblems says what doesn't work in a VM that has been waited for and runs.
+func (s *session) warnProblems(ctx context.Context, vms *core.VMs, name string, w core.Wait) {
+	if w.Accepted {
+		return
+	}
+	vm, err := vms.Show(ctx, name)
+	if err != nil {
+		return // deleted, as was asked or meanwhile
+	}
+	if d := core.Describe(vm); d.Problems > 0 {
+		s.sayf("warning: not all of VM %q works:\n%s\n", name, d.Problem)
+	}
 }
 
 func (s *session) vmStart() *cobra.Command {
@@ -243,8 +259,15 @@ func (s *session) vmList() *cobra.Command {
 	return cmd
 }
 
-// stateWithPhase is a VM's state, and how far it has come while that changes.
+// stateWithPhase is a VM's state, and how far it has come while that changes, or how much doesn't work.
 func stateWithPhase(d core.Description) string {
+	switch d.Problems {
+	case 0:
+	case 1:
+		return d.State + " (1 problem)"
+	default:
+		return fmt.Sprintf("%s (%d problems)", d.State, d.Problems)
+	}
 	if d.Phase == "" {
 		return d.State
 	}

@@ -77,7 +77,7 @@ func (w *worker) settle(ctx context.Context) error {
 
 // down says that nothing of the VM lives.
 func (w *worker) down(p Phase) {
-	w.change(func(s *State) { s.Phase, s.Progress, s.SSHPort, s.Degraded, s.Health = p, nil, 0, "", Health{} })
+	w.change(func(s *State) { s.Phase, s.Progress, s.SSHPort, s.Problems, s.Health = p, nil, 0, nil, Health{} })
 }
 
 func exists(path string) bool {

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +35,8 @@ type agent struct {
 	asked   bool // to stop
 	ran     bool // the guest has answered
 	failure *event.Failure
-	ended   string // how the guest ended that nobody asked to stop; see package event
+	ended   string              // how the guest ended that nobody asked to stop; see package event
+	trouble map[string][]string // what doesn't work, by who says so
 }
 
 // byGuest says whether a guest that ran has ended by itself, in order.
@@ -107,7 +110,7 @@ func (w *worker) spawn(acceleration string) error {
 	}()
 	w.agent = a
 	w.change(func(s *State) {
-		s.Phase, s.SSHPort, s.Degraded, s.Health = Starting, 0, "", Health{}
+		s.Phase, s.SSHPort, s.Problems, s.Health = Starting, 0, nil, Health{}
 		s.Progress = &Progress{Phase: event.Boot, Message: "starting the hostagent; its log is " + w.vm.AgentLog(), StartedAt: time.Now()}
 	})
 	return nil
@@ -207,7 +210,14 @@ func (w *worker) apply(a *agent, e event.Event) {
 	if e.Ended != "" {
 		a.ended = e.Ended
 	}
+	if e.Running {
+		a.says(event.Trouble{Source: event.FromBoot, Messages: e.Degraded})
+	}
+	if e.Trouble != nil {
+		a.says(*e.Trouble)
+	}
 	w.change(func(s *State) {
+		s.Problems = a.problems()
 		if e.Accelerator != nil {
 			s.Accelerator = Accelerator(*e.Accelerator)
 		}
@@ -222,7 +232,6 @@ func (w *worker) apply(a *agent, e event.Event) {
 			}
 		case e.Running:
 			s.Phase, s.Progress, s.Failure = Running, nil, nil
-			s.Degraded = degraded(e.Degraded)
 		case e.Health != nil:
 			s.Health, s.Progress = Health(*e.Health), nil
 			if e.Health.Reason != "" {
@@ -232,14 +241,40 @@ func (w *worker) apply(a *agent, e event.Event) {
 			if e.Steps > 0 {
 				e.Step, e.Steps = e.Step+w.prepared, e.Steps+w.prepared
 			}
+			began := s.Progress
 			s.Phase, s.Progress = Starting, progressOf(e)
+			if began != nil && began.Phase == e.Phase && began.Step == e.Step {
+				s.Progress.StartedAt = began.StartedAt // the same step, with more to say
+			}
 		}
 	})
 }
 
+// says notes what one source says doesn't work.
+func (a *agent) says(t event.Trouble) {
+	if a.trouble == nil {
+		a.trouble = map[string][]string{}
+	}
+	a.trouble[t.Source] = t.Messages
+}
+
+// problems are what all sources say, in a steady order.
+func (a *agent) problems() (all []string) {
+	for _, source := range slices.Sorted(maps.Keys(a.trouble)) {
+		for _, m := range a.trouble[source] {
+			all = append(all, printable(m))
+		}
+	}
+	return all
+}
+
 // progressOf is an event as progress.
 func progressOf(e event.Event) *Progress {
-	return &Progress{Phase: e.Phase, Step: e.Step, Steps: e.Steps, Bytes: e.Bytes, Total: e.Total, Message: e.Message, StartedAt: e.Time}
+	message := e.Message
+	if e.Said != "" {
+		message = advised(nil, message+": "+printable(e.Said))
+	}
+	return &Progress{Phase: e.Phase, Step: e.Step, Steps: e.Steps, Bytes: e.Bytes, Total: e.Total, Message: message, StartedAt: e.Time}
 }
 
 // reader reads the events of one run from a file that grows.

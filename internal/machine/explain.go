@@ -219,11 +219,9 @@ func tail(path string, from int64) []string {
 // printable drops what would steer a terminal: guests' text is only ever text.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f || r == '\uFFFD' {
+		if r < ' ' && r != '\t' && r != '\n' || r == 0x7f || r == '\uFFFD' {
 			return -1
 		}
 		return r
 	}, s)
 }
-
-func degraded(what []string) string { return strings.Join(what, "; ") }

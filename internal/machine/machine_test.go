@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -548,7 +549,7 @@ func TestCloseStopsEveryHostagent(t *testing.T) {
 		}
 	}
 	second.Do("rd", start(""))
-	if st := second.State("rd"); st != (State{}) {
+	if st := second.State("rd"); !reflect.DeepEqual(st, State{}) {
 		t.Error("work was taken after Close", st)
 	}
 }
@@ -576,7 +577,7 @@ func TestDegradedIsSaid(t *testing.T) {
 	s := r.service()
 	r.play("boot", "degraded")
 	s.Do("rd", start(""))
-	if st := s.awaitPhase(Running); st.Degraded != "no port forwards" {
+	if st := s.awaitPhase(Running); !slices.Equal(st.Problems, []string{"no port forwards"}) {
 		t.Fatalf("%+v", st)
 	}
 }

@@ -81,10 +81,10 @@ type State struct {
 	Progress    *Progress
 	Accelerator Accelerator
 	SSHPort     int32
-	Degraded    string // with Running: what does not work; empty when everything does
-	Health      Health // with Running: whether the guest answers now
-	Found       string // what an earlier service left and what became of it; until the VM is asked to stop
-	Exits       int    // crashes of a guest that ran, or of its hostagent, since this process began
+	Problems    []string // with Running: what does not work, one sentence or more each; none when everything does
+	Health      Health   // with Running: whether the guest answers now
+	Found       string   // what an earlier service left and what became of it; until the VM is asked to stop
+	Exits       int      // crashes of a guest that ran, or of its hostagent, since this process began
 }
 
 // TemplateError says what Lima rejects in a template.

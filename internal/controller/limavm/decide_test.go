@@ -107,8 +107,8 @@ func TestDecide(t *testing.T) {
 		{"stopped, to run", situation(machine.Stopped), machine.Start, ready, starting, nil},
 		{"booting", situation(machine.Starting), machine.None, ready, starting, nil},
 		{"running", situation(machine.Running), machine.None, ready, started, nil},
-		{"running, not all of it", situation(machine.Running, func(o *observation) { o.seen.Degraded = "no port forwarding" }), machine.None, ready, started, func(d decision) bool {
-			return meta.FindStatusCondition(d.status.Conditions, "Running").Message == "no port forwarding"
+		{"running, not all of it", situation(machine.Running, func(o *observation) { o.seen.Problems = []string{"no port forwarding", "no mounts"} }), machine.None, ready, started, func(d decision) bool {
+			return meta.FindStatusCondition(d.status.Conditions, "Running").Message == "no port forwarding\nno mounts" && len(d.status.Problems) == 2
 		}},
 		{"adopted by a new process", situation(machine.Running, func(o *observation) { o.memory = memory{} }), machine.None, ready, started, func(d decision) bool { return d.status.RestartCount == 0 }},
 		{"disk vanished", situation(machine.Absent), machine.Start, pending, starting, nil},

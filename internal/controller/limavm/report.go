@@ -1,6 +1,7 @@
 package limavm
 
 import (
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -28,9 +29,12 @@ func (d *decision) report(o observation, want goal, t trouble) {
 		set(v1alpha1.ConditionAccelerated, acceleratedCondition(a))
 	}
 	d.status.Progress = progressOf(o.seen.Progress)
-	d.status.SSHPort = 0
+	d.status.SSHPort, d.status.Problems = 0, nil
 	if o.seen.Phase == machine.Running {
 		d.status.SSHPort = o.seen.SSHPort
+		for _, p := range o.seen.Problems {
+			d.status.Problems = append(d.status.Problems, shortened(p))
+		}
 	}
 }
 
@@ -72,7 +76,7 @@ func runningCondition(o observation, want goal, t trouble) metav1.Condition {
 	case o.seen.Phase == machine.Running && want == beRunning && o.seen.Health.Reason != "":
 		return unknown(o.seen.Health.Reason, o.seen.Health.Message)
 	case o.seen.Phase == machine.Running && want == beRunning:
-		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonStarted, Message: both(o.seen.Degraded, o.seen.Found)}
+		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonStarted, Message: remarks(o.seen)}
 	case o.seen.Phase == machine.Starting && want == beRunning:
 		return unknown(v1alpha1.ReasonStarting, o.seen.Found)
 	case living(o.seen.Phase): // and is to be stopped, or stopping
@@ -92,12 +96,13 @@ func runningCondition(o observation, want goal, t trouble) metav1.Condition {
 	return unknown(v1alpha1.ReasonStarting, "")
 }
 
-// both joins two sentences, either of which may be empty.
-func both(a, b string) string {
-	if a == "" || b == "" {
-		return a + b
+// remarks are what there is to say of a VM that runs.
+func remarks(s machine.State) string {
+	all := slices.Clone(s.Problems)
+	if s.Found != "" {
+		all = append(all, s.Found)
 	}
-	return a + "; " + b
+	return strings.Join(all, "\n")
 }
 
 // living reports whether a guest may run in that phase.

@@ -67,6 +67,19 @@ type Health struct {
 	Message string `json:"message,omitempty"`
 }
 
+// Where a Trouble comes from.
+const (
+	FromBoot       = "boot"       // scripts and probes of the template
+	FromConnection = "connection" // what the host and the guest share over SSH
+	FromPorts      = "ports"      // forwarded ports
+)
+
+// Trouble is what doesn't work in a VM that runs. It takes the place of what its source said before.
+type Trouble struct {
+	Source   string   `json:"source"`
+	Messages []string `json:"messages,omitempty"` // one for each thing; none: all is well
+}
+
 // Event is one line. Fields that are not known are absent.
 type Event struct {
 	Time    time.Time `json:"time"`
@@ -76,6 +89,7 @@ type Event struct {
 	Bytes   int64     `json:"bytes,omitempty"`
 	Total   int64     `json:"total,omitempty"` // 0: unknown
 	Message string    `json:"message,omitempty"`
+	Said    string    `json:"said,omitempty"` // a program's own words about why the step does not get on
 
 	OK      bool     `json:"ok,omitempty"`      // the last line of work that succeeded
 	Failure *Failure `json:"failure,omitempty"` // the last line of work that failed
@@ -86,6 +100,7 @@ type Event struct {
 	SSHPort     int32        `json:"sshPort,omitempty"`
 	Running     bool         `json:"running,omitempty"`
 	Degraded    []string     `json:"degraded,omitempty"` // with Running: what does not work
+	Trouble     *Trouble     `json:"trouble,omitempty"`  // when it has changed
 	Health      *Health      `json:"health,omitempty"`   // when it has changed
 	Exiting     bool         `json:"exiting,omitempty"`
 	Ended       string       `json:"ended,omitempty"` // with Exiting: how the guest ended that nobody asked to

@@ -183,6 +183,13 @@ type LimaVMStatus struct {
 	// +optional
 	Progress *Progress `json:"progress,omitempty"`
 
+	// Problems are what does not work in a VM that runs, one sentence or more
+	// each: scripts or probes of its template that fail, a lost connection,
+	// ports that something else holds. Absent while everything works.
+	// +optional
+	// +listType=atomic
+	Problems []string `json:"problems,omitempty"`
+
 	// TemplateConfigMap names the ConfigMap in rdd-system that holds the
 	// validated template.
 	// +optional
