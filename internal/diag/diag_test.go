@@ -77,6 +77,7 @@ func TestLinesOfLogsAreRecognised(t *testing.T) {
 		{PortInUse, Host, `-netdev user,id=net0,hostfwd=tcp:127.0.0.1:60022-:22: Could not set up host forwarding rule 'tcp:127.0.0.1:60022-:22'`},
 		{PortInUse, Host, `listen tcp 127.0.0.1:80: bind: Only one usage of each socket address (protocol/network address/port) is normally permitted.`},
 		{"host-read-only", Host, `mkdir /home/j/.rdd: read-only file system`},
+		{"ssh-key-open", Host, `Permissions 0644 for '/home/j/.rdd/default/lima/_config/user' are too open.`},
 		{"ssh-refused", Host, `rdd@127.0.0.1: Permission denied (publickey).`},
 		{FilesPermission, Host, `create instance "default": mkdir /home/j/.local/share/rdd: permission denied`},
 		{FilesPermission, Host, `open C:\Users\j\AppData\Local\rdd\serve.lock: Access is denied.`},

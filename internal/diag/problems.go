@@ -387,6 +387,12 @@ var problems = []Problem{
 		host: []string{`read-only file ?system`},
 	},
 	{
+		ID:      "ssh-key-open",
+		Meaning: "Other users of this computer can read the key by which virtual machines are entered, so ssh does not use it.",
+		remedy:  remedy{"": "Make it yours alone, with the path that ssh names: chmod 600 ~/.rdd/INSTANCE/lima/_config/user. The next start of a VM does that, too."},
+		host:    []string{`unprotected private key file`, `permissions 0\d+ for .* are too open`},
+	},
+	{
 		ID:      "ssh-refused",
 		Meaning: "The guest answers but doesn't let us in: it has another user or key than the VM's configuration says, as in a disk that was made elsewhere.",
 		remedy:  remedy{"": "See what the guest did at boot: rdd vm logs NAME --source serial. An image without cloud-init or Lima's boot scripts can't be used; a disk from elsewhere needs a VM of its own."},

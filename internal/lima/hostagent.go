@@ -85,7 +85,10 @@ type agent struct {
 	hostLock sync.Mutex
 	host     hostFiles // what the VM has on the host
 
-	monitor *monitor // nil when the VM has no QEMU
+	monitor *monitor      // nil when the VM has no QEMU
+	waits   *requirements // what Lima waits for; nil before the boot
+	ready   chan struct{} // closed when Lima says that the VM runs
+	config  *limayaml.LimaYAML
 	sshPort atomic.Int32
 }
 
@@ -109,7 +112,7 @@ func newAgent(o HostagentOptions) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agent{o: o, vm: o.VM, w: event.NewWriter(file), events: file, log: log}
+	a := &agent{o: o, vm: o.VM, w: event.NewWriter(file), events: file, log: log, ready: make(chan struct{})}
 	if err := a.w.Write(event.Event{Nonce: o.Nonce}); err != nil {
 		return nil, err
 	}
@@ -141,10 +144,13 @@ func (a *agent) say(e event.Event) {
 }
 
 // step reports one of bootSteps.
-func (a *agent) step(phase, message string) {
+func (a *agent) step(phase, message string) { a.stepSaying(phase, message, "") }
+
+// stepSaying also reports why the step does not get on, in a program's own words.
+func (a *agent) stepSaying(phase, message, said string) {
 	for i, p := range bootSteps {
 		if p == phase {
-			a.say(event.Event{Phase: phase, Step: int32(i + 1), Steps: event.BootSteps, Message: message})
+			a.say(event.Event{Phase: phase, Step: int32(i + 1), Steps: event.BootSteps, Message: message, Said: said})
 		}
 	}
 }
@@ -152,6 +158,9 @@ func (a *agent) step(phase, message string) {
 func (a *agent) run(ctx context.Context) error {
 	inst, err := a.inspect(ctx)
 	if err != nil {
+		return err
+	}
+	if err := closeKey(a.vm.Home); err != nil {
 		return err
 	}
 	if err := reachNetworks(ctx, inst.Config); err != nil {
@@ -183,10 +192,13 @@ func (a *agent) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	logrus.AddHook(&logHook{a: a})
+	a.config, a.waits = inst.Config, &requirements{a: a, probes: inst.Config.Probes}
+	logrus.AddHook(a.waits)
 	ended := make(chan struct{})
 	defer close(ended)
 	go a.powerOff(ctx, ended)
+	stopServing := a.serve(ctx)
+	defer stopServing()
 	how := a.watch(context.WithoutCancel(ctx), inst.Config)
 	a.step(event.Boot, "booting; the console is in "+a.vm.SerialLog())
 	if err := ha.Run(context.WithoutCancel(ctx)); err != nil {
@@ -247,6 +259,21 @@ func (a *agent) clear(ctx context.Context) error {
 		return err
 	}
 	logrus.Warnf("a QEMU of VM %q whose hostagent was gone has been ended", a.vm.Name)
+	return nil
+}
+
+// closeKey takes from others the right to read the key by which Lima enters its guests: ssh uses no key that
+// others can read.
+func closeKey(home string) error {
+	key := filepath.Join(home, filenames.ConfigDir, filenames.UserPrivateKey)
+	info, err := os.Stat(key)
+	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
+		return nil //nolint:nilerr // one that is missing is made by a preparation, and Lima says if it is not
+	}
+	logrus.Warnf("others could read the SSH key %s (mode %04o); it is made yours alone", key, info.Mode().Perm())
+	if err := os.Chmod(key, 0o600); err != nil {
+		return fmt.Errorf("others can read the SSH key of virtual machines, so ssh does not use it: make it yours alone with `chmod 600 %s`: %w", key, err)
+	}
 	return nil
 }
 
@@ -343,7 +370,10 @@ func (a *agent) lima(s events.Status) {
 		if a.monitor != nil {
 			a.monitor.booted.Store(true)
 		}
-		a.say(event.Event{Phase: event.Ready, Step: event.BootSteps, Steps: event.BootSteps, Running: true, Degraded: append(degraded(s), a.copyOut()...), SSHPort: int32(s.SSHLocalPort)})
+		a.say(event.Event{Phase: event.Ready, Step: event.BootSteps, Steps: event.BootSteps, Running: true, Degraded: append(a.degraded(s), a.copyOut()...), SSHPort: int32(s.SSHLocalPort)})
+		if a.ready != nil {
+			close(a.ready)
+		}
 	case s.SSHLocalPort != 0:
 		a.say(event.Event{SSHPort: int32(s.SSHLocalPort)})
 	}
@@ -364,27 +394,39 @@ func (a *agent) releaseHostPaths() {
 	a.host = hostFiles{}
 }
 
-func degraded(s events.Status) []string {
-	if s.Degraded && len(s.Errors) == 0 {
+// degraded is what doesn't work in a guest that has booted.
+func (a *agent) degraded(s events.Status) (all []string) {
+	all = s.Errors
+	if a.waits != nil {
+		all = append(a.waits.problems(s.Errors), a.failedScripts(context.Background(), a.config)...)
+	}
+	if s.Degraded && len(all) == 0 {
 		return []string{"Lima gave no reason"}
 	}
-	return s.Errors
+	return all
 }
 
-// logHook shows what Lima is waiting for. Lima says this in its log only, so a change of its words
-// would cost the step "guest" and nothing else.
-type logHook struct{ a *agent }
-
-// Levels are those of progress.
-func (h *logHook) Levels() []logrus.Level { return []logrus.Level{logrus.InfoLevel} }
-
-// Fire is called for each line logged.
-func (h *logHook) Fire(e *logrus.Entry) error {
-	switch {
-	case strings.HasPrefix(e.Message, "The essential requirement 1 of"):
-		h.a.step(event.Guest, "the guest answers; waiting for its boot scripts")
-	case strings.HasPrefix(e.Message, "Waiting for the ") && !strings.HasPrefix(e.Message, "Waiting for the essential requirement 1 of"):
-		h.a.step(event.Guest, strings.ToLower(e.Message[:1])+e.Message[1:])
+// serve keeps up, once the guest has booted, what Lima sets up at boot and does not look after. The result
+// ends that.
+func (a *agent) serve(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	ports := newPorts(a.vm, a.say)
+	logrus.AddHook(ports)
+	go func() {
+		defer close(done)
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.ready:
+		}
+		var all sync.WaitGroup
+		all.Go(func() { a.connection(a.config).run(ctx) })
+		all.Go(func() { ports.run(ctx) })
+		all.Wait()
+	}()
+	return func() {
+		cancel()
+		<-done
 	}
-	return nil
 }

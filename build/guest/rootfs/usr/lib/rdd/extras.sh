@@ -65,7 +65,7 @@ run_all() {
 	[ -d "$folder" ] || return 0
 	for script in "$folder"/*; do
 		log "running ${script#"$data"/}"
-		"$@" "$script" || { log "failed: ${script#"$data"/}"; result=1; }
+		"$@" "$script" || { log "failed: ${script#"$data"/} (exit code $?)"; result=1; }
 	done
 	return "$result"
 }

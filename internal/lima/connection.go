@@ -1,0 +1,293 @@
+package lima
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/lima-vm/lima/pkg/instance/hostname"
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/store/filenames"
+	"github.com/lima-vm/sshocker/pkg/reversesshfs"
+	sshocker "github.com/lima-vm/sshocker/pkg/ssh"
+	"github.com/sirupsen/logrus"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// connection keeps up the one SSH connection that carries a guest's forwarded sockets and shared folders.
+// Lima makes it at boot, and doesn't notice when it ends.
+type connection struct {
+	vm  layout.VM
+	y   *limayaml.LimaYAML
+	say func(event.Event)
+	ssh func(ctx context.Context, args ...string) *exec.Cmd // with ssh's own arguments
+
+	retry time.Duration // between attempts
+	limit time.Duration // of one attempt
+}
+
+func (a *agent) connection(y *limayaml.LimaYAML) *connection {
+	return &connection{vm: a.vm, y: y, say: a.say, ssh: a.sshTo, retry: 2 * time.Second, limit: 2 * time.Minute}
+}
+
+// sshTo returns an ssh command with the VM's configuration; the host's name has to come in args.
+func (a *agent) sshTo(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "ssh", append([]string{"-F", filepath.Join(a.vm.Dir(), filenames.SSHConfig)}, args...)...)
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+// ssh returns a command in the guest.
+func (a *agent) ssh(ctx context.Context, command ...string) *exec.Cmd {
+	return a.sshTo(ctx, append([]string{"-T", hostname.FromInstName(a.vm.Name), "--"}, command...)...)
+}
+
+// part is one thing that the connection carries.
+type part struct {
+	name string
+	make func(context.Context) error
+}
+
+// run makes the connection, and all that it carries, again whenever it ends, until ctx does. It says what
+// doesn't work meanwhile.
+func (c *connection) run(ctx context.Context) {
+	if *c.y.Plain || runtime.GOOS == "windows" { // nothing depends on it; Windows' ssh has no such connections
+		return
+	}
+	todo := c.missing() // what Lima could not forward at boot
+	lost := c.watch(ctx)
+	for pause := time.Duration(0); ; {
+		var again <-chan time.Time
+		if lost == nil || len(todo) > 0 {
+			again = time.After(pause)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-lost:
+			logrus.Warn("the SSH connection to the guest has ended; it is made again")
+			lost, todo, pause = nil, c.parts(), 0
+			c.report("the SSH connection to the guest has ended, and is being made again", todo, nil)
+			continue
+		case <-again:
+		}
+		var err error
+		if lost == nil {
+			if err = c.connect(ctx); err == nil {
+				lost = c.watch(ctx)
+			}
+		}
+		if err == nil {
+			todo, err = c.restore(ctx, todo)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			logrus.WithError(err).Warn("what needs the SSH connection to the guest could not all be made again")
+		}
+		c.report("not all that needs the SSH connection to the guest could be made again; it is tried further", todo, err)
+		pause = min(max(2*pause, c.retry), 15*c.retry)
+	}
+}
+
+// watch returns a channel that is closed when the connection ends: ssh keeps a client on its control
+// socket for as long as it lives. It is closed at once when there is none.
+func (c *connection) watch(ctx context.Context) <-chan struct{} {
+	lost := make(chan struct{})
+	go func() {
+		defer close(lost)
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "unix", filepath.Join(c.vm.Dir(), filenames.SSHSock))
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+		_, _ = io.Copy(io.Discard, conn)
+	}()
+	return lost
+}
+
+// report says what doesn't work, if anything.
+func (c *connection) report(what string, todo []part, err error) {
+	t := &event.Trouble{Source: event.FromConnection}
+	if len(todo) > 0 || err != nil {
+		if len(todo) > 0 {
+			var names []string
+			for _, p := range todo {
+				names = append(names, p.name)
+			}
+			what += "; until then these don't work: " + strings.Join(names, ", ")
+		}
+		if err != nil {
+			what += "\n" + err.Error()
+		}
+		t.Messages = []string{what}
+	}
+	c.say(event.Event{Trouble: t})
+}
+
+// parts are all that the connection carries.
+func (c *connection) parts() []part {
+	var all []part
+	for _, f := range c.forwards() {
+		all = append(all, part{f.HostSocket, func(ctx context.Context) error { return c.forward(ctx, f) }})
+	}
+	for _, m := range c.mounts() {
+		all = append(all, part{"the shared folder " + m.Location, func(ctx context.Context) error { return c.mount(ctx, m) }})
+	}
+	if *c.y.SSH.ForwardAgent {
+		all = append(all, part{"the forwarded SSH agent", c.linkAgent})
+	}
+	return all
+}
+
+// forwards are the template's forwards of sockets.
+func (c *connection) forwards() (all []limayaml.PortForward) {
+	for _, f := range c.y.PortForwards {
+		if f.GuestSocket != "" && f.HostSocket != "" {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+func (c *connection) mounts() []limayaml.Mount {
+	if *c.y.MountType != limayaml.REVSSHFS {
+		return nil // QEMU carries the others
+	}
+	return c.y.Mounts
+}
+
+// missing are the forwards of sockets that are not there.
+func (c *connection) missing() (all []part) {
+	for _, f := range c.forwards() {
+		info, err := os.Lstat(f.HostSocket)
+		if !f.Reverse && (err != nil || info.Mode().Type() != os.ModeSocket) {
+			all = append(all, part{f.HostSocket, func(ctx context.Context) error { return c.forward(ctx, f) }})
+		}
+	}
+	return all
+}
+
+// connect makes the connection.
+func (c *connection) connect(ctx context.Context) error {
+	ctx, cancel := c.attempt(ctx)
+	defer cancel()
+	return c.do(ctx, "connect to the guest over SSH", c.host(), "--", "true")
+}
+
+// restore makes the parts that the connection carries, and returns those that failed.
+func (c *connection) restore(ctx context.Context, parts []part) (left []part, err error) {
+	ctx, cancel := c.attempt(ctx)
+	defer cancel()
+	var errs []error
+	for _, p := range parts {
+		if err := p.make(ctx); err != nil {
+			left, errs = append(left, p), append(errs, err)
+		}
+	}
+	return left, errors.Join(errs...)
+}
+
+// attempt bounds one attempt.
+func (c *connection) attempt(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, c.limit, fmt.Errorf("%w: the guest has not answered within %s", context.DeadlineExceeded, c.limit))
+}
+
+// linkAgent puts the forwarded SSH agent where Lima does.
+func (c *connection) linkAgent(ctx context.Context) error {
+	return c.do(ctx, "link the SSH agent", "-T", c.host(), "--",
+		`sudo mkdir -p -m 700 /run/host-services && sudo ln -sf "$SSH_AUTH_SOCK" /run/host-services/ssh-auth.sock && sudo chown -R "$USER" /run/host-services`)
+}
+
+func (c *connection) host() string { return hostname.FromInstName(c.vm.Name) }
+
+// do runs ssh to its end. Its error holds what ssh said.
+func (c *connection) do(ctx context.Context, what string, args ...string) error {
+	cmd := c.ssh(ctx, args...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	err := cmd.Run()
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	}
+	return fmt.Errorf("%s: %s: %w", what, words(said.String(), err.Error()), err)
+}
+
+// forward forwards one socket. On the host it takes the place of nothing but a socket.
+func (c *connection) forward(ctx context.Context, f limayaml.PortForward) error {
+	if f.Reverse {
+		what := fmt.Sprintf("forward %s to the guest's %s", f.HostSocket, f.GuestSocket)
+		if err := c.do(ctx, what, "-T", c.host(), "--", "rm -f "+shellWord(f.GuestSocket)); err != nil {
+			return err
+		}
+		return c.do(ctx, what, "-O", "forward", "-R", f.GuestSocket+":"+f.HostSocket, c.host())
+	}
+	what := fmt.Sprintf("forward the guest's %s to %s", f.GuestSocket, f.HostSocket)
+	switch info, err := os.Lstat(f.HostSocket); {
+	case errors.Is(err, os.ErrNotExist):
+		if err := os.MkdirAll(filepath.Dir(f.HostSocket), 0o750); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	case err != nil:
+		return fmt.Errorf("%s: %w", what, err)
+	case info.Mode().Type() != os.ModeSocket:
+		return fmt.Errorf("%s: this is there, and is no socket: move it away, or name another hostSocket in the template", what)
+	default:
+		if err := os.Remove(f.HostSocket); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	return c.do(ctx, what, "-O", "forward", "-L", f.HostSocket+":"+f.GuestSocket, c.host())
+}
+
+// mount shares one folder anew, as Lima does at boot.
+func (c *connection) mount(ctx context.Context, m limayaml.Mount) error {
+	what := fmt.Sprintf("share %s", m.Location)
+	shares := fmt.Sprintf("grep -q ' %s fuse.sshfs ' /proc/mounts", regexpWord(*m.MountPoint))
+	// The old share has ended with its connection, but the guest may not have noticed.
+	if err := c.do(ctx, what, "-T", c.host(), "--", fmt.Sprintf("while %s; do sudo umount -l %s || exit 1; done", shares, shellWord(*m.MountPoint))); err != nil {
+		return err
+	}
+	options := "allow_other"
+	if !*m.SSHFS.Cache {
+		options += ",cache=no"
+	}
+	if *m.SSHFS.FollowSymlinks {
+		options += ",follow_symlinks"
+	}
+	share := &reversesshfs.ReverseSSHFS{
+		Driver:    *m.SSHFS.SFTPDriver,
+		SSHConfig: &sshocker.SSHConfig{ConfigFile: filepath.Join(c.vm.Dir(), filenames.SSHConfig)},
+		LocalPath: m.Location, Host: c.host(), RemotePath: *m.MountPoint, Readonly: !*m.Writable,
+		SSHFSAdditionalArgs: []string{"-o", options},
+	}
+	if err := share.Prepare(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if err := share.Start(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return c.do(ctx, what, "-T", c.host(), "--", shares)
+}
+
+// regexpWord is a path as the guest's mount table has it, for grep.
+func regexpWord(path string) string {
+	return strings.NewReplacer(`\`, `\\134`, " ", `\\040`, "\t", `\\011`, "'", `'\''`, ".", `\.`, "*", `\*`, "[", `\[`, "^", `\^`, "$", `\$`).Replace(path)
+}
