@@ -119,7 +119,7 @@ func awaitSSH(ctx context.Context, vm layout.VM, config string, patience time.Du
 				return context.Cause(ctx)
 			}
 			return fmt.Errorf("VM %q runs, but its SSH server has not answered within %s, so nobody can enter it: it still boots, or it hangs. "+
-				"See its console with `rdd limavm logs %s --source serial`; try again later, or restart it with `rdd limavm restart %s`: %w", vm.Name, patience, vm.Name, vm.Name, err)
+				"See its console with `rdd limavm logs %s --source serial`; try again later, or restart it with `rdd limavm restart %s`", vm.Name, patience, vm.Name, vm.Name)
 		case <-time.After(time.Second):
 		}
 	}
