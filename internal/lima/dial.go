@@ -18,12 +18,20 @@ import (
 
 // Lima's hostagent asks for an SSH session, and sleeps 10 s when it fails. QEMU's network accepts a
 // connection before the guest can, holds its SYN back for growing times, and drops it in the end.
-// So ssh gets its connection from Dial, which begins a new one each second until one is answered.
+// So ssh gets its connection from Dial, which begins a new one each second, and later less often, until one
+// is answered.
 const (
 	dialLimit    = 10 * time.Minute
 	dialInterval = time.Second
 	bannerLimit  = 15 * time.Second // for the guest to answer on one connection
 )
+
+// dialPace is how long to wait for the next attempt, and how long that may take, when the first was elapsed ago.
+// A guest that is slow is given more time: for each connection that is given up, its server has a process
+// to start and end, and enough of them keep it from ever answering one.
+func dialPace(elapsed time.Duration) (interval, limit time.Duration) {
+	return max(dialInterval, elapsed/20), max(bannerLimit, elapsed/3)
+}
 
 // RunSSH becomes the real ssh, which gets its connection from this program's "dial".
 func RunSSH(ssh, self string, args []string) error {
@@ -38,24 +46,23 @@ func Dial(ctx context.Context, address, agentLock string, out *os.File) error {
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
 	answered := make(chan *net.TCPConn)
-	try := func() {
-		if c := dialOnce(ctx, address); c != nil {
+	try := func(limit time.Duration) {
+		if c := dialOnce(ctx, address, limit); c != nil {
 			select {
 			case answered <- c:
 			case <-ctx.Done():
 			}
 		}
 	}
-	tick := time.NewTicker(dialInterval)
-	defer tick.Stop()
-	for {
-		go try()
+	for began := time.Now(); ; {
+		interval, limit := dialPace(time.Since(began))
+		go try(limit)
 		select {
 		case c := <-answered:
 			return passOn(c, out)
 		case <-ctx.Done():
 			return fmt.Errorf("no SSH server answers on %s: %w", address, context.Cause(ctx))
-		case <-tick.C:
+		case <-time.After(interval):
 		}
 		if held, err := proc.Held(agentLock); err == nil && !held {
 			return errors.New("the hostagent is gone")
@@ -64,8 +71,8 @@ func Dial(ctx context.Context, address, agentLock string, out *os.File) error {
 }
 
 // dialOnce makes one connection; nil when it isn't answered in time.
-func dialOnce(ctx context.Context, address string) *net.TCPConn {
-	d := net.Dialer{Timeout: bannerLimit}
+func dialOnce(ctx context.Context, address string, limit time.Duration) *net.TCPConn {
+	d := net.Dialer{Timeout: limit}
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil
@@ -73,7 +80,7 @@ func dialOnce(ctx context.Context, address string) *net.TCPConn {
 	c := conn.(*net.TCPConn)
 	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Now()) })
 	defer stop()
-	_ = c.SetReadDeadline(time.Now().Add(bannerLimit))
+	_ = c.SetReadDeadline(time.Now().Add(limit))
 	if speaks(c) {
 		return c
 	}
