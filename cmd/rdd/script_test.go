@@ -1,16 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -68,7 +71,7 @@ func runScripts(t *testing.T, dir string) {
 			})
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeaddress": takeAddress, "keepprobe": keepProbeInScript},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeaddress": takeAddress, "keepprobe": keepProbeInScript, "cmpbytes": cmpBytes, "pings": pings},
 		Condition: func(name string) (bool, error) {
 			if name != "mounts" {
 				return false, fmt.Errorf("unknown condition %q", name)
@@ -116,6 +119,38 @@ func keepProbeInScript(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: keepprobe")
 	}
 	ts.Check(keepProbe(filepath.Join(ts.Getenv("HOME"), ".rdd", "default", "lima")))
+}
+
+// cmpbytes FILE TEXT compares a file, or stdout, with a text in Go's quoting, which a script can't write down.
+func cmpBytes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cmpbytes FILE TEXT")
+	}
+	want, err := strconv.Unquote(`"` + args[1] + `"`)
+	ts.Check(err)
+	if got := ts.ReadFile(args[0]); got != want {
+		ts.Fatalf("%s is %q, want %q", args[0], got, want)
+	}
+}
+
+// pings SOCKET waits until Docker answers there.
+func pings(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: pings SOCKET")
+	}
+	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", args[0])
+	}}}
+	for late := time.Now().Add(time.Minute); ; {
+		answer, err := client.Get("http://docker/_ping")
+		if err == nil {
+			_ = answer.Body.Close()
+			return
+		}
+		if time.Now().After(late) {
+			ts.Fatalf("%v", err)
+		}
+	}
 }
 
 // mode OCTAL FILE checks a file's permissions.

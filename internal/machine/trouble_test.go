@@ -1,0 +1,44 @@
+package machine
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+)
+
+func TestBootThatDoesNotGetOnSaysWhyAndSinceWhen(t *testing.T) {
+	w := &worker{config: Config{Changed: func(string) {}}}
+	began := time.Unix(1000, 0)
+	boot := event.Event{Time: began, Phase: event.Boot, Step: 3, Steps: 5, Message: "booting"}
+	w.apply(&agent{}, boot)
+	boot.Time, boot.Said = began.Add(time.Minute), "Permissions 0644 for '/l/_config/user' are too open."
+	w.apply(&agent{}, boot)
+	p := w.snapshot().Progress
+	if !p.StartedAt.Equal(began) || !strings.Contains(p.Message, boot.Said) || !strings.Contains(p.Message, "known problem ssh-key-open") {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestProblemsOfARunningVMAreThoseOfAllSources(t *testing.T) {
+	w := &worker{config: Config{Changed: func(string) {}}}
+	a := &agent{}
+	says := func(e event.Event, want ...string) {
+		t.Helper()
+		w.apply(a, e)
+		if got := w.snapshot().Problems; !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	says(event.Event{Running: true, Degraded: []string{"provision[0] failed"}}, "provision[0] failed")
+	says(event.Event{Trouble: &event.Trouble{Source: event.FromPorts, Messages: []string{"8080 is\x1b[0m taken"}}}, "provision[0] failed", "8080 is[0m taken")
+	says(event.Event{Trouble: &event.Trouble{Source: event.FromConnection, Messages: []string{"no docker"}}}, "provision[0] failed", "no docker", "8080 is[0m taken")
+	says(event.Event{Trouble: &event.Trouble{Source: event.FromPorts}}, "provision[0] failed", "no docker")
+	says(event.Event{Health: &event.Health{}}, "provision[0] failed", "no docker")
+	w.down(Stopped)
+	if got := w.snapshot().Problems; len(got) > 0 {
+		t.Error(got)
+	}
+}
