@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,7 +79,7 @@ func (c *connection) run(ctx context.Context) {
 		case <-lost:
 			logrus.Warn("the SSH connection to the guest has ended; it is made again")
 			lost, todo, pause = nil, c.parts(), 0
-			c.report("the SSH connection to the guest has ended, and is being made again", todo, nil)
+			c.report(remaking, todo, nil)
 			continue
 		case <-again:
 		}
@@ -97,10 +98,16 @@ func (c *connection) run(ctx context.Context) {
 		if err != nil {
 			logrus.WithError(err).Warn("what needs the SSH connection to the guest could not all be made again")
 		}
-		c.report("not all that needs the SSH connection to the guest could be made again; it is tried further", todo, err)
+		c.report(retrying, todo, err)
 		pause = min(max(2*pause, c.retry), 15*c.retry)
 	}
 }
+
+// What is said while not all is there.
+const (
+	remaking = "the SSH connection to the guest has ended, and is being made again"
+	retrying = "not all that needs the SSH connection to the guest could be made again; it is tried further"
+)
 
 // watch returns a channel that is closed when the connection ends: ssh keeps a client on its control
 // socket for as long as it lives. It is closed at once when there is none.
@@ -194,9 +201,14 @@ func (c *connection) restore(ctx context.Context, parts []part) (left []part, er
 	ctx, cancel := c.attempt(ctx)
 	defer cancel()
 	var errs []error
-	for _, p := range parts {
-		if err := p.make(ctx); err != nil {
+	for i, p := range parts {
+		err := p.make(ctx)
+		if err != nil {
 			left, errs = append(left, p), append(errs, err)
+			continue
+		}
+		if rest := slices.Concat(left, parts[i+1:]); len(rest) > 0 {
+			c.report(remaking, rest, errors.Join(errs...))
 		}
 	}
 	return left, errors.Join(errs...)

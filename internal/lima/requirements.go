@@ -97,7 +97,7 @@ func (r *requirements) begin(q requirement) {
 	case r.current.boots():
 		// The guest does not answer yet, and what is said of its boot is right.
 	case q.label == "essential":
-		r.a.step(event.Guest, "the guest answers; waiting until its "+q.description)
+		r.a.step(event.Guest, "the guest answers; waiting for: "+q.description)
 	default:
 		r.a.step(event.Guest, "waiting for "+r.name(r.current))
 	}
