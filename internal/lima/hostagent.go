@@ -160,9 +160,6 @@ func (a *agent) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := closeKey(a.vm.Home); err != nil {
-		return err
-	}
 	if err := reachNetworks(ctx, inst.Config); err != nil {
 		return err
 	}
@@ -259,21 +256,6 @@ func (a *agent) clear(ctx context.Context) error {
 		return err
 	}
 	logrus.Warnf("a QEMU of VM %q whose hostagent was gone has been ended", a.vm.Name)
-	return nil
-}
-
-// closeKey takes from others the right to read the key by which Lima enters its guests: ssh uses no key that
-// others can read.
-func closeKey(home string) error {
-	key := filepath.Join(home, filenames.ConfigDir, filenames.UserPrivateKey)
-	info, err := os.Stat(key)
-	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
-		return nil //nolint:nilerr // one that is missing is made by a preparation, and Lima says if it is not
-	}
-	logrus.Warnf("others could read the SSH key %s (mode %04o); it is made yours alone", key, info.Mode().Perm())
-	if err := os.Chmod(key, 0o600); err != nil {
-		return fmt.Errorf("others can read the SSH key of virtual machines, so ssh does not use it: make it yours alone with `chmod 600 %s`: %w", key, err)
-	}
 	return nil
 }
 

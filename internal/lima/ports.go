@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	gopsutil "github.com/shirou/gopsutil/v4/net"
 	"github.com/shirou/gopsutil/v4/process"
 	"github.com/sirupsen/logrus"
 
@@ -43,7 +42,8 @@ type listener struct {
 	protocol string // tcp or udp
 	ip       string
 	port     int
-	pid      int // 0: not known
+	pid      int    // 0: not known
+	inode    string // of its socket, where the system has those; by it the process can be found
 }
 
 func newPorts(vm layout.VM, say func(event.Event)) *ports {
@@ -169,6 +169,9 @@ func covers(ip, host string) bool {
 // holder names who listens.
 func (p *ports) holder(l listener) string {
 	if l.pid == 0 {
+		l.pid = processOf(l.inode)
+	}
+	if l.pid == 0 {
 		return "another user's program"
 	}
 	proc, err := process.NewProcess(int32(l.pid))
@@ -199,27 +202,4 @@ func hostagentOf(args []string) (vm layout.VM, ok bool) {
 		vm.Home = args[i+1]
 	}
 	return vm, true
-}
-
-// listeners lists what listens on this host.
-func listeners(ctx context.Context) ([]listener, error) {
-	conns, err := gopsutil.ConnectionsWithContext(ctx, "inet")
-	if err != nil {
-		return nil, err
-	}
-	var all []listener
-	for _, c := range conns {
-		l := listener{protocol: "tcp", ip: c.Laddr.IP, port: int(c.Laddr.Port), pid: int(c.Pid)}
-		switch {
-		case c.Type == 2: // SOCK_DGRAM
-			l.protocol = "udp"
-		case c.Status != "LISTEN":
-			continue
-		}
-		if l.ip == "*" { // so says lsof, where there is no /proc
-			l.ip = "0.0.0.0"
-		}
-		all = append(all, l)
-	}
-	return all, nil
 }

@@ -1,13 +1,17 @@
+//go:build linux
+
 package lima
 
 import (
 	"context"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/lima-vm/lima/pkg/portfwd"
 	"github.com/sirupsen/logrus"
 
 	"rancherdesktop.io/rdd/internal/machine/event"
@@ -22,11 +26,11 @@ func TestForwardedPortThatSomethingElseHasIsSaid(t *testing.T) {
 		all  []listener
 		want string // part of what is said; empty: nothing
 	}{
-		"ours alone":                    {[]listener{{"tcp", "127.0.0.1", 8080, us}, {"tcp", "127.0.0.1", 8081, them}, {"udp", "127.0.0.1", 8080, them}}, ""},
-		"a program has it":              {[]listener{{"tcp", "127.0.0.1", 8080, 0}}, "another user's program listens on 127.0.0.1:8080 already"},
-		"a program has every address":   {[]listener{{"tcp", "::", 8080, 0}}, "listens on 127.0.0.1:8080 already"},
-		"two listen on it":              {[]listener{{"tcp", "127.0.0.1", 8080, us}, {"tcp", "127.0.0.1", 8080, 0}}, "shares 127.0.0.1:8080 with another user's program"},
-		"a program has other addresses": {[]listener{{"tcp", "127.0.0.1", 8080, us}, {"tcp", "::", 8080, 0}}, ""},
+		"ours alone":                    {[]listener{{protocol: "tcp", ip: "127.0.0.1", port: 8080, pid: us}, {protocol: "tcp", ip: "127.0.0.1", port: 8081, pid: them}, {protocol: "udp", ip: "127.0.0.1", port: 8080, pid: them}}, ""},
+		"a program has it":              {[]listener{{protocol: "tcp", ip: "127.0.0.1", port: 8080, pid: 0}}, "another user's program listens on 127.0.0.1:8080 already"},
+		"a program has every address":   {[]listener{{protocol: "tcp", ip: "::", port: 8080, pid: 0}}, "listens on 127.0.0.1:8080 already"},
+		"two listen on it":              {[]listener{{protocol: "tcp", ip: "127.0.0.1", port: 8080, pid: us}, {protocol: "tcp", ip: "127.0.0.1", port: 8080, pid: 0}}, "shares 127.0.0.1:8080 with another user's program"},
+		"a program has other addresses": {[]listener{{protocol: "tcp", ip: "127.0.0.1", port: 8080, pid: us}, {protocol: "tcp", ip: "::", port: 8080, pid: 0}}, ""},
 		"nobody may listen":             {nil, "nobody could listen on 127.0.0.1:8080"},
 	} {
 		got := p.judge(f, tc.all)
@@ -50,6 +54,35 @@ func TestHolderOfAPortIsNamed(t *testing.T) {
 	}
 	if _, ok := hostagentOf([]string{"nginx"}); ok {
 		t.Error("nginx is no hostagent")
+	}
+}
+
+// Two VMs may listen on one port: Lima sets SO_REUSEPORT.
+func TestTwoThatShareAPortAreBothSeen(t *testing.T) {
+	var sharing net.ListenConfig
+	sharing.Control = portfwd.Control
+	a, err := sharing.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	b, err := sharing.Listen(t.Context(), "tcp", a.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	all, err := listeners(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []listener
+	for _, l := range all {
+		if l.protocol == "tcp" && net.JoinHostPort(l.ip, strconv.Itoa(l.port)) == a.Addr().String() {
+			seen = append(seen, l)
+		}
+	}
+	if len(seen) != 2 || seen[0].pid != os.Getpid() || processOf(seen[0].inode) != os.Getpid() {
+		t.Errorf("%+v", seen)
 	}
 }
 

@@ -1,11 +1,7 @@
-//go:build !windows
-
 package lima
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -100,28 +96,5 @@ func TestScriptResultIsRead(t *testing.T) {
 	}
 	if _, _, _, ok := scriptResult("stdout=garbage"); ok {
 		t.Error("garbage was read")
-	}
-}
-
-func TestKeyThatOthersCanReadIsClosedAtBoot(t *testing.T) {
-	home := t.TempDir()
-	key := filepath.Join(home, "_config", "user")
-	if err := closeKey(home); err != nil {
-		t.Fatal("without a key:", err)
-	}
-	if err := os.Mkdir(filepath.Dir(key), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(key, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(key, 0o644); err != nil { //nolint:gosec // as somebody did
-		t.Fatal(err)
-	}
-	if err := closeKey(home); err != nil {
-		t.Fatal(err)
-	}
-	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
-		t.Fatal(info, err)
 	}
 }
