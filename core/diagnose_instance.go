@@ -454,7 +454,8 @@ func judgeVM(vm *VM) []Finding {
 	}
 	var all []Finding
 	for _, p := range vm.Status.Problems {
-		all = append(all, told(SeverityWarning, diag.VMDegraded, what+", but: "+p))
+		// The words may be the guest's, which the table of this computer's problems must not judge.
+		all = append(all, found(SeverityWarning, diag.VMDegraded, "%s, but: %s", what, p))
 	}
 	return all
 }

@@ -291,11 +291,11 @@ func withProblems(vm *VM, problems ...string) *VM {
 }
 
 func TestEveryProblemOfARunningVMIsShown(t *testing.T) {
-	vm := withProblems(testVM("True", v1alpha1.ReasonStarted, ""), "provision[0] failed", "port 8080 is taken")
-	if all := judgeVM(vm); len(all) != 2 || !strings.Contains(all[0].What, "provision[0] failed") || !strings.Contains(all[1].What, "port 8080 is taken") || all[0].Severity != SeverityWarning {
+	vm := withProblems(testVM("True", v1alpha1.ReasonStarted, ""), "provision[0] failed: no space left on device", "port 8080 is taken")
+	if all := judgeVM(vm); len(all) != 2 || !strings.Contains(all[0].What, "provision[0] failed") || all[0].ID != string(diag.VMDegraded) || !strings.Contains(all[1].What, "port 8080 is taken") || all[0].Severity != SeverityWarning {
 		t.Errorf("%+v", all)
 	}
-	if d := Describe(vm); d.State != "Running" || d.Problems != 2 || d.Problem != "provision[0] failed\nport 8080 is taken" {
+	if d := Describe(vm); d.State != "Running" || d.Problems != 2 || d.Problem != "provision[0] failed: no space left on device\nport 8080 is taken" {
 		t.Errorf("%+v", d)
 	}
 }

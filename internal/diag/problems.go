@@ -535,6 +535,6 @@ var problems = []Problem{
 	{
 		ID:      VMDegraded,
 		Meaning: "The VM runs, but something in it doesn't work.",
-		remedy:  remedy{"": "Restarting mostly helps: rdd vm restart NAME. Else see rdd vm logs NAME"},
+		remedy:  remedy{"": "Mend what is named (rdd vm edit NAME changes scripts, probes and ports), then restart the VM: rdd vm restart NAME. rdd vm logs NAME tells more."},
 	},
 }

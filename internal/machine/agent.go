@@ -272,7 +272,10 @@ func (a *agent) problems() (all []string) {
 func progressOf(e event.Event) *Progress {
 	message := e.Message
 	if e.Said != "" {
-		message = advised(nil, message+": "+printable(e.Said))
+		message += ": " + printable(e.Said)
+	}
+	if e.Said != "" && e.Phase == event.Boot { // later ones are the guest's words, and its problems
+		message = advised(nil, message)
 	}
 	return &Progress{Phase: e.Phase, Step: e.Step, Steps: e.Steps, Bytes: e.Bytes, Total: e.Total, Message: message, StartedAt: e.Time}
 }

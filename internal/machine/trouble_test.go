@@ -20,6 +20,10 @@ func TestBootThatDoesNotGetOnSaysWhyAndSinceWhen(t *testing.T) {
 	if !p.StartedAt.Equal(began) || !strings.Contains(p.Message, boot.Said) || !strings.Contains(p.Message, "known problem ssh-key-open") {
 		t.Errorf("%+v", p)
 	}
+	w.apply(&agent{}, event.Event{Phase: event.Guest, Step: 4, Steps: 5, Message: "waiting", Said: "no space left on device"})
+	if p := w.snapshot().Progress; strings.Contains(p.Message, "known problem") {
+		t.Error("the guest's words are taken for the host's:", p.Message)
+	}
 }
 
 func TestProblemsOfARunningVMAreThoseOfAllSources(t *testing.T) {
