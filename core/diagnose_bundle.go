@@ -21,6 +21,7 @@ import (
 	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/template"
 )
 
 // Bundle is what a user hands to whoever helps: logs, status and findings, without secrets.
@@ -153,12 +154,22 @@ func (b *Bundle) addVMFiles(clean *diag.Redactor, vm layout.VM) {
 	b.addDir(clean, folder, vm.Logs)
 }
 
-// laidOut is YAML with a line for each value, so that it can be read and what is secret told apart.
+// laidOut is Lima's configuration with a line for each value, so that it can be read and what is secret
+// told apart, and without the script that repeats the values of env.
 func laidOut(text []byte) string {
-	data, err := yaml.YAMLToJSON(text)
-	if err == nil {
-		data, err = yaml.JSONToYAML(data)
+	var config map[string]any
+	if err := yaml.Unmarshal(text, &config); err != nil {
+		return string(text)
 	}
+	provision, _ := config["provision"].([]any)
+	for _, p := range provision {
+		if p, ok := p.(map[string]any); ok {
+			if script, _ := p["script"].(string); strings.HasPrefix(script, template.EnvScript) {
+				p["script"] = template.EnvScript
+			}
+		}
+	}
+	data, err := yaml.Marshal(config)
 	if err != nil {
 		return string(text)
 	}

@@ -26,6 +26,7 @@ import (
 	"rancherdesktop.io/rdd/internal/host"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
+	"rancherdesktop.io/rdd/internal/template"
 )
 
 func TestAdvice(t *testing.T) {
@@ -312,4 +313,11 @@ func testCertificate(t *testing.T, now time.Time) []byte {
 		t.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func TestABundleLeavesOutTheValuesOfEnv(t *testing.T) {
+	text := fmt.Sprintf(`{"env": {"A": "plain"}, "provision": [{"mode": "boot", "script": %q}, {"mode": "user", "script": "mine"}]}`, template.EnvScript+"export A='hidden'\n")
+	if got := laidOut([]byte(text)); strings.Contains(got, "hidden") || !strings.Contains(got, "mine") || !strings.Contains(got, "Made by RDD") {
+		t.Error(got)
+	}
 }

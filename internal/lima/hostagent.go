@@ -170,6 +170,7 @@ func (a *agent) run(ctx context.Context) error {
 		return err
 	}
 	defer a.releaseHostPaths()
+	logrus.SetFormatter(hidePasswords(new(logrus.JSONFormatter), inst.Config.Env))
 	if *inst.Config.VMType == limayaml.QEMU {
 		if err := a.setQEMU(ctx, inst.Config); err != nil {
 			return err

@@ -164,6 +164,9 @@ func (p *preparer) check() (*limayaml.LimaYAML, error) {
 	if p.o.Template, err = redirect(whole, lenient, p.vm, p.paths); err != nil {
 		return nil, err
 	}
+	if p.o.Template, err = withEnv(p.o.Template); err != nil {
+		return nil, err
+	}
 	if err := checkPrograms(y); err != nil {
 		return nil, err
 	}

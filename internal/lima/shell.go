@@ -74,12 +74,13 @@ func Shell(ctx context.Context, vm layout.VM, o ShellOptions) (*exec.Cmd, error)
 
 // script is what the guest's shell is told. Mounted says whether the guest has Dir.
 func (o ShellOptions) script(mounted bool) (script string) {
+	script = readEnv + "; "
 	switch {
 	case o.Workdir != "":
 		complaint := shellWord("rdd: the guest has no folder " + o.Workdir + ", or you may not enter it")
-		script = "cd -- " + shellWord(o.Workdir) + " 2>/dev/null || { echo " + complaint + " >&2; exit 1; }; "
+		script += "cd -- " + shellWord(o.Workdir) + " 2>/dev/null || { echo " + complaint + " >&2; exit 1; }; "
 	case mounted:
-		script = "cd " + shellWord(o.Dir) + " || cd; "
+		script += "cd " + shellWord(o.Dir) + " || cd; "
 	}
 	words := make([]string, len(o.Command))
 	for i, w := range o.Command {

@@ -198,6 +198,9 @@ func checkFields(y *limayaml.LimaYAML) error {
 	if err := checkParams(y.Param); err != nil {
 		return err
 	}
+	if err := checkEnv(y); err != nil {
+		return err
+	}
 	for _, arch := range slices.Sorted(maps.Keys(y.CPUType)) {
 		if err := checkArch("cpuType", arch); err != nil {
 			return err

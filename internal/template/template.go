@@ -14,6 +14,10 @@ import (
 // MaxBytes is the largest size of a template, whichever way it comes in.
 const MaxBytes = 256 << 10
 
+// EnvScript begins the script that gives a guest its environment variables. What follows repeats their
+// values, which can be secret.
+const EnvScript = "#!/bin/sh\n# Made by RDD from the template's env and the host's proxies.\n"
+
 // Check says whether text can be a template at all: it is UTF-8 and not too large.
 func Check(text []byte) error {
 	if len(text) > MaxBytes {
