@@ -58,6 +58,9 @@ func decode(b []byte) (y *limayaml.LimaYAML, err error) {
 			y, err = nil, &Problem{Err: fmt.Errorf("this can't be read as YAML: the parser panics: %v", p)}
 		}
 	}()
+	if err := template.CheckUTF8(b); err != nil {
+		return nil, &Problem{Err: err}
+	}
 	b = template.Plain(b)
 	top, err := parse(b)
 	if err != nil {

@@ -122,6 +122,7 @@ var oddTemplates = []string{
 	image + "env: {A: 010, B: 1.10, C: 0x10, D: True, E: ~, F: 2001-01-01, G: 1_000, H: .inf, I: !!str 5}\n",
 	image + "provision: [{mode: data, path: /x, permissions: 0644, content: 010}]\n",
 	image + "additionalDisks: [010, {name: data, fsArgs: [1.10]}]\n",
+	"#\xff\nimages:\n",
 	image + "message: !!binary aGVsbG8=\n",
 	image + "message: \"\\u0085\\u2028\\ufeff\\x7f\\0\\U0001F600\\ud83d\\ude00\\t\"\n",
 	image + "provision:\n- script: |2\n      #!/bin/sh\n     indented\n\n\n- script: >-\n    folded\n    text  \n",

@@ -24,6 +24,11 @@ func Check(text []byte) error {
 		return fmt.Errorf("the template is too large: %s, and at most %s are allowed: move large files and scripts out of it, to where a provision script can download them",
 			units.BytesSize(float64(len(text))), units.BytesSize(MaxBytes))
 	}
+	return CheckUTF8(text)
+}
+
+// CheckUTF8 says on which line text is not UTF-8.
+func CheckUTF8(text []byte) error {
 	for number, line := range bytes.Split(text, []byte("\n")) {
 		if !utf8.Valid(line) {
 			return fmt.Errorf("line %d: this is not UTF-8 text: save the template with the encoding UTF-8", number+1)
