@@ -91,6 +91,7 @@ func checks() []check {
 		{"sockets", checkSockets},
 		{"ports", checkPorts},
 		{"credentials", checkCredentials},
+		{"home", checkHome},
 		{"settings", checkSettings},
 		{"datastore", checkDatastore},
 		{"leftovers", checkLeftovers},

@@ -23,6 +23,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/host"
+	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/proc"
 	"rancherdesktop.io/rdd/internal/scratch"
@@ -40,6 +41,9 @@ const programTimeout = 20 * time.Second
 
 // checkAcceleration asks rdd-lima what a VM that starts now would find.
 func checkAcceleration(ctx context.Context, i *inspection) []Finding {
+	if instance.CheckUser() != nil {
+		return nil // Lima doesn't run; the check "home" says so
+	}
 	program, err := i.inst.Program("rdd-lima")
 	if err != nil {
 		return nil // the installation's finding

@@ -272,6 +272,14 @@ func (i *inspection) credentials() []string {
 	return paths
 }
 
+// checkHome looks whether this user can have an instance in this home directory.
+func checkHome(_ context.Context, i *inspection) []Finding {
+	if err := i.inst.CheckHome(); err != nil {
+		return []Finding{found(SeverityProblem, diag.HomeUnusable, "%v", err)}
+	}
+	return []Finding{fine("%s can hold virtual machines", i.inst.Home())}
+}
+
 // checkSettings looks whether what the user chose can be read.
 func checkSettings(_ context.Context, i *inspection) []Finding {
 	var all []Finding

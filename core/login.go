@@ -70,7 +70,11 @@ func (l *Login) Status() (all []LoginStatus) {
 // Install makes parts start at the next login, all if none is named, and says where it put what. It
 // starts nothing now.
 func (l *Login) Install(only ...LoginPart) ([]LoginStatus, error) {
-	return l.change("start at login", only, func(p loginPart) (login.Entry, error) {
+	const op = "start at login"
+	if err := l.core.inst.CheckHome(); err != nil {
+		return nil, failed(op, l.core.inst.Name, err)
+	}
+	return l.change(op, only, func(p loginPart) (login.Entry, error) {
 		program, err := p.program(l.core.inst)
 		if err != nil {
 			return login.Entry{}, err

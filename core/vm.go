@@ -22,6 +22,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
 	"rancherdesktop.io/rdd/internal/wait"
 )
@@ -342,7 +343,7 @@ func (v *VMs) Shell(ctx context.Context, name string, o ShellOptions) (*exec.Cmd
 		return nil, failed(op, name, fmt.Errorf("it is not running; start it with: rdd vm start %s", name))
 	}
 	inst := v.session.core.inst
-	program, err := inst.Program("rdd-lima")
+	program, err := v.session.core.limaProgram()
 	if err != nil {
 		return nil, failed(op, name, err)
 	}
@@ -407,6 +408,14 @@ func (o *operation) reportVM(vm *VM) {
 	}
 }
 
+// limaProgram is the program that reads templates and opens shells. It can't run for a user without a name.
+func (c *Core) limaProgram() (string, error) {
+	if err := instance.CheckUser(); err != nil {
+		return "", err
+	}
+	return c.inst.Program("rdd-lima")
+}
+
 // embedTimeout bounds reading a template, which may come from the network.
 const embedTimeout = 30 * time.Second
 
@@ -415,7 +424,7 @@ const exitRefused = 3
 
 // embedTemplate returns the whole text of a template, with all it refers to.
 func (c *Core) embedTemplate(ctx context.Context, locator string) (string, error) {
-	program, err := c.inst.Program("rdd-lima")
+	program, err := c.limaProgram()
 	if err != nil {
 		return "", err
 	}

@@ -31,7 +31,10 @@ func intercepted() (code int, ok bool) {
 	case name == filepath.Base(os.Getenv(lima.EnvQEMU)):
 		var parent int
 		if parent, err = strconv.Atoi(os.Getenv(lima.EnvParent)); err == nil {
-			err = lima.RunQEMU(os.Getenv(lima.EnvQEMU), os.Getenv(lima.EnvLock), parent, os.Args[1:])
+			var args []string
+			if args, err = lima.QuoteCommas(os.Args[1:], os.Getenv(lima.EnvPaths)); err == nil {
+				err = lima.RunQEMU(os.Getenv(lima.EnvQEMU), os.Getenv(lima.EnvLock), parent, args)
+			}
 		}
 	default:
 		return 0, false

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -93,7 +92,7 @@ const busy = 128 << 10
 // only makes this the only tray of the instance.
 func only(inst instance.Instance) (*proc.Lock, error) {
 	path := inst.TrayLock()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := inst.MakeShared(); err != nil {
 		return nil, err
 	}
 	return proc.Acquire(path)

@@ -162,7 +162,7 @@ func runAt(ctx context.Context, name string, level slog.Level, fn func(context.C
 	if err != nil {
 		return err
 	}
-	if err := inst.Create(); err != nil {
+	if err := inst.MakeDirs(); err != nil { // rdd has judged them: what runs already must be stopped in any case
 		return err
 	}
 	file := logs.Rotating(inst.ServiceLog())

@@ -139,6 +139,9 @@ func removeFiles(inst instance.Instance) error {
 			return err
 		}
 	}
+	if !inst.KeepLogs() {
+		_ = os.Remove(filepath.Dir(inst.LogDir())) // the instance's own folder around it, unless something is left in it
+	}
 	return nil
 }
 

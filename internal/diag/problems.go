@@ -31,6 +31,7 @@ const (
 	DatastoreDamaged       ID = "datastore-damaged"
 	ConfigDamaged          ID = "config-damaged"
 	SettingsDamaged        ID = "settings-damaged"
+	HomeUnusable           ID = "home-unusable"
 	DatastoreUnreachable   ID = "datastore-unreachable"
 	SSHSilent              ID = "ssh-silent"
 	GuestScripts           ID = "guest-scripts"
@@ -323,6 +324,16 @@ var problems = []Problem{
 		ours:    []string{`the settings can't be used`},
 	},
 
+	{
+		ID:      HomeUnusable,
+		Meaning: "This user can't have virtual machines in this home directory: its path has a character that QEMU or ssh misreads, it is somebody else's, or the user has no name.",
+		remedy:  remedy{"": "Run rdd as the owner of the home directory, never with sudo, or set HOME to a directory of your own with a plain path."},
+		ours: []string{
+			`which QEMU, ssh or a shell reads as something else`, `below which virtual machines would be, is no UTF-8 text`, `root would leave files that their owner can't use`,
+			`find your home directory: .*: set it to`, `USER is not set, and /etc/passwd has no entry`, `the user with the uid \d+ has no name`,
+		},
+	},
+
 	// Space, memory, limits and rights of the host.
 	{
 		ID:      "too-many-files",
@@ -403,8 +414,8 @@ var problems = []Problem{
 		Meaning: "A file or folder of RDD's belongs to somebody else or may not be written, as after it was once run with sudo.",
 		remedy: remedy{
 			"":        "Make it yours again, or set HOME to a folder that is.",
-			"linux":   "Make it yours again: sudo chown -R $USER ~/.rdd ~/.local/share/rdd ~/.local/state/rdd (rdd svc paths lists all). Never run rdd with sudo.",
-			"darwin":  "Make it yours again: sudo chown -R $USER ~/.rdd ~/Library/Application\\ Support/rdd ~/Library/Logs/rdd. Never run rdd with sudo.",
+			"linux":   "If rdd was run with sudo, stop what that started: sudo -E rdd svc stop. Make it yours again: sudo chown -R $USER ~/.rdd ~/.local/share/rdd ~/.local/state/rdd (rdd svc paths lists all). Never run rdd with sudo.",
+			"darwin":  "If rdd was run with sudo, stop what that started: sudo -E rdd svc stop. Make it yours again: sudo chown -R $USER ~/.rdd ~/Library/Application\\ Support/rdd ~/Library/Logs/rdd. Never run rdd with sudo.",
 			"windows": "Give yourself full access to the folder in its properties, Security; a virus scanner that guards folders has to allow rdd.",
 		},
 		ours: []string{`make its parent directory writable`},

@@ -66,9 +66,9 @@ func Resolve(name string) (Instance, error) {
 	if !nameRE.MatchString(name) {
 		return Instance{}, fmt.Errorf("%w %q: use 1 to 31 characters of a-z, 0-9 and -, beginning with a letter or a digit", ErrName, name)
 	}
-	home, err := os.UserHomeDir()
+	home, err := homeDir()
 	if err != nil {
-		return Instance{}, fmt.Errorf("find your home directory: %w", err)
+		return Instance{}, err
 	}
 	level := os.Getenv("RDD_LOG_LEVEL")
 	if level != "" && !slices.Contains(LogLevels(), level) {
@@ -105,7 +105,7 @@ func At(root, name, libexec string) Instance {
 
 // List names the instances that have data on this machine.
 func List() ([]string, error) {
-	home, err := os.UserHomeDir()
+	home, err := homeDir()
 	if err != nil {
 		return nil, err
 	}
@@ -256,11 +256,19 @@ func (i Instance) TrayLock() string {
 // RunLock is held by the run of the service whose nonce is given, for as long as it lives.
 func (i Instance) RunLock(nonce string) string { return filepath.Join(i.data, "run-"+nonce+".lock") }
 
+// MakeShared makes the directory of what is beside the instances.
+func (i Instance) MakeShared() error {
+	if err := i.checkOwner(); err != nil {
+		return err
+	}
+	return os.MkdirAll(filepath.Dir(i.short), 0o700)
+}
+
 // SingleFiles are the lock and the socket of a program that an instance has one of. They are beside the
 // instance, so that they outlive its deletion, and so that looking at an instance doesn't make it.
 func (i Instance) SingleFiles(program string) (lock, socket string, err error) {
 	dir := filepath.Dir(i.short)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := i.MakeShared(); err != nil {
 		return "", "", err
 	}
 	path := filepath.Join(dir, "."+i.Name+"."+program) // no instance's name begins so
@@ -319,11 +327,16 @@ func (i Instance) CheckVM(name string) error {
 // Check says whether the instance's paths leave room for VMs with names of 1 character.
 func (i Instance) Check() error { return i.CheckVM("a") }
 
-// Create makes the instance's directories, readable by their owner only.
+// Create makes the instance's directories, if this user can have an instance there.
 func (i Instance) Create() error {
-	if err := i.Check(); err != nil {
+	if err := errors.Join(i.CheckHome(), i.Check()); err != nil {
 		return err
 	}
+	return i.MakeDirs()
+}
+
+// MakeDirs makes the instance's directories, readable by their owner only.
+func (i Instance) MakeDirs() error {
 	for _, dir := range []string{i.data, i.logs, i.short} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("create instance %q: %w: make its parent directory writable, or set HOME (and XDG_DATA_HOME, XDG_STATE_HOME) to one that is", i.Name, err)

@@ -85,9 +85,10 @@ func qemuFlags(arch limayaml.Arch, cpu string, acc event.Accelerator) []string {
 }
 
 // monitorFlags give a monitor its control socket, and make QEMU end when its guest reboots or
-// panics: a new boot by a hostagent sets up shares and forwards again, which a reset would lose.
+// panics: a new boot by a hostagent sets up shares and forwards again, which a reset would lose. RunQEMU's
+// caller quotes the socket's path.
 func monitorFlags(arch limayaml.Arch, socket string) []string {
-	flags := []string{"-no-reboot", "-chardev", "socket,id=rdd,server=on,wait=off,path=" + strings.ReplaceAll(socket, ",", ",,"), "-mon", "chardev=rdd,mode=control"}
+	flags := []string{"-no-reboot", "-chardev", "socket,id=rdd,server=on,wait=off,path=" + socket, "-mon", "chardev=rdd,mode=control"}
 	switch arch { // the device by which Linux tells QEMU of a panic
 	case limayaml.X8664:
 		return append(flags, "-device", "pvpanic")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +36,7 @@ func dialPace(elapsed time.Duration) (interval, limit time.Duration) {
 
 // RunSSH becomes the real ssh, which gets its connection from this program's "dial".
 func RunSSH(ssh, self string, args []string) error {
-	proxy := fmt.Sprintf("ProxyCommand=%s dial %%h %%p", shellWord(self))
+	proxy := fmt.Sprintf("ProxyCommand=%s dial %%h %%p", strings.ReplaceAll(shellWord(self), "%", "%%"))
 	cmd := exec.Command(ssh, append([]string{"-o", proxy, "-o", "ProxyUseFdpass=yes"}, args...)...)
 	return proc.Become(cmd)
 }

@@ -268,6 +268,9 @@ func (a *agent) setQEMU(ctx context.Context, y *limayaml.LimaYAML) error {
 		return err
 	}
 	a.say(event.Event{Accelerator: &acc})
+	if err := a.tellPaths(y); err != nil {
+		return err
+	}
 	return a.intercept(*y.Arch, append(qemuFlags(*y.Arch, y.CPUType[*y.Arch], acc), monitorFlags(*y.Arch, a.vm.MonitorSocket())...))
 }
 

@@ -30,6 +30,9 @@ func checkMounts(y, full *limayaml.LimaYAML) error {
 	}
 	for i, m := range full.Mounts {
 		field := fmt.Sprintf("mounts[%d]", i)
+		if err := checkMountNames(field, m, *full.MountType); err != nil {
+			return err
+		}
 		if info, err := os.Stat(m.Location); err == nil && !info.IsDir() || errors.Is(err, syscall.ENOTDIR) {
 			return &Problem{field + ".location", fmt.Errorf("%s is not a folder", m.Location)}
 		}
