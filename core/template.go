@@ -1,12 +1,14 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -122,21 +124,16 @@ func (v *VMs) Template(ctx context.Context, name string) (Template, error) {
 	}
 	own, err := v.stored(ctx, name)
 	switch {
-	case apierrors.IsNotFound(err) && vm.Spec.Template != "":
-		return Template{Text: vm.Spec.Template}, nil // as long as it has not been taken up
+	case apierrors.IsNotFound(err) && vm.Spec.TemplateRef != nil: // as long as it has not been taken up
+		own.Text, err = v.session.storedText(ctx, vm.Spec.TemplateRef.Namespace, vm.Spec.TemplateRef.Name)
 	case apierrors.IsNotFound(err):
-		return Template{}, failed(op, name, errors.New("the VM has none of its own yet; see: rdd vm show "+name))
+		own.Text, err = vm.Spec.Template, nil
 	}
 	return own, failed(op, name, err)
 }
 
-// Version tells this text from another one that the VM had, or will have; empty while there is none of its own.
-func (t Template) Version() string {
-	if t.cm == nil {
-		return ""
-	}
-	return t.cm.GetResourceVersion()
-}
+// Version tells this text from another one that the VM had, or will have.
+func (t Template) Version() string { return v1alpha1.TemplateDigest(t.Text) }
 
 // ReadTemplate returns the whole text of the template in a file or at a URL, with all it refers to.
 func (c *Core) ReadTemplate(ctx context.Context, locator string) (string, error) {
@@ -145,22 +142,55 @@ func (c *Core) ReadTemplate(ctx context.Context, locator string) (string, error)
 
 // SetTemplate puts text in the place of the VM's template was, and waits until that is known to
 // whoever runs the VM. It takes effect at the VM's next start. What Lima doesn't accept, or has been
-// changed by somebody else meanwhile, is rejected.
+// changed by somebody else meanwhile, is rejected. A VM that was just made takes its template up first.
 func (v *VMs) SetTemplate(ctx context.Context, name string, was Template, text string, w Wait) error {
 	const op = "edit the template of VM"
 	w = w.fromNow()
-	if was.cm == nil {
-		return failed(op, name, errors.New("it is not taken up yet; try again in a moment, or see: rdd vm show "+name))
-	}
 	vm, err := v.Show(ctx, name)
+	if err == nil && was.cm == nil {
+		was, err = v.takenUp(ctx, op, vm, was, w)
+	}
 	if err != nil {
 		return err
 	}
 	if err := v.store(ctx, was, text, metav1.UpdateOptions{}); err != nil {
 		return failed(op, name, rejection(err))
 	}
-	return v.await(ctx, op, vm, w, vm.Asked().Templated(v1alpha1.TemplateDigest(was.Text), v1alpha1.TemplateDigest(text)))
+	return v.AwaitTemplate(ctx, vm, was, text, w)
 }
+
+// AwaitTemplate waits until whoever runs a VM knows a text that SetTemplate has put in the place of its template was.
+func (v *VMs) AwaitTemplate(ctx context.Context, vm *VM, was Template, text string, w Wait) error {
+	return v.await(ctx, "edit the template of VM", vm, w, vm.Asked().Templated(v1alpha1.TemplateDigest(was.Text), v1alpha1.TemplateDigest(text)))
+}
+
+// takeUpTimeout bounds the wait for what comes before a change can be accepted, for callers that wait for no more.
+const takeUpTimeout = 90 * time.Second
+
+// takenUp waits until a VM has a template of its own, and returns that. It is rejected when it is not the text that
+// the caller has seen.
+func (v *VMs) takenUp(ctx context.Context, op string, vm *VM, seen Template, w Wait) (Template, error) {
+	if !v.session.core.runs(controllerOfVMs) {
+		return Template{}, failed(op, vm.Name, errNotTakenUp)
+	}
+	if w.Accepted {
+		w.Accepted, w.Timeout = false, cmp.Or(w.Timeout, takeUpTimeout)
+	}
+	if err := v.await(ctx, op, vm, w, vm.Asked().TakenUp); err != nil {
+		return Template{}, err
+	}
+	own, err := v.stored(ctx, vm.Name)
+	if err == nil && own.Text != seen.Text {
+		err = errChangedMeanwhile
+	}
+	return own, failed(op, vm.Name, err)
+}
+
+// errNotTakenUp ends a wait for a VM's own template that nobody makes.
+var errNotTakenUp = errors.New("the VM has no template of its own yet, and this service runs without the controller limavm, which makes it; stop the service and run: rdd svc create --controllers '*'")
+
+// errChangedMeanwhile rejects a change of a template that is not the one that was looked at.
+var errChangedMeanwhile = &Error{Kind: Rejected, Err: errors.New("somebody else has changed it meanwhile")}
 
 // CheckTemplate fails as SetTemplate would with the text, and changes nothing. FieldErrors says what is wrong.
 func (v *VMs) CheckTemplate(ctx context.Context, name, text string) error {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kballard/go-shellquote"
 	"github.com/spf13/cobra"
 
 	"rancherdesktop.io/rdd/core"
@@ -179,7 +180,7 @@ func (s *session) vmEdit() *cobra.Command {
 			return err
 		}
 		defer finish()
-		e := &edit{session: s, name: args[0], wait: w}
+		e := &edit{session: s, cmd: cmd, name: args[0], wait: w}
 		if e.vms, err = s.vms(cmd.Context()); err != nil {
 			return err
 		}
@@ -203,11 +204,12 @@ func (s *session) vmEdit() *cobra.Command {
 // edit is one change of a VM's template.
 type edit struct {
 	*session
+	cmd     *cobra.Command
 	vms     *core.VMs
 	name    string
 	was     core.Template
 	wait    core.Wait
-	changed bool
+	changed bool // the control plane has taken the text
 }
 
 // put has the control plane judge a text and take it, unless it says nothing new.
@@ -216,9 +218,39 @@ func (e *edit) put(ctx context.Context, text string) error {
 		e.sayf("nothing was changed\n")
 		return nil
 	}
-	err := e.vms.SetTemplate(ctx, e.name, e.was, text, e.wait)
-	e.changed = err == nil
-	return err
+	accept := e.wait
+	accept.Accepted = true
+	if err := e.vms.SetTemplate(ctx, e.name, e.was, text, accept); err != nil {
+		return err
+	}
+	e.changed = true
+	waitAgainWith(e.cmd, "rdd vm show %s")
+	vm, err := e.vms.Show(ctx, e.name)
+	if err != nil {
+		return err
+	}
+	return e.vms.AwaitTemplate(ctx, vm, e.was, text, e.wait)
+}
+
+// putFrom puts a text that was typed. It is kept in the file at path until it is taken, or says nothing new; else the
+// command's end names that file, however it comes.
+func (e *edit) putFrom(ctx context.Context, path, text string) error {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return err
+	}
+	again := fmt.Sprintf("rdd vm edit %s --file %s", e.name, shellquote.Join(path))
+	waitAgainWith(e.cmd, again)
+	attended(e.cmd, "nothing was changed, and your text is in "+path)
+	err := e.put(ctx, text)
+	if err == nil || e.changed {
+		_ = os.Remove(path)
+		return err
+	}
+	var expired *core.Expired
+	if errors.As(err, &expired) || core.KindOf(err) == core.Canceled {
+		return err // the end of a wait says where the text is
+	}
+	return fmt.Errorf("%w\nYour text is in %s; try it again with: %s", err, path, again)
 }
 
 func same(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }
@@ -230,7 +262,11 @@ func (e *edit) fromFile(ctx context.Context, file string) error {
 		if err != nil {
 			return err
 		}
-		return e.put(ctx, text)
+		path, err := e.tempFile()
+		if err != nil {
+			return err
+		}
+		return e.putFrom(ctx, path, text)
 	}
 	c, err := e.core()
 	if err != nil {
@@ -258,11 +294,13 @@ func (e *edit) inEditor(ctx context.Context) error {
 			return err
 		}
 		if err := e.Edit(path); err != nil {
-			if b, _ := os.ReadFile(path); same(withoutNotes(string(b)), e.was.Text) {
+			b, _ := os.ReadFile(path)
+			if same(withoutNotes(string(b)), e.was.Text) {
 				_ = os.Remove(path)
 				return fmt.Errorf("edit the template of VM %q: the editor failed: %v; nothing was changed", e.name, err) //nolint:errorlint // its exit code is not ours
 			}
-			return fmt.Errorf("edit the template of VM %q: the editor failed: %v; nothing was changed, and your text is in %s", e.name, err, path) //nolint:errorlint // its exit code is not ours
+			_ = os.WriteFile(path, []byte(withoutNotes(string(b))), 0o600)
+			return fmt.Errorf("edit the template of VM %q: the editor failed: %v; nothing was changed, and your text is in %s; use it with: rdd vm edit %s --file %s", e.name, err, path, e.name, shellquote.Join(path)) //nolint:errorlint // its exit code is not ours
 		}
 		b, err := os.ReadFile(path)
 		if err != nil {
@@ -273,12 +311,9 @@ func (e *edit) inEditor(ctx context.Context) error {
 			e.sayf("nothing was changed\n")
 			return os.Remove(path)
 		}
-		err = e.put(ctx, edited)
-		switch {
-		case err == nil:
-			return os.Remove(path)
-		case core.KindOf(err) != core.Rejected || same(edited, text):
-			return fmt.Errorf("%w\nYour text is in %s; try it again with: rdd vm edit %s --file %s", err, path, e.name, path)
+		err = e.putFrom(ctx, path, edited)
+		if core.KindOf(err) != core.Rejected || e.changed || same(edited, text) {
+			return err
 		}
 		text, head = edited, "It was not accepted:\n"+reason(err)
 	}

@@ -35,6 +35,7 @@ func Play() {
 //	validate, template, prepare, hostagent, clear, remove, probe, ssh:
 //	          how that command goes: die, garbage, fail, permanent, hang (until interrupted), deaf, or
 //	          how long it takes, such as 50ms
+//	validate  also late: all but the first one, which lets a VM be stored, go on until the setting validated is there
 //	boot      crash, refuse, late (until the setting booted is there), degraded, or how long it takes
 //	stop      slow (until the setting stopped is there), deaf, or how long a guest takes to power off
 //	qemu      orphan: it outlives its hostagent; deaf: it also obeys nothing but SIGKILL

@@ -186,6 +186,9 @@ func (p *player) validate() error {
 			return &refusedError{field, "the template says that it is to be refused"}
 		}
 	}
+	if p.stage.mode("validate", p.vm.Name) == "late" && p.stage.Counted("validate") > 1 {
+		p.await(func() bool { return p.stage.has("validated", p.vm.Name) })
+	}
 	return p.spend("validate", event.Check, 1)
 }
 

@@ -79,6 +79,17 @@ func (a Asked) Noted(seen *LimaVM) (done bool, err error) {
 	return seen.Status.ObservedGeneration >= a.Generation, nil
 }
 
+// TakenUp judges seen, nil when there is no such VM: has it a template of its own?
+func (a Asked) TakenUp(seen *LimaVM) (done bool, err error) {
+	if a.gone(seen) || !seen.DeletionTimestamp.IsZero() {
+		return false, a.deleted()
+	}
+	if seen.Status.TemplateConfigMap != "" {
+		return true, nil
+	}
+	return false, seen.failure(seen.condition(ConditionCreated, a.Generation))
+}
+
 // Templated judges seen, nil when there is no such VM: will its next start use the template with
 // the digest next, and not the one before any more?
 func (a Asked) Templated(before, next string) func(seen *LimaVM) (done bool, err error) {
