@@ -244,34 +244,45 @@ func (s *session) vmList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := vms.List(cmd.Context())
+		all, err := vms.List(cmd.Context())
 		if err != nil {
 			return err
+		}
+		list := make([]shownVM, len(all))
+		for i := range all {
+			list[i] = shownVM{all[i], vms.RestartNeeded(cmd.Context(), &all[i])}
 		}
 		return s.print(*output, list, func(w io.Writer) {
 			fmt.Fprintln(w, "NAME\tSTATE\tACCELERATION\tRESTARTS\tAGE")
 			for i := range list {
-				d := core.Describe(&list[i])
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", list[i].Name, stateWithPhase(d), d.Acceleration, list[i].Status.RestartCount, age(list[i].CreationTimestamp.Time))
+				d := core.Describe(&list[i].VM)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", list[i].Name, list[i].state(d), d.Acceleration, list[i].Status.RestartCount, age(list[i].CreationTimestamp.Time))
 			}
 		})
 	}
 	return cmd
 }
 
-// stateWithPhase is a VM's state, and how far it has come while that changes, or how much doesn't work.
-func stateWithPhase(d core.Description) string {
-	switch d.Problems {
-	case 0:
-	case 1:
+// shownVM is a VM as list and show print it.
+type shownVM struct {
+	core.VM
+	RestartNeeded []string `json:"restartNeeded,omitempty"` // which of its settings wait for a restart
+}
+
+// state is a VM's state, and how much of it doesn't work, or how far it has come while that changes, or that it needs
+// a restart.
+func (v *shownVM) state(d core.Description) string {
+	switch {
+	case d.Problems == 1:
 		return d.State + " (1 problem)"
-	default:
+	case d.Problems > 1:
 		return fmt.Sprintf("%s (%d problems)", d.State, d.Problems)
+	case d.Phase != "":
+		return d.State + " (" + d.Phase + ")"
+	case len(v.RestartNeeded) > 0:
+		return d.State + " (restart needed)"
 	}
-	if d.Phase == "" {
-		return d.State
-	}
-	return d.State + " (" + d.Phase + ")"
+	return d.State
 }
 
 func (s *session) vmShow() *cobra.Command {
@@ -286,10 +297,15 @@ func (s *session) vmShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return s.print(*output, vm, func(w io.Writer) {
+		shown := shownVM{*vm, vms.RestartNeeded(cmd.Context(), vm)}
+		return s.print(*output, shown, func(w io.Writer) {
 			d := core.Describe(vm)
+			restart := ""
+			if len(shown.RestartNeeded) > 0 {
+				restart = strings.Join(shown.RestartNeeded, ", ") + "; get that with: rdd vm restart " + vm.Name
+			}
 			fmt.Fprintf(w, "Name\t%s\nState\t%s\nAcceleration\t%s\nRestarts\t%d\nAge\t%s\n", vm.Name, d.State, d.Acceleration, vm.Status.RestartCount, age(vm.CreationTimestamp.Time))
-			for _, row := range [][2]string{{"Progress", d.Progress}, {"Problem", d.Problem}, {"Template", d.Template}, {"Logs", vms.LogDir(vm.Name)}} {
+			for _, row := range [][2]string{{"Progress", d.Progress}, {"Problem", d.Problem}, {"Restart needed", addressed(restart, s.instance)}, {"Template", d.Template}, {"Logs", vms.LogDir(vm.Name)}} {
 				if row[1] != "" {
 					fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 				}
