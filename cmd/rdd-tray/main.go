@@ -37,6 +37,7 @@ func main() {
 }
 
 func run(args []string) error {
+	proc.OwnFiles()
 	flags := pflag.NewFlagSet("rdd-tray", pflag.ContinueOnError)
 	name := flags.String("instance", "", `instance to show (default: $RDD_INSTANCE, or "default")`)
 	window := flags.Bool("open", false, "open the window, too")

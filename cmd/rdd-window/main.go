@@ -18,6 +18,7 @@ import (
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/frontend"
 	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/proc"
 )
 
 // version is set by the build.
@@ -26,6 +27,7 @@ var version = "dev"
 func main() { os.Exit(run()) }
 
 func run() int {
+	proc.OwnFiles()
 	args, usage, err := window.Parse(os.Args[1:])
 	switch {
 	case errors.Is(err, pflag.ErrHelp):

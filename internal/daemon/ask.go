@@ -46,18 +46,34 @@ func readAsk(inst instance.Instance, nonce string) (a ask, ok bool) {
 	return a, err == nil && json.Unmarshal(b, &a) == nil && a.Nonce == nonce
 }
 
+// asked says whether the run was asked to stop.
+func asked(inst instance.Instance, nonce string) bool {
+	_, ok := readAsk(inst, nonce)
+	return ok
+}
+
 // AskFollow has whoever holds claim start the service again when it has ended.
 func (c *Claim) AskFollow(inst instance.Instance, next Next) error {
 	return writeAsk(inst, ask{c.Nonce, &next})
 }
 
-// hearing is how long a stop with a deadline that has passed still waits for the run to say that it stops;
-// it takes milliseconds.
+// hearing is how long a stop whose waiting has ended still waits for the run to say that it stops; it
+// takes milliseconds.
 const hearing = 2 * time.Second
 
+// heard waits until the run has said that it stops, or is gone. What has been asked for can't be taken
+// back, so the wait is not cut short by ctx.
+func heard(ctx context.Context, inst instance.Instance, nonce string) {
+	if acknowledged(ctx, inst, nonce) == nil {
+		return
+	}
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), hearing)
+	defer cancel()
+	_ = acknowledged(late, inst, nonce) // one that hears nothing is waited for
+}
+
 // askToStop asks a run to stop, and to be followed by next unless that is nil. It returns once the run
-// has heard, and is not cut short by ctx: what has been asked for can't be taken back. It says
-// whether the run was early enough to start next itself.
+// has heard. It says whether the run was early enough to start next itself.
 func askToStop(ctx context.Context, inst instance.Instance, rec Record, next *Next) (follows bool, err error) {
 	if err := writeAsk(inst, ask{rec.Nonce, next}); err != nil {
 		return false, fmt.Errorf("ask the service to stop: %w", err)
@@ -70,9 +86,7 @@ func askToStop(ctx context.Context, inst instance.Instance, rec Record, next *Ne
 		if err := interrupt(inst, now); err != nil && !errors.Is(err, proc.ErrGone) {
 			return false, fmt.Errorf("interrupt the service process %d: %w", now.PID, err)
 		}
-		heard, cancel := context.WithTimeout(context.WithoutCancel(ctx), hearing)
-		defer cancel()
-		_ = acknowledged(heard, inst, rec.Nonce) // one that hears nothing is waited for
+		heard(ctx, inst, rec.Nonce)
 	}
 	return now.Phase != Stopped && now.Phase != Failed, nil
 }

@@ -91,14 +91,21 @@ func playRun(ctx context.Context, inst instance.Instance, claim *Claim, mode str
 		}()
 		publish(Record{Phase: Ready, Server: l.Addr().String()})
 		<-ctx.Done()
+		if mode == "slow" { // to say that it stops
+			awaitFile(filepath.Join(inst.DataDir(), "go"))
+		}
 		publish(Record{Phase: Stopping, Step: "last words"})
 		if mode == "slowstop" { // until the test lets it go
-			for _, err := os.Stat(filepath.Join(inst.DataDir(), "go")); err != nil; _, err = os.Stat(filepath.Join(inst.DataDir(), "go")) {
-				time.Sleep(5 * time.Millisecond)
-			}
+			awaitFile(filepath.Join(inst.DataDir(), "go"))
 		}
 		return nil
 	})
+}
+
+func awaitFile(path string) {
+	for _, err := os.Stat(path); err != nil; _, err = os.Stat(path) {
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 type rig struct {
@@ -835,5 +842,35 @@ func TestStartRightAfterADeletionMakesAWholeInstance(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// A forced stop of a service that takes long to react, as on a busy machine, said that it is not stopping.
+func TestForcedStopOfARunThatHasNotReactedYet(t *testing.T) {
+	t.Parallel() // it takes as long as a stop waits to be heard
+	r := newRig(t)
+	rec := r.mustEnsure("slow", true)
+	if err := Force(r.inst); err == nil {
+		t.Fatal("a run that nobody has asked to stop is forced")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, was, err := Request(ctx, r.inst); !was || err != nil {
+		t.Fatal(was, err)
+	}
+	if now, _, err := Find(r.inst); err != nil || now.Phase != Ready {
+		t.Fatal("it has reacted:", now, err)
+	}
+	if err := Force(r.inst); err != nil {
+		t.Fatal(err)
+	}
+	if err := AwaitForce(t.Context(), r.inst, rec.Nonce); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(r.inst.DataDir(), "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Stop(t.Context(), r.inst, func(string) {}); err != nil {
+		t.Fatal(err)
 	}
 }

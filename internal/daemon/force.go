@@ -25,7 +25,7 @@ func Force(inst instance.Instance) error {
 		return err
 	case rec.Nonce == "":
 		rec.Nonce = Leftovers
-	case rec.Phase == Starting || rec.Phase == Ready:
+	case (rec.Phase == Starting || rec.Phase == Ready) && !asked(inst, rec.Nonce):
 		return errors.New("the service is not stopping: stop it first with: rdd svc stop")
 	}
 	return atomicfile.Write(inst.ForceFile(), []byte(rec.Nonce))

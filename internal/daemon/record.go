@@ -61,7 +61,7 @@ func Find(inst instance.Instance) (Record, bool, error) {
 	if !author || err != nil {
 		return Record{}, true, err
 	}
-	if _, asked := readAsk(inst, rec.Nonce); asked && rec.PID == 0 && rec.Phase == Starting {
+	if rec.PID == 0 && rec.Phase == Starting && asked(inst, rec.Nonce) {
 		rec.Phase, rec.Step = Stopping, "it was asked to stop before it began" // which it will see first
 	}
 	return rec, true, nil

@@ -53,7 +53,7 @@ func Run(ctx context.Context, inst instance.Instance, claim *Claim, version stri
 		_ = os.Remove(inst.RunLock(nonce)) // the next run does it where a file in use can't be removed
 	}()
 	publish(Record{Phase: Starting, Step: "taking over the instance"})
-	if _, asked := readAsk(inst, nonce); asked { // before there was a process to tell
+	if asked(inst, nonce) { // before there was a process to tell
 		stop()
 	}
 	if running.Err() == nil {

@@ -9,3 +9,7 @@ func Spawn(cmd *exec.Cmd) error {
 	detach(cmd)
 	return startAlone(cmd)
 }
+
+// OwnFiles keeps the files that whoever started this process gave it from every child from now on, also
+// from those that a library starts, such as a browser. A program that becomes another one doesn't call it.
+func OwnFiles() { ownFiles() }

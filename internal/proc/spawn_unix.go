@@ -52,3 +52,9 @@ func given() (fds []int) {
 	}
 	return fds
 }
+
+func ownFiles() {
+	for _, fd := range given() {
+		unix.CloseOnExec(fd)
+	}
+}
