@@ -14,6 +14,9 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"rancherdesktop.io/rdd/internal/wait"
 )
 
 var (
@@ -289,10 +292,7 @@ func (w *walker) judgeService(verb string, c cut, r result) {
 	case r.code == 4 || r.code == 130:
 		w.service = aims
 	case r.code == -1 || unclear:
-		w.service = was.or(aims...)
-		if removes || verb == "restart" || unclear {
-			w.service = w.service.or(svcStopped)
-		}
+		w.service = was.or(aims...).or(svcStopped) // also of none: the instance is made before its service starts
 		w.torn = w.torn || removes
 	default:
 		w.t.Fatalf("svc %s: exit code %d in a settled state", verb, r.code)
@@ -351,8 +351,9 @@ func (w *walker) judgeVM(verb, name string, start bool, c cut, r result) {
 		}
 		if r.code == 0 {
 			w.service = states{svcRuns}
+		} else {
+			w.service = w.service.or(svcRuns, svcStopped)
 		}
-		w.service = w.service.or(svcRuns)
 	}
 	clear := w.settled && !disturbed && w.service.is(svcRuns) && len(was) == 1
 	switch {
@@ -412,14 +413,14 @@ func (w *walker) settle() {
 		w.t.Fatalf("the service %v by what was said, and %q: rdd svc status: %+v", w.service, is, status)
 	}
 	w.service, w.settled = states{is}, true
-	serving := 0
+	serving := map[string]bool{} // by their nonces: a child that is just being started looks as its parent does
 	for _, line := range w.processes() {
 		if strings.Contains(line, "rddd serve") {
-			serving++
+			serving[line] = true
 		}
 	}
 	switch {
-	case serving > 1, is == svcRuns && serving != 1:
+	case len(serving) > 1, is == svcRuns && len(serving) != 1:
 		w.t.Fatalf("the service %s; its processes: %v", is, w.processes())
 	case is != svcRuns && !w.crashed:
 		w.nothingLives()
@@ -447,7 +448,11 @@ func (w *walker) settleVMs() {
 			if vm.DeletionTimestamp != nil {
 				to, state = gone, vmGone
 			}
-			if err := m.await(ctx, client, vm, to); err != nil {
+			err := m.await(ctx, client, vm, to)
+			if err == nil && to != gone {
+				err = wait.Until(ctx, client.Resource(limaVMs), name, func(obj *unstructured.Unstructured) (bool, error) { return vm.Asked().Created(decodeVM(obj)) })
+			}
+			if err != nil {
 				w.t.Fatalf("VM %s is to be %s: %v", name, to, err)
 			}
 		}

@@ -44,6 +44,7 @@ func playService(mode string) int {
 		<-ctx.Done()
 		stop()
 		ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt)
+		defer stop()
 	}
 	claim, err := Inherited(inst, *nonce, *ids)
 	if err != nil {
