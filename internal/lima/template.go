@@ -9,10 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/lima-vm/lima/pkg/downloader"
 	"github.com/lima-vm/lima/pkg/limatmpl"
 	"github.com/lima-vm/lima/pkg/limayaml"
@@ -28,6 +30,7 @@ import (
 // for beside the template.
 func Template(ctx context.Context, locator string) ([]byte, error) {
 	logrus.SetOutput(io.Discard) // what Lima logs is no part of an error
+	http.DefaultClient.Transport = refusals{http.DefaultTransport}
 	t, err := limatmpl.Read(ctx, nameless, locator)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("there is no such template file: give the path of a Lima template, a URL, or template://NAME")
@@ -41,6 +44,9 @@ func Template(ctx context.Context, locator string) ([]byte, error) {
 	}
 	if hasParts(y) {
 		if err := t.Embed(ctx, true, false); err != nil {
+			if _, ok := errors.AsType[yaml.Error](err); ok {
+				err = yamlProblem(err, nil)
+			}
 			return nil, fmt.Errorf("read what it refers to: %w", err)
 		}
 		if y, err = readable(&t.Bytes); err != nil {
@@ -51,6 +57,19 @@ func Template(ctx context.Context, locator string) ([]byte, error) {
 		return t.Bytes, nil
 	}
 	return absoluteFiles(t.Bytes, y, filepath.Dir(strings.TrimPrefix(t.Locator, "file://")))
+}
+
+// refusals makes errors of a server's refusals. Lima would take what comes with them for a template.
+type refusals struct{ http.RoundTripper }
+
+// RoundTrip is called for each request.
+func (r refusals) RoundTrip(req *http.Request) (*http.Response, error) {
+	answer, err := r.RoundTripper.RoundTrip(req)
+	if err == nil && answer.StatusCode >= http.StatusBadRequest {
+		_ = answer.Body.Close()
+		return nil, fmt.Errorf("the server answers %s", answer.Status)
+	}
+	return answer, err
 }
 
 // nameless stands for the name of a VM. Without it Lima makes one of the file's name, which need not do for that.

@@ -4,6 +4,8 @@ package lima
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -131,7 +133,7 @@ func TestTemplate(t *testing.T) {
 		"base.yaml":  "cpus: 3\nimages: [{location: /abs.img}]\n",
 		"start.sh":   "#!/bin/sh\necho hi\n",
 		"vm.yaml":    "base: base.yaml\nimages:\n- location: sub/disk.img\n  kernel: {location: vmlinuz}\n  initrd: {location: https://example.com/initrd}\nprovision:\n- mode: system\n  file: start.sh\n",
-		"wrong.yaml": "images: [\n",
+		"wrong.yaml": "images: [\n", "on-wrong.yaml": "base: wrong.yaml\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -150,6 +152,14 @@ func TestTemplate(t *testing.T) {
 			y.Images[0].Kernel.Location != filepath.Join(dir, "vmlinuz") || y.Images[0].Initrd.Location != "https://example.com/initrd" || y.Images[1].Location != "/abs.img" {
 			t.Errorf("%s", b)
 		}
+	}
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	if _, err := Template(t.Context(), server.URL+"/vm.yaml"); err == nil || !strings.Contains(err.Error(), "the server answers 404") {
+		t.Error(err)
+	}
+	if _, err := Template(t.Context(), filepath.Join(dir, "on-wrong.yaml")); err == nil || !strings.HasPrefix(err.Error(), "read what it refers to: this is not YAML: line 1") || strings.Contains(err.Error(), "\n") {
+		t.Error(err)
 	}
 	if _, err := Template(t.Context(), filepath.Join(dir, "none.yaml")); err == nil || !strings.Contains(err.Error(), "no such template file") {
 		t.Error(err)
