@@ -355,7 +355,7 @@ func (w *walker) judgeVM(verb, name string, start bool, c cut, r result) {
 			w.service = w.service.or(svcRuns, svcStopped)
 		}
 	}
-	clear := w.settled && !disturbed && w.service.is(svcRuns) && len(was) == 1
+	certain := w.settled && !disturbed && w.service.is(svcRuns) && len(was) == 1
 	switch {
 	case r.code == 0:
 		w.vms[name] = wish
@@ -367,8 +367,8 @@ func (w *walker) judgeVM(verb, name string, start bool, c cut, r result) {
 		if verb != "create" {
 			w.vms[name] = wish
 		}
-	case clear && r.code == 3 && verb == "create" && !was.is(vmGone), clear && r.code == 1 && verb != "create" && was.is(vmGone), r.code != -1 && r.code != 130 && w.service.is(svcStopped), r.code != -1 && w.service.is(svcNone):
-	case r.code == 130 && c.how == cutInterrupt, r.code == -1, !clear:
+	case certain && r.code == 3 && verb == "create" && !was.is(vmGone), certain && r.code == 1 && verb != "create" && was.is(vmGone), r.code != -1 && r.code != 130 && w.service.is(svcStopped), r.code != -1 && w.service.is(svcNone):
+	case r.code == 130 && c.how == cutInterrupt, r.code == -1, !certain:
 		w.vms[name] = was.or(wish...)
 	default:
 		w.t.Fatalf("vm %s %s: exit code %d in a settled state", verb, name, r.code)

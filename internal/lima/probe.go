@@ -109,7 +109,7 @@ func (p *prober) writeROM() (path string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	path = filepath.Join(dir, "probe-"+string(p.arch)+".rom")
+	path = filepath.Join(dir, "probe-"+p.arch+".rom")
 	return path, atomicfile.Write(path, romFor(p.arch))
 }
 
