@@ -67,6 +67,7 @@ var changes = map[string]struct{ before, args string }{
 	"rdd limavm params":   {"", "vm params demo color=c%d"},
 	"rdd limavm edit":     {"", "vm edit demo --file EDITED%d"},
 	"rdd limavm reset":    {"", "vm reset demo"},
+	"rdd limavm adopt":    {"vm create old%[1]d TEMPLATE", "vm adopt lost%d"}, // a copy of the other
 	"rdd limavm delete":   {"vm create old%[1]d TEMPLATE", "vm delete old%d"},
 	"rdd service start":   {"svc stop", "svc start"},
 	"rdd service stop":    {"svc start", "svc stop"},
@@ -104,6 +105,11 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceInOrder(t *testing.T) {
 				}
 				if change.before != "" {
 					b.must(0, line(change.before)...)
+				}
+				if path == "rdd limavm adopt" {
+					if err := os.CopyFS(b.vm(fmt.Sprintf("lost%d", n)).Dir(), os.DirFS(b.vm(fmt.Sprintf("old%d", n)).Dir())); err != nil {
+						t.Fatal(err)
+					}
 				}
 				was := b.record()
 				r := b.interrupted(time.Duration(5+3*n)*time.Millisecond, line(change.args)...)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -99,18 +100,22 @@ func (u *user) processes() string {
 	return string(out)
 }
 
-// smallDisk mounts a disk of so many MiB as the user's Lima home; the result gives it another size.
-func (u *user) smallDisk(mib int) (resize func(mib int)) {
+// ownDisk mounts a disk with room for any VM as the user's Lima home. leave fills it until only so many
+// MiB are free.
+func (u *user) ownDisk() (leave func(mib int)) {
 	if os.Geteuid() != 0 {
-		u.t.Skip("mounting a small disk needs root")
+		u.t.Skip("mounting a disk needs root")
 	}
-	if err := os.MkdirAll(u.lima(), 0o700); err != nil {
+	image := filepath.Join(u.home, "disk.img")
+	if err := errors.Join(os.MkdirAll(u.lima(), 0o700), os.WriteFile(image, nil, 0o600), os.Truncate(image, 32<<30)); err != nil {
 		u.t.Fatal(err)
 	}
-	if err := syscall.Mount("rdd-test", u.lima(), "tmpfs", 0, fmt.Sprintf("size=%dM,mode=0700", mib)); err != nil {
-		u.t.Skipf("this machine lets nobody mount a small disk: %v", err)
+	if out, err := exec.Command("mkfs.ext4", "-q", "-m", "0", image).CombinedOutput(); err != nil {
+		u.t.Fatal(err, string(out))
 	}
-	mustKeepProbe(u.t, u.lima())
+	if out, err := exec.Command("mount", "-o", "loop", image, u.lima()).CombinedOutput(); err != nil {
+		u.t.Skipf("this machine lets nobody mount a file as a disk: %v %s", err, out)
+	}
 	u.t.Cleanup(func() {
 		if out, err := u.run(context.Background(), "svc", "stop"); err != nil {
 			u.t.Error(err, out)
@@ -119,16 +124,27 @@ func (u *user) smallDisk(mib int) (resize func(mib int)) {
 			u.t.Error(err)
 		}
 	})
+	mustKeepProbe(u.t, u.lima())
 	return func(mib int) {
-		if err := syscall.Mount("", u.lima(), "", syscall.MS_REMOUNT, fmt.Sprintf("size=%dM", mib)); err != nil {
+		filler := u.lima("filler")
+		if err := os.Remove(filler); err != nil && !errors.Is(err, os.ErrNotExist) {
 			u.t.Fatal(err)
+		}
+		var fs syscall.Statfs_t
+		if err := syscall.Statfs(u.lima(), &fs); err != nil {
+			u.t.Fatal(err)
+		}
+		fill := int64(fs.Bavail)*fs.Bsize - int64(mib)<<20
+		if out, err := exec.Command("fallocate", "-l", strconv.FormatInt(fill, 10), filler).CombinedOutput(); err != nil {
+			u.t.Fatal(err, string(out))
 		}
 	}
 }
 
 func TestVMOnAHostWhoseDiskIsFull(t *testing.T) {
 	u := newUser(t)
-	resize := u.smallDisk(400)
+	leave := u.ownDisk()
+	leave(400)
 
 	// While it is made: nothing is begun that doesn't fit, and it is made once there is space.
 	u.rdd("vm", "create", "demo", u.guest(), "--start", "--wait=false")
@@ -136,18 +152,11 @@ func TestVMOnAHostWhoseDiskIsFull(t *testing.T) {
 	if said := u.says("demo", "Created"); !strings.Contains(said, u.lima()+" is full") || !strings.Contains(said, "are needed") || !strings.Contains(said, "free some space") {
 		t.Error(said)
 	}
-	resize(1024)
+	leave(1024)
 	u.rdd("vm", "start", "demo", "--timeout", bootLimit.String())
 
 	// While it runs: the guest is held, and goes on.
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(u.lima(), &fs); err != nil {
-		t.Fatal(err)
-	}
-	filler := u.lima("filler")
-	if out, err := exec.Command("fallocate", "-l", strconv.FormatInt(int64(fs.Bavail)*fs.Bsize, 10), filler).CombinedOutput(); err != nil {
-		t.Fatal(err, string(out))
-	}
+	leave(1)
 	written := make(chan string, 1)
 	go func() {
 		out, err := u.run(t.Context(), "vm", "shell", "demo", "sh", "-c", "head -c 64M /dev/urandom >big && sync && echo written")
@@ -157,9 +166,7 @@ func TestVMOnAHostWhoseDiskIsFull(t *testing.T) {
 	if said := u.says("demo", "Running"); !strings.Contains(said, "is full. Nothing is lost: free some space") {
 		t.Error(said)
 	}
-	if err := os.Remove(filler); err != nil {
-		t.Fatal(err)
-	}
+	leave(1024)
 	u.await("demo", "Running", "Started")
 	if said := <-written; !strings.Contains(said, "written") {
 		t.Error(said)

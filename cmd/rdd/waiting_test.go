@@ -25,6 +25,7 @@ type waitCase struct {
 	before   string // commands, each on a line, that leave something to wait for
 	forever  bool   // what is asked for never comes
 	attended bool   // it can't go on by itself, so --wait=false is refused
+	orphan   string // a VM that no object stands for: a copy of good
 }
 
 // waits has every command that changes a state. The VMs called bad are made from an image that
@@ -37,6 +38,7 @@ var waits = map[string]waitCase{
 	"rdd limavm params":   {args: "vm params good color=blue", before: "vm params good color=red"},
 	"rdd limavm edit":     {args: "vm edit good --file ./good.yaml", before: "vm edit good --file ./better.yaml"},
 	"rdd limavm reset":    {args: "vm reset good"},
+	"rdd limavm adopt":    {args: "vm adopt lost", before: "ctl delete limavm lost --ignore-not-found", orphan: "lost"},
 	"rdd limavm delete":   {args: "vm delete gone", before: "ctl wait --for=delete limavm/gone --timeout=60s\nvm create gone ./good.yaml --wait=false"},
 	"rdd service start":   {args: "svc start", before: "svc stop"},
 	"rdd service stop":    {args: "svc stop", before: "svc start"},
@@ -118,6 +120,12 @@ func (d *desk) ready(w waitCase) {
 	d.Helper()
 	for command := range strings.Lines(w.before) {
 		d.must(0, command)
+	}
+	if w.orphan != "" {
+		vms := filepath.Join(d.home, ".rdd", "default", "lima")
+		if err := os.CopyFS(filepath.Join(vms, w.orphan), os.DirFS(filepath.Join(vms, "good"))); err != nil {
+			d.Fatal(err)
+		}
 	}
 }
 
