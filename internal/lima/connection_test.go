@@ -167,7 +167,7 @@ func echoes(t *testing.T, socket string) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(limit))
 	b := make([]byte, 4)
-	if _, err := conn.Write([]byte("ping")); err == nil {
+	if _, err = conn.Write([]byte("ping")); err == nil {
 		_, err = io.ReadFull(conn, b)
 	}
 	if err != nil || string(b) != "ping" {

@@ -27,8 +27,7 @@ func (r *Run) writeKubeconfig(endpoint controlplane.Endpoint) error {
 const kubeconfigPause = 100 * time.Millisecond
 
 // keepKubeconfig writes the kubeconfig again whenever it is gone or lets nobody in any more, until ctx
-// ends: without it this run can't be used. What a
-// user adds to it stays.
+// ends: without it this run can't be used. What a user adds to it stays.
 func (r *Run) keepKubeconfig(ctx context.Context, endpoint controlplane.Endpoint) {
 	watcher, err := fsnotify.NewWatcher()
 	if err == nil {
