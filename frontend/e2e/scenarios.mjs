@@ -182,6 +182,17 @@ export const scenarios = {
       assert.deepEqual(sent[0].params.params, { Greeting: 'good day' })
     },
   },
+  // The empty name's mistake appeared as the name lost the focus, and moved the button away under the pointer.
+  'create: a click past the empty name is not lost': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/machines' })
+      await page.getByRole('button', { name: 'New virtual machine' }).click()
+      await page.waitForFunction(() => window.fake.calls.some((c) => c.method === 'vm.check'))
+      await page.getByRole('button', { name: 'Edit its text' }).click()
+      await page.locator('.cm-content').waitFor()
+    },
+  },
   'timeout: keep waiting asks again later': timeout(async (page, question, { real }) => {
     const buttons = await question.getByRole('button').allTextContents()
     for (const b of ['Keep waiting', 'Stop waiting', 'Force stop'])
