@@ -79,6 +79,8 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 		st.State = ServiceRunning
 		if err := s.core.hello(ctx, rec); KindOf(err) == Incompatible {
 			return st, err
+		} else if ctx.Err() != nil { // that nobody waits for the answer says nothing of the service
+			return st, failed("look at service", inst.Name, context.Cause(ctx))
 		} else if now, _, again := daemon.Find(inst); err != nil && again == nil && now != rec {
 			return s.Status(ctx) // it has changed meanwhile
 		} else if err != nil {

@@ -124,7 +124,11 @@ func (w *watcher) pass(ctx context.Context) bool {
 		case time.Since(began) > longestRetry:
 			w.retry = firstRetry
 		}
-		if status, err = w.core.Service().Status(ctx); err == nil && status.State == ServiceRunning {
+		status, err = w.core.Service().Status(ctx)
+		if ctx.Err() != nil {
+			return false
+		}
+		if err == nil && status.State == ServiceRunning {
 			if followErr == nil { // it was there, and may be again at once
 				return w.wait(ctx, w.backoff())
 			}

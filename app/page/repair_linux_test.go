@@ -64,7 +64,7 @@ func TestRepairsAtThePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := b.becomes(b.begin("service.start", `{}`), "failed")
-	if p := s.Operations[len(s.Operations)-1].Problem; p.Advice == "" || !strings.Contains(p.Log, "rddd.log") {
+	if p := s.Operations[len(s.Operations)-1].Problem; !strings.Contains(p.Message, "rdd svc restore") || !strings.Contains(p.Log, "rddd.log") {
 		t.Errorf("%+v", p)
 	}
 	b.found("datastore-damaged", "Restore the newest backup")

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -53,6 +54,11 @@ func TestWatchSeesTheServiceAndItsVMsComeAndGo(t *testing.T) {
 	sees("no instance", is(core.ServiceNotCreated))
 	b.start()
 	sees("a service", is(core.ServiceRunning))
+	canceled, stopWaiting := context.WithCancel(ctx)
+	stopWaiting()
+	if st, err := core.New(inst, version).Service().Status(canceled); !errors.Is(err, context.Canceled) {
+		t.Error("a look that was given up calls the service", st.State, st.Error)
+	}
 	b.must(0, "vm", "create", "demo", b.template, "--start")
 	sees("a VM that starts", vm("Starting"))
 	sees("a VM that runs", vm("Running"))

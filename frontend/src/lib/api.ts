@@ -8,7 +8,7 @@ export type Kind = 'other' | 'usage' | 'rejected' | 'timeout' | 'incompatible' |
 export interface Problem { kind: Kind; message: string; advice?: string; field?: string; log?: string }
 
 export type ServiceState = 'not-created' | 'stopped' | 'starting' | 'running' | 'stopping' | 'broken'
-export interface Service { instance: string; state: ServiceState; version?: string; pid?: number; server?: string; step?: string; error?: string; warning?: string; log: string }
+export interface Service { instance: string; state: ServiceState; version?: string; pid?: number; server?: string; step?: string; error?: string; problem?: string /* ID of the known problem that the error is */; warning?: string; log: string; searchPath?: string /* PATH of the living process */ }
 export interface Progress { phase: string; step?: number; steps?: number; bytes?: number; total?: number; message?: string; elapsed: number /* seconds */ }
 export interface VM {
   name: string
