@@ -269,7 +269,7 @@ func (c *connection) forward(ctx context.Context, f limayaml.PortForward) error 
 	return c.do(ctx, what, "-O", "forward", "-L", f.HostSocket+":"+f.GuestSocket, c.host())
 }
 
-// mount shares one folder anew, as Lima does at boot.
+// mount shares one folder again, as Lima does at boot.
 func (c *connection) mount(ctx context.Context, m limayaml.Mount) error {
 	what := fmt.Sprintf("share %s", m.Location)
 	shares := fmt.Sprintf("grep -q ' %s fuse.sshfs ' /proc/mounts", regexpWord(*m.MountPoint))
