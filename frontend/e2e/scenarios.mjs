@@ -82,15 +82,17 @@ export const scenarios = {
     },
   },
   'service starts, with progress, and stops': {
-    run: async ({ open }) => {
-      const page = await open({ scene: 'stopped', pace: 700 })
+    run: async ({ open, real }) => {
+      const page = await open({ scene: 'stopped', pace: 60_000, clock: !real })
       if ((await call(page, 'state')).service.state === 'running') await call(page, 'service.stop')
       await page.getByText('Service: stopped').or(page.getByText('Service: not set up yet')).waitFor()
       await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).click()
       await page.getByRole('progressbar').first().waitFor()
+      if (!real) await page.clock.runFor(600_000)
       await page.getByText('Service: running').waitFor()
       await page.getByRole('img', { name: /^CPU/ }).waitFor()
       await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Stop' }).click()
+      if (!real) await page.clock.runFor(600_000)
       await page.getByText('Service: stopped').waitFor()
       await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).waitFor()
     },
@@ -115,7 +117,7 @@ export const scenarios = {
   },
   'create, start, progress in the background, stop, delete': {
     run: async ({ open, real }) => {
-      const page = await open({ hash: '#/machines', pace: 500 })
+      const page = await open({ hash: '#/machines', pace: 60_000, clock: !real })
       await running(page)
       await create(page, 'e2e')
       if (!real) {
@@ -124,17 +126,17 @@ export const scenarios = {
         await dialog.getByText(/Step 1 of 5 · image/).waitFor()
         await dialog.getByRole('button', { name: 'Send to background' }).click()
         await gone(dialog)
-        await page
-          .getByRole('contentinfo')
-          .getByText(/Step \d of 5/)
-          .waitFor()
+        await page.getByRole('contentinfo').getByText('Step 1 of 5').waitFor()
+        await page.clock.runFor(600_000)
       }
       await row(page, 'e2e').getByText('Running').waitFor()
       await row(page, 'e2e').getByRole('button', { name: 'Stop e2e' }).click()
+      if (!real) await page.clock.runFor(300_000)
       await row(page, 'e2e').getByText('Stopped').waitFor()
       await page.getByRole('link', { name: /^e2e / }).click()
       await page.getByRole('button', { name: 'Delete …' }).click()
       await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click()
+      if (!real) await page.clock.runFor(300_000)
       await page.getByRole('link', { name: /^e2e / }).waitFor({ state: 'detached' })
     },
   },
