@@ -57,12 +57,16 @@ func runScripts(t *testing.T, dir string) {
 			env.Setenv("RDD_LIBEXEC", filepath.Join(dist, "libexec", "rdd"))
 			env.Setenv("DIST", dist)
 			env.Defer(func() {
-				// Whatever the script left behind ends with it.
-				for _, instance := range []string{"default", "other"} {
-					cmd := exec.Command(filepath.Join(dist, "bin", "rdd"), "svc", "delete", "--instance", instance)
-					cmd.Env = append(os.Environ(), "HOME="+home)
+				// Whatever the script left behind ends with it, also in a home that it made in this one.
+				instances, err := filepath.Glob(filepath.Join(home, "*", ".local", "share", "rdd", "*"))
+				if err != nil {
+					t.Error(err)
+				}
+				for _, instance := range append(instances, filepath.Join(home, ".local/share/rdd/default"), filepath.Join(home, ".local/share/rdd/other")) {
+					cmd := exec.Command(filepath.Join(dist, "bin", "rdd"), "svc", "delete", "--instance", filepath.Base(instance))
+					cmd.Env = append(os.Environ(), "HOME="+strings.TrimSuffix(filepath.Dir(instance), "/.local/share/rdd"))
 					if out, err := cmd.CombinedOutput(); err != nil {
-						t.Errorf("clean up instance %s: %v\n%s", instance, err, out)
+						t.Errorf("clean up %s: %v\n%s", instance, err, out)
 					}
 				}
 				if err := os.RemoveAll(home); err != nil {

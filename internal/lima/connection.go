@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,10 +37,11 @@ type connection struct {
 
 	retry time.Duration // between attempts
 	limit time.Duration // of one attempt
+	look  time.Duration // between looks at whether all is there
 }
 
 func (a *agent) connection(y *limayaml.LimaYAML) *connection {
-	return &connection{vm: a.vm, y: y, say: a.say, ssh: a.sshTo, retry: 2 * time.Second, limit: 2 * time.Minute}
+	return &connection{vm: a.vm, y: y, say: a.say, ssh: a.sshTo, retry: 2 * time.Second, limit: 2 * time.Minute, look: time.Minute}
 }
 
 // sshTo returns an ssh command with the VM's configuration; the host's name has to come in args.
@@ -66,8 +68,13 @@ func (c *connection) run(ctx context.Context) {
 	if *c.y.Plain || runtime.GOOS == "windows" { // nothing depends on it; Windows' ssh has no such connections
 		return
 	}
-	todo := c.missing() // what Lima could not forward at boot
+	todo := c.missing(ctx) // what Lima could not make at boot
+	if len(todo) > 0 {
+		c.report(retrying, todo, nil)
+	}
 	lost := c.watch(ctx)
+	look := time.NewTicker(c.look)
+	defer look.Stop()
 	for pause := time.Duration(0); ; {
 		var again <-chan time.Time
 		if lost == nil || len(todo) > 0 {
@@ -80,6 +87,13 @@ func (c *connection) run(ctx context.Context) {
 			logrus.Warn("the SSH connection to the guest has ended; it is made again")
 			lost, todo, pause = nil, c.parts(), 0
 			c.report(remaking, todo, nil)
+			continue
+		case <-look.C:
+			if lost != nil && len(todo) == 0 {
+				if todo, pause = c.missing(ctx), 0; len(todo) > 0 {
+					c.report(retrying, todo, nil)
+				}
+			}
 			continue
 		case <-again:
 		}
@@ -106,7 +120,7 @@ func (c *connection) run(ctx context.Context) {
 // What is said while not all is there.
 const (
 	remaking = "the SSH connection to the guest has ended, and is being made again"
-	retrying = "not all that needs the SSH connection to the guest could be made again; it is tried further"
+	retrying = "not all that needs the SSH connection to the guest is there; it is tried further"
 )
 
 // watch returns a channel that is closed when the connection ends: ssh keeps a client on its control
@@ -153,7 +167,7 @@ func (c *connection) parts() []part {
 		all = append(all, part{f.HostSocket, func(ctx context.Context) error { return c.forward(ctx, f) }})
 	}
 	for _, m := range c.mounts() {
-		all = append(all, part{"the shared folder " + m.Location, func(ctx context.Context) error { return c.mount(ctx, m) }})
+		all = append(all, c.share(m))
 	}
 	if *c.y.SSH.ForwardAgent {
 		all = append(all, part{"the forwarded SSH agent", c.linkAgent})
@@ -178,15 +192,44 @@ func (c *connection) mounts() []limayaml.Mount {
 	return c.y.Mounts
 }
 
-// missing are the forwards of sockets that are not there.
-func (c *connection) missing() (all []part) {
+// missing are the forwards of sockets and the shared folders that are not there.
+func (c *connection) missing(ctx context.Context) (all []part) {
 	for _, f := range c.forwards() {
 		info, err := os.Lstat(f.HostSocket)
 		if !f.Reverse && (err != nil || info.Mode().Type() != os.ModeSocket) {
 			all = append(all, part{f.HostSocket, func(ctx context.Context) error { return c.forward(ctx, f) }})
 		}
 	}
+	return append(all, c.missingMounts(ctx)...)
+}
+
+// missingMounts are the shared folders that the guest doesn't have, or whose process on this host has ended.
+func (c *connection) missingMounts(ctx context.Context) (all []part) {
+	mounts := c.mounts()
+	if len(mounts) == 0 {
+		return nil
+	}
+	var look strings.Builder
+	for i, m := range mounts {
+		fmt.Fprintf(&look, "timeout 10 mountpoint -q %s || echo %d\n", shellWord(*m.MountPoint), i)
+	}
+	ctx, cancel := c.attempt(ctx)
+	defer cancel()
+	gone, err := c.ssh(ctx, "-T", c.host(), "--", look.String()).Output()
+	if err != nil {
+		return nil // without a connection it can't be known, and all is made again with the next one
+	}
+	for i, m := range mounts {
+		if slices.Contains(strings.Fields(string(gone)), strconv.Itoa(i)) {
+			all = append(all, c.share(m))
+		}
+	}
 	return all
+}
+
+// share is the part that shares a folder.
+func (c *connection) share(m limayaml.Mount) part {
+	return part{"the shared folder " + m.Location, func(ctx context.Context) error { return c.mount(ctx, m) }}
 }
 
 // connect makes the connection.

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 type sshd struct {
 	listener net.Listener
 	config   *ssh.ServerConfig
+	print    func(command string) string // what a command prints; nil: nothing
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -93,6 +95,9 @@ func (s *sshd) serve(conn net.Conn) {
 			for r := range requests {
 				_ = r.Reply(true, nil)
 				if r.Type == "exec" {
+					if s.print != nil {
+						_, _ = io.WriteString(channel, s.print(string(r.Payload[4:])))
+					}
 					_, _ = channel.SendRequest("exit-status", false, []byte{0, 0, 0, 0})
 					_ = channel.Close()
 				}
@@ -101,8 +106,8 @@ func (s *sshd) serve(conn net.Conn) {
 	}
 }
 
-// connected is a VM with a forwarded socket whose SSH server is s, and the connection that carries it.
-func connected(t *testing.T, s *sshd) (c *connection, socket string, said <-chan *event.Trouble) {
+// connected is a VM with a forwarded socket and shared folders whose SSH server is s, and the connection that carries them.
+func connected(t *testing.T, s *sshd, mounts ...limayaml.Mount) (c *connection, socket string, said <-chan *event.Trouble) {
 	needs(t, "ssh")
 	home, err := os.MkdirTemp("", "rdd") // short, for sockets
 	if err != nil {
@@ -120,14 +125,14 @@ func connected(t *testing.T, s *sshd) (c *connection, socket string, said <-chan
 		t.Fatal(err)
 	}
 	no := false
-	nine := limayaml.NINEP
+	reverse := limayaml.REVSSHFS
 	socket = filepath.Join(vm.Dir(), "sock", "docker.sock")
-	y := &limayaml.LimaYAML{Plain: &no, MountType: &nine, SSH: limayaml.SSH{ForwardAgent: &no},
+	y := &limayaml.LimaYAML{Plain: &no, MountType: &reverse, Mounts: mounts, SSH: limayaml.SSH{ForwardAgent: &no},
 		PortForwards: []limayaml.PortForward{{GuestSocket: "/run/docker.sock", HostSocket: socket}, {GuestPort: 80}}}
 	events := make(chan *event.Trouble, 100)
 	a := &agent{vm: vm}
 	c = a.connection(y)
-	c.say, c.retry = func(e event.Event) { events <- e.Trouble }, time.Millisecond
+	c.say, c.retry, c.look = func(e event.Event) { events <- e.Trouble }, time.Millisecond, 10*time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); c.run(ctx) }()
@@ -221,4 +226,28 @@ func TestFileInThePlaceOfAForwardedSocketIsKept(t *testing.T) {
 	if b, err := os.ReadFile(socket); err != nil || string(b) != "precious" {
 		t.Fatal(err, string(b))
 	}
+}
+
+func TestSharedFolderThatIsNotThereIsSaidAndMadeAgain(t *testing.T) {
+	s := newSSHD(t)
+	var gone atomic.Bool
+	gone.Store(true)
+	s.print = func(command string) string {
+		switch {
+		case strings.Contains(command, "sshfs "): // that shares it
+			gone.Store(false)
+		case strings.Contains(command, "mountpoint") && gone.Load():
+			return "0\n"
+		}
+		return ""
+	}
+	folder := t.TempDir()
+	no, builtin, point := false, limayaml.SFTPDriverBuiltin, "/mnt/it's here"
+	_, _, said := connected(t, s, limayaml.Mount{Location: folder, MountPoint: &point, Writable: &no,
+		SSHFS: limayaml.SSHFS{Cache: &no, FollowSymlinks: &no, SFTPDriver: &builtin}})
+	hears(t, said, folder, true) // as when it failed at boot
+	hears(t, said, folder, false)
+	gone.Store(true) // as when its process has ended
+	hears(t, said, folder, true)
+	hears(t, said, folder, false)
 }

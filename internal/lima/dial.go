@@ -42,10 +42,16 @@ func RunSSH(ssh, self string, args []string) error {
 }
 
 // Dial connects to an SSH server, waiting until it answers, and passes the connection to ssh over
-// out, a socket. It ends early when nobody holds agentLock: the hostagent has gone.
+// out, a socket. It ends early when ssh has, which doesn't end its ProxyCommand, or when nobody holds
+// agentLock: the hostagent has gone.
 func Dial(ctx context.Context, address, agentLock string, out *os.File) error {
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
+	ctx, gone := context.WithCancelCause(ctx)
+	go func() {
+		_, _ = out.Read(make([]byte, 1)) // ssh writes nothing: this returns when it has ended
+		gone(errors.New("ssh has ended"))
+	}()
 	answered := make(chan *net.TCPConn)
 	try := func(limit time.Duration) {
 		if c := dialOnce(ctx, address, limit); c != nil {

@@ -123,7 +123,7 @@ func checkShell(shell string, provision []limayaml.Provision) error {
 		}
 	}
 	return fmt.Errorf(
-		"%s may be missing in the guest, which nobody could then log in to: use /bin/bash or /bin/sh, or have a script in provision, of mode system, install %s", shell, path.Base(shell))
+		"%s may be missing in the guest, and then nobody can log in: use /bin/bash or /bin/sh, or install %s with a provision script of mode system", shell, path.Base(shell))
 }
 
 // NeedsUser says whether a guest can't have the user u of the host as its own.

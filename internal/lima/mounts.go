@@ -51,6 +51,9 @@ func checkMounts(y, full *limayaml.LimaYAML) error {
 				return &Problem{field, fmt.Errorf("%s is the mount point of mounts[%d] already, which could not be seen: give each its own", point, j)}
 			case inGuestFolder(taken, point):
 				return &Problem{field, fmt.Errorf("%s would hide mounts[%d], which is mounted before it at %s: list the outer one first", point, j, taken)}
+			case inGuestFolder(point, taken) && *full.MountType == limayaml.REVSSHFS && !*before.Writable:
+				return &Problem{field + ".mountPoint", fmt.Errorf("%s is in mounts[%d], which is read-only, and with reverse-sshfs nothing can be mounted in a read-only folder: "+
+					"make mounts[%[2]d] writable, or choose a mount point outside it", point, j)}
 			}
 		}
 	}

@@ -35,6 +35,8 @@ func TestEachMountIsThereWithItsOwnMode(t *testing.T) {
 		{"one mount point twice", mounts("{location: D/a, mountPoint: /x}, {location: D/b, mountPoint: /x}"), "mounts[1]", "mount point of mounts[0]"},
 		{"one mount point with a slash behind", mounts("{location: D/a, mountPoint: /x}, {location: D/b, mountPoint: /x/}"), "mounts[1]", "mount point of mounts[0]"},
 		{"an outer folder last", mounts("{location: D/a, mountPoint: /x/y}, {location: D/b, mountPoint: /x}"), "mounts[1]", "would hide mounts[0]"},
+		{"a writable folder in a read-only one, over sshfs", "mountType: reverse-sshfs\n" + mounts("{location: D/a, mountPoint: /x}, {location: D/b, mountPoint: /x/y, writable: true}"), "mounts[1].mountPoint", "in mounts[0], which is read-only"},
+		{"a folder in a writable one, over sshfs", "mountType: reverse-sshfs\n" + mounts("{location: D/a, mountPoint: /x, writable: true}, {location: D/b, mountPoint: /x/y}"), "", ""},
 		{"a system path with a slash behind", mounts("{location: D/a, mountPoint: /etc/}"), "mounts[0].mountPoint", "system path"},
 		{"a system path by a way around", mounts("{location: D/a, mountPoint: /x/../usr}"), "mounts[0].mountPoint", "system path"},
 		{"the guest's libraries", mounts("{location: D/a, mountPoint: /usr/lib}"), "mounts[0].mountPoint", "system path"},

@@ -145,12 +145,12 @@ func (p *ports) judge(f forward, all []listener) string {
 			others = append(others, l)
 		}
 	}
-	const choose = "choose another hostPort for it in the template's portForwards (rdd limavm edit NAME), then restart the VM"
+	const choose = "choose another hostPort for it in the template's portForwards (rdd vm edit NAME), then restart the VM"
 	switch {
 	case mine == nil && len(others) > 0:
 		return fmt.Sprintf("port %s of the guest can't be reached on this host: %s listens on %s already. End that and restart the VM, or %s", guest, p.holder(others[0]), f.host, choose)
 	case mine == nil:
-		return fmt.Sprintf("port %s of the guest can't be reached on this host: nobody could listen on %s for it. `rdd limavm logs NAME` says why; ports below 1024 may need rights that you lack: then %s", guest, f.host, choose)
+		return fmt.Sprintf("port %s of the guest can't be reached on this host: nobody could listen on %s for it. `rdd vm logs NAME` says why; ports below 1024 may need rights that you lack: then %s", guest, f.host, choose)
 	}
 	for _, l := range others {
 		if l.ip == mine.ip { // else the connections are told apart by their address

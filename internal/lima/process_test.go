@@ -208,12 +208,7 @@ func TestDialWaitsUntilTheGuestAnswers(t *testing.T) {
 			}
 		}
 	}()
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours, theirs := pair[0], os.NewFile(uintptr(pair[1]), "ssh")
-	defer theirs.Close()
+	ours, theirs := sshSocket(t)
 	defer func() { _ = unix.Close(ours) }()
 	if err := Dial(t.Context(), l.Addr().String(), vm.AgentLock(), theirs); err != nil {
 		t.Fatal(err)
@@ -248,9 +243,48 @@ func TestDialEndsWithItsHostagent(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	if err := Dial(ctx, "127.0.0.1:1", vm.AgentLock(), os.Stdout); err == nil || !strings.Contains(err.Error(), "hostagent is gone") {
+	ours, theirs := sshSocket(t)
+	defer func() { _ = unix.Close(ours) }()
+	if err := Dial(ctx, "127.0.0.1:1", vm.AgentLock(), theirs); err == nil || !strings.Contains(err.Error(), "hostagent is gone") {
 		t.Fatal(err)
 	}
+}
+
+// Each of those that were left took a connection a second from a guest that could not answer one.
+func TestDialEndsWithItsSSH(t *testing.T) {
+	vm := newVM(t)
+	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := proc.Acquire(vm.AgentLock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Release() }()
+	ours, theirs := sshSocket(t)
+	ended := make(chan error, 1)
+	go func() { ended <- Dial(t.Context(), "127.0.0.1:1", vm.AgentLock(), theirs) }()
+	_ = unix.Close(ours)
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), "ssh has ended") {
+			t.Fatal(err)
+		}
+	case <-time.After(limit):
+		t.Fatal("it goes on")
+	}
+}
+
+// sshSocket is a socket that ssh has one end of, and its ProxyCommand the other.
+func sshSocket(t *testing.T) (ours int, theirs *os.File) {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs = os.NewFile(uintptr(pair[1]), "ssh")
+	t.Cleanup(func() { _ = theirs.Close() })
+	return pair[0], theirs
 }
 
 func TestLimaEventsAreTranslated(t *testing.T) {
