@@ -164,13 +164,13 @@ func watches(t *testing.T, k kubectl, namespace string) {
 func waits(t *testing.T, k kubectl, namespace string) {
 	held := strings.Replace(gadget("awaited", 1), "name: awaited", "name: awaited\n  finalizers: [test.rdd.io/held]", 1)
 	k.ok(t, "", "-n", namespace, "apply", "-f", k.write(t, held))
-	k.fails(t, "timed out", "-n", namespace, "wait", "--for=condition=Ready", "gadget/awaited", "--timeout=100ms")
+	k.fails(t, "timed out", "-n", namespace, "wait", "--for=condition=Ready", "gadget/awaited", "--timeout=2s")
 	status := strings.Replace(held, "spec:", "status: {conditions: [{type: Ready, status: 'True'}]}\nspec:", 1)
 	k.ok(t, "", "-n", namespace, "replace", "--raw", "/apis/test.rdd.io/v1/namespaces/"+namespace+"/gadgets/awaited/status",
 		"-f", k.write(t, k.withVersion(t, namespace, status)))
 	k.ok(t, "condition met", "-n", namespace, "wait", "--for=condition=Ready", "gadget/awaited", "--timeout=60s")
 	k.ok(t, "deleted", "-n", namespace, "delete", "gadget", "awaited", "--wait=false")
-	k.fails(t, "timed out", "-n", namespace, "wait", "--for=delete", "gadget/awaited", "--timeout=100ms")
+	k.fails(t, "timed out", "-n", namespace, "wait", "--for=delete", "gadget/awaited", "--timeout=2s")
 	k.ok(t, "patched", "-n", namespace, "patch", "gadget", "awaited", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
 	k.fails(t, "NotFound", "-n", namespace, "get", "gadget", "awaited")
 }

@@ -24,12 +24,7 @@ func TestBrowserWithARealService(t *testing.T) {
 	})
 }
 
-func TestBrowserBootsTheRealGuest(t *testing.T) {
-	if testing.Short() {
-		t.Skip("boots a virtual machine")
-	}
-	need(t, filepath.Join(dist(t), "share", "rdd", "guest", "rdd-guest.yaml"), "make guest")
-	t.Parallel()
+func bootInTheBrowser(t *testing.T) {
 	b := newBrowserBox(t)
 	lima := filepath.Join(b.libexec(), "rdd-lima")
 	if err := errors.Join(os.Remove(lima), os.Symlink(filepath.Join(dist(t), "libexec", "rdd", "rdd-lima"), lima)); err != nil {

@@ -28,24 +28,20 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts drives rdd the way a person does, against the programs that `make build` made.
-func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
-
-// TestBoot boots real virtual machines with the guest that `make guest` made.
-func TestBoot(t *testing.T) {
-	if testing.Short() {
-		t.Skip("boots virtual machines")
-	}
-	need(t, filepath.Join(dist(t), "share", "rdd", "guest", "rdd-guest.yaml"), "make guest")
-	runScripts(t, "testdata/boot")
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, scripts(t, "testdata/script"))
 }
 
-func runScripts(t *testing.T, dir string) {
+// scripts are those in a directory, with the commands that they use.
+func scripts(t *testing.T, dir string) testscript.Params {
 	t.Helper()
-	t.Parallel()
 	dist := dist(t)
 	need(t, filepath.Join(dist, "libexec", "rdd", "rddd"), "make build")
-	testscript.Run(t, testscript.Params{
+	deadline, _ := t.Deadline()
+	return testscript.Params{
 		Dir:                 dir,
+		Deadline:            deadline,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			// Sockets live below HOME, so it has to be short.
@@ -82,7 +78,7 @@ func runScripts(t *testing.T, dir string) {
 			}
 			return exec.Command("unshare", "--mount", "true").Run() == nil, nil
 		},
-	})
+	}
 }
 
 // exits CODE COMMAND... runs a command that must end with that exit code.

@@ -20,6 +20,13 @@ import (
 	"time"
 )
 
+func init() {
+	bootTests = append(bootTests,
+		bootTest{"on a host whose disk is full", bootOnAFullDisk},
+		bootTest{"with the service killed at random moments", killServiceAtRandomMoments},
+		bootTest{"from a download that is cut in half", cutDownloadInHalf})
+}
+
 // bootLimit bounds whatever has a boot under emulation in it, on a busy machine.
 const bootLimit = 10 * time.Minute
 
@@ -31,13 +38,7 @@ type user struct {
 }
 
 func newUser(t *testing.T) *user {
-	if testing.Short() {
-		t.Skip("boots virtual machines")
-	}
-	t.Parallel()
 	u := &user{t: t, dist: dist(t)}
-	need(t, filepath.Join(u.dist, "libexec", "rdd", "rddd"), "make build")
-	need(t, u.guest(), "make guest")
 	var err error
 	if u.home, err = os.MkdirTemp("", "rdd"); err != nil { // short, for sockets
 		t.Fatal(err)
@@ -141,7 +142,7 @@ func (u *user) ownDisk() (leave func(mib int)) {
 	}
 }
 
-func TestVMOnAHostWhoseDiskIsFull(t *testing.T) {
+func bootOnAFullDisk(t *testing.T) {
 	u := newUser(t)
 	leave := u.ownDisk()
 	leave(400)
@@ -188,7 +189,7 @@ func (u *user) killService() {
 	u.rdd("svc", "start")
 }
 
-func TestServiceKilledAtRandomMomentsOfAVMsLife(t *testing.T) {
+func killServiceAtRandomMoments(t *testing.T) {
 	u := newUser(t)
 	survived, choose := 0, drawn(t)
 	kill := func(latest time.Duration) {
@@ -231,7 +232,7 @@ func TestServiceKilledAtRandomMomentsOfAVMsLife(t *testing.T) {
 	t.Logf("survived %d kills of the service", survived)
 }
 
-func TestImageDownloadCutInHalf(t *testing.T) {
+func cutDownloadInHalf(t *testing.T) {
 	u := newUser(t)
 	var asked atomic.Int32
 	rest := make(chan string, 1) // what was asked for once the server was back

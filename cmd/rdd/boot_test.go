@@ -1,0 +1,40 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// bootTest is a test that boots real guests.
+type bootTest struct {
+	name string
+	run  func(*testing.T)
+}
+
+// bootTests are those that are no scripts.
+var bootTests = []bootTest{{"in the browser", bootInTheBrowser}}
+
+// TestBoot boots real virtual machines with the guest that `make guest` made. It boots one at a time, beside
+// whatever else is tested: several emulated guests on a small machine take so long that nothing is ready in time.
+func TestBoot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots virtual machines")
+	}
+	need(t, filepath.Join(dist(t), "share", "rdd", "guest", "rdd-guest.yaml"), "make guest")
+	t.Parallel()
+	testscript.RunT(oneByOne{t}, scripts(t, "testdata/boot"))
+	for _, b := range bootTests {
+		t.Run(b.name, b.run)
+	}
+}
+
+// oneByOne runs scripts one after the other.
+type oneByOne struct{ *testing.T }
+
+func (oneByOne) Parallel()     {}
+func (oneByOne) Verbose() bool { return testing.Verbose() }
+func (o oneByOne) Run(name string, f func(testscript.T)) {
+	o.T.Run(name, func(t *testing.T) { f(oneByOne{t}) })
+}
