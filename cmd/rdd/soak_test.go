@@ -16,10 +16,10 @@ import (
 
 const (
 	soakVMs    = 10
-	soakCycles = 20 // of each VM
+	soakCycles = 8 // of each VM
 )
 
-// What 200 starts and stops may leave in the service. Go keeps a few idle threads and connections, and
+// What 80 starts and stops may leave in the service. Go keeps a few idle threads and connections, and
 // a heap that has grown is given back within some 20 s of quiet (package memory).
 const (
 	slackGoroutines = 15

@@ -154,7 +154,7 @@ func (p *ports) judge(f forward, all []listener) string {
 	}
 	for _, l := range others {
 		if l.ip == mine.ip { // else the connections are told apart by their address
-			return fmt.Sprintf("port %s of the guest shares %s with %s, so connections reach now the one and now the other. End that, or %s", guest, f.host, p.holder(l), choose)
+			return fmt.Sprintf("port %s of the guest shares %s with %s, so a connection may reach either. End the other one, or %s", guest, f.host, p.holder(l), choose)
 		}
 	}
 	return ""
