@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,12 +40,10 @@ type TemplateInfo struct {
 // plane while that can be asked.
 func (c *Core) Templates(ctx context.Context) []TemplateInfo {
 	var all []TemplateInfo
-	own, _ := filepath.Glob(filepath.Join(c.inst.ShareDir(), "rdd", "guest", "*.yaml"))
-	for _, path := range own {
+	for _, path := range templateFiles(filepath.Join(c.inst.ShareDir(), "rdd", "guest")) {
 		all = append(all, describeTemplate(path, path))
 	}
-	limas, _ := filepath.Glob(filepath.Join(c.inst.ShareDir(), "lima", "templates", "*.yaml"))
-	for _, path := range limas {
+	for _, path := range templateFiles(filepath.Join(c.inst.ShareDir(), "lima", "templates")) {
 		all = append(all, describeTemplate(path, "template://"+strings.TrimSuffix(filepath.Base(path), ".yaml")))
 	}
 	session, err := c.Connect(ctx)
@@ -52,6 +51,15 @@ func (c *Core) Templates(ctx context.Context) []TemplateInfo {
 		return all
 	}
 	return append(all, session.storedTemplates(ctx)...)
+}
+
+// templateFiles are the templates in a folder, which need not be there.
+func templateFiles(dir string) (paths []string) {
+	names, _ := fs.Glob(os.DirFS(dir), "*.yaml") // filepath.Glob would take a [ in dir for a pattern
+	for _, name := range names {
+		paths = append(paths, filepath.Join(dir, name))
+	}
+	return paths
 }
 
 // describeTemplate reads the words with which a template file begins.

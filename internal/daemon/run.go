@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -72,12 +73,13 @@ func Run(ctx context.Context, inst instance.Instance, claim *Claim, version stri
 // takeRunLock takes the lock that says that the record with this nonce is a living run's, and removes
 // those of runs that were killed. The caller holds the instance's lock, so there is no other run.
 func takeRunLock(inst instance.Instance, nonce string) (*proc.Lock, error) {
-	stale, err := filepath.Glob(inst.RunLock("*"))
+	dir, pattern := filepath.Split(inst.RunLock("*"))
+	stale, err := fs.Glob(os.DirFS(dir), pattern) // filepath.Glob would take a [ in dir for a pattern
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range stale {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	for _, name := range stale {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -162,10 +163,10 @@ func (b Backups) prune() error {
 	for _, old := range have[min(len(have), backupsKept):] {
 		errs = append(errs, os.Remove(old.Path))
 	}
-	half, err := filepath.Glob(filepath.Join(b.Dir, halfTaken+"*"))
+	half, err := fs.Glob(os.DirFS(b.Dir), halfTaken+"*") // filepath.Glob would take a [ in b.Dir for a pattern
 	errs = append(errs, err)
-	for _, file := range half {
-		errs = append(errs, os.Remove(file))
+	for _, name := range half {
+		errs = append(errs, os.Remove(filepath.Join(b.Dir, name)))
 	}
 	return errors.Join(errs...)
 }

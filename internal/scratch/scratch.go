@@ -4,6 +4,7 @@ package scratch
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -38,8 +39,9 @@ func (d *Dir) Close() error { return errors.Join(d.lock.Release(), os.RemoveAll(
 
 // sweep removes the folders whose process is gone. One without a lock is being made, or not ours.
 func sweep(prefix string) {
-	found, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
-	for _, path := range found {
+	found, _ := fs.Glob(os.DirFS(os.TempDir()), prefix+"*") // filepath.Glob would take a [ in TMPDIR for a pattern
+	for _, name := range found {
+		path := filepath.Join(os.TempDir(), name)
 		if !own(path) {
 			continue
 		}

@@ -10,8 +10,11 @@ import (
 
 // Each probe that was killed left a folder behind.
 func TestFolderOfAKilledProcessIsRemovedByTheNext(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "[a")) // which is no pattern
 	t.Setenv("TMP", os.Getenv("TMPDIR"))
+	if err := os.Mkdir(os.TempDir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	left, err := New("rdd-x-")
 	if err != nil {
 		t.Fatal(err)
