@@ -29,7 +29,7 @@ import (
 )
 
 // hang is how long a command or a state may take before a test calls it one that never ends.
-const hang = 60 * time.Second
+const hang = 3 * time.Minute
 
 // box is an instance in a home directory of its own, run by the programs that `make build` made.
 // Its rdd-lima is the stand-in, so its VMs boot in milliseconds.
