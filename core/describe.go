@@ -57,6 +57,9 @@ func Describe(vm *VM) Description {
 	}
 	if p := vm.Status.Progress; p != nil {
 		d.Progress, d.Phase = describeProgress(p), shortProgress(p)
+		if strings.EqualFold(p.Phase, d.State) { // "Unresponsive (unresponsive)" says it twice
+			d.Progress, d.Phase = p.Message, ""
+		}
 	}
 	if failure, _ := vm.Failure(); failure != nil {
 		d.Problem = failure.Message

@@ -301,6 +301,14 @@ func TestEveryProblemOfARunningVMIsShown(t *testing.T) {
 	}
 }
 
+func TestStateOfAVMIsSaidOnce(t *testing.T) {
+	vm := testVM("False", v1alpha1.ReasonUnresponsive, "the guest does not answer")
+	vm.Status.Progress = &v1alpha1.Progress{Phase: "unresponsive", Message: "the guest does not answer"}
+	if d := Describe(vm); d.State != "Unresponsive" || d.Phase != "" || d.Progress != "the guest does not answer" {
+		t.Errorf("%+v", d)
+	}
+}
+
 // testCertificate is valid on the day of now.
 func testCertificate(t *testing.T, now time.Time) []byte {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
