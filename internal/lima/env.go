@@ -117,9 +117,9 @@ func envScript(env map[string]string) string {
 	restart := ""
 	if proxied {
 		restart = `
-	# Where these run already they have begun without the proxies.
+	# Those of these that run, or are starting, have begun without the proxies. Not every guest has them.
 	for unit in containerd.service docker.service; do
-		! systemctl -q is-active "$unit" || systemctl restart "$unit"
+		systemctl try-restart "$unit" 2>/dev/null || :
 	done`
 	}
 	script := template.EnvScript + `set -eu
