@@ -55,6 +55,24 @@ test('keys pressed one after the other are one question', async () => {
   expect(asked.map((c) => (c.params as { name: string }).name)).toEqual(['shop'])
 })
 
+test('what is created before the templates are listed gets the first of them', async () => {
+  cleanup()
+  fake = new Fake('usual', 5)
+  const call = fake.call.bind(fake)
+  let list = () => {}
+  const held = new Promise<void>((listed) => (list = listed))
+  fake.call = async (method, params) => {
+    if (method === 'templates') await held
+    return call(method, params)
+  }
+  render(Harness, { fake, ready: (_: unknown, ui: UI) => void (ui.dialog = 'create') })
+  await screen.findByLabelText('Name')
+  await type('shop')
+  await create()
+  list()
+  await waitFor(() => expect(sent()).toEqual([{ name: 'shop', template: 'template:rdd', start: true }]))
+})
+
 test('what is right is created, with what was chosen and nothing else', async () => {
   await type('shop')
   await create()

@@ -29,6 +29,7 @@ export class Form {
   readonly bounds: ReturnType<typeof modest>
   #asked = 0
   #read = 0
+  #loaded: Promise<void> | undefined
 
   constructor(private store: Store) {
     this.bounds = modest(store.state!.host)
@@ -43,7 +44,11 @@ export class Form {
     return this.found.filter((p) => !shown.includes(p.field) && !p.field.startsWith('params.'))
   })
 
-  async load() {
+  load() {
+    this.#loaded = this.#load()
+  }
+
+  async #load() {
     try {
       this.templates = await this.store.call('templates', {})
       this.template ||= this.templates[0]?.locator ?? ''
@@ -161,6 +166,7 @@ export class Form {
     this.creating = true
     for (const field of shownFields) this.touch(field)
     try {
+      await this.#loaded // who is quicker than the list of templates means its first
       const request = this.request()
       if (!(await this.#check(request))) return undefined
       return await this.store.call('vm.create', { ...request, start: this.start })
