@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"syscall"
@@ -31,6 +32,27 @@ func playHere(part string) {
 		if flags, err := unix.FcntlInt(3, unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
 			fmt.Println("it can't pass its own file on any more:", err)
 		}
+	case "interrupted": // by a terminal's Ctrl-C, again and again, while it spawns
+		interrupts := make(chan os.Signal, 1)
+		signal.Notify(interrupts, unix.SIGINT)
+		go func() {
+			for range time.Tick(time.Millisecond) {
+				_ = unix.Kill(0, unix.SIGINT)
+			}
+		}()
+		lost := 0
+		for range 300 {
+			sleeper := exec.Command("sleep", "1000")
+			if err := proc.Spawn(sleeper); err != nil {
+				fmt.Println(err)
+				return
+			}
+			_ = sleeper.Process.Kill()
+			if state, err := sleeper.Process.Wait(); err != nil || state.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
+				lost++
+			}
+		}
+		fmt.Println("lost", lost)
 	case "passer": // of a lock, to a child
 		lock, err := proc.Acquire(os.Getenv(envLock))
 		if err == nil {
@@ -221,5 +243,17 @@ func TestLockFileIsPrivate(t *testing.T) {
 	defer func() { _ = lock.Release() }()
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
+// `rdd svc start` said that the work goes on after a Ctrl-C that had ended the service before it had its own session.
+func TestCtrlCDoesNotReachWhatIsSpawned(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere it can't be seen in time")
+	}
+	cmd := self("interrupted")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if out, err := cmd.Output(); err != nil || string(out) != "lost 0\n" {
+		t.Fatalf("%v %s", err, out)
 	}
 }
