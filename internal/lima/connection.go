@@ -211,7 +211,8 @@ func (c *connection) missingMounts(ctx context.Context) (all []part) {
 	}
 	var look strings.Builder
 	for i, m := range mounts {
-		fmt.Fprintf(&look, "timeout 10 mountpoint -q %s || echo %d\n", shellWord(*m.MountPoint), i)
+		// Of a share whose process has ended nothing can be asked, though it may be listed. Every guest has these commands.
+		fmt.Fprintf(&look, "%s && [ -d %s ] || echo %d\n", inMountTable(m), shellWord(*m.MountPoint), i)
 	}
 	ctx, cancel := c.attempt(ctx)
 	defer cancel()
@@ -315,9 +316,8 @@ func (c *connection) forward(ctx context.Context, f limayaml.PortForward) error 
 // mount shares one folder again, as Lima does at boot.
 func (c *connection) mount(ctx context.Context, m limayaml.Mount) error {
 	what := fmt.Sprintf("share %s", m.Location)
-	shares := fmt.Sprintf("grep -q ' %s fuse.sshfs ' /proc/mounts", regexpWord(*m.MountPoint))
 	// The old share has ended with its connection, but the guest may not have noticed.
-	if err := c.do(ctx, what, "-T", c.host(), "--", fmt.Sprintf("while %s; do sudo umount -l %s || exit 1; done", shares, shellWord(*m.MountPoint))); err != nil {
+	if err := c.do(ctx, what, "-T", c.host(), "--", fmt.Sprintf("while %s; do sudo umount -l %s || exit 1; done", inMountTable(m), shellWord(*m.MountPoint))); err != nil {
 		return err
 	}
 	options := "allow_other"
@@ -339,7 +339,12 @@ func (c *connection) mount(ctx context.Context, m limayaml.Mount) error {
 	if err := share.Start(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	return c.do(ctx, what, "-T", c.host(), "--", shares)
+	return c.do(ctx, what, "-T", c.host(), "--", inMountTable(m))
+}
+
+// inMountTable is the guest's command that says whether a folder is in its mount table.
+func inMountTable(m limayaml.Mount) string {
+	return fmt.Sprintf("grep -q ' %s fuse.sshfs ' /proc/mounts", regexpWord(*m.MountPoint))
 }
 
 // regexpWord is a path as the guest's mount table has it, for grep.

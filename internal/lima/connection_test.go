@@ -234,10 +234,12 @@ func TestSharedFolderThatIsNotThereIsSaidAndMadeAgain(t *testing.T) {
 	gone.Store(true)
 	s.print = func(command string) string {
 		switch {
-		case strings.Contains(command, "sshfs "): // that shares it
+		case strings.Contains(command, "[ -d"):
+			if gone.Load() {
+				return "0\n"
+			}
+		case strings.Contains(command, "sshfs :"): // that shares it
 			gone.Store(false)
-		case strings.Contains(command, "mountpoint") && gone.Load():
-			return "0\n"
 		}
 		return ""
 	}

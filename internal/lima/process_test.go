@@ -176,14 +176,7 @@ func TestRefusedQMPCommand(t *testing.T) {
 // A guest that boots accepts connections, through QEMU, that nobody answers.
 func TestDialWaitsUntilTheGuestAnswers(t *testing.T) {
 	vm := newVM(t)
-	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	lock, err := proc.Acquire(vm.AgentLock())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = lock.Release() }()
+	agentLives(t, vm)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -253,14 +246,7 @@ func TestDialEndsWithItsHostagent(t *testing.T) {
 // Each of those that were left took a connection a second from a guest that could not answer one.
 func TestDialEndsWithItsSSH(t *testing.T) {
 	vm := newVM(t)
-	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	lock, err := proc.Acquire(vm.AgentLock())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = lock.Release() }()
+	agentLives(t, vm)
 	ours, theirs := sshSocket(t)
 	ended := make(chan error, 1)
 	go func() { ended <- Dial(t.Context(), "127.0.0.1:1", vm.AgentLock(), theirs) }()
@@ -273,6 +259,19 @@ func TestDialEndsWithItsSSH(t *testing.T) {
 	case <-time.After(limit):
 		t.Fatal("it goes on")
 	}
+}
+
+// agentLives holds the lock of a VM's hostagent.
+func agentLives(t *testing.T, vm layout.VM) {
+	t.Helper()
+	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := proc.Acquire(vm.AgentLock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lock.Release() })
 }
 
 // sshSocket is a socket that ssh has one end of, and its ProxyCommand the other.
@@ -307,14 +306,7 @@ func TestLimaEventsAreTranslated(t *testing.T) {
 
 func TestHostagentRefusesASecondOne(t *testing.T) {
 	vm := newVM(t)
-	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	lock, err := proc.Acquire(vm.AgentLock())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = lock.Release() }()
+	agentLives(t, vm)
 	done := make(chan error, 1)
 	go func() { done <- Hostagent(t.Context(), HostagentOptions{VM: vm}) }() // it ties its goroutine to a thread
 	if err := <-done; err == nil || !strings.Contains(err.Error(), ErrRunning.Error()) {

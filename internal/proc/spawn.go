@@ -21,7 +21,7 @@ func Spawn(cmd *exec.Cmd) error {
 		}
 		_ = try.Wait() // a Ctrl-C came between fork and setsid, when it was still in our session
 	}
-	return errors.New("it was interrupted each time that it was started")
+	return errors.New("it was interrupted each time that it was started: try again")
 }
 
 // spawnTries is how often Spawn starts a process that a Ctrl-C ends at once.
