@@ -1,8 +1,8 @@
 import { mount } from 'svelte'
 import './app.css'
 import App from './App.svelte'
-import { mendNavigator } from './lib/locale'
-import { apply, remembered } from './lib/theme'
+import { mendNavigator } from './ui/locale'
+import { apply, remembered } from './ui/theme'
 import { Transport, type Remote } from './lib/transport'
 
 mendNavigator()
@@ -10,7 +10,7 @@ apply(remembered())
 
 // `vite --mode fake` has no Go side: the page talks to an imitation of it.
 async function remote(): Promise<Remote> {
-  if (import.meta.env.MODE === 'fake') return (await import('../tests/fake')).fromAddress()
+  if (import.meta.env.MODE === 'fake') return (await import('./testing/fake')).fromAddress()
   return new Transport()
 }
 

@@ -1,7 +1,7 @@
 // What is shown where: the page, its dialogs, and what a click began.
 import { createContext } from 'svelte'
 import type { Problem, Ref } from './api'
-import type { Store } from './state.svelte'
+import type { Store } from './store.svelte'
 import { problemOf, type Request } from './transport'
 
 export const [useUI, provideUI] = createContext<UI>()

@@ -1,0 +1,68 @@
+// Keys that work everywhere, in the order in which they are listed.
+import { pageHref, pages, type UI } from '../lib/ui.svelte'
+
+export interface Shortcut {
+  keys: string
+  what: string
+  matches: (e: KeyboardEvent) => boolean
+  run: (ui: UI) => void
+}
+
+const alt = (code: string) => (e: KeyboardEvent) =>
+  e.altKey && !e.ctrlKey && !e.metaKey && !e.shiftKey && e.code === code
+const plain = (key: string) => (e: KeyboardEvent) =>
+  !e.altKey && !e.ctrlKey && !e.metaKey && e.key === key && !typing(e)
+
+export const shortcuts: Shortcut[] = [
+  ...pages.map((page, i) => ({
+    keys: `Alt+${i + 1}`,
+    what: page.title,
+    matches: alt(`Digit${i + 1}`),
+    run: (ui: UI) => ui.go(pageHref(page.id)),
+  })),
+  { keys: 'Alt+N', what: 'New virtual machine', matches: alt('KeyN'), run: (ui) => (ui.dialog = 'create') },
+  { keys: '/', what: 'Find on this page', matches: plain('/'), run: focusSearch },
+  {
+    keys: 'F6',
+    what: 'Next part of the window (also out of a shell or an editor)',
+    matches: (e) => e.key === 'F6' && !e.shiftKey,
+    run: nextRegion,
+  },
+  { keys: '?', what: 'This list', matches: plain('?'), run: (ui) => (ui.dialog = 'shortcuts') },
+]
+
+export const localKeys = [
+  { keys: 'Arrow keys, Home, End', what: 'Move in the sidebar, in lists and between tabs' },
+  { keys: 'Enter', what: 'Open what is focused' },
+  { keys: 'Escape', what: 'Close a dialog; what goes on, goes on in the background' },
+]
+
+function typing(e: KeyboardEvent): boolean {
+  const at = e.target as HTMLElement | null
+  return !!at?.closest(
+    'input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable=true]',
+  )
+}
+
+function focusSearch() {
+  document.querySelector<HTMLElement>('main input[type=search]')?.focus()
+}
+
+function nextRegion() {
+  const regions = [...document.querySelectorAll<HTMLElement>('[data-region]')]
+  const at = regions.findIndex((r) => r.contains(document.activeElement))
+  const next = regions[(at + 1) % regions.length]
+  const target = next?.querySelector<HTMLElement>('[aria-current=page], button, a[href], input') ?? next
+  target?.focus()
+}
+
+// Keys don't reach behind a dialog.
+export function onkeydown(ui: UI): (e: KeyboardEvent) => void {
+  return (e) => {
+    if (e.defaultPrevented || document.querySelector('dialog[open]')) return
+    const hit = shortcuts.find((s) => s.matches(e))
+    if (!hit) return
+    e.preventDefault()
+    hit.run(ui)
+  }
+}

@@ -1,0 +1,153 @@
+// What the page knows: the last State, whether there is anybody to ask, and what diagnostics found.
+// Views draw from it alone, never from what they think they just did.
+import { createContext } from 'svelte'
+import type { Operation, Ref, Report, State, VM } from './api'
+import { Streams } from './streams'
+import { apply } from '../ui/theme'
+import { problemOf, type Link, type Method, type Params, type Remote, type Result } from './transport'
+
+export const [useStore, provideStore] = createContext<Store>()
+
+export class Store {
+  state = $state.raw<State>()
+  link = $state<Link>('connecting')
+  epoch = $state(0) // grows whenever the connection comes back: streams are opened anew then
+  now = $state(0)
+  report = $state.raw<Report>()
+  checking = $state(false)
+  reportProblem = $state.raw<ReturnType<typeof problemOf>>()
+  // The service ended while this page was open, and nobody here asked it to.
+  ended = $state(false)
+
+  readonly streams: Streams
+  #received = 0
+  #ticker: ReturnType<typeof setInterval> | undefined
+  #undo: (() => void)[] = []
+  #again = false // diagnostics were asked for while they ran
+  #waiting: { id: string; seen: boolean; end: (done: boolean) => void }[] = []
+
+  constructor(readonly remote: Remote) {
+    this.streams = new Streams(remote)
+    this.#undo = [
+      remote.on('state', (state) => this.#take(state)),
+      remote.on('link', (link) => {
+        if (link === 'up') this.epoch++
+        this.link = link
+      }),
+    ]
+  }
+
+  readonly operations = $derived(this.state?.operations ?? [])
+  readonly vms = $derived(this.state?.vms ?? [])
+  readonly readOnly = $derived(this.state?.readOnly ?? false)
+  readonly serviceUp = $derived(this.link === 'up' && this.state?.service.state === 'running')
+  readonly busyService = $derived(
+    this.operations.some((o) => o.verb.endsWith('-service') && (o.state === 'running' || o.state === 'overdue')),
+  )
+  readonly findings = $derived((this.report?.findings ?? []).filter((f) => f.severity !== 'ok'))
+
+  call<M extends Method>(method: M, params: Params<M>): Promise<Result<M>> {
+    return this.remote.call(method, params)
+  }
+
+  vm(name: string): VM | undefined {
+    return this.vms.find((vm) => vm.name === name)
+  }
+
+  operation(id: string | undefined): Operation | undefined {
+    return this.operations.find((o) => o.id === id)
+  }
+
+  // elapsed goes on by itself between two states.
+  elapsed(o: Operation): number {
+    return o.progress.elapsed + (pending(o) ? this.#sinceState() : 0)
+  }
+
+  // vmElapsed is the same for the step that a VM is at, whoever asked for it.
+  vmElapsed(vm: VM): number {
+    return vm.progress ? vm.progress.elapsed + this.#sinceState() : 0
+  }
+
+  #sinceState(): number {
+    return Math.max(0, (this.now - this.#received) / 1000)
+  }
+
+  async diagnose() {
+    this.#again = true
+    if (this.checking) return
+    this.checking = true
+    while (this.#again) {
+      this.#again = false
+      try {
+        this.report = await this.call('diagnose', {})
+        this.reportProblem = undefined
+      } catch (e) {
+        this.reportProblem = problemOf(e)
+      }
+    }
+    this.checking = false
+  }
+
+  // settled says whether the operation was done, once it has ended.
+  settled(id: string): Promise<boolean> {
+    return new Promise((end) => {
+      this.#waiting.push({ id, seen: false, end })
+      this.#settle(this.operations)
+    })
+  }
+
+  // An operation that isn't in the state yet has just begun; one that was and is gone
+  // (dismissed, or of another instance) is not known to be done.
+  #settle(operations: Operation[]) {
+    this.#waiting = this.#waiting.filter((w) => {
+      const o = operations.find((o) => o.id === w.id)
+      if (o ? pending(o) : !w.seen) {
+        w.seen ||= !!o
+        return true
+      }
+      w.end(o?.state === 'done')
+      return false
+    })
+  }
+
+  async openInstance(name: string) {
+    this.#take(await this.call('instance.open', { name }))
+    this.report = undefined
+    this.epoch++
+    void this.diagnose()
+  }
+
+  close() {
+    clearInterval(this.#ticker)
+    for (const undo of this.#undo) undo()
+    for (const w of this.#waiting.splice(0)) w.end(false)
+  }
+
+  #take(state: State) {
+    const before = this.state
+    this.#received = this.now = performance.now()
+    if (before?.settings.theme !== state.settings.theme) apply(state.settings.theme)
+    this.ended = endedByItself(this.ended, before, state)
+    this.state = state
+    this.#settle(state.operations)
+    const ticking = state.operations.some(pending) || state.vms.some((vm) => vm.progress)
+    if (ticking && !this.#ticker) this.#ticker = setInterval(() => (this.now = performance.now()), 1000)
+    if (!ticking) {
+      clearInterval(this.#ticker)
+      this.#ticker = undefined
+    }
+  }
+}
+
+export type { Ref }
+
+export const pending = (o: Operation) => o.state === 'running' || o.state === 'overdue'
+
+export function endedByItself(already: boolean, before: State | undefined, after: State): boolean {
+  const state = after.service.state
+  if (before && before.instance !== after.instance) return false
+  if (state === 'running' || state === 'starting' || state === 'stopping') return false
+  const asked = after.operations.some((o) => o.verb.endsWith('-service') && o.verb !== 'start-service')
+  if (already) return !asked
+  return before?.service.state === 'running' && !asked
+}

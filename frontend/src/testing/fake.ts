@@ -1,0 +1,628 @@
+// An imitation of the Go side, in memory: for tests of components, and for looking at pages with `vite --mode fake`.
+// Its scenes are picked by the address: ?scene=usual|first|stopped|many|broken and &pace=MS for each step of an operation.
+import type {
+  Finding,
+  LogSource,
+  Methods,
+  Operation,
+  Param,
+  Problem,
+  Progress,
+  Resources,
+  Settings,
+  State,
+  Verb,
+  VM,
+} from '../lib/api'
+import { CallError, Emitter, type Events, type Method, type Params, type Remote, type Result } from '../lib/transport'
+
+const GiB = 1024 ** 3
+const MiB = 1024 ** 2
+export type Scene = 'usual' | 'first' | 'stopped' | 'many' | 'broken'
+
+export function fromAddress(search = location.search): Fake {
+  const q = new URLSearchParams(search)
+  const fake = new Fake((q.get('scene') as Scene) ?? 'usual', Number(q.get('pace') ?? 700))
+  ;(window as unknown as { fake: Fake }).fake = fake
+  return fake
+}
+
+export function vm(name: string, more: Partial<VM> = {}): VM {
+  return {
+    name,
+    state: 'Stopped',
+    running: false,
+    acceleration: '?',
+    restarts: 0,
+    created: '2026-11-03T09:12:00Z',
+    canEnter: ['Running', 'Starting', 'Unresponsive', 'Paused', 'Stopping', 'StopFailed'].includes(more.state ?? ''),
+    restartNeeded: [],
+    ...more,
+  }
+}
+
+const up = (name: string, more: Partial<VM> = {}) =>
+  vm(name, { state: 'Running', running: true, acceleration: 'hardware', sshPort: 60022, ...more })
+
+const settings: Settings = {
+  theme: 'system',
+  serviceTimeout: 90,
+  vmTimeout: 300,
+  logLevel: 'info',
+  startAtLogin: false,
+  trayAtLogin: true,
+  onQuit: 'ask',
+  firstRunDone: true,
+}
+
+const vmsOf: Record<Scene, () => VM[]> = {
+  usual: () => [
+    up('web', { restartNeeded: ['processors 2 → 4'] }),
+    up('database'),
+    vm('slow'),
+    vm('old-debian', {
+      state: 'StartFailed',
+      running: true,
+      problem: 'download image: digest mismatch: got sha256:1f0c…, the template says sha256:9ab2…',
+      advice:
+        'The image has been changed since the template was written. Take a newer template, or correct its digest.',
+      permanent: true,
+    }),
+  ],
+  first: () => [],
+  stopped: () => [],
+  many: () => Array.from({ length: 500 }, (_, i) => (i % 3 ? vm : up)(`machine-${String(i).padStart(3, '0')}`)),
+  broken: () => [up('web')],
+}
+
+const findings: Finding[] = [
+  {
+    check: 'disk-space',
+    id: 'disk-almost-full',
+    severity: 'warning',
+    what: '/home is 91 % full',
+    meaning: 'Virtual disks grow as they are written to. A guest whose disk can’t grow stops writing.',
+    remedy: 'Free some space, or delete virtual machines that are no longer needed.',
+  },
+  {
+    check: 'leftovers',
+    id: 'stale-hostagent',
+    severity: 'problem',
+    what: 'A host agent of an earlier run is still alive (process 4711)',
+    meaning: 'It keeps the disk of virtual machine old-debian locked, so it can’t start.',
+    remedy: 'It can be stopped safely; its guest has ended.',
+    repair: 'Clear leftovers',
+  },
+  { check: 'kvm', id: 'kvm', severity: 'ok', what: '/dev/kvm can be used' },
+  { check: 'store', id: 'kvm', severity: 'ok', what: 'The store is sound' },
+]
+
+const template = `# A small Debian guest.
+images:
+  - location: https://example.test/debian-13.qcow2
+    arch: x86_64
+cpus: 2
+memory: 4GiB
+disk: 100GiB
+param:
+  Greeting: hello
+provision:
+  - mode: system
+    script: |
+      #!/bin/sh
+      echo "$PARAM_Greeting" >/etc/motd
+`
+
+const files: Record<string, string> = {
+  'report.json': '{\n  "instance": "default",\n  "findings": []\n}\n',
+  'log/rddd.log': 'time=2026-11-28T10:00:00Z level=INFO msg="the control plane is ready" token=[redacted]\n'.repeat(40),
+  'vm/web/ha.stderr.log': 'level=info msg="<b>not bold</b>"\n'.repeat(30),
+}
+
+const starting: Progress[] = [
+  { phase: 'image', step: 1, steps: 5, bytes: 0, total: 320 * MiB, message: 'downloading debian-13.qcow2', elapsed: 0 },
+  {
+    phase: 'image',
+    step: 1,
+    steps: 5,
+    bytes: 190 * MiB,
+    total: 320 * MiB,
+    message: 'downloading debian-13.qcow2',
+    elapsed: 1,
+  },
+  { phase: 'disk', step: 2, steps: 5, message: 'making the disk', elapsed: 2 },
+  { phase: 'boot', step: 3, steps: 5, message: 'starting QEMU', elapsed: 3 },
+  { phase: 'ssh', step: 4, steps: 5, message: 'waiting for SSH', elapsed: 4 },
+  { phase: 'provision', step: 5, steps: 5, message: 'running provision scripts', elapsed: 5 },
+]
+const stopping: Progress[] = [
+  { phase: 'stop', step: 1, steps: 2, message: 'asking the guest to power off', elapsed: 0 },
+  { phase: 'stop', step: 2, steps: 2, message: 'waiting for QEMU to end', elapsed: 1 },
+]
+const serviceUp: Progress[] = [
+  { phase: 'datastore', step: 1, steps: 3, elapsed: 0 },
+  { phase: 'API server', step: 2, steps: 3, elapsed: 1 },
+  { phase: 'controllers', step: 3, steps: 3, elapsed: 2 },
+]
+
+// What Lima would say of a text, as far as a test needs it.
+function judge(text: string | undefined) {
+  if (text === undefined || text.includes('images:')) return []
+  return [{ field: 'template', message: 'images: must name at least one image' }]
+}
+
+// The params of a text that is written as plainly as the one above.
+function paramsOf(text: string): Param[] {
+  const lines = /^param:\n((?: {2}.*\n)*)/m.exec(text)?.[1] ?? ''
+  return [...lines.matchAll(/^ {2}(\w+): *(.*)$/gm)].map(([, name, value]) => ({
+    name: name!,
+    value: value!,
+    default: value!,
+    set: false,
+  }))
+}
+
+interface Work {
+  verb: Verb
+  object: string
+  title: string
+  phases: Progress[]
+  begin?: () => void
+  step?: (p: Progress) => void
+  end: () => void
+  force?: string
+  log?: Operation['log']
+  never?: boolean // stays at its last phase, and is overdue there
+  undo?: () => void
+}
+
+export class Fake implements Remote {
+  state: State
+  calls: { method: Method; params: unknown }[] = []
+  refusals: Partial<Record<Method, Problem>> = {}
+  #events = new Emitter()
+  #work = new Map<string, Work>()
+  #timers = new Map<string, ReturnType<typeof setTimeout>>()
+  #streams = new Map<string, ReturnType<typeof setInterval> | undefined>()
+  #next = 1
+  #templates: Record<string, { text: string; version: number }> = {}
+  #resources: Record<string, Resources> = {}
+  #params: Record<string, Param[]> = {}
+  #findings = structuredClone(findings)
+
+  constructor(
+    scene: Scene = 'usual',
+    private pace = 700,
+  ) {
+    const stopped = scene === 'stopped' || scene === 'first'
+    this.state = {
+      instance: 'default',
+      instances: ['default', 'experiments'],
+      version: 'v0.4.0',
+      host: { cpus: 8, memory: 16 * GiB, disk: 200 * GiB, os: 'linux' },
+      service: {
+        instance: 'default',
+        state:
+          scene === 'first'
+            ? 'not-created'
+            : scene === 'stopped'
+              ? 'stopped'
+              : scene === 'broken'
+                ? 'broken'
+                : 'running',
+        version: 'v0.4.0',
+        ...(scene === 'broken' && { error: 'the store is damaged: page 17 of state.db has a wrong checksum' }),
+        log: '/home/me/.local/state/rdd/default/log/rddd.log',
+      },
+      vms: vmsOf[scene](),
+      vmsKnown: !stopped && scene !== 'broken',
+      operations: [],
+      settings: { ...settings, firstRunDone: scene !== 'first' },
+      login: [
+        { part: 'service', installed: false, path: '/home/ada/.config/systemd/user/rdd.service' },
+        { part: 'tray', installed: true, path: '/home/ada/.config/autostart/rdd-tray.desktop' },
+      ],
+      readOnly: false,
+    }
+    if (scene === 'broken') this.state.error = { kind: 'other', message: 'The service does not answer.' }
+  }
+
+  on<E extends keyof Events>(event: E, listener: (value: Events[E]) => void) {
+    return this.#events.on(event, listener)
+  }
+
+  start() {
+    this.#events.emit('link', 'up')
+    this.push()
+  }
+
+  close() {
+    for (const timer of this.#timers.values()) clearTimeout(timer)
+    for (const timer of this.#streams.values()) clearInterval(timer)
+  }
+
+  push(change: Partial<State> = {}) {
+    this.state = { ...this.state, ...change }
+    const overdue = this.state.operations.filter((o) => o.state === 'overdue')
+    const [first] = overdue
+    this.state.question = first && {
+      operation: first.id,
+      title: `${first.title}: it takes long`,
+      text: `It has been at “${first.progress.phase}” for a while: ${first.progress.message ?? ''}.`,
+      waited: this.state.settings.vmTimeout,
+      extend: this.state.settings.vmTimeout,
+      force: first.force,
+      waiting: overdue.length - 1,
+    }
+    this.#events.emit('state', structuredClone(this.state))
+  }
+
+  link(link: Events['link']) {
+    this.#events.emit('link', link)
+  }
+
+  // kill is what a SIGKILL of the service does.
+  kill() {
+    this.push({ service: { ...this.state.service, state: 'stopped' }, vmsKnown: false })
+  }
+
+  async call<M extends Method>(method: M, params: Params<M>): Promise<Result<M>> {
+    this.calls.push({ method, params: structuredClone(params) })
+    const refusal = this.refusals[method]
+    if (refusal) throw new CallError(refusal)
+    const answers = this.#answers as { [K in Method]: (params: Params<K>) => Result<K> }
+    return structuredClone(answers[method](params))
+  }
+
+  #vm(name: string, change: Partial<VM> | undefined) {
+    const vms = change
+      ? this.state.vms.map((v) => (v.name === name ? { ...v, ...change } : v))
+      : this.state.vms.filter((v) => v.name !== name)
+    this.push({ vms })
+  }
+
+  #operation(id: string, change: Partial<Operation> | undefined) {
+    const operations = change
+      ? this.state.operations.map((o) => (o.id === id ? { ...o, ...change } : o))
+      : this.state.operations.filter((o) => o.id !== id)
+    this.push({ operations })
+  }
+
+  #run(work: Work): { operation: string } {
+    const id = `op-${this.#next++}`
+    const { verb, object, title, force, log } = work
+    this.#work.set(id, work)
+    const progress = work.phases[0] ?? { phase: 'begin', elapsed: 0 }
+    this.push({
+      operations: [
+        ...this.state.operations,
+        {
+          id,
+          verb,
+          object,
+          title,
+          state: 'running',
+          progress,
+          started: new Date().toISOString(),
+          background: false,
+          force,
+          log,
+          ...(verb === 'create' && { fresh: true }),
+        },
+      ],
+    })
+    work.begin?.()
+    this.#advance(id, 0)
+    return { operation: id }
+  }
+
+  #advance(id: string, at: number) {
+    const work = this.#work.get(id)!
+    const p = work.phases[at]
+    if (p) {
+      this.#operation(id, { progress: p })
+      work.step?.(p)
+    }
+    this.#timers.set(
+      id,
+      setTimeout(() => {
+        if (at + 1 < work.phases.length) this.#advance(id, at + 1)
+        else if (work.never) this.#operation(id, { state: 'overdue' })
+        else this.#end(id)
+      }, this.pace),
+    )
+  }
+
+  #end(id: string) {
+    this.#work.get(id)?.end()
+    this.#operation(id, { state: 'done' })
+  }
+
+  #quick(verb: Verb, object: string, title: string, end: () => void) {
+    return this.#run({ verb, object, title, phases: [{ phase: 'save', elapsed: 0 }], end })
+  }
+
+  #service(verb: Verb, title: string, down: boolean, end: () => void) {
+    const { service } = this.state
+    return this.#run({
+      verb,
+      object: this.state.instance,
+      title,
+      phases: down ? stopping : serviceUp,
+      log: { source: 'service' },
+      ...(down && { force: 'What the guests have not written to their disks yet is lost.' }),
+      begin: () => this.push({ service: { ...service, state: down ? 'stopping' : 'starting' } }),
+      end,
+    })
+  }
+
+  #serviceIs(state: State['service']['state'], change: Partial<State> = {}) {
+    this.push({
+      service: { ...this.state.service, state, error: undefined },
+      vmsKnown: state === 'running',
+      error: undefined,
+      ...change,
+    })
+  }
+
+  #startVM(name: string, verb: Verb = 'start', title = `Start virtual machine ${name}`) {
+    return this.#run({
+      verb,
+      object: name,
+      title,
+      phases: starting,
+      never: name.startsWith('slow'),
+      force: 'What the guest has not written to its disk yet is lost.',
+      log: { source: 'serial', vm: name },
+      begin: () => this.#vm(name, { state: 'Starting', running: true, problem: undefined, advice: undefined }),
+      step: (progress) => this.#vm(name, { progress }),
+      end: () =>
+        this.#vm(name, {
+          state: 'Running',
+          canEnter: true,
+          progress: undefined,
+          acceleration: 'hardware',
+          sshPort: 60022,
+          restartNeeded: [],
+        }),
+      undo: () => this.#vm(name, { state: 'Stopped', running: false, progress: undefined }),
+    })
+  }
+
+  #stream(text: (n: number) => string, every = 400, opening = ''): { stream: string } {
+    const stream = `s-${this.#next++}`
+    let n = 0
+    setTimeout(() => this.#events.emit('stream', { id: stream, data: opening }), 0)
+    this.#streams.set(
+      stream,
+      every ? setInterval(() => this.#events.emit('stream', { id: stream, data: text(n++) }), every) : undefined,
+    )
+    return { stream }
+  }
+
+  // Rules as the Go side has them, as far as the form shows them.
+  #check({ name, template, resources, text, params }: Params<'vm.check'>) {
+    const problems: Result<'vm.check'> = []
+    if (!/^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$/.test(name))
+      problems.push({
+        field: 'name',
+        message: 'name must be 1 to 30 characters of a-z, 0-9 and -, beginning and ending with a letter or digit',
+      })
+    else if (this.state.vms.some((v) => v.name === name))
+      problems.push({ field: 'name', message: `There is a virtual machine ${name} already. Choose another name.` })
+    if (!template) problems.push({ field: 'template', message: 'Choose a template.' })
+    problems.push(...judge(text))
+    for (const [name, value] of Object.entries(params ?? {})) {
+      const wrong = !/^(Greeting|Secret)$/.test(name)
+        ? 'is not used in any provision, probe, copyToHost, or portForward'
+        : value.includes('\u0007') && 'its value contains unprintable character'
+      if (wrong) problems.push({ field: `params.${name}`, message: wrong })
+    }
+    if (resources && resources.memory > this.state.host.memory)
+      problems.push({ field: 'memory', message: 'This computer has not that much memory.' })
+    return problems
+  }
+
+  #answers: { [M in Method]: (params: Params<M>) => Result<M> } = {
+    state: () => this.state,
+    usage: () => [
+      { name: '', cpu: 0.05 + Math.random() * 0.1, memory: 64 * MiB, disk: 12 * MiB, max: 0 },
+      ...this.state.vms
+        .filter((v) => v.state === 'Running')
+        .slice(0, 20)
+        .map((v, i) => ({
+          name: v.name,
+          cpu: 0.4 + Math.random() * (i + 0.5),
+          memory: (0.8 + i * 0.3 + Math.random() * 0.2) * GiB,
+          disk: (6 + i) * GiB,
+          max: 100 * GiB,
+        })),
+    ],
+    'service.start': () => this.#service('start-service', 'Start the service', false, () => this.#serviceIs('running')),
+    'service.stop': () => this.#service('stop-service', 'Stop the service', true, () => this.#serviceIs('stopped')),
+    'service.restart': () =>
+      this.#service('restart-service', 'Restart the service', false, () => this.#serviceIs('running')),
+    'service.reset': () =>
+      this.#service('reset-service', 'Reset the instance', true, () => this.#serviceIs('stopped', { vms: [] })),
+    'service.delete': () =>
+      this.#service('delete-service', 'Factory reset', true, () => this.#serviceIs('not-created', { vms: [] })),
+    'service.backups': () => [
+      { name: 'state-2.db', time: '2026-11-27T22:00:00Z', bytes: 1.4 * MiB },
+      { name: 'state-1.db', time: '2026-11-26T22:00:00Z', bytes: 1.3 * MiB, problem: 'A page is damaged' },
+    ],
+    'service.restore': () =>
+      this.#service('restart-service', 'Restore a backup', true, () => this.#serviceIs('running')),
+    templates: () => [
+      {
+        name: 'rdd',
+        locator: 'template:rdd',
+        description: 'The container engine on a small Debian. Boots fastest.',
+        source: 'shipped',
+      },
+      {
+        name: 'debian-13',
+        locator: 'template:debian-13',
+        description: 'Debian 13 “trixie”, as its cloud image comes.',
+        source: 'shipped',
+      },
+      { name: 'team', locator: 'team', description: 'From ConfigMap team.', source: 'stored' },
+    ],
+    'template.read': () => ({ text: template }),
+    'template.params': ({ locator, text }) => paramsOf(text ?? (locator === 'template:rdd' ? '' : template)),
+    'vm.check': (p) => this.#check(p),
+    'vm.create': (p) => {
+      const [wrong] = this.#check(p)
+      if (wrong) throw new CallError({ kind: 'rejected', message: wrong.message, field: wrong.field })
+      this.push({ vms: [...this.state.vms, vm(p.name, { state: 'Creating' })] })
+      if (p.start) return this.#startVM(p.name, 'create', `Create and start virtual machine ${p.name}`)
+      return this.#quick('create', p.name, `Create virtual machine ${p.name}`, () =>
+        this.#vm(p.name, { state: 'Stopped' }),
+      )
+    },
+    'vm.start': ({ name }) => this.#startVM(name),
+    'vm.stop': ({ name }) =>
+      this.#run({
+        verb: 'stop',
+        object: name,
+        title: `Stop virtual machine ${name}`,
+        phases: stopping,
+        force: 'What the guest has not written to its disk yet is lost.',
+        log: { source: 'serial', vm: name },
+        begin: () => this.#vm(name, { state: 'Stopping', running: false, progress: undefined }),
+        end: () => this.#vm(name, { state: 'Stopped', problem: undefined, advice: undefined, sshPort: undefined }),
+      }),
+    'vm.restart': ({ name }) => this.#startVM(name, 'restart', `Restart virtual machine ${name}`),
+    'vm.delete': ({ name }) =>
+      this.#run({
+        verb: 'delete',
+        object: name,
+        title: `Delete virtual machine ${name}`,
+        phases: stopping,
+        begin: () => this.#vm(name, { state: 'Deleting' }),
+        end: () => this.#vm(name, undefined),
+      }),
+    'vm.reset': ({ name }) => this.#startVM(name, 'reset', `Reset virtual machine ${name}`),
+    'vm.template': ({ name }) => {
+      const t = (this.#templates[name] ??= { text: template, version: 1 })
+      return { text: t.text, version: String(t.version) }
+    },
+    'vm.checkTemplate': ({ text }) => judge(text),
+    'vm.setTemplate': ({ name, version, text }) => {
+      const t = this.#templates[name]!
+      if (version !== String(t.version))
+        throw new CallError({
+          kind: 'rejected',
+          message: 'The template was changed meanwhile.',
+          advice: 'Read it again, and make your change in that.',
+        })
+      this.#templates[name] = { text, version: t.version + 1 }
+      return this.#quick('change', name, `Change virtual machine ${name}`, () => {})
+    },
+    'vm.resources': ({ name }) => {
+      const next = (this.#resources[name] ??= { cpus: 4, memory: 4 * GiB, disk: 100 * GiB })
+      const live = this.state.vms.find((v) => v.name === name)?.state === 'Running'
+      return {
+        next,
+        ...(live && { current: { ...next, cpus: 2 } }),
+        least: { cpus: 1, memory: 512 * MiB, disk: next.disk },
+        most: { cpus: 8, memory: 16 * GiB, disk: 200 * GiB },
+        pending: live,
+      }
+    },
+    'vm.setResources': ({ name, resources }) => {
+      this.#resources[name] = resources
+      return this.#quick('change', name, `Change virtual machine ${name}`, () => {})
+    },
+    'vm.params': ({ name }) =>
+      (this.#params[name] ??= [
+        { name: 'Greeting', value: 'hello', default: 'hello', set: false },
+        { name: 'ContainerdVersion', value: '2.1', default: '2.0', set: true },
+      ]),
+    'vm.setParams': ({ name, set, remove }) => {
+      this.#params[name] = this.#params[name]!.map((p) => {
+        if (p.name in set) return { ...p, set: true, value: set[p.name]! }
+        return remove.includes(p.name) ? { ...p, set: false, value: p.default } : p
+      })
+      return this.#quick('change', name, `Change virtual machine ${name}`, () => {})
+    },
+    'operation.background': ({ id, background }) => (this.#operation(id, { background }), {}),
+    'operation.dismiss': ({ id }) => (this.#operation(id, undefined), {}),
+    'operation.cancel': ({ id, delete: unmake }) => {
+      clearTimeout(this.#timers.get(id))
+      const { verb, object: name, fresh } = this.state.operations.find((o) => o.id === id)!
+      this.#operation(id, { state: 'abandoned' })
+      if (fresh && unmake) return this.#answers['vm.delete']({ name })
+      return ['create', 'start', 'restart'].includes(verb) ? this.#answers['vm.stop']({ name }) : {}
+    },
+    'operation.answer': ({ id, answer }) => {
+      if (answer === 'keep') this.#operation(id, { state: 'running' })
+      if (answer === 'stop-waiting') this.#operation(id, { state: 'abandoned' })
+      if (answer === 'force') {
+        this.#work.get(id)?.undo?.()
+        this.#operation(id, { state: 'done' })
+      }
+      return {}
+    },
+    'log.open': ({ source, vm: name }: { source: LogSource; vm?: string }) =>
+      this.#stream(
+        (n) =>
+          `[${String(n).padStart(6)}] \u001b[32m${source}\u001b[0m ${name ?? ''}: line ${n} <script>alert(1)</script>\n`,
+        400,
+        Array.from({ length: 200 }, (_, i) => `${source}: earlier line ${i} <b>bold</b>\n`).join(''),
+      ),
+    'shell.open': ({ name }) => this.#stream(() => '', 0, `\u001b[1;32mme@${name}\u001b[0m:~$ `),
+    'stream.write': ({ stream, data }) => (
+      this.#events.emit('stream', { id: stream, data: data.replace(/\r/g, '\r\n$ ') }),
+      {}
+    ),
+    'stream.resize': () => ({}),
+    'stream.close': ({ stream }) => {
+      clearInterval(this.#streams.get(stream))
+      this.#streams.delete(stream)
+      return {}
+    },
+    diagnose: () => ({
+      instance: this.state.instance,
+      version: 'v0.4.0',
+      os: 'linux',
+      arch: 'amd64',
+      findings: this.#findings,
+    }),
+    'diagnose.repair': ({ id }) =>
+      this.#quick(
+        'repair',
+        this.state.instance,
+        'Clear leftovers',
+        () => (this.#findings = this.#findings.filter((f) => f.id !== id)),
+      ),
+    'bundle.preview': () => ({
+      bundle: 'b-1',
+      redactions: 41,
+      files: Object.entries(files).map(([name, text], i) => ({
+        name,
+        bytes: text.length,
+        redactions: i === 1 ? 40 : 0,
+        truncated: i === 2,
+      })),
+    }),
+    'bundle.file': ({ name }) => ({ text: files[name]! }),
+    'bundle.save': () => ({ path: '/home/me/rdd-bundle-2026-11-28.tar.gz' }),
+    'settings.set': (change) => {
+      if ((change.vmTimeout ?? 0) < 0)
+        throw new CallError({ kind: 'usage', message: 'not negative', field: 'vmTimeout' })
+      this.push({ settings: { ...this.state.settings, ...change } })
+      return this.state.settings
+    },
+    'instance.open': ({ name }) => {
+      this.push({
+        instance: name,
+        vms: name === 'default' ? vmsOf.usual() : [],
+        service: { ...this.state.service, instance: name, state: name === 'default' ? 'running' : 'stopped' },
+        vmsKnown: name === 'default',
+      })
+      return this.state
+    },
+  }
+}
+
+export type Calls<M extends Method> = Methods[M][0]

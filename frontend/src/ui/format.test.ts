@@ -1,0 +1,64 @@
+import { expect, test } from 'vitest'
+import { bytes, count, duration, step, time } from './format'
+import { mendNavigator, pick } from './locale'
+
+test.each([
+  [0, '0 B'],
+  [1023, '1,023 B'],
+  [1024, '1 KiB'],
+  [1536, '1.5 KiB'],
+  [190 * 1024 ** 2, '190 MiB'],
+  [100 * 1024 ** 3, '100 GiB'],
+  [3 * 1024 ** 5, '3 PiB'],
+  [NaN, '–'],
+  [-1, '–'],
+])('bytes(%d) is %s', (n, words) => expect(bytes(n)).toBe(words))
+
+test.each([
+  [0, '0 s'],
+  [0.9, '0 s'],
+  [8, '8 s'],
+  [60, '1 min'],
+  [125, '2 min 5 s'],
+  [3 * 3600 + 20 * 60 + 5, '3 h 20 min'],
+  [3600, '1 h'],
+  [3605, '1 h'],
+  [86400 + 4 * 3600, '1 day 4 h'],
+  [-5, '0 s'],
+])('duration(%d) is %s', (s, words) => expect(duration(s)).toBe(words))
+
+test('a step says where the work is', () => {
+  const MiB = 1024 ** 2
+  expect(step({ phase: 'image', step: 1, steps: 5, bytes: 190 * MiB, total: 320 * MiB, elapsed: 3 })).toBe(
+    'Step 1 of 5 · image · 190 MiB of 320 MiB (59 %)',
+  )
+  expect(step({ phase: 'boot', elapsed: 3 })).toBe('boot')
+  expect(step({ phase: 'image', bytes: 5 * MiB, elapsed: 3 })).toBe('image · 5 MiB')
+  // A total that was wrong never gives more than all.
+  expect(step({ phase: 'image', bytes: 30, total: 20, elapsed: 0 })).toBe('image · 30 B of 20 B (100 %)')
+})
+
+test('counts agree in number', () => {
+  expect([0, 1, 2].map((n) => count(n, 'virtual machine'))).toEqual([
+    '0 virtual machines',
+    '1 virtual machine',
+    '2 virtual machines',
+  ])
+})
+
+test('a time that nobody understands is shown as it is', () => expect(time('soon')).toBe('soon'))
+
+test('the language of LANG=C is passed over', () => {
+  expect(pick(['C', 'de-CH'])).toBe('de-CH')
+  expect(pick(['C'])).toBe('en')
+  expect(pick([])).toBe('en')
+})
+
+test('libraries that ask the navigator under LANG=C get a language that Intl takes', () => {
+  const navigator = { language: 'C', languages: ['C'] } as unknown as Navigator
+  mendNavigator(navigator)
+  expect(() => new Intl.NumberFormat(navigator.language)).not.toThrow()
+  const french = { language: 'fr-FR', languages: ['fr-FR'] } as unknown as Navigator
+  mendNavigator(french)
+  expect(french.language).toBe('fr-FR')
+})

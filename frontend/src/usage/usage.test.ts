@@ -1,0 +1,64 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { UsageHistory } from './usage.svelte'
+import { Fake } from '../testing/fake'
+
+beforeEach(() => vi.useFakeTimers())
+afterEach(() => vi.useRealTimers())
+
+const asked = (fake: Fake) => fake.calls.filter((c) => c.method === 'usage').length
+
+test('usage is asked for every 2 s, and only while somebody looks', async () => {
+  const fake = new Fake()
+  const history = new UsageHistory(fake)
+  await vi.advanceTimersByTimeAsync(10_000)
+  expect(asked(fake)).toBe(0)
+  const leave = history.watch()
+  await vi.advanceTimersByTimeAsync(4100)
+  expect(asked(fake)).toBe(3)
+  leave()
+  await vi.advanceTimersByTimeAsync(10_000)
+  expect(asked(fake)).toBe(3)
+})
+
+test('a hidden window asks for nothing', async () => {
+  const fake = new Fake()
+  const hidden = vi.spyOn(document, 'visibilityState', 'get').mockReturnValue('hidden')
+  const leave = new UsageHistory(fake).watch()
+  await vi.advanceTimersByTimeAsync(10_000)
+  expect(asked(fake)).toBe(0)
+  hidden.mockReturnValue('visible')
+  document.dispatchEvent(new Event('visibilitychange'))
+  await vi.advanceTimersByTimeAsync(100)
+  expect(asked(fake)).toBe(1)
+  leave()
+  hidden.mockRestore()
+})
+
+test('what nobody could say, and when nobody looked, is a gap in the line', async () => {
+  const fake = new Fake()
+  const history = new UsageHistory(fake)
+  const known = () => history.samples.map((s) => !!s.usage)
+  let leave = history.watch()
+  await vi.advanceTimersByTimeAsync(100)
+  fake.refusals.usage = { kind: 'other', message: 'gone' }
+  await vi.advanceTimersByTimeAsync(2000)
+  fake.refusals = {}
+  await vi.advanceTimersByTimeAsync(2000)
+  expect(known()).toEqual([true, false, true])
+  leave()
+  await vi.advanceTimersByTimeAsync(60_000)
+  leave = history.watch()
+  await vi.advanceTimersByTimeAsync(100)
+  expect(known()).toEqual([true, false, true, false, true])
+  leave()
+})
+
+test('five minutes are kept', async () => {
+  const fake = new Fake()
+  const history = new UsageHistory(fake)
+  const leave = history.watch()
+  await vi.advanceTimersByTimeAsync(15 * 60_000)
+  expect(history.samples.length).toBeLessThanOrEqual(150)
+  expect(history.samples.length).toBeGreaterThan(140)
+  leave()
+})

@@ -1,0 +1,187 @@
+import { cleanup, fireEvent, render, screen, waitFor } from '@testing-library/svelte'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { UI } from '../lib/ui.svelte'
+import { Fake } from '../testing/fake'
+import Harness from '../testing/Harness.svelte'
+
+let fake: Fake
+beforeEach(async () => {
+  fake = new Fake('usual', 5)
+  render(Harness, { fake, ready: (_: unknown, ui: UI) => void (ui.dialog = 'create') })
+  await screen.findByRole('option', { name: 'rdd' })
+})
+afterEach(cleanup)
+
+const name = () => screen.getByLabelText('Name')
+const type = (value: string) => fireEvent.input(name(), { target: { value } })
+const create = () => fireEvent.click(screen.getByRole('button', { name: 'Create' }))
+const sent = () => fake.calls.filter((c) => c.method === 'vm.create').map((c) => c.params)
+
+test('without the service nothing can be made, and that is said', async () => {
+  expect(screen.queryByText(/needs the service/)).toBeNull()
+  fake.kill()
+  await screen.findByText('This needs the service, which does not run.')
+  expect((screen.getByRole('button', { name: 'Create' }) as HTMLButtonElement).disabled).toBe(true)
+})
+
+test('an empty name is no mistake before anything is typed', async () => {
+  await waitFor(() => expect(fake.calls.some((c) => c.method === 'vm.check')).toBe(true))
+  expect(name().hasAttribute('aria-invalid')).toBe(false)
+})
+
+test('a mistake is said beside its field as it is typed, with what is allowed', async () => {
+  await type('Not A Name')
+  const message = await screen.findByText(/1 to 30 characters of a-z/)
+  expect(name().getAttribute('aria-describedby')).toContain(message.id)
+  expect(name().getAttribute('aria-invalid')).toBe('true')
+  await type('web')
+  await screen.findByText(/There is a virtual machine web already/)
+  await type('shop')
+  await waitFor(() => expect(name().hasAttribute('aria-invalid')).toBe(false))
+})
+
+test('nothing is sent while something is wrong, and the focus goes there', async () => {
+  await type('web')
+  await create()
+  await waitFor(() => expect(document.activeElement).toBe(name()))
+  expect(sent()).toEqual([])
+})
+
+test('keys pressed one after the other are one question', async () => {
+  const before = fake.calls.filter((c) => c.method === 'vm.check').length
+  for (const value of ['s', 'sh', 'sho', 'shop']) await type(value)
+  await waitFor(() => expect(fake.calls.filter((c) => c.method === 'vm.check').length).toBeGreaterThan(before))
+  const asked = fake.calls.filter((c) => c.method === 'vm.check').slice(before)
+  expect(asked.map((c) => (c.params as { name: string }).name)).toEqual(['shop'])
+})
+
+test('what is created before the templates are listed gets the first of them', async () => {
+  cleanup()
+  fake = new Fake('usual', 5)
+  const call = fake.call.bind(fake)
+  let list = () => {}
+  const held = new Promise<void>((listed) => (list = listed))
+  fake.call = async (method, params) => {
+    if (method === 'templates') await held
+    return call(method, params)
+  }
+  render(Harness, { fake, ready: (_: unknown, ui: UI) => void (ui.dialog = 'create') })
+  await screen.findByLabelText('Name')
+  await type('shop')
+  await create()
+  list()
+  await waitFor(() => expect(sent()).toEqual([{ name: 'shop', template: 'template:rdd', start: true }]))
+})
+
+test('what is right is created, with what was chosen and nothing else', async () => {
+  await type('shop')
+  await create()
+  await waitFor(() => expect(sent()).toEqual([{ name: 'shop', template: 'template:rdd', start: true }]))
+  await waitFor(() => expect(screen.queryByRole('dialog', { name: 'New virtual machine' })).toBeNull())
+})
+
+test('resources are checked against the host, and sent in bytes', async () => {
+  await type('shop')
+  await fireEvent.click(screen.getByLabelText('Choose processors, memory and disk'))
+  const memory = screen.getByLabelText('Memory')
+  await fireEvent.input(memory, { target: { value: '64' } })
+  await screen.findByText('Memory can be 512 MiB to 16 GiB on this computer.')
+  await create()
+  expect(sent()).toEqual([])
+  await fireEvent.input(memory, { target: { value: '2' } })
+  await waitFor(() =>
+    expect((screen.getByRole('button', { name: 'Create' }) as HTMLButtonElement).disabled).toBe(false),
+  )
+  await create()
+  await waitFor(() => expect(sent()).toHaveLength(1))
+  expect(sent()[0]).toMatchObject({ resources: { cpus: 4, memory: 2 * 1024 ** 3, disk: 100 * 1024 ** 3 } })
+})
+
+test('a refusal of the create itself is said beside its field', async () => {
+  await type('shop')
+  fake.refusals['vm.create'] = { kind: 'rejected', message: 'somebody was faster: shop exists', field: 'name' }
+  await create()
+  await screen.findByText('somebody was faster: shop exists')
+  expect(name().getAttribute('aria-invalid')).toBe('true')
+})
+
+test('a click on Create counts although another check overtakes its own', async () => {
+  const answers: (() => void)[] = []
+  const call = fake.call.bind(fake)
+  fake.call = ((method: 'vm.check', params: never) =>
+    method === 'vm.check'
+      ? new Promise((done) => answers.push(() => done(call(method, params))))
+      : call(method, params)) as typeof fake.call
+  await type('shop')
+  await create()
+  await waitFor(() => expect(answers.length).toBe(2)) // the click's, and that of the pause after the last key
+  for (const answer of answers) answer()
+  await waitFor(() => expect(sent().length).toBe(1))
+})
+
+const pick = (template: string) => fireEvent.change(screen.getByLabelText('Template'), { target: { value: template } })
+
+test('a template’s parameters are there with their defaults, and what was chosen is sent', async () => {
+  expect(screen.queryByText('Parameters of the template')).toBeNull()
+  await type('shop')
+  await pick('template:debian-13')
+  const greeting = (await screen.findByLabelText('Greeting')) as HTMLInputElement
+  expect([greeting.value, greeting.placeholder]).toEqual(['', 'hello'])
+  await create()
+  await waitFor(() => expect(sent()).toEqual([{ name: 'shop', template: 'template:debian-13', start: true }]))
+})
+
+test('a value that is refused says so beside its field, and is not sent', async () => {
+  await type('shop')
+  await pick('template:debian-13')
+  const greeting = await screen.findByLabelText('Greeting')
+  await fireEvent.input(greeting, { target: { value: 'a\u0007' } })
+  const message = await screen.findByText('its value contains unprintable character')
+  expect(greeting.getAttribute('aria-describedby')).toBe(message.id)
+  await create()
+  await waitFor(() => expect(document.activeElement).toBe(greeting))
+  expect(sent()).toEqual([])
+  await fireEvent.click(screen.getByRole('button', { name: 'Use default of Greeting' }))
+  expect(document.activeElement).toBe(greeting)
+  await fireEvent.input(greeting, { target: { value: 'good day' } })
+  await waitFor(() => expect(screen.queryByText('its value contains unprintable character')).toBeNull())
+  await create()
+  await waitFor(() => expect(sent()).toMatchObject([{ params: { Greeting: 'good day' } }]))
+})
+
+test('parameters of another template are not sent', async () => {
+  await type('shop')
+  await pick('template:debian-13')
+  await fireEvent.input(await screen.findByLabelText('Greeting'), { target: { value: 'good day' } })
+  await pick('template:rdd')
+  await waitFor(() => expect(screen.queryByLabelText('Greeting')).toBeNull())
+  await create()
+  await waitFor(() => expect(sent()).toEqual([{ name: 'shop', template: 'template:rdd', start: true }]))
+})
+
+test('a parameter that the template doesn’t list can be named, and a wrong name is said beside it', async () => {
+  await type('shop')
+  await fireEvent.click(screen.getByRole('button', { name: 'Add a parameter' }))
+  const box = screen.getByLabelText('Name of parameter 1')
+  await waitFor(() => expect(document.activeElement).toBe(box))
+  for (const [value, says] of [
+    ['1st', /begins with a letter/],
+    ['Unknown', /is not used in any provision/],
+  ] as const) {
+    await fireEvent.input(box, { target: { value } })
+    const message = await screen.findByText(says)
+    expect(box.getAttribute('aria-describedby')).toBe(message.id)
+  }
+  await fireEvent.input(box, { target: { value: 'Secret' } })
+  await waitFor(() => expect(box.hasAttribute('aria-invalid')).toBe(false))
+  await create()
+  await waitFor(() => expect(sent()).toMatchObject([{ params: { Secret: '' } }]))
+})
+
+test('what is wrong with something that has no field here is said all the same', async () => {
+  const call = fake.call.bind(fake)
+  fake.call = (async (method: 'vm.check', params: never) =>
+    method === 'vm.check' ? [{ field: 'cpus', message: 'at least 1' }] : call(method, params)) as typeof fake.call
+  await type('shop')
+  await screen.findByText('cpus: at least 1')
+})

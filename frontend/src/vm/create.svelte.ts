@@ -1,0 +1,182 @@
+// The form for a new VM. What it holds is checked by the Go side as it is typed, and sent only when it is right.
+import type { FieldProblem, Methods, Param, Problem, Ref, Resources, TemplateInfo } from '../lib/api'
+import { knobs, modest, outside } from './resources'
+import type { Store } from '../lib/store.svelte'
+import { CallError, problemOf } from '../lib/transport'
+
+const pause = 300 // ms after the last key
+const shownFields = ['name', 'template', 'params']
+const paramName = /^[a-zA-Z][a-zA-Z0-9_]*$/
+const paramField = (name: string) => `params.${name}`
+
+export class Form {
+  name = $state('')
+  template = $state('')
+  text = $state('')
+  custom = $state(false)
+  sized = $state(false)
+  resources = $state.raw<Resources>({ cpus: 0, memory: 0, disk: 0 })
+  known = $state.raw<Param[]>([]) // the template's parameters
+  chosen = $state<Record<string, string | undefined>>({}) // values for them; undefined: the template's
+  params = $state<{ name: string; value: string }[]>([]) // that the template doesn't list
+  start = $state(true)
+
+  templates = $state.raw<TemplateInfo[]>([])
+  found = $state.raw<FieldProblem[]>([])
+  touched = $state.raw<string[]>([])
+  problem = $state.raw<Problem>()
+  creating = $state(false)
+  readonly bounds: ReturnType<typeof modest>
+  #asked = 0
+  #read = 0
+  #loaded: Promise<void> | undefined
+
+  constructor(private store: Store) {
+    this.bounds = modest(store.state!.host)
+    this.resources = this.bounds.first
+  }
+
+  // By field, the first one of each.
+  readonly problems = $derived(Object.fromEntries(this.found.toReversed().map((p) => [p.field, p.message])))
+  // What has no field of its own here. A parameter always has one, or else it was taken away meanwhile.
+  readonly others = $derived.by(() => {
+    const shown = [...shownFields, ...(this.sized ? knobs.map((k) => k.field) : [])]
+    return this.found.filter((p) => !shown.includes(p.field) && !p.field.startsWith('params.'))
+  })
+
+  load() {
+    this.#loaded = this.#load()
+  }
+
+  async #load() {
+    try {
+      this.templates = await this.store.call('templates', {})
+      this.template ||= this.templates[0]?.locator ?? ''
+    } catch (e) {
+      this.problem = problemOf(e)
+    }
+  }
+
+  touch(field: string) {
+    if (!this.touched.includes(field)) this.touched = [...this.touched, field]
+  }
+
+  // An empty name is no mistake before anything was typed.
+  message(field: string): string | undefined {
+    return field === 'name' && !this.touched.includes('name') ? undefined : this.problems[field]
+  }
+
+  param(name: string): string | undefined {
+    return this.problems[paramField(name.trim())]
+  }
+
+  picked() {
+    this.custom = false
+    this.known = []
+    this.touch('template')
+  }
+
+  async customise() {
+    this.custom = !this.custom
+    if (!this.custom) return
+    try {
+      this.text = (await this.store.call('template.read', { locator: this.template })).text
+    } catch (e) {
+      this.custom = false
+      this.problem = problemOf(e)
+    }
+  }
+
+  request(): Methods['vm.check'][0] {
+    const params = Object.fromEntries([
+      ...this.known.flatMap(({ name }) => (this.chosen[name] === undefined ? [] : [[name, this.chosen[name]]])),
+      ...this.params.filter((p) => p.name.trim()).map((p) => [p.name.trim(), p.value]),
+    ]) as Record<string, string>
+    return {
+      name: this.name.trim(),
+      template: this.template,
+      ...(this.custom && { text: this.text }),
+      ...(this.sized && { resources: this.resources }),
+      ...(Object.keys(params).length && { params }),
+    }
+  }
+
+  // checkSoon is an effect: it runs when anything of the request has changed.
+  checkSoon(): () => void {
+    const request = this.request()
+    if (!request.template) return () => {}
+    const timer = setTimeout(() => void this.#check(request), pause)
+    return () => clearTimeout(timer)
+  }
+
+  // readParams is an effect: it runs when another template or text is chosen.
+  readParams(): () => void {
+    const locator = this.template
+    const text = this.custom ? this.text : undefined
+    if (!locator) return () => {}
+    const timer = setTimeout(() => void this.#readParams({ locator, ...(text && { text }) }), text ? pause : 0)
+    return () => clearTimeout(timer)
+  }
+
+  // A text that is being typed may be no YAML for a moment: what was known of it stays.
+  async #readParams(source: Methods['template.params'][0]) {
+    const read = ++this.#read
+    try {
+      const known = await this.store.call('template.params', source)
+      if (read === this.#read) this.known = known
+    } catch {
+      // The check says what is wrong with it.
+    }
+  }
+
+  // An answer that was overtaken by a newer question is not shown; whoever asked gets it all the same.
+  async #check(request: Methods['vm.check'][0]): Promise<boolean> {
+    const asked = ++this.#asked
+    try {
+      const found = [...this.#local(), ...(await this.store.call('vm.check', request))]
+      if (asked === this.#asked) {
+        this.found = found
+        this.problem = undefined
+      }
+      return found.length === 0
+    } catch (e) {
+      if (asked === this.#asked) this.problem = problemOf(e)
+      return false
+    }
+  }
+
+  #local(): FieldProblem[] {
+    const names = this.params.map((p) => p.name.trim()).filter((name) => name && !paramName.test(name))
+    return [
+      ...(this.custom && !this.text.trim() ? [{ field: 'template', message: 'The text is empty.' }] : []),
+      ...names.map((name) => ({
+        field: paramField(name),
+        message: 'A parameter’s name begins with a letter; letters, digits and _ follow.',
+      })),
+      ...(this.sized ? knobs : []).flatMap((k) => {
+        const message = outside(k, this.resources[k.field], this.bounds.least[k.field], this.bounds.most[k.field])
+        return message ? [{ field: k.field, message }] : []
+      }),
+    ]
+  }
+
+  // create gives undefined, and the reason beside its field, if it was not accepted.
+  async create(): Promise<Ref | undefined> {
+    if (this.creating) return undefined
+    this.creating = true
+    for (const field of shownFields) this.touch(field)
+    try {
+      await this.#loaded // who is quicker than the list of templates means its first
+      const request = this.request()
+      if (!(await this.#check(request))) return undefined
+      return await this.store.call('vm.create', { ...request, start: this.start })
+    } catch (e) {
+      const field = e instanceof CallError ? e.problem.field : undefined
+      if (field) this.found = [{ field, message: problemOf(e).message }]
+      else this.problem = problemOf(e)
+      return undefined
+    } finally {
+      this.creating = false
+    }
+  }
+}
