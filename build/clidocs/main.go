@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
-	"rancherdesktop.io/rdd/internal/cli"
+	"rancherdesktop.io/rdd/app/cli"
 )
 
 func main() {

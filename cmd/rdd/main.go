@@ -6,8 +6,8 @@ import (
 
 	"github.com/mattn/go-isatty"
 
+	"rancherdesktop.io/rdd/app/cli"
 	"rancherdesktop.io/rdd/core"
-	"rancherdesktop.io/rdd/internal/cli"
 	"rancherdesktop.io/rdd/internal/instance"
 )
 

@@ -16,7 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"rancherdesktop.io/rdd/internal/cli"
+	"rancherdesktop.io/rdd/app/cli"
 )
 
 // waitCase is one command that changes a state, and how to make it have something to wait for.

@@ -1,4 +1,4 @@
-package rules
+package archtest
 
 import (
 	"bytes"
@@ -162,8 +162,10 @@ func TestLayers(t *testing.T) {
 			switch {
 			case below(ours, "cmd"):
 				t.Errorf("%s imports %s; nobody imports a main", p.path(), ours)
-			case (below(p.path(), "app") || below(p.path(), "internal/cli")) && !below(ours, "core") && !below(ours, "app") && !below(ours, "internal/cli"):
+			case below(p.path(), "app") && !below(ours, "core") && !below(ours, "app"):
 				t.Errorf("%s imports %s; clients know core and nothing below it", p.path(), ours)
+			case below(p.path(), "internal") && (below(ours, "app") || below(ours, "core")):
+				t.Errorf("%s imports %s; core and app are above internal", p.path(), ours)
 			case below(p.path(), "internal/wait"), below(p.path(), "internal/instance"), below(p.path(), "internal/api") && !below(ours, "internal/api"):
 				t.Errorf("%s imports %s; it imports none of our packages", p.path(), ours)
 			}
