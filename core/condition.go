@@ -46,7 +46,7 @@ func (s *Session) WaitCondition(ctx context.Context, c Condition, w Wait) error 
 	op := fmt.Sprintf("wait for %s of %s", c, c.Type)
 	all, err := s.kinds(ctx)
 	if err != nil {
-		return failed(op, c.Name, err)
+		return Failed(op, c.Name, err)
 	}
 	k, err := kindNamed(all, c.Type)
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *Session) WaitCondition(ctx context.Context, c Condition, w Wait) error 
 	}
 	if c.Startup {
 		if c.Since, err = s.startup(ctx); err != nil {
-			return failed(op, c.Name, err)
+			return Failed(op, c.Name, err)
 		}
 	}
 	resource := func(client dynamic.Interface) dynamic.ResourceInterface { return k.in(client, c.Namespace) }
@@ -157,7 +157,7 @@ func (s *Session) startup(ctx context.Context) (time.Time, error) {
 func (s *Session) Types(ctx context.Context) ([]string, error) {
 	all, err := s.kinds(ctx)
 	if err != nil {
-		return nil, failed("list the types of objects", "", err)
+		return nil, Failed("list the types of objects", "", err)
 	}
 	var names []string
 	for _, k := range all {
@@ -171,15 +171,15 @@ func (s *Session) Names(ctx context.Context, typeName, namespace string) (map[st
 	const op = "list objects of type"
 	all, err := s.kinds(ctx)
 	if err != nil {
-		return nil, failed(op, typeName, err)
+		return nil, Failed(op, typeName, err)
 	}
 	k, err := kindNamed(all, typeName)
 	if err != nil {
-		return nil, failed(op, typeName, err)
+		return nil, Failed(op, typeName, err)
 	}
 	list, err := k.in(s.client, namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, failed(op, typeName, err)
+		return nil, Failed(op, typeName, err)
 	}
 	names := map[string][]string{}
 	for i := range list.Items {

@@ -38,6 +38,9 @@ func New(inst instance.Instance, version string) *Core {
 // Instance is the instance that this core serves.
 func (c *Core) Instance() instance.Instance { return c.inst }
 
+// Version is the calling program's.
+func (c *Core) Version() string { return c.version }
+
 // Service is the instance's background service.
 func (c *Core) Service() *Service { return &Service{c} }
 
@@ -58,7 +61,7 @@ func (c *Core) Connect(ctx context.Context) (*Session, error) {
 		err = c.hello(ctx, rec)
 	}
 	if err != nil {
-		return nil, failed("connect to service", c.inst.Name, err)
+		return nil, Failed("connect to service", c.inst.Name, err)
 	}
 	return c.session()
 }
@@ -92,18 +95,19 @@ func (c *Core) Ensure(ctx context.Context, w Wait) (*Session, error) {
 }
 
 func (c *Core) session() (*Session, error) {
-	config, err := c.restConfig()
+	config, err := c.RESTConfig()
 	if err != nil {
-		return nil, failed("connect to service", c.inst.Name, err)
+		return nil, Failed("connect to service", c.inst.Name, err)
 	}
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
-		return nil, failed("connect to service", c.inst.Name, err)
+		return nil, Failed("connect to service", c.inst.Name, err)
 	}
 	return &Session{c, client}, nil
 }
 
-func (c *Core) restConfig() (*rest.Config, error) {
+// RESTConfig is how a Kubernetes client reaches the API server of the last or running service.
+func (c *Core) RESTConfig() (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", c.inst.KubeConfig())
 	if err != nil {
 		return nil, err
@@ -116,7 +120,7 @@ func (c *Core) restConfig() (*rest.Config, error) {
 
 // hello asks the server in rec to say its nonce.
 func (c *Core) hello(ctx context.Context, rec daemon.Record) error {
-	config, err := c.restConfig()
+	config, err := c.RESTConfig()
 	if err != nil {
 		return err
 	}
@@ -157,3 +161,24 @@ func askHello(ctx context.Context, config *rest.Config, server string) (g daemon
 	}
 	return g, json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&g)
 }
+
+// Ready says why nobody can use the service now; nil when it says itself that it is ready. It asks no server.
+func (s *Service) Ready() error {
+	_, err := s.core.ready()
+	return Failed("connect to service", s.core.inst.Name, err)
+}
+
+// Path is one of an instance's paths, with its name.
+type Path = instance.Path
+
+// DefaultInstance is the instance that is meant when none is named.
+const DefaultInstance = instance.Default
+
+// Instances names the instances that exist on this machine.
+func Instances() ([]string, error) {
+	names, err := instance.List()
+	return names, Failed("list instances", "", err)
+}
+
+// Loopback is the address that RDD's own servers on this computer listen on.
+func Loopback() string { return instance.Loopback() }

@@ -1,21 +1,14 @@
 package core
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
-	"rancherdesktop.io/rdd/internal/logs"
 	"rancherdesktop.io/rdd/internal/machine/event"
-	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 // Description is a VM in a person's words. Every client shows these.
@@ -96,35 +89,4 @@ func shortProgress(p *v1alpha1.Progress) string {
 		return ""
 	}
 	return p.Phase
-}
-
-// The logs that a VM has.
-const (
-	LogHostagent = "hostagent" // what runs the VM on the host
-	LogSerial    = "serial"    // the guest's console
-	LogEvents    = "events"    // the hostagent's events, one JSON object a line
-)
-
-// LogSources names the logs that a VM has.
-func LogSources() []string { return []string{LogHostagent, LogSerial, LogEvents} }
-
-// VMLog writes one of a VM's logs to w; with follow it goes on until ctx ends. It needs no service.
-func (c *Core) VMLog(ctx context.Context, w io.Writer, name, source string, follow bool) error {
-	const op = "read the log of VM"
-	vm := c.layout(name)
-	path := map[string]string{LogHostagent: vm.AgentLog(), LogSerial: vm.SerialLog(), LogEvents: vm.Events()}[source]
-	if path == "" {
-		return &Error{Kind: Usage, Op: op, Object: name, Err: fmt.Errorf("there is no log %q; known: %s", source, strings.Join(LogSources(), ", "))}
-	}
-	if !filepath.IsLocal(name) || slices.Contains([]string{".", ""}, name) {
-		return &Error{Kind: Usage, Op: op, Object: name, Err: errors.New("this is not a VM's name")}
-	}
-	return failed(op, name, logs.Copy(ctx, w, path, follow))
-}
-
-// LogDir is where a VM's logs are.
-func (v *VMs) LogDir(name string) string { return v.session.core.layout(name).Logs }
-
-func (c *Core) layout(name string) layout.VM {
-	return layout.VM{Home: c.inst.LimaHome(), Name: name, Logs: filepath.Join(c.inst.VMLogDir(), name)}
 }

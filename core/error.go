@@ -99,8 +99,8 @@ func explicit(err error) Kind {
 	return Other
 }
 
-// failed wraps err once with what was tried. Its kind is what err says.
-func failed(op, object string, err error) error {
+// Failed wraps err once with what was tried. Its kind is what err says.
+func Failed(op, object string, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -45,7 +45,7 @@ func wrapped(r *rand.Rand, err error, depth int) error {
 		case 5:
 			err = &wait.Final{Err: err}
 		case 6:
-			err = failed("start VM", "rd", fmt.Errorf("deep: %w", err))
+			err = Failed("start VM", "rd", fmt.Errorf("deep: %w", err))
 		}
 	}
 	return err
@@ -93,7 +93,7 @@ func wrappedPlainly(r *rand.Rand, err error, depth int) error {
 		case 3:
 			err = &Error{Op: "start VM", Object: "rd", Err: err}
 		case 4:
-			err = failed("start VM", "rd", err)
+			err = Failed("start VM", "rd", err)
 		}
 	}
 	return err

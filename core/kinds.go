@@ -40,7 +40,7 @@ const discoveryFormat = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroup
 
 // kinds lists what the control plane serves, each kind once, in its preferred version.
 func (s *Session) kinds(ctx context.Context) ([]kind, error) {
-	config, err := s.core.restConfig()
+	config, err := s.core.RESTConfig()
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func (l *Login) Status() (all []LoginStatus) {
 func (l *Login) Install(only ...LoginPart) ([]LoginStatus, error) {
 	const op = "start at login"
 	if err := l.core.inst.CheckHome(); err != nil {
-		return nil, failed(op, l.core.inst.Name, err)
+		return nil, Failed(op, l.core.inst.Name, err)
 	}
 	return l.change(op, only, func(p loginPart) (login.Entry, error) {
 		program, err := p.program(l.core.inst)
@@ -100,7 +100,7 @@ func (l *Login) change(op string, only []LoginPart, do func(loginPart) (login.En
 	for _, p := range l.parts(only) {
 		entry, err := do(p)
 		if err != nil {
-			return all, failed(op, l.core.inst.Name, fmt.Errorf("%s: %w", p.part, err))
+			return all, Failed(op, l.core.inst.Name, fmt.Errorf("%s: %w", p.part, err))
 		}
 		all = append(all, p.status(entry))
 	}

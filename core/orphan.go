@@ -8,39 +8,27 @@ import (
 	"slices"
 	"strings"
 
-	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 // An orphan is a VM's folder, or its processes, that no VM object stands for, as after a backup was
 // restored that is older than the VM. No command for VMs reaches it but these.
 
-// orphaned says whether there is anything of a VM, which the caller knows to have no object.
-func orphaned(vm layout.VM) bool { return lives(vm) || vm.Made() }
-
-// orphans lists what no object stands for. It is empty while the service doesn't say which objects there are.
-func (i *inspection) orphans() []layout.VM {
-	if i.statusErr != nil || i.status.State != ServiceRunning || i.vmsErr != nil {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(i.files), func(vm layout.VM) bool {
-		known := slices.ContainsFunc(i.objects, func(o VM) bool { return o.Name == vm.Name })
-		return known || !orphaned(vm)
+// Orphans lists, of the VMs that have files, those that have no object among the known ones.
+func Orphans(files []layout.VM, known []VM) []layout.VM {
+	return slices.DeleteFunc(slices.Clone(files), func(vm layout.VM) bool {
+		return !vm.Orphaned() || slices.ContainsFunc(known, func(o VM) bool { return o.Name == vm.Name })
 	})
 }
 
-func orphanFinding(vm layout.VM) Finding {
-	what := "doesn't run"
-	if lives(vm) {
-		what = "runs"
-	}
-	return found(SeverityWarning, diag.OrphanVM, "there is a VM %q in %s, which %s, and the service has no object for it", vm.Name, vm.Dir(), what)
-}
-
-// Orphans names the VMs that are on this computer and that no object stands for.
+// Orphans names the orphans of this instance; none when the service can't be asked for its VMs.
 func (v *VMs) Orphans(ctx context.Context) []string {
+	known, err := v.List(ctx)
+	if err != nil {
+		return nil
+	}
 	var names []string
-	for _, vm := range v.session.core.inspect(ctx).orphans() {
+	for _, vm := range Orphans(layout.Found(v.session.core.inst), known) {
 		names = append(names, vm.Name)
 	}
 	return names
@@ -55,15 +43,15 @@ func (v *VMs) Adopt(ctx context.Context, name string, start bool, w Wait) error 
 	if err := c.CheckVMName(name); err != nil {
 		return err
 	}
-	vm := c.layout(name)
+	vm := layout.Of(c.inst, name)
 	job, err := preparedBy(vm)
 	if errors.Is(err, os.ErrNotExist) {
 		return &Error{Kind: NotFound, Op: op, Object: name, Err: fmt.Errorf("there is no VM to take in: no %s", vm.LimaYAML())}
 	}
 	if err != nil {
-		return failed(op, name, err)
+		return Failed(op, name, err)
 	}
-	return v.Create(ctx, name, CreateOptions{Text: job.Template, Params: job.Params, Start: start || lives(vm), adopt: true}, w)
+	return v.Create(ctx, name, CreateOptions{Text: job.Template, Params: job.Params, Start: start || vm.Alive(), adopt: true}, w)
 }
 
 // DeleteOrphan ends an orphan at once and removes its disk. A VM that has an object is not touched.
@@ -80,15 +68,15 @@ func (v *VMs) DeleteOrphan(ctx context.Context, name string, w Wait) error {
 	if KindOf(err) != NotFound {
 		return err
 	}
-	vm := c.layout(name)
-	listed := slices.ContainsFunc(c.filesOfVMs(), func(f layout.VM) bool { return f.Name == name })
-	if !listed || !orphaned(vm) && !there(vm.Dir()) {
+	vm := layout.Of(c.inst, name)
+	listed := slices.ContainsFunc(layout.Found(c.inst), func(f layout.VM) bool { return f.Name == name })
+	if !listed || !vm.Orphaned() && !vm.Exists() {
 		return refuse(NotFound, "there is nothing of a VM of that name in %s", c.inst.LimaHome())
 	}
-	if !orphaned(vm) && !vm.Unfinished() {
+	if !vm.Orphaned() && !vm.Unfinished() {
 		names, err := vm.Contents()
 		if err != nil {
-			return failed(op, name, err)
+			return Failed(op, name, err)
 		}
 		return refuse(Usage, "the folder %s holds nothing of a VM (%s), so it is not removed: move it away", vm.Dir(), strings.Join(names, ", "))
 	}

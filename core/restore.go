@@ -28,7 +28,7 @@ func (s *Service) Backups(ctx context.Context) (all []Backup, err error) {
 	if err == nil {
 		err = json.Unmarshal(out, &all)
 	}
-	return all, failed("list the backups of service", inst.Name, err)
+	return all, Failed("list the backups of service", inst.Name, err)
 }
 
 // Restore puts a backup in the place of the datastore of a stopped service, and keeps what was there.
@@ -37,11 +37,11 @@ func (s *Service) Restore(ctx context.Context, backup string, w Wait) (done Rest
 	const op = "restore service"
 	inst := s.core.inst
 	if !inst.Exists() {
-		return done, failed(op, inst.Name, errors.New("there is no such instance, nor any backup of it"))
+		return done, Failed(op, inst.Name, errors.New("there is no such instance, nor any backup of it"))
 	}
 	args, err := backupArgs(backup)
 	if err != nil {
-		return done, failed(op, inst.Name, err)
+		return done, Failed(op, inst.Name, err)
 	}
 	w.Accepted = false // nothing goes on without this call
 	err = w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) error {

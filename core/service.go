@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"time"
 
 	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/instance"
@@ -56,7 +55,7 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 	}
 	rec, live, err := daemon.Find(inst)
 	if err != nil {
-		return st, failed("look at service", inst.Name, err)
+		return st, Failed("look at service", inst.Name, err)
 	}
 	if !live {
 		st.State = ServiceStopped
@@ -80,7 +79,7 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 		if err := s.core.hello(ctx, rec); KindOf(err) == Incompatible {
 			return st, err
 		} else if ctx.Err() != nil { // that nobody waits for the answer says nothing of the service
-			return st, failed("look at service", inst.Name, context.Cause(ctx))
+			return st, Failed("look at service", inst.Name, context.Cause(ctx))
 		} else if now, _, again := daemon.Find(inst); err != nil && again == nil && now != rec {
 			return s.Status(ctx) // it has changed meanwhile
 		} else if err != nil {
@@ -106,10 +105,10 @@ func (s *Service) Create(change ServiceConfig) (aside string, err error) {
 		return "", &Error{Kind: Usage, Op: op, Object: inst.Name, Err: err}
 	}
 	if err := inst.Create(); err != nil {
-		return "", failed(op, inst.Name, err)
+		return "", Failed(op, inst.Name, err)
 	}
 	aside, err = daemon.Configure(inst, change)
-	return aside, failed(op, inst.Name, err)
+	return aside, Failed(op, inst.Name, err)
 }
 
 // Start brings the service to readiness, and creates the instance when it is missing. It says
@@ -118,7 +117,7 @@ func (s *Service) Start(ctx context.Context, w Wait) (started bool, err error) {
 	const op = "start service"
 	inst := s.core.inst
 	if err := inst.Create(); err != nil {
-		return false, failed(op, inst.Name, err)
+		return false, Failed(op, inst.Name, err)
 	}
 	err = w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) (err error) {
 		started, err = s.start(ctx, o)
@@ -231,7 +230,7 @@ func (s *Service) Stop(ctx context.Context, force bool, w Wait) (was bool, err e
 // Force ends the guests at once in whatever stops the service now: a stop, a restart, a reset or a deletion.
 // What they have not written to their disks is lost. It waits for nothing.
 func (s *Service) Force() error {
-	return failed("force service to stop", s.core.inst.Name, daemon.Force(s.core.inst))
+	return Failed("force service to stop", s.core.inst.Name, daemon.Force(s.core.inst))
 }
 
 func (s *Service) stop(ctx context.Context, force bool, o *operation) (was bool, err error) {
@@ -266,7 +265,7 @@ func (s *Service) Restart(ctx context.Context, force bool, w Wait) error {
 	const op = "restart service"
 	inst := s.core.inst
 	if err := inst.Create(); err != nil {
-		return failed(op, inst.Name, err)
+		return Failed(op, inst.Name, err)
 	}
 	return w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) error {
 		if force {
@@ -349,36 +348,6 @@ func (s *Service) spawnReap(force bool, next func() (daemon.Next, error), words 
 	return s.spawn(cmd, claim, words, os.O_APPEND)
 }
 
-// rddd runs one of rddd's commands for this instance and returns what it prints. The command ends
-// with ctx.
-func (s *Service) rddd(ctx context.Context, command string, args ...string) ([]byte, error) {
-	program, err := s.core.inst.Program("rddd")
-	if err != nil {
-		return nil, err
-	}
-	var out, problem bytes.Buffer
-	cmd := exec.Command(program, append([]string{command, "--instance", s.core.inst.Name}, args...)...)
-	cmd.Stdout, cmd.Stderr = &out, &problem
-	s.core.running(cmd)
-	tree, err := proc.Start(ctx, cmd, rdddGrace)
-	if err == nil {
-		err = tree.Wait()
-	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if said := strings.TrimPrefix(strings.TrimSpace(problem.String()), "rddd: "); said != "" {
-			return nil, errors.New(said)
-		}
-		return nil, fmt.Errorf("%s %s: %w", program, command, err)
-	}
-	return out.Bytes(), nil
-}
-
-// rdddGrace is how long a command of rddd may take to end after an interrupt.
-const rdddGrace = 2 * time.Second
-
 // Delete stops the service and removes everything the instance owns. It removes files only while
 // it holds the instance's lock. It says whether there was anything to delete.
 func (s *Service) Delete(ctx context.Context, w Wait) (was bool, err error) {
@@ -406,7 +375,7 @@ func (s *Service) Reset(ctx context.Context, w Wait) (was bool, err error) {
 		err = errors.New("its objects are in an external datastore, which other hosts may share: delete its VMs with rdd limavm delete, and the rest with the tools of that database")
 	}
 	if err != nil {
-		return true, failed(op, inst.Name, err)
+		return true, Failed(op, inst.Name, err)
 	}
 	return true, s.remove(ctx, op, w, daemon.Reset)
 }
@@ -430,5 +399,11 @@ func (s *Service) Kubeconfig() ([]byte, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		err = ErrNotRunning
 	}
-	return b, failed("read kubeconfig", inst.Name, err)
+	return b, Failed("read kubeconfig", inst.Name, err)
 }
+
+// ServiceConfig is what a user chooses for a service now; what is nil stays as it was.
+type ServiceConfig = daemon.ConfigChange
+
+// Controllers names every controller that a service can run.
+func Controllers() []string { return daemon.Controllers() }

@@ -72,7 +72,7 @@ func (c *Core) Settings() (Settings, error) {
 	s := DefaultSettings()
 	file, err := c.settingsFile()
 	if _, damaged := errors.AsType[*atomicfile.DamagedError](err); err != nil && !damaged {
-		return s, failed("read settings of instance", c.inst.Name, err)
+		return s, Failed("read settings of instance", c.inst.Name, err)
 	}
 	if err == nil {
 		err = reread(file, &s)
@@ -94,12 +94,12 @@ func (c *Core) SetSettings(s Settings) error {
 		return &Error{Kind: Usage, Op: op, Object: c.inst.Name, Err: err}
 	}
 	if err := c.inst.Create(); err != nil {
-		return failed(op, c.inst.Name, err)
+		return Failed(op, c.inst.Name, err)
 	}
 	if err := c.putDamagedSettingsAside(); err != nil {
-		return failed(op, c.inst.Name, err)
+		return Failed(op, c.inst.Name, err)
 	}
-	return failed(op, c.inst.Name, c.mergeSettings(s))
+	return Failed(op, c.inst.Name, c.mergeSettings(s))
 }
 
 func (c *Core) putDamagedSettingsAside() error {
@@ -137,7 +137,7 @@ func (c *Core) SetWindowPlace(p WindowPlace) error {
 	if !c.inst.Exists() {
 		return nil
 	}
-	return failed("store the window's place of instance", c.inst.Name, c.mergeSettings(map[string]WindowPlace{"window": p}))
+	return Failed("store the window's place of instance", c.inst.Name, c.mergeSettings(map[string]WindowPlace{"window": p}))
 }
 
 // settingsFile is the file by field, so that the fields of another version stay in it.
@@ -176,4 +176,27 @@ func (c *Core) mergeSettings(values any) error {
 		return err
 	}
 	return atomicfile.Write(c.inst.SettingsFile(), append(b, '\n'))
+}
+
+// OnQuit is what happens to the service and its VMs when the user quits the tray.
+type OnQuit string
+
+// The answers.
+const (
+	OnQuitAsk         OnQuit = "ask"
+	OnQuitKeepRunning OnQuit = "keep-running"
+	OnQuitStop        OnQuit = "stop"
+)
+
+// OnQuit is what the user chose; OnQuitAsk when nothing was, or it can't be read.
+func (c *Core) OnQuit() OnQuit {
+	settings, _ := c.Settings() // usable with an error, too
+	return settings.OnQuit
+}
+
+// SetOnQuit remembers what the user chose. The other settings stay as they are.
+func (c *Core) SetOnQuit(choice OnQuit) error {
+	settings, _ := c.Settings() // usable with an error, too
+	settings.OnQuit = choice
+	return c.SetSettings(settings)
 }

@@ -74,9 +74,6 @@ func TestDamagedSettingsAreNotReplacedInSilence(t *testing.T) {
 		if p, _ := diag.Of(err); s != DefaultSettings() || p.ID != diag.SettingsDamaged || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: %+v, %v", text, s, err)
 		}
-		if found := checkSettings(t.Context(), c.inspect(t.Context())); len(found) != 1 || found[0].ID != string(diag.SettingsDamaged) || !strings.Contains(found[0].What, path) {
-			t.Errorf("%q: diagnosed as %+v", text, found)
-		}
 		err = c.SetWindowPlace(WindowPlace{Width: 1}) // nobody asked for it, so it replaces nothing
 		if now, _ := os.ReadFile(path); err != nil && string(now) != text {
 			t.Errorf("%q was replaced by %q", text, now)

@@ -28,7 +28,7 @@ func (c *Core) First(ctx context.Context, program string, args []string) (*Singl
 	const op = "be the only one of program"
 	lockFile, socketFile, err := c.inst.SingleFiles(program)
 	if err != nil {
-		return nil, failed(op, program, err)
+		return nil, Failed(op, program, err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, handOver, fmt.Errorf("%w: %s runs already and does not answer within %s; end it, then try again", context.DeadlineExceeded, program, handOver))
 	defer cancel()
@@ -36,17 +36,17 @@ func (c *Core) First(ctx context.Context, program string, args []string) (*Singl
 		lock, err := proc.Acquire(lockFile)
 		if err == nil {
 			s, err := listenSingle(lock, socketFile)
-			return s, failed(op, program, err)
+			return s, Failed(op, program, err)
 		}
 		if !errors.Is(err, proc.ErrLocked) {
-			return nil, failed(op, program, err)
+			return nil, Failed(op, program, err)
 		}
 		if tell(ctx, socketFile, args) == nil {
 			return nil, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, failed(op, program, context.Cause(ctx))
+			return nil, Failed(op, program, context.Cause(ctx))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

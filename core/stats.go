@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -35,9 +34,9 @@ func (c *Core) Stats(ctx context.Context, vms []string) []Stats {
 		all = append(all, Stats{}.measure(ctx, rec.PID))
 	}
 	for _, name := range vms {
-		vm := c.layout(name)
+		vm := layout.Of(c.inst, name)
 		u := Stats{Name: name}
-		u.Disk, u.Max = diskUsage(filepath.Join(vm.Dir(), "diffdisk"))
+		u.Disk, u.Max = diskUsage(vm.Disk())
 		if pid, ok := qemuPID(vm); ok {
 			u = u.measure(ctx, pid)
 		}
@@ -63,7 +62,7 @@ func (s Stats) measure(ctx context.Context, pid int) Stats {
 // qemuPID is the process that runs the guest; Lima's QEMU driver writes it down. The file is about a
 // living process only while that holds the lock.
 func qemuPID(vm layout.VM) (int, bool) {
-	text, err := os.ReadFile(filepath.Join(vm.Dir(), "qemu.pid"))
+	text, err := os.ReadFile(vm.QEMUPID())
 	if err != nil {
 		return 0, false
 	}
@@ -100,4 +99,15 @@ func diskSize(r io.Reader) (int64, error) {
 		return 0, errors.New("not a qcow2 image")
 	}
 	return int64(binary.BigEndian.Uint64(header[24:])), nil
+}
+
+// LiveVMs names the virtual machines that run now, whether a service does or not: locks say so. It changes
+// nothing.
+func (c *Core) LiveVMs() (names []string) {
+	for _, vm := range layout.Found(c.inst) {
+		if vm.Alive() {
+			names = append(names, vm.Name)
+		}
+	}
+	return names
 }

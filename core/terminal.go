@@ -35,7 +35,7 @@ func (v *VMs) Terminal(ctx context.Context, name string, cols, rows int) (*Termi
 		err = fmt.Errorf("%w: open a terminal window and use: rdd vm shell %s", err, name)
 	}
 	if err != nil {
-		return nil, failed(op, name, err)
+		return nil, Failed(op, name, err)
 	}
 	t := &Terminal{file: file, cmd: cmd, ended: make(chan struct{})}
 	go func() {
@@ -43,7 +43,7 @@ func (v *VMs) Terminal(ctx context.Context, name string, cols, rows int) (*Termi
 		_ = cmd.Wait() // however it ends, the terminal has said why
 	}()
 	if err := closable(file); err != nil {
-		return nil, failed(op, name, errors.Join(err, t.Close()))
+		return nil, Failed(op, name, errors.Join(err, t.Close()))
 	}
 	return t, nil
 }

@@ -146,7 +146,7 @@ func (w Wait) run(ctx context.Context, op, object string, fn func(context.Contex
 			if cause := context.Cause(ctx); errors.Is(err, context.Canceled) && cause != nil && !errors.Is(err, cause) {
 				err = cause
 			}
-			return failed(op, object, err)
+			return Failed(op, object, err)
 		case <-expired:
 			expired = nil
 			if w.Overdue == nil {

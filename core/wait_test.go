@@ -136,7 +136,7 @@ func TestKindOf(t *testing.T) {
 		{"a kind deeper down survives wrapping", &Error{Other, "a", "", &Error{NotFound, "b", "", errors.New("c")}}, NotFound},
 		{"deadline", fmt.Errorf("x: %w", context.DeadlineExceeded), Timeout},
 		{"taken name", apierrors.NewAlreadyExists(vms, "a"), Rejected},
-		{"admission", failed("create VM", "a", apierrors.NewForbidden(vms, "a", errors.New("no"))), Rejected},
+		{"admission", Failed("create VM", "a", apierrors.NewForbidden(vms, "a", errors.New("no"))), Rejected},
 		{"missing", apierrors.NewNotFound(vms, "a"), NotFound},
 		{"anything", errors.New("x"), Other},
 	} {

@@ -166,11 +166,11 @@ func (w *watcher) follow(ctx context.Context, status ServiceStatus) (goesOn bool
 	resource := vmResource(session.client)
 	list, err := resource.List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return true, failed("list VMs of", status.Instance, err)
+		return true, Failed("list VMs of", status.Instance, err)
 	}
 	events, err := resource.Watch(ctx, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
 	if err != nil {
-		return true, failed("watch VMs of", status.Instance, err)
+		return true, Failed("watch VMs of", status.Instance, err)
 	}
 	defer events.Stop()
 	vms := map[string]VM{}
@@ -226,7 +226,7 @@ func apply(vms map[string]VM, change watch.EventType, obj *unstructured.Unstruct
 	case watch.Added, watch.Modified:
 		vm, err := decode(obj)
 		if err != nil {
-			return failed("read VM", obj.GetName(), err)
+			return Failed("read VM", obj.GetName(), err)
 		}
 		vms[obj.GetName()] = *vm
 	case watch.Bookmark, watch.Error:

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/diagnose"
 )
 
 // Program is what the rdd command needs from the outside.
@@ -202,7 +203,7 @@ func (p *Program) finish(cmd *cobra.Command, err error) int {
 		return exitTimeout
 	default:
 		say("rdd: %v\n", err)
-		if advice := core.Advice(err); advice != "" {
+		if advice := diagnose.Advice(err); advice != "" {
 			say("%s\n", advice)
 		}
 		return exitCode(kind)

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/diagnose"
 )
 
 func (s *session) diagnoseCommand() *cobra.Command {
@@ -24,14 +25,14 @@ func (s *session) diagnoseCommand() *cobra.Command {
 			"passwords and values of environment variables are taken out; the file's manifest lists what is in it.",
 	}
 	output := addOutput(cmd)
-	cmd.Flags().StringVar(&bundle, "bundle", "", "also write a bundle for a report to this new file; its name ends in "+strings.Join(core.BundleSuffixes(), " or "))
+	cmd.Flags().StringVar(&bundle, "bundle", "", "also write a bundle for a report to this new file; its name ends in "+strings.Join(diagnose.BundleSuffixes(), " or "))
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "with --bundle: list what would be in it, write nothing")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if dryRun && bundle == "" {
 			return usagef("--dry-run is about --bundle FILE; without it nothing is written anyway")
 		}
 		if bundle != "" {
-			if err := core.CheckBundle(bundle); err != nil {
+			if err := diagnose.CheckBundle(bundle); err != nil {
 				return err
 			}
 		}
@@ -39,7 +40,7 @@ func (s *session) diagnoseCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		report, err := c.Diagnose(cmd.Context())
+		report, err := diagnose.Run(cmd.Context(), c)
 		if err != nil {
 			return err
 		}
@@ -51,7 +52,7 @@ func (s *session) diagnoseCommand() *cobra.Command {
 				return err
 			}
 		}
-		if report.Count(core.SeverityProblem) > 0 {
+		if report.Count(diagnose.SeverityProblem) > 0 {
 			return exitStatus(exitOther)
 		}
 		return nil
@@ -60,8 +61,8 @@ func (s *session) diagnoseCommand() *cobra.Command {
 }
 
 // bundle writes a bundle, unless it is a dry run, and says what is in it.
-func (s *session) bundle(ctx context.Context, c *core.Core, report core.Report, path string, dryRun bool) error {
-	b, err := c.Bundle(ctx, report)
+func (s *session) bundle(ctx context.Context, c *core.Core, report diagnose.Report, path string, dryRun bool) error {
+	b, err := diagnose.NewBundle(ctx, c, report)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (s *session) bundle(ctx context.Context, c *core.Core, report core.Report, 
 }
 
 // showReport writes a line for each finding, and then what is not well at length.
-func showReport(w io.Writer, r core.Report) {
+func showReport(w io.Writer, r diagnose.Report) {
 	fmt.Fprintln(w, "SEVERITY\tCHECK\tWHAT")
 	for _, f := range r.Findings {
 		what, _, more := strings.Cut(f.What, "\n")
@@ -92,11 +93,11 @@ func showReport(w io.Writer, r core.Report) {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Severity, f.Check, what)
 	}
 	for _, f := range r.Findings {
-		if f.Severity != core.SeverityOK {
+		if f.Severity != diagnose.SeverityOK {
 			fmt.Fprintf(w, "\n%s %s: %s\n  %s\n  What to do: %s\n", f.Severity, f.ID, strings.ReplaceAll(f.What, "\n", "\n  "), f.Meaning, f.Remedy)
 		}
 	}
-	fmt.Fprintf(w, "\n%s, %s\n", count(r.Count(core.SeverityProblem), "problem"), count(r.Count(core.SeverityWarning), "warning"))
+	fmt.Fprintf(w, "\n%s, %s\n", count(r.Count(diagnose.SeverityProblem), "problem"), count(r.Count(diagnose.SeverityWarning), "warning"))
 }
 
 func count(n int, what string) string {

@@ -9,6 +9,7 @@ import (
 
 	"rancherdesktop.io/rdd/app/dialog"
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/diagnose"
 )
 
 // Options is what the API needs from the outside.
@@ -31,7 +32,7 @@ type API struct {
 	shown   *place            // the instance that is shown
 	places  map[string]*place // by instance; the operations of those not shown go on
 	streams map[string]*stream
-	bundle  map[string]*core.Bundle // the last one that was previewed
+	bundle  map[string]*diagnose.Bundle // the last one that was previewed
 	ids     int
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/template"
 )
 
 // The page's types are written by hand, in api.ts. These tests read that file and walk the Go types beside it.
@@ -306,7 +307,7 @@ func TestParametersAreReadStrictly(t *testing.T) {
 		}
 	}
 	var p createParams
-	if err := decode([]byte(`{"name": "a", "template": "x", "start": true, "resources": {"cpus": 1, "memory": 2, "disk": 3}}`), &p); err != nil || p.Resources == nil || *p.Resources != (core.Resources{CPUs: 1, Memory: 2, Disk: 3}) {
+	if err := decode([]byte(`{"name": "a", "template": "x", "start": true, "resources": {"cpus": 1, "memory": 2, "disk": 3}}`), &p); err != nil || p.Resources == nil || *p.Resources != (template.Resources{CPUs: 1, Memory: 2, Disk: 3}) {
 		t.Error(p, err)
 	}
 	if err := decode([]byte(`[1]`), &p); core.KindOf(err) != core.Usage {

@@ -8,6 +8,7 @@ import (
 
 	"rancherdesktop.io/rdd/app/dialog"
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/diagnose"
 )
 
 // sample is a measurement that the next one is compared with.
@@ -43,21 +44,21 @@ func (a *API) usage(ctx context.Context, _ nothing) ([]Usage, error) {
 }
 
 func (a *API) diagnose(ctx context.Context, _ nothing) (Report, error) {
-	found, err := a.here().core.Diagnose(ctx)
+	found, err := diagnose.Run(ctx, a.here().core)
 	r := Report{Instance: found.Instance, Version: found.Version, OS: found.OS, Arch: found.Arch, Findings: []Finding{}}
 	for _, f := range found.Findings {
-		r.Findings = append(r.Findings, Finding{f, core.RepairOf(f)})
+		r.Findings = append(r.Findings, Finding{f, diagnose.RepairOf(f)})
 	}
 	return r, err
 }
 
 func (a *API) diagnoseRepair(_ context.Context, params idOnly) (Ref, error) {
-	if core.RepairOf(core.Finding{ID: params.ID}) == "" {
+	if diagnose.RepairOf(diagnose.Finding{ID: params.ID}) == "" {
 		return Ref{}, badField("id", "id: there is no repair for %q", params.ID)
 	}
 	return a.shownWork(func(p *place) work {
 		w := p.onService(dialog.Repair, nil)
-		w.run = func(ctx context.Context, w core.Wait) error { return p.core.Repair(ctx, params.ID, w) }
+		w.run = func(ctx context.Context, w core.Wait) error { return diagnose.Repair(ctx, p.core, params.ID, w) }
 		return w
 	})
 }
@@ -65,22 +66,22 @@ func (a *API) diagnoseRepair(_ context.Context, params idOnly) (Ref, error) {
 // bundlePreview collects a bundle and keeps it, until the next one, to be looked at and saved.
 func (a *API) bundlePreview(ctx context.Context, _ nothing) (BundlePreview, error) {
 	c := a.here().core
-	report, err := c.Diagnose(ctx)
+	report, err := diagnose.Run(ctx, c)
 	if err != nil {
 		return BundlePreview{}, err
 	}
-	b, err := c.Bundle(ctx, report)
+	b, err := diagnose.NewBundle(ctx, c, report)
 	if err != nil {
 		return BundlePreview{}, err
 	}
 	id := a.newID()
 	a.mu.Lock()
-	a.bundle = map[string]*core.Bundle{id: b}
+	a.bundle = map[string]*diagnose.Bundle{id: b}
 	a.mu.Unlock()
 	return BundlePreview{id, b.Files, b.Redactions()}, nil
 }
 
-func (a *API) bundleNamed(id string) (*core.Bundle, error) {
+func (a *API) bundleNamed(id string) (*diagnose.Bundle, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b, ok := a.bundle[id]
@@ -115,7 +116,7 @@ func (a *API) bundleSave(_ context.Context, params bundleSaveParams) (Path, erro
 	if !filepath.IsAbs(path) {
 		return Path{}, badField("path", "path: want a whole path, from the root on; got %q", path)
 	}
-	if err := core.CheckBundle(path); err != nil {
+	if err := diagnose.CheckBundle(path); err != nil {
 		return Path{}, badField("path", "%v", err)
 	}
 	return Path{path}, b.Write(path)

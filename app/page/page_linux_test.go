@@ -12,6 +12,7 @@ import (
 
 	"rancherdesktop.io/rdd/app/dialog"
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/template"
 )
 
 // A VM's whole life, as somebody at the page sees it.
@@ -281,12 +282,12 @@ func TestParamsOfATemplateAreKnownBeforeAVMIsMade(t *testing.T) {
 	if err := os.WriteFile(b.template, []byte("images: []\nparam:\n  B: two\n  A: ''\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for params, want := range map[string][]core.Param{
+	for params, want := range map[string][]template.Param{
 		fmt.Sprintf(`{"locator": %q}`, b.template):                            {{Name: "A"}, {Name: "B", Value: "two", Default: "two"}},
 		fmt.Sprintf(`{"locator": %q, "text": "param: {C: '3'}"}`, b.template): {{Name: "C", Value: "3", Default: "3"}},
 		fmt.Sprintf(`{"locator": %q, "text": "images: []"}`, b.template):      {},
 	} {
-		var got []core.Param
+		var got []template.Param
 		if b.call("template.params", params, &got); !slices.Equal(got, want) || got == nil {
 			t.Errorf("%s: %+v", params, got)
 		}

@@ -5,14 +5,15 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/diagnose"
 )
 
 // problemOf puts an error into a person's words.
 func problemOf(err error) *Problem {
 	p := &Problem{Kind: core.KindOf(err).String()}
-	p.Message, p.Advice = core.Explain(err.Error())
+	p.Message, p.Advice = diagnose.Explain(err.Error())
 	if p.Advice == "" {
-		p.Advice = core.Advice(err)
+		p.Advice = diagnose.Advice(err)
 	}
 	if bad, ok := errors.AsType[*fieldError](err); ok {
 		p.Field = bad.field

@@ -5,6 +5,8 @@ import (
 
 	"rancherdesktop.io/rdd/app/dialog"
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/diagnose"
+	"rancherdesktop.io/rdd/core/template"
 )
 
 // Problem is why a call failed.
@@ -83,7 +85,7 @@ type FieldProblem struct {
 
 // Finding is a core.Finding with the repair that the page offers.
 type Finding struct {
-	core.Finding
+	diagnose.Finding
 	Repair string `json:"repair,omitempty"` // its label; empty: none is safe
 }
 
@@ -140,9 +142,9 @@ type VersionedText struct {
 
 // BundlePreview is what a bundle would hold.
 type BundlePreview struct {
-	Bundle     string            `json:"bundle"`
-	Files      []core.BundleFile `json:"files"`
-	Redactions int               `json:"redactions"`
+	Bundle     string                `json:"bundle"`
+	Files      []diagnose.BundleFile `json:"files"`
+	Redactions int                   `json:"redactions"`
 }
 
 // Path is where a file is.
@@ -182,19 +184,19 @@ type (
 		Delete bool   `json:"delete,omitempty"`
 	}
 	checkParams struct {
-		Name      string            `json:"name"`
-		Template  string            `json:"template"`
-		Text      string            `json:"text,omitempty"`
-		Resources *core.Resources   `json:"resources,omitempty"`
-		Params    map[string]string `json:"params,omitempty"`
+		Name      string              `json:"name"`
+		Template  string              `json:"template"`
+		Text      string              `json:"text,omitempty"`
+		Resources *template.Resources `json:"resources,omitempty"`
+		Params    map[string]string   `json:"params,omitempty"`
 	}
 	createParams struct {
-		Name      string            `json:"name"`
-		Template  string            `json:"template"`
-		Text      string            `json:"text,omitempty"`
-		Resources *core.Resources   `json:"resources,omitempty"`
-		Params    map[string]string `json:"params,omitempty"`
-		Start     bool              `json:"start"`
+		Name      string              `json:"name"`
+		Template  string              `json:"template"`
+		Text      string              `json:"text,omitempty"`
+		Resources *template.Resources `json:"resources,omitempty"`
+		Params    map[string]string   `json:"params,omitempty"`
+		Start     bool                `json:"start"`
 	}
 	templateParams struct {
 		Name    string `json:"name"`
@@ -202,8 +204,8 @@ type (
 		Text    string `json:"text"`
 	}
 	resourcesParams struct {
-		Name      string         `json:"name"`
-		Resources core.Resources `json:"resources"`
+		Name      string             `json:"name"`
+		Resources template.Resources `json:"resources"`
 	}
 	setParams struct {
 		Name   string            `json:"name"`

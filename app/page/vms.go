@@ -13,6 +13,7 @@ import (
 
 	"rancherdesktop.io/rdd/app/dialog"
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/template"
 )
 
 // unwritten is what a forced stop may lose.
@@ -173,7 +174,7 @@ func (a *API) vmCheck(ctx context.Context, params checkParams) ([]FieldProblem, 
 }
 
 // checkResources says what of r this computer doesn't have.
-func checkResources(r core.Resources, computer core.Computer) (all []FieldProblem) {
+func checkResources(r template.Resources, computer core.Computer) (all []FieldProblem) {
 	if r.CPUs < 1 || r.CPUs > computer.CPUs {
 		all = append(all, FieldProblem{"cpus", fmt.Sprintf("want 1 to %d processors, which this computer has; got %d", computer.CPUs, r.CPUs)})
 	}
@@ -257,8 +258,8 @@ func (a *API) vms(ctx context.Context) (*core.VMs, error) {
 	return session.VMs(), nil
 }
 
-func (a *API) templates(ctx context.Context, _ nothing) ([]core.TemplateInfo, error) {
-	return append([]core.TemplateInfo{}, a.here().core.Templates(ctx)...), nil
+func (a *API) templates(ctx context.Context, _ nothing) ([]template.Info, error) {
+	return append([]template.Info{}, a.here().core.Templates(ctx)...), nil
 }
 
 func (a *API) templateRead(ctx context.Context, params locatorParams) (Text, error) {
@@ -266,7 +267,7 @@ func (a *API) templateRead(ctx context.Context, params locatorParams) (Text, err
 	return Text{text}, err
 }
 
-func (a *API) templateParams(ctx context.Context, params sourceParams) ([]core.Param, error) {
+func (a *API) templateParams(ctx context.Context, params sourceParams) ([]template.Param, error) {
 	text := params.Text
 	if text == "" {
 		var err error
@@ -274,7 +275,7 @@ func (a *API) templateParams(ctx context.Context, params sourceParams) ([]core.P
 			return nil, err
 		}
 	}
-	return core.TemplateParams(text)
+	return template.Params(text)
 }
 
 func (a *API) vmTemplate(ctx context.Context, params nameOnly) (VersionedText, error) {
@@ -334,7 +335,7 @@ func (a *API) vmSetResources(_ context.Context, params resourcesParams) (Ref, er
 	})
 }
 
-func (a *API) vmParams(ctx context.Context, params nameOnly) ([]core.Param, error) {
+func (a *API) vmParams(ctx context.Context, params nameOnly) ([]template.Param, error) {
 	vms, err := a.vms(ctx)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 
 	"rancherdesktop.io/rdd/app/dialog"
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/diagnose"
 )
 
 // watch follows a place until that is left, or ctx ends.
@@ -60,7 +61,7 @@ func (p *place) describe(ctx context.Context, vms []core.VM) []VM {
 			Restarts: int(vm.Status.RestartCount), Created: vm.CreationTimestamp.Time, SSHPort: int(vm.Status.SSHPort), CanEnter: core.CanEnter(vm),
 			RestartNeeded: append([]string{}, p.pending.Changes(ctx, p.core, vm)...),
 		}
-		v.Problem, v.Advice = core.Explain(d.Problem)
+		v.Problem, v.Advice = diagnose.Explain(d.Problem)
 		if s := vm.Status.Progress; s != nil {
 			v.Progress = &dialog.Progress{
 				Phase: s.Phase, Step: int(s.Step), Steps: int(s.Steps), Bytes: s.Bytes, Total: s.Total, Message: s.Message,

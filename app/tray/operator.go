@@ -10,6 +10,7 @@ import (
 	"rancherdesktop.io/rdd/app/dialog"
 	"rancherdesktop.io/rdd/app/notify"
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/diagnose"
 )
 
 // Operator carries out clicks, and tells in notifications how it goes.
@@ -210,7 +211,7 @@ func (o *Operator) failed(title string, err error, show []string) {
 		text = e.Err // the title says what was tried
 	}
 	body := text.Error()
-	if advice := core.Advice(err); advice != "" {
+	if advice := diagnose.Advice(err); advice != "" {
 		body += "\n" + advice
 	}
 	if show == nil {

@@ -7,6 +7,7 @@ import (
 
 	"rancherdesktop.io/rdd/app/notify"
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/diagnose"
 )
 
 // Tray is the tray of one instance: it watches the instance, and shows and does what the user wants.
@@ -117,9 +118,9 @@ func (t *Tray) diagnose(ctx context.Context) {
 		if !pause(ctx, settleTime) {
 			return
 		}
-		if report, err := t.Core.Diagnose(ctx); err == nil {
+		if report, err := diagnose.Run(ctx, t.Core); err == nil {
 			t.change(func(s *State) {
-				s.Findings = report.Count(core.SeverityProblem) + report.Count(core.SeverityWarning)
+				s.Findings = report.Count(diagnose.SeverityProblem) + report.Count(diagnose.SeverityWarning)
 			})
 		}
 		if !pause(ctx, diagnoseTime) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/template"
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
@@ -19,13 +20,13 @@ func TestEveryShippedTemplateCanBeRead(t *testing.T) {
 	if len(all) < 30 {
 		t.Errorf("only %d templates", len(all))
 	}
-	for _, template := range all {
-		text, err := c.TemplateText(t.Context(), template.Locator)
+	for _, shipped := range all {
+		text, err := c.TemplateText(t.Context(), shipped.Locator)
 		if err == nil {
-			_, err = core.ResourcesOf(text)
+			_, err = template.ResourcesOf(text)
 		}
-		if err != nil || strings.Trim(template.Description, "=#$ ") != template.Description || template.Description == "" {
-			t.Errorf("%+v: %v", template, err)
+		if err != nil || strings.Trim(shipped.Description, "=#$ ") != shipped.Description || shipped.Description == "" {
+			t.Errorf("%+v: %v", shipped, err)
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"rancherdesktop.io/rdd/internal/instance"
 )
 
 // ownerName is the user that the token stands for: whoever can read the file.
@@ -37,7 +39,7 @@ func localHostOnly(next http.Handler) http.Handler {
 		if name, _, err := net.SplitHostPort(host); err == nil {
 			host = name
 		}
-		if own := address(); host != own && host != "localhost" {
+		if own := instance.Loopback(); host != own && host != "localhost" {
 			http.Error(w, "this server answers for "+own+" and localhost only", http.StatusMisdirectedRequest)
 			return
 		}

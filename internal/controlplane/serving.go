@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/instance"
 )
 
 const (
@@ -78,7 +79,7 @@ func loadCertificate(dir string) (cert, key []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := pair.Leaf.VerifyHostname(address()); err != nil {
+	if err := pair.Leaf.VerifyHostname(instance.Loopback()); err != nil {
 		return nil, nil, err
 	}
 	if left := time.Until(pair.Leaf.NotAfter); left < certSpare {
@@ -97,7 +98,7 @@ func newCertificate(now time.Time) (cert, key []byte, err error) {
 		Subject:               pkix.Name{CommonName: "rdd"},
 		NotBefore:             now.Add(-24 * time.Hour), // the clock may be set back
 		NotAfter:              now.Add(certLife),
-		IPAddresses:           []net.IP{net.ParseIP(address()), net.IPv4(127, 0, 0, 1)},
+		IPAddresses:           []net.IP{net.ParseIP(instance.Loopback()), net.IPv4(127, 0, 0, 1)},
 		DNSNames:              []string{"localhost"},
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -141,16 +142,6 @@ func readPrivate(file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// address is the one that the server listens on. A guest of QEMU's user network that speaks to its
-// gateway is connected to the host's 127.0.0.1, so it is another one of loopback's, where all of
-// 127.0.0.0/8 is loopback. (On macOS only 127.0.0.1 is.)
-func address() string {
-	if runtime.GOOS == "darwin" {
-		return "127.0.0.1"
-	}
-	return "127.82.68.68"
-}
-
 // PortError means that the port that was asked for can't be listened on.
 type PortError struct {
 	Address string
@@ -169,7 +160,7 @@ func listen(dir string, port int) (net.Listener, error) {
 	if port == 0 {
 		return listenAsBefore(dir)
 	}
-	at := net.JoinHostPort(address(), strconv.Itoa(port))
+	at := net.JoinHostPort(instance.Loopback(), strconv.Itoa(port))
 	listener, err := net.Listen("tcp", at)
 	if err != nil {
 		var cause *net.OpError // whose words would name the address again
@@ -189,9 +180,9 @@ func listenAsBefore(dir string) (net.Listener, error) {
 			last = strconv.FormatUint(port, 10)
 		}
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(address(), last))
+	listener, err := net.Listen("tcp", net.JoinHostPort(instance.Loopback(), last))
 	if err != nil && last != "0" {
-		listener, err = net.Listen("tcp", net.JoinHostPort(address(), "0"))
+		listener, err = net.Listen("tcp", net.JoinHostPort(instance.Loopback(), "0"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on loopback: %w", err)

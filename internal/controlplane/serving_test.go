@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rancherdesktop.io/rdd/internal/instance"
 )
 
 func TestIdentityStaysOverRestarts(t *testing.T) {
@@ -114,7 +116,7 @@ func TestSpoiledIdentityIsMadeAnew(t *testing.T) {
 func verifying(leaf *x509.Certificate) x509.VerifyOptions {
 	roots := x509.NewCertPool()
 	roots.AddCert(leaf)
-	return x509.VerifyOptions{Roots: roots, DNSName: address()}
+	return x509.VerifyOptions{Roots: roots, DNSName: instance.Loopback()}
 }
 
 func TestPortStaysUnlessItIsTaken(t *testing.T) {
@@ -143,7 +145,7 @@ func TestPortStaysUnlessItIsTaken(t *testing.T) {
 	if third.Addr().String() != next {
 		t.Errorf("the port changed from %s to %s", next, third.Addr())
 	}
-	if host, _, _ := net.SplitHostPort(third.Addr().String()); host != address() {
+	if host, _, _ := net.SplitHostPort(third.Addr().String()); host != instance.Loopback() {
 		t.Errorf("listens on %s", host)
 	}
 	if err := os.WriteFile(filepath.Join(dir, portFile), []byte("no port"), 0o600); err != nil {

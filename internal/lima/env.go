@@ -12,7 +12,7 @@ import (
 
 	"github.com/lima-vm/lima/pkg/limayaml"
 
-	"rancherdesktop.io/rdd/internal/template"
+	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
 // envFile is where the guest keeps its variables for the shells that read it. It is gone after each run.
@@ -122,7 +122,7 @@ func envScript(env map[string]string) string {
 		systemctl try-restart "$unit" 2>/dev/null || :
 	done`
 	}
-	script := template.EnvScript + `set -eu
+	script := templatetext.EnvScript + `set -eu
 umask 022
 mkdir -p /run/rdd /etc/profile.d
 printf '%s\n'` + exports.String() + ` >` + envFile + `

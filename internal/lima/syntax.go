@@ -14,7 +14,7 @@ import (
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/yqutil"
 
-	"rancherdesktop.io/rdd/internal/template"
+	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
 // parse reads b, which must be one YAML document with a map in it.
@@ -26,7 +26,7 @@ func parse(b []byte) (ast.Node, error) {
 	if err != nil {
 		return nil, yamlProblem(err, nil)
 	}
-	if err := template.CheckAliases(f); err != nil {
+	if err := templatetext.CheckAliases(f); err != nil {
 		return nil, &Problem{Err: err}
 	}
 	// This parser takes some texts that are no YAML. Lima asks a second one, too.
@@ -58,10 +58,10 @@ func decode(b []byte) (y *limayaml.LimaYAML, err error) {
 			y, err = nil, &Problem{Err: fmt.Errorf("this can't be read as YAML: the parser panics: %v", p)}
 		}
 	}()
-	if err := template.CheckUTF8(b); err != nil {
+	if err := templatetext.CheckUTF8(b); err != nil {
 		return nil, &Problem{Err: err}
 	}
-	b = template.Plain(b)
+	b = templatetext.Plain(b)
 	top, err := parse(b)
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ import (
 	"github.com/lima-vm/lima/pkg/yqutil"
 	"github.com/sirupsen/logrus"
 
-	"rancherdesktop.io/rdd/internal/template"
+	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
 // Template reads a template from a file, a URL, or template://NAME, with everything it refers to
@@ -77,10 +77,10 @@ const nameless = "rdd"
 
 // readable makes a text plain and reads it.
 func readable(text *[]byte) (*limayaml.LimaYAML, error) {
-	if err := template.Check(*text); err != nil {
+	if err := templatetext.Check(*text); err != nil {
 		return nil, &Problem{Err: err}
 	}
-	*text = template.Plain(*text)
+	*text = templatetext.Plain(*text)
 	return decode(*text)
 }
 

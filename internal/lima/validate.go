@@ -26,7 +26,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"rancherdesktop.io/rdd/internal/machine/layout"
-	"rancherdesktop.io/rdd/internal/template"
+	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
 // Smallest sizes that can be meant. Anything below is a forgotten unit.
@@ -44,7 +44,7 @@ func Validate(vm layout.VM, text []byte, params map[string]string, asRoot bool) 
 // validate judges a template for vm, which is only a place for a VM unless it is named.
 func validate(vm layout.VM, named bool, text []byte, params map[string]string, asRoot bool) error {
 	logrus.SetOutput(io.Discard) // Lima's warnings would be about another user's terminal
-	if err := template.Check(text); err != nil {
+	if err := templatetext.Check(text); err != nil {
 		return &Problem{Err: err}
 	}
 	_, y, full, err := accept(vm, text, params, asRoot)

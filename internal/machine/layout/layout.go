@@ -11,8 +11,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/proc"
 )
 
 // VM is a VM's place below a Lima home.
@@ -20,6 +23,47 @@ type VM struct {
 	Home string // LIMA_HOME
 	Name string
 	Logs string // the VM's own log directory
+}
+
+// Of is the place of the VM called name in an instance.
+func Of(inst instance.Instance, name string) VM {
+	return VM{Home: inst.LimaHome(), Name: name, Logs: filepath.Join(inst.VMLogDir(), name)}
+}
+
+// Found lists the VMs that have files below the instance's Lima home, whether or not an object stands for them.
+func Found(inst instance.Instance) (vms []VM) {
+	names, _ := Names(inst.LimaHome())
+	entries, _ := os.ReadDir(inst.LimaHome())
+	for _, e := range entries {
+		if e.IsDir() && e.Name()[0] != '_' && e.Name()[0] != '.' {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		vms = append(vms, Of(inst, name))
+	}
+	return vms
+}
+
+// AgentAlive says whether the VM's hostagent runs.
+func (v VM) AgentAlive() bool { return held(v.AgentLock()) }
+
+// Alive says whether a hostagent or a QEMU of the VM runs.
+func (v VM) Alive() bool { return v.AgentAlive() || held(v.QEMULock()) }
+
+// DiskInUse says whether a process works on the VM's disk or configuration.
+func (v VM) DiskInUse() bool { return held(v.DiskLock()) }
+
+// Exists says whether the VM has a directory.
+func (v VM) Exists() bool { return there(v.Dir()) }
+
+// Orphaned says, of a VM without an object, whether it has processes or may have data.
+func (v VM) Orphaned() bool { return v.Alive() || v.Made() }
+
+func held(path string) bool {
+	h, err := proc.Held(path)
+	return h && err == nil
 }
 
 // runs is below the Lima home; Lima leaves names alone that begin with an underscore.
@@ -98,6 +142,9 @@ func (v VM) HostFiles() string { return filepath.Join(v.Run(), "hostfiles.json")
 
 // MonitorSocket is where the hostagent asks QEMU how it is. Lima has a control socket of its own.
 func (v VM) MonitorSocket() string { return filepath.Join(v.Dir(), "rdd.sock") }
+
+// QEMUPID is where Lima's QEMU driver writes the process ID of QEMU.
+func (v VM) QEMUPID() string { return filepath.Join(v.Dir(), "qemu.pid") }
 
 // SerialLog is the guest's console.
 func (v VM) SerialLog() string { return filepath.Join(v.Dir(), "serial.log") }

@@ -1,0 +1,69 @@
+package diagnose
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/host"
+	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/scratch"
+)
+
+// checkAcceleration asks rdd-lima what a VM that starts now would find.
+func checkAcceleration(ctx context.Context, i *inspection) []Finding {
+	if instance.CheckUser() != nil {
+		return nil // Lima doesn't run; the check "home" says so
+	}
+	program, err := i.inst.Program("rdd-lima")
+	if err != nil {
+		return nil // the installation's finding
+	}
+	acc, err := probe(ctx, program, i.inst.LimaHome())
+	if err != nil {
+		return []Finding{told(SeverityWarning, diag.AccelerationBroken, "not known: "+err.Error())}
+	}
+	what, _, _ := strings.Cut(acc.Message, ". ") // after it comes a remedy, which the table has
+	switch acc.Reason {
+	case "NoPermission":
+		return []Finding{found(SeverityWarning, diag.AccelerationPermission, "%s", what)}
+	case "NoHardwareDevice":
+		if host.Virtual() {
+			return []Finding{found(SeverityWarning, diag.NestedVirtualization, "%s", what)}
+		}
+		return []Finding{found(SeverityWarning, diag.AccelerationMissing, "%s", what)}
+	case "HardwareHangs":
+		return []Finding{found(SeverityWarning, diag.AccelerationHangs, "%s", what)}
+	}
+	if !acc.Hardware {
+		return []Finding{found(SeverityWarning, diag.AccelerationBroken, "%s", what)}
+	}
+	return []Finding{fine("%s", what)}
+}
+
+// probe runs rdd-lima probe. It keeps its result in the Lima home, and a check keeps nothing: so it
+// gets a home that goes away, with the result of an earlier one.
+func probe(ctx context.Context, program, limaHome string) (acc event.Accelerator, err error) {
+	dir, err := scratch.New("rdd-diagnose-")
+	if err != nil {
+		return acc, err
+	}
+	defer func() { _ = dir.Close() }()
+	home := dir.Path
+	const kept = "_run/acceleration.json"
+	if b, err := os.ReadFile(filepath.Join(limaHome, kept)); err == nil {
+		if err := errors.Join(os.Mkdir(filepath.Join(home, "_run"), 0o700), os.WriteFile(filepath.Join(home, kept), b, 0o600)); err != nil {
+			return acc, err
+		}
+	}
+	out, err := answer(ctx, program, "probe", "--lima-home", home)
+	if err == nil {
+		err = json.Unmarshal(out, &acc)
+	}
+	return acc, err
+}

@@ -1,0 +1,110 @@
+package diagnose
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// checkPrograms looks for the programs of others that run and reach VMs, where the service looks for them.
+func checkPrograms(ctx context.Context, i *inspection) []Finding {
+	var all []Finding
+	var hidden []string // which only this program finds
+	service := i.status.SearchPath
+	where := "PATH"
+	if service != "" {
+		where = fmt.Sprintf("the PATH of the running service, %q", service)
+	}
+	for _, name := range []string{qemuProgram(), "qemu-img", "ssh", "ssh-keygen"} {
+		path, err := lookPath(name, cmp.Or(service, i.inst.SearchPath()))
+		own, ownErr := lookPath(name, i.inst.SearchPath())
+		switch {
+		case err != nil && ownErr == nil:
+			hidden = append(hidden, own)
+		case err != nil:
+			all = append(all, found(SeverityProblem, diag.QEMUMissing, "%s is not in %s", name, where))
+		case name == qemuProgram():
+			all = append(all, checkQEMU(ctx, path))
+		default:
+			all = append(all, fine("%s", path))
+		}
+	}
+	if len(hidden) > 0 {
+		all = append(all, found(SeverityProblem, diag.ServicePath, "%s can be found from here, but not in %s", strings.Join(hidden, ", "), where))
+	}
+	return all
+}
+
+// lookPath finds a program in the folders of a PATH, as exec.LookPath does in this program's own.
+func lookPath(name, path string) (string, error) {
+	for _, dir := range filepath.SplitList(path) {
+		if !filepath.IsAbs(dir) {
+			continue // depends on who looks
+		}
+		if found, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return found, nil
+		}
+	}
+	return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
+}
+
+func checkQEMU(ctx context.Context, path string) Finding {
+	out, err := answer(ctx, path, "--version")
+	if err != nil {
+		return told(SeverityProblem, diag.QEMUMissing, fmt.Sprintf("%s can't be run: %v", path, err))
+	}
+	line, _ := bufio.NewReader(bytes.NewReader(out)).ReadString('\n')
+	what := fmt.Sprintf("%s: %s", path, strings.TrimSpace(line))
+	if tooOld(line, runtime.GOOS) {
+		return found(SeverityProblem, diag.QEMUTooOld, "%s", what)
+	}
+	return fine("%s", what)
+}
+
+func qemuProgram() string {
+	switch runtime.GOARCH {
+	case "amd64":
+		return "qemu-system-x86_64"
+	case "arm64":
+		return "qemu-system-aarch64"
+	}
+	return "qemu-system-" + runtime.GOARCH
+}
+
+// tooOld says whether Lima refuses this QEMU. Source: minimumQemuVersion in Lima's driver.
+func tooOld(version, goos string) bool {
+	m := regexp.MustCompile(`version (\d+)\.`).FindStringSubmatch(version)
+	if m == nil {
+		return false
+	}
+	major, err := strconv.Atoi(m[1])
+	if goos == "darwin" {
+		return err == nil && major < 7
+	}
+	return err == nil && major < 4
+}
+
+// programTimeout bounds a program that is asked something. A probe of acceleration takes up to 5 s.
+const programTimeout = 20 * time.Second
+
+// answerGrace is how long a program may take to end that is asked for no more.
+const answerGrace = 2 * time.Second
+
+// answer runs a program that answers on stdout. It ends with us, if it is one of ours or a guarded one.
+func answer(ctx context.Context, program string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, programTimeout, fmt.Errorf("%s gives no answer within %s", program, programTimeout))
+	defer cancel()
+	return proc.Output(ctx, exec.Command(program, args...), answerGrace)
+}

@@ -1,0 +1,39 @@
+package diagnose
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/internal/diag"
+)
+
+// checkService looks at the service.
+func checkService(_ context.Context, i *inspection) []Finding {
+	st := i.status
+	switch {
+	case i.statusErr != nil:
+		return []Finding{told(SeverityProblem, diag.ServiceBroken, i.statusErr.Error())}
+	case st.State == core.ServiceBroken && known(st.Problem):
+		return []Finding{found(SeverityProblem, diag.ID(st.Problem), "broken: %s", st.Error)}
+	case st.State == core.ServiceBroken:
+		return []Finding{told(SeverityProblem, diag.ServiceBroken, "broken: "+st.Error)}
+	case st.Error != "":
+		return []Finding{told(SeverityWarning, diag.ServiceCrashed, fmt.Sprintf("%s: %s", st.State, st.Error))}
+	case st.Step != "":
+		return []Finding{fine("%s: %s", st.State, st.Step)}
+	case st.State == core.ServiceNotCreated:
+		return []Finding{fine("there is no instance %q yet", st.Instance)}
+	}
+	return []Finding{fine("%s", st.State)}
+}
+
+func known(id string) bool {
+	_, ok := diag.Find(diag.ID(id))
+	return ok
+}
+
+func stopped(s core.ServiceState) bool {
+	return slices.Contains([]core.ServiceState{core.ServiceStopped, core.ServiceBroken, core.ServiceNotCreated}, s)
+}

@@ -1,0 +1,46 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"rancherdesktop.io/rdd/internal/logs"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// Log writes the service's log to w; with follow it goes on until ctx ends.
+func (s *Service) Log(ctx context.Context, w io.Writer, follow bool) error {
+	return Failed("read the log of service", s.core.inst.Name, logs.Copy(ctx, w, s.core.inst.ServiceLog(), follow))
+}
+
+// The logs that a VM has.
+const (
+	LogHostagent = "hostagent" // what runs the VM on the host
+	LogSerial    = "serial"    // the guest's console
+	LogEvents    = "events"    // the hostagent's events, one JSON object a line
+)
+
+// LogSources names the logs that a VM has.
+func LogSources() []string { return []string{LogHostagent, LogSerial, LogEvents} }
+
+// VMLog writes one of a VM's logs to w; with follow it goes on until ctx ends. It needs no service.
+func (c *Core) VMLog(ctx context.Context, w io.Writer, name, source string, follow bool) error {
+	const op = "read the log of VM"
+	vm := layout.Of(c.inst, name)
+	path := map[string]string{LogHostagent: vm.AgentLog(), LogSerial: vm.SerialLog(), LogEvents: vm.Events()}[source]
+	if path == "" {
+		return &Error{Kind: Usage, Op: op, Object: name, Err: fmt.Errorf("there is no log %q; known: %s", source, strings.Join(LogSources(), ", "))}
+	}
+	if !filepath.IsLocal(name) || slices.Contains([]string{".", ""}, name) {
+		return &Error{Kind: Usage, Op: op, Object: name, Err: errors.New("this is not a VM's name")}
+	}
+	return Failed(op, name, logs.Copy(ctx, w, path, follow))
+}
+
+// LogDir is where a VM's logs are.
+func (v *VMs) LogDir(name string) string { return layout.Of(v.session.core.inst, name).Logs }

@@ -1,0 +1,119 @@
+package core
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"rancherdesktop.io/rdd/core/template"
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+)
+
+// CreateOptions is what a new VM is made of.
+type CreateOptions struct {
+	// Template is the name of a ConfigMap; or, when it holds a / or :, a file or template URL,
+	// which is embedded whole.
+	Template     string
+	Namespace    string              // of that ConfigMap; empty: default
+	Text         string              // the template itself, whole; it wins over Template
+	Resources    *template.Resources // instead of the template's; nil: the template's
+	Params       map[string]string
+	Acceleration v1alpha1.Acceleration // empty: Auto
+	Start        bool
+	DryRun       bool // let the control plane judge, store nothing
+
+	adopt bool // the disk is there already; see Adopt
+}
+
+// Create makes a VM, and starts it if asked. It waits until its disk exists, or until it runs.
+func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) error {
+	op := "create VM"
+	if o.adopt {
+		op = "adopt VM"
+	}
+	w = w.fromNow()
+	if err := v.session.core.inst.CheckVM(name); err != nil {
+		return &Error{Kind: Usage, Op: op, Object: name, Err: err}
+	}
+	vm := &VM{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	vm.APIVersion, vm.Kind = v1alpha1.GroupVersion.String(), v1alpha1.Kind
+	if o.adopt {
+		vm.Annotations = map[string]string{v1alpha1.AdoptAnnotation: "true"}
+	}
+	vm.Spec = v1alpha1.LimaVMSpec{Running: o.Start, Params: o.Params, Acceleration: o.Acceleration}
+	if err := v.fillTemplate(ctx, vm, o); err != nil {
+		return Failed(op, name, err)
+	}
+	obj, err := runtime.DefaultUnstructuredConverter.ToUnstructured(vm)
+	if err != nil {
+		return Failed(op, name, err)
+	}
+	var options metav1.CreateOptions
+	if o.DryRun {
+		options.DryRun = []string{metav1.DryRunAll}
+	}
+	made, err := v.resource().Create(ctx, &unstructured.Unstructured{Object: obj}, options)
+	if err != nil || o.DryRun {
+		return Failed(op, name, rejection(err))
+	}
+	vm, err = decode(made)
+	if err != nil {
+		return Failed(op, name, err)
+	}
+	check := vm.Asked().Created
+	if o.Start {
+		check = vm.Asked().Running
+	}
+	w.log = v.bootLog(vm)
+	err = v.await(ctx, op, vm, w, check)
+	var failure *v1alpha1.FailedError
+	if errors.As(err, &failure) && failure.Reason == v1alpha1.ReasonCreateFailed && !o.adopt {
+		if left := v.undo(ctx, vm); left != nil {
+			err = fmt.Errorf("%w; and it is not gone: %v", err, left) //nolint:errorlint // why the creation failed decides the kind
+		}
+	}
+	return err
+}
+
+// fillTemplate gives a new VM the template that o asks for.
+func (v *VMs) fillTemplate(ctx context.Context, vm *VM, o CreateOptions) (err error) {
+	text := o.Text
+	switch {
+	case text != "":
+	case strings.ContainsAny(o.Template, "/:"):
+		if o.Namespace != "" {
+			return &Error{Kind: Usage, Err: fmt.Errorf("a namespace is for the name of a ConfigMap, and %q is a file or URL: leave out --namespace %s", o.Template, o.Namespace)}
+		}
+		text, err = v.session.core.embedTemplate(ctx, o.Template)
+	case o.Resources != nil:
+		text, err = v.session.storedText(ctx, o.Namespace, o.Template)
+	default:
+		vm.Spec.TemplateRef = &v1alpha1.TemplateRef{Name: o.Template, Namespace: o.Namespace}
+		return nil
+	}
+	if err == nil && o.Resources != nil {
+		text, err = template.WithResources(text, *o.Resources)
+	}
+	vm.Spec.Template = text
+	return cmp.Or(err, checkText(text))
+}
+
+// undoTimeout bounds removing a VM that could not be made; it has no disk yet.
+const undoTimeout = 30 * time.Second
+
+// undo removes a VM that can't be made, so that a failed create changes nothing.
+func (v *VMs) undo(ctx context.Context, vm *VM) error {
+	err := v.resource().Delete(ctx, vm.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &vm.UID}})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return Failed("remove VM", vm.Name, err)
+	}
+	return v.await(ctx, "remove VM", vm, Wait{Timeout: undoTimeout}, vm.Asked().Deleted)
+}

@@ -1,0 +1,65 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"rancherdesktop.io/rdd/core/template"
+)
+
+// Params lists the params of a VM's template, by name, with the values that the VM gives them.
+func (v *VMs) Params(ctx context.Context, name string) ([]template.Param, error) {
+	vm, err := v.Show(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	own, err := v.Template(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defaults, err := template.ParamDefaults(own.Text)
+	if err != nil {
+		return nil, Failed("read the params of VM", name, err)
+	}
+	names := maps.Clone(defaults)
+	maps.Copy(names, vm.Spec.Params)
+	params := make([]template.Param, 0, len(names))
+	for _, key := range slices.Sorted(maps.Keys(names)) {
+		value, set := vm.Spec.Params[key]
+		if !set {
+			value = defaults[key]
+		}
+		params = append(params, template.Param{Name: key, Value: value, Default: defaults[key], Set: set})
+	}
+	return params, nil
+}
+
+// SetParams gives a VM values for its template's params, takes the values of others away, and waits
+// until that is known to whoever runs the VM. It takes effect at the VM's next start.
+func (v *VMs) SetParams(ctx context.Context, name string, set map[string]string, remove []string, w Wait) error {
+	const op = "set the params of VM"
+	w = w.fromNow()
+	params := map[string]any{}
+	for key, value := range set {
+		params[key] = value
+	}
+	if len(remove) > 0 {
+		known, err := v.Params(ctx, name)
+		if err != nil {
+			return err
+		}
+		for _, key := range remove {
+			if !slices.ContainsFunc(known, func(p template.Param) bool { return p.Name == key }) {
+				return &Error{Kind: Usage, Op: op, Object: name, Err: fmt.Errorf("there is no param %q; see: rdd vm params %s", key, name)}
+			}
+			params[key] = nil
+		}
+	}
+	vm, err := v.patch(ctx, op, name, map[string]any{"params": params})
+	if err != nil {
+		return err
+	}
+	return v.await(ctx, op, vm, w, vm.Asked().Noted)
+}
