@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 
 const click = (name) => async (page) => page.getByRole('button', { name }).first().click()
 
-// name: [options of the page, what to do before looking]
+// name: [options of the page, what to do before looking]. A page of the sidebar that is not among them is looked at as it opens.
 const views = {
   overview: [
     { clock: true },
@@ -22,7 +22,6 @@ const views = {
       await page.getByRole('button', { name: 'Send to background' }).click()
     },
   ],
-  machines: [{ hash: '#/machines' }],
   'machines-empty': [{ scene: 'first', hash: '#/machines' }, click('Not now')],
   'machines-many': [{ scene: 'many', hash: '#/machines' }],
   'machine-summary': [{ hash: '#/machines/web' }, (page) => page.locator('.uplot canvas').first().waitFor()],
@@ -39,7 +38,6 @@ const views = {
   'machine-logs': [{ hash: '#/machines/web/logs' }, (page) => page.getByLabel('Find in the log').fill('line 19')],
   'machine-shell': [{ hash: '#/machines/web/shell' }, (page) => page.getByText('me@web').waitFor()],
   diagnostics: [{ hash: '#/diagnostics' }, (page) => page.getByRole('button', { name: 'Clear leftovers' }).waitFor()],
-  settings: [{ hash: '#/settings' }],
   troubleshooting: [{ hash: '#/troubleshooting' }, (page) => page.getByRole('cell', { name: 'Good' }).waitFor()],
   'narrow-overview': [{ width: 560, height: 420 }],
   'narrow-machines': [{ width: 560, height: 420, hash: '#/machines' }],
@@ -180,8 +178,7 @@ const tooWide = (page) =>
       .map((e) => `${e.tagName} ${e.id}: ${e.scrollWidth} px in ${e.clientWidth}`),
   )
 
-async function look({ open, shots }, name) {
-  const [options, prepare] = views[name]
+async function look({ open, shots }, name, [options, prepare]) {
   const page = await open(options)
   await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' })
   await prepare?.(page)
@@ -195,6 +192,10 @@ async function look({ open, shots }, name) {
   assert.deepEqual(wrong, [], wrong.join('\n'))
 }
 
-export const looks = Object.fromEntries(
-  Object.keys(views).map((name) => [`looks: ${name}`, { fakeOnly: true, run: (o) => look(o, name) }]),
-)
+// looks returns a test for each view, and for each of the pages.
+export function looks(pages) {
+  const all = { ...Object.fromEntries(pages.map((id) => [id, [{ hash: `#/${id}` }]])), ...views }
+  return Object.fromEntries(
+    Object.entries(all).map(([name, view]) => [`looks: ${name}`, { fakeOnly: true, run: (o) => look(o, name, view) }]),
+  )
+}

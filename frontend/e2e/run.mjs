@@ -60,8 +60,18 @@ async function page({ scene = 'usual', hash = '#/overview', pace = 60, language,
   return p
 }
 
+// listed returns the ids of the pages, as the sidebar lists them.
+async function listed() {
+  const p = await page()
+  const links = await p.getByRole('navigation', { name: 'Pages' }).getByRole('link').all()
+  const ids = await Promise.all(links.map(async (link) => (await link.getAttribute('href')).slice('#/'.length)))
+  await p.close()
+  return ids
+}
+
 const failures = []
-for (const [name, { fakeOnly, realOnly, needs, run }] of Object.entries({ ...scenarios, ...looks })) {
+const tests = { ...scenarios, ...(!real && looks(await listed())) }
+for (const [name, { fakeOnly, realOnly, needs, run }] of Object.entries(tests)) {
   if (wanted.length && !wanted.some((w) => name.includes(w))) continue
   if (real ? fakeOnly : realOnly) continue
   if (real && needs && !needs.every((v) => process.env[v])) {

@@ -1,11 +1,11 @@
 import { mount } from 'svelte'
 import './app.css'
 import App from './App.svelte'
-import { mendNavigator } from './ui/locale'
+import { fixNavigator } from './ui/locale'
 import { apply, remembered } from './ui/theme'
 import { Transport, type Remote } from './lib/transport'
 
-mendNavigator()
+fixNavigator()
 apply(remembered())
 
 // `vite --mode fake` has no Go side: the page talks to an imitation of it.

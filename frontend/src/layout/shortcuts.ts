@@ -1,5 +1,6 @@
 // Keys that work everywhere, in the order in which they are listed.
-import { pageHref, pages, type UI } from '../lib/ui.svelte'
+import type { UI } from '../lib/ui.svelte'
+import { pages } from '../pages'
 
 export interface Shortcut {
   keys: string
@@ -18,7 +19,7 @@ export const shortcuts: Shortcut[] = [
     keys: `Alt+${i + 1}`,
     what: page.title,
     matches: alt(`Digit${i + 1}`),
-    run: (ui: UI) => ui.go(pageHref(page.id)),
+    run: (ui: UI) => ui.go(`#/${page.id}`),
   })),
   { keys: 'Alt+N', what: 'New virtual machine', matches: alt('KeyN'), run: (ui) => (ui.dialog = 'create') },
   { keys: '/', what: 'Find on this page', matches: plain('/'), run: focusSearch },

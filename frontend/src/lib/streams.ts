@@ -14,7 +14,7 @@ export interface Opened {
   close(): void
 }
 
-const kept = 256 // events of a stream whose opener hasn't heard its id yet
+const maxEarlyEvents = 256 // events of a stream whose opener hasn't heard its id yet
 
 export class Streams {
   #readers = new Map<string, Reader>()
@@ -79,7 +79,7 @@ export class Streams {
     else if (this.#opening > 0) {
       const early = this.#early.get(event.id) ?? []
       this.#early.set(event.id, early)
-      if (early.length < kept) early.push(event)
+      if (early.length < maxEarlyEvents) early.push(event)
     }
   }
 }

@@ -1,22 +1,11 @@
 // What is shown where: the page, its dialogs, and what a click began.
 import { createContext } from 'svelte'
 import type { Problem, Ref } from './api'
+import type { Route } from './route'
 import type { Store } from './store.svelte'
 import { problemOf, type Request } from './transport'
 
 export const [useUI, provideUI] = createContext<UI>()
-
-export const pages = [
-  { id: 'overview', title: 'Overview' },
-  { id: 'machines', title: 'Virtual machines' },
-  { id: 'diagnostics', title: 'Diagnostics' },
-  { id: 'settings', title: 'Settings' },
-  { id: 'troubleshooting', title: 'Troubleshooting' },
-] as const
-export type PageID = (typeof pages)[number]['id']
-
-export const tabs = ['summary', 'resources', 'parameters', 'template', 'logs', 'shell'] as const
-export type Tab = (typeof tabs)[number]
 
 export interface Confirmation {
   title: string
@@ -28,44 +17,15 @@ export interface Confirmation {
   run: () => void
 }
 
-export interface Route {
-  page: PageID
-  vm?: string
-  tab: Tab
-}
-
-// #/machines/NAME/TAB; anything else is the overview.
-export function parse(hash: string): Route {
-  const [page, vm, tab] = hash.replace(/^#\/?/, '').split('/').map(decode)
-  const known = pages.find((p) => p.id === page)?.id ?? 'overview'
-  return {
-    page: known,
-    vm: known === 'machines' && vm ? vm : undefined,
-    tab: tabs.find((t) => t === tab) ?? 'summary',
-  }
-}
-
-function decode(part: string): string {
-  try {
-    return decodeURIComponent(part)
-  } catch {
-    return part
-  }
-}
-
-export const pageHref = (page: PageID) => `#/${page}`
-export const vmHref = (name: string, tab: Tab = 'summary') =>
-  `#/machines/${encodeURIComponent(name)}${tab === 'summary' ? '' : `/${tab}`}`
-
-const patience = 500 // ms: what is done sooner shows no dialog
+const progressDialogDelay = 500 // ms: what is done sooner shows no dialog
 
 export class UI {
-  route = $state.raw<Route>(parse(''))
+  route = $state.raw<Route>({ page: '' })
   dialog = $state<'create' | 'shortcuts' | 'bundle' | 'quit'>()
   confirmation = $state.raw<Confirmation>()
   failure = $state.raw<{ title: string; problem: Problem }>()
   shown = $state<string>() // the operation whose dialog is open
-  patient = $state(false)
+  progressDelayed = $state(false)
   announcement = $state('')
   #timer: ReturnType<typeof setTimeout> | undefined
 
@@ -105,15 +65,15 @@ export class UI {
 
   follow(id: string) {
     this.shown = id
-    this.patient = true
+    this.progressDelayed = true
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => (this.patient = false), patience)
+    this.#timer = setTimeout(() => (this.progressDelayed = false), progressDialogDelay)
   }
 
   // show opens the dialog of an operation that was sent to the background.
   show(id: string) {
     this.shown = id
-    this.patient = false
+    this.progressDelayed = false
     if (this.store.operation(id)?.background)
       void this.attempt('Show the progress', () => this.store.call('operation.background', { id, background: false }))
   }
@@ -137,16 +97,4 @@ export class UI {
   say(text: string) {
     this.announcement = text
   }
-}
-
-// requested is what the address asks for, as #ask=quit or #operation=ID&page=NAME.
-export function requested(hash: string): Request | undefined {
-  if (!hash.includes('=')) return undefined
-  const q = new URLSearchParams(hash.slice(1))
-  const request: Request = {}
-  for (const key of ['ask', 'operation', 'page'] as const) {
-    const value = q.get(key)
-    if (value) request[key] = value
-  }
-  return Object.keys(request).length ? request : undefined
 }

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
 import { bytes, count, duration, step, time } from './format'
-import { mendNavigator, pick } from './locale'
 
 test.each([
   [0, '0 B'],
@@ -47,18 +46,3 @@ test('counts agree in number', () => {
 })
 
 test('a time that nobody understands is shown as it is', () => expect(time('soon')).toBe('soon'))
-
-test('the language of LANG=C is passed over', () => {
-  expect(pick(['C', 'de-CH'])).toBe('de-CH')
-  expect(pick(['C'])).toBe('en')
-  expect(pick([])).toBe('en')
-})
-
-test('libraries that ask the navigator under LANG=C get a language that Intl takes', () => {
-  const navigator = { language: 'C', languages: ['C'] } as unknown as Navigator
-  mendNavigator(navigator)
-  expect(() => new Intl.NumberFormat(navigator.language)).not.toThrow()
-  const french = { language: 'fr-FR', languages: ['fr-FR'] } as unknown as Navigator
-  mendNavigator(french)
-  expect(french.language).toBe('fr-FR')
-})

@@ -2,6 +2,9 @@
 import type { Progress } from '../lib/api'
 import { locale } from './locale'
 
+export const MiB = 1024 ** 2
+export const GiB = 1024 ** 3
+
 const whole = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 })
 const tenths = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 })
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']

@@ -12,14 +12,14 @@ export class Lines {
   #rest = ''
 
   constructor(
-    private most = 5000,
-    private longest = 4000,
+    private maxLines = 5000,
+    private maxLineLength = 4000,
   ) {}
 
   // add takes any piece of text; what follows the last line end waits for its end.
   add(text: string) {
     const parts = (this.#rest + text).split('\n')
-    this.#rest = (parts.pop() ?? '').slice(-this.longest)
+    this.#rest = (parts.pop() ?? '').slice(-this.maxLineLength)
     for (const part of parts) this.#push(part)
     this.#bound()
   }
@@ -33,11 +33,11 @@ export class Lines {
 
   #push(line: string) {
     const plain = line.replace(escapes, '').replace(/\r+$/, '')
-    this.lines.push(plain.slice(plain.lastIndexOf('\r') + 1).slice(0, this.longest))
+    this.lines.push(plain.slice(plain.lastIndexOf('\r') + 1).slice(0, this.maxLineLength))
   }
 
   #bound() {
-    const over = this.lines.length - this.most
+    const over = this.lines.length - this.maxLines
     if (over <= 0) return
     this.lines.splice(0, over)
     this.dropped += over

@@ -18,7 +18,7 @@ export function pick(wanted: readonly string[]): string {
 export const locale = pick([...(navigator.languages ?? []), navigator.language].filter(Boolean))
 
 // Libraries ask the navigator themselves (uPlot does when it is loaded), so a language that Intl refuses is replaced there.
-export function mendNavigator(n: Navigator = navigator) {
+export function fixNavigator(n: Navigator = navigator) {
   if (understood(n.language)) return
   Object.defineProperty(n, 'language', { configurable: true, get: () => locale })
   Object.defineProperty(n, 'languages', { configurable: true, get: () => [locale] })

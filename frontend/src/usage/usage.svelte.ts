@@ -1,14 +1,17 @@
 // What the service and the VMs take over time. Polled only while somebody looks.
+import { createContext } from 'svelte'
 import type { Usage } from '../lib/api'
 import type { Remote } from '../lib/transport'
+
+export const [useUsage, provideUsage] = createContext<UsageHistory>()
 
 export interface Sample {
   at: number // seconds, of the wall clock
   usage?: Usage[] // absent: nobody could say, so the line has a gap
 }
 
-const every = 2000
-const most = 150 // five minutes
+const pollInterval = 2000 // ms
+const maxSamples = 150 // five minutes
 
 export class UsageHistory {
   samples = $state.raw<Sample[]>([])
@@ -38,8 +41,8 @@ export class UsageHistory {
   #add(usage: Usage[] | undefined) {
     const at = Date.now() / 1000
     const last = this.samples.at(-1)
-    const gap = last && at - last.at > (3 * every) / 1000 ? [{ at: last.at + 1 }] : []
-    this.samples = [...this.samples, ...gap, { at, usage }].slice(-most)
+    const gap = last && at - last.at > (3 * pollInterval) / 1000 ? [{ at: last.at + 1 }] : []
+    this.samples = [...this.samples, ...gap, { at, usage }].slice(-maxSamples)
   }
 
   #schedule(wait: number) {
@@ -57,7 +60,7 @@ export class UsageHistory {
       this.#add(undefined) // The banner says why.
     } finally {
       this.#asking = false
-      this.#schedule(every)
+      this.#schedule(pollInterval)
     }
   }
 }

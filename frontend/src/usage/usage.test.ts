@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { UsageHistory } from './usage.svelte'
+import { total, UsageHistory } from './usage.svelte'
 import { Fake } from '../testing/fake'
 
 beforeEach(() => vi.useFakeTimers())
@@ -61,4 +61,13 @@ test('five minutes are kept', async () => {
   expect(history.samples.length).toBeLessThanOrEqual(150)
   expect(history.samples.length).toBeGreaterThan(140)
   leave()
+})
+
+test('usage is summed over all, or of one', () => {
+  const u = (name: string, cpu: number) => ({ name, cpu, memory: 1, disk: 2, max: 3 })
+  const sample = { at: 0, usage: [u('', 0.5), u('web', 1)] }
+  expect(total(sample)).toEqual({ cpu: 1.5, memory: 2, disk: 4, max: 6 })
+  expect(total(sample, 'web')?.cpu).toBe(1)
+  expect(total(sample, 'gone')?.cpu).toBe(0)
+  expect(total({ at: 0 })).toBeUndefined()
 })

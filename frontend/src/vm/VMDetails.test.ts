@@ -1,8 +1,6 @@
 import { cleanup, fireEvent, render, screen, waitFor } from '@testing-library/svelte'
 import { afterEach, expect, test, vi } from 'vitest'
-import Diagnostics from '../diagnostics/Diagnostics.svelte'
 import Machine from './VMDetails.svelte'
-import { UsageHistory } from '../usage/usage.svelte'
 import type { Method } from '../lib/transport'
 import { Fake } from '../testing/fake'
 import Harness from '../testing/Harness.svelte'
@@ -11,7 +9,7 @@ afterEach(cleanup)
 
 function shown(tab: string) {
   const fake = new Fake('usual', 5)
-  render(Harness, { fake, component: Machine as never, given: { name: 'web', tab, history: new UsageHistory(fake) } })
+  render(Harness, { fake, component: Machine as never, given: { name: 'web', tab } })
   return fake
 }
 const called = (fake: Fake, method: Method) => fake.calls.filter((c) => c.method === method)
@@ -119,38 +117,6 @@ test('a VM that is gone says so', async () => {
   const fake = shown('summary')
   await fake.call('vm.delete', { name: 'web' })
   await screen.findByText(/There is no virtual machine of this name/)
-})
-
-test('diagnostics look once when they are opened', async () => {
-  const fake = new Fake('usual', 5)
-  render(Harness, { fake, component: Diagnostics as never })
-  await screen.findByRole('button', { name: 'Clear leftovers' })
-  fake.push()
-  await waitFor(() => expect(screen.getByText('2 findings.')).toBeTruthy())
-  expect(called(fake, 'diagnose')).toHaveLength(1)
-})
-
-test('findings that share an id are all shown', async () => {
-  const fake = new Fake('usual', 5)
-  render(Harness, { fake, component: Diagnostics as never })
-  await screen.findByText('The store is sound')
-  expect(screen.getByText('/dev/kvm can be used')).toBeTruthy()
-})
-
-test('a finding without words of its own says what it means', async () => {
-  const fake = new Fake('usual', 5)
-  const report = await fake.call('diagnose', {})
-  report.findings[0]!.what = ''
-  fake.call = async () => report as never
-  render(Harness, { fake, component: Diagnostics as never })
-  await screen.findByRole('heading', { name: /Virtual disks grow as they are written to/ })
-})
-
-test('a repair that is done is seen without asking again', async () => {
-  const fake = new Fake('usual', 30)
-  render(Harness, { fake, component: Diagnostics as never })
-  await fireEvent.click(await screen.findByRole('button', { name: 'Clear leftovers' }))
-  await screen.findByText('1 finding.')
 })
 
 test('a VM is restarted after its change, and not if that failed', async () => {

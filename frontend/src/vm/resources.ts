@@ -1,32 +1,20 @@
 // Processors, memory and disk: what can be chosen, and what a choice changes.
 import type { Resources } from '../lib/api'
-import { bytes, number } from '../ui/format'
+import { bytes, GiB, MiB, number } from '../ui/format'
 
-export const MiB = 1024 ** 2
-export const GiB = 1024 ** 3
-
-export interface Knob {
+export interface Resource {
   field: keyof Resources
   label: string
-  unit: number // bytes of one step of the slider, or 1
-  shown: { label: string; per: number }
-  words: (n: number) => string
+  step: number // of the slider
+  unit: { label: string; size: number } // of the number beside the slider
+  format: (n: number) => string
 }
 
-export const knobs: Knob[] = [
-  { field: 'cpus', label: 'Processors', unit: 1, shown: { label: '', per: 1 }, words: (n) => number(n, 0) },
-  { field: 'memory', label: 'Memory', unit: 256 * MiB, shown: { label: 'GiB', per: GiB }, words: bytes },
-  { field: 'disk', label: 'Disk', unit: GiB, shown: { label: 'GiB', per: GiB }, words: bytes },
+export const resources: Resource[] = [
+  { field: 'cpus', label: 'Processors', step: 1, unit: { label: '', size: 1 }, format: (n) => number(n, 0) },
+  { field: 'memory', label: 'Memory', step: 256 * MiB, unit: { label: 'GiB', size: GiB }, format: bytes },
+  { field: 'disk', label: 'Disk', step: GiB, unit: { label: 'GiB', size: GiB }, format: bytes },
 ]
-
-// grid is where a slider stops: at whole units, however odd the bounds are, which hold all the same.
-export function grid(k: Knob, least: number, most: number) {
-  return {
-    min: Math.floor(least / k.unit) * k.unit,
-    max: Math.ceil(most / k.unit) * k.unit,
-    snap: (n: number) => Math.min(most, Math.max(least, Math.round(n / k.unit) * k.unit)),
-  }
-}
 
 export interface Change {
   field: keyof Resources
@@ -36,19 +24,19 @@ export interface Change {
 }
 
 export function changes(from: Resources, to: Resources): Change[] {
-  return knobs
-    .filter((k) => from[k.field] !== to[k.field])
-    .map((k) => ({ field: k.field, label: k.label, from: k.words(from[k.field]), to: k.words(to[k.field]) }))
+  return resources
+    .filter((r) => from[r.field] !== to[r.field])
+    .map((r) => ({ field: r.field, label: r.label, from: r.format(from[r.field]), to: r.format(to[r.field]) }))
 }
 
-// outside says what is allowed, or nothing if the value is.
-export function outside(k: Knob, value: number, least: number, most: number): string | undefined {
+// outOfRange says what is allowed if the value is not.
+export function outOfRange(r: Resource, value: number, least: number, most: number): string | undefined {
   if (Number.isFinite(value) && value >= least && value <= most) return undefined
-  return `${k.label} can be ${k.words(least)} to ${k.words(most)} on this computer.`
+  return `${r.label} can be ${r.format(least)} to ${r.format(most)} on this computer.`
 }
 
-// A first choice for a new VM that leaves the host room.
-export function modest(host: { cpus: number; memory: number; disk: number }): {
+// suggested is a first choice for a new VM that leaves the host room, and its bounds.
+export function suggested(host: { cpus: number; memory: number; disk: number }): {
   first: Resources
   least: Resources
   most: Resources

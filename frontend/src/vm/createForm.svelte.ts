@@ -1,15 +1,15 @@
 // The form for a new VM. What it holds is checked by the Go side as it is typed, and sent only when it is right.
 import type { FieldProblem, Methods, Param, Problem, Ref, Resources, TemplateInfo } from '../lib/api'
-import { knobs, modest, outside } from './resources'
+import { outOfRange, resources, suggested } from './resources'
 import type { Store } from '../lib/store.svelte'
 import { CallError, problemOf } from '../lib/transport'
 
-const pause = 300 // ms after the last key
+const checkDelay = 300 // ms after the last key
 const shownFields = ['name', 'template', 'params']
 const paramName = /^[a-zA-Z][a-zA-Z0-9_]*$/
 const paramField = (name: string) => `params.${name}`
 
-export class Form {
+export class CreateForm {
   name = $state('')
   template = $state('')
   text = $state('')
@@ -26,13 +26,13 @@ export class Form {
   touched = $state.raw<string[]>([])
   problem = $state.raw<Problem>()
   creating = $state(false)
-  readonly bounds: ReturnType<typeof modest>
+  readonly bounds: ReturnType<typeof suggested>
   #asked = 0
   #read = 0
   #loaded: Promise<void> | undefined
 
   constructor(private store: Store) {
-    this.bounds = modest(store.state!.host)
+    this.bounds = suggested(store.state!.host)
     this.resources = this.bounds.first
   }
 
@@ -40,7 +40,7 @@ export class Form {
   readonly problems = $derived(Object.fromEntries(this.found.toReversed().map((p) => [p.field, p.message])))
   // What has no field of its own here. A parameter always has one, or else it was taken away meanwhile.
   readonly others = $derived.by(() => {
-    const shown = [...shownFields, ...(this.sized ? knobs.map((k) => k.field) : [])]
+    const shown = [...shownFields, ...(this.sized ? resources.map((r) => r.field) : [])]
     return this.found.filter((p) => !shown.includes(p.field) && !p.field.startsWith('params.'))
   })
 
@@ -105,7 +105,7 @@ export class Form {
   checkSoon(): () => void {
     const request = this.request()
     if (!request.template) return () => {}
-    const timer = setTimeout(() => void this.#check(request), pause)
+    const timer = setTimeout(() => void this.#check(request), checkDelay)
     return () => clearTimeout(timer)
   }
 
@@ -114,7 +114,7 @@ export class Form {
     const locator = this.template
     const text = this.custom ? this.text : undefined
     if (!locator) return () => {}
-    const timer = setTimeout(() => void this.#readParams({ locator, ...(text && { text }) }), text ? pause : 0)
+    const timer = setTimeout(() => void this.#readParams({ locator, ...(text && { text }) }), text ? checkDelay : 0)
     return () => clearTimeout(timer)
   }
 
@@ -153,9 +153,9 @@ export class Form {
         field: paramField(name),
         message: 'A parameter’s name begins with a letter; letters, digits and _ follow.',
       })),
-      ...(this.sized ? knobs : []).flatMap((k) => {
-        const message = outside(k, this.resources[k.field], this.bounds.least[k.field], this.bounds.most[k.field])
-        return message ? [{ field: k.field, message }] : []
+      ...(this.sized ? resources : []).flatMap((r) => {
+        const message = outOfRange(r, this.resources[r.field], this.bounds.least[r.field], this.bounds.most[r.field])
+        return message ? [{ field: r.field, message }] : []
       }),
     ]
   }

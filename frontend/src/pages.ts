@@ -1,0 +1,48 @@
+// The table of pages. The app, the sidebar, the keyboard shortcuts and the end-to-end tests read it.
+import Gauge from '@lucide/svelte/icons/gauge'
+import LifeBuoy from '@lucide/svelte/icons/life-buoy'
+import Monitor from '@lucide/svelte/icons/monitor'
+import SettingsIcon from '@lucide/svelte/icons/settings'
+import Stethoscope from '@lucide/svelte/icons/stethoscope'
+import type { Component } from 'svelte'
+import Diagnostics from './diagnostics/Diagnostics.svelte'
+import { findingsBadge } from './diagnostics/severity'
+import type { Route } from './lib/route'
+import type { Badge } from './ui/tone'
+import type { Store } from './lib/store.svelte'
+import Overview from './service/Overview.svelte'
+import Troubleshooting from './service/Troubleshooting.svelte'
+import Settings from './settings/Settings.svelte'
+import { vmsBadge } from './vm/labels'
+import VMDetails from './vm/VMDetails.svelte'
+import VMs from './vm/VMs.svelte'
+
+export interface Page {
+  id: string // in the address: #/ID
+  title: string
+  icon: typeof Gauge
+  component: Component
+  details?: Component<{ name: string; tab?: string }> // the page of one object: #/ID/NAME/TAB
+  badge?: (store: Store) => Badge | undefined // beside the title in the sidebar
+}
+
+const table = [
+  { id: 'overview', title: 'Overview', icon: Gauge, component: Overview },
+  {
+    id: 'machines',
+    title: 'Virtual machines',
+    icon: Monitor,
+    component: VMs,
+    details: VMDetails,
+    badge: vmsBadge,
+  },
+  { id: 'diagnostics', title: 'Diagnostics', icon: Stethoscope, component: Diagnostics, badge: findingsBadge },
+  { id: 'settings', title: 'Settings', icon: SettingsIcon, component: Settings },
+  { id: 'troubleshooting', title: 'Troubleshooting', icon: LifeBuoy, component: Troubleshooting },
+] as const satisfies readonly Page[]
+
+export type PageID = (typeof table)[number]['id']
+export const pages: readonly Page[] = table
+
+// pageOf returns the page that an address leads to: the first one if there is no such page.
+export const pageOf = (route: Route): Page => pages.find((page) => page.id === route.page) ?? table[0]

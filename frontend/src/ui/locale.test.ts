@@ -1,0 +1,17 @@
+import { expect, test } from 'vitest'
+import { fixNavigator, pick } from './locale'
+
+test('the language of LANG=C is passed over', () => {
+  expect(pick(['C', 'de-CH'])).toBe('de-CH')
+  expect(pick(['C'])).toBe('en')
+  expect(pick([])).toBe('en')
+})
+
+test('libraries that ask the navigator under LANG=C get a language that Intl takes', () => {
+  const navigator = { language: 'C', languages: ['C'] } as unknown as Navigator
+  fixNavigator(navigator)
+  expect(() => new Intl.NumberFormat(navigator.language)).not.toThrow()
+  const french = { language: 'fr-FR', languages: ['fr-FR'] } as unknown as Navigator
+  fixNavigator(french)
+  expect(french.language).toBe('fr-FR')
+})
