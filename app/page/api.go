@@ -23,7 +23,7 @@ type Options struct {
 // API is what one page, or several copies of it, see and do. Run has to run for it.
 type API struct {
 	options Options
-	methods []method
+	methods []Method
 	jobs    chan func(context.Context) // what outlives a call; Run carries them out
 	ended   chan struct{}              // closed when Run ends
 	hub     hub
@@ -39,7 +39,7 @@ type API struct {
 // New returns the API for one program. It looks at nothing before Run.
 func New(o Options) *API {
 	a := &API{
-		options: o, methods: methods(), jobs: make(chan func(context.Context)), ended: make(chan struct{}),
+		options: o, methods: Methods(), jobs: make(chan func(context.Context)), ended: make(chan struct{}),
 		places: map[string]*place{}, streams: map[string]*stream{},
 	}
 	a.shown = newPlace(o.Core)

@@ -45,12 +45,12 @@ func TestUnknownAndForbiddenMethods(t *testing.T) {
 		t.Error(problem)
 	}
 	a.options.ReadOnly = true
-	for _, m := range methods() {
+	for _, m := range Methods() {
 		if !m.changes {
 			continue
 		}
-		if _, problem := a.Call(t.Context(), m.name, []byte("{}")); problem == nil || problem.Kind != "rejected" {
-			t.Errorf("%s in a page that only looks: %+v", m.name, problem)
+		if _, problem := a.Call(t.Context(), m.Name, []byte("{}")); problem == nil || problem.Kind != "rejected" {
+			t.Errorf("%s in a page that only looks: %+v", m.Name, problem)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func (a *API) diagnose(ctx context.Context, _ nothing) (Report, error) {
 	return r, err
 }
 
-func (a *API) diagnoseRepair(_ context.Context, params idOnly) (Ref, error) {
+func (a *API) diagnoseRepair(_ context.Context, params IDParams) (Ref, error) {
 	if diagnose.RepairOf(diagnose.Finding{ID: params.ID}) == "" {
 		return Ref{}, badField("id", "id: there is no repair for %q", params.ID)
 	}
@@ -91,7 +91,7 @@ func (a *API) bundleNamed(id string) (*diagnose.Bundle, error) {
 	return b, nil
 }
 
-func (a *API) bundleFile(_ context.Context, params bundleFileParams) (Text, error) {
+func (a *API) bundleFile(_ context.Context, params BundleFileParams) (Text, error) {
 	b, err := a.bundleNamed(params.Bundle)
 	if err != nil {
 		return Text{}, err
@@ -104,7 +104,7 @@ func (a *API) bundleFile(_ context.Context, params bundleFileParams) (Text, erro
 }
 
 // bundleSave writes a bundle to a new file: the one named, or one in the user's home directory.
-func (a *API) bundleSave(_ context.Context, params bundleSaveParams) (Path, error) {
+func (a *API) bundleSave(_ context.Context, params BundleSaveParams) (Path, error) {
 	b, err := a.bundleNamed(params.Bundle)
 	if err != nil {
 		return Path{}, err
@@ -168,7 +168,7 @@ func set[T any](field, value *T) {
 }
 
 // instanceOpen shows another instance, and makes nothing. Operations on the one before go on.
-func (a *API) instanceOpen(ctx context.Context, params nameOnly) (State, error) {
+func (a *API) instanceOpen(ctx context.Context, params NameParams) (State, error) {
 	if params.Name == "" {
 		return State{}, badField("name", "name: is empty")
 	}

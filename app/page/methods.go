@@ -13,17 +13,18 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// method is one that the page can call. Its types are the contract's.
-type method struct {
-	name           string
-	changes        bool // it is refused in a page that only looks
-	params, result reflect.Type
-	call           func(a *API, ctx context.Context, params []byte) (any, error)
+// Method is one that the page can call. The page's TypeScript types are generated from it (build/pageapi).
+type Method struct {
+	Name           string
+	Params, Result reflect.Type
+
+	changes bool // it is refused in a page that only looks
+	call    func(a *API, ctx context.Context, params []byte) (any, error)
 }
 
 // asks is a method that changes nothing but what the page itself shows.
-func asks[P, R any](name string, do func(*API, context.Context, P) (R, error)) method {
-	return method{name, false, reflect.TypeFor[P](), reflect.TypeFor[R](), func(a *API, ctx context.Context, raw []byte) (any, error) {
+func asks[P, R any](name string, do func(*API, context.Context, P) (R, error)) Method {
+	return Method{name, reflect.TypeFor[P](), reflect.TypeFor[R](), false, func(a *API, ctx context.Context, raw []byte) (any, error) {
 		var params P
 		if err := decode(raw, &params); err != nil {
 			return nil, err
@@ -33,15 +34,15 @@ func asks[P, R any](name string, do func(*API, context.Context, P) (R, error)) m
 }
 
 // changes is a method that changes something.
-func changes[P, R any](name string, do func(*API, context.Context, P) (R, error)) method {
+func changes[P, R any](name string, do func(*API, context.Context, P) (R, error)) Method {
 	m := asks(name, do)
 	m.changes = true
 	return m
 }
 
-// methods is the whole API.
-func methods() []method {
-	return []method{
+// Methods lists the whole API.
+func Methods() []Method {
+	return []Method{
 		asks("state", (*API).callState),
 		asks("usage", (*API).usage),
 		changes("service.start", (*API).serviceStart),
@@ -89,7 +90,7 @@ func methods() []method {
 
 // Call carries out one method with the JSON of its parameters, and returns the JSON of its result.
 func (a *API) Call(ctx context.Context, name string, params []byte) ([]byte, *Problem) {
-	i := slices.IndexFunc(a.methods, func(m method) bool { return m.name == name })
+	i := slices.IndexFunc(a.methods, func(m Method) bool { return m.Name == name })
 	if i < 0 {
 		return nil, problemOf(&core.Error{Kind: core.NotFound, Err: fmt.Errorf("this program has no method %q; is the page another version's? Load it anew", name)})
 	}

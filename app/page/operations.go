@@ -130,13 +130,13 @@ func (a *API) unwait(p *place, id string) (dialog.Operation, error) {
 	return o, nil
 }
 
-func (a *API) operationBackground(_ context.Context, params backgroundParams) (nothing, error) {
+func (a *API) operationBackground(_ context.Context, params BackgroundParams) (nothing, error) {
 	p := a.here()
 	a.change(func() { p.board = p.board.Background(params.ID, params.Background) })
 	return nothing{}, nil
 }
 
-func (a *API) operationDismiss(_ context.Context, params idOnly) (nothing, error) {
+func (a *API) operationDismiss(_ context.Context, params IDParams) (nothing, error) {
 	p := a.here()
 	a.change(func() { p.board = p.board.Dismissed(params.ID) })
 	return nothing{}, nil
@@ -144,7 +144,7 @@ func (a *API) operationDismiss(_ context.Context, params idOnly) (nothing, error
 
 // operationCancel undoes what can be undone: a start becomes a stop, and a creation too, or a deletion when that
 // is wanted. Else it ends the waiting.
-func (a *API) operationCancel(_ context.Context, params cancelParams) (Undo, error) {
+func (a *API) operationCancel(_ context.Context, params CancelParams) (Undo, error) {
 	p := a.here()
 	o, err := a.unwait(p, params.ID)
 	if err != nil {
@@ -188,6 +188,6 @@ func (p *place) vm(name string) *VM {
 	return nil
 }
 
-func (a *API) operationAnswer(_ context.Context, params answerParams) (nothing, error) {
+func (a *API) operationAnswer(_ context.Context, params AnswerParams) (nothing, error) {
 	return nothing{}, a.Answer(params.ID, params.Answer)
 }

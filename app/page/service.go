@@ -83,7 +83,7 @@ func (a *API) serviceBackups(ctx context.Context, _ nothing) ([]Backup, error) {
 }
 
 // serviceRestore wants the name of a backup, and no path: the page is no way to other files.
-func (a *API) serviceRestore(ctx context.Context, params restoreParams) (Ref, error) {
+func (a *API) serviceRestore(ctx context.Context, params RestoreParams) (Ref, error) {
 	known, err := a.serviceBackups(ctx, nothing{})
 	if err != nil {
 		return Ref{}, err

@@ -97,7 +97,7 @@ func (a *API) stream(id string) (*stream, error) {
 	return s, nil
 }
 
-func (a *API) logOpen(_ context.Context, p logParams) (StreamRef, error) {
+func (a *API) logOpen(_ context.Context, p LogParams) (StreamRef, error) {
 	c := a.here().core
 	follow := func(ctx context.Context, w io.Writer) error { return c.VMLog(ctx, w, p.VM, p.Source, true) }
 	switch {
@@ -123,7 +123,7 @@ func (a *API) logOpen(_ context.Context, p logParams) (StreamRef, error) {
 	})
 }
 
-func (a *API) shellOpen(ctx context.Context, p shellParams) (StreamRef, error) {
+func (a *API) shellOpen(ctx context.Context, p ShellParams) (StreamRef, error) {
 	if err := checkSize(p.Cols, p.Rows); err != nil {
 		return StreamRef{}, err
 	}
@@ -185,7 +185,7 @@ func (a *API) shell(id string) (*core.Terminal, error) {
 	return s.terminal, nil
 }
 
-func (a *API) streamWrite(_ context.Context, p writeParams) (nothing, error) {
+func (a *API) streamWrite(_ context.Context, p WriteParams) (nothing, error) {
 	terminal, err := a.shell(p.Stream)
 	if err != nil {
 		return nothing{}, err
@@ -194,7 +194,7 @@ func (a *API) streamWrite(_ context.Context, p writeParams) (nothing, error) {
 	return nothing{}, err
 }
 
-func (a *API) streamResize(_ context.Context, p resizeParams) (nothing, error) {
+func (a *API) streamResize(_ context.Context, p ResizeParams) (nothing, error) {
 	if err := checkSize(p.Cols, p.Rows); err != nil {
 		return nothing{}, err
 	}
@@ -206,7 +206,7 @@ func (a *API) streamResize(_ context.Context, p resizeParams) (nothing, error) {
 }
 
 // streamClose ends a stream; one that has ended already is fine.
-func (a *API) streamClose(_ context.Context, p streamParams) (nothing, error) {
+func (a *API) streamClose(_ context.Context, p StreamParams) (nothing, error) {
 	if s, err := a.stream(p.Stream); err == nil {
 		s.cancel(errClosed)
 	}

@@ -154,43 +154,43 @@ type Path struct {
 
 // The methods' parameters.
 type (
-	nothing  struct{}
-	nameOnly struct {
+	nothing    struct{}
+	NameParams struct {
 		Name string `json:"name"`
 	}
-	idOnly struct {
+	IDParams struct {
 		ID string `json:"id"`
 	}
-	stopParams struct {
+	StopParams struct {
 		Name  string `json:"name"`
 		Force bool   `json:"force,omitempty"`
 	}
-	restoreParams struct {
+	RestoreParams struct {
 		Backup string `json:"backup"`
 	}
-	locatorParams struct {
+	LocatorParams struct {
 		Locator string `json:"locator"`
 	}
-	sourceParams struct {
+	SourceParams struct {
 		Locator string `json:"locator"`
 		Text    string `json:"text,omitempty"`
 	}
-	textParams struct {
+	TextParams struct {
 		Name string `json:"name"`
 		Text string `json:"text"`
 	}
-	cancelParams struct {
+	CancelParams struct {
 		ID     string `json:"id"`
 		Delete bool   `json:"delete,omitempty"`
 	}
-	checkParams struct {
+	CheckParams struct {
 		Name      string              `json:"name"`
 		Template  string              `json:"template"`
 		Text      string              `json:"text,omitempty"`
 		Resources *template.Resources `json:"resources,omitempty"`
 		Params    map[string]string   `json:"params,omitempty"`
 	}
-	createParams struct {
+	CreateParams struct {
 		Name      string              `json:"name"`
 		Template  string              `json:"template"`
 		Text      string              `json:"text,omitempty"`
@@ -198,54 +198,54 @@ type (
 		Params    map[string]string   `json:"params,omitempty"`
 		Start     bool                `json:"start"`
 	}
-	templateParams struct {
+	SetTemplateParams struct {
 		Name    string `json:"name"`
 		Version string `json:"version"`
 		Text    string `json:"text"`
 	}
-	resourcesParams struct {
+	SetResourcesParams struct {
 		Name      string             `json:"name"`
 		Resources template.Resources `json:"resources"`
 	}
-	setParams struct {
+	SetParamsParams struct {
 		Name   string            `json:"name"`
 		Set    map[string]string `json:"set"`
 		Remove []string          `json:"remove"`
 	}
-	backgroundParams struct {
+	BackgroundParams struct {
 		ID         string `json:"id"`
 		Background bool   `json:"background"`
 	}
-	answerParams struct {
+	AnswerParams struct {
 		ID     string        `json:"id"`
 		Answer dialog.Answer `json:"answer"`
 	}
-	logParams struct {
+	LogParams struct {
 		Source string `json:"source"`
 		VM     string `json:"vm,omitempty"`
 	}
-	shellParams struct {
+	ShellParams struct {
 		Name string `json:"name"`
 		Cols int    `json:"cols"`
 		Rows int    `json:"rows"`
 	}
-	writeParams struct {
+	WriteParams struct {
 		Stream string `json:"stream"`
 		Data   string `json:"data"`
 	}
-	resizeParams struct {
+	ResizeParams struct {
 		Stream string `json:"stream"`
 		Cols   int    `json:"cols"`
 		Rows   int    `json:"rows"`
 	}
-	streamParams struct {
+	StreamParams struct {
 		Stream string `json:"stream"`
 	}
-	bundleFileParams struct {
+	BundleFileParams struct {
 		Bundle string `json:"bundle"`
 		Name   string `json:"name"`
 	}
-	bundleSaveParams struct {
+	BundleSaveParams struct {
 		Bundle string `json:"bundle"`
 		Path   string `json:"path,omitempty"`
 	}

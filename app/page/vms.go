@@ -69,7 +69,7 @@ func (a *API) bootable(p *place, w work) work {
 	return w
 }
 
-func (a *API) vmStart(_ context.Context, params nameOnly) (Ref, error) {
+func (a *API) vmStart(_ context.Context, params NameParams) (Ref, error) {
 	return a.shownWork(func(p *place) work {
 		return a.bootable(p, p.onVM(dialog.Start, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 			return vms.Start(ctx, params.Name, w)
@@ -77,11 +77,11 @@ func (a *API) vmStart(_ context.Context, params nameOnly) (Ref, error) {
 	})
 }
 
-func (a *API) vmStop(_ context.Context, params stopParams) (Ref, error) {
+func (a *API) vmStop(_ context.Context, params StopParams) (Ref, error) {
 	return a.shownWork(func(p *place) work { return p.stop(params.Name, params.Force) })
 }
 
-func (a *API) vmRestart(_ context.Context, params stopParams) (Ref, error) {
+func (a *API) vmRestart(_ context.Context, params StopParams) (Ref, error) {
 	return a.shownWork(func(p *place) work {
 		return p.stoppable(p.onVM(dialog.Restart, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 			return vms.Restart(ctx, params.Name, params.Force, w)
@@ -89,7 +89,7 @@ func (a *API) vmRestart(_ context.Context, params stopParams) (Ref, error) {
 	})
 }
 
-func (a *API) vmDelete(_ context.Context, params nameOnly) (Ref, error) {
+func (a *API) vmDelete(_ context.Context, params NameParams) (Ref, error) {
 	return a.shownWork(func(p *place) work {
 		return p.stoppable(p.onVM(dialog.Delete, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 			return vms.Delete(ctx, params.Name, w)
@@ -111,7 +111,7 @@ func (p *place) unmake(name string) work {
 	}))
 }
 
-func (a *API) vmReset(_ context.Context, params nameOnly) (Ref, error) {
+func (a *API) vmReset(_ context.Context, params NameParams) (Ref, error) {
 	return a.shownWork(func(p *place) work {
 		return p.stoppable(p.onVM(dialog.Reset, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 			return vms.Reset(ctx, params.Name, false, w)
@@ -120,7 +120,7 @@ func (a *API) vmReset(_ context.Context, params nameOnly) (Ref, error) {
 }
 
 // vmCreate starts the service when it doesn't run: nothing can be made without.
-func (a *API) vmCreate(_ context.Context, params createParams) (Ref, error) {
+func (a *API) vmCreate(_ context.Context, params CreateParams) (Ref, error) {
 	o := core.CreateOptions{Template: params.Template, Text: params.Text, Resources: params.Resources, Params: params.Params, Start: params.Start}
 	return a.shownWork(func(p *place) work {
 		w := p.onVM(dialog.Create, params.Name, core.LogHostagent, nil)
@@ -145,7 +145,7 @@ const stranger = "rdd-check"
 
 // vmCheck says what would be refused, without changing or starting anything: while the service doesn't run,
 // that is less.
-func (a *API) vmCheck(ctx context.Context, params checkParams) ([]FieldProblem, error) {
+func (a *API) vmCheck(ctx context.Context, params CheckParams) ([]FieldProblem, error) {
 	p := a.here()
 	all := []FieldProblem{}
 	name := params.Name
@@ -262,12 +262,12 @@ func (a *API) templates(ctx context.Context, _ nothing) ([]template.Info, error)
 	return append([]template.Info{}, a.here().core.Templates(ctx)...), nil
 }
 
-func (a *API) templateRead(ctx context.Context, params locatorParams) (Text, error) {
+func (a *API) templateRead(ctx context.Context, params LocatorParams) (Text, error) {
 	text, err := a.here().core.TemplateText(ctx, params.Locator)
 	return Text{text}, err
 }
 
-func (a *API) templateParams(ctx context.Context, params sourceParams) ([]template.Param, error) {
+func (a *API) templateParams(ctx context.Context, params SourceParams) ([]template.Param, error) {
 	text := params.Text
 	if text == "" {
 		var err error
@@ -278,7 +278,7 @@ func (a *API) templateParams(ctx context.Context, params sourceParams) ([]templa
 	return template.Params(text)
 }
 
-func (a *API) vmTemplate(ctx context.Context, params nameOnly) (VersionedText, error) {
+func (a *API) vmTemplate(ctx context.Context, params NameParams) (VersionedText, error) {
 	vms, err := a.vms(ctx)
 	if err != nil {
 		return VersionedText{}, err
@@ -288,7 +288,7 @@ func (a *API) vmTemplate(ctx context.Context, params nameOnly) (VersionedText, e
 }
 
 // vmCheckTemplate says what of a text vm.setTemplate would refuse. What nobody can judge now is left to that.
-func (a *API) vmCheckTemplate(ctx context.Context, params textParams) ([]FieldProblem, error) {
+func (a *API) vmCheckTemplate(ctx context.Context, params TextParams) ([]FieldProblem, error) {
 	all := []FieldProblem{}
 	vms, err := a.vms(ctx)
 	if err != nil {
@@ -300,7 +300,7 @@ func (a *API) vmCheckTemplate(ctx context.Context, params textParams) ([]FieldPr
 	return all, nil
 }
 
-func (a *API) vmSetTemplate(_ context.Context, params templateParams) (Ref, error) {
+func (a *API) vmSetTemplate(_ context.Context, params SetTemplateParams) (Ref, error) {
 	return a.shownWork(func(p *place) work {
 		return p.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 			was, err := vms.Template(ctx, params.Name)
@@ -316,7 +316,7 @@ func (a *API) vmSetTemplate(_ context.Context, params templateParams) (Ref, erro
 	})
 }
 
-func (a *API) vmResources(ctx context.Context, params nameOnly) (core.VMResources, error) {
+func (a *API) vmResources(ctx context.Context, params NameParams) (core.VMResources, error) {
 	vms, err := a.vms(ctx)
 	if err != nil {
 		return core.VMResources{}, err
@@ -324,7 +324,7 @@ func (a *API) vmResources(ctx context.Context, params nameOnly) (core.VMResource
 	return vms.Resources(ctx, params.Name)
 }
 
-func (a *API) vmSetResources(_ context.Context, params resourcesParams) (Ref, error) {
+func (a *API) vmSetResources(_ context.Context, params SetResourcesParams) (Ref, error) {
 	for _, f := range checkResources(params.Resources, a.here().core.Computer()) {
 		return Ref{}, badField("resources."+f.Field, "%s: %s", f.Field, f.Message)
 	}
@@ -335,7 +335,7 @@ func (a *API) vmSetResources(_ context.Context, params resourcesParams) (Ref, er
 	})
 }
 
-func (a *API) vmParams(ctx context.Context, params nameOnly) ([]template.Param, error) {
+func (a *API) vmParams(ctx context.Context, params NameParams) ([]template.Param, error) {
 	vms, err := a.vms(ctx)
 	if err != nil {
 		return nil, err
@@ -343,7 +343,7 @@ func (a *API) vmParams(ctx context.Context, params nameOnly) ([]template.Param, 
 	return vms.Params(ctx, params.Name)
 }
 
-func (a *API) vmSetParams(_ context.Context, params setParams) (Ref, error) {
+func (a *API) vmSetParams(_ context.Context, params SetParamsParams) (Ref, error) {
 	return a.shownWork(func(p *place) work {
 		return p.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 			return vms.SetParams(ctx, params.Name, params.Set, params.Remove, w)

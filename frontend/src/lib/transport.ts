@@ -1,5 +1,8 @@
-// The way to the Go side: Wails' bridge inside the window, HTTP and one event stream in a browser, where the
-// session is a cookie that the address of `rdd dashboard` was exchanged for.
+// The connection to the Go side (package app/page). Every method is call(method, parameters) -> result; a failed
+// call gives {error: Problem} and nothing else. Inside the window calls go over Wails' bridge: one bound method
+// Call(method, JSON) and the events "state", "stream" and "open". In a browser they are POST /api/call/METHOD, and
+// the events come over one stream, GET /api/events; the session is a cookie that the address of `rdd dashboard`
+// was exchanged for.
 import { EventSourceParserStream } from 'eventsource-parser/stream'
 import type { Methods, Problem, State, Stream } from './api'
 

@@ -1,8 +1,8 @@
 // The states of the service in words, with their tones.
-import type { Service } from '../lib/api'
+import type { ServiceStatus } from '../lib/api'
 import type { Tone } from '../ui/tone'
 
-export const serviceLabels: Record<Service['state'], { title: string; text: string; tone: Tone }> = {
+export const serviceLabels: Record<ServiceStatus['state'], { title: string; text: string; tone: Tone }> = {
   'not-created': {
     title: 'Not set up yet',
     text: 'Start the service to set this instance up. Virtual machines run only while it runs.',

@@ -1,21 +1,9 @@
 // An imitation of the Go side, in memory: for tests of components, and for looking at pages with `vite --mode fake`.
 // Its scenes are picked by the address: ?scene=usual|first|stopped|many|broken and &pace=MS for each step of an operation.
-import type {
-  Finding,
-  LogSource,
-  Methods,
-  Operation,
-  Param,
-  Problem,
-  Progress,
-  Resources,
-  Settings,
-  State,
-  Verb,
-  VM,
-} from '../lib/api'
+import type { Finding, Methods, Operation, Param, Problem, Progress, Resources, Settings, State, VM } from '../lib/api'
 import { CallError, Emitter, type Events, type Method, type Params, type Remote, type Result } from '../lib/transport'
 
+type Verb = Operation['verb']
 const GiB = 1024 ** 3
 const MiB = 1024 ** 2
 export type Scene = 'usual' | 'first' | 'stopped' | 'many' | 'broken'
@@ -563,7 +551,7 @@ export class Fake implements Remote {
       }
       return {}
     },
-    'log.open': ({ source, vm: name }: { source: LogSource; vm?: string }) =>
+    'log.open': ({ source, vm: name }) =>
       this.#stream(
         (n) =>
           `[${String(n).padStart(6)}] \u001b[32m${source}\u001b[0m ${name ?? ''}: line ${n} <script>alert(1)</script>\n`,

@@ -1,5 +1,5 @@
 // The form for a new VM. What it holds is checked by the Go side as it is typed, and sent only when it is right.
-import type { FieldProblem, Methods, Param, Problem, Ref, Resources, TemplateInfo } from '../lib/api'
+import type { FieldProblem, Methods, Param, Info as TemplateInfo, Problem, Ref, Resources } from '../lib/api'
 import { outOfRange, resources, suggested } from './resources'
 import type { Store } from '../lib/store.svelte'
 import { CallError, problemOf } from '../lib/transport'
