@@ -73,15 +73,15 @@ func (b Board) Answered(id string, a Answer) (Board, error) {
 	o, ok := b.Find(id)
 	switch {
 	case !ok || o.State != Overdue:
-		return b, fmt.Errorf("there is no open question about operation %q: it has gone on meanwhile", id)
+		return b, fmt.Errorf("operation %q has no open question: it has continued in the meantime", id)
 	case a == ForceStop && o.Force == "":
-		return b, fmt.Errorf("nothing can be forced about: %s", o.Title)
+		return b, fmt.Errorf("it cannot be forced: %s", o.Title)
 	case a == StopWaiting:
 		return b.Abandoned(id), nil
 	case a == KeepWaiting || a == ForceStop:
 		return b.closed(id).change(id, func(o *Operation) { o.State = Running }), nil
 	}
-	return b, fmt.Errorf("there is no answer %q; known: %s, %s, %s", a, KeepWaiting, StopWaiting, ForceStop)
+	return b, fmt.Errorf("unknown answer %q: want %s, %s or %s", a, KeepWaiting, StopWaiting, ForceStop)
 }
 
 // Abandoned ends the waiting; the work goes on.
@@ -147,16 +147,16 @@ func (o Operation) question(waited time.Duration) string {
 	fmt.Fprintf(&s, "%s: not done after %s.", o.Title, waited.Round(time.Second))
 	switch p := o.Progress; {
 	case p.Phase == "":
-		s.WriteString(" No step of it was seen yet.")
+		s.WriteString(" No progress has been reported yet.")
 	case p.Message == "":
 		fmt.Fprintf(&s, " Last step: %s.", p.Phase)
 	default:
 		fmt.Fprintf(&s, " Last step: %s: %s.", p.Phase, strings.TrimRight(p.Message, "."))
 	}
 	if o.Verb == DeleteService || o.Verb == ResetService {
-		s.WriteString(" Stop waiting leaves all files in place; the service goes on stopping.")
+		s.WriteString(" If you stop waiting, all files stay in place and the service continues to stop.")
 	} else {
-		s.WriteString(" Stop waiting ends only the waiting: the work goes on.")
+		s.WriteString(" If you stop waiting, the operation continues in the background.")
 	}
 	return s.String()
 }

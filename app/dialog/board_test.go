@@ -139,7 +139,7 @@ func TestQuestionSaysAllThatIsNeededToAnswerIt(t *testing.T) {
 	q := b.Question()
 	want := Question{
 		Operation: "1", Title: "Start virtual machine demo",
-		Text:   "Start virtual machine demo: not done after 5m0s. Last step: boot: waiting for SSH. Stop waiting ends only the waiting: the work goes on.",
+		Text:   "Start virtual machine demo: not done after 5m0s. Last step: boot: waiting for SSH. If you stop waiting, the operation continues in the background.",
 		Waited: 300, Extend: 300, Force: "what it has not written",
 	}
 	if q == nil || *q != want {

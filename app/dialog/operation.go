@@ -56,7 +56,7 @@ const (
 	Overdue   State = "overdue" // it runs, and its question is open
 	Done      State = "done"
 	Failed    State = "failed"
-	Abandoned State = "abandoned" // nobody waits any more, the work goes on
+	Abandoned State = "abandoned" // the wait was ended, the operation continues
 )
 
 // Operation is one thing that was asked for, as a dialog and the status bar show it.

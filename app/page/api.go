@@ -48,7 +48,7 @@ func New(o Options) *API {
 }
 
 // errEnded is for calls that come after the end.
-var errEnded = &core.Error{Kind: core.Canceled, Err: errors.New("the page's program is ending")}
+var errEnded = &core.Error{Kind: core.Canceled, Err: errors.New("the program that serves the page is exiting")}
 
 // Run follows the instance and carries out what calls began, until ctx ends. Then it ends all waiting; what
 // is under way in the service goes on.

@@ -253,7 +253,7 @@ func TestALogThatGrowsFasterThanItIsShownLosesItsBeginning(t *testing.T) {
 		t.Fatal(len(text), err)
 	}
 	var lost, first int
-	if _, err := fmt.Sscanf(string(text), "… %d lines left out …\nline %d\n", &lost, &first); err != nil || lost != first || lost == 0 {
+	if _, err := fmt.Sscanf(string(text), "… %d lines skipped …\nline %d\n", &lost, &first); err != nil || lost != first || lost == 0 {
 		t.Errorf("%d lines lost, the first one is %d: %v", lost, first, err)
 	}
 	if !strings.HasSuffix(string(text), fmt.Sprintf("line %d\n", lines-1)) {

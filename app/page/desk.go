@@ -86,7 +86,7 @@ func (a *API) bundleNamed(id string) (*diagnose.Bundle, error) {
 	defer a.mu.Unlock()
 	b, ok := a.bundle[id]
 	if !ok {
-		return nil, &core.Error{Kind: core.NotFound, Err: fmt.Errorf("there is no bundle %q any more: collect another one", id)}
+		return nil, &core.Error{Kind: core.NotFound, Err: fmt.Errorf("bundle %q no longer exists: create another one", id)}
 	}
 	return b, nil
 }
@@ -114,7 +114,7 @@ func (a *API) bundleSave(_ context.Context, params BundleSaveParams) (Path, erro
 		path = filepath.Join(a.here().core.Instance().Home(), fmt.Sprintf("rdd-%s-%s.tar.gz", b.Instance, time.Now().Format("20060102-150405")))
 	}
 	if !filepath.IsAbs(path) {
-		return Path{}, badField("path", "path: want a whole path, from the root on; got %q", path)
+		return Path{}, badField("path", "path: want an absolute path; got %q", path)
 	}
 	if err := diagnose.CheckBundle(path); err != nil {
 		return Path{}, badField("path", "%v", err)

@@ -19,9 +19,9 @@ func (a *API) Follow(verb dialog.Verb, vm string) (Ref, error) {
 		log = core.LogSerial
 	case dialog.Create, dialog.Stop, dialog.Delete, dialog.Change:
 	case dialog.StartService, dialog.StopService, dialog.RestartService, dialog.ResetService, dialog.DeleteService, dialog.Repair, dialog.Collect:
-		return Ref{}, fmt.Errorf("%s is not done to a VM", verb)
+		return Ref{}, fmt.Errorf("operation %q does not work on a virtual machine", verb)
 	default:
-		return Ref{}, fmt.Errorf("nothing is called %q", verb)
+		return Ref{}, fmt.Errorf("unknown operation %q", verb)
 	}
 	a.mu.Lock()
 	p := a.shown

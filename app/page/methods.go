@@ -18,7 +18,7 @@ type Method struct {
 	Name           string
 	Params, Result reflect.Type
 
-	changes bool // it is refused in a page that only looks
+	changes bool // a read-only page may not call it
 	call    func(a *API, ctx context.Context, params []byte) (any, error)
 }
 
@@ -92,10 +92,10 @@ func Methods() []Method {
 func (a *API) Call(ctx context.Context, name string, params []byte) ([]byte, *Problem) {
 	i := slices.IndexFunc(a.methods, func(m Method) bool { return m.Name == name })
 	if i < 0 {
-		return nil, problemOf(&core.Error{Kind: core.NotFound, Err: fmt.Errorf("this program has no method %q; is the page another version's? Load it anew", name)})
+		return nil, problemOf(&core.Error{Kind: core.NotFound, Err: fmt.Errorf("unknown method %q: the page may be of another version of RDD; reload it", name)})
 	}
 	if a.options.ReadOnly && a.methods[i].changes {
-		return nil, problemOf(&core.Error{Kind: core.Rejected, Err: errors.New("this page only looks: it was opened with --read-only")})
+		return nil, problemOf(&core.Error{Kind: core.Rejected, Err: errors.New("this page is read-only: it was opened with --read-only")})
 	}
 	result, err := a.methods[i].call(a, ctx, params)
 	if err != nil {
@@ -134,7 +134,7 @@ func decode(raw []byte, to any) error {
 		return badField(wrong.Field, "%s: want %s, got %s", wrong.Field, wrong.Type, wrong.Value)
 	}
 	if err != nil {
-		return badField("", "the parameters are no JSON: %v", err)
+		return badField("", "the parameters are not valid JSON: %v", err)
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func checkFields(path string, raw []byte, t reflect.Type) error {
 		known[f.name] = f.kind
 		value, ok := given[f.name]
 		if !ok && !f.optional {
-			return badField(name, "%s: is missing", name)
+			return badField(name, "%s: is required", name)
 		}
 		if ok && string(value) == "null" && !f.optional {
 			return badField(name, "%s: must not be null", name)
@@ -166,7 +166,7 @@ func checkFields(path string, raw []byte, t reflect.Type) error {
 	for name := range given {
 		if _, ok := known[name]; !ok {
 			name = strings.TrimPrefix(path+"."+name, ".")
-			return badField(name, "%s: there is no such parameter", name)
+			return badField(name, "%s: unknown parameter", name)
 		}
 	}
 	return nil

@@ -31,7 +31,7 @@ type waiting struct {
 }
 
 // errUnwaited ends a wait that the user has ended.
-var errUnwaited = errors.New("nobody waits any more")
+var errUnwaited = errors.New("the wait was ended")
 
 // operate begins an operation and waits for it in the background. What it is told becomes the board's.
 func (a *API) operate(p *place, w work) (Ref, error) {
@@ -108,7 +108,7 @@ func (a *API) wait(ctx context.Context, p *place, id string, w work, waits *wait
 		},
 	})
 	if err != nil && forced != nil {
-		return fmt.Errorf("it could not be forced: %w", forced)
+		return fmt.Errorf("force failed: %w", forced)
 	}
 	return err
 }
@@ -123,7 +123,7 @@ func (a *API) unwait(p *place, id string) (dialog.Operation, error) {
 	}
 	a.mu.Unlock()
 	if waits == nil {
-		return o, &core.Error{Kind: core.NotFound, Err: fmt.Errorf("there is no operation %q under way: it has ended", id)}
+		return o, &core.Error{Kind: core.NotFound, Err: fmt.Errorf("operation %q is not running: it has ended", id)}
 	}
 	waits.cancel(errUnwaited)
 	a.hub.changed()

@@ -42,7 +42,7 @@ func TestLifeOfAVMAtThePage(t *testing.T) {
 		t.Errorf("a param that is refused: %v", wrong)
 	}
 	b.call("vm.check", `{"name": "demo", "template": "", "text": "images: []\n", "resources": {"cpus": 0, "memory": 1073741824, "disk": 1}}`, &wrong)
-	if len(wrong) != 1 || wrong[0].Field != "cpus" || !strings.Contains(wrong[0].Message, "want 1 to") {
+	if len(wrong) != 1 || wrong[0].Field != "cpus" || !strings.Contains(wrong[0].Message, "between 1 and") {
 		t.Error(wrong)
 	}
 
@@ -88,7 +88,7 @@ func TestLifeOfAVMAtThePage(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	s = b.becomes(b.begin("vm.setTemplate", `{"name": "demo", "version": %q, "text": "images: []\n"}`, text.Version), "failed")
-	if p := s.Operations[len(s.Operations)-1].Problem; p.Kind != "rejected" || !strings.Contains(p.Message, "meanwhile") {
+	if p := s.Operations[len(s.Operations)-1].Problem; p.Kind != "rejected" || !strings.Contains(p.Message, "in the meantime") {
 		t.Errorf("%+v", p)
 	}
 	b.becomes(b.begin("vm.restart", `{"name": "demo"}`), "done")

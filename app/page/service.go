@@ -25,7 +25,7 @@ func (a *API) service(verb dialog.Verb, run func(context.Context, *core.Service,
 
 // stops adds to work that stops the service that its guests can be ended by force.
 func (p *place) stops(w work) work {
-	w.loses = "All guests are ended at once, as by a power cut: what they have not written to their disks is lost."
+	w.loses = "All guests are powered off immediately. Data they have not written to disk is lost."
 	w.force = func(context.Context) error { return p.core.Service().Force() }
 	return w
 }

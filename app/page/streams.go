@@ -92,7 +92,7 @@ func (a *API) stream(id string) (*stream, error) {
 	defer a.mu.Unlock()
 	s, ok := a.streams[id]
 	if !ok {
-		return nil, &core.Error{Kind: core.NotFound, Err: fmt.Errorf("there is no open stream %q: it has ended", id)}
+		return nil, &core.Error{Kind: core.NotFound, Err: fmt.Errorf("stream %q is not open: it has ended", id)}
 	}
 	return s, nil
 }
@@ -104,7 +104,7 @@ func (a *API) logOpen(_ context.Context, p LogParams) (StreamRef, error) {
 	case p.Source == "service":
 		follow = func(ctx context.Context, w io.Writer) error { return c.Service().Log(ctx, w, true) }
 	case p.VM == "":
-		return StreamRef{}, badField("vm", "vm: is missing: a log other than the service's is a VM's")
+		return StreamRef{}, badField("vm", "vm: is required, except for the log of the service")
 	}
 	return a.open(nil, func(ctx context.Context, deliver func([]byte) error) error {
 		tail := newTail()
@@ -177,7 +177,7 @@ func checkSize(cols, rows int) error {
 func (a *API) shell(id string) (*core.Terminal, error) {
 	s, err := a.stream(id)
 	if err == nil && s.terminal == nil {
-		err = badField("stream", "stream %q is a log: it takes no input", id)
+		err = badField("stream", "stream %q is a log and takes no input", id)
 	}
 	if err != nil {
 		return nil, err
@@ -272,7 +272,7 @@ func (t *tail) next(ctx context.Context) ([]byte, error) {
 		t.mu.Unlock()
 		switch {
 		case lost > 0:
-			return append(fmt.Appendf(nil, "… %d lines left out …\n", lost), text...), nil
+			return append(fmt.Appendf(nil, "… %d lines skipped …\n", lost), text...), nil
 		case len(text) > 0:
 			return text, nil
 		case ended != nil:

@@ -17,7 +17,7 @@ import (
 )
 
 // unwritten is what a forced stop may lose.
-const unwritten = "The guest is ended at once, as by a power cut: what it has not written to its disk is lost."
+const unwritten = "The guest is powered off immediately. Data it has not written to disk is lost."
 
 // onVM is work on one VM of a running service. The lock is held.
 func (p *place) onVM(verb dialog.Verb, name, log string, run func(context.Context, *core.VMs, core.Wait) error) work {
@@ -176,14 +176,14 @@ func (a *API) vmCheck(ctx context.Context, params CheckParams) ([]FieldProblem, 
 // checkResources says what of r this computer doesn't have.
 func checkResources(r template.Resources, computer core.Computer) (all []FieldProblem) {
 	if r.CPUs < 1 || r.CPUs > computer.CPUs {
-		all = append(all, FieldProblem{"cpus", fmt.Sprintf("want 1 to %d processors, which this computer has; got %d", computer.CPUs, r.CPUs)})
+		all = append(all, FieldProblem{"cpus", fmt.Sprintf("must be between 1 and %d, the number of processors of this computer; got %d", computer.CPUs, r.CPUs)})
 	}
 	for _, size := range []struct {
 		field      string
 		value, has int64
 	}{{"memory", r.Memory, computer.Memory}, {"disk", r.Disk, computer.Disk}} {
 		if size.value < 1 || size.has > 0 && size.value > size.has {
-			all = append(all, FieldProblem{size.field, fmt.Sprintf("want up to %s, which this computer has; got %s", units.BytesSize(float64(size.has)), units.BytesSize(float64(size.value)))})
+			all = append(all, FieldProblem{size.field, fmt.Sprintf("must be at most %s, which is what this computer has; got %s", units.BytesSize(float64(size.has)), units.BytesSize(float64(size.value)))})
 		}
 	}
 	return all
@@ -309,7 +309,7 @@ func (a *API) vmSetTemplate(_ context.Context, params SetTemplateParams) (Ref, e
 			}
 			if was.Version() != params.Version {
 				return &core.Error{Kind: core.Rejected, Op: "edit the template of VM", Object: params.Name,
-					Err: errors.New("somebody else has changed it meanwhile: look at it again, then make your change anew")}
+					Err: errors.New("somebody else has changed it in the meantime: reload it and make your change again")}
 			}
 			return vms.SetTemplate(ctx, params.Name, was, params.Text, w)
 		})

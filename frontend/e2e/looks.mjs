@@ -19,7 +19,7 @@ const views = {
     { scene: 'stopped', pace: 60000 },
     async (page) => {
       await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).click()
-      await page.getByRole('button', { name: 'Send to background' }).click()
+      await page.getByRole('button', { name: 'Run in background' }).click()
     },
   ],
   'machines-empty': [{ scene: 'first', hash: '#/machines' }, click('Not now')],
@@ -38,7 +38,7 @@ const views = {
   'machine-logs': [{ hash: '#/machines/web/logs' }, (page) => page.getByLabel('Find in the log').fill('line 19')],
   'machine-shell': [{ hash: '#/machines/web/shell' }, (page) => page.getByText('me@web').waitFor()],
   diagnostics: [{ hash: '#/diagnostics' }, (page) => page.getByRole('button', { name: 'Clear leftovers' }).waitFor()],
-  troubleshooting: [{ hash: '#/troubleshooting' }, (page) => page.getByRole('cell', { name: 'Good' }).waitFor()],
+  troubleshooting: [{ hash: '#/troubleshooting' }, (page) => page.getByRole('cell', { name: 'OK' }).waitFor()],
   'narrow-overview': [{ width: 560, height: 420 }],
   'narrow-machines': [{ width: 560, height: 420, hash: '#/machines' }],
   'narrow-resources': [{ width: 560, height: 420, hash: '#/machines/web/resources' }],
@@ -52,7 +52,7 @@ const views = {
   'narrow-bundle': [
     { width: 560, height: 420, hash: '#/diagnostics' },
     async (page) => {
-      await click('Gather a bundle')(page)
+      await click('Create bundle')(page)
       await page.getByRole('dialog').getByText('report.json').waitFor()
     },
   ],
@@ -62,7 +62,7 @@ const views = {
     async (page) => {
       await click('New virtual machine')(page)
       await page.getByLabel('Name', { exact: true }).fill('Not A Name')
-      await page.getByLabel('Choose processors, memory and disk').check()
+      await page.getByLabel('Set processors, memory and disk').check()
       await page.locator('[id$=name-wrong]').waitFor()
     },
   ],
@@ -74,7 +74,7 @@ const views = {
       await page.getByLabel('Template', { exact: true }).selectOption('debian-13')
       await page.getByLabel('Greeting', { exact: true }).fill('good\u0007day')
       await page.getByText('Other parameters').click()
-      await click('Add a parameter')(page)
+      await click('Add parameter')(page)
       await page.getByLabel('Name of parameter 1').fill('Unknown')
       await page.getByText('is not used in any').waitFor()
     },
@@ -83,7 +83,7 @@ const views = {
     { hash: '#/machines' },
     async (page) => {
       await click('New virtual machine')(page)
-      await click('Edit its text')(page)
+      await click('Customize the template')(page)
       await page.locator('.cm-content').waitFor()
     },
   ],
@@ -118,7 +118,7 @@ const views = {
         .getByRole('dialog', { name: /Create and start/ })
         .getByRole('button', { name: 'Cancel' })
         .click()
-      await page.getByRole('button', { name: 'Go on' }).waitFor()
+      await page.getByRole('button', { name: 'Continue' }).waitFor()
     },
   ],
   'dialog-question': [
@@ -143,12 +143,12 @@ const views = {
       await click('Start slow')(page)
     },
   ],
-  'dialog-delete': [{ hash: '#/machines/web' }, click('Delete …')],
-  'dialog-factory-reset': [{ hash: '#/troubleshooting' }, click('Factory reset …')],
+  'dialog-delete': [{ hash: '#/machines/web' }, click('Delete…')],
+  'dialog-factory-reset': [{ hash: '#/troubleshooting' }, click('Factory reset…')],
   'dialog-bundle': [
     { hash: '#/diagnostics' },
     async (page) => {
-      await click('Gather a bundle')(page)
+      await click('Create bundle')(page)
       await page.getByRole('button', { name: /rddd.log/ }).click()
       await page
         .getByText(/redacted/)

@@ -34,7 +34,7 @@ async function create(page, name, start = true) {
   await page.getByRole('button', { name: 'New virtual machine' }).click()
   const dialog = page.getByRole('dialog', { name: 'New virtual machine' })
   await dialog.getByLabel('Name', { exact: true }).fill(name)
-  const box = dialog.getByLabel('Start it when it is created')
+  const box = dialog.getByLabel('Start the virtual machine after it is created')
   await box.setChecked(start)
   await dialog.getByRole('button', { name: 'Create' }).click()
   await gone(dialog)
@@ -85,7 +85,7 @@ export const scenarios = {
     run: async ({ open, real }) => {
       const page = await open({ scene: 'stopped', pace: 60_000, clock: !real })
       if ((await call(page, 'state')).service.state === 'running') await call(page, 'service.stop')
-      await page.getByText('Service: stopped').or(page.getByText('Service: not set up yet')).waitFor()
+      await page.getByText('Service: stopped').or(page.getByText('Service: not set up')).waitFor()
       await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).click()
       await page.getByRole('progressbar').first().waitFor()
       if (!real) await page.clock.runFor(600_000)
@@ -124,7 +124,7 @@ export const scenarios = {
         const dialog = page.getByRole('dialog', { name: /Create and start virtual machine e2e/ })
         await dialog.getByRole('progressbar').waitFor()
         await dialog.getByText(/Step 1 of 5 · image/).waitFor()
-        await dialog.getByRole('button', { name: 'Send to background' }).click()
+        await dialog.getByRole('button', { name: 'Run in background' }).click()
         await gone(dialog)
         await page.getByRole('contentinfo').getByText('Step 1 of 5').waitFor()
         await page.clock.runFor(600_000)
@@ -134,7 +134,7 @@ export const scenarios = {
       if (!real) await page.clock.runFor(300_000)
       await row(page, 'e2e').getByText('Stopped').waitFor()
       await page.getByRole('link', { name: /^e2e / }).click()
-      await page.getByRole('button', { name: 'Delete …' }).click()
+      await page.getByRole('button', { name: 'Delete…' }).click()
       await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click()
       if (!real) await page.clock.runFor(300_000)
       await page.getByRole('link', { name: /^e2e / }).waitFor({ state: 'detached' })
@@ -156,12 +156,12 @@ export const scenarios = {
           await dialog.getByRole('button', { name: choice }).click()
           await gone(dialog)
         }
-        await cancel('Delete it')
+        await cancel('Delete')
         await page.getByRole('contentinfo').getByText('Delete virtual machine canceled').waitFor()
         await gone(row(page, 'canceled'))
-        await cancel('Keep it')
+        await cancel('Keep')
         await row(page, 'canceled').getByText('Stopped').waitFor()
-        assert.equal(await page.getByText('nobody waits for it').count(), 0)
+        assert.equal(await page.getByText('running in the background').count(), 0)
         await call(page, 'vm.delete', { name: 'canceled' })
         await gone(row(page, 'canceled'))
       } finally {
@@ -191,7 +191,7 @@ export const scenarios = {
       const page = await open({ hash: '#/machines' })
       await page.getByRole('button', { name: 'New virtual machine' }).click()
       await page.waitForFunction(() => window.fake.calls.some((c) => c.method === 'vm.check'))
-      await page.getByRole('button', { name: 'Edit its text' }).click()
+      await page.getByRole('button', { name: 'Customize the template' }).click()
       await page.locator('.cm-content').waitFor()
     },
   },
@@ -239,16 +239,16 @@ export const scenarios = {
       const page = await open({ hash: '#/machines/database/resources' })
       const cpus = page.getByLabel('Processors', { exact: true })
       await cpus.fill('6')
-      await page.getByRole('heading', { name: 'What you change' }).waitFor()
-      await page.getByText('this needs a restart of the virtual machine').waitFor()
+      await page.getByRole('heading', { name: 'Changes' }).waitFor()
+      await page.getByText('to apply these changes').waitFor()
       await cpus.fill('4')
-      await gone(page.getByRole('heading', { name: 'What you change' }))
+      await gone(page.getByRole('heading', { name: 'Changes' }))
       await cpus.fill('99')
-      await page.getByText('Processors can be 1 to 8').waitFor()
+      await page.getByText('Processors must be between 1 and 8').waitFor()
       assert.equal(await page.getByRole('button', { name: 'Apply', exact: true }).isDisabled(), true)
       await cpus.fill('6')
       await page.getByRole('button', { name: 'Apply', exact: true }).click()
-      await gone(page.getByRole('heading', { name: 'What you change' }))
+      await gone(page.getByRole('heading', { name: 'Changes' }))
       const sent = await page.evaluate(() => window.fake.calls.filter((c) => c.method === 'vm.setResources'))
       assert.equal(sent[0].params.resources.cpus, 6)
     },
@@ -312,15 +312,15 @@ export const scenarios = {
     fakeOnly: true,
     run: async ({ open }) => {
       const page = await open()
-      await page.getByRole('link', { name: /Diagnostics 2 findings/ }).click()
+      await page.getByRole('link', { name: /Diagnostics 1 problem/ }).click()
       await page.getByRole('main').getByRole('button', { name: 'Clear leftovers' }).click()
       await gone(page.getByRole('main').getByRole('button', { name: 'Clear leftovers' }))
-      await page.getByRole('button', { name: 'Gather a bundle' }).click()
+      await page.getByRole('button', { name: 'Create bundle' }).click()
       const dialog = page.getByRole('dialog', { name: 'Diagnostics bundle' })
       await dialog.getByRole('button', { name: /rddd.log/ }).click()
       await dialog.getByText(/token=\[redacted\]/).waitFor()
       await dialog.getByRole('button', { name: 'Save' }).click()
-      await dialog.getByText(/Saved as/).waitFor()
+      await dialog.getByText(/Saved to/).waitFor()
     },
   },
   'a real VM: resources, template, log, shell and bundle': {
@@ -341,10 +341,10 @@ export const scenarios = {
       const cpus = page.getByLabel('Processors', { exact: true })
       const other = (await cpus.inputValue()) === '1' ? '2' : '1'
       await cpus.fill(other)
-      await page.getByText('this needs a restart of the virtual machine').waitFor()
+      await page.getByText('to apply these changes').waitFor()
       await page.screenshot({ path: `${shots}/real-resources.png` })
       await page.getByRole('button', { name: 'Apply', exact: true }).click()
-      await page.getByRole('heading', { name: 'Waiting for a restart' }).waitFor()
+      await page.getByRole('heading', { name: 'Restart required' }).waitFor()
       await tab('Template')
       await page.locator('.cm-content').getByText(`cpus: ${other}`).waitFor()
       await page.screenshot({ path: `${shots}/real-template.png` })
@@ -358,12 +358,12 @@ export const scenarios = {
       await shell.getByText('42-Linux').waitFor()
       await page.screenshot({ path: `${shots}/real-shell.png` })
       await page.evaluate(() => (location.hash = '#/diagnostics'))
-      await page.getByRole('button', { name: 'Gather a bundle' }).click()
+      await page.getByRole('button', { name: 'Create bundle' }).click()
       const dialog = page.getByRole('dialog', { name: 'Diagnostics bundle' })
       await dialog.getByRole('list', { name: 'Files' }).getByRole('button').nth(1).click()
       await page.screenshot({ path: `${shots}/real-bundle.png` })
       await dialog.getByRole('button', { name: 'Save' }).click()
-      await dialog.getByText(/Saved as/).waitFor()
+      await dialog.getByText(/Saved to/).waitFor()
       await dialog.getByRole('button', { name: 'Close' }).click()
       await page.screenshot({ path: `${shots}/real-diagnostics.png` })
     },
@@ -373,26 +373,26 @@ export const scenarios = {
       const page = await open({ hash: '#/settings' })
       await page.getByLabel('Dark').check()
       await page.waitForFunction(() => document.documentElement.dataset.theme === 'dark')
-      await page.getByLabel('For a virtual machine').selectOption('600')
+      await page.getByLabel('Virtual machine timeout').selectOption('600')
       for (const late = Date.now() + 15_000; (await call(page, 'state')).settings.vmTimeout !== 600;)
         assert.ok(Date.now() < late, 'the timeout was not saved')
-      await page.getByLabel('As the desktop').check()
+      await page.getByLabel('System').check()
       await page.waitForFunction(() => !document.documentElement.dataset.theme)
     },
   },
   'troubleshooting: factory reset wants the name': {
     run: async ({ open, real }) => {
       const page = await open({ hash: '#/troubleshooting' })
-      await page.getByRole('button', { name: 'Factory reset …' }).click()
+      await page.getByRole('button', { name: 'Factory reset…' }).click()
       const dialog = page.getByRole('alertdialog')
-      const act = dialog.getByRole('button', { name: 'Remove everything' })
+      const act = dialog.getByRole('button', { name: 'Delete everything' })
       assert.equal(await act.isDisabled(), true)
       await dialog.getByRole('textbox').fill('defaul')
       assert.equal(await act.isDisabled(), true)
       if (real) return void (await page.keyboard.press('Escape'))
       await dialog.getByRole('textbox').fill('default')
       await act.click()
-      await page.getByText('Service: not set up yet').waitFor()
+      await page.getByText('Service: not set up').waitFor()
     },
   },
   'another instance': {
@@ -411,11 +411,11 @@ export const scenarios = {
       await running(page)
       if (real) process.kill((await call(page, 'state')).service.pid, 'SIGKILL')
       else await page.evaluate(() => window.fake.kill())
-      const banner = page.getByRole('status').filter({ hasText: 'The service has ended without being asked to' })
+      const banner = page.getByRole('status').filter({ hasText: 'The service stopped unexpectedly' })
       await banner.waitFor()
       await banner.getByRole('button', { name: 'Start the service' }).click()
       await page.getByText('Service: running').waitFor()
-      await gone(banner.getByText('The service has ended'))
+      await gone(banner.getByText('The service stopped unexpectedly'))
     },
   },
   'a lost connection is said, and comes back': {
@@ -423,9 +423,9 @@ export const scenarios = {
     run: async ({ open }) => {
       const page = await open()
       await page.evaluate(() => window.fake.link('lost'))
-      await page.getByText('The connection to RDD is lost').waitFor()
+      await page.getByText('Connection lost').waitFor()
       await page.evaluate(() => window.fake.link('up'))
-      await gone(page.getByText('The connection to RDD is lost'))
+      await gone(page.getByText('Connection lost'))
     },
   },
   'keyboard alone': {
@@ -438,7 +438,7 @@ export const scenarios = {
           (document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent).trim(),
         )
       await page.keyboard.press('Tab')
-      assert.equal(await at(), 'Skip to the page')
+      assert.equal(await at(), 'Skip to content')
       await page.keyboard.press('Enter')
       assert.equal(await page.evaluate(() => document.activeElement.id), 'main')
       await page.keyboard.press('Alt+2')

@@ -11,7 +11,7 @@ test('diagnostics look once when they are opened', async () => {
   render(Harness, { fake, component: Diagnostics as never })
   await screen.findByRole('button', { name: 'Clear leftovers' })
   fake.push()
-  await waitFor(() => expect(screen.getByText('2 findings.')).toBeTruthy())
+  await waitFor(() => expect(screen.getByText('1 problem, 1 warning')).toBeTruthy())
   expect(fake.calls.filter((c) => c.method === 'diagnose')).toHaveLength(1)
 })
 
@@ -35,5 +35,5 @@ test('a repair that is done is seen without asking again', async () => {
   const fake = new Fake('usual', 30)
   render(Harness, { fake, component: Diagnostics as never })
   await fireEvent.click(await screen.findByRole('button', { name: 'Clear leftovers' }))
-  await screen.findByText('1 finding.')
+  await screen.findByText('1 warning')
 })

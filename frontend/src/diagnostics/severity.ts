@@ -1,4 +1,4 @@
-// How bad a finding is, and what is said of all of them.
+// How bad the findings of diagnostics are.
 import type { Finding } from '../lib/api'
 import type { Store } from '../lib/store.svelte'
 import { count } from '../ui/format'
@@ -10,7 +10,19 @@ export function bySeverity(findings: Finding[]): Finding[] {
   return findings.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity))
 }
 
+// summary counts findings: "1 problem, 2 warnings", or nothing if all is well.
+export function summary(findings: Finding[]): string {
+  return (['problem', 'warning'] as const)
+    .map((severity) => [severity, findings.filter((f) => f.severity === severity).length] as const)
+    .flatMap(([severity, n]) => (n > 0 ? [count(n, severity)] : []))
+    .join(', ')
+}
+
+// findingsBadge counts problems, or, where there are none, warnings.
 export function findingsBadge({ findings }: Pick<Store, 'findings'>): Badge | undefined {
-  if (findings.length === 0) return undefined
-  return { count: findings.length, label: count(findings.length, 'finding'), tone: 'problem' }
+  const [worst] = bySeverity(findings)
+  if (!worst || worst.severity === 'ok') return undefined
+  const tone = worst.severity
+  const n = findings.filter((f) => f.severity === tone).length
+  return { count: n, label: count(n, tone), tone }
 }

@@ -7,8 +7,8 @@ afterEach(cleanup)
 test('a factory reset wants the name, exactly', async () => {
   const { ui } = show()
   const run = vi.fn()
-  ui.confirmation = { title: 'Factory reset?', text: '', type: 'default', action: 'Remove everything', run }
-  const act = (await screen.findByRole('button', { name: 'Remove everything' })) as HTMLButtonElement
+  ui.confirmation = { title: 'Factory reset?', text: '', type: 'default', action: 'Delete everything', run }
+  const act = (await screen.findByRole('button', { name: 'Delete everything' })) as HTMLButtonElement
   const box = screen.getByRole('textbox')
   await fireEvent.input(box, { target: { value: 'Default' } })
   expect(act.disabled).toBe(true)

@@ -1,4 +1,4 @@
-// Keys that work everywhere, in the order in which they are listed.
+// Keyboard shortcuts that work on every page, in the order of the list.
 import type { UI } from '../lib/ui.svelte'
 import { pages } from '../pages'
 
@@ -22,20 +22,20 @@ export const shortcuts: Shortcut[] = [
     run: (ui: UI) => ui.go(`#/${page.id}`),
   })),
   { keys: 'Alt+N', what: 'New virtual machine', matches: alt('KeyN'), run: (ui) => (ui.dialog = 'create') },
-  { keys: '/', what: 'Find on this page', matches: plain('/'), run: focusSearch },
+  { keys: '/', what: 'Search this page', matches: plain('/'), run: focusSearch },
   {
     keys: 'F6',
-    what: 'Next part of the window (also out of a shell or an editor)',
+    what: 'Go to the next area (also leaves a shell or an editor)',
     matches: (e) => e.key === 'F6' && !e.shiftKey,
     run: nextRegion,
   },
-  { keys: '?', what: 'This list', matches: plain('?'), run: (ui) => (ui.dialog = 'shortcuts') },
+  { keys: '?', what: 'Show keyboard shortcuts', matches: plain('?'), run: (ui) => (ui.dialog = 'shortcuts') },
 ]
 
 export const localKeys = [
   { keys: 'Arrow keys, Home, End', what: 'Move in the sidebar, in lists and between tabs' },
-  { keys: 'Enter', what: 'Open what is focused' },
-  { keys: 'Escape', what: 'Close a dialog; what goes on, goes on in the background' },
+  { keys: 'Enter', what: 'Open the selected item' },
+  { keys: 'Escape', what: 'Close the dialog (operations continue in the background)' },
 ]
 
 function typing(e: KeyboardEvent): boolean {
@@ -57,7 +57,7 @@ function nextRegion() {
   target?.focus()
 }
 
-// Keys don't reach behind a dialog.
+// Shortcuts do nothing while a dialog is open.
 export function onkeydown(ui: UI): (e: KeyboardEvent) => void {
   return (e) => {
     if (e.defaultPrevented || document.querySelector('dialog[open]')) return

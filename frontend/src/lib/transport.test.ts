@@ -77,10 +77,10 @@ test('a failed call throws its problem; a state that holds an error is an answer
   await expect(t.call('state', {})).resolves.toMatchObject({ instance: 'default', error: problem })
 })
 
-test('nobody there: the problem says what that means', async () => {
+test('a failed connection says what it means', async () => {
   vi.stubGlobal('fetch', vi.fn().mockRejectedValue(new TypeError('Failed to fetch')))
   const failed = await new Transport().call('usage', {}).catch((e: unknown) => e)
-  expect((failed as CallError).problem.message).toBe('RDD does not answer.')
+  expect((failed as CallError).problem.message).toBe('RDD is not responding.')
 })
 
 test("in the window, Wails' bridge is used", async () => {

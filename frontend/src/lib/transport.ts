@@ -82,8 +82,8 @@ function bridge(w: Window): Bridge | undefined {
 const parsed = (data: unknown) => (typeof data === 'string' && data !== '' ? JSON.parse(data) : data)
 const lostProblem: Problem = {
   kind: 'other',
-  message: 'RDD does not answer.',
-  advice: 'Its window or `rdd dashboard` has ended, or is being started again. This page keeps trying.',
+  message: 'RDD is not responding.',
+  advice: 'The window or `rdd dashboard` was closed or is restarting. This page reconnects automatically.',
 }
 
 export class Transport implements Remote {

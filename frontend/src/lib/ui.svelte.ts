@@ -23,7 +23,7 @@ export class UI {
   route = $state.raw<Route>({ page: '' })
   dialog = $state<'create' | 'shortcuts' | 'bundle' | 'quit'>()
   confirmation = $state.raw<Confirmation>()
-  failure = $state.raw<{ title: string; problem: Problem }>()
+  failure = $state.raw<{ what: string; problem: Problem }>() // “Could not” and what
   shown = $state<string>() // the operation whose dialog is open
   progressDelayed = $state(false)
   announcement = $state('')
@@ -35,30 +35,30 @@ export class UI {
     window.location.hash = href
   }
 
-  // act does what a click asks for, and shows its progress if it takes long, or why it didn't begin.
-  async act(title: string, call: () => Promise<Ref>): Promise<Ref | undefined> {
+  // act begins an operation, and shows its progress if it takes long, or why it could not begin. What is a verb phrase, such as “start web”.
+  async act(what: string, call: () => Promise<Ref>): Promise<Ref | undefined> {
     try {
       const ref = await call()
       this.follow(ref.operation)
       return ref
     } catch (e) {
-      this.failure = { title, problem: problemOf(e) }
+      this.failure = { what, problem: problemOf(e) }
       return undefined
     }
   }
 
-  // finish is act that waits for the end, and says whether it was done.
-  async finish(title: string, call: () => Promise<Ref>): Promise<boolean> {
-    const ref = await this.act(title, call)
+  // finish is act that waits for the end of the operation, and returns whether it succeeded.
+  async finish(what: string, call: () => Promise<Ref>): Promise<boolean> {
+    const ref = await this.act(what, call)
     return !!ref && this.store.settled(ref.operation)
   }
 
-  // attempt is act for what is done at once.
-  async attempt<T>(title: string, call: () => Promise<T>): Promise<T | undefined> {
+  // attempt is act for a call that begins no operation.
+  async attempt<T>(what: string, call: () => Promise<T>): Promise<T | undefined> {
     try {
       return await call()
     } catch (e) {
-      this.failure = { title, problem: problemOf(e) }
+      this.failure = { what, problem: problemOf(e) }
       return undefined
     }
   }
@@ -75,17 +75,19 @@ export class UI {
     this.shown = id
     this.progressDelayed = false
     if (this.store.operation(id)?.background)
-      void this.attempt('Show the progress', () => this.store.call('operation.background', { id, background: false }))
+      void this.attempt('show the progress', () => this.store.call('operation.background', { id, background: false }))
   }
 
   background(id: string) {
     this.shown = undefined
-    void this.attempt('Send to the background', () => this.store.call('operation.background', { id, background: true }))
+    void this.attempt('run it in the background', () =>
+      this.store.call('operation.background', { id, background: true }),
+    )
   }
 
   dismiss(id: string) {
     if (this.shown === id) this.shown = undefined
-    void this.attempt('Close', () => this.store.call('operation.dismiss', { id }))
+    void this.attempt('dismiss the operation', () => this.store.call('operation.dismiss', { id }))
   }
 
   open(request: Request) {

@@ -7,7 +7,7 @@ afterEach(cleanup)
 test('what is refused at once is said with its remedy', async () => {
   const { fake, ui } = show()
   fake.refusals['vm.start'] = { kind: 'rejected', message: 'the disk is locked', advice: 'Restart the service.' }
-  await ui.act('Start web', () => fake.call('vm.start', { name: 'web' }))
-  const dialog = await screen.findByRole('alertdialog', { name: 'Start web: not done' })
+  await ui.act('start web', () => fake.call('vm.start', { name: 'web' }))
+  const dialog = await screen.findByRole('alertdialog', { name: 'Could not start web' })
   expect(dialog.textContent).toContain('Restart the service.')
 })

@@ -12,14 +12,14 @@ afterEach(() => {
 test('progress opens a dialog only for what takes long, and goes to the background', async () => {
   vi.useFakeTimers()
   const { fake, ui } = show(new Fake('usual', 400))
-  await ui.act('Start web', () => fake.call('vm.start', { name: 'old-debian' }))
+  await ui.act('start web', () => fake.call('vm.start', { name: 'old-debian' }))
   await vi.advanceTimersByTimeAsync(300)
   expect(screen.queryByRole('dialog')).toBeNull()
   await vi.advanceTimersByTimeAsync(300)
   expect(screen.getByRole('dialog', { name: 'Start virtual machine old-debian' }).textContent).toContain(
     '190 MiB of 320 MiB (59 %)',
   )
-  await fireEvent.click(screen.getByRole('button', { name: 'Send to background' }))
+  await fireEvent.click(screen.getByRole('button', { name: 'Run in background' }))
   await vi.advanceTimersByTimeAsync(0)
   expect(screen.queryByRole('dialog')).toBeNull()
   expect(fake.state.operations[0]!.background).toBe(true)
@@ -27,15 +27,15 @@ test('progress opens a dialog only for what takes long, and goes to the backgrou
 
 // Somebody who cancels a creation is asked what is to become of what was made, and sees it done.
 test.each([
-  ['Delete it', { delete: true }, []],
-  ['Keep it', {}, ['Stopped']],
+  ['Delete', { delete: true }, []],
+  ['Keep', {}, ['Stopped']],
 ])('cancel of a creation: %s', async (button, more, left) => {
   const { fake, ui } = show(new Fake('usual', 250), StatusBar)
   const making = { name: 'slow-shop', template: 'template:rdd', start: true } // which never gets there
-  const id = (await ui.act('Create', () => fake.call('vm.create', making)))!.operation
+  const id = (await ui.act('create the virtual machine', () => fake.call('vm.create', making)))!.operation
   await screen.findByRole('dialog', { name: /slow-shop/ })
   await press('Cancel')
-  expect(document.activeElement?.textContent?.trim()).toBe('Go on')
+  expect(document.activeElement?.textContent?.trim()).toBe('Continue')
   await press(button)
   await waitFor(() =>
     expect(fake.state.vms.filter((vm) => vm.name === 'slow-shop').map((vm) => vm.state)).toEqual(left),
@@ -48,17 +48,19 @@ test.each([
 
 test('cancel of a creation: going on cancels nothing', async () => {
   const { fake, ui } = show(new Fake('usual', 250))
-  await ui.act('Create', () => fake.call('vm.create', { name: 'slow-shop', template: 'template:rdd', start: true }))
+  await ui.act('create the virtual machine', () =>
+    fake.call('vm.create', { name: 'slow-shop', template: 'template:rdd', start: true }),
+  )
   const dialog = await screen.findByRole('dialog', { name: /slow-shop/ })
   await press('Cancel')
   await fireEvent(dialog, new Event('cancel', { cancelable: true }))
-  await screen.findByRole('button', { name: 'Send to background' })
+  await screen.findByRole('button', { name: 'Run in background' })
   expect(fake.calls.some((c) => c.method === 'operation.cancel')).toBe(false)
 })
 
 test('an operation that fails stays until it is read, even in the first half second', async () => {
   const { fake, ui } = show()
-  await ui.act('Start web', () => fake.call('vm.start', { name: 'slow' }))
+  await ui.act('start web', () => fake.call('vm.start', { name: 'slow' }))
   fake.push({
     operations: fake.state.operations.map((o) => ({
       ...o,

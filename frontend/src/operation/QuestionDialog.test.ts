@@ -8,7 +8,7 @@ afterEach(cleanup)
 // A VM that never arrives, at its question.
 async function question() {
   const here = show(new Fake('usual', 1))
-  await here.ui.act('Start slow', () => here.fake.call('vm.start', { name: 'slow' }))
+  await here.ui.act('start slow', () => here.fake.call('vm.start', { name: 'slow' }))
   return { ...here, dialog: await screen.findByRole('alertdialog', { name: /Start virtual machine slow/ }) }
 }
 const answers = (fake: Fake) =>
@@ -51,7 +51,7 @@ test('a log that is open stays open while states come in', async () => {
 test('timeout: what a forced stop may lose is said with its button', async () => {
   await question()
   const described = screen.getByRole('button', { name: 'Force stop' }).getAttribute('aria-describedby')!
-  expect(document.getElementById(described)!.textContent).toContain('not written to its disk')
+  expect(document.getElementById(described)!.textContent).toContain('not written to disk')
 })
 
 test('timeout: where nothing can be forced, there is no such button', async () => {

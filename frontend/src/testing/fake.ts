@@ -235,7 +235,7 @@ export class Fake implements Remote {
     const [first] = overdue
     this.state.question = first && {
       operation: first.id,
-      title: `${first.title}: it takes long`,
+      title: `${first.title}: taking longer than expected`,
       text: `It has been at “${first.progress.phase}” for a while: ${first.progress.message ?? ''}.`,
       waited: this.state.settings.vmTimeout,
       extend: this.state.settings.vmTimeout,
@@ -338,7 +338,7 @@ export class Fake implements Remote {
       title,
       phases: down ? stopping : serviceUp,
       log: { source: 'service' },
-      ...(down && { force: 'What the guests have not written to their disks yet is lost.' }),
+      ...(down && { force: 'All guests are powered off immediately. Data they have not written to disk is lost.' }),
       begin: () => this.push({ service: { ...service, state: down ? 'stopping' : 'starting' } }),
       end,
     })
@@ -360,7 +360,7 @@ export class Fake implements Remote {
       title,
       phases: starting,
       never: name.startsWith('slow'),
-      force: 'What the guest has not written to its disk yet is lost.',
+      force: 'The guest is powered off immediately. Data it has not written to disk is lost.',
       log: { source: 'serial', vm: name },
       begin: () => this.#vm(name, { state: 'Starting', running: true, problem: undefined, advice: undefined }),
       step: (progress) => this.#vm(name, { progress }),
@@ -397,7 +397,7 @@ export class Fake implements Remote {
         message: 'name must be 1 to 30 characters of a-z, 0-9 and -, beginning and ending with a letter or digit',
       })
     else if (this.state.vms.some((v) => v.name === name))
-      problems.push({ field: 'name', message: `There is a virtual machine ${name} already. Choose another name.` })
+      problems.push({ field: 'name', message: `A virtual machine named ${name} already exists. Choose another name.` })
     if (!template) problems.push({ field: 'template', message: 'Choose a template.' })
     problems.push(...judge(text))
     for (const [name, value] of Object.entries(params ?? {})) {
@@ -407,7 +407,7 @@ export class Fake implements Remote {
       if (wrong) problems.push({ field: `params.${name}`, message: wrong })
     }
     if (resources && resources.memory > this.state.host.memory)
-      problems.push({ field: 'memory', message: 'This computer has not that much memory.' })
+      problems.push({ field: 'memory', message: 'This computer does not have that much memory.' })
     return problems
   }
 
@@ -474,7 +474,7 @@ export class Fake implements Remote {
         object: name,
         title: `Stop virtual machine ${name}`,
         phases: stopping,
-        force: 'What the guest has not written to its disk yet is lost.',
+        force: 'The guest is powered off immediately. Data it has not written to disk is lost.',
         log: { source: 'serial', vm: name },
         begin: () => this.#vm(name, { state: 'Stopping', running: false, progress: undefined }),
         end: () => this.#vm(name, { state: 'Stopped', problem: undefined, advice: undefined, sshPort: undefined }),

@@ -18,9 +18,9 @@ const create = () => fireEvent.click(screen.getByRole('button', { name: 'Create'
 const sent = () => fake.calls.filter((c) => c.method === 'vm.create').map((c) => c.params)
 
 test('without the service nothing can be made, and that is said', async () => {
-  expect(screen.queryByText(/needs the service/)).toBeNull()
+  expect(screen.queryByText(/service is not running/)).toBeNull()
   fake.kill()
-  await screen.findByText('This needs the service, which does not run.')
+  await screen.findByText('The service is not running.')
   expect((screen.getByRole('button', { name: 'Create' }) as HTMLButtonElement).disabled).toBe(true)
 })
 
@@ -35,7 +35,7 @@ test('a mistake is said beside its field as it is typed, with what is allowed', 
   expect(name().getAttribute('aria-describedby')).toContain(message.id)
   expect(name().getAttribute('aria-invalid')).toBe('true')
   await type('web')
-  await screen.findByText(/There is a virtual machine web already/)
+  await screen.findByText(/A virtual machine named web already exists/)
   await type('shop')
   await waitFor(() => expect(name().hasAttribute('aria-invalid')).toBe(false))
 })
@@ -82,10 +82,10 @@ test('what is right is created, with what was chosen and nothing else', async ()
 
 test('resources are checked against the host, and sent in bytes', async () => {
   await type('shop')
-  await fireEvent.click(screen.getByLabelText('Choose processors, memory and disk'))
+  await fireEvent.click(screen.getByLabelText('Set processors, memory and disk'))
   const memory = screen.getByLabelText('Memory')
   await fireEvent.input(memory, { target: { value: '64' } })
-  await screen.findByText('Memory can be 512 MiB to 16 GiB on this computer.')
+  await screen.findByText('Memory must be between 512 MiB and 16 GiB.')
   await create()
   expect(sent()).toEqual([])
   await fireEvent.input(memory, { target: { value: '2' } })
@@ -122,7 +122,7 @@ test('a click on Create counts although another check overtakes its own', async 
 const pick = (template: string) => fireEvent.change(screen.getByLabelText('Template'), { target: { value: template } })
 
 test('a template’s parameters are there with their defaults, and what was chosen is sent', async () => {
-  expect(screen.queryByText('Parameters of the template')).toBeNull()
+  expect(screen.queryByText('Template parameters')).toBeNull()
   await type('shop')
   await pick('template:debian-13')
   const greeting = (await screen.findByLabelText('Greeting')) as HTMLInputElement
@@ -161,11 +161,11 @@ test('parameters of another template are not sent', async () => {
 
 test('a parameter that the template doesn’t list can be named, and a wrong name is said beside it', async () => {
   await type('shop')
-  await fireEvent.click(screen.getByRole('button', { name: 'Add a parameter' }))
+  await fireEvent.click(screen.getByRole('button', { name: 'Add parameter' }))
   const box = screen.getByLabelText('Name of parameter 1')
   await waitFor(() => expect(document.activeElement).toBe(box))
   for (const [value, says] of [
-    ['1st', /begins with a letter/],
+    ['1st', /starts with a letter/],
     ['Unknown', /is not used in any provision/],
   ] as const) {
     await fireEvent.input(box, { target: { value } })

@@ -20,7 +20,7 @@ test('resources are asked for once, and what is being changed outlives new state
   await screen.findByLabelText('Processors')
   await type('Processors', '6')
   fake.push()
-  await screen.findByText(/needs a restart of the virtual machine/)
+  await screen.findByText(/to apply these changes/)
   expect((screen.getByLabelText('Processors') as HTMLInputElement).value).toBe('6')
   expect(called(fake, 'vm.resources')).toHaveLength(1)
   fake.push({ vms: fake.state.vms.map((v) => ({ ...v, state: 'Unresponsive' })) })
@@ -34,10 +34,10 @@ test('a change that is reverted disappears, and can not be applied', async () =>
   await screen.findByLabelText('Processors')
   const apply = screen.getByRole('button', { name: 'Apply' }) as HTMLButtonElement
   await type('Processors', '6')
-  expect(screen.getByRole('heading', { name: 'What you change' })).toBeTruthy()
+  expect(screen.getByRole('heading', { name: 'Changes' })).toBeTruthy()
   expect(apply.disabled).toBe(false)
   await type('Processors', '4')
-  expect(screen.queryByRole('heading', { name: 'What you change' })).toBeNull()
+  expect(screen.queryByRole('heading', { name: 'Changes' })).toBeNull()
   expect(apply.disabled).toBe(true)
 })
 
@@ -116,13 +116,13 @@ test('the elapsed time on the page of a VM does not stand still', async () => {
 test('a VM that is gone says so', async () => {
   const fake = shown('summary')
   await fake.call('vm.delete', { name: 'web' })
-  await screen.findByText(/There is no virtual machine of this name/)
+  await screen.findByText(/This virtual machine does not exist/)
 })
 
 test('a VM is restarted after its change, and not if that failed', async () => {
   const fake = shown('resources')
   await screen.findByLabelText('Processors')
-  const button = () => fireEvent.click(screen.getByRole('button', { name: 'Apply and restart the virtual machine' }))
+  const button = () => fireEvent.click(screen.getByRole('button', { name: 'Apply and restart' }))
   const hold = vi.spyOn(fake, 'push')
   await type('Processors', '6')
   await button()

@@ -1,4 +1,4 @@
-// The form for a new VM. What it holds is checked by the Go side as it is typed, and sent only when it is right.
+// The form for a new VM. The Go side checks it while the user types; it is sent only when it is valid.
 import type { FieldProblem, Methods, Param, Info as TemplateInfo, Problem, Ref, Resources } from '../lib/api'
 import { outOfRange, resources, suggested } from './resources'
 import type { Store } from '../lib/store.svelte'
@@ -38,7 +38,7 @@ export class CreateForm {
 
   // By field, the first one of each.
   readonly problems = $derived(Object.fromEntries(this.found.toReversed().map((p) => [p.field, p.message])))
-  // What has no field of its own here. A parameter always has one, or else it was taken away meanwhile.
+  // Problems of fields that the form doesn't show. A parameter always has a field, unless it was removed meanwhile.
   readonly others = $derived.by(() => {
     const shown = [...shownFields, ...(this.sized ? resources.map((r) => r.field) : [])]
     return this.found.filter((p) => !shown.includes(p.field) && !p.field.startsWith('params.'))
@@ -148,10 +148,10 @@ export class CreateForm {
   #local(): FieldProblem[] {
     const names = this.params.map((p) => p.name.trim()).filter((name) => name && !paramName.test(name))
     return [
-      ...(this.custom && !this.text.trim() ? [{ field: 'template', message: 'The text is empty.' }] : []),
+      ...(this.custom && !this.text.trim() ? [{ field: 'template', message: 'The template is empty.' }] : []),
       ...names.map((name) => ({
         field: paramField(name),
-        message: 'A parameter’s name begins with a letter; letters, digits and _ follow.',
+        message: 'A parameter name starts with a letter and contains only letters, digits and underscores.',
       })),
       ...(this.sized ? resources : []).flatMap((r) => {
         const message = outOfRange(r, this.resources[r.field], this.bounds.least[r.field], this.bounds.most[r.field])

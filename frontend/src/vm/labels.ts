@@ -36,9 +36,9 @@ export const isDown = (vm: Pick<VM, 'state'>) =>
   ['Stopped', 'Created', 'CreateFailed', 'StartFailed'].includes(vm.state)
 
 export const accelerationLabels: Record<VM['acceleration'], string> = {
-  hardware: 'Hardware (fast)',
-  emulation: 'Emulation (slow)',
-  '?': 'Not known yet',
+  hardware: 'Hardware',
+  emulation: 'Software emulation (slow)',
+  '?': 'Unknown',
 }
 
 export function vmsBadge({ vms }: Pick<Store, 'vms'>): Badge | undefined {

@@ -10,7 +10,7 @@ test('a change that is reverted is none', () => {
 
 test('a value that is out of range says what is allowed', () => {
   const [cpus] = resources
-  expect(outOfRange(cpus!, 9, 1, 8)).toBe('Processors can be 1 to 8 on this computer.')
+  expect(outOfRange(cpus!, 9, 1, 8)).toBe('Processors must be between 1 and 8.')
   expect(outOfRange(cpus!, NaN, 1, 8)).toBeDefined()
   expect(outOfRange(cpus!, 8, 1, 8)).toBeUndefined()
 })

@@ -32,7 +32,7 @@ export function changes(from: Resources, to: Resources): Change[] {
 // outOfRange says what is allowed if the value is not.
 export function outOfRange(r: Resource, value: number, least: number, most: number): string | undefined {
   if (Number.isFinite(value) && value >= least && value <= most) return undefined
-  return `${r.label} can be ${r.format(least)} to ${r.format(most)} on this computer.`
+  return `${r.label} must be between ${r.format(least)} and ${r.format(most)}.`
 }
 
 // suggested is a first choice for a new VM that leaves the host room, and its bounds.
