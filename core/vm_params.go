@@ -23,7 +23,8 @@ func (v *VMs) Params(ctx context.Context, name string) ([]template.Param, error)
 	if err != nil {
 		return nil, Failed("read the params of VM", name, err)
 	}
-	names := maps.Clone(defaults)
+	names := map[string]string{}
+	maps.Copy(names, defaults)
 	maps.Copy(names, vm.Spec.Params)
 	params := make([]template.Param, 0, len(names))
 	for _, key := range slices.Sorted(maps.Keys(names)) {
