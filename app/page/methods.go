@@ -68,6 +68,7 @@ func Methods() []Method {
 		asks("vm.resources", (*API).vmResources),
 		changes("vm.setResources", (*API).vmSetResources),
 		asks("vm.params", (*API).vmParams),
+		asks("vm.checkParams", (*API).vmCheckParams),
 		changes("vm.setParams", (*API).vmSetParams),
 		asks("operation.background", (*API).operationBackground),
 		asks("operation.dismiss", (*API).operationDismiss),

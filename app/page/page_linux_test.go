@@ -82,6 +82,21 @@ func TestLifeOfAVMAtThePage(t *testing.T) {
 	if got := strings.Join(s.VMs[0].RestartNeeded, "; "); got != "memory 1GiB → 3GiB; disk 2GiB → 100GiB; mounts in the template" {
 		t.Error(got)
 	}
+	b.becomes(b.begin("vm.setParams", `{"name": "demo", "set": {"Greeting": "hi", "Farewell": "bye"}, "remove": []}`), "done")
+	for change, want := range map[string][]FieldProblem{
+		`"set": {"Greeting": "refused"}, "remove": []`:         {{"params.Greeting", "the test refuses this value"}},
+		`"set": {"Greeting": "hello"}, "remove": ["Farewell"]`: {},
+	} {
+		b.call("vm.checkParams", `{"name": "demo", `+change+`}`, &wrong)
+		if !slices.Equal(wrong, want) {
+			t.Errorf("%s: %+v", change, wrong)
+		}
+	}
+	var params []template.Param
+	if b.call("vm.params", `{"name": "demo"}`, &params); len(params) != 2 || params[1].Value != "hi" {
+		t.Errorf("a check has changed the params: %+v", params)
+	}
+	b.becomes(b.begin("vm.setParams", `{"name": "demo", "set": {}, "remove": ["Greeting", "Farewell"]}`), "done")
 	var r core.VMResources
 	b.call("vm.resources", `{"name": "demo"}`, &r)
 	if !r.Pending || r.Current == nil || r.Current.Memory != 1<<30 || r.Next.Memory != 3<<30 || r.Least.CPUs != 1 || r.Most.CPUs < 1 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -140,8 +141,8 @@ func (a *API) vmCreate(_ context.Context, params CreateParams) (Ref, error) {
 	})
 }
 
-// stranger is the name under which a template is checked while the VM has no good one.
-const stranger = "rdd-check"
+// checkedName is the name of a VM that is checked and not made, where the user has given no good one.
+const checkedName = "rdd-check"
 
 // vmCheck says what would be refused, without changing or starting anything: while the service doesn't run,
 // that is less.
@@ -151,7 +152,7 @@ func (a *API) vmCheck(ctx context.Context, params CheckParams) ([]FieldProblem, 
 	name := params.Name
 	if err := p.core.CheckVMName(name); err != nil {
 		all = append(all, FieldProblem{"name", innermost(err)})
-		name = stranger
+		name = checkedName
 	}
 	if params.Resources != nil {
 		all = append(all, checkResources(*params.Resources, p.core.Computer())...)
@@ -170,7 +171,7 @@ func (a *API) vmCheck(ctx context.Context, params CheckParams) ([]FieldProblem, 
 	if err := session.VMs().Create(ctx, name, o, core.Wait{}); err != nil {
 		all = append(all, fieldProblems(err)...)
 	}
-	return slices.DeleteFunc(all, func(f FieldProblem) bool { return f.Field == "name" && name == stranger && f != all[0] }), nil
+	return slices.DeleteFunc(all, func(f FieldProblem) bool { return f.Field == "name" && name == checkedName && f != all[0] }), nil
 }
 
 // checkResources says what of r this computer doesn't have.
@@ -341,6 +342,34 @@ func (a *API) vmParams(ctx context.Context, params NameParams) ([]template.Param
 		return nil, err
 	}
 	return vms.Params(ctx, params.Name)
+}
+
+// vmCheckParams says which values vm.setParams would refuse: it checks a new VM of the same template, which is not made.
+func (a *API) vmCheckParams(ctx context.Context, params SetParamsParams) ([]FieldProblem, error) {
+	vms, err := a.vms(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own, err := vms.Template(ctx, params.Name)
+	if err != nil {
+		return nil, err
+	}
+	known, err := vms.Params(ctx, params.Name)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for _, p := range known {
+		if p.Set && !slices.Contains(params.Remove, p.Name) {
+			values[p.Name] = p.Value
+		}
+	}
+	maps.Copy(values, params.Set)
+	err = vms.Create(ctx, checkedName, core.CreateOptions{Text: own.Text, Params: values, DryRun: true}, core.Wait{})
+	if len(core.FieldErrors(err)) == 0 {
+		return []FieldProblem{}, err
+	}
+	return fieldProblems(err), nil
 }
 
 func (a *API) vmSetParams(_ context.Context, params SetParamsParams) (Ref, error) {

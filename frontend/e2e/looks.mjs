@@ -34,10 +34,25 @@ const views = {
     { hash: '#/machines/web/parameters' },
     (page) => page.getByLabel('Greeting', { exact: true }).fill('good day'),
   ],
+  'machine-parameters-invalid': [
+    { hash: '#/machines/web/parameters' },
+    async (page) => {
+      await page.getByLabel('Greeting', { exact: true }).fill('good\u0007day')
+      await page.getByText('contains unprintable character').waitFor()
+    },
+  ],
   'machine-template': [{ hash: '#/machines/web/template' }, (page) => page.locator('.cm-content').waitFor()],
   'machine-logs': [{ hash: '#/machines/web/logs' }, (page) => page.getByLabel('Find in the log').fill('line 19')],
   'machine-shell': [{ hash: '#/machines/web/shell' }, (page) => page.getByText('me@web').waitFor()],
   diagnostics: [{ hash: '#/diagnostics' }, (page) => page.getByRole('button', { name: 'Clear leftovers' }).waitFor()],
+  'diagnostics-warnings': [
+    { hash: '#/diagnostics' },
+    async (page) => {
+      await click('Clear leftovers')(page)
+      await page.getByText('1 warning', { exact: true }).first().waitFor()
+      await page.getByText('No operations').waitFor()
+    },
+  ],
   troubleshooting: [{ hash: '#/troubleshooting' }, (page) => page.getByRole('cell', { name: 'OK' }).waitFor()],
   'narrow-overview': [{ width: 560, height: 420 }],
   'narrow-machines': [{ width: 560, height: 420, hash: '#/machines' }],

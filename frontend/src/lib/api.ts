@@ -336,6 +336,7 @@ export interface Methods {
   'vm.resources': [NameParams, VMResources]
   'vm.setResources': [SetResourcesParams, Ref]
   'vm.params': [NameParams, Param[]]
+  'vm.checkParams': [SetParamsParams, FieldProblem[]]
   'vm.setParams': [SetParamsParams, Ref]
   'operation.background': [BackgroundParams, {}]
   'operation.dismiss': [IDParams, {}]

@@ -139,6 +139,16 @@ function judge(text: string | undefined) {
   return [{ field: 'template', message: 'images: must name at least one image' }]
 }
 
+// What Lima would say of params, as far as a test needs it.
+function paramProblems(params: Record<string, string> = {}) {
+  return Object.entries(params).flatMap(([name, value]) => {
+    const message = !/^(Greeting|Secret|ContainerdVersion)$/.test(name)
+      ? 'is not used in any provision, probe, copyToHost, or portForward'
+      : value.includes('\u0007') && 'its value contains unprintable character'
+    return message ? [{ field: `params.${name}`, message }] : []
+  })
+}
+
 // The params of a text that is written as plainly as the one above.
 function paramsOf(text: string): Param[] {
   const lines = /^param:\n((?: {2}.*\n)*)/m.exec(text)?.[1] ?? ''
@@ -400,12 +410,7 @@ export class Fake implements Remote {
       problems.push({ field: 'name', message: `A virtual machine named ${name} already exists. Choose another name.` })
     if (!template) problems.push({ field: 'template', message: 'Choose a template.' })
     problems.push(...judge(text))
-    for (const [name, value] of Object.entries(params ?? {})) {
-      const wrong = !/^(Greeting|Secret)$/.test(name)
-        ? 'is not used in any provision, probe, copyToHost, or portForward'
-        : value.includes('\u0007') && 'its value contains unprintable character'
-      if (wrong) problems.push({ field: `params.${name}`, message: wrong })
-    }
+    problems.push(...paramProblems(params))
     if (resources && resources.memory > this.state.host.memory)
       problems.push({ field: 'memory', message: 'This computer does not have that much memory.' })
     return problems
@@ -526,6 +531,7 @@ export class Fake implements Remote {
         { name: 'Greeting', value: 'hello', default: 'hello', set: false },
         { name: 'ContainerdVersion', value: '2.1', default: '2.0', set: true },
       ]),
+    'vm.checkParams': ({ set }) => paramProblems(set),
     'vm.setParams': ({ name, set, remove }) => {
       this.#params[name] = this.#params[name]!.map((p) => {
         if (p.name in set) return { ...p, set: true, value: set[p.name]! }

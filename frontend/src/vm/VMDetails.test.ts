@@ -56,6 +56,24 @@ test('parameters: typed text outlives new states, and only what differs is sent'
   )
 })
 
+test('a parameter is checked as it is typed, and a wrong one is not sent', async () => {
+  const fake = shown('parameters')
+  const box = await screen.findByLabelText('Greeting')
+  const apply = screen.getByRole('button', { name: 'Apply' }) as HTMLButtonElement
+  await type('Greeting', 'a\u0007')
+  await fireEvent.click(apply) // before the check
+  const message = await screen.findByText('its value contains unprintable character')
+  expect(box.getAttribute('aria-describedby')).toBe(message.id)
+  await waitFor(() => expect(document.activeElement).toBe(box))
+  expect(apply.disabled).toBe(true)
+  expect(called(fake, 'vm.setParams')).toEqual([])
+  await type('Greeting', 'good day')
+  await waitFor(() => expect(apply.disabled).toBe(false))
+  expect(box.hasAttribute('aria-invalid')).toBe(false)
+  await fireEvent.click(apply)
+  await waitFor(() => expect(called(fake, 'vm.setParams')).toHaveLength(1))
+})
+
 test('a template that was changed meanwhile is not overwritten, and the typed text is kept', async () => {
   const fake = shown('template')
   const box = (await screen.findByLabelText('Template of web')) as HTMLElement
@@ -84,13 +102,18 @@ test('a template is checked as it is typed, and what is refused is not saved', a
   write('cpus: 2\n')
   await screen.findByText('images: must name at least one image')
   await waitFor(() => expect(box.getAttribute('aria-invalid')).toBe('true'))
-  await fireEvent.click(screen.getByRole('button', { name: 'Save' }))
-  await waitFor(() => expect(called(fake, 'vm.checkTemplate').length).toBe(2))
-  expect(called(fake, 'vm.setTemplate')).toEqual([])
+  expect((screen.getByRole('button', { name: 'Save' }) as HTMLButtonElement).disabled).toBe(true)
   write(`# mine\n${text}`)
   await waitFor(() => expect(screen.queryByText('images: must name at least one image')).toBeNull())
   expect(box.hasAttribute('aria-invalid')).toBe(false)
-  await fireEvent.click(screen.getByRole('button', { name: 'Save' }))
+  write('cpus: 3\n')
+  await fireEvent.click(screen.getByRole('button', { name: 'Save' })) // before the check
+  await screen.findByText('images: must name at least one image')
+  expect(called(fake, 'vm.setTemplate')).toEqual([])
+  write(`# mine\n${text}`)
+  const save = screen.getByRole('button', { name: 'Save' }) as HTMLButtonElement
+  await waitFor(() => expect(save.disabled).toBe(false))
+  await fireEvent.click(save)
   await waitFor(() => expect(called(fake, 'vm.setTemplate')).toHaveLength(1))
 })
 

@@ -2,9 +2,10 @@
 import type { FieldProblem, Methods, Param, Info as TemplateInfo, Problem, Ref, Resources } from '../lib/api'
 import { outOfRange, resources, suggested } from './resources'
 import type { Store } from '../lib/store.svelte'
+import { FieldCheck } from '../lib/fieldCheck.svelte'
 import { CallError, problemOf } from '../lib/transport'
 
-const checkDelay = 300 // ms after the last key
+const readDelay = 300 // ms after the last key
 const shownFields = ['name', 'template', 'params']
 const paramName = /^[a-zA-Z][a-zA-Z0-9_]*$/
 const paramField = (name: string) => `params.${name}`
@@ -22,12 +23,10 @@ export class CreateForm {
   start = $state(true)
 
   templates = $state.raw<TemplateInfo[]>([])
-  found = $state.raw<FieldProblem[]>([])
   touched = $state.raw<string[]>([])
-  problem = $state.raw<Problem>()
+  failure = $state.raw<Problem>()
   creating = $state(false)
   readonly bounds: ReturnType<typeof suggested>
-  #asked = 0
   #read = 0
   #loaded: Promise<void> | undefined
 
@@ -36,12 +35,13 @@ export class CreateForm {
     this.resources = this.bounds.first
   }
 
-  // By field, the first one of each.
-  readonly problems = $derived(Object.fromEntries(this.found.toReversed().map((p) => [p.field, p.message])))
+  readonly check = new FieldCheck()
+  readonly problem = $derived(this.failure ?? this.check.failure)
+  readonly problems = $derived(Object.fromEntries(resources.map((r) => [r.field, this.check.message(r.field)])))
   // Problems of fields that the form doesn't show. A parameter always has a field, unless it was removed meanwhile.
   readonly others = $derived.by(() => {
     const shown = [...shownFields, ...(this.sized ? resources.map((r) => r.field) : [])]
-    return this.found.filter((p) => !shown.includes(p.field) && !p.field.startsWith('params.'))
+    return this.check.problems.filter((p) => !shown.includes(p.field) && !p.field.startsWith('params.'))
   })
 
   load() {
@@ -53,7 +53,7 @@ export class CreateForm {
       this.templates = await this.store.call('templates', {})
       this.template ||= this.templates[0]?.locator ?? ''
     } catch (e) {
-      this.problem = problemOf(e)
+      this.failure = problemOf(e)
     }
   }
 
@@ -63,11 +63,11 @@ export class CreateForm {
 
   // An empty name is no mistake before anything was typed.
   message(field: string): string | undefined {
-    return field === 'name' && !this.touched.includes('name') ? undefined : this.problems[field]
+    return field === 'name' && !this.touched.includes('name') ? undefined : this.check.message(field)
   }
 
   param(name: string): string | undefined {
-    return this.problems[paramField(name.trim())]
+    return this.check.message(paramField(name.trim()))
   }
 
   picked() {
@@ -83,7 +83,7 @@ export class CreateForm {
       this.text = (await this.store.call('template.read', { locator: this.template })).text
     } catch (e) {
       this.custom = false
-      this.problem = problemOf(e)
+      this.failure = problemOf(e)
     }
   }
 
@@ -105,8 +105,7 @@ export class CreateForm {
   checkSoon(): () => void {
     const request = this.request()
     if (!request.template) return () => {}
-    const timer = setTimeout(() => void this.#check(request), checkDelay)
-    return () => clearTimeout(timer)
+    return this.check.later(() => this.#ask(request))
   }
 
   // readParams is an effect: it runs when another template or text is chosen.
@@ -114,7 +113,7 @@ export class CreateForm {
     const locator = this.template
     const text = this.custom ? this.text : undefined
     if (!locator) return () => {}
-    const timer = setTimeout(() => void this.#readParams({ locator, ...(text && { text }) }), text ? checkDelay : 0)
+    const timer = setTimeout(() => void this.#readParams({ locator, ...(text && { text }) }), text ? readDelay : 0)
     return () => clearTimeout(timer)
   }
 
@@ -129,20 +128,8 @@ export class CreateForm {
     }
   }
 
-  // An answer that was overtaken by a newer question is not shown; whoever asked gets it all the same.
-  async #check(request: Methods['vm.check'][0]): Promise<boolean> {
-    const asked = ++this.#asked
-    try {
-      const found = [...this.#local(), ...(await this.store.call('vm.check', request))]
-      if (asked === this.#asked) {
-        this.found = found
-        this.problem = undefined
-      }
-      return found.length === 0
-    } catch (e) {
-      if (asked === this.#asked) this.problem = problemOf(e)
-      return false
-    }
+  async #ask(request: Methods['vm.check'][0]): Promise<FieldProblem[]> {
+    return [...this.#local(), ...(await this.store.call('vm.check', request))]
   }
 
   #local(): FieldProblem[] {
@@ -168,12 +155,12 @@ export class CreateForm {
     try {
       await this.#loaded // who is quicker than the list of templates means its first
       const request = this.request()
-      if (!(await this.#check(request))) return undefined
+      if (!(await this.check.now(() => this.#ask(request)))) return undefined
       return await this.store.call('vm.create', { ...request, start: this.start })
     } catch (e) {
       const field = e instanceof CallError ? e.problem.field : undefined
-      if (field) this.found = [{ field, message: problemOf(e).message }]
-      else this.problem = problemOf(e)
+      if (field) this.check.show([{ field, message: problemOf(e).message }])
+      else this.failure = problemOf(e)
       return undefined
     } finally {
       this.creating = false

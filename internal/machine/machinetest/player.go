@@ -175,7 +175,7 @@ type refusedError struct{ field, message string }
 
 func (e *refusedError) Error() string { return e.field + ": " + e.message }
 
-// validate rejects a template with a line "refused: FIELD".
+// validate rejects a template with a line "refused: FIELD", and a param with the value "refused".
 func (p *player) validate() error {
 	job, err := event.ReadJob(os.Stdin)
 	if err != nil {
@@ -184,6 +184,11 @@ func (p *player) validate() error {
 	for line := range strings.Lines(job.Template) {
 		if field, ok := strings.CutPrefix(strings.TrimSpace(line), "refused: "); ok {
 			return &refusedError{field, "the template says that it is to be refused"}
+		}
+	}
+	for name, value := range job.Params {
+		if value == "refused" {
+			return &refusedError{"param." + name, "the test refuses this value"}
 		}
 	}
 	if p.stage.mode("validate", p.vm.Name) == "late" && p.stage.Counted("validate") > 1 {
