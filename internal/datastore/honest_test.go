@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -14,18 +15,8 @@ import (
 
 // A disk that runs full is made for real: SQLite may not make its file any longer.
 func TestWriteToAFullDiskIsNotReportedAsDone(t *testing.T) {
-	dsn := sqliteDSN(filepath.Join(t.TempDir(), "state.db"))
-	connector, err := sqlite.NewConnector(dsn + "&_pragma=max_page_count(40)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := prepare(t.Context(), sql.OpenDB(connector)); err != nil {
-		t.Fatal(err)
-	}
-	life, end := context.WithCancel(context.Background())
-	var work sync.WaitGroup
-	t.Cleanup(func() { end(); work.Wait() })
-	store, _, err := startSQLite(life, &work, connector)
+	life, work, connector := database(t, "&_pragma=max_page_count(40)")
+	store, _, err := startSQLite(life, work, connector)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,17 +39,8 @@ func TestWriteToAFullDiskIsNotReportedAsDone(t *testing.T) {
 
 // What was acknowledged is on the disk only if every connection asks for it.
 func TestEveryConnectionIsDurable(t *testing.T) {
-	connector, err := sqlite.NewConnector(sqliteDSN(filepath.Join(t.TempDir(), "state.db")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := prepare(t.Context(), sql.OpenDB(connector)); err != nil {
-		t.Fatal(err)
-	}
-	life, end := context.WithCancel(context.Background())
-	var work sync.WaitGroup
-	t.Cleanup(func() { end(); work.Wait() })
-	_, pool, err := startSQLite(life, &work, connector)
+	life, work, connector := database(t, "")
+	_, pool, err := startSQLite(life, work, connector)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,4 +59,20 @@ func TestEveryConnectionIsDurable(t *testing.T) {
 			}
 		}
 	}
+}
+
+// database makes one with kine's table, and what a store on it needs.
+func database(t *testing.T, parameters string) (life context.Context, work *sync.WaitGroup, connector driver.Connector) {
+	t.Helper()
+	connector, err := sqlite.NewConnector(sqliteDSN(filepath.Join(t.TempDir(), "state.db")) + parameters)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := prepare(t.Context(), sql.OpenDB(connector)); err != nil {
+		t.Fatal(err)
+	}
+	life, end := context.WithCancel(context.Background())
+	work = &sync.WaitGroup{}
+	t.Cleanup(func() { end(); work.Wait() })
+	return life, work, connector
 }

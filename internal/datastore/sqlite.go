@@ -107,21 +107,28 @@ func closeLog(file string) error {
 
 // startSQLite starts kine on a database that has its table.
 func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Connector) (server.Backend, *sql.DB, error) {
-	pool := generic.ConnectionPoolConfig{MaxIdle: sqliteConnections, MaxOpen: sqliteConnections, MaxIdleTime: sqliteIdle}
-	db, err := generic.OpenDB(life, work, "sqlite", connector, pool, "?", false, nil)
+	dialect, err := newDialect(life, work, connector)
 	if err != nil {
 		return nil, nil, err
+	}
+	log := sqllog.New(dialect, work, tuning(pollSQLite))
+	dialect.notify = func(ctx context.Context) { _, _ = log.List(ctx, sqliteAnyKey, "", 1, 0, false, true) }
+	backend := newHonest(backlog{log, dialect})
+	return backend, dialect.DB, backend.Start(life)
+}
+
+func newDialect(life context.Context, work *sync.WaitGroup, connector driver.Connector) (*sqliteDialect, error) {
+	pool := generic.ConnectionPoolConfig{MaxIdle: sqliteConnections, MaxOpen: sqliteConnections, MaxIdleTime: sqliteIdle}
+	db, err := generic.OpenDB(life, work, "sqlite", preparingConnector{connector}, pool, "?", false, nil)
+	if err != nil {
+		return nil, err
 	}
 	db.LastInsertID = true
 	db.GetSizeSQL = query.New(`SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()`, "?", false, "GetSize")
 	db.CompactSQL = query.New(sqliteCompact, "?", false, "Compact")
 	db.TranslateErr = sqliteConflict
 	db.ErrCode = sqliteCode
-	dialect := &sqliteDialect{Generic: db, turn: make(chan struct{}, 1)}
-	log := sqllog.New(dialect, work, tuning(pollSQLite))
-	dialect.notify = func(ctx context.Context) { _, _ = log.List(ctx, sqliteAnyKey, "", 1, 0, false, true) }
-	backend := newHonest(backlog{log, dialect})
-	return backend, db.DB, backend.Start(life)
+	return &sqliteDialect{Generic: db, turn: make(chan struct{}, 1)}, nil
 }
 
 // claim makes the database file, private from the start: SQLite gives the files
