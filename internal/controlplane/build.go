@@ -25,6 +25,7 @@ import (
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 
 	"rancherdesktop.io/rdd/internal/admission"
+	"rancherdesktop.io/rdd/internal/datastore"
 )
 
 const (
@@ -45,7 +46,7 @@ func (s *Server) build() error {
 		return err
 	}
 	storage := etcdOptions(s.config.Store)
-	if err := useStorage(c, storage); err != nil {
+	if err := useStorage(c, storage, s.config.Store); err != nil {
 		return fmt.Errorf("storage: %w", err)
 	}
 	if s.client, err = kubernetes.NewForConfig(s.loopback.native()); err != nil {
@@ -55,7 +56,7 @@ func (s *Server) build() error {
 	if c.AdmissionControl, err = s.admissionChain(); err != nil {
 		return err
 	}
-	if s.custom, err = customServer(*c, storage); err != nil {
+	if s.custom, err = customServer(*c, storage, s.config.Store); err != nil {
 		return fmt.Errorf("custom resources: %w", err)
 	}
 	if s.native, err = c.Complete(s.informers).New("rdd", s.custom.GenericAPIServer); err != nil {
@@ -130,18 +131,19 @@ func (s *Server) admissionChain() (apiadmission.Interface, error) {
 
 // customServer serves custom resources and their definitions. It gets a copy of the
 // configuration, because it has its own storage and start hooks.
-func customServer(c genericserver.Config, storage *options.EtcdOptions) (*apiextensionsserver.CustomResourceDefinitions, error) {
+func customServer(c genericserver.Config, storage *options.EtcdOptions, store *datastore.Store) (*apiextensionsserver.CustomResourceDefinitions, error) {
 	c.PostStartHooks = map[string]genericserver.PostStartHookConfigEntry{}
 	c.RESTOptionsGetter = nil
 	definitions := definitionStorage(*storage)
 	if err := definitions.ApplyTo(&c); err != nil {
 		return nil, err
 	}
+	c.RESTOptionsGetter = storedIn(store, c.RESTOptionsGetter)
 	c.MergedResourceConfig = apiextensionsserver.DefaultAPIResourceConfigSource()
 	config := &apiextensionsserver.Config{
 		GenericConfig: &genericserver.RecommendedConfig{Config: c},
 		ExtraConfig: apiextensionsserver.ExtraConfig{
-			CRDRESTOptionsGetter: apiextensionsoptions.NewCRDRESTOptionsGetter(*definitions, c.ResourceTransformers, c.StorageObjectCountTracker),
+			CRDRESTOptionsGetter: storedIn(store, apiextensionsoptions.NewCRDRESTOptionsGetter(*definitions, c.ResourceTransformers, c.StorageObjectCountTracker)),
 			MasterCount:          1, // with more, each definition waits 5 s
 			AuthResolverWrapper:  webhook.NewDefaultAuthenticationInfoResolverWrapper(nil, nil, c.LoopbackClientConfig, c.TracerProvider),
 			ServiceResolver:      webhook.NewDefaultServiceResolver(),

@@ -1,14 +1,10 @@
 package controlplane_test
 
 import (
-	"context"
-	"net"
 	"strings"
 	"testing"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"go.etcd.io/etcd/client/v3/kubernetes"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -134,26 +130,15 @@ func TestDefinitionThatGoesIsMadeAgainAtOnce(t *testing.T) {
 // erase takes a key out of the server's store.
 func erase(t *testing.T, s *server, key string) {
 	t.Helper()
-	client, err := clientv3.New(clientv3.Config{Endpoints: s.store.Servers, DialOptions: []grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return s.store.Dial(ctx, "tcp", addr) }),
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	for {
-		now, err := client.Get(t.Context(), key)
-		if err != nil || len(now.Kvs) != 1 {
-			t.Fatal(now, err)
-		}
-		r, err := client.Txn(t.Context()).If(clientv3.Compare(clientv3.ModRevision(key), "=", now.Kvs[0].ModRevision)).
-			Then(clientv3.OpDelete(key)).Else(clientv3.OpGet(key)).Commit()
+	client := s.store.Client.Kubernetes
+	for revision := int64(-1); ; {
+		r, err := client.OptimisticDelete(t.Context(), key, revision, kubernetes.DeleteOptions{GetOnFailure: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if r.Succeeded { // else somebody was quicker
 			return
 		}
+		revision = r.KV.ModRevision
 	}
 }

@@ -222,3 +222,21 @@ func share(t *testing.T, endpoint string) {
 		t.Errorf("after the other's delete: %v", err)
 	}
 }
+
+func TestHealthSaysWhenTheDatastoreIsGone(t *testing.T) {
+	s := own(t, t.TempDir(), nil)
+	token := bearer(s.Endpoint().Token)
+	for _, path := range []string{"/healthz", "/livez", "/readyz"} {
+		if status, body := get(t, s, path+"/datastore", token); status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/healthz", "/livez", "/readyz"} {
+		if status, body := get(t, s, path, token); status != http.StatusInternalServerError || !strings.Contains(body, "datastore failed") {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+}

@@ -36,3 +36,15 @@ func (l backlog) After(ctx context.Context, key, end string, revision, limit int
 	}
 	return batch, nil
 }
+
+// Watch ends at once when the store is being closed. kine then returns a nil channel, on
+// which its callers would wait for ever.
+func (l backlog) Watch(ctx context.Context) <-chan server.EventBatch {
+	batches := l.Log.Watch(ctx)
+	if batches == nil {
+		ended := make(chan server.EventBatch)
+		close(ended)
+		return ended
+	}
+	return batches
+}

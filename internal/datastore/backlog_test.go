@@ -1,14 +1,11 @@
 package datastore
 
 import (
-	"context"
-	"net"
 	"path/filepath"
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"go.etcd.io/etcd/client/v3/kubernetes"
 
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
 )
@@ -21,22 +18,14 @@ func TestWatchIsNotBrokenByAChangeOfAnOldObject(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	c, err := clientv3.New(clientv3.Config{Context: t.Context(), Endpoints: s.Servers, DialOptions: []grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return s.Dial(ctx, "tcp", addr) }),
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := s.Client
 	put := func(key, value string, was int64) int64 {
 		t.Helper()
-		r, err := c.Txn(t.Context()).If(clientv3.Compare(clientv3.ModRevision(key), "=", was)).
-			Then(clientv3.OpPut(key, value)).Else(clientv3.OpGet(key)).Commit()
+		r, err := c.Kubernetes.OptimisticPut(t.Context(), key, []byte(value), was, kubernetes.PutOptions{})
 		if err != nil || !r.Succeeded {
 			t.Fatalf("put %s: %v %+v", key, err, r)
 		}
-		return r.Header.Revision
+		return r.Revision
 	}
 	made := put("/registry/old", "one", 0)
 	put("/registry/other", "x", 0)

@@ -12,31 +12,30 @@ import (
 
 	rpctypes "go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/kubernetes"
 
 	"rancherdesktop.io/rdd/internal/datastore"
 )
 
-func update(t testing.TB, c *clientv3.Client, key, value string) {
+func update(t testing.TB, c *kubernetes.Client, key, value string) {
 	t.Helper()
-	now, err := c.Get(t.Context(), key)
-	if err != nil || len(now.Kvs) == 0 {
-		t.Fatal(err, now)
+	now, err := c.Kubernetes.Get(t.Context(), key, kubernetes.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	r, err := c.Txn(t.Context()).If(clientv3.Compare(clientv3.ModRevision(key), "=", now.Kvs[0].ModRevision)).
-		Then(clientv3.OpPut(key, value)).Else(clientv3.OpGet(key)).Commit()
+	r, err := c.Kubernetes.OptimisticPut(t.Context(), key, []byte(value), now.KV.ModRevision, kubernetes.PutOptions{GetOnFailure: true})
 	if err != nil || !r.Succeeded {
 		t.Fatal(err, r)
 	}
 }
 
-func remove(t testing.TB, c *clientv3.Client, key string) {
+func remove(t testing.TB, c *kubernetes.Client, key string) {
 	t.Helper()
-	now, err := c.Get(t.Context(), key)
-	if err != nil || len(now.Kvs) == 0 {
-		t.Fatal(err, now)
+	now, err := c.Kubernetes.Get(t.Context(), key, kubernetes.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	r, err := c.Txn(t.Context()).If(clientv3.Compare(clientv3.ModRevision(key), "=", now.Kvs[0].ModRevision)).
-		Then(clientv3.OpDelete(key)).Else(clientv3.OpGet(key)).Commit()
+	r, err := c.Kubernetes.OptimisticDelete(t.Context(), key, now.KV.ModRevision, kubernetes.DeleteOptions{GetOnFailure: true})
 	if err != nil || !r.Succeeded {
 		t.Fatal(err, r)
 	}
@@ -64,7 +63,7 @@ func list(t *testing.T, b datastore.Backups) []datastore.Backup {
 func TestBackupIsTakenOnlyWhenSomethingChanged(t *testing.T) {
 	dir := filled(t)
 	b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
-	change := func(f func(c *clientv3.Client)) {
+	change := func(f func(c *kubernetes.Client)) {
 		t.Helper()
 		s := open(t, datastore.Options{Dir: dir})
 		f(client(t, s))
@@ -78,15 +77,15 @@ func TestBackupIsTakenOnlyWhenSomethingChanged(t *testing.T) {
 	if take(t, b, dir) {
 		t.Error("a second one of the same")
 	}
-	change(func(c *clientv3.Client) { create(t, c, "/run", "1") })
+	change(func(c *kubernetes.Client) { create(t, c, "/run", "1") })
 	if take(t, b, dir, "/run") {
 		t.Error("a backup for what every run writes")
 	}
-	change(func(c *clientv3.Client) { update(t, c, "/registry/01", "new") })
+	change(func(c *kubernetes.Client) { update(t, c, "/registry/01", "new") })
 	if !take(t, b, dir, "/run") {
 		t.Error("none after an update")
 	}
-	change(func(c *clientv3.Client) { remove(t, c, "/registry/02") })
+	change(func(c *kubernetes.Client) { remove(t, c, "/registry/02") })
 	if !take(t, b, dir, "/run") {
 		t.Error("none after a deletion")
 	}
@@ -205,13 +204,13 @@ func restore(t *testing.T, b datastore.Backups, file, dir string) (aside string)
 	return aside
 }
 
-func revision(t *testing.T, c *clientv3.Client) int64 {
+func revision(t *testing.T, c *kubernetes.Client) int64 {
 	t.Helper()
-	r, err := c.Get(t.Context(), "/registry/01")
+	r, err := c.Kubernetes.Get(t.Context(), "/registry/01", kubernetes.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.Header.Revision
+	return r.Revision
 }
 
 func TestRestoreOfADamagedBackupChangesNothing(t *testing.T) {

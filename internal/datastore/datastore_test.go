@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,9 +14,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"golang.org/x/net/http2"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"go.etcd.io/etcd/client/v3/kubernetes"
 
 	"rancherdesktop.io/rdd/internal/datastore"
 	"rancherdesktop.io/rdd/internal/datastore/datastoretest"
@@ -33,16 +30,13 @@ func open(t *testing.T, o datastore.Options) *datastore.Store {
 	return s
 }
 
-// client speaks etcd to a store, as the API server does.
-func client(t testing.TB, s *datastore.Store) *clientv3.Client {
+// client reads and writes a store as the API server does.
+func client(t testing.TB, s *datastore.Store) *kubernetes.Client {
 	t.Helper()
-	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
-	if s.Dial != nil {
-		options = append(options, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-			return s.Dial(ctx, "tcp", addr)
-		}))
+	if s.Client != nil {
+		return s.Client
 	}
-	c, err := clientv3.New(clientv3.Config{Context: t.Context(), Endpoints: s.Servers, DialOptions: options})
+	c, err := kubernetes.New(clientv3.Config{Context: t.Context(), Endpoints: s.Servers})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,26 +44,25 @@ func client(t testing.TB, s *datastore.Store) *clientv3.Client {
 	return c
 }
 
-// create writes a key that isn't there, the way the API server does.
-func create(t testing.TB, c *clientv3.Client, key, value string) {
+// create writes a key that isn't there.
+func create(t testing.TB, c *kubernetes.Client, key, value string) {
 	t.Helper()
-	r, err := c.Txn(t.Context()).If(clientv3.Compare(clientv3.ModRevision(key), "=", 0)).
-		Then(clientv3.OpPut(key, value)).Commit()
+	r, err := c.Kubernetes.OptimisticPut(t.Context(), key, []byte(value), 0, kubernetes.PutOptions{})
 	if err != nil || !r.Succeeded {
-		t.Fatalf("create %s: %v, succeeded %v", key, err, r != nil && r.Succeeded)
+		t.Fatalf("create %s: %+v, %v", key, r, err)
 	}
 }
 
-func value(t *testing.T, c *clientv3.Client, key string) string {
+func value(t *testing.T, c *kubernetes.Client, key string) string {
 	t.Helper()
-	r, err := c.Get(t.Context(), key)
+	r, err := c.Kubernetes.Get(t.Context(), key, kubernetes.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Kvs) == 0 {
+	if r.KV == nil {
 		return ""
 	}
-	return string(r.Kvs[0].Value)
+	return string(r.KV.Value)
 }
 
 func TestDataIsThereAfterRestart(t *testing.T) {
@@ -107,37 +100,6 @@ func TestWatchHearsOfTheFirstWriteAfterARestart(t *testing.T) {
 	create(t, c, "/registry/b", "two")
 	if r, ok := <-events; !ok || len(r.Events) != 1 {
 		t.Errorf("the watch says %+v, want the one write", r)
-	}
-}
-
-func TestClientThatPingsKeepsItsWatches(t *testing.T) {
-	s := open(t, datastore.Options{Dir: filepath.Join(t.TempDir(), "store")})
-	conn, err := s.Dial(t.Context(), "tcp", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	frames := http2.NewFramer(conn, conn)
-	go func() { // the pipe is short: write while reading
-		_, _ = io.WriteString(conn, http2.ClientPreface)
-		_ = frames.WriteSettings()
-		for range 10 {
-			_ = frames.WritePing(false, [8]byte{})
-		}
-	}()
-	for answered := 0; answered < 10; {
-		frame, err := frames.ReadFrame()
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch frame := frame.(type) {
-		case *http2.GoAwayFrame:
-			t.Fatalf("after %d pings the store throws the client out: %s", answered, frame.DebugData())
-		case *http2.PingFrame:
-			if frame.IsAck() {
-				answered++
-			}
-		}
 	}
 }
 

@@ -45,7 +45,9 @@ func (d *sqliteDialect) BeginTx(ctx context.Context, o *sql.TxOptions) (server.T
 		leave()
 		return nil, err
 	}
-	return &turn{Transaction: tx, leave: leave}, nil
+	// A request that panics ends its context, and neither commits nor rolls back.
+	stop := context.AfterFunc(ctx, leave)
+	return &turn{Transaction: tx, leave: func() { stop(); leave() }}, nil
 }
 
 // turn is a transaction that lets the next one begin when it ends.

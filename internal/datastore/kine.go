@@ -4,16 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"net"
 	"sync"
 	"time"
 
 	"github.com/k3s-io/kine/pkg/drivers"
 	"github.com/k3s-io/kine/pkg/server"
 	"github.com/sirupsen/logrus"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/test/bufconn"
 )
 
 const (
@@ -27,8 +23,7 @@ const (
 	connectionsLimit = time.Second
 )
 
-// inProcess serves a kine backend to etcd clients in this process. Nothing
-// listens: connections are pairs of buffers.
+// inProcess runs a kine backend in this process.
 type inProcess struct {
 	backend server.Backend
 	cancel  context.CancelFunc // ends the backend and closes its connections
@@ -51,35 +46,18 @@ func tuning(poll time.Duration) *drivers.Config {
 	}
 }
 
-func (p inProcess) serve() *Store {
+func (p inProcess) store() *Store {
 	// kine tells its life on the standard logger, line by line; only trouble matters.
 	logrus.SetLevel(logrus.WarnLevel)
-	pipe := bufconn.Listen(8 << 10)
-	rpc := grpc.NewServer(
-		grpc.MaxRecvMsgSize(8<<20),
-		grpc.MaxSendMsgSize(1<<31-1),
-		grpc.ReadBufferSize(4<<10),
-		grpc.WriteBufferSize(4<<10),
-		// The API server's client pings every 30 s. gRPC's default is to throw out who pings
-		// more than every 5 minutes, and all watches with it.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Nanosecond, PermitWithoutStream: true}),
-	)
-	server.New(p.backend, "unix", progressInterval, etcdVersion).Register(rpc)
-	go func() { _ = rpc.Serve(pipe) }() // ends with Stop; its error says only that
+	calls := newCalls()
 	return &Store{
-		Servers:  []string{"http://datastore.invalid:2379"},
-		Dial:     func(ctx context.Context, _, _ string) (net.Conn, error) { return pipe.DialContext(ctx) },
-		Compacts: true,
-		close:    func() error { return p.stop(rpc) },
+		Client: newClient(p.backend, calls),
+		close: func() error {
+			calls.finish()
+			p.work.Go(calls.running.Wait)
+			return p.end()
+		},
 	}
-}
-
-// stop lets requests finish, then ends the backend, which closes the database.
-func (p inProcess) stop(rpc *grpc.Server) error {
-	hurry := time.AfterFunc(drainLimit, rpc.Stop)
-	rpc.GracefulStop()
-	hurry.Stop()
-	return p.end()
 }
 
 func (p inProcess) end() error {

@@ -40,7 +40,7 @@ func openPostgres(ctx context.Context, endpoint string) (*Store, error) {
 	if err != nil || !late.Stop() {
 		return nil, errors.Join(fmt.Errorf("datastore PostgreSQL at %s, database %q: %w", u.Host, strings.TrimPrefix(u.Path, "/"), err), store.end())
 	}
-	s := store.serve()
+	s := store.store()
 	s.external = true
 	return s, nil
 }

@@ -85,7 +85,7 @@ func openSQLite(ctx context.Context, dir string) (*Store, error) {
 	if store.backend, store.pool, err = startSQLite(life, store.work, connector); err != nil {
 		return nil, errors.Join(explain(file, err), store.end())
 	}
-	s := store.serve()
+	s := store.store()
 	end := s.close
 	s.close = func() error { return errors.Join(end(), closeLog(file)) }
 	return s, nil

@@ -6,9 +6,10 @@ package datastore
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"time"
+
+	"go.etcd.io/etcd/client/v3/kubernetes"
 )
 
 // openLimit bounds how long Open may take to reach an external store.
@@ -27,13 +28,12 @@ type Options struct {
 
 // Store is an etcd API, in this process or outside.
 type Store struct {
-	Servers []string // endpoints for an etcd client
-	// Dial reaches a Server in this process; nil means the network.
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// Certificates for an etcd cluster over TLS; file names, empty when unused.
-	CertFile, KeyFile, CAFile string
-	// Compacts says that the store drops old revisions by itself.
-	Compacts bool
+	// Client calls a store in this process, which drops old revisions by itself. It is
+	// nil for an etcd cluster, which the rest is for.
+	Client *kubernetes.Client
+
+	Servers                   []string // of a cluster
+	CertFile, KeyFile, CAFile string   // for a cluster over TLS; empty when unused
 
 	external bool
 	close    func() error
