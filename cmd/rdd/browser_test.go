@@ -20,7 +20,7 @@ func TestBrowserWithARealService(t *testing.T) {
 	play := filepath.Join(b.libexec(), "play")
 	b.browse([]string{
 		fmt.Sprintf("RDD_HOLD=mkdir -p %[1]s && rm -f %[1]s/booted && printf late >%[1]s/boot", play),
-		fmt.Sprintf("RDD_RELEASE=: >%s/booted", play), "RDD_PATIENCE=60000",
+		fmt.Sprintf("RDD_RELEASE=: >%s/booted", play), "RDD_TIMEOUT=60000",
 	})
 }
 
@@ -31,7 +31,7 @@ func bootInTheBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustKeepProbe(t, filepath.Join(b.short(), "lima"))
-	b.browse([]string{"RDD_PATIENCE=300000"}, "first run", "a real VM") // a boot under emulation takes a minute or two
+	b.browse([]string{"RDD_TIMEOUT=300000"}, "first run", "a real VM") // a boot under emulation takes a minute or two
 }
 
 // newBrowserBox is a box whose page offers the templates that ship with RDD.

@@ -1,5 +1,5 @@
-// Says, for BenchmarkPageChange of cmd/rdd, which word the list has for each virtual machine, and again when one
-// changes: {"name", "word", "at"} a line, where at is in ms since 1970. It ends with stdin.
+// Prints, for BenchmarkPageChange of cmd/rdd, the state that the list shows for each virtual machine, and each change
+// of one: {"name", "word", "at"} a line, where at is in ms since 1970. It ends with stdin.
 //
 //   RDD_URL  the address that `rdd dashboard --no-open` prints
 import { launch } from './browser.mjs'

@@ -1,10 +1,10 @@
-// Every page and dialog, light and dark: a screenshot, axe-core's judgement, and whether it is wider than the window.
+// For every page and dialog, light and dark: a screenshot, the findings of axe-core, and whether it is wider than the window.
 import axe from 'axe-core'
 import assert from 'node:assert/strict'
 
 const click = (name) => async (page) => page.getByRole('button', { name }).first().click()
 
-// name: [options of the page, what to do before looking]. A page of the sidebar that is not among them is looked at as it opens.
+// name: [options of the page, preparation]. Pages of the sidebar that are not listed are shown as they open.
 const views = {
   overview: [
     { clock: true },
@@ -185,7 +185,7 @@ async function judge(page) {
   )
 }
 
-// Nobody has to scroll a page or a dialog sideways.
+// Finds pages and dialogs that scroll sideways.
 const tooWide = (page) =>
   page.evaluate(() =>
     [...document.querySelectorAll('main, [role=tabpanel], dialog[open] form, dialog[open] form > div')]

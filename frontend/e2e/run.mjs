@@ -1,10 +1,10 @@
 // End-to-end tests in a real browser: npm run e2e [-- PART-OF-A-NAME ...]
 //
-//   RDD_URL      the address that `rdd dashboard --no-open` prints; without it, the page over its imitation of the Go side
+//   RDD_URL      the address that `rdd dashboard --no-open` prints; without it, the page over the fake
 //   RDD_HOLD     a command that makes starts of VMs hang, RDD_RELEASE one that lets them go on: for the timeout
 //                questions of a real service
 //   RDD_BROWSER  Chromium, default /usr/bin/chromium
-//   RDD_PATIENCE  ms for anything to appear, default 15000
+//   RDD_TIMEOUT  ms for anything to appear, default 15000
 //   RDD_SHOTS    where screenshots go, default e2e/shots
 import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -18,7 +18,7 @@ const wanted = process.argv.slice(2)
 const shots = process.env.RDD_SHOTS ?? `${here}shots`
 mkdirSync(shots, { recursive: true })
 
-// served is the page over its imitation, on a port of the system's choice.
+// served serves the page over the fake, on a free port.
 async function served() {
   const common = { root: `${here}..`, mode: 'fake', logLevel: 'warn' }
   await build(common)
@@ -30,9 +30,9 @@ const real = process.env.RDD_URL
 const site = real ? { url: real, close: () => {} } : await served()
 const browser = await launch()
 
-// A real service has one page for all, because its token is taken once; the imitation gets a new one each time.
+// All scenarios share one page of a real service, because its token is valid once; the fake gets a new page each time.
 const context = await browser.newContext({ viewport: { width: 1180, height: 760 }, locale: 'en-GB' })
-context.setDefaultTimeout(Number(process.env.RDD_PATIENCE ?? 15_000))
+context.setDefaultTimeout(Number(process.env.RDD_TIMEOUT ?? 15_000))
 let only
 async function page({ scene = 'usual', hash = '#/overview', pace = 60, language, width, height, clock } = {}) {
   if (real && only) {
@@ -42,7 +42,7 @@ async function page({ scene = 'usual', hash = '#/overview', pace = 60, language,
   const p = await context.newPage()
   if (width) await p.setViewportSize({ width, height })
   p.said = []
-  if (clock) await p.clock.install() // whose time a test can move on
+  if (clock) await p.clock.install() // so that a test can advance the time
   p.on('pageerror', (e) => p.said.push(`error: ${e.message}`))
   p.on('console', (m) => m.type() === 'error' && p.said.push(`console: ${m.text()}`))
   if (language) {
@@ -78,7 +78,7 @@ for (const [name, { fakeOnly, realOnly, needs, run }] of Object.entries(tests)) 
     console.log(`skip  ${name}: needs ${needs.join(', ')}`)
     continue
   }
-  if (real && failures.length) break // its one page is in an unknown state
+  if (real && failures.length) break // the shared page is in an unknown state
   const opened = []
   const began = Date.now()
   try {

@@ -1,8 +1,8 @@
-// What a person does, by roles and names. Each runs over the imitation and over a real service, unless it says otherwise.
+// What a user does, by roles and names. Each scenario runs over the fake and over a real service, unless it says otherwise.
 import assert from 'node:assert/strict'
 import { execSync } from 'node:child_process'
 
-// call asks the Go side as the page does.
+// call calls the Go side as the page does.
 const call = (page, method, params = {}) =>
   page.evaluate(
     async ([method, params]) => {
@@ -40,7 +40,7 @@ async function create(page, name, start = true) {
   await gone(dialog)
 }
 
-// A start that hangs until its question is there.
+// Starts a VM that hangs, and waits for the timeout question.
 async function late(page) {
   await running(page)
   if (process.env.RDD_HOLD) execSync(process.env.RDD_HOLD)
@@ -68,7 +68,7 @@ const timeout = (run) => ({
 })
 
 export const scenarios = {
-  'first run asks, and starts nothing by itself': {
+  'first run asks and starts nothing by itself': {
     run: async ({ open }) => {
       const page = await open({ scene: 'first' })
       if ((await call(page, 'state')).settings.firstRunDone) return 'not the first run of this instance'
@@ -97,7 +97,7 @@ export const scenarios = {
       await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).waitFor()
     },
   },
-  'create: mistakes are said beside the field, and nothing is sent': {
+  'create: errors are shown beside the field, and nothing is sent': {
     run: async ({ open }) => {
       const page = await open({ hash: '#/machines' })
       await running(page)
@@ -184,8 +184,8 @@ export const scenarios = {
       assert.deepEqual(sent[0].params.params, { Greeting: 'good day' })
     },
   },
-  // The empty name's mistake appeared as the name lost the focus, and moved the button away under the pointer.
-  'create: a click past the empty name is not lost': {
+  // The error of the empty name appeared when the name lost the focus, and moved the button away from the pointer.
+  'create: a click with an empty name is not lost': {
     fakeOnly: true,
     run: async ({ open }) => {
       const page = await open({ hash: '#/machines' })
@@ -206,7 +206,7 @@ export const scenarios = {
     await gone(question)
     if (real) await page.getByRole('alertdialog').getByRole('button', { name: 'Stop waiting' }).click()
   }),
-  'timeout: stop waiting lets the work go on': timeout(async (page, question) => {
+  'timeout: stop waiting lets the operation continue': timeout(async (page, question) => {
     await question.getByRole('button', { name: 'Stop waiting' }).click()
     await gone(question)
     assert.equal((await call(page, 'state')).vms.find((vm) => vm.name === 'slow').running, true)
@@ -222,7 +222,7 @@ export const scenarios = {
     await gone(question)
     await row(page, 'slow').getByText('Stopped').waitFor()
   }),
-  'timeout: the question goes by itself when the VM arrives': {
+  'timeout: the question closes when the VM runs': {
     fakeOnly: true,
     run: async ({ open }) => {
       const page = await open({ hash: '#/machines' })
@@ -354,7 +354,7 @@ export const scenarios = {
       await tab('Shell')
       const shell = page.getByRole('region', { name: 'Shell in real' })
       await shell.locator('.xterm-rows').filter({ hasText: /[$#]/ }).waitFor() // the guest's prompt
-      await page.keyboard.type('echo $((6*7))-$(uname -s)\n') // which no echo of it answers
+      await page.keyboard.type('echo $((6*7))-$(uname -s)\n') // an echo of the input does not contain the answer
       await shell.getByText('42-Linux').waitFor()
       await page.screenshot({ path: `${shots}/real-shell.png` })
       await page.evaluate(() => (location.hash = '#/diagnostics'))
@@ -368,7 +368,7 @@ export const scenarios = {
       await page.screenshot({ path: `${shots}/real-diagnostics.png` })
     },
   },
-  'settings are saved, and say so when they are not': {
+  'settings are saved': {
     run: async ({ open }) => {
       const page = await open({ hash: '#/settings' })
       await page.getByLabel('Dark').check()
@@ -380,7 +380,7 @@ export const scenarios = {
       await page.waitForFunction(() => !document.documentElement.dataset.theme)
     },
   },
-  'troubleshooting: factory reset wants the name': {
+  'troubleshooting: factory reset needs the name': {
     run: async ({ open, real }) => {
       const page = await open({ hash: '#/troubleshooting' })
       await page.getByRole('button', { name: 'Factory reset…' }).click()
@@ -405,7 +405,7 @@ export const scenarios = {
       await page.getByText('Service: running').waitFor()
     },
   },
-  'a killed service is said, and comes back': {
+  'a killed service is reported and can be started again': {
     run: async ({ open, real }) => {
       const page = await open()
       await running(page)
@@ -418,7 +418,7 @@ export const scenarios = {
       await gone(banner.getByText('The service stopped unexpectedly'))
     },
   },
-  'a lost connection is said, and comes back': {
+  'a lost connection is reported until it is back': {
     fakeOnly: true,
     run: async ({ open }) => {
       const page = await open()
@@ -460,7 +460,7 @@ export const scenarios = {
       assert.equal(await at(), 'Resources') // the focus is where it was
     },
   },
-  'a button that was pressed keeps the focus, whatever it becomes': {
+  'a pressed button keeps the focus': {
     fakeOnly: true,
     run: async ({ open }) => {
       const page = await open({ hash: '#/machines' })
@@ -491,11 +491,11 @@ export const scenarios = {
       const list = page.getByRole('list', { name: 'Virtual machines' })
       await list.getByRole('listitem').first().waitFor()
       const longest = await page.evaluate(async () => {
-        await new Promise(requestIdleCallback) // what the page's start had to do isn't the scrolling's
+        await new Promise(requestIdleCallback) // wait for the work of the start, which scrolling did not cause
         let longest = 0
         const note = (tasks) => (longest = Math.max(longest, ...tasks.map((t) => Math.round(t.duration))))
         const tasks = new PerformanceObserver((l) => note(l.getEntries()))
-        tasks.observe({ type: 'longtask' }) // which are those from 50 ms on
+        tasks.observe({ type: 'longtask' }) // tasks of at least 50 ms
         const box = document.querySelector('ul[aria-label="Virtual machines"]').parentElement
         for (let y = 0; y < box.scrollHeight; y += 400) {
           box.scrollTop = y
@@ -530,14 +530,14 @@ export const scenarios = {
       })
     },
   },
-  'a language that Intl refuses': {
+  'a language that Intl rejects': {
     fakeOnly: true,
     run: async ({ open }) => {
       const page = await open({ language: 'C' })
       await page.locator('.uplot').first().waitFor() // uPlot asks the navigator itself
     },
   },
-  'asked from outside: quit': {
+  'the tray asks before it quits': {
     fakeOnly: true,
     run: async ({ open }) => {
       const page = await open({ hash: '#ask=quit' })

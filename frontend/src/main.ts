@@ -8,7 +8,7 @@ import { Transport, type Remote } from './lib/transport'
 fixNavigator()
 apply(remembered())
 
-// `vite --mode fake` has no Go side: the page talks to an imitation of it.
+// `vite --mode fake` has no Go side: the page talks to a fake.
 async function remote(): Promise<Remote> {
   if (import.meta.env.MODE === 'fake') return (await import('./testing/fake')).fromAddress()
   return new Transport()

@@ -6,7 +6,7 @@ import Diagnostics from './Diagnostics.svelte'
 
 afterEach(cleanup)
 
-test('diagnostics look once when they are opened', async () => {
+test('the Diagnostics page checks once when it is opened', async () => {
   const fake = new Fake('usual', 5)
   render(Harness, { fake, component: Diagnostics as never })
   await screen.findByRole('button', { name: 'Clear leftovers' })
@@ -15,14 +15,14 @@ test('diagnostics look once when they are opened', async () => {
   expect(fake.calls.filter((c) => c.method === 'diagnose')).toHaveLength(1)
 })
 
-test('findings that share an id are all shown', async () => {
+test('findings with the same id are all shown', async () => {
   const fake = new Fake('usual', 5)
   render(Harness, { fake, component: Diagnostics as never })
   await screen.findByText('The store is sound')
   expect(screen.getByText('/dev/kvm can be used')).toBeTruthy()
 })
 
-test('a finding without words of its own says what it means', async () => {
+test('a finding without a text shows its meaning', async () => {
   const fake = new Fake('usual', 5)
   const report = await fake.call('diagnose', {})
   report.findings[0]!.what = ''
@@ -31,7 +31,7 @@ test('a finding without words of its own says what it means', async () => {
   await screen.findByRole('heading', { name: /Virtual disks grow as they are written to/ })
 })
 
-test('a repair that is done is seen without asking again', async () => {
+test('a repaired finding disappears', async () => {
   const fake = new Fake('usual', 30)
   render(Harness, { fake, component: Diagnostics as never })
   await fireEvent.click(await screen.findByRole('button', { name: 'Clear leftovers' }))

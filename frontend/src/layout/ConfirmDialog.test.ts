@@ -4,7 +4,7 @@ import { show } from '../testing/render'
 
 afterEach(cleanup)
 
-test('a factory reset wants the name, exactly', async () => {
+test('a factory reset needs the exact name', async () => {
   const { ui } = show()
   const run = vi.fn()
   ui.confirmation = { title: 'Factory reset?', text: '', type: 'default', action: 'Delete everything', run }

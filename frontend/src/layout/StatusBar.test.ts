@@ -9,7 +9,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-test('the status bar shows what goes on, opens it again, and forgets what went well', async () => {
+test('the status bar shows operations, opens their dialogs, and dismisses finished ones', async () => {
   vi.useFakeTimers()
   const { fake } = show(new Fake('usual', 1000), StatusBar)
   await fake.call('vm.start', { name: 'old-debian' })

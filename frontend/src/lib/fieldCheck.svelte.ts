@@ -1,4 +1,4 @@
-// What is wrong with the fields of a form, asked of the Go side while the user types.
+// Checks the fields of a form on the Go side while the user types.
 import type { FieldProblem, Problem } from './api'
 import { problemOf } from './transport'
 
@@ -11,18 +11,18 @@ export class FieldCheck {
 
   readonly ok = $derived(this.problems.length === 0)
 
-  // message returns what is wrong with a field: the first problem of it.
+  // message returns the first problem of a field.
   message(field: string): string | undefined {
     return this.problems.find((p) => p.field === field)?.message
   }
 
-  // later asks once the user pauses. It is for effects: it returns a function that takes the question back.
+  // later asks when the user pauses. It is for effects: it returns a function that cancels the question.
   later(ask: () => Promise<FieldProblem[]>): () => void {
     const timer = setTimeout(() => this.now(ask).catch((e) => (this.failure = problemOf(e))), checkDelay)
     return () => clearTimeout(timer)
   }
 
-  // now asks, and returns whether nothing is wrong. An answer is not shown if a newer question was asked meanwhile.
+  // now asks at once, and returns whether there are no problems. Only the answer to the newest question is shown.
   async now(ask: () => Promise<FieldProblem[]>): Promise<boolean> {
     const asked = ++this.#asked
     const problems = await ask()
@@ -35,7 +35,7 @@ export class FieldCheck {
     this.failure = undefined
   }
 
-  // clear forgets what was found, and the answers to come.
+  // clear removes the problems, and ignores answers that are still to come.
   clear() {
     this.#asked++
     this.show([])

@@ -23,4 +23,4 @@ test.each([
   ['#operation=op-1&page=machines', { operation: 'op-1', page: 'machines' }],
   ['#/machines', undefined],
   ['#x=1', undefined],
-])('what %s asks for', (hash, request) => expect(requested(hash)).toEqual(request))
+])('the request of %s', (hash, request) => expect(requested(hash)).toEqual(request))

@@ -1,5 +1,5 @@
-// What the page knows: the last State, whether there is anybody to ask, and what diagnostics found.
-// Views draw from it alone, never from what they think they just did.
+// What the page knows: the last State, the connection, and the findings of diagnostics. Views draw from it alone,
+// never from what they think they just did.
 import { createContext } from 'svelte'
 import type { Operation, Ref, Report, State, VM } from './api'
 import { Streams } from './streams'
@@ -11,19 +11,19 @@ export const [useStore, provideStore] = createContext<Store>()
 export class Store {
   state = $state.raw<State>()
   link = $state<Link>('connecting')
-  epoch = $state(0) // grows whenever the connection comes back: streams are opened anew then
+  epoch = $state(0) // counts the connections; streams are opened again for each
   now = $state(0)
   report = $state.raw<Report>()
   checking = $state(false)
   reportProblem = $state.raw<ReturnType<typeof problemOf>>()
-  // The service ended while this page was open, and nobody here asked it to.
+  // The service stopped while this page was open, and nobody here asked it to.
   ended = $state(false)
 
   readonly streams: Streams
   #received = 0
   #ticker: ReturnType<typeof setInterval> | undefined
   #undo: (() => void)[] = []
-  #again = false // diagnostics were asked for while they ran
+  #again = false // diagnostics were requested while they ran
   #waiting: { id: string; seen: boolean; end: (done: boolean) => void }[] = []
 
   constructor(readonly remote: Remote) {
@@ -58,12 +58,12 @@ export class Store {
     return this.operations.find((o) => o.id === id)
   }
 
-  // elapsed goes on by itself between two states.
+  // elapsed keeps counting between two States.
   elapsed(o: Operation): number {
     return o.progress.elapsed + (pending(o) ? this.#sinceState() : 0)
   }
 
-  // vmElapsed is the same for the step that a VM is at, whoever asked for it.
+  // vmElapsed is the same for the current step of a VM, whoever began it.
   vmElapsed(vm: VM): number {
     return vm.progress ? vm.progress.elapsed + this.#sinceState() : 0
   }
@@ -88,7 +88,7 @@ export class Store {
     this.checking = false
   }
 
-  // settled says whether the operation was done, once it has ended.
+  // settled waits for the end of an operation, and returns whether it succeeded.
   settled(id: string): Promise<boolean> {
     return new Promise((end) => {
       this.#waiting.push({ id, seen: false, end })
@@ -96,8 +96,8 @@ export class Store {
     })
   }
 
-  // An operation that isn't in the state yet has just begun; one that was and is gone
-  // (dismissed, or of another instance) is not known to be done.
+  // An operation that is not in the State yet has just begun. One that is gone from it (dismissed, or of another
+  // instance) does not count as succeeded.
   #settle(operations: Operation[]) {
     this.#waiting = this.#waiting.filter((w) => {
       const o = operations.find((o) => o.id === w.id)

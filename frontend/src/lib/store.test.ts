@@ -23,7 +23,7 @@ test('the store draws from the last state alone', async () => {
   expect(store.vm('web')?.state).toBe('Stopped')
 })
 
-test('the connection is lost and comes back, and streams are opened anew then', () => {
+test('streams are opened again after the connection was lost', () => {
   const { fake, store } = started()
   const epoch = store.epoch
   fake.link('lost')
@@ -33,7 +33,7 @@ test('the connection is lost and comes back, and streams are opened anew then', 
   expect(store.epoch).toBe(epoch + 1)
 })
 
-test('elapsed time goes on between two states, and ends with the operation', async () => {
+test('elapsed time counts between two States, and stops with the operation', async () => {
   const { fake, store } = started()
   const operation: Operation = {
     id: 'op',
@@ -53,10 +53,10 @@ test('elapsed time goes on between two states, and ends with the operation', asy
   fake.push({ operations: [done] })
   await vi.advanceTimersByTimeAsync(3000)
   expect(store.elapsed(done)).toBe(7)
-  expect(vi.getTimerCount()).toBe(0) // nothing ticks while nothing goes on
+  expect(vi.getTimerCount()).toBe(0) // no timer runs without an operation
 })
 
-test('the elapsed time of what a VM does goes on, though nobody here asked for it', async () => {
+test('the elapsed time of a VM counts, whoever began the step', async () => {
   const { fake, store } = started()
   const vms = fake.state.vms
   const busy = { ...vms[0]!, progress: { phase: 'boot', elapsed: 7 } }
@@ -68,13 +68,13 @@ test('the elapsed time of what a VM does goes on, though nobody here asked for i
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('findings that are fine are not counted', async () => {
+test('passed checks are not findings', async () => {
   const { store } = started()
   await store.diagnose()
   expect(store.findings.map((f) => f.id)).toEqual(['disk-almost-full', 'stale-hostagent'])
 })
 
-test('diagnostics that fail say why, and keep what was known', async () => {
+test('failed diagnostics say why, and keep the last report', async () => {
   const { fake, store } = started()
   await store.diagnose()
   fake.refusals.diagnose = { kind: 'other', message: 'no' }
@@ -84,7 +84,7 @@ test('diagnostics that fail say why, and keep what was known', async () => {
   expect(store.checking).toBe(false)
 })
 
-test('settled waits for the end of an operation, also of one that the state does not hold yet', async () => {
+test('settled waits for the end of an operation, even if the State does not have it yet', async () => {
   const { fake, store } = started()
   const ends: string[] = []
   const o = {
@@ -108,7 +108,7 @@ test('settled waits for the end of an operation, also of one that the state does
   expect(ends).toEqual(['op false'])
   fake.push({ operations: [{ ...o, state: 'done' }] })
   expect(await store.settled('op')).toBe(true)
-  // Another instance has other operations: what went on in this one is not known to be done.
+  // Another instance has other operations, so this one does not count as succeeded.
   fake.push({ operations: [{ ...o, state: 'running' }] })
   const left = store.settled('op')
   fake.push({ operations: [] })

@@ -15,7 +15,7 @@ class Slow extends Emitter implements Remote {
 }
 const settled = () => new Promise((resolve) => setTimeout(resolve))
 
-test('what a stream says before its opener knows its id is not lost', async () => {
+test('early data of a stream is not lost', async () => {
   const remote = new Slow()
   const streams = new Streams(remote)
   let got = ''
@@ -43,7 +43,7 @@ test('typed keys never overtake each other', async () => {
   expect(remote.written).toEqual(['h', 'ello'])
 })
 
-test('a closed stream is heard no more', async () => {
+test('a closed stream delivers nothing', async () => {
   const remote = new Slow()
   let got = ''
   const log = await new Streams(remote).open(async () => ({ stream: 's1' }), { data: (t) => (got += t), end: () => {} })

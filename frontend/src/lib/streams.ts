@@ -1,4 +1,4 @@
-// Logs and shells: what arrives under a stream's id goes to the one who opened it.
+// Logs and shells. Data of a stream goes to the reader that opened it.
 import type { Stream } from './api'
 import type { Remote } from './transport'
 
@@ -14,7 +14,7 @@ export interface Opened {
   close(): void
 }
 
-const maxEarlyEvents = 256 // events of a stream whose opener hasn't heard its id yet
+const maxEarlyEvents = 256 // events of a stream whose reader does not know its id yet
 
 export class Streams {
   #readers = new Map<string, Reader>()
@@ -40,7 +40,7 @@ export class Streams {
     return this.#opened(id)
   }
 
-  // Writes go one after the other, so that typed keys can't overtake each other; what is typed meanwhile goes together.
+  // Writes go one after the other, so that typed keys cannot overtake each other. Keys typed meanwhile are sent together.
   #opened(id: string): Opened {
     let waiting = ''
     let writing = false
@@ -53,7 +53,7 @@ export class Streams {
         try {
           await this.remote.call('stream.write', { stream: id, data })
         } catch {
-          waiting = '' // The stream has ended, and its end says why.
+          waiting = '' // The stream has ended; its end event says why.
         }
       }
       writing = false

@@ -14,7 +14,7 @@ afterEach(() => {
   delete (window as { runtime?: unknown }).runtime
 })
 
-// One SSE answer whose end the test decides.
+// A server-sent event stream that the test ends.
 function stream() {
   let control!: ReadableStreamDefaultController<Uint8Array>
   const body = new ReadableStream<Uint8Array>({ start: (c) => void (control = c) })
@@ -37,7 +37,7 @@ function listening() {
   return { t, links, states }
 }
 
-test('a stream that breaks is opened again, and the page says so meanwhile', async () => {
+test('a broken stream is opened again, and the page says so meanwhile', async () => {
   const first = stream()
   const second = stream()
   const fetch = vi
@@ -58,7 +58,7 @@ test('a stream that breaks is opened again, and the page says so meanwhile', asy
   expect(links).toEqual(['up', 'lost', 'up'])
 })
 
-test('a session that has ended is not tried for ever', async () => {
+test('an ended session is not retried for ever', async () => {
   const fetch = vi.fn().mockResolvedValue(new Response('', { status: 401 }))
   vi.stubGlobal('fetch', fetch)
   const { links } = listening()
@@ -67,7 +67,7 @@ test('a session that has ended is not tried for ever', async () => {
   expect(fetch).toHaveBeenCalledTimes(1)
 })
 
-test('a failed call throws its problem; a state that holds an error is an answer', async () => {
+test('a failed call throws its problem; a State with an error is an answer', async () => {
   const problem = { kind: 'usage', message: 'no', field: 'name' }
   const fetch = vi.fn().mockResolvedValueOnce(new Response(JSON.stringify({ error: problem }), { status: 400 }))
   fetch.mockResolvedValueOnce(new Response(JSON.stringify({ instance: 'default', error: problem })))

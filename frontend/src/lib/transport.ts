@@ -10,10 +10,10 @@ export type Method = keyof Methods
 export type Params<M extends Method> = Methods[M][0]
 export type Result<M extends Method> = Methods[M][1]
 
-// connecting: nothing has answered yet; lost: it had, and is being tried again; refused: this page may not ask any more.
+// connecting: no answer yet; lost: reconnecting; refused: the session has ended.
 export type Link = 'connecting' | 'up' | 'lost' | 'refused'
 
-// What somebody who opened the page wants to see: rdd-window --ask quit, --operation ID, --page NAME.
+// What the page should show first: rdd-window --ask quit, --operation ID, --page NAME.
 export interface Request {
   ask?: string
   operation?: string
@@ -40,7 +40,7 @@ export class CallError extends Error {
   }
 }
 
-// problemOf turns whatever was thrown into something that can be shown.
+// problemOf turns a thrown value into a problem that can be shown.
 export function problemOf(thrown: unknown): Problem {
   if (thrown instanceof CallError) return thrown.problem
   if (typeof thrown === 'string') return { kind: 'other', message: thrown }
@@ -153,14 +153,14 @@ export class Transport implements Remote {
     }
   }
 
-  // One stream at a time, for as long as the page is open. fetch and not EventSource, which hides the status:
-  // a session that has ended must not be tried for ever.
+  // Listens to one stream at a time, for as long as the page is open. It uses fetch because EventSource hides the
+  // status: the page must not reconnect for ever after its session has ended.
   async #listen() {
     while (!this.#over()) {
       try {
         await this.#read()
       } catch {
-        // Why it ended doesn't matter: it is tried again.
+        // The reason does not matter: the page reconnects.
       }
       if (this.#over()) return
       this.#set('lost')
@@ -206,7 +206,7 @@ export class Transport implements Remote {
   }
 }
 
-// A failed call gives {error} and nothing else; a State may hold an error among the rest.
+// A failed call gives {error} and nothing else; a State may have an error among other fields.
 function failed(result: unknown): result is { error: Problem } {
   return typeof result === 'object' && result !== null && 'error' in result && Object.keys(result).length === 1
 }

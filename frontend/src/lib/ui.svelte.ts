@@ -1,4 +1,4 @@
-// What is shown where: the page, its dialogs, and what a click began.
+// What the window shows: the page, the open dialog, and the operation that a click began.
 import { createContext } from 'svelte'
 import type { Problem, Ref } from './api'
 import type { Route } from './route'
@@ -12,12 +12,12 @@ export interface Confirmation {
   text: string
   keeps?: string[]
   loses?: string[]
-  type?: string // what must be typed before it can be done
-  action: string // the button's words
+  type?: string // what the user must type to confirm
+  action: string // the label of the button
   run: () => void
 }
 
-const progressDialogDelay = 500 // ms: what is done sooner shows no dialog
+const progressDialogDelay = 500 // ms; an operation that ends sooner shows no dialog
 
 export class UI {
   route = $state.raw<Route>({ page: '' })

@@ -4,7 +4,7 @@ import { show } from '../testing/render'
 
 afterEach(cleanup)
 
-test('what is refused at once is said with its remedy', async () => {
+test('a refused action is shown with its remedy', async () => {
   const { fake, ui } = show()
   fake.refusals['vm.start'] = { kind: 'rejected', message: 'the disk is locked', advice: 'Restart the service.' }
   await ui.act('start web', () => fake.call('vm.start', { name: 'web' }))

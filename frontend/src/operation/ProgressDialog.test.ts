@@ -9,7 +9,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-test('progress opens a dialog only for what takes long, and goes to the background', async () => {
+test('a long operation opens a dialog, which can run in the background', async () => {
   vi.useFakeTimers()
   const { fake, ui } = show(new Fake('usual', 400))
   await ui.act('start web', () => fake.call('vm.start', { name: 'old-debian' }))
@@ -25,13 +25,13 @@ test('progress opens a dialog only for what takes long, and goes to the backgrou
   expect(fake.state.operations[0]!.background).toBe(true)
 })
 
-// Somebody who cancels a creation is asked what is to become of what was made, and sees it done.
+// Canceling a creation asks whether to delete or keep the VM, and shows that this is done.
 test.each([
   ['Delete', { delete: true }, []],
   ['Keep', {}, ['Stopped']],
 ])('cancel of a creation: %s', async (button, more, left) => {
   const { fake, ui } = show(new Fake('usual', 250), StatusBar)
-  const making = { name: 'slow-shop', template: 'template:rdd', start: true } // which never gets there
+  const making = { name: 'slow-shop', template: 'template:rdd', start: true } // it never runs
   const id = (await ui.act('create the virtual machine', () => fake.call('vm.create', making)))!.operation
   await screen.findByRole('dialog', { name: /slow-shop/ })
   await press('Cancel')
@@ -46,7 +46,7 @@ test.each([
   await screen.findByText('done')
 })
 
-test('cancel of a creation: going on cancels nothing', async () => {
+test('cancel of a creation: Escape cancels nothing', async () => {
   const { fake, ui } = show(new Fake('usual', 250))
   await ui.act('create the virtual machine', () =>
     fake.call('vm.create', { name: 'slow-shop', template: 'template:rdd', start: true }),
@@ -58,7 +58,7 @@ test('cancel of a creation: going on cancels nothing', async () => {
   expect(fake.calls.some((c) => c.method === 'operation.cancel')).toBe(false)
 })
 
-test('an operation that fails stays until it is read, even in the first half second', async () => {
+test('a failed operation stays until it is closed, even in the first half second', async () => {
   const { fake, ui } = show()
   await ui.act('start web', () => fake.call('vm.start', { name: 'slow' }))
   fake.push({

@@ -5,7 +5,7 @@ import { press, show } from '../testing/render'
 
 afterEach(cleanup)
 
-// A VM that never arrives, at its question.
+// Starts a VM that never runs, and waits for the timeout question.
 async function question() {
   const here = show(new Fake('usual', 1))
   await here.ui.act('start slow', () => here.fake.call('vm.start', { name: 'slow' }))
@@ -26,7 +26,7 @@ test.each([
   expect(fake.state.operations[0]?.state ?? 'done').toBe(state)
 })
 
-test('timeout: Show log shows the console beside the question, and answers nothing', async () => {
+test('timeout: Show log shows the console and gives no answer', async () => {
   const { fake } = await question()
   await press('Show log')
   await screen.findByRole('region', { name: 'Log: text' })
@@ -34,7 +34,7 @@ test('timeout: Show log shows the console beside the question, and answers nothi
   expect(answers(fake)).toEqual([])
 })
 
-test('a log that is open stays open while states come in', async () => {
+test('an open log stays open when a State arrives', async () => {
   const { fake } = await question()
   await press('Show log')
   await screen.findByText(/earlier line 0 /)
@@ -45,22 +45,22 @@ test('a log that is open stays open while states come in', async () => {
   expect(opened()).toBe(1)
   fake.link('lost')
   fake.link('up')
-  await waitFor(() => expect(opened()).toBe(2)) // its stream ended with the connection
+  await waitFor(() => expect(opened()).toBe(2)) // the old stream ended with the connection
 })
 
-test('timeout: what a forced stop may lose is said with its button', async () => {
+test('timeout: the Force stop button says what may be lost', async () => {
   await question()
   const described = screen.getByRole('button', { name: 'Force stop' }).getAttribute('aria-describedby')!
   expect(document.getElementById(described)!.textContent).toContain('not written to disk')
 })
 
-test('timeout: where nothing can be forced, there is no such button', async () => {
+test('timeout: without force there is no Force stop button', async () => {
   const { fake } = await question()
   fake.push({ operations: fake.state.operations.map((o) => ({ ...o, force: undefined })) })
   await waitFor(() => expect(screen.queryByRole('button', { name: 'Force stop' })).toBeNull())
 })
 
-test('timeout: the question goes by itself when the VM arrives', async () => {
+test('timeout: the question closes when the VM runs', async () => {
   const { fake, dialog } = await question()
   fake.push({ operations: fake.state.operations.map((o) => ({ ...o, state: 'done' as const })) })
   await waitFor(() => expect(dialog.isConnected).toBe(false))
@@ -74,7 +74,7 @@ test('timeout: Escape keeps waiting', async () => {
   expect(answers(fake)).toEqual(['keep'])
 })
 
-test('an answer that does not get through can be given again', async () => {
+test('a failed answer can be given again', async () => {
   const { fake } = await question()
   fake.refusals['operation.answer'] = { kind: 'other', message: 'gone' }
   await press('Stop waiting')

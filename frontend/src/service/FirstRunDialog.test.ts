@@ -5,7 +5,7 @@ import { press, show } from '../testing/render'
 
 afterEach(cleanup)
 
-test('the first run starts nothing until it is told to', async () => {
+test('the first run starts nothing by itself', async () => {
   const { fake } = show(new Fake('first', 20))
   await screen.findByRole('dialog', { name: 'Welcome to RDD' })
   await press('Not now')

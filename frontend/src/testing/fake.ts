@@ -1,5 +1,5 @@
-// An imitation of the Go side, in memory: for tests of components, and for looking at pages with `vite --mode fake`.
-// Its scenes are picked by the address: ?scene=usual|first|stopped|many|broken and &pace=MS for each step of an operation.
+// A fake of the Go side in memory, for tests of components and for `vite --mode fake`.
+// The address picks its scene: ?scene=usual|first|stopped|many|broken, and &pace=MS for each step of an operation.
 import type { Finding, Methods, Operation, Param, Problem, Progress, Resources, Settings, State, VM } from '../lib/api'
 import { CallError, Emitter, type Events, type Method, type Params, type Remote, type Result } from '../lib/transport'
 
@@ -133,13 +133,13 @@ const serviceUp: Progress[] = [
   { phase: 'controllers', step: 3, steps: 3, elapsed: 2 },
 ]
 
-// What Lima would say of a text, as far as a test needs it.
+// Checks a template as Lima would, as far as tests need it.
 function judge(text: string | undefined) {
   if (text === undefined || text.includes('images:')) return []
   return [{ field: 'template', message: 'images: must name at least one image' }]
 }
 
-// What Lima would say of params, as far as a test needs it.
+// Checks params as Lima would, as far as tests need it.
 function paramProblems(params: Record<string, string> = {}) {
   return Object.entries(params).flatMap(([name, value]) => {
     const message = !/^(Greeting|Secret|ContainerdVersion)$/.test(name)
@@ -149,7 +149,7 @@ function paramProblems(params: Record<string, string> = {}) {
   })
 }
 
-// The params of a text that is written as plainly as the one above.
+// Reads the params of a template that is written like the one above.
 function paramsOf(text: string): Param[] {
   const lines = /^param:\n((?: {2}.*\n)*)/m.exec(text)?.[1] ?? ''
   return [...lines.matchAll(/^ {2}(\w+): *(.*)$/gm)].map(([, name, value]) => ({
@@ -170,7 +170,7 @@ interface Work {
   end: () => void
   force?: string
   log?: Operation['log']
-  never?: boolean // stays at its last phase, and is overdue there
+  never?: boolean // stays at its last phase and becomes overdue
   undo?: () => void
 }
 
@@ -259,7 +259,7 @@ export class Fake implements Remote {
     this.#events.emit('link', link)
   }
 
-  // kill is what a SIGKILL of the service does.
+  // kill shows the service as after SIGKILL.
   kill() {
     this.push({ service: { ...this.state.service, state: 'stopped' }, vmsKnown: false })
   }
@@ -398,7 +398,7 @@ export class Fake implements Remote {
     return { stream }
   }
 
-  // Rules as the Go side has them, as far as the form shows them.
+  // Checks a form as the Go side does, as far as tests need it.
   #check({ name, template, resources, text, params }: Params<'vm.check'>) {
     const problems: Result<'vm.check'> = []
     if (!/^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$/.test(name))

@@ -1,4 +1,4 @@
-// What jsdom lacks.
+// Stand-ins for what jsdom lacks.
 Object.assign(HTMLDialogElement.prototype, {
   showModal(this: HTMLDialogElement) {
     this.open = true

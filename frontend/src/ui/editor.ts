@@ -1,4 +1,4 @@
-// CodeMirror as a YAML editor in the page's colours. A module of its own, so that it is loaded only when needed.
+// CodeMirror as a YAML editor in the colours of the page. It is a module of its own, so that it is loaded only when needed.
 import { yaml } from '@codemirror/lang-yaml'
 import { HighlightStyle, syntaxHighlighting } from '@codemirror/language'
 import { EditorState } from '@codemirror/state'

@@ -26,18 +26,18 @@ test.each([
   [-5, '0 s'],
 ])('duration(%d) is %s', (s, words) => expect(duration(s)).toBe(words))
 
-test('a step says where the work is', () => {
+test('a step shows the progress', () => {
   const MiB = 1024 ** 2
   expect(step({ phase: 'image', step: 1, steps: 5, bytes: 190 * MiB, total: 320 * MiB, elapsed: 3 })).toBe(
     'Step 1 of 5 · image · 190 MiB of 320 MiB (59 %)',
   )
   expect(step({ phase: 'boot', elapsed: 3 })).toBe('boot')
   expect(step({ phase: 'image', bytes: 5 * MiB, elapsed: 3 })).toBe('image · 5 MiB')
-  // A total that was wrong never gives more than all.
+  // A wrong total never gives more than 100 %.
   expect(step({ phase: 'image', bytes: 30, total: 20, elapsed: 0 })).toBe('image · 30 B of 20 B (100 %)')
 })
 
-test('counts agree in number', () => {
+test('counts use singular and plural', () => {
   expect([0, 1, 2].map((n) => count(n, 'virtual machine'))).toEqual([
     '0 virtual machines',
     '1 virtual machine',
@@ -45,4 +45,4 @@ test('counts agree in number', () => {
   ])
 })
 
-test('a time that nobody understands is shown as it is', () => expect(time('soon')).toBe('soon'))
+test('an invalid time is shown as it is', () => expect(time('soon')).toBe('soon'))

@@ -1,4 +1,4 @@
-// Quantities in words. Sizes are binary, as memory and disks of VMs are asked for.
+// Formats of quantities. Sizes are binary, as the memory and disks of VMs are.
 import type { Progress } from '../lib/api'
 import { locale } from './locale'
 
@@ -23,7 +23,7 @@ export function bytes(n: number): string {
   return `${n >= 100 || unit === 0 ? whole.format(n) : tenths.format(n)} ${units[unit]}`
 }
 
-// duration of seconds: "8 s", "2 min 5 s", "3 h 20 min", "2 days 4 h".
+// duration formats seconds: "8 s", "2 min 5 s", "3 h 20 min", "2 days 4 h".
 export function duration(seconds: number): string {
   const s = Math.max(0, Math.floor(seconds))
   const parts: [number, string][] = [
@@ -47,7 +47,7 @@ export function time(rfc3339: string): string {
   return new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' }).format(at)
 }
 
-// fraction of the work that is known to be done, or undefined where nobody can tell.
+// fraction returns the part of the work that is done, or undefined if it is unknown.
 export function fraction(p: Progress): number | undefined {
   if (p.total) return Math.min(1, (p.bytes ?? 0) / p.total)
   return undefined

@@ -12,7 +12,7 @@ test('a line that comes in pieces is one line', () => {
   expect(log.lines).toEqual(['one', 'two', 'last'])
 })
 
-test('an endless log stays bounded, and an endless line too', () => {
+test('the log and its lines are bounded', () => {
   const log = new Lines(100, 50)
   for (let i = 0; i < 1000; i++) log.add(`line ${i}\n`)
   expect(log.lines).toHaveLength(100)
@@ -23,13 +23,13 @@ test('an endless log stays bounded, and an endless line too', () => {
   expect(log.lines.at(-1)).toHaveLength(50)
 })
 
-test("a console's colours and cursor moves are left out", () => {
+test('colours and cursor moves of a console are removed', () => {
   const log = new Lines()
   log.add('\u001b[0;32m  OK  \u001b[0m Started \u001b]0;title\u0007it.\r\n10%\r50%\r100%\n')
   expect(log.lines).toEqual(['  OK   Started it.', '100%'])
 })
 
-test('searching finds lines in any case, and cuts them without losing a letter', () => {
+test('a search ignores case and marks every match', () => {
   expect(matches(['an Error', 'fine', 'error: ERROR'], 'error')).toEqual([0, 2])
   expect(matches(['a'], '')).toEqual([])
   const cut = pieces('error: ERROR!', 'error')

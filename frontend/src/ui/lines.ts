@@ -1,6 +1,6 @@
 // The last lines of an endless log.
 
-// What terminals understand and a log pane doesn't: colours, cursor moves, titles.
+// Escape sequences for colours, cursor moves and titles, which a log pane does not show.
 /* eslint-disable no-control-regex */
 const escapes =
   /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-_])|[\u0000-\u0008\u000b\u000c\u000e-\u001a\u007f]/g
@@ -16,7 +16,7 @@ export class Lines {
     private maxLineLength = 4000,
   ) {}
 
-  // add takes any piece of text; what follows the last line end waits for its end.
+  // add takes any piece of text. Text after the last line end is kept until its line ends.
   add(text: string) {
     const parts = (this.#rest + text).split('\n')
     this.#rest = (parts.pop() ?? '').slice(-this.maxLineLength)
@@ -24,7 +24,7 @@ export class Lines {
     this.#bound()
   }
 
-  // end shows what had no line end.
+  // end adds the last line if it has no line end.
   end() {
     if (this.#rest) this.#push(this.#rest)
     this.#rest = ''
@@ -52,7 +52,7 @@ export function matches(lines: readonly string[], wanted: string): number[] {
   return found
 }
 
-// pieces cuts a line at what was searched for, so that it can be marked without any HTML.
+// pieces splits a line at the matches of a search, so that they can be marked without HTML.
 export function pieces(line: string, wanted: string): { text: string; hit: boolean }[] {
   if (!wanted) return [{ text: line, hit: false }]
   const out = []

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
 import { fixNavigator, pick } from './locale'
 
-test('the language of LANG=C is passed over', () => {
+test('the language of LANG=C is skipped', () => {
   expect(pick(['C', 'de-CH'])).toBe('de-CH')
   expect(pick(['C'])).toBe('en')
   expect(pick([])).toBe('en')
 })
 
-test('libraries that ask the navigator under LANG=C get a language that Intl takes', () => {
+test('libraries under LANG=C get a language that Intl accepts', () => {
   const navigator = { language: 'C', languages: ['C'] } as unknown as Navigator
   fixNavigator(navigator)
   expect(() => new Intl.NumberFormat(navigator.language)).not.toThrow()

@@ -1,4 +1,4 @@
-// The person's locale, for numbers and times; the words are English.
+// The user's locale, for numbers and times. All texts are English.
 //
 // Under LANG=C WebKitGTK calls its language "C", which Intl refuses with a RangeError.
 

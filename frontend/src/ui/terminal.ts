@@ -1,4 +1,4 @@
-// xterm.js, fitted to its place. A module of its own, so that it is loaded only when needed.
+// xterm.js, fitted to its parent. It is a module of its own, so that it is loaded only when needed.
 import { FitAddon } from '@xterm/addon-fit'
 import { Terminal } from '@xterm/xterm'
 
@@ -13,7 +13,7 @@ export function terminal(parent: HTMLElement) {
   t.loadAddon(fit)
   t.open(parent)
   fit.fit()
-  // F6 is how the keyboard gets out; the page moves on from there.
+  // F6 leaves the terminal: the page handles it.
   t.attachCustomKeyEventHandler((e) => e.key !== 'F6')
   const size = new ResizeObserver(() => fit.fit())
   size.observe(parent)

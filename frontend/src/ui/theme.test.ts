@@ -3,20 +3,20 @@ import { apply, remembered } from './theme'
 
 beforeEach(() => localStorage.clear())
 
-test.each(['light', 'dark'] as const)('%s is set on the root and remembered for the next first paint', (theme) => {
+test.each(['light', 'dark'] as const)('%s is set on the root and remembered for the next visit', (theme) => {
   apply(theme)
   expect(document.documentElement.dataset.theme).toBe(theme)
   expect(remembered()).toBe(theme)
 })
 
-test('system follows the desktop: the root says nothing', () => {
+test('system follows the desktop: the root has no theme', () => {
   apply('dark')
   apply('system')
   expect(document.documentElement.hasAttribute('data-theme')).toBe(false)
   expect(remembered()).toBe('system')
 })
 
-test('what somebody else stored is no theme', () => {
+test('an unknown stored theme is ignored', () => {
   localStorage.setItem('rdd.theme', 'purple')
   expect(remembered()).toBe('system')
 })

@@ -1,4 +1,4 @@
-// The theme is an attribute of the root; "system" is its absence, and CSS follows the desktop then.
+// The theme is an attribute of the root element. Without it, CSS follows the theme of the desktop.
 import type { Settings } from '../lib/api'
 
 export type Theme = Settings['theme']
@@ -10,17 +10,17 @@ export function apply(theme: Theme, root: HTMLElement = document.documentElement
   try {
     localStorage.setItem(key, theme)
   } catch {
-    // A private window may refuse it; then the first paint follows the desktop.
+    // A private window may refuse storage; then the first paint follows the desktop.
   }
 }
 
-// remembered is the theme of the last visit: known before the first state, so that nothing flashes.
+// remembered returns the theme of the last visit. It is known before the first State, so the page does not flash.
 export function remembered(): Theme {
   try {
     const theme = localStorage.getItem(key)
     if (theme === 'light' || theme === 'dark') return theme
   } catch {
-    // as above
+    // A private window may refuse storage.
   }
   return 'system'
 }

@@ -1,4 +1,4 @@
-// What the service and the VMs take over time. Polled only while somebody looks.
+// The CPU, memory and disk usage of the service and the VMs over time. It is polled only while a chart is visible.
 import { createContext } from 'svelte'
 import type { Usage } from '../lib/api'
 import type { Remote } from '../lib/transport'
@@ -7,7 +7,7 @@ export const [useUsage, provideUsage] = createContext<UsageHistory>()
 
 export interface Sample {
   at: number // seconds, of the wall clock
-  usage?: Usage[] // absent: nobody could say, so the line has a gap
+  usage?: Usage[] // undefined: unknown, so the line has a gap
 }
 
 const pollInterval = 2000 // ms
@@ -23,7 +23,7 @@ export class UsageHistory {
     document.addEventListener('visibilitychange', () => this.#schedule(0))
   }
 
-  // watch polls until the function that it returns is called.
+  // watch polls until the returned function is called.
   watch(): () => void {
     this.#watchers++
     this.#schedule(0)
@@ -37,7 +37,7 @@ export class UsageHistory {
     this.samples = []
   }
 
-  // A pause in which nobody looked is a gap, too.
+  // A pause without polling is a gap, too.
   #add(usage: Usage[] | undefined) {
     const at = Date.now() / 1000
     const last = this.samples.at(-1)
@@ -72,7 +72,7 @@ export interface Total {
   max: number
 }
 
-// total of everything, or of one VM.
+// total sums a sample, of everything or of one VM.
 export function total(sample: Sample, vm?: string): Total | undefined {
   if (!sample.usage) return undefined
   const of = sample.usage.filter((u) => vm === undefined || u.name === vm)

@@ -7,7 +7,7 @@ afterEach(() => vi.useRealTimers())
 
 const asked = (fake: Fake) => fake.calls.filter((c) => c.method === 'usage').length
 
-test('usage is asked for every 2 s, and only while somebody looks', async () => {
+test('usage is polled every 2 s, and only while it is watched', async () => {
   const fake = new Fake()
   const history = new UsageHistory(fake)
   await vi.advanceTimersByTimeAsync(10_000)
@@ -20,7 +20,7 @@ test('usage is asked for every 2 s, and only while somebody looks', async () => 
   expect(asked(fake)).toBe(3)
 })
 
-test('a hidden window asks for nothing', async () => {
+test('a hidden window does not poll', async () => {
   const fake = new Fake()
   const hidden = vi.spyOn(document, 'visibilityState', 'get').mockReturnValue('hidden')
   const leave = new UsageHistory(fake).watch()
@@ -34,7 +34,7 @@ test('a hidden window asks for nothing', async () => {
   hidden.mockRestore()
 })
 
-test('what nobody could say, and when nobody looked, is a gap in the line', async () => {
+test('a failed poll and a pause are gaps in the line', async () => {
   const fake = new Fake()
   const history = new UsageHistory(fake)
   const known = () => history.samples.map((s) => !!s.usage)
@@ -63,7 +63,7 @@ test('five minutes are kept', async () => {
   leave()
 })
 
-test('usage is summed over all, or of one', () => {
+test('usage is summed over everything, or taken of one VM', () => {
   const u = (name: string, cpu: number) => ({ name, cpu, memory: 1, disk: 2, max: 3 })
   const sample = { at: 0, usage: [u('', 0.5), u('web', 1)] }
   expect(total(sample)).toEqual({ cpu: 1.5, memory: 2, disk: 4, max: 6 })

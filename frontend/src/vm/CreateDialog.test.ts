@@ -17,19 +17,19 @@ const type = (value: string) => fireEvent.input(name(), { target: { value } })
 const create = () => fireEvent.click(screen.getByRole('button', { name: 'Create' }))
 const sent = () => fake.calls.filter((c) => c.method === 'vm.create').map((c) => c.params)
 
-test('without the service nothing can be made, and that is said', async () => {
+test('without the service nothing can be created', async () => {
   expect(screen.queryByText(/service is not running/)).toBeNull()
   fake.kill()
   await screen.findByText('The service is not running.')
   expect((screen.getByRole('button', { name: 'Create' }) as HTMLButtonElement).disabled).toBe(true)
 })
 
-test('an empty name is no mistake before anything is typed', async () => {
+test('an empty name is not reported before the user types', async () => {
   await waitFor(() => expect(fake.calls.some((c) => c.method === 'vm.check')).toBe(true))
   expect(name().hasAttribute('aria-invalid')).toBe(false)
 })
 
-test('a mistake is said beside its field as it is typed, with what is allowed', async () => {
+test('an error is shown beside its field while typing', async () => {
   await type('Not A Name')
   const message = await screen.findByText(/1 to 30 characters of a-z/)
   expect(name().getAttribute('aria-describedby')).toContain(message.id)
@@ -40,14 +40,14 @@ test('a mistake is said beside its field as it is typed, with what is allowed', 
   await waitFor(() => expect(name().hasAttribute('aria-invalid')).toBe(false))
 })
 
-test('nothing is sent while something is wrong, and the focus goes there', async () => {
+test('an invalid form is not sent, and the invalid field is focused', async () => {
   await type('web')
   await create()
   await waitFor(() => expect(document.activeElement).toBe(name()))
   expect(sent()).toEqual([])
 })
 
-test('keys pressed one after the other are one question', async () => {
+test('quick typing causes one check', async () => {
   const before = fake.calls.filter((c) => c.method === 'vm.check').length
   for (const value of ['s', 'sh', 'sho', 'shop']) await type(value)
   await waitFor(() => expect(fake.calls.filter((c) => c.method === 'vm.check').length).toBeGreaterThan(before))
@@ -55,7 +55,7 @@ test('keys pressed one after the other are one question', async () => {
   expect(asked.map((c) => (c.params as { name: string }).name)).toEqual(['shop'])
 })
 
-test('what is created before the templates are listed gets the first of them', async () => {
+test('a create before the templates are listed uses the first one', async () => {
   cleanup()
   fake = new Fake('usual', 5)
   const call = fake.call.bind(fake)
@@ -73,7 +73,7 @@ test('what is created before the templates are listed gets the first of them', a
   await waitFor(() => expect(sent()).toEqual([{ name: 'shop', template: 'template:rdd', start: true }]))
 })
 
-test('what is right is created, with what was chosen and nothing else', async () => {
+test('a valid form is sent with the chosen values only', async () => {
   await type('shop')
   await create()
   await waitFor(() => expect(sent()).toEqual([{ name: 'shop', template: 'template:rdd', start: true }]))
@@ -97,7 +97,7 @@ test('resources are checked against the host, and sent in bytes', async () => {
   expect(sent()[0]).toMatchObject({ resources: { cpus: 4, memory: 2 * 1024 ** 3, disk: 100 * 1024 ** 3 } })
 })
 
-test('a refusal of the create itself is said beside its field', async () => {
+test('a refused create is shown beside its field', async () => {
   await type('shop')
   fake.refusals['vm.create'] = { kind: 'rejected', message: 'somebody was faster: shop exists', field: 'name' }
   await create()
@@ -105,7 +105,7 @@ test('a refusal of the create itself is said beside its field', async () => {
   expect(name().getAttribute('aria-invalid')).toBe('true')
 })
 
-test('a click on Create counts although another check overtakes its own', async () => {
+test('a click on Create works although another check overtakes its own', async () => {
   const answers: (() => void)[] = []
   const call = fake.call.bind(fake)
   fake.call = ((method: 'vm.check', params: never) =>
@@ -114,14 +114,14 @@ test('a click on Create counts although another check overtakes its own', async 
       : call(method, params)) as typeof fake.call
   await type('shop')
   await create()
-  await waitFor(() => expect(answers.length).toBe(2)) // the click's, and that of the pause after the last key
+  await waitFor(() => expect(answers.length).toBe(2)) // that of the click, and that of the pause after the last key
   for (const answer of answers) answer()
   await waitFor(() => expect(sent().length).toBe(1))
 })
 
 const pick = (template: string) => fireEvent.change(screen.getByLabelText('Template'), { target: { value: template } })
 
-test('a template’s parameters are there with their defaults, and what was chosen is sent', async () => {
+test('the parameters of a template show their defaults', async () => {
   expect(screen.queryByText('Template parameters')).toBeNull()
   await type('shop')
   await pick('template:debian-13')
@@ -131,7 +131,7 @@ test('a template’s parameters are there with their defaults, and what was chos
   await waitFor(() => expect(sent()).toEqual([{ name: 'shop', template: 'template:debian-13', start: true }]))
 })
 
-test('a value that is refused says so beside its field, and is not sent', async () => {
+test('a refused value is shown beside its field and not sent', async () => {
   await type('shop')
   await pick('template:debian-13')
   const greeting = await screen.findByLabelText('Greeting')
@@ -159,7 +159,7 @@ test('parameters of another template are not sent', async () => {
   await waitFor(() => expect(sent()).toEqual([{ name: 'shop', template: 'template:rdd', start: true }]))
 })
 
-test('a parameter that the template doesn’t list can be named, and a wrong name is said beside it', async () => {
+test('an undeclared parameter can be added, and a wrong name is shown beside it', async () => {
   await type('shop')
   await fireEvent.click(screen.getByRole('button', { name: 'Add parameter' }))
   const box = screen.getByLabelText('Name of parameter 1')
@@ -178,7 +178,7 @@ test('a parameter that the template doesn’t list can be named, and a wrong nam
   await waitFor(() => expect(sent()).toMatchObject([{ params: { Secret: '' } }]))
 })
 
-test('what is wrong with something that has no field here is said all the same', async () => {
+test('a problem without a field is shown, too', async () => {
   const call = fake.call.bind(fake)
   fake.call = (async (method: 'vm.check', params: never) =>
     method === 'vm.check' ? [{ field: 'cpus', message: 'at least 1' }] : call(method, params)) as typeof fake.call

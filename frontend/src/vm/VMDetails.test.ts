@@ -15,7 +15,7 @@ function shown(tab: string) {
 const called = (fake: Fake, method: Method) => fake.calls.filter((c) => c.method === method)
 const type = (label: string, value: string) => fireEvent.input(screen.getByLabelText(label), { target: { value } })
 
-test('resources are asked for once, and what is being changed outlives new states', async () => {
+test('resources are loaded once, and edits survive a new State', async () => {
   const fake = shown('resources')
   await screen.findByLabelText('Processors')
   await type('Processors', '6')
@@ -29,7 +29,7 @@ test('resources are asked for once, and what is being changed outlives new state
   expect(called(fake, 'vm.resources')).toHaveLength(1)
 })
 
-test('a change that is reverted disappears, and can not be applied', async () => {
+test('a reverted change disappears and cannot be applied', async () => {
   shown('resources')
   await screen.findByLabelText('Processors')
   const apply = screen.getByRole('button', { name: 'Apply' }) as HTMLButtonElement
@@ -41,7 +41,7 @@ test('a change that is reverted disappears, and can not be applied', async () =>
   expect(apply.disabled).toBe(true)
 })
 
-test('parameters: typed text outlives new states, and only what differs is sent', async () => {
+test('parameters: edits survive a new State, and only changes are sent', async () => {
   const fake = shown('parameters')
   await screen.findByLabelText('Greeting')
   await type('Greeting', 'good day')
@@ -56,7 +56,7 @@ test('parameters: typed text outlives new states, and only what differs is sent'
   )
 })
 
-test('a parameter is checked as it is typed, and a wrong one is not sent', async () => {
+test('a parameter is checked while typing, and an invalid one is not sent', async () => {
   const fake = shown('parameters')
   const box = await screen.findByLabelText('Greeting')
   const apply = screen.getByRole('button', { name: 'Apply' }) as HTMLButtonElement
@@ -74,7 +74,7 @@ test('a parameter is checked as it is typed, and a wrong one is not sent', async
   await waitFor(() => expect(called(fake, 'vm.setParams')).toHaveLength(1))
 })
 
-test('a template that was changed meanwhile is not overwritten, and the typed text is kept', async () => {
+test('a template that somebody else changed is not overwritten, and the typed text stays', async () => {
   const fake = shown('template')
   const box = (await screen.findByLabelText('Template of web')) as HTMLElement
   const before = fake.calls.length
@@ -91,7 +91,7 @@ test('a template that was changed meanwhile is not overwritten, and the typed te
   expect(fake.calls.length).toBeGreaterThan(before)
 })
 
-test('a template is checked as it is typed, and what is refused is not saved', async () => {
+test('a template is checked while typing, and an invalid one is not saved', async () => {
   const fake = shown('template')
   await waitFor(() => expect(screen.getByLabelText('Template of web').className).toContain('cm-content'))
   const box = screen.getByLabelText('Template of web')
@@ -117,14 +117,14 @@ test('a template is checked as it is typed, and what is refused is not saved', a
   await waitFor(() => expect(called(fake, 'vm.setTemplate')).toHaveLength(1))
 })
 
-test('what a log says is text', async () => {
+test('a log is shown as text, never as HTML', async () => {
   const fake = shown('logs')
   await screen.findByText('serial: earlier line 3 <b>bold</b>')
   expect(document.querySelector('b')).toBeNull()
   expect(called(fake, 'log.open')).toHaveLength(1)
 })
 
-test('the elapsed time on the page of a VM does not stand still', async () => {
+test('the elapsed time on the page of a VM keeps counting', async () => {
   vi.useFakeTimers()
   const fake = shown('summary')
   fake.start()
@@ -136,13 +136,13 @@ test('the elapsed time on the page of a VM does not stand still', async () => {
   vi.useRealTimers()
 })
 
-test('a VM that is gone says so', async () => {
+test('a deleted VM says so', async () => {
   const fake = shown('summary')
   await fake.call('vm.delete', { name: 'web' })
   await screen.findByText(/This virtual machine does not exist/)
 })
 
-test('a VM is restarted after its change, and not if that failed', async () => {
+test('Apply and restart restarts the VM only if the change succeeded', async () => {
   const fake = shown('resources')
   await screen.findByLabelText('Processors')
   const button = () => fireEvent.click(screen.getByRole('button', { name: 'Apply and restart' }))

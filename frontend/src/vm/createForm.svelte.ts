@@ -17,9 +17,9 @@ export class CreateForm {
   custom = $state(false)
   sized = $state(false)
   resources = $state.raw<Resources>({ cpus: 0, memory: 0, disk: 0 })
-  known = $state.raw<Param[]>([]) // the template's parameters
-  chosen = $state<Record<string, string | undefined>>({}) // values for them; undefined: the template's
-  params = $state<{ name: string; value: string }[]>([]) // that the template doesn't list
+  known = $state.raw<Param[]>([]) // the parameters that the template declares
+  chosen = $state<Record<string, string | undefined>>({}) // their values; undefined: the default
+  params = $state<{ name: string; value: string }[]>([]) // parameters that the template does not declare
   start = $state(true)
 
   templates = $state.raw<TemplateInfo[]>([])
@@ -61,7 +61,7 @@ export class CreateForm {
     if (!this.touched.includes(field)) this.touched = [...this.touched, field]
   }
 
-  // An empty name is no mistake before anything was typed.
+  // An empty name is not reported before the user has typed something.
   message(field: string): string | undefined {
     return field === 'name' && !this.touched.includes('name') ? undefined : this.check.message(field)
   }
@@ -101,14 +101,14 @@ export class CreateForm {
     }
   }
 
-  // checkSoon is an effect: it runs when anything of the request has changed.
+  // checkSoon is an effect that checks the form after each change.
   checkSoon(): () => void {
     const request = this.request()
     if (!request.template) return () => {}
     return this.check.later(() => this.#ask(request))
   }
 
-  // readParams is an effect: it runs when another template or text is chosen.
+  // readParams is an effect that reads the parameters when another template or text is chosen.
   readParams(): () => void {
     const locator = this.template
     const text = this.custom ? this.text : undefined
@@ -117,14 +117,14 @@ export class CreateForm {
     return () => clearTimeout(timer)
   }
 
-  // A text that is being typed may be no YAML for a moment: what was known of it stays.
+  // A text that is being typed may be invalid YAML for a moment: the known parameters stay.
   async #readParams(source: Methods['template.params'][0]) {
     const read = ++this.#read
     try {
       const known = await this.store.call('template.params', source)
       if (read === this.#read) this.known = known
     } catch {
-      // The check says what is wrong with it.
+      // The check reports what is wrong.
     }
   }
 
@@ -147,13 +147,13 @@ export class CreateForm {
     ]
   }
 
-  // create gives undefined, and the reason beside its field, if it was not accepted.
+  // create returns undefined if the form was not accepted; the reason stands beside its field.
   async create(): Promise<Ref | undefined> {
     if (this.creating) return undefined
     this.creating = true
     for (const field of shownFields) this.touch(field)
     try {
-      await this.#loaded // who is quicker than the list of templates means its first
+      await this.#loaded // a user who is faster than the list of templates gets the first template
       const request = this.request()
       if (!(await this.check.now(() => this.#ask(request)))) return undefined
       return await this.store.call('vm.create', { ...request, start: this.start })

@@ -31,7 +31,7 @@ export function vmTone(vm: Pick<VM, 'state' | 'problem'>): Tone {
   return vm.problem && tone !== 'problem' ? 'warning' : tone
 }
 
-// isDown says that no guest runs and none is on its way.
+// isDown returns whether no guest is running or starting.
 export const isDown = (vm: Pick<VM, 'state'>) =>
   ['Stopped', 'Created', 'CreateFailed', 'StartFailed'].includes(vm.state)
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { GiB } from '../ui/format'
 import { changes, outOfRange, resources, suggested } from './resources'
 
-test('a change that is reverted is none', () => {
+test('a reverted change is no change', () => {
   const from = { cpus: 2, memory: 4 * GiB, disk: 100 * GiB }
   expect(changes(from, { ...from, cpus: 4 })).toEqual([{ field: 'cpus', label: 'Processors', from: '2', to: '4' }])
   expect(changes(from, { ...from })).toEqual([])

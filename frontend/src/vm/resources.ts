@@ -35,7 +35,7 @@ export function outOfRange(r: Resource, value: number, least: number, most: numb
   return `${r.label} must be between ${r.format(least)} and ${r.format(most)}.`
 }
 
-// suggested is a first choice for a new VM that leaves the host room, and its bounds.
+// suggested returns resources for a new VM that leave room for the host, and their bounds.
 export function suggested(host: { cpus: number; memory: number; disk: number }): {
   first: Resources
   least: Resources
