@@ -9,6 +9,7 @@ LIBEXEC := $(DIST)/libexec/rdd
 SHARE   := $(DIST)/share
 LINTER  := $(DIST)/tools/golangci-lint/v2.15.0/golangci-lint
 NFPM    := $(DIST)/tools/nfpm/v2.45.2/nfpm
+WAILS   := $(DIST)/tools/wails/$(shell sed -n 's|^\tgithub.com/wailsapp/wails/v2 ||p' go.mod)/wails
 GOARCH  := $(shell go env GOARCH 2>/dev/null)
 GUESTARCH := $(if $(filter arm64,$(GOARCH)),aarch64,x86_64)
 
@@ -58,7 +59,7 @@ $(LIBEXEC)/rdd-window:
 	@if ! pkg-config --exists gtk+-3.0 webkit2gtk-4.1 2>/dev/null; then \
 		echo "rdd-window is left out: libgtk-3-dev, libwebkit2gtk-4.1-dev or pkg-config is missing (make setup); rdd dashboard shows the same page" >&2; \
 	else \
-		set -x; CGO_ENABLED=1 $(subst -tags grpcnotrace,-tags grpcnotrace$(comma)desktop$(comma)production$(comma)webkit2_41,$(GOBUILD)) -o $@ ./cmd/rdd-window; \
+		set -x; CGO_ENABLED=1 $(subst -tags grpcnotrace,-tags grpcnotrace$(comma)desktop$(comma)production$(comma)webkit2_41,$(GOBUILD)) -o $@ .; \
 	fi
 
 .PHONY: frontend
@@ -78,11 +79,19 @@ $(SHARE)/lima:
 guest: ## build the guest image (cached)
 	@build/guest/build $(SHARE)/rdd/guest
 
+.PHONY: dev
+dev: build $(WAILS) ## show the window (without a display: the page) with live reload, over a service of its own
+	@build/dev $(DIST) $(WAILS)
+
+# A CLI of the same version as the library. `wails build` makes only the window; the rest comes from `make build`.
+$(WAILS):
+	GOBIN=$(@D) go install github.com/wailsapp/wails/v2/cmd/wails@$(notdir $(@D))
+
 .PHONY: test
 # More tests at once than there are processors: those that run real programs wait most of the time.
 test: ## the whole test suite, with its own set-up
 	@build/setup test
-	@$(MAKE) --no-print-directory verify build guest package
+	@$(MAKE) --no-print-directory verify build guest package $(WAILS)
 	@build/page test
 	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -timeout 30m -parallel 4 ./...
 

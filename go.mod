@@ -2,9 +2,6 @@ module rancherdesktop.io/rdd
 
 go 1.26.5
 
-// Some npm packages hold Go files.
-ignore ./frontend/node_modules
-
 require (
 	fyne.io/systray v1.12.2
 	github.com/creack/pty v1.1.24

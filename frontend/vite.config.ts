@@ -8,7 +8,15 @@ const policy =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; " +
   "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-export default defineConfig(({ mode }) => ({
+// `make dev` without a display: the dev server asks the Go side at RDD_URL, in the session that this address begins.
+async function goSide(address: string) {
+  const { origin } = new URL(address)
+  const answer = await fetch(address, { redirect: 'manual' })
+  const cookie = answer.headers.getSetCookie().map((c) => c.split(';')[0])
+  return { '/api': { target: origin, changeOrigin: true, headers: { cookie: cookie.join('; '), origin } } }
+}
+
+export default defineConfig(async ({ mode, command, isPreview }) => ({
   base: './',
   plugins: [svelte(), tailwindcss(), svelteTesting()],
   build: {
@@ -19,6 +27,10 @@ export default defineConfig(({ mode }) => ({
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 800,
     rolldownOptions: { checks: { pluginTimings: false } },
+  },
+  server: {
+    host: '127.0.0.1',
+    proxy: command === 'serve' && !isPreview && process.env.RDD_URL ? await goSide(process.env.RDD_URL) : undefined,
   },
   preview: { host: '127.0.0.1', port: 4173, strictPort: true, headers: { 'Content-Security-Policy': policy } },
   test: { environment: 'jsdom', setupFiles: ['src/testing/setup.ts'], include: ['src/**/*.test.ts'] },

@@ -1,8 +1,12 @@
-//go:build !(desktop && production)
+//go:build !((desktop && production) || dev || bindings)
 
 package window
 
-import "context"
+import (
+	"context"
 
-// Run says that there is no window in this build.
-func Run(context.Context, Options) error { return ErrNotBuilt }
+	"rancherdesktop.io/rdd/core"
+)
+
+// show says that there is no window in this build.
+func show(context.Context, Options, *core.Single) error { return ErrNotBuilt }

@@ -1,4 +1,4 @@
-//go:build desktop && production
+//go:build (desktop && production) || dev || bindings
 
 package window
 
@@ -51,8 +51,8 @@ type Bridge struct {
 // Call carries out a method of the API. A failed one gives {"error": Problem}.
 func (b *Bridge) Call(method, params string) string { return b.call(method, params) }
 
-// Run shows the window until it is closed, or its context ends. It belongs on the main goroutine.
-func Run(asked context.Context, o Options) (err error) {
+// show shows the window until it is closed, or its context ends. It belongs on the main goroutine.
+func show(asked context.Context, o Options, single *core.Single) (err error) {
 	ctx, cancel := context.WithCancel(asked)
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -68,7 +68,7 @@ func Run(asked context.Context, o Options) (err error) {
 		place = core.WindowPlace{Width: firstWidth, Height: firstHeight}
 	}
 	place = sensible(place)
-	w := &window{options: o, begun: make(chan struct{}), notes: notify.New("RDD")}
+	w := &window{options: o, single: single, begun: make(chan struct{}), notes: notify.New("RDD")}
 	defer w.notes.Close()
 	defer w.closing.end() // before this program does
 	state := options.Normal
@@ -101,7 +101,7 @@ func Run(asked context.Context, o Options) (err error) {
 		},
 		OnShutdown: func(context.Context) {
 			cancel()
-			_ = o.Single.Close()
+			_ = single.Close()
 		},
 	})
 }
@@ -109,6 +109,7 @@ func Run(asked context.Context, o Options) (err error) {
 // window is the one that is shown.
 type window struct {
 	options Options
+	single  *core.Single
 	once    sync.Once
 	begun   chan struct{} // closed when the page listens: its first call comes after that
 	closing once
@@ -173,7 +174,7 @@ func (w *window) open(wails context.Context, r Request) {
 
 // serve comes to the front for each later start, and shows what that asks for.
 func (w *window) serve(ctx, wails context.Context) {
-	w.options.Single.Serve(func(args []string) {
+	w.single.Serve(func(args []string) {
 		w.show(wails)
 		a, _, err := Parse(args)
 		if err != nil {

@@ -1,4 +1,4 @@
-//go:build desktop && production
+//go:build (desktop && production) || dev
 
 package window
 

@@ -1,4 +1,4 @@
-//go:build desktop && production && !linux
+//go:build bindings || (((desktop && production) || dev) && !linux)
 
 package window
 

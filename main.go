@@ -1,5 +1,5 @@
-// Command rdd-window shows RDD's page in a window. One window shows an instance: a second start brings it to the
-// front, and hands over what it was asked to show.
+// Command rdd-window shows RDD's page in a window. It is at the root because the Wails CLI builds the main that
+// is beside wails.json. The other programs are below cmd.
 package main
 
 import (
@@ -49,9 +49,6 @@ func run() int {
 	return 0
 }
 
-// errNoDisplay comes before GTK, which panics.
-var errNoDisplay = errors.New("there is no display to open a window on (DISPLAY and WAYLAND_DISPLAY are empty); in a browser, also of another computer through ssh -L, use: rdd dashboard")
-
 func show(ctx context.Context, args window.Arguments) error {
 	open := func(name string) (*core.Core, error) {
 		inst, err := instance.Resolve(name)
@@ -61,16 +58,9 @@ func show(ctx context.Context, args window.Arguments) error {
 	if err != nil {
 		return err
 	}
-	if runtime.GOOS == "linux" && os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
-		return errNoDisplay
-	}
-	single, err := c.First(ctx, "window", os.Args[1:])
-	if err != nil || single == nil {
-		return err
-	}
-	defer func() { _ = single.Close() }() // the window has, when it was opened
 	return window.Run(ctx, window.Options{
 		API:  page.New(page.Options{Core: c, Open: open, Version: version}),
-		Core: c, Single: single, Files: frontend.Files(), Request: args.Request,
+		Core: c, Files: frontend.Files(), Args: os.Args[1:], Request: args.Request,
+		Display: runtime.GOOS != "linux" || os.Getenv("DISPLAY") != "" || os.Getenv("WAYLAND_DISPLAY") != "",
 	})
 }

@@ -1,4 +1,4 @@
-package main
+package window_test
 
 import (
 	"os"
@@ -24,11 +24,11 @@ func newDesk(tb testing.TB) *desktoptest.Desk {
 	return d
 }
 
-// windows are those of rdd-window that are seen.
+// windows are those of rdd-window that are seen. What the Wails CLI makes for development has a longer name.
 func windows(d *desktoptest.Desk) (all []desktoptest.Window) {
 	d.Helper()
 	for _, w := range d.Screen.Windows() {
-		if w.Program == "rdd-window" && w.Title == "RDD" {
+		if strings.HasPrefix(w.Program, "rdd-window") && w.Title == "RDD" {
 			all = append(all, w)
 		}
 	}

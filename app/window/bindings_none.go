@@ -1,0 +1,5 @@
+//go:build !bindings
+
+package window
+
+const generatesBindings = false
