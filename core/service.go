@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 
+	"rancherdesktop.io/rdd/internal/api"
 	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -406,4 +407,4 @@ func (s *Service) Kubeconfig() ([]byte, error) {
 type ServiceConfig = daemon.ConfigChange
 
 // Controllers names every controller that a service can run.
-func Controllers() []string { return daemon.Controllers() }
+func Controllers() []string { return api.Controllers() }

@@ -72,7 +72,7 @@ func (v *VMs) Reset(ctx context.Context, name string, force bool, w Wait) error 
 		return err
 	}
 	w.log = v.bootLog(vm)
-	return v.await(ctx, op, vm, w, vm.Asked().Reset)
+	return v.await(ctx, op, vm, w, vm.Expectation().Reset)
 }
 
 // Force ends the VM's guest at once in whatever stops it now: a stop, a restart, a reset or a deletion.
@@ -101,7 +101,7 @@ func (v *VMs) Delete(ctx context.Context, name string, w Wait) error {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return Failed(op, name, err)
 	}
-	return v.await(ctx, op, vm, w, vm.Asked().Deleted)
+	return v.await(ctx, op, vm, w, vm.Expectation().Deleted)
 }
 
 // List returns every VM, by name.

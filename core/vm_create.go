@@ -68,9 +68,9 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	if err != nil {
 		return Failed(op, name, err)
 	}
-	check := vm.Asked().Created
+	check := vm.Expectation().Created
 	if o.Start {
-		check = vm.Asked().Running
+		check = vm.Expectation().Running
 	}
 	w.log = v.bootLog(vm)
 	err = v.await(ctx, op, vm, w, check)
@@ -115,5 +115,5 @@ func (v *VMs) undo(ctx context.Context, vm *VM) error {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return Failed("remove VM", vm.Name, err)
 	}
-	return v.await(ctx, "remove VM", vm, Wait{Timeout: undoTimeout}, vm.Asked().Deleted)
+	return v.await(ctx, "remove VM", vm, Wait{Timeout: undoTimeout}, vm.Expectation().Deleted)
 }

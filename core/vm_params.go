@@ -62,5 +62,5 @@ func (v *VMs) SetParams(ctx context.Context, name string, set map[string]string,
 	if err != nil {
 		return err
 	}
-	return v.await(ctx, op, vm, w, vm.Asked().Noted)
+	return v.await(ctx, op, vm, w, vm.Expectation().Observed)
 }

@@ -73,7 +73,7 @@ func (v *VMs) SetTemplate(ctx context.Context, name string, was Template, text s
 
 // AwaitTemplate waits until whoever runs a VM knows a text that SetTemplate has put in the place of its template was.
 func (v *VMs) AwaitTemplate(ctx context.Context, vm *VM, was Template, text string, w Wait) error {
-	return v.await(ctx, "edit the template of VM", vm, w, vm.Asked().Templated(v1alpha1.TemplateDigest(was.Text), v1alpha1.TemplateDigest(text)))
+	return v.await(ctx, "edit the template of VM", vm, w, vm.Expectation().TemplateObserved(v1alpha1.TemplateDigest(was.Text), v1alpha1.TemplateDigest(text)))
 }
 
 // takeUpTimeout bounds the wait for what comes before a change can be accepted, for callers that wait for no more.
@@ -82,13 +82,13 @@ const takeUpTimeout = 90 * time.Second
 // takenUp waits until a VM has a template of its own, and returns that. It is rejected when it is not the text that
 // the caller has seen.
 func (v *VMs) takenUp(ctx context.Context, op string, vm *VM, seen Template, w Wait) (Template, error) {
-	if !v.session.core.runs(controllerOfVMs) {
+	if !v.session.core.runs(v1alpha1.Controller) {
 		return Template{}, Failed(op, vm.Name, errNotTakenUp)
 	}
 	if w.Accepted {
 		w.Accepted, w.Timeout = false, cmp.Or(w.Timeout, takeUpTimeout)
 	}
-	if err := v.await(ctx, op, vm, w, vm.Asked().TakenUp); err != nil {
+	if err := v.await(ctx, op, vm, w, vm.Expectation().TemplateStored); err != nil {
 		return Template{}, err
 	}
 	own, err := v.stored(ctx, vm.Name)

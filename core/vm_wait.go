@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/wait"
@@ -25,7 +26,7 @@ func (v *VMs) change(ctx context.Context, op, name string, spec map[string]any, 
 		return err
 	}
 	w.log = v.bootLog(vm)
-	return v.await(ctx, op, vm, w, vm.Asked().Running)
+	return v.await(ctx, op, vm, w, vm.Expectation().Running)
 }
 
 // bootLog is where the guest's console goes if the VM is to boot.
@@ -55,7 +56,7 @@ func (v *VMs) await(ctx context.Context, op string, vm *VM, w Wait, check func(s
 	if w.Accepted {
 		return nil
 	}
-	if !v.session.core.runs(controllerOfVMs) {
+	if !v.session.core.runs(v1alpha1.Controller) {
 		return Failed(op, vm.Name, errUnattended)
 	}
 	return w.run(ctx, op, vm.Name, func(ctx context.Context, o *operation) error {
@@ -72,9 +73,6 @@ func (v *VMs) await(ctx context.Context, op string, vm *VM, w Wait, check func(s
 		})
 	})
 }
-
-// controllerOfVMs is the controller that carries out what is asked of VMs.
-const controllerOfVMs = "limavm"
 
 // errUnattended ends a wait for what nobody works on.
 var errUnattended = errors.New("the change was accepted, but this service runs without the controller limavm, so nothing carries it out; stop the service and run: rdd svc create --controllers '*'")
@@ -95,10 +93,10 @@ func (v *VMs) Follow(ctx context.Context, name string, w Wait) error {
 		return Failed(op, name, errors.Unwrap(err))
 	}
 	if !vm.DeletionTimestamp.IsZero() {
-		return v.await(ctx, op, vm, w, vm.Asked().Deleted)
+		return v.await(ctx, op, vm, w, vm.Expectation().Deleted)
 	}
 	w.log = v.bootLog(vm)
-	return v.await(ctx, op, vm, w, vm.Asked().Running)
+	return v.await(ctx, op, vm, w, vm.Expectation().Running)
 }
 
 // reportVM passes on what the VM's status says is under way.

@@ -88,16 +88,20 @@ func TestWailsBuildsAndServesTheWindow(t *testing.T) {
 	d.Screen.Close(shown)
 	window.Ends(0)
 
-	var out bytes.Buffer
+	out, err := os.Create(filepath.Join(d.Home, "wails.out")) // children of it would hold a pipe open
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
 	dev := exec.Command(wails, "dev", "-nocolour")
 	dev.Dir, dev.Env = source, append(d.Env(), goEnv(t)...)
-	dev.Stdout, dev.Stderr = &out, &out
+	dev.Stdout, dev.Stderr = out, out
 	if err := dev.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
 		if err := errors.Join(dev.Process.Signal(syscall.SIGTERM), dev.Wait()); err != nil || t.Failed() {
-			t.Errorf("%v\n%s", err, out.Bytes())
+			t.Errorf("%v\n%s", err, d.Read("wails.out"))
 		}
 	}()
 	for end := time.Now().Add(compileTimeout); len(windows(d)) == 0 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {

@@ -202,9 +202,9 @@ func (m *mayhem) ask(ctx context.Context, client dynamic.Interface, w wish) (*v1
 
 // await waits until the VM is as wished. A service that is gone ends the wait.
 func (m *mayhem) await(ctx context.Context, client dynamic.Interface, vm *v1alpha1.LimaVM, w wish) error {
-	check := vm.Asked().Running
+	check := vm.Expectation().Running
 	if w == gone {
-		check = vm.Asked().Deleted
+		check = vm.Expectation().Deleted
 	}
 	return wait.Until(ctx, client.Resource(limaVMs), m.vm, func(obj *unstructured.Unstructured) (bool, error) {
 		return check(decodeVM(obj))

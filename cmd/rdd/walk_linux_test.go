@@ -450,7 +450,7 @@ func (w *walker) settleVMs() {
 			}
 			err := m.await(ctx, client, vm, to)
 			if err == nil && to != gone {
-				err = wait.Until(ctx, client.Resource(limaVMs), name, func(obj *unstructured.Unstructured) (bool, error) { return vm.Asked().Created(decodeVM(obj)) })
+				err = wait.Until(ctx, client.Resource(limaVMs), name, func(obj *unstructured.Unstructured) (bool, error) { return vm.Expectation().Created(decodeVM(obj)) })
 			}
 			if err != nil {
 				w.t.Fatalf("VM %s is to be %s: %v", name, to, err)

@@ -9,14 +9,12 @@ import (
 	"slices"
 	"strings"
 
+	"rancherdesktop.io/rdd/internal/api"
 	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
 )
-
-// Controllers names every controller that a service can run.
-func Controllers() []string { return []string{"limavm"} }
 
 // Config is what a user chose for an instance's service. It may hold a password.
 type Config struct {
@@ -44,15 +42,15 @@ func (c Config) Runs(controller string) bool {
 
 // Enabled names the controllers that the service runs.
 func (c Config) Enabled() []string {
-	return slices.DeleteFunc(Controllers(), func(name string) bool { return !c.Runs(name) })
+	return slices.DeleteFunc(api.Controllers(), func(name string) bool { return !c.Runs(name) })
 }
 
 // Validate says what is wrong with the configuration. It never repeats a password.
 func (c Config) Validate() error {
 	for _, element := range c.Controllers {
 		name := strings.TrimPrefix(element, "-")
-		if element != all && !slices.Contains(Controllers(), name) {
-			return fmt.Errorf("controllers: unknown controller %q; known: %s, each also with a - before it to leave it out, and *", name, strings.Join(Controllers(), ", "))
+		if element != all && !slices.Contains(api.Controllers(), name) {
+			return fmt.Errorf("controllers: unknown controller %q; known: %s, each also with a - before it to leave it out, and *", name, strings.Join(api.Controllers(), ", "))
 		}
 		if slices.Contains(c.Controllers, name) && slices.Contains(c.Controllers, "-"+name) {
 			return fmt.Errorf("controllers: %q is both wanted and left out", name)

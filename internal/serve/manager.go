@@ -20,7 +20,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
-	"rancherdesktop.io/rdd/internal/controller/limavm"
+	"rancherdesktop.io/rdd/internal/controller"
 	"rancherdesktop.io/rdd/internal/controlplane"
 	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/memory"
@@ -31,10 +31,14 @@ const controllersGrace = 2 * time.Second
 
 // newManager runs controllers against the API server in this process. Its cache holds only what
 // they ask for.
-func newManager(config *rest.Config) (ctrl.Manager, error) {
+func newManager(config *rest.Config, controllers []controller.Controller) (ctrl.Manager, error) {
 	config.ContentType = runtime.ContentTypeJSON // custom resources have no other encoding
 	scheme := runtime.NewScheme()
-	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	err := corev1.AddToScheme(scheme)
+	for _, c := range controllers {
+		err = errors.Join(err, c.AddToScheme(scheme))
+	}
+	if err != nil {
 		return nil, err
 	}
 	grace := controllersGrace
@@ -43,7 +47,7 @@ func newManager(config *rest.Config) (ctrl.Manager, error) {
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:  "0",
 		GracefulShutdownTimeout: &grace,
-		Cache:                   cache.Options{ByObject: limavm.Cached(), DefaultTransform: cache.TransformStripManagedFields()},
+		Cache:                   cache.Options{ByObject: controller.Cached(controllers), DefaultTransform: cache.TransformStripManagedFields()},
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api/crds"
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/controller"
 	"rancherdesktop.io/rdd/internal/controller/limavm"
 	"rancherdesktop.io/rdd/internal/controlplane"
 	"rancherdesktop.io/rdd/internal/daemon"
@@ -54,22 +55,22 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	if err := storefile.NoteExternal(r.Instance.StoreDir(), store.External()); err != nil {
 		return err
 	}
-	wake := &limavm.Wake{}
-	machines, err := r.machines(wake)
+	events := &limavm.EventSource{}
+	machines, err := r.machines(events)
 	if err != nil {
 		return err
 	}
+	controllers := r.controllers(store, machines, events)
 	definitions, err := crds.All()
 	if err != nil {
 		return err
 	}
-	guard := limavm.NewGuard(machines, r.Instance.CheckVM, r.checkFolder(!store.External()))
 	server, err := controlplane.New(ctx, controlplane.Config{
 		Dir:        r.Instance.ControlPlaneDir(),
 		Port:       r.Config.Port,
 		Store:      store,
 		CRDs:       definitions,
-		Admission:  guard.Admission(),
+		Admission:  admissionOf(controllers),
 		Namespaces: []string{v1alpha1.SystemNamespace},
 		Handlers:   r.handlers(),
 		Step:       r.step,
@@ -90,27 +91,26 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	case <-ctx.Done():
 		return nil
 	}
-	return r.control(ctx, store, server, serving, machines, guard, wake)
+	return r.control(ctx, server, serving, machines, controllers)
 }
 
 // control runs the controllers on a ready API server until ctx or the server ends, then stops the
 // machines and the controllers.
-func (r *Run) control(ctx context.Context, store *datastore.Store, server *controlplane.Server, serving *task, machines *machine.Machines, guard *limavm.Guard, wake *limavm.Wake) (err error) {
+func (r *Run) control(ctx context.Context, server *controlplane.Server, serving *task, machines *machine.Machines, controllers []controller.Controller) (err error) {
 	r.step("starting the controllers")
-	mgr, err := newManager(server.Loopback())
+	mgr, err := newManager(server.Loopback(), controllers)
 	if err != nil {
 		return fmt.Errorf("make the controllers: %w", err)
 	}
-	guard.Connect(mgr.GetAPIReader())
+	for _, c := range controllers {
+		c.Connect(mgr.GetAPIReader())
+	}
 	if err := withdraw(ctx, mgr.GetClient()); err != nil {
 		return fmt.Errorf("withdraw what the last run said of itself: %w", err)
 	}
-	looked := func(context.Context) error { return nil }
-	if r.Config.Runs("limavm") {
-		looked, err = limavm.Setup(mgr, machines, limavm.Options{Host: r.Host, OwnsEmptyHost: !store.External(), Wake: wake})
-		if err != nil {
-			return fmt.Errorf("set up the limavm controller: %w", err)
-		}
+	synced, err := r.setUp(mgr, controllers)
+	if err != nil {
+		return err
 	}
 	managing := background(ctx, mgr.Start)
 	defer func() {
@@ -132,7 +132,7 @@ func (r *Run) control(ctx context.Context, store *datastore.Store, server *contr
 	if !mgr.GetCache().WaitForCacheSync(ctx) {
 		return nil
 	}
-	r.look(ctx, looked)
+	r.waitSynced(ctx, synced)
 	if err := r.announce(ctx, mgr.GetClient(), server.Endpoint()); err != nil {
 		return err
 	}
@@ -154,21 +154,7 @@ func (r *Run) control(ctx context.Context, store *datastore.Store, server *contr
 	}
 }
 
-// lookTimeout bounds a look at what there is of each VM, which takes milliseconds: a few files and locks.
-const lookTimeout = 10 * time.Second
-
-// look waits until the VMs' statuses are this run's: a client that finds the service ready must not be
-// told that a VM runs whose hostagent has died while no service ran.
-func (r *Run) look(ctx context.Context, looked func(context.Context) error) {
-	r.step("looking at virtual machines")
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	if err := looked(ctx); err != nil {
-		r.Log.Warn("a VM's status may be the last run's for a while", "err", err)
-	}
-}
-
-func (r *Run) machines(wake *limavm.Wake) (*machine.Machines, error) {
+func (r *Run) machines(events *limavm.EventSource) (*machine.Machines, error) {
 	program, err := r.Instance.Program("rdd-lima")
 	if err != nil {
 		return nil, err
@@ -180,7 +166,7 @@ func (r *Run) machines(wake *limavm.Wake) (*machine.Machines, error) {
 		LogDir:   r.Instance.VMLogDir(),
 		KeepLogs: r.Instance.KeepLogs(),
 		Log:      r.Log,
-		Changed:  wake.Changed,
+		Changed:  events.Enqueue,
 	}), nil
 }
 

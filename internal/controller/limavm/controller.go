@@ -1,6 +1,12 @@
-// Package limavm is the controller of LimaVM: it observes an object and the VM's worker, decides what
-// is next with a pure function, asks the worker to do it and commits one status. It also states the
-// rules by which the control plane admits writes to LimaVMs and their templates. The service sets it up.
+// Package limavm is the controller of LimaVM. A reconcile
+//
+//  1. puts the finalizer on (reconcile.go),
+//  2. observes the object, its template (template.go) and the VM's worker,
+//  3. decides what is next, in a pure function (decide.go), after failures with a delay (backoff.go),
+//  4. stores the template and asks the worker (reconcile.go),
+//  5. writes one status (conditions.go).
+//
+// It also admits writes to LimaVMs and their templates (admission.go).
 package limavm
 
 import (
@@ -17,66 +23,80 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
+	runtimecontroller "sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/controller"
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// Fleet runs the VMs of this host. *machine.Machines is one.
-type Fleet interface {
-	Validator
+// MachineManager runs the VMs of this host. *machine.Machines is one.
+type MachineManager interface {
+	TemplateValidator
 	State(vm string) machine.State
 	Do(vm string, r machine.Request)
 	Forget(vm string)
 }
 
-// Options say which VMs are this host's, and how the controller hears of them.
+// Options say which VMs are this host's, and what the controller asks of the host.
 type Options struct {
-	Host          string // runs the VMs whose spec.host names it
-	OwnsEmptyHost bool   // and those whose spec.host is empty
-	Wake          *Wake  // the fleet reports through it
+	Host          string                          // runs the VMs whose spec.host names it
+	OwnsEmptyHost bool                            // and those whose spec.host is empty
+	Events        *EventSource                    // the machines report through it
+	CheckName     func(vm string) error           // says why this instance's directories can't hold a VM of that name
+	CheckFolder   func(vm *v1alpha1.LimaVM) error // says why a new VM's directory can't be made
 }
 
-// Wake puts VMs into the controller's queue, once it runs. The zero Wake is ready for use.
-type Wake struct {
+// New returns the controller of LimaVM, which runs this host's VMs in m.
+func New(m MachineManager, o Options) controller.Controller {
+	v := newValidator(m, o.CheckName, o.CheckFolder)
+	return controller.Controller{
+		Name:        v1alpha1.Controller,
+		AddToScheme: v1alpha1.AddToScheme,
+		Cached:      cached(),
+		Admission:   v.admission(),
+		Connect:     v.connect,
+		Setup:       func(mgr ctrl.Manager) (func(context.Context) error, error) { return setup(mgr, m, o) },
+	}
+}
+
+// EventSource puts VMs into the controller's queue, once it runs. The zero EventSource is ready for use.
+type EventSource struct {
 	queue atomic.Pointer[workqueue.TypedRateLimitingInterface[reconcile.Request]]
 }
 
-// Changed says that the fleet knows something new of vm. It never blocks, and calls coalesce. Before
+// Enqueue says that there is something new to know of vm. It never blocks, and calls coalesce. Before
 // the controller runs there is nothing to do: it begins by looking at every VM.
-func (w *Wake) Changed(vm string) {
-	if queue := w.queue.Load(); queue != nil {
+func (s *EventSource) Enqueue(vm string) {
+	if queue := s.queue.Load(); queue != nil {
 		(*queue).Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: vm}})
 	}
 }
 
-// Cached lists what the manager's cache has to hold for this controller, and no more of it.
-func Cached() map[client.Object]cache.ByObject {
+// cached lists what the manager's cache has to hold for this controller, and no more of it.
+func cached() map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
 		&v1alpha1.LimaVM{}:  {},
 		&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{v1alpha1.SystemNamespace: {}}},
 	}
 }
 
-// Setup adds the controller to mgr, whose scheme must know core/v1 and LimaVM. Once mgr runs, looked
-// blocks until each VM of this host has a status that this process has found out, not one that an
-// earlier process has left.
-func Setup(mgr ctrl.Manager, f Fleet, o Options) (looked func(context.Context) error, err error) {
-	r := &reconciler{client: mgr.GetClient(), live: mgr.GetAPIReader(), fleet: f, options: o, memories: map[string]remembered{}, news: make(chan struct{}, 1)}
-	wake := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		o.Wake.queue.Store(&queue)
+// setup adds the controller to mgr, whose scheme must know core/v1 and LimaVM. See controller.Controller.
+func setup(mgr ctrl.Manager, m MachineManager, o Options) (synced func(context.Context) error, err error) {
+	r := &reconciler{client: mgr.GetClient(), live: mgr.GetAPIReader(), machines: m, options: o, backoffs: map[string]backoffOf{}, changed: make(chan struct{}, 1)}
+	events := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		o.Events.queue.Store(&queue)
 		return nil
 	})
 	unique := true // per process, which tests start several managers in
-	return r.looked, ctrl.NewControllerManagedBy(mgr).
-		Named("limavm").
+	return r.waitSynced, ctrl.NewControllerManagedBy(mgr).
+		Named(v1alpha1.Controller).
 		For(&v1alpha1.LimaVM{}).
 		Owns(&corev1.ConfigMap{}).
-		WatchesRawSource(wake).
-		WithOptions(controller.Options{
+		WatchesRawSource(events).
+		WithOptions(runtimecontroller.Options{
 			MaxConcurrentReconciles: 4, // asking Lima about a template takes some 100 ms
 			SkipNameValidation:      &unique,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](10*time.Millisecond, 30*time.Second),
@@ -86,93 +106,93 @@ func Setup(mgr ctrl.Manager, f Fleet, o Options) (looked func(context.Context) e
 
 // reconciler brings one VM at a time closer to its spec.
 type reconciler struct {
-	client  client.Client
-	live    client.Reader // past the cache, for what it doesn't hold
-	fleet   Fleet
-	options Options
+	client   client.Client
+	live     client.Reader // past the cache, for what it doesn't hold
+	machines MachineManager
+	options  Options
 
 	mu       sync.Mutex
-	memories map[string]remembered // by name of the VM
-	news     chan struct{}         // holds a token when memories may have changed
+	backoffs map[string]backoffOf // by name of the VM
+	changed  chan struct{}        // holds a token when memories may have changed
 }
 
-// looked blocks until every VM that is there now has been decided on and its status is written.
-func (r *reconciler) looked(ctx context.Context) error {
+// waitSynced blocks until every VM that is there now has been decided on and its status is written.
+func (r *reconciler) waitSynced(ctx context.Context) error {
 	vms := &v1alpha1.LimaVMList{}
 	if err := r.client.List(ctx, vms); err != nil {
 		return err
 	}
 	for i := range vms.Items {
-		for vm := &vms.Items[i]; r.mine(vm) && !r.decided(ctx, vm); {
+		for vm := &vms.Items[i]; r.ownedByHost(vm) && !r.synced(ctx, vm); {
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("look at VM %q: %w", vm.Name, context.Cause(ctx))
-			case <-r.news:
+			case <-r.changed:
 			}
 		}
 	}
 	return nil
 }
 
-// decided reports whether this process has decided on vm, or vm is gone.
-func (r *reconciler) decided(ctx context.Context, vm *v1alpha1.LimaVM) bool {
+// synced reports whether this process has decided on vm, or vm is gone.
+func (r *reconciler) synced(ctx context.Context, vm *v1alpha1.LimaVM) bool {
 	now := &v1alpha1.LimaVM{}
 	if err := r.client.Get(ctx, client.ObjectKeyFromObject(vm), now); apierrors.IsNotFound(err) || err == nil && now.UID != vm.UID {
 		return true
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known, ok := r.memories[vm.Name]
-	return ok && known.uid == vm.UID && known.memory.generation > 0
+	known, ok := r.backoffs[vm.Name]
+	return ok && known.uid == vm.UID && known.backoff.generation > 0
 }
 
-// remembered is the memory of one VM; another VM of the same name has another UID.
-type remembered struct {
-	uid    types.UID
-	memory memory
+// backoffOf is the memory of one VM; another VM of the same name has another UID.
+type backoffOf struct {
+	uid     types.UID
+	backoff backoff
 }
 
-func (r *reconciler) recall(vm *v1alpha1.LimaVM, seen machine.State) memory {
+func (r *reconciler) loadBackoff(vm *v1alpha1.LimaVM, seen machine.State) backoff {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known, ok := r.memories[vm.Name]
+	known, ok := r.backoffs[vm.Name]
 	if !ok || known.uid != vm.UID {
-		known = remembered{vm.UID, memory{exits: seen.Exits}}
-		r.memories[vm.Name] = known
+		known = backoffOf{vm.UID, backoff{exits: seen.Exits}}
+		r.backoffs[vm.Name] = known
 	}
-	return known.memory
+	return known.backoff
 }
 
-func (r *reconciler) remember(vm *v1alpha1.LimaVM, m memory) {
+func (r *reconciler) storeBackoff(vm *v1alpha1.LimaVM, m backoff) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.memories[vm.Name] = remembered{vm.UID, m}
-	r.tell()
+	r.backoffs[vm.Name] = backoffOf{vm.UID, m}
+	r.signal()
 }
 
-// tell wakes looked, which nobody may be waiting in.
-func (r *reconciler) tell() {
+// signal wakes looked, which nobody may be waiting in.
+func (r *reconciler) signal() {
 	select {
-	case r.news <- struct{}{}:
+	case r.changed <- struct{}{}:
 	default:
 	}
 }
 
-func (r *reconciler) forget(vm string) {
+func (r *reconciler) dropBackoff(vm string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.memories, vm)
+	delete(r.backoffs, vm)
 }
 
-func (r *reconciler) remembers(vm string) bool {
+func (r *reconciler) hasBackoff(vm string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, ok := r.memories[vm]
+	_, ok := r.backoffs[vm]
 	return ok
 }
 
-// mine reports whether this host runs vm.
-func (r *reconciler) mine(vm *v1alpha1.LimaVM) bool {
+// ownedByHost reports whether this host runs vm.
+func (r *reconciler) ownedByHost(vm *v1alpha1.LimaVM) bool {
 	if vm.Spec.Host == "" {
 		return r.options.OwnsEmptyHost
 	}

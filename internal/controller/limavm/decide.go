@@ -7,28 +7,28 @@ import (
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// templateRetry is how long to wait before looking again for a template that was not there.
-const templateRetry = 10 * time.Second
+// templateRetryInterval is how long to wait before looking again for a template that was not there.
+const templateRetryInterval = 10 * time.Second
 
 // observation is all that a decision is made from.
 type observation struct {
-	vm       *v1alpha1.LimaVM
-	template string   // accepted by Lima; empty when refused
-	kept     bool     // the template is in the VM's own ConfigMap already
-	refused  *refusal // why there is no template
-	seen     machine.State
-	memory   memory
-	now      time.Time
+	vm             *v1alpha1.LimaVM
+	template       string   // accepted by Lima; empty when refused
+	templateStored bool     // the template is in the VM's own ConfigMap already
+	refused        *refusal // why there is no template
+	state          machine.State
+	backoff        backoff
+	now            time.Time
 }
 
 // decision is what to do next and what to say.
 type decision struct {
-	keep    bool            // write the VM's own ConfigMap with the template first
-	request machine.Request // for the worker; None: leave it
-	release bool            // the VM is gone: let the object go
-	after   time.Duration   // look again then; 0: when something changes
-	status  v1alpha1.LimaVMStatus
-	memory  memory
+	storeTemplate   bool            // write the VM's own ConfigMap with the template first
+	request         machine.Request // for the worker; None: leave it
+	removeFinalizer bool            // the VM is gone: let the object go
+	requeueAfter    time.Duration   // look again then; 0: when something changes
+	status          v1alpha1.LimaVMStatus
+	backoff         backoff
 }
 
 // goal is the state to bring a VM to next.
@@ -44,34 +44,34 @@ const (
 
 // decide says what is next for a VM. It is pure: no client, no clock.
 func decide(o observation) decision {
-	d := decision{status: *o.vm.Status.DeepCopy(), memory: o.memory}
-	if o.seen.Phase == machine.Unknown {
+	d := decision{status: *o.vm.Status.DeepCopy(), backoff: o.backoff}
+	if o.state.Phase == machine.Unknown {
 		return d // the worker has not looked yet; what was known stays
 	}
 	d.status.ObservedGeneration = o.vm.Generation
-	trouble := d.memory.learn(o)
+	trouble := d.backoff.update(o)
 	want := goalOf(o.vm)
 	if want != beGone {
 		if o.vm.Spec.Running {
 			d.status.RestartCount += trouble.exits
 		}
-		d.keep = o.template != "" && !o.kept
-		if o.kept || d.keep {
+		d.storeTemplate = o.template != "" && !o.templateStored
+		if o.templateStored || d.storeTemplate {
 			d.status.TemplateConfigMap = v1alpha1.TemplateConfigMapName(o.vm.Name)
 			d.status.TemplateDigest = v1alpha1.TemplateDigest(o.template)
 		}
 	}
-	action := next(want, o.seen.Phase, o.vm.Spec.StopMode == v1alpha1.StopForce)
-	if want != beGone && o.vm.Spec.RestartedAt != nil && down(o.seen.Phase) {
+	action := nextAction(want, o.state.Phase, o.vm.Spec.StopMode == v1alpha1.StopForce)
+	if want != beGone && o.vm.Spec.RestartedAt != nil && noGuest(o.state.Phase) {
 		// Said before the start is asked for, so that a restart is carried out once even if we end here.
 		d.status.RestartedAt = o.vm.Spec.RestartedAt.DeepCopy()
 	}
-	if want != beGone && o.vm.Spec.ResetAt != nil && o.seen.Phase == machine.Absent {
+	if want != beGone && o.vm.Spec.ResetAt != nil && o.state.Phase == machine.Absent {
 		// Likewise: the disk that comes next is not removed, whatever ends in between.
 		d.status.ResetAt = o.vm.Spec.ResetAt.DeepCopy()
 	}
-	d.release = want == beGone && o.seen.Phase == machine.Absent
-	d.ask(o, action, trouble)
+	d.removeFinalizer = want == beGone && o.state.Phase == machine.Absent
+	d.buildRequest(o, action, trouble)
 	d.report(o, want, trouble)
 	return d
 }
@@ -91,13 +91,13 @@ func goalOf(vm *v1alpha1.LimaVM) goal {
 	return beRunning
 }
 
-// down reports whether no guest runs in that phase.
-func down(p machine.Phase) bool {
+// noGuest reports whether no guest runs in that phase.
+func noGuest(p machine.Phase) bool {
 	return p == machine.Absent || p == machine.Preparing || p == machine.Stopped
 }
 
-// next is the action that brings a VM in phase p closer to the goal.
-func next(want goal, p machine.Phase, force bool) machine.Action {
+// nextAction is the action that brings a VM in phase p closer to the goal.
+func nextAction(want goal, p machine.Phase, force bool) machine.Action {
 	stop := machine.Stop
 	if force {
 		stop = machine.Kill
@@ -124,22 +124,22 @@ func next(want goal, p machine.Phase, force bool) machine.Action {
 	return machine.None
 }
 
-// ask turns the action into a request for the worker, unless it has to wait.
-func (d *decision) ask(o observation, action machine.Action, t trouble) {
+// buildRequest turns the action into a request for the worker, unless it has to wait.
+func (d *decision) buildRequest(o observation, action machine.Action, t failureState) {
 	making := action == machine.Prepare || action == machine.Start
 	switch {
 	case action == machine.None, making && t.permanent():
 		return
 	case making && o.refused != nil:
 		if !o.refused.permanent {
-			d.after = templateRetry
+			d.requeueAfter = templateRetryInterval
 		}
 		return
-	case o.now.Before(d.memory.notBefore):
-		d.after = d.memory.notBefore.Sub(o.now)
+	case o.now.Before(d.backoff.nextRetry):
+		d.requeueAfter = d.backoff.nextRetry.Sub(o.now)
 		return
 	}
-	d.memory.requested = o.vm.Generation
+	d.backoff.requested = o.vm.Generation
 	d.request = machine.Request{Action: action}
 	if making {
 		d.request.Template = []byte(o.template)

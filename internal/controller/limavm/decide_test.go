@@ -26,10 +26,10 @@ func situation(phase machine.Phase, change ...func(*observation)) observation {
 			ObjectMeta: metav1.ObjectMeta{Name: "rd", UID: "1", Generation: 3},
 			Spec:       v1alpha1.LimaVMSpec{Running: true, StopMode: v1alpha1.StopGraceful, Acceleration: v1alpha1.AccelerationAuto},
 		},
-		template: "images: []", kept: true,
-		seen:   machine.State{Phase: phase},
-		memory: memory{generation: 3, requested: 3},
-		now:    noon,
+		template: "images: []", templateStored: true,
+		state:   machine.State{Phase: phase},
+		backoff: backoff{generation: 3, requested: 3},
+		now:     noon,
 	}
 	was(v1alpha1.ConditionCreated, metav1.ConditionTrue, v1alpha1.ReasonCreated)(&o)
 	for _, c := range change {
@@ -52,25 +52,29 @@ func restart(o *observation)   { o.vm.Spec.RestartedAt, o.vm.Status.RestartedAt 
 func restarted(o *observation) { o.vm.Spec.RestartedAt, o.vm.Status.RestartedAt = &asked, &asked }
 func reset(o *observation)     { o.vm.Spec.ResetAt, o.vm.Status.ResetAt = &asked, &before }
 func wasReset(o *observation)  { o.vm.Spec.ResetAt, o.vm.Status.ResetAt = &asked, &asked }
-func fresh(o *observation)     { o.vm.Status, o.memory, o.kept = v1alpha1.LimaVMStatus{}, memory{}, false }
+func fresh(o *observation) {
+	o.vm.Status, o.backoff, o.templateStored = v1alpha1.LimaVMStatus{}, backoff{}, false
+}
 func uncreated(o *observation) { o.vm.Status.Conditions = nil }
-func newer(o *observation)     { o.memory.generation, o.memory.requested = 2, 2 }
-func exited(o *observation)    { o.seen.Exits = 1 }
+func newer(o *observation)     { o.backoff.generation, o.backoff.requested = 2, 2 }
+func exited(o *observation)    { o.state.Exits = 1 }
 
 func refusedFor(message string, permanent bool) func(*observation) {
-	return func(o *observation) { o.template, o.kept, o.refused = "", false, &refusal{message, permanent} }
+	return func(o *observation) {
+		o.template, o.templateStored, o.refused = "", false, &refusal{message, permanent}
+	}
 }
 
 func failing(action machine.Action, permanent bool) func(*observation) {
 	return func(o *observation) {
-		o.seen.Failure = &machine.Failure{Action: action, Message: "because", Permanent: permanent, At: noon.Add(-time.Second)}
+		o.state.Failure = &machine.Failure{Action: action, Message: "because", Permanent: permanent, At: noon.Add(-time.Second)}
 	}
 }
 
 // counted says that the failure has been counted, and that the next attempt is then.
 func counted(notBefore time.Duration) func(*observation) {
 	return func(o *observation) {
-		o.memory.counted, o.memory.attempts, o.memory.notBefore = noon.Add(-time.Second), 1, noon.Add(notBefore)
+		o.backoff.lastFailure, o.backoff.attempts, o.backoff.nextRetry = noon.Add(-time.Second), 1, noon.Add(notBefore)
 	}
 }
 
@@ -95,22 +99,22 @@ func TestDecide(t *testing.T) {
 		check   func(decision) bool // more to hold; may be nil
 	}{
 		// From nothing to running.
-		{"the worker has not looked yet", situation(machine.Unknown, newer), machine.None, ready, "", func(d decision) bool { return d.status.ObservedGeneration == 0 && d.after == 0 }},
+		{"the worker has not looked yet", situation(machine.Unknown, newer), machine.None, ready, "", func(d decision) bool { return d.status.ObservedGeneration == 0 && d.requeueAfter == 0 }},
 		{"new, to run", situation(machine.Absent, fresh), machine.Start, pending, starting, func(d decision) bool {
-			return d.keep && d.status.TemplateConfigMap == "limavm-rd" && d.status.ObservedGeneration == 3 && string(d.request.Template) == "images: []"
+			return d.storeTemplate && d.status.TemplateConfigMap == "limavm-rd" && d.status.ObservedGeneration == 3 && string(d.request.Template) == "images: []"
 		}},
-		{"new, not to run, is prepared", situation(machine.Absent, fresh, idle), machine.Prepare, pending, stopped, func(d decision) bool { return d.keep }},
-		{"being prepared for the first time", situation(machine.Preparing, uncreated), machine.Start, pending, starting, func(d decision) bool { return !d.keep }},
+		{"new, not to run, is prepared", situation(machine.Absent, fresh, idle), machine.Prepare, pending, stopped, func(d decision) bool { return d.storeTemplate }},
+		{"being prepared for the first time", situation(machine.Preparing, uncreated), machine.Start, pending, starting, func(d decision) bool { return !d.storeTemplate }},
 		{"being prepared before a later start", situation(machine.Preparing), machine.Start, ready, starting, nil},
 		{"being prepared, not to run", situation(machine.Preparing, uncreated, idle), machine.Prepare, pending, stopped, nil},
 		{"prepared, not to run", situation(machine.Stopped, uncreated, idle), machine.None, ready, stopped, nil},
 		{"stopped, to run", situation(machine.Stopped), machine.Start, ready, starting, nil},
 		{"booting", situation(machine.Starting), machine.None, ready, starting, nil},
 		{"running", situation(machine.Running), machine.None, ready, started, nil},
-		{"running, not all of it", situation(machine.Running, func(o *observation) { o.seen.Problems = []string{"no port forwarding", "no mounts"} }), machine.None, ready, started, func(d decision) bool {
+		{"running, not all of it", situation(machine.Running, func(o *observation) { o.state.Problems = []string{"no port forwarding", "no mounts"} }), machine.None, ready, started, func(d decision) bool {
 			return meta.FindStatusCondition(d.status.Conditions, "Running").Message == "no port forwarding\nno mounts" && len(d.status.Problems) == 2
 		}},
-		{"adopted by a new process", situation(machine.Running, func(o *observation) { o.memory = memory{} }), machine.None, ready, started, func(d decision) bool { return d.status.RestartCount == 0 }},
+		{"adopted by a new process", situation(machine.Running, func(o *observation) { o.backoff = backoff{} }), machine.None, ready, started, func(d decision) bool { return d.status.RestartCount == 0 }},
 		{"disk vanished", situation(machine.Absent), machine.Start, pending, starting, nil},
 		{"being removed under a spec that wants it", situation(machine.Removing), machine.None, ready, starting, nil},
 
@@ -121,7 +125,7 @@ func TestDecide(t *testing.T) {
 		{"stopping", situation(machine.Stopping, idle), machine.None, ready, stopping, nil},
 		{"stopping, and force is asked for", situation(machine.Stopping, idle, force), machine.Kill, ready, stopping, nil},
 		{"stopping late", situation(machine.Stopping, idle, failing(machine.Stop, false)), machine.None, ready, stopError, nil},
-		{"stopping failed, again later", situation(machine.Running, idle, failing(machine.Stop, false)), machine.None, ready, stopError, func(d decision) bool { return d.after == time.Second }},
+		{"stopping failed, again later", situation(machine.Running, idle, failing(machine.Stop, false)), machine.None, ready, stopError, func(d decision) bool { return d.requeueAfter == time.Second }},
 		{"stopping failed, again now", situation(machine.Running, idle, failing(machine.Stop, true), counted(0)), machine.Stop, ready, stopError, nil},
 		{"stopping, to run again", situation(machine.Stopping), machine.None, ready, stopping, nil},
 		{"stopping, to run again, force left over", situation(machine.Stopping, force), machine.None, ready, stopping, nil},
@@ -135,7 +139,7 @@ func TestDecide(t *testing.T) {
 		{"restart, noted", situation(machine.Stopped, restarted), machine.Start, ready, starting, nil},
 		{"restarted", situation(machine.Running, restarted), machine.None, ready, started, nil},
 		{"restart of a VM that is not to run", situation(machine.Stopped, restart, idle), machine.None, ready, stopped, func(d decision) bool { return d.status.RestartedAt.Equal(&asked) }},
-		{"new with a restart asked for", situation(machine.Absent, fresh, func(o *observation) { o.vm.Spec.RestartedAt = &asked }), machine.None, pending, starting, func(d decision) bool { return d.status.RestartedAt.Equal(&asked) && d.keep }},
+		{"new with a restart asked for", situation(machine.Absent, fresh, func(o *observation) { o.vm.Spec.RestartedAt = &asked }), machine.None, pending, starting, func(d decision) bool { return d.status.RestartedAt.Equal(&asked) && d.storeTemplate }},
 		{"restart withdrawn", situation(machine.Running, func(o *observation) { o.vm.Status.RestartedAt = &before }), machine.None, ready, started, func(d decision) bool { return d.status.RestartedAt.Equal(&before) }},
 
 		// Resetting: stop, remove the disk, note that, make a new one. Once.
@@ -144,57 +148,59 @@ func TestDecide(t *testing.T) {
 		{"reset while booting", situation(machine.Starting, reset), machine.Stop, ready, stopping, nil},
 		{"reset, stopping", situation(machine.Stopping, reset), machine.None, ready, stopping, nil},
 		{"reset, stopping, and force is asked for", situation(machine.Stopping, reset, force), machine.Kill, ready, stopping, nil},
-		{"reset, stopped: the disk goes", situation(machine.Stopped, reset), machine.Remove, removing, starting, func(d decision) bool { return d.status.ResetAt.Equal(&before) && !d.release }},
+		{"reset, stopped: the disk goes", situation(machine.Stopped, reset), machine.Remove, removing, starting, func(d decision) bool { return d.status.ResetAt.Equal(&before) && !d.removeFinalizer }},
 		{"reset, stopped, not to run", situation(machine.Stopped, reset, idle), machine.Remove, removing, stopped, nil},
 		{"reset while preparing", situation(machine.Preparing, reset, uncreated, idle), machine.Remove, removing, stopped, nil},
 		{"reset, removing", situation(machine.Removing, reset), machine.None, removing, starting, nil},
-		{"reset, removed: noted before the new disk", situation(machine.Absent, reset), machine.None, pending, starting, func(d decision) bool { return d.status.ResetAt.Equal(&asked) && !d.release }},
+		{"reset, removed: noted before the new disk", situation(machine.Absent, reset), machine.None, pending, starting, func(d decision) bool { return d.status.ResetAt.Equal(&asked) && !d.removeFinalizer }},
 		{"reset, noted", situation(machine.Absent, wasReset), machine.Start, pending, starting, nil},
 		{"reset, noted, not to run", situation(machine.Absent, wasReset, idle), machine.Prepare, pending, stopped, nil},
 		{"reset done", situation(machine.Running, wasReset), machine.None, ready, started, nil},
 		{"reset done, stopped", situation(machine.Stopped, wasReset, idle), machine.None, ready, stopped, nil},
-		{"reset: removal failed, again later", situation(machine.Stopped, reset, idle, failing(machine.Remove, true)), machine.None, "Unknown/RemoveFailed", stopped, func(d decision) bool { return d.after == time.Second }},
+		{"reset: removal failed, again later", situation(machine.Stopped, reset, idle, failing(machine.Remove, true)), machine.None, "Unknown/RemoveFailed", stopped, func(d decision) bool { return d.requeueAfter == time.Second }},
 		{"reset: removal failed, again now", situation(machine.Stopped, reset, idle, failing(machine.Remove, true), counted(0)), machine.Remove, "Unknown/RemoveFailed", stopped, nil},
 		{"reset after a permanent failure", situation(machine.Stopped, reset, failing(machine.Start, true), newer), machine.Remove, removing, starting, nil},
 		{"reset and restart at once", situation(machine.Running, reset, restart), machine.Stop, ready, stopping, nil},
 		{"reset and deleted", situation(machine.Stopped, reset, deleted), machine.Remove, removing, stopped, nil},
-		{"reset and deleted, absent", situation(machine.Absent, reset, deleted), machine.None, removing, stopped, func(d decision) bool { return d.release && d.status.ResetAt.Equal(&before) }},
-		{"new with a reset asked for", situation(machine.Absent, fresh, func(o *observation) { o.vm.Spec.ResetAt = &asked }), machine.None, pending, starting, func(d decision) bool { return d.status.ResetAt.Equal(&asked) && d.keep }},
+		{"reset and deleted, absent", situation(machine.Absent, reset, deleted), machine.None, removing, stopped, func(d decision) bool { return d.removeFinalizer && d.status.ResetAt.Equal(&before) }},
+		{"new with a reset asked for", situation(machine.Absent, fresh, func(o *observation) { o.vm.Spec.ResetAt = &asked }), machine.None, pending, starting, func(d decision) bool { return d.status.ResetAt.Equal(&asked) && d.storeTemplate }},
 
 		// Failures.
-		{"first preparation failed, again later", situation(machine.Absent, uncreated, failing(machine.Prepare, false), idle), machine.None, "Unknown/CreateFailed", stopped, func(d decision) bool { return d.after == time.Second && d.memory.attempts == 1 }},
+		{"first preparation failed, again later", situation(machine.Absent, uncreated, failing(machine.Prepare, false), idle), machine.None, "Unknown/CreateFailed", stopped, func(d decision) bool { return d.requeueAfter == time.Second && d.backoff.attempts == 1 }},
 		{"first preparation failed, again now", situation(machine.Absent, uncreated, failing(machine.Prepare, false), idle, counted(0)), machine.Prepare, "Unknown/CreateFailed", stopped, nil},
-		{"first preparation failed for good", situation(machine.Absent, uncreated, failing(machine.Prepare, true), idle), machine.None, "False/CreateFailed", stopped, func(d decision) bool { return d.after == 0 }},
+		{"first preparation failed for good", situation(machine.Absent, uncreated, failing(machine.Prepare, true), idle), machine.None, "False/CreateFailed", stopped, func(d decision) bool { return d.requeueAfter == 0 }},
 		{"half prepared", situation(machine.Stopped, uncreated, failing(machine.Prepare, true), idle), machine.None, "False/CreateFailed", stopped, nil},
 		{"start failed while preparing, for good", situation(machine.Absent, uncreated, failing(machine.Start, true)), machine.None, "False/CreateFailed", "False/StartFailed", nil},
-		{"start failed, again later", situation(machine.Stopped, failing(machine.Start, false)), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.after == time.Second }},
-		{"start failed, still later", situation(machine.Stopped, failing(machine.Start, false), counted(4*time.Second)), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.after == 4*time.Second && d.memory.attempts == 1 }},
+		{"start failed, again later", situation(machine.Stopped, failing(machine.Start, false)), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.requeueAfter == time.Second }},
+		{"start failed, still later", situation(machine.Stopped, failing(machine.Start, false), counted(4*time.Second)), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.requeueAfter == 4*time.Second && d.backoff.attempts == 1 }},
 		{"start failed, again now", situation(machine.Stopped, failing(machine.Start, false), counted(0)), machine.Start, ready, "Unknown/StartFailed", nil},
-		{"start failed for good", situation(machine.Stopped, failing(machine.Start, true), counted(0)), machine.None, ready, "False/StartFailed", func(d decision) bool { return d.after == 0 }},
-		{"start failed for good, but the spec is newer", situation(machine.Stopped, failing(machine.Start, true), newer), machine.Start, ready, starting, func(d decision) bool { return d.memory.requested == 3 && d.memory.generation == 3 }},
-		{"what an older generation asked for failed for good", situation(machine.Stopped, failing(machine.Start, true), func(o *observation) { o.memory.requested = 2 }), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.after == time.Second }},
+		{"start failed for good", situation(machine.Stopped, failing(machine.Start, true), counted(0)), machine.None, ready, "False/StartFailed", func(d decision) bool { return d.requeueAfter == 0 }},
+		{"start failed for good, but the spec is newer", situation(machine.Stopped, failing(machine.Start, true), newer), machine.Start, ready, starting, func(d decision) bool { return d.backoff.requested == 3 && d.backoff.generation == 3 }},
+		{"what an older generation asked for failed for good", situation(machine.Stopped, failing(machine.Start, true), func(o *observation) { o.backoff.requested = 2 }), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.requeueAfter == time.Second }},
 		{"failure of a start, now not to run", situation(machine.Stopped, failing(machine.Start, true), idle, newer), machine.None, ready, stopped, nil},
-		{"template refused by Lima", situation(machine.Absent, fresh, refusedFor("bad", true)), machine.None, "False/CreateFailed", "False/StartFailed", func(d decision) bool { return !d.keep && d.after == 0 && d.status.TemplateConfigMap == "" }},
-		{"template missing", situation(machine.Absent, fresh, refusedFor("missing", false), idle), machine.None, "Unknown/CreateFailed", stopped, func(d decision) bool { return d.after == templateRetry }},
+		{"template refused by Lima", situation(machine.Absent, fresh, refusedFor("bad", true)), machine.None, "False/CreateFailed", "False/StartFailed", func(d decision) bool {
+			return !d.storeTemplate && d.requeueAfter == 0 && d.status.TemplateConfigMap == ""
+		}},
+		{"template missing", situation(machine.Absent, fresh, refusedFor("missing", false), idle), machine.None, "Unknown/CreateFailed", stopped, func(d decision) bool { return d.requeueAfter == templateRetryInterval }},
 		{"template lost while running", situation(machine.Running, refusedFor("missing", false)), machine.None, ready, started, nil},
 		{"template lost, to stop", situation(machine.Running, refusedFor("missing", true), idle), machine.Stop, ready, stopping, nil},
 
 		// A hostagent that dies.
 		{"hostagent died", situation(machine.Stopped, was(v1alpha1.ConditionRunning, T, "Started"), exited), machine.None, ready, starting, func(d decision) bool {
-			return d.status.RestartCount == 1 && d.after == time.Second && d.memory.exits == 1
+			return d.status.RestartCount == 1 && d.requeueAfter == time.Second && d.backoff.exits == 1
 		}},
-		{"hostagent died and was counted", situation(machine.Stopped, exited, func(o *observation) { o.memory.exits = 1 }), machine.Start, ready, starting, func(d decision) bool { return d.status.RestartCount == 0 }},
-		{"hostagent died of a cause", situation(machine.Stopped, exited, failing(machine.Start, false)), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.status.RestartCount == 1 && d.memory.attempts == 1 }},
+		{"hostagent died and was counted", situation(machine.Stopped, exited, func(o *observation) { o.backoff.exits = 1 }), machine.Start, ready, starting, func(d decision) bool { return d.status.RestartCount == 0 }},
+		{"hostagent died of a cause", situation(machine.Stopped, exited, failing(machine.Start, false)), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.status.RestartCount == 1 && d.backoff.attempts == 1 }},
 		{"hostagent died, not to run", situation(machine.Stopped, exited, idle), machine.None, ready, stopped, func(d decision) bool { return d.status.RestartCount == 0 }},
-		{"hostagent died, spec is newer", situation(machine.Stopped, exited, newer), machine.None, ready, starting, func(d decision) bool { return d.status.RestartCount == 1 && d.after == time.Second }},
-		{"crash loop", situation(machine.Stopped, exited, func(o *observation) { o.memory.attempts = 30 }), machine.None, ready, starting, func(d decision) bool { return d.after == time.Minute }},
+		{"hostagent died, spec is newer", situation(machine.Stopped, exited, newer), machine.None, ready, starting, func(d decision) bool { return d.status.RestartCount == 1 && d.requeueAfter == time.Second }},
+		{"crash loop", situation(machine.Stopped, exited, func(o *observation) { o.backoff.attempts = 30 }), machine.None, ready, starting, func(d decision) bool { return d.requeueAfter == time.Minute }},
 		{"crash after long service", situation(machine.Stopped, exited, func(o *observation) {
-			o.memory.attempts = 5
+			o.backoff.attempts = 5
 			o.vm.Status.Conditions = append(o.vm.Status.Conditions, metav1.Condition{Type: "Running", Status: T, Reason: "Started", LastTransitionTime: metav1.NewTime(noon.Add(-time.Hour))})
-		}), machine.None, ready, starting, func(d decision) bool { return d.after == time.Second }},
+		}), machine.None, ready, starting, func(d decision) bool { return d.requeueAfter == time.Second }},
 
 		// Deleting: stop, then remove the disk, then let the object go.
-		{"delete running", situation(machine.Running, deleted, newer), machine.Stop, ready, stopping, func(d decision) bool { return !d.release && !d.keep }},
+		{"delete running", situation(machine.Running, deleted, newer), machine.Stop, ready, stopping, func(d decision) bool { return !d.removeFinalizer && !d.storeTemplate }},
 		{"delete running by force", situation(machine.Running, deleted, force), machine.Kill, ready, stopping, nil},
 		{"delete booting", situation(machine.Starting, deleted), machine.Stop, ready, stopping, nil},
 		{"delete stopping", situation(machine.Stopping, deleted), machine.None, ready, stopping, nil},
@@ -204,10 +210,10 @@ func TestDecide(t *testing.T) {
 		{"delete stopped", situation(machine.Stopped, deleted), machine.Remove, removing, stopped, func(d decision) bool { return len(d.request.Template) == 0 }},
 		{"delete after a permanent failure", situation(machine.Stopped, deleted, failing(machine.Start, true), newer), machine.Remove, removing, stopped, nil},
 		{"delete removing", situation(machine.Removing, deleted), machine.None, removing, stopped, nil},
-		{"delete: removal failed", situation(machine.Stopped, deleted, failing(machine.Remove, true), counted(2*time.Second)), machine.None, "Unknown/RemoveFailed", stopped, func(d decision) bool { return d.after == 2*time.Second }},
+		{"delete: removal failed", situation(machine.Stopped, deleted, failing(machine.Remove, true), counted(2*time.Second)), machine.None, "Unknown/RemoveFailed", stopped, func(d decision) bool { return d.requeueAfter == 2*time.Second }},
 		{"delete: removal failed, again now", situation(machine.Stopped, deleted, failing(machine.Remove, true), counted(0)), machine.Remove, "Unknown/RemoveFailed", stopped, nil},
-		{"delete absent", situation(machine.Absent, deleted), machine.None, removing, stopped, func(d decision) bool { return d.release }},
-		{"delete before the worker has looked", situation(machine.Unknown, deleted), machine.None, ready, "", func(d decision) bool { return !d.release }},
+		{"delete absent", situation(machine.Absent, deleted), machine.None, removing, stopped, func(d decision) bool { return d.removeFinalizer }},
+		{"delete before the worker has looked", situation(machine.Unknown, deleted), machine.None, ready, "", func(d decision) bool { return !d.removeFinalizer }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			spec := tc.o.vm.DeepCopy()
@@ -246,7 +252,7 @@ func TestConditionMovesOnlyWhenItsStatusDoes(t *testing.T) {
 	if c.Reason != v1alpha1.ReasonStarting || !c.LastTransitionTime.Time.Equal(noon.Add(-time.Minute)) {
 		t.Errorf("Unknown to Unknown: %+v", c)
 	}
-	o.seen.Phase = machine.Running
+	o.state.Phase = machine.Running
 	c = meta.FindStatusCondition(decide(o).status.Conditions, v1alpha1.ConditionRunning)
 	if !c.LastTransitionTime.Time.Equal(noon) {
 		t.Errorf("Unknown to True: %+v", c)
@@ -255,9 +261,9 @@ func TestConditionMovesOnlyWhenItsStatusDoes(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	o := situation(machine.Running)
-	o.seen.SSHPort = 2222
-	o.seen.Accelerator = machine.Accelerator{Name: "tcg", Reason: "HardwareHangs", Message: "the probe did not come back within 5 s"}
-	o.seen.Progress = &machine.Progress{Phase: "boot", Step: 2, Steps: 5, Message: "waiting for SSH", StartedAt: noon.Add(time.Millisecond)}
+	o.state.SSHPort = 2222
+	o.state.Accelerator = machine.Accelerator{Name: "tcg", Reason: "HardwareHangs", Message: "the probe did not come back within 5 s"}
+	o.state.Progress = &machine.Progress{Phase: "boot", Step: 2, Steps: 5, Message: "waiting for SSH", StartedAt: noon.Add(time.Millisecond)}
 	d := decide(o)
 	if got := condition(d.status, v1alpha1.ConditionAccelerated); got != "False/HardwareHangs" {
 		t.Errorf("Accelerated %s", got)
@@ -267,7 +273,7 @@ func TestReport(t *testing.T) {
 	}
 
 	o.vm.Status = d.status
-	o.seen = machine.State{Phase: machine.Stopping}
+	o.state = machine.State{Phase: machine.Stopping}
 	d = decide(o)
 	if d.status.SSHPort != 0 || d.status.Progress != nil || condition(d.status, v1alpha1.ConditionAccelerated) != "False/HardwareHangs" {
 		t.Errorf("status after the stop began %+v", d.status)
@@ -280,14 +286,14 @@ func TestLongMessagesKeepTheirEnd(t *testing.T) {
 		long[i] = 'x'
 	}
 	got := shortened(string(long) + "\xff cause")
-	if len(got) > longestMessage+10 || got[len(got)-6:] != " cause" {
+	if len(got) > maxMessageBytes+10 || got[len(got)-6:] != " cause" {
 		t.Errorf("%d bytes, ends %q", len(got), got[len(got)-10:])
 	}
 }
 
 func TestDelay(t *testing.T) {
 	for attempts, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 7: time.Minute, 1000: time.Minute} {
-		if got := delay(attempts); got != want {
+		if got := backoffDelay(attempts); got != want {
 			t.Errorf("delay(%d) = %s, want %s", attempts, got, want)
 		}
 	}

@@ -33,8 +33,8 @@ func FuzzAdmit(f *testing.F) {
 	fleet := newFleet()
 	fleet.reject = lima
 	f.Fuzz(func(t *testing.T, object, old string, how uint8) {
-		guard := NewGuard(fleet, func(string) error { return nil }, func(*v1alpha1.LimaVM) error { return nil })
-		guard.Connect(fake.NewClientBuilder().WithScheme(testScheme(t)).WithObjects(&v1alpha1.LimaVM{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "1"}}).Build())
+		guard := newValidator(fleet, func(string) error { return nil }, func(*v1alpha1.LimaVM) error { return nil })
+		guard.connect(fake.NewClientBuilder().WithScheme(testScheme(t)).WithObjects(&v1alpha1.LimaVM{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "1"}}).Build())
 		r := admission.Review{Operation: []admission.Operation{admission.Create, admission.Update, admission.Delete}[how%3], Namespace: v1alpha1.SystemNamespace, User: "somebody"}
 		var now, was map[string]any
 		if json.Unmarshal([]byte(object), &now) != nil || json.Unmarshal([]byte(old), &was) != nil || now == nil || was == nil {
@@ -49,7 +49,7 @@ func FuzzAdmit(f *testing.F) {
 			r.Name = r.Old.GetName()
 		}
 		before, _ := json.Marshal([]any{now, was})
-		rules := guard.Admission()
+		rules := guard.admission()
 		err := rules[int(how)/3%len(rules)].Admit(context.Background(), r)
 		if after, _ := json.Marshal([]any{now, was}); string(before) != string(after) {
 			t.Errorf("it changed the object: %s", after)
@@ -86,11 +86,11 @@ func FuzzDecide(f *testing.F) {
 		o := situation(phase, changes...)
 		d := decide(o)
 		switch {
-		case d.release && d.request.Action != machine.None:
+		case d.removeFinalizer && d.request.Action != machine.None:
 			t.Errorf("it asks to %s a VM that it lets go", d.request.Action)
-		case d.release && (o.vm.DeletionTimestamp.IsZero() || phase != machine.Absent):
+		case d.removeFinalizer && (o.vm.DeletionTimestamp.IsZero() || phase != machine.Absent):
 			t.Errorf("it lets a VM go that is %s, deleted at %v", phase, o.vm.DeletionTimestamp)
-		case d.keep && o.vm.DeletionTimestamp != nil:
+		case d.storeTemplate && o.vm.DeletionTimestamp != nil:
 			t.Error("it keeps a template for a VM on its way out")
 		case d.request.Action == machine.Remove && o.vm.DeletionTimestamp.IsZero() && !o.vm.ResetPending():
 			t.Error("it removes a disk that nobody asked it to remove")
@@ -100,13 +100,13 @@ func FuzzDecide(f *testing.F) {
 			t.Errorf("it makes a VM without a template, or one to be deleted: %+v", d.request)
 		case d.request.Action == machine.Start && !o.vm.Spec.Running:
 			t.Error("it starts a VM that is not to run")
-		case phase == machine.Unknown && (d.request.Action != machine.None || d.release):
+		case phase == machine.Unknown && (d.request.Action != machine.None || d.removeFinalizer):
 			t.Error("it acts before the worker has looked")
-		case d.after < 0:
-			t.Errorf("again in %s", d.after)
+		case d.requeueAfter < 0:
+			t.Errorf("again in %s", d.requeueAfter)
 		}
 		// Deciding again at once, with what was noted, repeats nothing but the same wish.
-		o.vm.Status, o.memory, o.kept = d.status, d.memory, o.kept || d.keep
+		o.vm.Status, o.backoff, o.templateStored = d.status, d.backoff, o.templateStored || d.storeTemplate
 		if again := decide(o); again.status.RestartCount != d.status.RestartCount {
 			t.Error("an exit was counted twice")
 		}

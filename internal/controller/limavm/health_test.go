@@ -9,11 +9,11 @@ import (
 
 // unwell says that the guest runs and does not answer.
 func unwell(o *observation) {
-	o.seen.Health = machine.Health{Reason: "Unresponsive", Message: "not a word"}
+	o.state.Health = machine.Health{Reason: "Unresponsive", Message: "not a word"}
 }
 
 // byGuest says that the failure is the guest's own doing, in order.
-func byGuest(o *observation) { o.seen.Failure.ByGuest = true }
+func byGuest(o *observation) { o.state.Failure.ByGuest = true }
 
 func TestGuestThatDoesNotAnswerIsNotRunning(t *testing.T) {
 	for _, tc := range []struct {
@@ -35,8 +35,8 @@ func TestGuestThatDoesNotAnswerIsNotRunning(t *testing.T) {
 
 func TestGuestThatPowersItselfOffIsStartedAgainAndHasNotFailed(t *testing.T) {
 	d := decide(situation(machine.Stopped, failing(machine.Start, false), byGuest))
-	if got := condition(d.status, v1alpha1.ConditionRunning); got != "Unknown/Starting" || d.status.RestartCount != 0 || d.after != firstDelay {
-		t.Errorf("%s, %d restarts, again after %s", got, d.status.RestartCount, d.after)
+	if got := condition(d.status, v1alpha1.ConditionRunning); got != "Unknown/Starting" || d.status.RestartCount != 0 || d.requeueAfter != initialDelay {
+		t.Errorf("%s, %d restarts, again after %s", got, d.status.RestartCount, d.requeueAfter)
 	}
 	d = decide(situation(machine.Stopped, failing(machine.Start, false), byGuest, counted(0)))
 	if d.request.Action != machine.Start {

@@ -20,7 +20,7 @@ import (
 func testLife(t *testing.T, w *world) {
 	w.template(t, "debian", "images: [debian]")
 	vm := w.made(t, w.vm("life", runs, refers("debian"), func(vm *v1alpha1.LimaVM) { vm.Spec.Params = map[string]string{"color": "red"} }))
-	w.until(t, vm, vm.Asked().Running)
+	w.until(t, vm, vm.Expectation().Running)
 	r := w.fleet.asked("life")[0]
 	if r.Action != machine.Start || string(r.Template) != "images: [debian]" || r.Params["color"] != "red" || r.Acceleration != "Auto" {
 		t.Errorf("request %+v", r)
@@ -42,11 +42,11 @@ func testLife(t *testing.T, w *world) {
 	}
 
 	restarted := w.patched(t, running, func(vm *v1alpha1.LimaVM) { now := metav1.NowMicro(); vm.Spec.RestartedAt = &now })
-	w.until(t, restarted, restarted.Asked().Running)
+	w.until(t, restarted, restarted.Expectation().Running)
 	stopped := w.patched(t, restarted, func(vm *v1alpha1.LimaVM) { vm.Spec.Running = false })
-	w.until(t, stopped, stopped.Asked().Running)
+	w.until(t, stopped, stopped.Expectation().Running)
 	again := w.patched(t, stopped, runs)
-	w.until(t, again, again.Asked().Running)
+	w.until(t, again, again.Expectation().Running)
 	want := []machine.Action{machine.Start, machine.Stop, machine.Start, machine.Stop, machine.Start}
 	if got := w.fleet.actions("life"); !slices.Equal(got, want) {
 		t.Errorf("asked for %v, want %v", got, want)
@@ -77,8 +77,8 @@ func (w *world) untilCollected(t *testing.T, vm string) {
 
 func testCreatedOnly(t *testing.T, w *world) {
 	vm := w.made(t, w.vm("created"))
-	w.until(t, vm, vm.Asked().Created)
-	w.until(t, vm, vm.Asked().Running) // that is, stopped
+	w.until(t, vm, vm.Expectation().Created)
+	w.until(t, vm, vm.Expectation().Running) // that is, stopped
 	if got := w.fleet.actions("created"); !slices.Equal(got, []machine.Action{machine.Prepare}) {
 		t.Errorf("asked for %v", got)
 	}
@@ -87,10 +87,10 @@ func testCreatedOnly(t *testing.T, w *world) {
 func testReset(t *testing.T, w *world) {
 	for _, running := range []bool{true, false} {
 		vm := w.made(t, w.vm(fmt.Sprintf("reset-%t", running), func(vm *v1alpha1.LimaVM) { vm.Spec.Running = running }))
-		w.until(t, vm, vm.Asked().Reset)
+		w.until(t, vm, vm.Expectation().Reset)
 		before := len(w.fleet.actions(vm.Name))
 		vm = w.patched(t, vm, func(vm *v1alpha1.LimaVM) { now := metav1.NowMicro(); vm.Spec.ResetAt = &now })
-		w.until(t, vm, vm.Asked().Reset)
+		w.until(t, vm, vm.Expectation().Reset)
 		want := []machine.Action{machine.Remove, machine.Prepare}
 		if running {
 			want = []machine.Action{machine.Stop, machine.Remove, machine.Start}
@@ -104,7 +104,7 @@ func testReset(t *testing.T, w *world) {
 func testParams(t *testing.T, w *world) {
 	w.template(t, "colored", "images: [colored]")
 	vm := w.made(t, w.vm("params", refers("colored")))
-	w.until(t, vm, vm.Asked().Created)
+	w.until(t, vm, vm.Expectation().Created)
 	loud := vm.DeepCopy()
 	loud.Spec.Params = map[string]string{"color": "loud"}
 	if err := w.Patch(t.Context(), loud, client.MergeFrom(vm)); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.params: Invalid value: param[color]") {
@@ -112,7 +112,7 @@ func testParams(t *testing.T, w *world) {
 	}
 	vm = w.patched(t, vm, func(vm *v1alpha1.LimaVM) { vm.Spec.Params = map[string]string{"color": "blue"} })
 	vm = w.patched(t, vm, runs)
-	w.until(t, vm, vm.Asked().Running)
+	w.until(t, vm, vm.Expectation().Running)
 	requests := w.fleet.asked("params")
 	if last := requests[len(requests)-1]; last.Params["color"] != "blue" {
 		t.Errorf("started with %v", last.Params)
@@ -122,12 +122,12 @@ func testParams(t *testing.T, w *world) {
 func testRefGoneAfterCreation(t *testing.T, w *world) {
 	cm := w.template(t, "fleeting", "images: [fleeting]")
 	vm := w.made(t, w.vm("ref-gone", refers("fleeting")))
-	w.until(t, vm, vm.Asked().Created)
+	w.until(t, vm, vm.Expectation().Created)
 	if err := w.Delete(t.Context(), cm); err != nil {
 		t.Fatal(err)
 	}
 	vm = w.patched(t, vm, func(vm *v1alpha1.LimaVM) { vm.Spec.Running, vm.Spec.Params = true, map[string]string{"color": "blue"} })
-	w.until(t, vm, vm.Asked().Running)
+	w.until(t, vm, vm.Expectation().Running)
 }
 
 func testPermanentFailure(t *testing.T, w *world) {
@@ -136,7 +136,7 @@ func testPermanentFailure(t *testing.T, w *world) {
 	vm := w.made(t, w.vm("broken", runs))
 	w.fleet.await(t, "broken", machine.Start, 1)
 	w.fleet.fail("broken", machine.Absent, true)
-	err := w.follow(t, vm.Name, vm.Asked().Running)
+	err := w.follow(t, vm.Name, vm.Expectation().Running)
 	if failed, ok := errors.AsType[*v1alpha1.FailedError](err); !ok || failed.Reason != v1alpha1.ReasonCreateFailed || failed.Message != "because" {
 		t.Fatalf("%v", err)
 	}
@@ -145,7 +145,7 @@ func testPermanentFailure(t *testing.T, w *world) {
 	w.fleet.await(t, "broken", machine.Start, 2)
 	w.fleet.advance("broken")
 	w.fleet.advance("broken")
-	w.until(t, vm, vm.Asked().Running)
+	w.until(t, vm, vm.Expectation().Running)
 	if n := w.fleet.count("broken", machine.Start); n != 2 {
 		t.Errorf("%d starts", n)
 	}
@@ -154,7 +154,7 @@ func testPermanentFailure(t *testing.T, w *world) {
 
 func testDeleteRunning(t *testing.T, w *world) {
 	vm := w.made(t, w.vm("gone", runs))
-	w.until(t, vm, vm.Asked().Running)
+	w.until(t, vm, vm.Expectation().Running)
 	w.fleet.beSlow(true)
 	defer w.fleet.beSlow(false)
 	if err := w.Delete(t.Context(), vm); err != nil {
@@ -166,10 +166,10 @@ func testDeleteRunning(t *testing.T, w *world) {
 	if w.fleet.count("gone", machine.Remove) != 0 {
 		t.Error("removed before it was stopped")
 	}
-	if _, err := vm.Asked().Running(vm); err != nil {
+	if _, err := vm.Expectation().Running(vm); err != nil {
 		t.Error(err)
 	}
-	if err := w.follow(t, vm.Name, vm.Asked().Running); !errors.Is(err, v1alpha1.ErrDeleted) {
+	if err := w.follow(t, vm.Name, vm.Expectation().Running); !errors.Is(err, v1alpha1.ErrDeleted) {
 		t.Errorf("waiting for a VM that is being deleted: %v", err)
 	}
 	w.fleet.advance("gone") // stopped
@@ -177,7 +177,7 @@ func testDeleteRunning(t *testing.T, w *world) {
 		return condition(vm.Status, "Created") == "Unknown/Removing", nil
 	})
 	w.fleet.advance("gone") // removed
-	w.until(t, vm, vm.Asked().Deleted)
+	w.until(t, vm, vm.Expectation().Deleted)
 }
 
 func testDeletePreparing(t *testing.T, w *world) {
@@ -194,7 +194,7 @@ func testDeletePreparing(t *testing.T, w *world) {
 
 func testForceWhileDeleting(t *testing.T, w *world) {
 	vm := w.made(t, w.vm("stubborn", runs))
-	w.until(t, vm, vm.Asked().Running)
+	w.until(t, vm, vm.Expectation().Running)
 	w.fleet.beSlow(true)
 	if err := w.Delete(t.Context(), vm); err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func testForceWhileDeleting(t *testing.T, w *world) {
 	})
 	w.fleet.beSlow(false)
 	w.patched(t, vm, func(vm *v1alpha1.LimaVM) { vm.Spec.StopMode = v1alpha1.StopForce })
-	w.until(t, vm, vm.Asked().Deleted)
+	w.until(t, vm, vm.Expectation().Deleted)
 	if w.fleet.count("stubborn", machine.Kill) != 1 {
 		t.Errorf("asked for %v", w.fleet.actions("stubborn"))
 	}
@@ -216,7 +216,7 @@ func testNameReuse(t *testing.T, w *world) {
 		if err := w.Create(t.Context(), vm); err != nil {
 			t.Fatal(err)
 		}
-		w.until(t, vm, vm.Asked().Running)
+		w.until(t, vm, vm.Expectation().Running)
 		w.fleet.die("reused")
 		w.until(t, vm, func(vm *v1alpha1.LimaVM) (bool, error) { return vm.Status.RestartCount == 1, nil })
 		if cm, err := w.kept(t, "reused"); err != nil || cm.Data[v1alpha1.TemplateKey] != vm.Spec.Template {
@@ -240,9 +240,9 @@ func testNewProcess(t *testing.T, w *world) {
 	f.states["died"] = machine.State{Phase: machine.Stopped}
 	t.Run("running", func(t *testing.T) {
 		w.control(t, f)
-		w.until(t, died, died.Asked().Running)
+		w.until(t, died, died.Expectation().Running)
 		f.change("adopted", func(s *machine.State) { s.Phase = machine.Running })
-		w.until(t, adopted, adopted.Asked().Running)
+		w.until(t, adopted, adopted.Expectation().Running)
 		if got := f.actions("adopted"); len(got) != 0 {
 			t.Errorf("asked for %v", got)
 		}
@@ -259,7 +259,7 @@ func testNewProcess(t *testing.T, w *world) {
 
 func testDeath(t *testing.T, w *world) {
 	vm := w.made(t, w.vm("dying", runs))
-	w.until(t, vm, vm.Asked().Running)
+	w.until(t, vm, vm.Expectation().Running)
 	w.fleet.die("dying")
 	w.until(t, vm, func(vm *v1alpha1.LimaVM) (bool, error) {
 		return vm.Status.RestartCount == 1 && condition(vm.Status, "Running") == "True/Started", nil
@@ -278,11 +278,11 @@ func testServerSideApply(t *testing.T, w *world) {
 	}
 	vm := apply(true)
 	defer w.removed(t, vm)
-	w.until(t, vm, vm.Asked().Running)
+	w.until(t, vm, vm.Expectation().Running)
 	same := apply(true)
 	if same.Generation != vm.Generation || !slices.Contains(same.Finalizers, v1alpha1.Finalizer) {
 		t.Errorf("applying the same again: generation %d, finalizers %v", same.Generation, same.Finalizers)
 	}
 	off := apply(false)
-	w.until(t, off, off.Asked().Running)
+	w.until(t, off, off.Expectation().Running)
 }

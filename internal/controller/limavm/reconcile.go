@@ -15,8 +15,8 @@ import (
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// quiet is the least time between two status writes that tell only of bytes.
-const quiet = 500 * time.Millisecond
+// progressInterval is the least time between two status writes that tell only of bytes.
+const progressInterval = 500 * time.Millisecond
 
 // Reconcile implements reconcile.Reconciler. It returns at once: slow work is the worker's, which
 // wakes the queue when there is something new.
@@ -24,17 +24,17 @@ func (r *reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	vm := &v1alpha1.LimaVM{}
 	if err := r.client.Get(ctx, req.NamespacedName, vm); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.lost(req.Name)
+			r.handleOrphan(req.Name)
 			return ctrl.Result{}, nil
 		}
 		return ctrl.Result{}, err
 	}
-	if !r.mine(vm) {
+	if !r.ownedByHost(vm) {
 		return ctrl.Result{}, nil
 	}
-	held, err := r.hold(ctx, vm)
+	held, err := r.addFinalizer(ctx, vm)
 	if err != nil || !held {
-		return ctrl.Result{}, settled(err)
+		return ctrl.Result{}, ignoreStale(err)
 	}
 	o, err := r.observe(ctx, vm)
 	if err != nil {
@@ -42,26 +42,26 @@ func (r *reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	d := decide(o)
 	if err := r.act(ctx, o, d); err != nil {
-		return ctrl.Result{}, settled(err)
+		return ctrl.Result{}, ignoreStale(err)
 	}
-	if d.release {
+	if d.removeFinalizer {
 		return ctrl.Result{}, nil
 	}
 	after, err := r.commit(ctx, o, d)
-	return ctrl.Result{RequeueAfter: after}, settled(err)
+	return ctrl.Result{RequeueAfter: after}, ignoreStale(err)
 }
 
-// settled drops errors that say that the object has changed or gone meanwhile: the watch brings that.
-func settled(err error) error {
+// ignoreStale drops errors that say that the object has changed or gone meanwhile: the watch brings that.
+func ignoreStale(err error) error {
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil
 	}
 	return err
 }
 
-// hold puts the finalizer on before anything is done for vm. It reports false when there is nothing
+// addFinalizer puts the finalizer on before anything is done for vm. It reports false when there is nothing
 // left to do: vm is on its way out and is not held by us.
-func (r *reconciler) hold(ctx context.Context, vm *v1alpha1.LimaVM) (bool, error) {
+func (r *reconciler) addFinalizer(ctx context.Context, vm *v1alpha1.LimaVM) (bool, error) {
 	if controllerutil.ContainsFinalizer(vm, v1alpha1.Finalizer) {
 		return true, nil
 	}
@@ -70,15 +70,15 @@ func (r *reconciler) hold(ctx context.Context, vm *v1alpha1.LimaVM) (bool, error
 	}
 	was := vm.DeepCopy()
 	controllerutil.AddFinalizer(vm, v1alpha1.Finalizer)
-	if err := r.client.Patch(ctx, vm, unlessChanged(was)); err != nil {
+	if err := r.client.Patch(ctx, vm, optimisticPatch(was)); err != nil {
 		return false, err
 	}
 	return true, nil
 }
 
 func (r *reconciler) observe(ctx context.Context, vm *v1alpha1.LimaVM) (observation, error) {
-	o := observation{vm: vm, seen: r.fleet.State(vm.Name), now: time.Now()}
-	o.memory = r.recall(vm, o.seen)
+	o := observation{vm: vm, state: r.machines.State(vm.Name), now: time.Now()}
+	o.backoff = r.loadBackoff(vm, o.state)
 	if !vm.DeletionTimestamp.IsZero() {
 		return o, nil
 	}
@@ -87,33 +87,33 @@ func (r *reconciler) observe(ctx context.Context, vm *v1alpha1.LimaVM) (observat
 		return o, err
 	}
 	if owned != "" {
-		o.template, o.kept = owned, true
+		o.template, o.templateStored = owned, true
 		return o, nil
 	}
-	o.template, o.refused = r.resolve(ctx, vm)
+	o.template, o.refused = r.resolveTemplate(ctx, vm)
 	return o, nil
 }
 
 // act carries out the decision: the template is kept before the worker hears of it.
 func (r *reconciler) act(ctx context.Context, o observation, d decision) error {
-	if d.keep {
-		if err := r.keepTemplate(ctx, o.vm, o.template); err != nil {
+	if d.storeTemplate {
+		if err := r.storeTemplate(ctx, o.vm, o.template); err != nil {
 			return err
 		}
 	}
 	if d.request.Action != machine.None {
-		r.fleet.Do(o.vm.Name, d.request)
+		r.machines.Do(o.vm.Name, d.request)
 	}
-	if !d.release {
+	if !d.removeFinalizer {
 		return nil
 	}
-	r.fleet.Forget(o.vm.Name)
+	r.machines.Forget(o.vm.Name)
 	was := o.vm.DeepCopy()
 	controllerutil.RemoveFinalizer(o.vm, v1alpha1.Finalizer)
-	if err := r.client.Patch(ctx, o.vm, unlessChanged(was)); err != nil {
+	if err := r.client.Patch(ctx, o.vm, optimisticPatch(was)); err != nil {
 		return err
 	}
-	r.forget(o.vm.Name)
+	r.dropBackoff(o.vm.Name)
 	return nil
 }
 
@@ -121,41 +121,41 @@ func (r *reconciler) act(ctx context.Context, o observation, d decision) error {
 // look again; 0 means when something changes.
 func (r *reconciler) commit(ctx context.Context, o observation, d decision) (time.Duration, error) {
 	if apiequality.Semantic.DeepEqual(o.vm.Status, d.status) {
-		r.remember(o.vm, d.memory)
-		return d.after, nil
+		r.storeBackoff(o.vm, d.backoff)
+		return d.requeueAfter, nil
 	}
-	if wait := d.memory.committed.Add(quiet).Sub(o.now); wait > 0 && onlyBytes(o.vm.Status, d.status) {
-		r.remember(o.vm, d.memory)
-		return sooner(d.after, wait), nil
+	if wait := d.backoff.lastWrite.Add(progressInterval).Sub(o.now); wait > 0 && differInProgress(o.vm.Status, d.status) {
+		r.storeBackoff(o.vm, d.backoff)
+		return earlier(d.requeueAfter, wait), nil
 	}
 	was := o.vm.DeepCopy()
 	o.vm.Status = d.status
-	if err := r.client.Status().Patch(ctx, o.vm, unlessChanged(was)); err != nil {
+	if err := r.client.Status().Patch(ctx, o.vm, optimisticPatch(was)); err != nil {
 		return 0, fmt.Errorf("write the status of VM %q: %w", o.vm.Name, err)
 	}
-	d.memory.committed = o.now
-	r.remember(o.vm, d.memory)
-	return d.after, nil
+	d.backoff.lastWrite = o.now
+	r.storeBackoff(o.vm, d.backoff)
+	return d.requeueAfter, nil
 }
 
-// lost stops a VM whose object went away without us, as when somebody removes the finalizer by hand.
+// handleOrphan stops a VM whose object went away without us, as when somebody removes the finalizer by hand.
 // Its disk is left alone.
-func (r *reconciler) lost(vm string) {
-	defer r.tell()
-	if !r.remembers(vm) {
+func (r *reconciler) handleOrphan(vm string) {
+	defer r.signal()
+	if !r.hasBackoff(vm) {
 		return
 	}
-	switch r.fleet.State(vm).Phase {
+	switch r.machines.State(vm).Phase {
 	case machine.Preparing, machine.Starting, machine.Running:
-		r.fleet.Do(vm, machine.Request{Action: machine.Stop})
+		r.machines.Do(vm, machine.Request{Action: machine.Stop})
 	case machine.Absent, machine.Stopped:
-		r.fleet.Forget(vm)
-		r.forget(vm)
+		r.machines.Forget(vm)
+		r.dropBackoff(vm)
 	}
 }
 
-// onlyBytes reports whether two statuses differ in nothing but how far the same step has come.
-func onlyBytes(a, b v1alpha1.LimaVMStatus) bool {
+// differInProgress reports whether two statuses differ in nothing but how far the same step has come.
+func differInProgress(a, b v1alpha1.LimaVMStatus) bool {
 	if a.Progress == nil || b.Progress == nil {
 		return false
 	}
@@ -165,15 +165,15 @@ func onlyBytes(a, b v1alpha1.LimaVMStatus) bool {
 	return apiequality.Semantic.DeepEqual(a, b)
 }
 
-// sooner returns the shorter of two delays, of which 0 means none.
-func sooner(a, b time.Duration) time.Duration {
+// earlier returns the shorter of two delays, of which 0 means none.
+func earlier(a, b time.Duration) time.Duration {
 	if a == 0 || b == 0 {
 		return max(a, b)
 	}
 	return min(a, b)
 }
 
-// unlessChanged makes a patch of what differs from was, which the server refuses if it has a newer one.
-func unlessChanged(was client.Object) client.Patch {
+// optimisticPatch makes a patch of what differs from was, which the server refuses if it has a newer one.
+func optimisticPatch(was client.Object) client.Patch {
 	return client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{})
 }

@@ -46,7 +46,7 @@ func newBench(t *testing.T, objects ...client.Object) *bench {
 				return c.SubResource(sub).Patch(ctx, o, p, opts...)
 			},
 		}).Build()
-	b.reconciler = &reconciler{client: c, live: c, fleet: b.fleet, options: Options{OwnsEmptyHost: true}, memories: map[string]remembered{}}
+	b.reconciler = &reconciler{client: c, live: c, machines: b.fleet, options: Options{OwnsEmptyHost: true}, backoffs: map[string]backoffOf{}}
 	return b
 }
 
@@ -272,7 +272,7 @@ func TestTemplateThatGoesMissingIsLookedForAgain(t *testing.T) {
 		vm := newVM("rd", false)
 		vm.Spec.Template, vm.Spec.TemplateRef = "", &v1alpha1.TemplateRef{Name: "debian", Namespace: "default"}
 		b := newBench(t, vm)
-		if again := b.look("rd"); again != templateRetry {
+		if again := b.look("rd"); again != templateRetryInterval {
 			t.Fatalf("again in %s", again)
 		}
 		failure, permanent := b.get("rd").Failure()
@@ -299,11 +299,11 @@ func TestTemplateLeftOverFromAnEarlierVMGivesWay(t *testing.T) {
 	earlier.UID = "earlier"
 	vm := newVM("rd", true)
 	b := newBench(t, vm)
-	if err := b.keepTemplate(t.Context(), earlier, "old"); err != nil {
+	if err := b.storeTemplate(t.Context(), earlier, "old"); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time it is ours
-		if err := b.keepTemplate(t.Context(), vm, "new"); err != nil {
+		if err := b.storeTemplate(t.Context(), vm, "new"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -91,7 +91,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{fleet: newFleet()}
 	w.fleet.reject = lima
-	guard := NewGuard(w.fleet, func(vm string) error {
+	guard := newValidator(w.fleet, func(vm string) error {
 		if err := (instance.Instance{}).CheckVM(vm); err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func newWorld(t *testing.T) *world {
 	})
 	server, err := controlplane.New(t.Context(), controlplane.Config{
 		Dir: filepath.Join(dir, "controlplane"), Store: store, CRDs: definitions,
-		Admission: guard.Admission(), Namespaces: []string{v1alpha1.SystemNamespace},
+		Admission: guard.admission(), Namespaces: []string{v1alpha1.SystemNamespace},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.loopback = server.Loopback()
-	guard.Connect(w.control(t, w.fleet))
+	guard.connect(w.control(t, w.fleet))
 
 	e := server.Endpoint()
 	w.config = &rest.Config{Host: e.URL, BearerToken: e.Token, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: e.CA}}
@@ -144,18 +144,18 @@ func (w *world) control(t *testing.T, f *fakeFleet) client.Reader {
 	grace := time.Second
 	mgr, err := ctrl.NewManager(rest.CopyConfig(w.loopback), ctrl.Options{
 		Scheme: testScheme(t), Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
-		GracefulShutdownTimeout: &grace, Cache: cache.Options{ByObject: Cached()},
+		GracefulShutdownTimeout: &grace, Cache: cache.Options{ByObject: cached()},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wake := &Wake{}
-	f.wake = wake.Changed
+	wake := &EventSource{}
+	f.wake = wake.Enqueue
 	host := ""
 	if f != w.fleet {
 		host = "second"
 	}
-	if _, err := Setup(mgr, f, Options{Host: host, OwnsEmptyHost: host == "", Wake: wake}); err != nil {
+	if _, err := setup(mgr, f, Options{Host: host, OwnsEmptyHost: host == "", Events: wake}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -214,7 +214,7 @@ func (w *world) removed(t *testing.T, vm *v1alpha1.LimaVM) {
 	if err := client.IgnoreNotFound(w.Delete(ctx, vm)); err != nil {
 		t.Fatal(err)
 	}
-	w.until(t, vm, vm.Asked().Deleted)
+	w.until(t, vm, vm.Expectation().Deleted)
 }
 
 // until follows the VM until judge decides, and fails if that is an error.

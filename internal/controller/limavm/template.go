@@ -15,10 +15,10 @@ import (
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// Validator asks Lima about a template, and whether the disk that the named VM has on this host, if it
+// TemplateValidator asks Lima about a template, and whether the disk that the named VM has on this host, if it
 // has one, can go with it; without a name only about the template. It returns a *machine.TemplateError
 // when Lima rejects it, and another error when Lima could not be asked.
-type Validator interface {
+type TemplateValidator interface {
 	Validate(ctx context.Context, vm string, template []byte, params map[string]string) error
 }
 
@@ -28,13 +28,13 @@ type refusal struct {
 	permanent bool // only a change of the spec can mend it
 }
 
-// resolve reads the template that vm's spec gives and has it checked by Lima.
-func (r *reconciler) resolve(ctx context.Context, vm *v1alpha1.LimaVM) (string, *refusal) {
+// resolveTemplate reads the template that vm's spec gives and has it checked by Lima.
+func (r *reconciler) resolveTemplate(ctx context.Context, vm *v1alpha1.LimaVM) (string, *refusal) {
 	template, err := sourceTemplate(ctx, r.live, vm.Spec)
 	if err != nil {
 		return "", &refusal{message: err.Error()}
 	}
-	err = r.fleet.Validate(ctx, "", []byte(template), vm.Spec.Params)
+	err = r.machines.Validate(ctx, "", []byte(template), vm.Spec.Params)
 	if rejected, ok := errors.AsType[*machine.TemplateError](err); ok {
 		return "", &refusal{message: fmt.Sprintf("Lima rejects the template: %s", rejected), permanent: true}
 	}
@@ -68,9 +68,9 @@ func ownedTemplate(ctx context.Context, reader client.Reader, vm *v1alpha1.LimaV
 	return cm.Data[v1alpha1.TemplateKey], err
 }
 
-// keepTemplate writes the ConfigMap that holds vm's validated template. One left over from a VM of the
+// storeTemplate writes the ConfigMap that holds vm's validated template. One left over from a VM of the
 // same name gives way; one that the cache has not shown yet is as good as ours.
-func (r *reconciler) keepTemplate(ctx context.Context, vm *v1alpha1.LimaVM, template string) error {
+func (r *reconciler) storeTemplate(ctx context.Context, vm *v1alpha1.LimaVM, template string) error {
 	cm := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:       v1alpha1.SystemNamespace,

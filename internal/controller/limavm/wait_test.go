@@ -192,7 +192,7 @@ func testDroppedWatches(t *testing.T, w *world) {
 				t.Cleanup(func() { w.fleet.fail(vm.Name, machine.Absent, false) })
 				w.fleet.await(t, vm.Name, machine.Start, 1)
 				_, c := w.line(t, func() { end.news(vm) }, faults...)
-				if err := waitOver(t, c, vm.Name, vm.Asked().Running); !end.want(err) {
+				if err := waitOver(t, c, vm.Name, vm.Expectation().Running); !end.want(err) {
 					t.Errorf("the wait ended with %v", err)
 				}
 			})
@@ -207,7 +207,7 @@ func (w *world) gone(t *testing.T, vm *v1alpha1.LimaVM) {
 	if err := w.Delete(ctx, vm); err != nil {
 		t.Error(err)
 	}
-	if err := w.follow(t, vm.Name, vm.Asked().Deleted); err != nil {
+	if err := w.follow(t, vm.Name, vm.Expectation().Deleted); err != nil {
 		t.Error(err)
 	}
 }
@@ -228,7 +228,7 @@ func testJoinedWaits(t *testing.T, w *world) {
 	vm := w.made(t, w.vm("joined", runs))
 	var group sync.WaitGroup
 	up := make(chan struct{}, 2)
-	for _, judge := range []func(*v1alpha1.LimaVM) (bool, error){vm.Asked().Running, vm.Asked().Created} {
+	for _, judge := range []func(*v1alpha1.LimaVM) (bool, error){vm.Expectation().Running, vm.Expectation().Created} {
 		group.Go(func() {
 			_, c := w.line(t, func() { up <- struct{}{} })
 			if err := waitOver(t, c, vm.Name, judge); err != nil {

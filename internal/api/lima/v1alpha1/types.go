@@ -19,6 +19,8 @@ var GroupVersion = schema.GroupVersion{Group: "lima.rancherdesktop.io", Version:
 const (
 	Kind     = "LimaVM"
 	Resource = "limavms"
+	// Controller is the name of the controller that works on it.
+	Controller = "limavm"
 )
 
 // LimaVM is a virtual machine run through Lima. It is cluster-scoped, so the

@@ -28,23 +28,23 @@ func (e *FailedError) Error() string {
 	return fmt.Sprintf("VM %q: %s: %s", e.Name, e.Reason, e.Message)
 }
 
-// Asked is what one wait is bound to: one VM and the change that was asked of it. A later status
+// Expectation is what one wait is bound to: one VM and the change that was asked of it. A later status
 // of the same VM can satisfy it; an older one, or another VM of the same name, never does.
 // +kubebuilder:object:generate=false
-type Asked struct {
+type Expectation struct {
 	Name       string
 	UID        types.UID
 	Generation int64
 	Run        bool
 }
 
-// Asked returns what vm, as the server answered to a change, was asked to be.
-func (vm *LimaVM) Asked() Asked {
-	return Asked{Name: vm.Name, UID: vm.UID, Generation: vm.Generation, Run: vm.Spec.Running}
+// Expectation returns what vm, as the server answered to a change, was asked to be.
+func (vm *LimaVM) Expectation() Expectation {
+	return Expectation{Name: vm.Name, UID: vm.UID, Generation: vm.Generation, Run: vm.Spec.Running}
 }
 
 // Created judges seen, nil when there is no such VM: do its disk and configuration exist?
-func (a Asked) Created(seen *LimaVM) (done bool, err error) {
+func (a Expectation) Created(seen *LimaVM) (done bool, err error) {
 	if a.gone(seen) || !seen.DeletionTimestamp.IsZero() {
 		return false, a.deleted()
 	}
@@ -52,7 +52,7 @@ func (a Asked) Created(seen *LimaVM) (done bool, err error) {
 }
 
 // Running judges seen, nil when there is no such VM: does it run, or has it stopped, as was asked?
-func (a Asked) Running(seen *LimaVM) (done bool, err error) {
+func (a Expectation) Running(seen *LimaVM) (done bool, err error) {
 	if a.gone(seen) || a.Run && !seen.DeletionTimestamp.IsZero() { // deletion stops it first
 		return false, a.deleted()
 	}
@@ -64,23 +64,23 @@ func (a Asked) Running(seen *LimaVM) (done bool, err error) {
 
 // Reset judges seen, nil when there is no such VM: has it a new disk, and does it run, or has it
 // stopped, as was asked?
-func (a Asked) Reset(seen *LimaVM) (done bool, err error) {
+func (a Expectation) Reset(seen *LimaVM) (done bool, err error) {
 	if done, err := a.Running(seen); !done || err != nil {
 		return false, err
 	}
 	return a.Created(seen)
 }
 
-// Noted judges seen, nil when there is no such VM: is the change known to whoever runs the VM?
-func (a Asked) Noted(seen *LimaVM) (done bool, err error) {
+// Observed judges seen, nil when there is no such VM: is the change known to whoever runs the VM?
+func (a Expectation) Observed(seen *LimaVM) (done bool, err error) {
 	if a.gone(seen) {
 		return false, a.deleted()
 	}
 	return seen.Status.ObservedGeneration >= a.Generation, nil
 }
 
-// TakenUp judges seen, nil when there is no such VM: has it a template of its own?
-func (a Asked) TakenUp(seen *LimaVM) (done bool, err error) {
+// TemplateStored judges seen, nil when there is no such VM: has it a template of its own?
+func (a Expectation) TemplateStored(seen *LimaVM) (done bool, err error) {
 	if a.gone(seen) || !seen.DeletionTimestamp.IsZero() {
 		return false, a.deleted()
 	}
@@ -90,9 +90,9 @@ func (a Asked) TakenUp(seen *LimaVM) (done bool, err error) {
 	return false, seen.failure(seen.condition(ConditionCreated, a.Generation))
 }
 
-// Templated judges seen, nil when there is no such VM: will its next start use the template with
+// TemplateObserved judges seen, nil when there is no such VM: will its next start use the template with
 // the digest next, and not the one before any more?
-func (a Asked) Templated(before, next string) func(seen *LimaVM) (done bool, err error) {
+func (a Expectation) TemplateObserved(before, next string) func(seen *LimaVM) (done bool, err error) {
 	return func(seen *LimaVM) (bool, error) {
 		if a.gone(seen) {
 			return false, a.deleted()
@@ -108,13 +108,13 @@ func (a Asked) Templated(before, next string) func(seen *LimaVM) (done bool, err
 }
 
 // Deleted judges seen, nil when there is no such VM: is the VM gone? Another one may have its name.
-func (a Asked) Deleted(seen *LimaVM) (done bool, err error) {
+func (a Expectation) Deleted(seen *LimaVM) (done bool, err error) {
 	return a.gone(seen), nil
 }
 
-func (a Asked) gone(seen *LimaVM) bool { return seen == nil || seen.UID != a.UID }
+func (a Expectation) gone(seen *LimaVM) bool { return seen == nil || seen.UID != a.UID }
 
-func (a Asked) deleted() error { return fmt.Errorf("VM %q %w", a.Name, ErrDeleted) }
+func (a Expectation) deleted() error { return fmt.Errorf("VM %q %w", a.Name, ErrDeleted) }
 
 // SettledCreated reports whether the VM's disk and configuration exist as of generation, or an
 // error when that can't come to be without a change.

@@ -122,7 +122,7 @@ func TestAsked(t *testing.T) {
 		change(vm)
 		return vm
 	}
-	asked := started(func(*LimaVM) {}).Asked()
+	asked := started(func(*LimaVM) {}).Expectation()
 	now := metav1.Now()
 	for _, tc := range []struct {
 		name    string
@@ -159,7 +159,7 @@ func TestStopOfAVMThatIsBeingDeleted(t *testing.T) {
 	now := metav1.Now()
 	vm := seen(false, is(ConditionRunning, unknown, ReasonStopping))
 	vm.DeletionTimestamp = &now
-	asked := vm.Asked()
+	asked := vm.Expectation()
 	if done, err := asked.Running(vm); done || err != nil {
 		t.Errorf("stopping: done=%t err=%v", done, err)
 	}

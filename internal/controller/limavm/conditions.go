@@ -11,11 +11,11 @@ import (
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// longestMessage bounds a condition's message, in bytes; the API allows 32 KiB.
-const longestMessage = 8 << 10
+// maxMessageBytes bounds a condition's message, in bytes; the API allows 32 KiB.
+const maxMessageBytes = 8 << 10
 
 // report fills the status with what is known now.
-func (d *decision) report(o observation, want goal, t trouble) {
+func (d *decision) report(o observation, want goal, t failureState) {
 	set := func(kind string, c metav1.Condition) {
 		c.Type = kind
 		c.Message = shortened(c.Message)
@@ -25,22 +25,22 @@ func (d *decision) report(o observation, want goal, t trouble) {
 	}
 	set(v1alpha1.ConditionCreated, createdCondition(o, want, t))
 	set(v1alpha1.ConditionRunning, runningCondition(o, want, t))
-	if a := o.seen.Accelerator; a.Name != "" {
+	if a := o.state.Accelerator; a.Name != "" {
 		set(v1alpha1.ConditionAccelerated, acceleratedCondition(a))
 	}
-	d.status.Progress = progressOf(o.seen.Progress)
+	d.status.Progress = progressOf(o.state.Progress)
 	d.status.SSHPort, d.status.Problems = 0, nil
-	if o.seen.Phase == machine.Running {
-		d.status.SSHPort = o.seen.SSHPort
-		for _, p := range o.seen.Problems {
+	if o.state.Phase == machine.Running {
+		d.status.SSHPort = o.state.SSHPort
+		for _, p := range o.state.Problems {
 			d.status.Problems = append(d.status.Problems, shortened(p))
 		}
 	}
 }
 
 // createdCondition says whether the VM's disk and configuration exist.
-func createdCondition(o observation, want goal, t trouble) metav1.Condition {
-	if (want == beGone || want == beReset && o.seen.Phase != machine.Absent) && !living(o.seen.Phase) {
+func createdCondition(o observation, want goal, t failureState) metav1.Condition {
+	if (want == beGone || want == beReset && o.state.Phase != machine.Absent) && !hasGuest(o.state.Phase) {
 		if t.failure != nil {
 			return unknown(v1alpha1.ReasonRemoveFailed, t.failure.Message)
 		}
@@ -57,9 +57,9 @@ func createdCondition(o observation, want goal, t trouble) metav1.Condition {
 
 // created reports whether a whole disk and configuration exist. While they are brought up to date
 // before a start, and when that fails, the old ones do.
-func created(o observation, t trouble) bool {
+func created(o observation, t failureState) bool {
 	was := meta.IsStatusConditionTrue(o.vm.Status.Conditions, v1alpha1.ConditionCreated)
-	switch o.seen.Phase {
+	switch o.state.Phase {
 	case machine.Absent:
 		return false
 	case machine.Preparing:
@@ -71,21 +71,21 @@ func created(o observation, t trouble) bool {
 }
 
 // runningCondition says whether the VM has booted and answers.
-func runningCondition(o observation, want goal, t trouble) metav1.Condition {
+func runningCondition(o observation, want goal, t failureState) metav1.Condition {
 	switch {
-	case o.seen.Phase == machine.Running && want == beRunning && o.seen.Health.Reason != "":
-		return unknown(o.seen.Health.Reason, o.seen.Health.Message)
-	case o.seen.Phase == machine.Running && want == beRunning:
-		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonStarted, Message: remarks(o.seen)}
-	case o.seen.Phase == machine.Starting && want == beRunning:
-		return unknown(v1alpha1.ReasonStarting, o.seen.Found)
-	case living(o.seen.Phase): // and is to be stopped, or stopping
+	case o.state.Phase == machine.Running && want == beRunning && o.state.Health.Reason != "":
+		return unknown(o.state.Health.Reason, o.state.Health.Message)
+	case o.state.Phase == machine.Running && want == beRunning:
+		return metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonStarted, Message: runningMessage(o.state)}
+	case o.state.Phase == machine.Starting && want == beRunning:
+		return unknown(v1alpha1.ReasonStarting, o.state.Found)
+	case hasGuest(o.state.Phase): // and is to be stopped, or stopping
 		if t.failure != nil && (t.failure.Action == machine.Stop || t.failure.Action == machine.Kill) {
 			return unknown(v1alpha1.ReasonStopFailed, t.failure.Message)
 		}
 		return unknown(v1alpha1.ReasonStopping, "")
 	case want == beGone || !o.vm.Spec.Running:
-		return metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonStopped, Message: o.seen.Found}
+		return metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonStopped, Message: o.state.Found}
 	}
 	if t.failure != nil && t.failure.ByGuest {
 		return unknown(v1alpha1.ReasonStarting, t.failure.Message)
@@ -96,8 +96,8 @@ func runningCondition(o observation, want goal, t trouble) metav1.Condition {
 	return unknown(v1alpha1.ReasonStarting, "")
 }
 
-// remarks are what there is to say of a VM that runs.
-func remarks(s machine.State) string {
+// runningMessage are what there is to say of a VM that runs.
+func runningMessage(s machine.State) string {
 	all := slices.Clone(s.Problems)
 	if s.Found != "" {
 		all = append(all, s.Found)
@@ -105,17 +105,17 @@ func remarks(s machine.State) string {
 	return strings.Join(all, "\n")
 }
 
-// living reports whether a guest may run in that phase.
-func living(p machine.Phase) bool {
+// hasGuest reports whether a guest may run in that phase.
+func hasGuest(p machine.Phase) bool {
 	return p == machine.Starting || p == machine.Running || p == machine.Stopping
 }
 
 // failedCondition tells of a template that was refused or of an attempt that failed.
-func failedCondition(o observation, t trouble, reason string) (metav1.Condition, bool) {
+func failedCondition(o observation, t failureState, reason string) (metav1.Condition, bool) {
 	var message string
 	var permanent bool
 	switch {
-	case t.failure != nil && o.seen.Phase != machine.Preparing:
+	case t.failure != nil && o.state.Phase != machine.Preparing:
 		message, permanent = t.failure.Message, t.permanent()
 	case o.refused != nil:
 		message, permanent = o.refused.message, o.refused.permanent
@@ -157,8 +157,8 @@ func progressOf(p *machine.Progress) *v1alpha1.Progress {
 
 // shortened keeps the end of a long message, where its cause is.
 func shortened(message string) string {
-	if len(message) <= longestMessage {
+	if len(message) <= maxMessageBytes {
 		return strings.ToValidUTF8(message, "?")
 	}
-	return "… " + strings.ToValidUTF8(message[len(message)-longestMessage:], "?")
+	return "… " + strings.ToValidUTF8(message[len(message)-maxMessageBytes:], "?")
 }

@@ -30,34 +30,34 @@ var (
 	configMaps = corev1.Resource("configmaps")
 )
 
-// Guard admits writes to LimaVMs and to the ConfigMaps that keep their templates. The control plane
+// validator admits writes to LimaVMs and to the ConfigMaps that keep their templates. The control plane
 // is made with its rules and serves before there is a client for it: until Connect, writes that need
 // one are put off.
-type Guard struct {
-	validator   Validator
+type validator struct {
+	templates   TemplateValidator
 	checkName   func(vm string) error
 	checkFolder func(vm *v1alpha1.LimaVM) error
 	reader      atomic.Pointer[client.Reader]
 }
 
-// NewGuard returns a guard that asks v about templates, checkName whether this instance's
+// newValidator returns a guard that asks v about templates, checkName whether this instance's
 // directories leave room for a VM's name, and checkFolder whether a new VM's own is free.
-func NewGuard(v Validator, checkName func(vm string) error, checkFolder func(vm *v1alpha1.LimaVM) error) *Guard {
-	return &Guard{validator: v, checkName: checkName, checkFolder: checkFolder}
+func newValidator(v TemplateValidator, checkName func(vm string) error, checkFolder func(vm *v1alpha1.LimaVM) error) *validator {
+	return &validator{templates: v, checkName: checkName, checkFolder: checkFolder}
 }
 
-// Connect gives the guard a reader that sees what is stored, not what a cache holds.
-func (g *Guard) Connect(live client.Reader) { g.reader.Store(&live) }
+// connect gives the guard a reader that sees what is stored, not what a cache holds.
+func (g *validator) connect(live client.Reader) { g.reader.Store(&live) }
 
-// Admission returns the rules.
-func (g *Guard) Admission() []admission.Admission {
+// admission returns the rules.
+func (g *validator) admission() []admission.Admission {
 	return []admission.Admission{
 		{Resources: []schema.GroupResource{limaVMs}, Admit: g.admitVM},
 		{Resources: []schema.GroupResource{configMaps}, Admit: g.admitConfigMap},
 	}
 }
 
-func (g *Guard) live() (client.Reader, error) {
+func (g *validator) live() (client.Reader, error) {
 	if r := g.reader.Load(); r != nil {
 		return *r, nil
 	}
@@ -66,7 +66,7 @@ func (g *Guard) live() (client.Reader, error) {
 
 // admitVM rejects a VM whose name or template can't work. Only what this write changes is judged, so
 // that an old object can always be stopped and deleted.
-func (g *Guard) admitVM(ctx context.Context, r admission.Review) error {
+func (g *validator) admitVM(ctx context.Context, r admission.Review) error {
 	if r.Subresource != "" || r.Operation == admission.Delete {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (g *Guard) admitVM(ctx context.Context, r admission.Review) error {
 		return err
 	}
 	if r.Operation == admission.Create {
-		return g.admitNew(ctx, live, vm)
+		return g.admitCreate(ctx, live, vm)
 	}
 	old, err := vmFrom(r.Old)
 	if err != nil {
@@ -101,10 +101,10 @@ func (g *Guard) admitVM(ctx context.Context, r admission.Review) error {
 	if kept == "" {
 		return g.admitSource(ctx, live, vm)
 	}
-	return g.judge(ctx, vm, field.NewPath("spec", "params"), kept)
+	return g.checkTemplate(ctx, vm, field.NewPath("spec", "params"), kept)
 }
 
-func (g *Guard) admitNew(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM) error {
+func (g *validator) admitCreate(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM) error {
 	if err := g.checkName(vm.Name); err != nil {
 		return invalid(vm, field.NewPath("metadata", "name"), err.Error())
 	}
@@ -125,7 +125,7 @@ func (g *Guard) admitNew(ctx context.Context, live client.Reader, vm *v1alpha1.L
 }
 
 // admitSource has Lima check the template that vm's spec gives.
-func (g *Guard) admitSource(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM) error {
+func (g *validator) admitSource(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM) error {
 	path := field.NewPath("spec", "template")
 	if vm.Spec.TemplateRef != nil {
 		path = field.NewPath("spec", "templateRef")
@@ -137,25 +137,25 @@ func (g *Guard) admitSource(ctx context.Context, live client.Reader, vm *v1alpha
 	if err != nil {
 		return err
 	}
-	return g.judge(ctx, vm, path, template)
+	return g.checkTemplate(ctx, vm, path, template)
 }
 
-// judge has Lima check a template with vm's params. What it rejects is blamed on the field at path.
-func (g *Guard) judge(ctx context.Context, vm *v1alpha1.LimaVM, path *field.Path, template string) error {
-	err := g.ask(ctx, vm, template)
+// checkTemplate has Lima check a template with vm's params. What it rejects is blamed on the field at path.
+func (g *validator) checkTemplate(ctx context.Context, vm *v1alpha1.LimaVM, path *field.Path, template string) error {
+	err := g.askLima(ctx, vm, template)
 	if rejected, ok := errors.AsType[*machine.TemplateError](err); ok {
 		return invalid(vm, path, rejected.Error())
 	}
 	return err
 }
 
-// ask returns a *machine.TemplateError when Lima rejects a template with vm's params.
-func (g *Guard) ask(ctx context.Context, vm *v1alpha1.LimaVM, template string) error {
+// askLima returns a *machine.TemplateError when Lima rejects a template with vm's params.
+func (g *validator) askLima(ctx context.Context, vm *v1alpha1.LimaVM, template string) error {
 	name := vm.Name
 	if vm.ResourceVersion == "" { // being created: no disk is its own
 		name = ""
 	}
-	err := g.validator.Validate(ctx, name, []byte(template), vm.Spec.Params)
+	err := g.templates.Validate(ctx, name, []byte(template), vm.Spec.Params)
 	if _, ok := errors.AsType[*machine.TemplateError](err); ok || err == nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (g *Guard) ask(ctx context.Context, vm *v1alpha1.LimaVM, template string) e
 
 // admitConfigMap keeps a VM's template for as long as the VM is there. Its text may be changed, to one
 // that Lima accepts for this VM.
-func (g *Guard) admitConfigMap(ctx context.Context, r admission.Review) error {
+func (g *validator) admitConfigMap(ctx context.Context, r admission.Review) error {
 	if r.ByService() {
 		return nil
 	}
@@ -194,7 +194,7 @@ func (g *Guard) admitConfigMap(ctx context.Context, r admission.Review) error {
 		return nil
 	}
 	if text, edited := editedTemplate(r); edited {
-		err := g.ask(ctx, vm, text)
+		err := g.askLima(ctx, vm, text)
 		if rejected, ok := errors.AsType[*machine.TemplateError](err); ok {
 			kind := schema.GroupKind{Kind: "ConfigMap"}
 			path := field.NewPath("data", v1alpha1.TemplateKey)

@@ -156,7 +156,7 @@ func testConcurrentCreates(t *testing.T, w *world) {
 		if err := w.Get(t.Context(), types.NamespacedName{Name: name}, vm); err != nil {
 			t.Fatal(err)
 		}
-		w.until(t, vm, vm.Asked().Created)
+		w.until(t, vm, vm.Expectation().Created)
 		w.removed(t, vm)
 	}
 }
@@ -254,7 +254,7 @@ func testDryRun(t *testing.T, w *world) {
 		t.Error(err)
 	}
 	vm := w.made(t, w.vm("dry"))
-	w.until(t, vm, vm.Asked().Created)
+	w.until(t, vm, vm.Expectation().Created)
 	now := vm.DeepCopy()
 	now.Spec.Running = true
 	if err := w.Patch(t.Context(), now, client.MergeFrom(vm), client.DryRunAll); err != nil {
@@ -270,7 +270,7 @@ func testDryRun(t *testing.T, w *world) {
 
 func testOwnedTemplate(t *testing.T, w *world) {
 	vm := w.made(t, w.vm("owner"))
-	w.until(t, vm, vm.Asked().Created)
+	w.until(t, vm, vm.Expectation().Created)
 	cm, err := w.kept(t, "owner")
 	if err != nil {
 		t.Fatal(err)
@@ -304,7 +304,7 @@ func testOwnedTemplate(t *testing.T, w *world) {
 
 func testEdit(t *testing.T, w *world) {
 	vm := w.made(t, w.vm("edited", func(vm *v1alpha1.LimaVM) { vm.Spec.Params = map[string]string{"color": "red"} }))
-	w.until(t, vm, vm.Asked().Created)
+	w.until(t, vm, vm.Expectation().Created)
 	cm, err := w.kept(t, "edited")
 	if err != nil {
 		t.Fatal(err)
@@ -332,14 +332,14 @@ func testEdit(t *testing.T, w *world) {
 	if err := w.Patch(t.Context(), good, client.MergeFrom(cm)); err != nil {
 		t.Fatal(err)
 	}
-	w.until(t, vm, vm.Asked().Templated(v1alpha1.TemplateDigest(vm.Spec.Template), v1alpha1.TemplateDigest("images: [better]")))
+	w.until(t, vm, vm.Expectation().TemplateObserved(v1alpha1.TemplateDigest(vm.Spec.Template), v1alpha1.TemplateDigest("images: [better]")))
 	vm = w.patched(t, vm, runs)
-	w.until(t, vm, vm.Asked().Running)
+	w.until(t, vm, vm.Expectation().Running)
 	requests := w.fleet.asked("edited")
 	if last := requests[len(requests)-1]; string(last.Template) != "images: [better]" {
 		t.Errorf("started from %s", last.Template)
 	}
-	err = w.follow(t, "edited", vm.Asked().Templated("", v1alpha1.TemplateDigest("mine")))
+	err = w.follow(t, "edited", vm.Expectation().TemplateObserved("", v1alpha1.TemplateDigest("mine")))
 	if !errors.Is(err, v1alpha1.ErrSuperseded) {
 		t.Errorf("waiting for a text that somebody else has replaced: %v", err)
 	}
@@ -352,7 +352,7 @@ func testStrandedTemplate(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	r := &reconciler{client: system, live: system}
-	if err := r.keepTemplate(t.Context(), vm, "text"); err != nil {
+	if err := r.storeTemplate(t.Context(), vm, "text"); err != nil {
 		t.Fatal(err)
 	}
 	cm, err := w.kept(t, "strand")
@@ -370,17 +370,17 @@ func testStrandedTemplate(t *testing.T, w *world) {
 		t.Errorf("its VM is being deleted: %v", err)
 	}
 	_ = w.patched(t, held, func(vm *v1alpha1.LimaVM) { vm.Finalizers = nil })
-	w.until(t, vm, vm.Asked().Deleted)
+	w.until(t, vm, vm.Expectation().Deleted)
 }
 
 func testStatusOfOldVM(t *testing.T, w *world) {
 	vm := w.made(t, w.vm("old", runs))
-	w.until(t, vm, vm.Asked().Running)
+	w.until(t, vm, vm.Expectation().Running)
 	w.fleet.mu.Lock()
 	checked := w.fleet.checked
 	w.fleet.mu.Unlock()
 	stopped := w.patched(t, vm, func(vm *v1alpha1.LimaVM) { vm.Spec.Running = false })
-	w.until(t, stopped, stopped.Asked().Running)
+	w.until(t, stopped, stopped.Expectation().Running)
 	w.fleet.mu.Lock()
 	defer w.fleet.mu.Unlock()
 	if w.fleet.checked != checked {
@@ -389,7 +389,7 @@ func testStatusOfOldVM(t *testing.T, w *world) {
 }
 
 func testGuardBeforeConnect(t *testing.T, w *world) {
-	g := NewGuard(w.fleet, func(string) error { return nil }, func(*v1alpha1.LimaVM) error { return nil })
+	g := newValidator(w.fleet, func(string) error { return nil }, func(*v1alpha1.LimaVM) error { return nil })
 	if _, err := g.live(); !apierrors.IsServiceUnavailable(err) {
 		t.Error(err)
 	}
@@ -398,7 +398,7 @@ func testGuardBeforeConnect(t *testing.T, w *world) {
 // A finalizer that was patched away during a deletion left a QEMU and a disk that no command reached.
 func testFinalizerStays(t *testing.T, w *world) {
 	vm := w.made(t, w.vm("held", runs))
-	w.until(t, vm, vm.Asked().Running)
+	w.until(t, vm, vm.Expectation().Running)
 	off := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
 	refused := func(when string) {
 		t.Helper()
@@ -420,13 +420,13 @@ func testFinalizerStays(t *testing.T, w *world) {
 	for w.fleet.busy("held") {
 		w.fleet.advance("held")
 	}
-	w.until(t, vm, vm.Asked().Deleted)
+	w.until(t, vm, vm.Expectation().Deleted)
 	if n := w.fleet.count("held", machine.Remove); n != 1 {
 		t.Errorf("the disk was removed %d times", n)
 	}
 	// A finalizer of the user's own is the user's.
 	other := w.made(t, w.vm("other", func(vm *v1alpha1.LimaVM) { vm.Finalizers = []string{"example.com/mine"} }))
-	w.until(t, other, other.Asked().Created)
+	w.until(t, other, other.Expectation().Created)
 	seen := &v1alpha1.LimaVM{}
 	if err := w.Get(t.Context(), client.ObjectKeyFromObject(other), seen); err != nil {
 		t.Fatal(err)
