@@ -24,40 +24,40 @@ type Options struct {
 type API struct {
 	options Options
 	methods []Method
-	jobs    chan func(context.Context) // what outlives a call; Run carries them out
+	jobs    chan func(context.Context) // work that outlives a call; Run does it
 	ended   chan struct{}              // closed when Run ends
-	hub     hub
+	events  broadcaster
 
 	mu      sync.Mutex
-	shown   *place            // the instance that is shown
-	places  map[string]*place // by instance; the operations of those not shown go on
+	shown   *instanceView            // of the instance that is shown
+	views   map[string]*instanceView // by instance; the operations of hidden ones continue
 	streams map[string]*stream
 	bundle  map[string]*diagnose.Bundle // the last one that was previewed
 	ids     int
 }
 
-// New returns the API for one program. It looks at nothing before Run.
+// New returns the API for one program. It reads nothing before Run.
 func New(o Options) *API {
 	a := &API{
 		options: o, methods: Methods(), jobs: make(chan func(context.Context)), ended: make(chan struct{}),
-		places: map[string]*place{}, streams: map[string]*stream{},
+		views: map[string]*instanceView{}, streams: map[string]*stream{},
 	}
-	a.shown = newPlace(o.Core)
-	a.places[a.shown.name()] = a.shown
+	a.shown = newInstanceView(o.Core)
+	a.views[a.shown.name()] = a.shown
 	return a
 }
 
-// errEnded is for calls that come after the end.
+// errEnded fails calls after the end of Run.
 var errEnded = &core.Error{Kind: core.Canceled, Err: errors.New("the program that serves the page is exiting")}
 
-// Run follows the instance and carries out what calls began, until ctx ends. Then it ends all waiting; what
-// is under way in the service goes on.
+// Run follows the instance and does the work that calls begin, until ctx ends. Then it ends all waits; the service
+// continues its work.
 func (a *API) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer close(a.ended)
-	first := a.here()
-	all.Go(func() { a.watch(ctx, first, first.leave) })
+	first := a.current()
+	all.Go(func() { a.watch(ctx, first, first.left) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -78,14 +78,14 @@ func (a *API) begin(job func(context.Context)) error {
 	}
 }
 
-// here is the place that is shown.
-func (a *API) here() *place {
+// current returns the view that is shown.
+func (a *API) current() *instanceView {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.shown
 }
 
-// newID names an operation, a stream or a bundle.
+// newID returns an ID for an operation, a stream or a bundle.
 func (a *API) newID() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -93,35 +93,35 @@ func (a *API) newID() string {
 	return strconv.Itoa(a.ids)
 }
 
-// change changes a place under the lock, and tells the subscribers.
+// change changes a view under the lock, and notifies the subscribers.
 func (a *API) change(do func()) {
 	a.mu.Lock()
 	do()
 	a.mu.Unlock()
-	a.hub.changed()
+	a.events.changed()
 }
 
-// State is the whole state now.
+// State returns the whole state.
 func (a *API) State() State {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p := a.shown
+	view := a.shown
 	s := State{
-		Instance: p.name(), Instances: slices.Clone(p.instances), Version: a.options.Version, Host: p.computer,
-		Service: p.service, VMs: p.vms, VMsKnown: p.vmsKnown, Error: p.problem,
-		Operations: p.board.Operations(), Question: p.board.Question(),
-		Settings: p.settings, Login: append([]core.LoginStatus{}, p.login...), ReadOnly: a.options.ReadOnly,
+		Instance: view.name(), Instances: slices.Clone(view.instances), Version: a.options.Version, Host: view.computer,
+		Service: view.service, VMs: view.vms, VMsKnown: view.vmsKnown, Error: view.problem,
+		Operations: view.board.Operations(), Question: view.board.Question(),
+		Settings: view.settings, Login: append([]core.LoginStatus{}, view.login...), ReadOnly: a.options.ReadOnly,
 	}
 	if s.Error == nil {
-		s.Error = p.settingsProblem
+		s.Error = view.settingsProblem
 	}
 	return s
 }
 
 func (a *API) callState(context.Context, nothing) (State, error) { return a.State(), nil }
 
-// place is one instance. The API's lock guards it, except for core and pending.
-type place struct {
+// instanceView is what the page knows of one instance. The API's lock guards it, except for core and pending.
+type instanceView struct {
 	core    *core.Core
 	pending core.Pending
 
@@ -135,19 +135,19 @@ type place struct {
 	settingsProblem *Problem
 	login           []core.LoginStatus // replaced, never changed
 	seen            chan struct{}      // closed once there is a snapshot
-	leave           chan struct{}      // closed when another place is shown
+	left            chan struct{}      // closed when another instance is shown
 
 	board dialog.Board
 	waits map[string]*waiting
 	used  map[string]sample
 }
 
-func newPlace(c *core.Core) *place {
-	return &place{
+func newInstanceView(c *core.Core) *instanceView {
+	return &instanceView{
 		core: c, service: core.ServiceStatus{Instance: c.Instance().Name, State: core.ServiceNotCreated, Log: c.Instance().ServiceLog()},
-		vms: []VM{}, instances: []string{}, seen: make(chan struct{}), leave: make(chan struct{}), waits: map[string]*waiting{}, used: map[string]sample{},
+		vms: []VM{}, instances: []string{}, seen: make(chan struct{}), left: make(chan struct{}), waits: map[string]*waiting{}, used: map[string]sample{},
 		settings: Settings{Settings: core.DefaultSettings()}, computer: c.Computer(),
 	}
 }
 
-func (p *place) name() string { return p.core.Instance().Name }
+func (view *instanceView) name() string { return view.core.Instance().Name }

@@ -75,13 +75,13 @@ func TestStateIsPushedAtOnceAndThenAtMostEvery50ms(t *testing.T) {
 		synctest.Wait()
 		for range 100 { // 100 changes in 1 s
 			time.Sleep(10 * time.Millisecond)
-			a.hub.changed()
+			a.events.changed()
 		}
 		time.Sleep(time.Second)
 		close(a.ended)
 		cancel()
 		<-done
-		if len(at) < 2 || at[0] != 0 || at[1] != stateGap || len(at) > 22 || len(at) < 20 {
+		if len(at) < 2 || at[0] != 0 || at[1] != stateInterval || len(at) > 22 || len(at) < 20 {
 			t.Errorf("states at %v", at)
 		}
 	})
@@ -159,7 +159,7 @@ func TestAStreamWaitsForASlowSubscriberAndLosesNothing(t *testing.T) {
 		}
 		want++
 	}
-	if want != lines || most > mostAtOnce {
+	if want != lines || most > maxPartSize {
 		t.Errorf("%d lines, parts of up to %d bytes", want, most)
 	}
 	cancel()
@@ -168,8 +168,8 @@ func TestAStreamWaitsForASlowSubscriberAndLosesNothing(t *testing.T) {
 
 func TestASubscriberThatTakesNothingIsLetGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var h hub
-		stuck, fine := h.join(), h.join()
+		var h broadcaster
+		stuck, fine := h.subscribe(), h.subscribe()
 		got := 0
 		go func() {
 			for range fine.wake {
@@ -181,19 +181,19 @@ func TestASubscriberThatTakesNothingIsLetGo(t *testing.T) {
 		}()
 		began := time.Now()
 		part := Stream{ID: "1", Data: strings.Repeat("x", 1000)}
-		for range 2 * mostQueued / 1000 {
+		for range 2 * maxQueued / 1000 {
 			if err := h.deliver(t.Context(), part); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
 		}
-		if took := time.Since(began); took != stuckAfter {
+		if took := time.Since(began); took != subscriberTimeout {
 			t.Errorf("others waited for %s", took)
 		}
 		if _, queue, gone := stuck.take(false); !gone || queue != nil {
 			t.Error("it is still there")
 		}
-		if want := 2 * mostQueued / 1000 * 1000; got != want {
+		if want := 2 * maxQueued / 1000 * 1000; got != want {
 			t.Errorf("the other one got %d of %d bytes", got, want)
 		}
 		close(fine.wake)
@@ -231,7 +231,7 @@ func TestStreamsEndWhenNobodyLooksForAMinute(t *testing.T) {
 			break
 		}
 		left := time.Now()
-		if took := (<-closed).Sub(left); took != unseen {
+		if took := (<-closed).Sub(left); took != unwatchedTimeout {
 			t.Error(took, cause)
 		}
 		cancel()
@@ -249,7 +249,7 @@ func TestALogThatGrowsFasterThanItIsShownLosesItsBeginning(t *testing.T) {
 	}
 	tail.end(nil)
 	text, err := tail.next(t.Context())
-	if err != nil || len(text) > 2*mostTail+100 {
+	if err != nil || len(text) > 2*maxTail+100 {
 		t.Fatal(len(text), err)
 	}
 	var lost, first int

@@ -10,29 +10,29 @@ import (
 	"time"
 )
 
-// Event is pushed to the page: the whole state, or a part of a stream.
+// Event is pushed to the page: the whole state, or data of a stream.
 type Event struct {
 	Name string // state or stream
 	Data json.RawMessage
 }
 
 const (
-	stateGap   = 50 * time.Millisecond // between two states for one subscriber
-	mostQueued = 256 << 10             // bytes of streams that wait for a subscriber
-	mostAtOnce = 64 << 10              // bytes in one stream event
-	stuckAfter = 10 * time.Second      // a subscriber that takes nothing for so long is let go
-	unseen     = time.Minute           // streams end when nobody has been there for so long
+	stateInterval     = 50 * time.Millisecond // the least time between two states for one subscriber
+	maxQueued         = 256 << 10             // bytes of stream data that wait for a subscriber
+	maxPartSize       = 64 << 10              // bytes in one stream event
+	subscriberTimeout = 10 * time.Second      // a subscriber that reads nothing for so long is disconnected
+	unwatchedTimeout  = time.Minute           // streams end when there was no subscriber for so long
 )
 
-// Events gives the state at once and then on changes, at most one in 50 ms, and the parts of open streams in
-// order, until ctx ends or the loop does. A loop that is slow gets the newest state, and holds streams up.
+// Events yields the state at once and then after changes, at most once in 50 ms, and the data of open streams in
+// order, until ctx or the loop ends. A slow loop gets the newest state only, and makes streams wait.
 func (a *API) Events(ctx context.Context) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
-		s := a.hub.join()
+		s := a.events.subscribe()
 		defer a.leave(s)
 		var last time.Time
 		for {
-			due := time.Since(last) >= stateGap
+			due := time.Since(last) >= stateInterval
 			changed, parts, gone := s.take(due)
 			if gone {
 				return
@@ -51,7 +51,7 @@ func (a *API) Events(ctx context.Context) iter.Seq[Event] {
 			}
 			var gap <-chan time.Time
 			if changed {
-				gap = time.After(stateGap - time.Since(last))
+				gap = time.After(stateInterval - time.Since(last))
 			}
 			select {
 			case <-ctx.Done():
@@ -70,138 +70,138 @@ func send(yield func(Event) bool, name string, data any) bool {
 	return err == nil && yield(Event{name, b})
 }
 
-// leave lets a subscriber go. Streams that nobody sees end after a while, and a shell with them.
+// leave removes a subscriber. Without subscribers, logs and shells end after a while.
 func (a *API) leave(s *subscriber) {
-	last := a.hub.leave(s)
+	last := a.events.unsubscribe(s)
 	a.mu.Lock()
 	open := len(a.streams)
 	a.mu.Unlock()
 	if !last || open == 0 {
 		return
 	}
-	_ = a.begin(func(ctx context.Context) { // fails when everything ends anyhow
+	_ = a.begin(func(ctx context.Context) { // fails only when Run has ended
 		select {
 		case <-ctx.Done():
-		case <-a.hub.company():
-		case <-time.After(unseen):
-			a.closeStreams(errors.New("nobody has looked at it for a minute"))
+		case <-a.events.subscribed():
+		case <-time.After(unwatchedTimeout):
+			a.closeStreams(errors.New("no page has read it for a minute"))
 		}
 	})
 }
 
-// hub has the subscribers.
-type hub struct {
-	mu   sync.Mutex
-	all  map[*subscriber]bool
-	some chan struct{} // closed while there is a subscriber
+// broadcaster sends events to all subscribers.
+type broadcaster struct {
+	mu          sync.Mutex
+	subscribers map[*subscriber]bool
+	any         chan struct{} // closed while there is a subscriber
 }
 
-// subscriber is one who takes events.
+// subscriber reads events.
 type subscriber struct {
-	wake chan struct{} // there may be something to take
+	wake chan struct{} // something may have arrived
 
 	mu      sync.Mutex
-	changed bool // there is a state that it doesn't have
+	changed bool // there is a newer state
 	queue   []Stream
 	queued  int
 	gone    bool
-	room    chan struct{} // closed when the queue was taken
+	room    chan struct{} // closed when the queue was read
 }
 
-func (h *hub) join() *subscriber {
+func (b *broadcaster) subscribe() *subscriber {
 	s := &subscriber{wake: make(chan struct{}, 1), room: make(chan struct{}), changed: true}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.all == nil {
-		h.all = map[*subscriber]bool{}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.subscribers == nil {
+		b.subscribers = map[*subscriber]bool{}
 	}
-	h.all[s] = true
-	if len(h.all) == 1 {
-		close(h.absent())
+	b.subscribers[s] = true
+	if len(b.subscribers) == 1 {
+		close(b.anySubscriber())
 	}
 	return s
 }
 
-// absent is some, made when it is missing.
-func (h *hub) absent() chan struct{} {
-	if h.some == nil {
-		h.some = make(chan struct{})
+// anySubscriber returns any, and makes it if needed.
+func (b *broadcaster) anySubscriber() chan struct{} {
+	if b.any == nil {
+		b.any = make(chan struct{})
 	}
-	return h.some
+	return b.any
 }
 
-// leave says whether that was the last subscriber.
-func (h *hub) leave(s *subscriber) (last bool) {
+// unsubscribe removes a subscriber, and returns whether it was the last one.
+func (b *broadcaster) unsubscribe(s *subscriber) (last bool) {
 	s.mu.Lock()
-	s.drop()
+	s.close()
 	s.mu.Unlock()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.all, s)
-	if len(h.all) > 0 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.subscribers, s)
+	if len(b.subscribers) > 0 {
 		return false
 	}
-	h.some = make(chan struct{})
+	b.any = make(chan struct{})
 	return true
 }
 
-// company is closed while there is a subscriber.
-func (h *hub) company() <-chan struct{} {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.absent()
+// subscribed returns a channel that is closed while there is a subscriber.
+func (b *broadcaster) subscribed() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.anySubscriber()
 }
 
-func (h *hub) each(do func(*subscriber)) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for s := range h.all {
+func (b *broadcaster) each(do func(*subscriber)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.subscribers {
 		do(s)
 	}
 }
 
-// changed tells everybody that there is a new state.
-func (h *hub) changed() {
-	h.each(func(s *subscriber) {
+// changed tells all subscribers that there is a new state.
+func (b *broadcaster) changed() {
+	b.each(func(s *subscriber) {
 		s.mu.Lock()
 		s.changed = true
 		s.mu.Unlock()
-		s.poke()
+		s.notify()
 	})
 }
 
-func (s *subscriber) poke() {
+func (s *subscriber) notify() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
 }
 
-// deliver passes a part of a stream on to everybody, when each has room for it and there is somebody.
-func (h *hub) deliver(ctx context.Context, part Stream) error {
+// deliver sends data of a stream to all subscribers. It waits until there is one, and until each has room.
+func (b *broadcaster) deliver(ctx context.Context, part Stream) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-h.company():
+	case <-b.subscribed():
 	}
 	var all []*subscriber
-	h.each(func(s *subscriber) { all = append(all, s) })
+	b.each(func(s *subscriber) { all = append(all, s) })
 	for _, s := range all {
-		if err := s.put(ctx, part); err != nil {
+		if err := s.send(ctx, part); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// put adds a part to the queue. It waits for room, but not for ever: then the subscriber is let go.
-func (s *subscriber) put(ctx context.Context, part Stream) error {
+// send adds data to the queue. It waits for room; a subscriber that makes none in time is disconnected.
+func (s *subscriber) send(ctx context.Context, part Stream) error {
 	for {
 		s.mu.Lock()
-		if s.gone || s.queued < mostQueued {
+		if s.gone || s.queued < maxQueued {
 			s.add(part)
 			s.mu.Unlock()
-			s.poke()
+			s.notify()
 			return nil
 		}
 		room := s.room
@@ -210,37 +210,37 @@ func (s *subscriber) put(ctx context.Context, part Stream) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-room:
-		case <-time.After(stuckAfter):
+		case <-time.After(subscriberTimeout):
 			s.mu.Lock()
-			s.drop()
+			s.close()
 			s.mu.Unlock()
-			s.poke()
+			s.notify()
 		}
 	}
 }
 
-// add joins the part with the one before, if that is of the same stream.
+// add appends data to the queue, to the last entry if that is of the same stream.
 func (s *subscriber) add(part Stream) {
 	if s.gone {
 		return
 	}
 	s.queued += len(part.Data)
-	if n := len(s.queue); n > 0 && s.queue[n-1].ID == part.ID && !s.queue[n-1].End && !part.End && len(s.queue[n-1].Data)+len(part.Data) <= mostAtOnce {
+	if n := len(s.queue); n > 0 && s.queue[n-1].ID == part.ID && !s.queue[n-1].End && !part.End && len(s.queue[n-1].Data)+len(part.Data) <= maxPartSize {
 		s.queue[n-1].Data += part.Data
 		return
 	}
 	s.queue = append(s.queue, part)
 }
 
-// drop ends a subscriber.
-func (s *subscriber) drop() {
+// close disconnects a subscriber.
+func (s *subscriber) close() {
 	if !s.gone {
 		s.gone, s.queue, s.queued = true, nil, 0
 		close(s.room)
 	}
 }
 
-// take returns what there is for the subscriber. The change of state counts as taken when it is due.
+// take returns what has arrived for the subscriber. It takes the change of state only when that is due.
 func (s *subscriber) take(due bool) (changed bool, parts []Stream, gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -256,7 +256,7 @@ func (s *subscriber) take(due bool) (changed bool, parts []Stream, gone bool) {
 	return changed, parts, gone
 }
 
-// printable is text that JSON can hold unchanged. What is cut within a character is the next one's begin.
+// printable returns valid UTF-8, and the rest: an incomplete character at the end, with which the next data begins.
 func printable(b []byte) (text string, rest []byte) {
 	text = strings.ToValidUTF8(string(b[:len(b)-cut(b)]), "\uFFFD")
 	return text, b[len(b)-cut(b):]

@@ -9,9 +9,9 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// Follow shows what somebody else has asked of a VM, such as a click in the tray, as an operation of the page's
-// own: its progress, the question when it is late, its failure. It asks nothing of the VM. What the page waits
-// for already is not waited for twice.
+// Follow shows an operation that another client has begun on a VM, such as the tray, as an operation of the page:
+// its progress, its question when it takes too long, its failure. It changes nothing. An operation that the page
+// already waits for is returned.
 func (a *API) Follow(verb dialog.Verb, vm string) (Ref, error) {
 	log := core.LogHostagent
 	switch verb {
@@ -24,53 +24,53 @@ func (a *API) Follow(verb dialog.Verb, vm string) (Ref, error) {
 		return Ref{}, fmt.Errorf("unknown operation %q", verb)
 	}
 	a.mu.Lock()
-	p := a.shown
-	all := p.board.Operations()
+	view := a.shown
+	all := view.board.Operations()
 	if i := slices.IndexFunc(all, func(o dialog.Operation) bool { return o.Waited() && o.Verb == verb && o.Object == vm }); i >= 0 {
 		a.mu.Unlock()
 		return Ref{all[i].ID}, nil
 	}
-	w := p.onVM(verb, vm, log, func(ctx context.Context, vms *core.VMs, w core.Wait) error { return vms.Follow(ctx, vm, w) })
+	w := view.onVM(verb, vm, log, func(ctx context.Context, vms *core.VMs, w core.Wait) error { return vms.Follow(ctx, vm, w) })
 	if verb == dialog.Start || verb == dialog.Create {
-		w = a.bootable(p, w)
+		w = a.bootable(view, w)
 	} else {
-		w = p.stoppable(w)
+		w = view.stoppable(w)
 	}
 	a.mu.Unlock()
-	return a.operate(p, w)
+	return a.operate(view, w)
 }
 
-// Boards are the operations of each instance that was shown.
+// Boards returns the operations of each instance that was shown.
 func (a *API) Boards() (all []dialog.Board) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, p := range a.places {
-		all = append(all, p.board)
+	for _, view := range a.views {
+		all = append(all, view.board)
 	}
 	return all
 }
 
-// Answer answers the question of an operation, of whichever instance.
+// Answer answers the question of an operation, of any instance.
 func (a *API) Answer(id string, answer dialog.Answer) error {
 	a.mu.Lock()
-	p := a.shown
-	for _, other := range a.places {
+	view := a.shown
+	for _, other := range a.views {
 		if _, has := other.board.Find(id); has {
-			p = other
+			view = other
 		}
 	}
-	board, err := p.board.Answered(id, answer)
-	if waits := p.waits[id]; err == nil && waits != nil {
-		p.board = board
+	board, err := view.board.Answered(id, answer)
+	if waits := view.waits[id]; err == nil && waits != nil {
+		view.board = board
 		select {
 		case waits.answers <- answer:
-		default: // it has one, and nobody will read another
+		default: // it was answered already
 		}
 	}
 	a.mu.Unlock()
 	if err != nil {
 		return &core.Error{Kind: core.Rejected, Err: err}
 	}
-	a.hub.changed()
+	a.events.changed()
 	return nil
 }

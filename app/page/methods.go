@@ -22,7 +22,7 @@ type Method struct {
 	call    func(a *API, ctx context.Context, params []byte) (any, error)
 }
 
-// asks is a method that changes nothing but what the page itself shows.
+// asks returns a method that changes nothing but the page itself.
 func asks[P, R any](name string, do func(*API, context.Context, P) (R, error)) Method {
 	return Method{name, reflect.TypeFor[P](), reflect.TypeFor[R](), false, func(a *API, ctx context.Context, raw []byte) (any, error) {
 		var params P
@@ -33,7 +33,7 @@ func asks[P, R any](name string, do func(*API, context.Context, P) (R, error)) M
 	}}
 }
 
-// changes is a method that changes something.
+// changes returns a method that changes something, which a read-only page may not call.
 func changes[P, R any](name string, do func(*API, context.Context, P) (R, error)) Method {
 	m := asks(name, do)
 	m.changes = true
@@ -89,7 +89,7 @@ func Methods() []Method {
 	}
 }
 
-// Call carries out one method with the JSON of its parameters, and returns the JSON of its result.
+// Call calls a method with the JSON of its parameters, and returns the JSON of its result.
 func (a *API) Call(ctx context.Context, name string, params []byte) ([]byte, *Problem) {
 	i := slices.IndexFunc(a.methods, func(m Method) bool { return m.Name == name })
 	if i < 0 {
@@ -109,7 +109,7 @@ func (a *API) Call(ctx context.Context, name string, params []byte) ([]byte, *Pr
 	return b, nil
 }
 
-// fieldError is a request with a bad field.
+// fieldError reports a bad field of a request.
 type fieldError struct {
 	field string
 	err   error
@@ -122,7 +122,8 @@ func badField(field, format string, a ...any) error {
 	return &core.Error{Kind: core.Usage, Err: &fieldError{field, fmt.Errorf(format, a...)}}
 }
 
-// decode reads parameters strictly: every field that the type has, if it isn't optional, and no other.
+// decode reads parameters strictly: it fails if a required field is missing or a field is unknown. JSON's own
+// decoder can't tell a missing field from an empty one.
 func decode(raw []byte, to any) error {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		raw = []byte("{}")
@@ -140,7 +141,7 @@ func decode(raw []byte, to any) error {
 	return nil
 }
 
-// checkFields compares the names in a JSON object with a struct's. What is no object is left to json.
+// checkFields compares the names in a JSON object with those of a struct. It leaves other values to json.
 func checkFields(path string, raw []byte, t reflect.Type) error {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -173,14 +174,14 @@ func checkFields(path string, raw []byte, t reflect.Type) error {
 	return nil
 }
 
-// jsonField is a field as JSON has it.
+// jsonField is a field of a struct in JSON.
 type jsonField struct {
 	name     string
 	optional bool
 	kind     reflect.Type
 }
 
-// fieldsOf lists a struct's fields in JSON, with those of embedded structs.
+// fieldsOf lists the fields of a struct in JSON, including those of embedded structs.
 func fieldsOf(t reflect.Type) []jsonField {
 	var all []jsonField
 	for _, f := range reflect.VisibleFields(t) {

@@ -282,10 +282,10 @@ func TestACanceledCreationIsUndoneAsAsked(t *testing.T) {
 	b.sees("a VM that is stopped", vmIs("demo", "Stopped"))
 
 	// One that was there before is never deleted.
-	p := newPlace(b.api.options.Core)
-	p.vms = []VM{{Name: "demo"}}
+	view := newInstanceView(b.api.options.Core)
+	view.vms = []VM{{Name: "demo"}}
 	for _, fresh := range []bool{true, false} {
-		undo, ok := p.undo(dialog.Operation{Verb: dialog.Create, Object: "demo", Fresh: fresh}, true)
+		undo, ok := view.undo(dialog.Operation{Verb: dialog.Create, Object: "demo", Fresh: fresh}, true)
 		if ok != fresh || ok && undo.verb != dialog.Delete {
 			t.Errorf("there was no such VM before: %t; undone: %t, by: %s", fresh, ok, undo.verb)
 		}

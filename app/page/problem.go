@@ -8,7 +8,7 @@ import (
 	"rancherdesktop.io/rdd/core/diagnose"
 )
 
-// problemOf puts an error into a person's words.
+// problemOf describes an error for the user.
 func problemOf(err error) *Problem {
 	p := &Problem{Kind: core.KindOf(err).String()}
 	p.Message, p.Advice = diagnose.Explain(err.Error())
@@ -21,7 +21,7 @@ func problemOf(err error) *Problem {
 	return p
 }
 
-// since is the time from then until now in seconds; 0 when nobody knows.
+// since returns the seconds since t; 0 if t is unknown.
 func since(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

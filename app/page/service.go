@@ -8,35 +8,35 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// onService is work on the service. The lock is held.
-func (p *place) onService(verb dialog.Verb, run func(context.Context, *core.Service, core.Wait) error) work {
-	inst := p.core.Instance()
+// onService returns work on the service. The lock is held.
+func (view *instanceView) onService(verb dialog.Verb, run func(context.Context, *core.Service, core.Wait) error) work {
+	inst := view.core.Instance()
 	return work{
-		verb: verb, object: inst.Name, timeout: time.Duration(p.settings.ServiceTimeout) * time.Second,
+		verb: verb, object: inst.Name, timeout: time.Duration(view.settings.ServiceTimeout) * time.Second,
 		log: dialog.Log{Source: "service"}, logPath: inst.ServiceLog(),
-		run: func(ctx context.Context, w core.Wait) error { return run(ctx, p.core.Service(), w) },
+		run: func(ctx context.Context, w core.Wait) error { return run(ctx, view.core.Service(), w) },
 	}
 }
 
-// service begins work on the service of the instance that is shown.
+// service begins work on the service of the shown instance.
 func (a *API) service(verb dialog.Verb, run func(context.Context, *core.Service, core.Wait) error) (Ref, error) {
-	return a.shownWork(func(p *place) work { return p.onService(verb, run) })
+	return a.shownWork(func(view *instanceView) work { return view.onService(verb, run) })
 }
 
-// stops adds to work that stops the service that its guests can be ended by force.
-func (p *place) stops(w work) work {
+// stops adds a forced stop of all guests to work that stops the service.
+func (view *instanceView) stops(w work) work {
 	w.loses = "All guests are powered off immediately. Data they have not written to disk is lost."
-	w.force = func(context.Context) error { return p.core.Service().Force() }
+	w.force = func(context.Context) error { return view.core.Service().Force() }
 	return w
 }
 
-// stopping begins work that stops the service of the instance that is shown.
+// stopping begins work that stops the service of the shown instance.
 func (a *API) stopping(verb dialog.Verb, run func(context.Context, *core.Service, core.Wait) error) (Ref, error) {
-	return a.shownWork(func(p *place) work { return p.stops(p.onService(verb, run)) })
+	return a.shownWork(func(view *instanceView) work { return view.stops(view.onService(verb, run)) })
 }
 
-func (p *place) stopService() work {
-	return p.stops(p.onService(dialog.StopService, func(ctx context.Context, s *core.Service, w core.Wait) error {
+func (view *instanceView) stopService() work {
+	return view.stops(view.onService(dialog.StopService, func(ctx context.Context, s *core.Service, w core.Wait) error {
 		_, err := s.Stop(ctx, false, w)
 		return err
 	}))
@@ -50,7 +50,7 @@ func (a *API) serviceStart(context.Context, nothing) (Ref, error) {
 }
 
 func (a *API) serviceStop(context.Context, nothing) (Ref, error) {
-	return a.shownWork((*place).stopService)
+	return a.shownWork((*instanceView).stopService)
 }
 
 func (a *API) serviceRestart(context.Context, nothing) (Ref, error) {
@@ -65,16 +65,16 @@ func (a *API) serviceReset(context.Context, nothing) (Ref, error) {
 }
 
 func (a *API) serviceDelete(context.Context, nothing) (Ref, error) {
-	p := a.here()
+	view := a.current()
 	return a.stopping(dialog.DeleteService, func(ctx context.Context, s *core.Service, w core.Wait) error {
 		_, err := s.Delete(ctx, w)
-		a.loadSettings(p) // they went, too
+		a.loadSettings(view) // they were deleted, too
 		return err
 	})
 }
 
 func (a *API) serviceBackups(ctx context.Context, _ nothing) ([]Backup, error) {
-	found, err := a.here().core.Service().Backups(ctx)
+	found, err := a.current().core.Service().Backups(ctx)
 	all := make([]Backup, 0, len(found))
 	for _, b := range found {
 		all = append(all, Backup{Name: b.Name, Time: b.Time, Bytes: b.Size, Problem: b.Problem})
@@ -82,7 +82,7 @@ func (a *API) serviceBackups(ctx context.Context, _ nothing) ([]Backup, error) {
 	return all, err
 }
 
-// serviceRestore wants the name of a backup, and no path: the page is no way to other files.
+// serviceRestore restores a backup by its name. It takes no path, so that the page can't reach other files.
 func (a *API) serviceRestore(ctx context.Context, params RestoreParams) (Ref, error) {
 	known, err := a.serviceBackups(ctx, nothing{})
 	if err != nil {

@@ -18,10 +18,10 @@ type stream struct {
 	terminal *core.Terminal // nil: a log
 }
 
-// errClosed ends a stream that the page has closed.
+// errClosed ends a stream that the page closes.
 var errClosed = errors.New("closed")
 
-// open makes a stream, which pump fills until it returns.
+// open opens a stream, which pump fills until it returns.
 func (a *API) open(terminal *core.Terminal, pump func(ctx context.Context, deliver func([]byte) error) error) (StreamRef, error) {
 	id := a.newID()
 	known := make(chan struct{})
@@ -45,7 +45,7 @@ func (a *API) open(terminal *core.Terminal, pump func(ctx context.Context, deliv
 		if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, errClosed) && !errors.Is(err, io.EOF) {
 			end.Problem = problemOf(err)
 		}
-		_ = a.hub.deliver(run, end) // fails when everything ends
+		_ = a.events.deliver(run, end) // fails only when Run ends
 	})
 	if err == nil {
 		<-known
@@ -53,12 +53,12 @@ func (a *API) open(terminal *core.Terminal, pump func(ctx context.Context, deliv
 	return StreamRef{id}, err
 }
 
-// deliver passes text on in parts of a size that everybody can hold.
+// deliver sends text in parts that fit into the queues.
 func (a *API) deliver(ctx context.Context, id, text string) error {
 	for len(text) > 0 {
-		n := min(len(text), mostAtOnce)
+		n := min(len(text), maxPartSize)
 		n -= cut([]byte(text[:n]))
-		if err := a.hub.deliver(ctx, Stream{ID: id, Data: text[:n]}); err != nil {
+		if err := a.events.deliver(ctx, Stream{ID: id, Data: text[:n]}); err != nil {
 			return err
 		}
 		text = text[n:]
@@ -66,7 +66,7 @@ func (a *API) deliver(ctx context.Context, id, text string) error {
 	return nil
 }
 
-// cut is how many bytes at the end begin a character that is not whole.
+// cut returns the length of an incomplete character at the end.
 func cut(b []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
 		if tail := b[len(b)-n:]; utf8.RuneStart(tail[0]) {
@@ -98,7 +98,7 @@ func (a *API) stream(id string) (*stream, error) {
 }
 
 func (a *API) logOpen(_ context.Context, p LogParams) (StreamRef, error) {
-	c := a.here().core
+	c := a.current().core
 	follow := func(ctx context.Context, w io.Writer) error { return c.VMLog(ctx, w, p.VM, p.Source, true) }
 	switch {
 	case p.Source == "service":
@@ -127,7 +127,7 @@ func (a *API) shellOpen(ctx context.Context, p ShellParams) (StreamRef, error) {
 	if err := checkSize(p.Cols, p.Rows); err != nil {
 		return StreamRef{}, err
 	}
-	session, err := a.here().core.Connect(ctx)
+	session, err := a.current().core.Connect(ctx)
 	if err != nil {
 		return StreamRef{}, err
 	}
@@ -151,7 +151,7 @@ func (a *API) shellOpen(ctx context.Context, p ShellParams) (StreamRef, error) {
 				}
 			}
 			if err != nil {
-				return io.EOF // however a terminal says so, the shell has ended
+				return io.EOF // every error of a terminal means that the shell has ended
 			}
 		}
 	})
@@ -173,7 +173,7 @@ func checkSize(cols, rows int) error {
 	return nil
 }
 
-// shell is the terminal behind an open stream.
+// shell returns the terminal of an open stream.
 func (a *API) shell(id string) (*core.Terminal, error) {
 	s, err := a.stream(id)
 	if err == nil && s.terminal == nil {
@@ -205,7 +205,7 @@ func (a *API) streamResize(_ context.Context, p ResizeParams) (nothing, error) {
 	return nothing{}, terminal.Resize(p.Cols, p.Rows)
 }
 
-// streamClose ends a stream; one that has ended already is fine.
+// streamClose ends a stream. It is no error if the stream has already ended.
 func (a *API) streamClose(_ context.Context, p StreamParams) (nothing, error) {
 	if s, err := a.stream(p.Stream); err == nil {
 		s.cancel(errClosed)
@@ -213,8 +213,8 @@ func (a *API) streamClose(_ context.Context, p StreamParams) (nothing, error) {
 	return nothing{}, nil
 }
 
-// tail holds the end of what is written to it, so that a log that grows faster than it is shown holds
-// nobody up. What doesn't fit is left out, and the gap is told.
+// tail keeps the end of a log, so that a log that grows faster than the page reads never blocks. It counts the
+// lines that it drops.
 type tail struct {
 	more chan struct{}
 
@@ -224,16 +224,16 @@ type tail struct {
 	ended error
 }
 
-// mostTail is how much is kept, in bytes, when there is twice as much.
-const mostTail = 256 << 10
+// maxTail is how many bytes a tail keeps when it has twice as many.
+const maxTail = 256 << 10
 
 func newTail() *tail { return &tail{more: make(chan struct{}, 1)} }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	t.text = append(t.text, p...)
-	if len(t.text) > 2*mostTail { // not at each line: what is kept is copied
-		over := len(t.text) - mostTail
+	if len(t.text) > 2*maxTail { // not for each line, because the kept bytes are copied
+		over := len(t.text) - maxTail
 		if line := bytes.IndexByte(t.text[over:], '\n'); line >= 0 {
 			over += line + 1
 		}
@@ -241,11 +241,11 @@ func (t *tail) Write(p []byte) (int, error) {
 		t.text = append([]byte(nil), t.text[over:]...)
 	}
 	t.mu.Unlock()
-	t.poke()
+	t.notify()
 	return len(p), nil
 }
 
-// end says why nothing more comes.
+// end records why the log has ended.
 func (t *tail) end(err error) {
 	if err == nil {
 		err = io.EOF
@@ -253,17 +253,17 @@ func (t *tail) end(err error) {
 	t.mu.Lock()
 	t.ended = err
 	t.mu.Unlock()
-	t.poke()
+	t.notify()
 }
 
-func (t *tail) poke() {
+func (t *tail) notify() {
 	select {
 	case t.more <- struct{}{}:
 	default:
 	}
 }
 
-// next waits for more text.
+// next waits for more text, and returns it.
 func (t *tail) next(ctx context.Context) ([]byte, error) {
 	for {
 		t.mu.Lock()

@@ -12,27 +12,27 @@ import (
 // Problem is why a call failed.
 type Problem = dialog.Problem
 
-// Service is core.ServiceStatus; what of it isn't known is empty.
+// Service is core.ServiceStatus; unknown fields are empty.
 type Service = core.ServiceStatus
 
 // VM is a virtual machine as the page shows it.
 type VM struct {
 	Name          string           `json:"name"`
 	State         string           `json:"state"`   // of core.Describe
-	Running       bool             `json:"running"` // as it was asked to be
+	Running       bool             `json:"running"` // the desired state
 	Progress      *dialog.Progress `json:"progress,omitempty"`
-	Problem       string           `json:"problem,omitempty"`   // why it is not as it was asked to be, or what of it doesn't work
+	Problem       string           `json:"problem,omitempty"`   // why it is not in its desired state, or what does not work
 	Advice        string           `json:"advice,omitempty"`    // what a known problem means, and what to do
-	Permanent     bool             `json:"permanent,omitempty"` // waiting can't mend the problem
+	Permanent     bool             `json:"permanent,omitempty"` // waiting does not solve the problem
 	Acceleration  string           `json:"acceleration"`
 	Restarts      int              `json:"restarts"`
 	Created       time.Time        `json:"created"`
 	SSHPort       int              `json:"sshPort,omitempty"`
-	CanEnter      bool             `json:"canEnter"`      // a shell in it can be tried
-	RestartNeeded []string         `json:"restartNeeded"` // settings that its running guest doesn't have yet, in words
+	CanEnter      bool             `json:"canEnter"`      // a shell can be opened
+	RestartNeeded []string         `json:"restartNeeded"` // settings that the running guest does not have yet, in words
 }
 
-// Settings are the core's, and what starts at login, which the system keeps.
+// Settings are those of the core, and what starts at login, which the system stores.
 type Settings struct {
 	core.Settings
 	StartAtLogin bool `json:"startAtLogin"`
@@ -51,7 +51,7 @@ type SettingsChange struct {
 	FirstRunDone   *bool        `json:"firstRunDone,omitempty"`
 }
 
-// State is all that the page shows without asking. It is pushed whole.
+// State is everything that the page shows without a call. It is pushed whole.
 type State struct {
 	Instance   string             `json:"instance"`
 	Instances  []string           `json:"instances"`
@@ -60,7 +60,7 @@ type State struct {
 	Service    Service            `json:"service"`
 	VMs        []VM               `json:"vms"`
 	VMsKnown   bool               `json:"vmsKnown"`
-	Error      *Problem           `json:"error,omitempty"` // why not all can be seen
+	Error      *Problem           `json:"error,omitempty"` // why something is missing
 	Operations []dialog.Operation `json:"operations"`
 	Question   *dialog.Question   `json:"question,omitempty"`
 	Settings   Settings           `json:"settings"`
@@ -68,7 +68,7 @@ type State struct {
 	ReadOnly   bool               `json:"readOnly"`
 }
 
-// Usage is what a VM, or the service, takes of this computer.
+// Usage is what a VM or the service uses of this computer.
 type Usage struct {
 	Name   string  `json:"name"` // empty: the service
 	CPU    float64 `json:"cpu"`  // processors in use since the last call
@@ -77,7 +77,7 @@ type Usage struct {
 	Max    int64   `json:"max"`
 }
 
-// FieldProblem is what is wrong with one field of a form.
+// FieldProblem says what is wrong with one field of a form.
 type FieldProblem struct {
 	Field   string `json:"field"`
 	Message string `json:"message"`
@@ -86,7 +86,7 @@ type FieldProblem struct {
 // Finding is a core.Finding with the repair that the page offers.
 type Finding struct {
 	diagnose.Finding
-	Repair string `json:"repair,omitempty"` // its label; empty: none is safe
+	Repair string `json:"repair,omitempty"` // its label; empty: there is no safe repair
 }
 
 // Report is a core.Report with repairs.
@@ -98,7 +98,7 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Stream is a part of a log or of a shell's output.
+// Stream is data of a log or a shell.
 type Stream struct {
 	ID      string   `json:"id"`
 	Data    string   `json:"data,omitempty"`
@@ -111,7 +111,7 @@ type Ref struct {
 	Operation string `json:"operation"`
 }
 
-// Undo names the operation that undoes a canceled one; empty when only the waiting has ended.
+// Undo names the operation that undoes a canceled one; empty if only the wait has ended.
 type Undo struct {
 	Operation string `json:"operation,omitempty"`
 }
@@ -134,20 +134,20 @@ type Text struct {
 	Text string `json:"text"`
 }
 
-// VersionedText is a VM's template. The version has to be given with a change.
+// VersionedText is the template of a VM. A change has to name its version.
 type VersionedText struct {
 	Text    string `json:"text"`
 	Version string `json:"version"`
 }
 
-// BundlePreview is what a bundle would hold.
+// BundlePreview is the contents of a bundle.
 type BundlePreview struct {
 	Bundle     string                `json:"bundle"`
 	Files      []diagnose.BundleFile `json:"files"`
 	Redactions int                   `json:"redactions"`
 }
 
-// Path is where a file is.
+// Path is the path of a file.
 type Path struct {
 	Path string `json:"path"`
 }

@@ -17,16 +17,16 @@ import (
 	"rancherdesktop.io/rdd/core/template"
 )
 
-// unwritten is what a forced stop may lose.
-const unwritten = "The guest is powered off immediately. Data it has not written to disk is lost."
+// forceLoses says what a forced stop may lose.
+const forceLoses = "The guest is powered off immediately. Data it has not written to disk is lost."
 
-// onVM is work on one VM of a running service. The lock is held.
-func (p *place) onVM(verb dialog.Verb, name, log string, run func(context.Context, *core.VMs, core.Wait) error) work {
+// onVM returns work on one VM of a running service. The lock is held.
+func (view *instanceView) onVM(verb dialog.Verb, name, log string, run func(context.Context, *core.VMs, core.Wait) error) work {
 	return work{
-		verb: verb, object: name, timeout: time.Duration(p.settings.VMTimeout) * time.Second,
-		log: dialog.Log{Source: log, VM: name}, logPath: filepath.Join(p.core.Instance().VMLogDir(), name, "hostagent.log"),
+		verb: verb, object: name, timeout: time.Duration(view.settings.VMTimeout) * time.Second,
+		log: dialog.Log{Source: log, VM: name}, logPath: filepath.Join(view.core.Instance().VMLogDir(), name, "hostagent.log"),
 		run: func(ctx context.Context, w core.Wait) error {
-			session, err := p.core.Connect(ctx)
+			session, err := view.core.Connect(ctx)
 			if err != nil {
 				return err
 			}
@@ -35,11 +35,11 @@ func (p *place) onVM(verb dialog.Verb, name, log string, run func(context.Contex
 	}
 }
 
-// stoppable adds to work that stops a guest that it can be forced.
-func (p *place) stoppable(w work) work {
-	w.loses = unwritten
+// stoppable adds a forced stop to work that stops a guest.
+func (view *instanceView) stoppable(w work) work {
+	w.loses = forceLoses
 	w.force = func(ctx context.Context) error {
-		session, err := p.core.Connect(ctx)
+		session, err := view.core.Connect(ctx)
 		if err != nil {
 			return err
 		}
@@ -48,21 +48,20 @@ func (p *place) stoppable(w work) work {
 	return w
 }
 
-func (p *place) stop(name string, force bool) work {
-	return p.stoppable(p.onVM(dialog.Stop, name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+func (view *instanceView) stop(name string, force bool) work {
+	return view.stoppable(view.onVM(dialog.Stop, name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 		return vms.Stop(ctx, name, force, w)
 	}))
 }
 
-// bootable adds to work that boots a guest that the guest can be ended by force: the work is given up then,
-// and another operation stops the VM.
-func (a *API) bootable(p *place, w work) work {
-	w.loses = unwritten
+// bootable adds a forced stop to work that boots a guest: the work is given up, and another operation stops the VM.
+func (a *API) bootable(view *instanceView, w work) work {
+	w.loses = forceLoses
 	w.force = func(context.Context) error {
 		a.mu.Lock()
-		stop := p.stop(w.object, true)
+		stop := view.stop(w.object, true)
 		a.mu.Unlock()
-		if _, err := a.operate(p, stop); err != nil {
+		if _, err := a.operate(view, stop); err != nil {
 			return err
 		}
 		return errUnwaited
@@ -71,36 +70,36 @@ func (a *API) bootable(p *place, w work) work {
 }
 
 func (a *API) vmStart(_ context.Context, params NameParams) (Ref, error) {
-	return a.shownWork(func(p *place) work {
-		return a.bootable(p, p.onVM(dialog.Start, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+	return a.shownWork(func(view *instanceView) work {
+		return a.bootable(view, view.onVM(dialog.Start, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 			return vms.Start(ctx, params.Name, w)
 		}))
 	})
 }
 
 func (a *API) vmStop(_ context.Context, params StopParams) (Ref, error) {
-	return a.shownWork(func(p *place) work { return p.stop(params.Name, params.Force) })
+	return a.shownWork(func(view *instanceView) work { return view.stop(params.Name, params.Force) })
 }
 
 func (a *API) vmRestart(_ context.Context, params StopParams) (Ref, error) {
-	return a.shownWork(func(p *place) work {
-		return p.stoppable(p.onVM(dialog.Restart, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+	return a.shownWork(func(view *instanceView) work {
+		return view.stoppable(view.onVM(dialog.Restart, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 			return vms.Restart(ctx, params.Name, params.Force, w)
 		}))
 	})
 }
 
 func (a *API) vmDelete(_ context.Context, params NameParams) (Ref, error) {
-	return a.shownWork(func(p *place) work {
-		return p.stoppable(p.onVM(dialog.Delete, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+	return a.shownWork(func(view *instanceView) work {
+		return view.stoppable(view.onVM(dialog.Delete, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 			return vms.Delete(ctx, params.Name, w)
 		}))
 	})
 }
 
-// unmake deletes a VM that has just been made. Its guest has nothing to lose, so nobody waits for it to power off.
-func (p *place) unmake(name string) work {
-	return p.stoppable(p.onVM(dialog.Delete, name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+// unmake deletes a VM that has just been created. Its guest has nothing to lose, so it is forced to stop.
+func (view *instanceView) unmake(name string) work {
+	return view.stoppable(view.onVM(dialog.Delete, name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 		err := vms.Force(ctx, name)
 		if err == nil {
 			err = vms.Delete(ctx, name, w)
@@ -113,25 +112,25 @@ func (p *place) unmake(name string) work {
 }
 
 func (a *API) vmReset(_ context.Context, params NameParams) (Ref, error) {
-	return a.shownWork(func(p *place) work {
-		return p.stoppable(p.onVM(dialog.Reset, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+	return a.shownWork(func(view *instanceView) work {
+		return view.stoppable(view.onVM(dialog.Reset, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 			return vms.Reset(ctx, params.Name, false, w)
 		}))
 	})
 }
 
-// vmCreate starts the service when it doesn't run: nothing can be made without.
+// vmCreate creates a VM. It starts the service first, if needed.
 func (a *API) vmCreate(_ context.Context, params CreateParams) (Ref, error) {
 	o := core.CreateOptions{Template: params.Template, Text: params.Text, Resources: params.Resources, Params: params.Params, Start: params.Start}
-	return a.shownWork(func(p *place) work {
-		w := p.onVM(dialog.Create, params.Name, core.LogHostagent, nil)
-		w.fresh = p.vmsKnown && p.vm(params.Name) == nil
+	return a.shownWork(func(view *instanceView) work {
+		w := view.onVM(dialog.Create, params.Name, core.LogHostagent, nil)
+		w.fresh = view.vmsKnown && view.vm(params.Name) == nil
 		if o.Start {
-			w = a.bootable(p, w)
+			w = a.bootable(view, w)
 		}
 		w.run = func(ctx context.Context, w core.Wait) error {
 			began := time.Now()
-			session, err := p.core.Ensure(ctx, w)
+			session, err := view.core.Ensure(ctx, w)
 			if err != nil {
 				return err
 			}
@@ -144,18 +143,17 @@ func (a *API) vmCreate(_ context.Context, params CreateParams) (Ref, error) {
 // checkedName is the name of a VM that is checked and not made, where the user has given no good one.
 const checkedName = "rdd-check"
 
-// vmCheck says what would be refused, without changing or starting anything: while the service doesn't run,
-// that is less.
+// vmCheck says what vm.create would refuse. It changes and starts nothing; without a running service it checks less.
 func (a *API) vmCheck(ctx context.Context, params CheckParams) ([]FieldProblem, error) {
-	p := a.here()
+	view := a.current()
 	all := []FieldProblem{}
 	name := params.Name
-	if err := p.core.CheckVMName(name); err != nil {
+	if err := view.core.CheckVMName(name); err != nil {
 		all = append(all, FieldProblem{"name", innermost(err)})
 		name = checkedName
 	}
 	if params.Resources != nil {
-		all = append(all, checkResources(*params.Resources, p.core.Computer())...)
+		all = append(all, checkResources(*params.Resources, view.core.Computer())...)
 	}
 	if params.Template == "" && params.Text == "" {
 		return append(all, FieldProblem{"template", "choose a template"}), nil
@@ -163,9 +161,9 @@ func (a *API) vmCheck(ctx context.Context, params CheckParams) ([]FieldProblem, 
 	if len(all) > 0 && all[0].Field != "name" {
 		return all, nil
 	}
-	session, err := p.core.Connect(ctx)
+	session, err := view.core.Connect(ctx)
 	if err != nil {
-		return all, nil //nolint:nilerr // nobody can judge the rest now; the creation will
+		return all, nil //nolint:nilerr // the creation will check the rest
 	}
 	o := core.CreateOptions{Template: params.Template, Text: params.Text, Resources: params.Resources, Params: params.Params, DryRun: true}
 	if err := session.VMs().Create(ctx, name, o, core.Wait{}); err != nil {
@@ -174,7 +172,7 @@ func (a *API) vmCheck(ctx context.Context, params CheckParams) ([]FieldProblem, 
 	return slices.DeleteFunc(all, func(f FieldProblem) bool { return f.Field == "name" && name == checkedName && f != all[0] }), nil
 }
 
-// checkResources says what of r this computer doesn't have.
+// checkResources says which of the resources this computer does not have.
 func checkResources(r template.Resources, computer core.Computer) (all []FieldProblem) {
 	if r.CPUs < 1 || r.CPUs > computer.CPUs {
 		all = append(all, FieldProblem{"cpus", fmt.Sprintf("must be between 1 and %d, the number of processors of this computer; got %d", computer.CPUs, r.CPUs)})
@@ -190,7 +188,7 @@ func checkResources(r template.Resources, computer core.Computer) (all []FieldPr
 	return all
 }
 
-// fieldProblems tells which fields of the form an error is about.
+// fieldProblems returns the problems of the form's fields that an error is about.
 func fieldProblems(err error) (all []FieldProblem) {
 	for _, f := range core.FieldErrors(err) {
 		p := FieldProblem{formField(f.Field), f.Message}
@@ -205,7 +203,7 @@ func fieldProblems(err error) (all []FieldProblem) {
 	return all
 }
 
-// inTemplate is what is wrong with a template, with the field of it.
+// inTemplate returns the message about a template, after the field of the template.
 func inTemplate(f core.FieldError) string {
 	if field := limaField(f.Field); field != "" {
 		return field + ": " + f.Message
@@ -213,7 +211,7 @@ func inTemplate(f core.FieldError) string {
 	return f.Message
 }
 
-// limaField is the field of the template that a field of the object leads to; empty when it leads to none.
+// limaField returns the field of the template that a field of the object stands for, or nothing.
 func limaField(field string) string {
 	for _, prefix := range []string{"spec.templateRef.", "spec.template.", "spec.params.", "data.template."} {
 		if limas, ok := strings.CutPrefix(field, prefix); ok && field != "spec.templateRef.name" {
@@ -223,7 +221,7 @@ func limaField(field string) string {
 	return ""
 }
 
-// formField is the field of the form for a field of the object.
+// formField returns the field of the form for a field of the object.
 func formField(field string) string {
 	if field == "metadata.name" {
 		return "name"
@@ -242,7 +240,7 @@ func formField(field string) string {
 	return "template"
 }
 
-// innermost is why something failed, without what was tried.
+// innermost returns the cause of an error, without the operation that failed.
 func innermost(err error) string {
 	for e, ok := errors.AsType[*core.Error](err); ok; e, ok = errors.AsType[*core.Error](err) {
 		err = e.Err
@@ -252,7 +250,7 @@ func innermost(err error) string {
 
 // vms connects to the running service.
 func (a *API) vms(ctx context.Context) (*core.VMs, error) {
-	session, err := a.here().core.Connect(ctx)
+	session, err := a.current().core.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -260,11 +258,11 @@ func (a *API) vms(ctx context.Context) (*core.VMs, error) {
 }
 
 func (a *API) templates(ctx context.Context, _ nothing) ([]template.Info, error) {
-	return append([]template.Info{}, a.here().core.Templates(ctx)...), nil
+	return append([]template.Info{}, a.current().core.Templates(ctx)...), nil
 }
 
 func (a *API) templateRead(ctx context.Context, params LocatorParams) (Text, error) {
-	text, err := a.here().core.TemplateText(ctx, params.Locator)
+	text, err := a.current().core.TemplateText(ctx, params.Locator)
 	return Text{text}, err
 }
 
@@ -272,7 +270,7 @@ func (a *API) templateParams(ctx context.Context, params SourceParams) ([]templa
 	text := params.Text
 	if text == "" {
 		var err error
-		if text, err = a.here().core.TemplateText(ctx, params.Locator); err != nil {
+		if text, err = a.current().core.TemplateText(ctx, params.Locator); err != nil {
 			return nil, err
 		}
 	}
@@ -288,12 +286,12 @@ func (a *API) vmTemplate(ctx context.Context, params NameParams) (VersionedText,
 	return VersionedText{template.Text, template.Version()}, err
 }
 
-// vmCheckTemplate says what of a text vm.setTemplate would refuse. What nobody can judge now is left to that.
+// vmCheckTemplate says what vm.setTemplate would refuse. Without a running service it checks nothing.
 func (a *API) vmCheckTemplate(ctx context.Context, params TextParams) ([]FieldProblem, error) {
 	all := []FieldProblem{}
 	vms, err := a.vms(ctx)
 	if err != nil {
-		return all, nil //nolint:nilerr // there is nobody to judge it
+		return all, nil //nolint:nilerr // vm.setTemplate will say so
 	}
 	for _, f := range core.FieldErrors(vms.CheckTemplate(ctx, params.Name, params.Text)) {
 		all = append(all, FieldProblem{"template", inTemplate(f)})
@@ -302,8 +300,8 @@ func (a *API) vmCheckTemplate(ctx context.Context, params TextParams) ([]FieldPr
 }
 
 func (a *API) vmSetTemplate(_ context.Context, params SetTemplateParams) (Ref, error) {
-	return a.shownWork(func(p *place) work {
-		return p.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+	return a.shownWork(func(view *instanceView) work {
+		return view.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 			was, err := vms.Template(ctx, params.Name)
 			if err != nil {
 				return err
@@ -326,11 +324,11 @@ func (a *API) vmResources(ctx context.Context, params NameParams) (core.VMResour
 }
 
 func (a *API) vmSetResources(_ context.Context, params SetResourcesParams) (Ref, error) {
-	for _, f := range checkResources(params.Resources, a.here().core.Computer()) {
+	for _, f := range checkResources(params.Resources, a.current().core.Computer()) {
 		return Ref{}, badField("resources."+f.Field, "%s: %s", f.Field, f.Message)
 	}
-	return a.shownWork(func(p *place) work {
-		return p.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+	return a.shownWork(func(view *instanceView) work {
+		return view.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 			return vms.SetResources(ctx, params.Name, params.Resources, w)
 		})
 	})
@@ -373,8 +371,8 @@ func (a *API) vmCheckParams(ctx context.Context, params SetParamsParams) ([]Fiel
 }
 
 func (a *API) vmSetParams(_ context.Context, params SetParamsParams) (Ref, error) {
-	return a.shownWork(func(p *place) work {
-		return p.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+	return a.shownWork(func(view *instanceView) work {
+		return view.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 			return vms.SetParams(ctx, params.Name, params.Set, params.Remove, w)
 		})
 	})

@@ -9,8 +9,8 @@ import (
 	"rancherdesktop.io/rdd/core/diagnose"
 )
 
-// watch follows a place until that is left, or ctx ends.
-func (a *API) watch(ctx context.Context, p *place, left <-chan struct{}) {
+// watch follows an instance until another one is shown, or ctx ends.
+func (a *API) watch(ctx context.Context, view *instanceView, left <-chan struct{}) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -20,28 +20,28 @@ func (a *API) watch(ctx context.Context, p *place, left <-chan struct{}) {
 		case <-ctx.Done():
 		}
 	}()
-	a.loadSettings(p)
-	for snapshot := range p.core.Watch(ctx) {
-		vms := p.describe(ctx, snapshot.VMs)
-		instances := instances(p.name())
+	a.loadSettings(view)
+	for snapshot := range view.core.Watch(ctx) {
+		vms := view.describe(ctx, snapshot.VMs)
+		instances := instances(view.name())
 		a.change(func() {
-			p.service, p.vms, p.vmsKnown, p.instances = snapshot.Service, vms, snapshot.VMs != nil, instances
-			p.problem = nil
+			view.service, view.vms, view.vmsKnown, view.instances = snapshot.Service, vms, snapshot.VMs != nil, instances
+			view.problem = nil
 			if snapshot.Err != nil {
-				p.problem = problemOf(snapshot.Err)
+				view.problem = problemOf(snapshot.Err)
 			}
 			select {
-			case <-p.seen:
+			case <-view.seen:
 			default:
-				close(p.seen)
+				close(view.seen)
 			}
 		})
 	}
 }
 
-// instances lists the instances that exist, and the one that is shown.
+// instances lists the instances that exist, including the shown one.
 func instances(shown string) []string {
-	names, _ := core.Instances() // a directory that can't be read has none to offer
+	names, _ := core.Instances() // an unreadable directory has no instances
 	if !slices.Contains(names, shown) {
 		names = append(names, shown)
 	}
@@ -49,8 +49,8 @@ func instances(shown string) []string {
 	return names
 }
 
-// describe puts VMs into words.
-func (p *place) describe(ctx context.Context, vms []core.VM) []VM {
+// describe returns VMs as the page shows them.
+func (view *instanceView) describe(ctx context.Context, vms []core.VM) []VM {
 	all := make([]VM, 0, len(vms))
 	for i := range vms {
 		vm := &vms[i]
@@ -59,7 +59,7 @@ func (p *place) describe(ctx context.Context, vms []core.VM) []VM {
 		v := VM{
 			Name: vm.Name, State: d.State, Running: vm.Spec.Running, Permanent: permanent, Acceleration: d.Acceleration,
 			Restarts: int(vm.Status.RestartCount), Created: vm.CreationTimestamp.Time, SSHPort: int(vm.Status.SSHPort), CanEnter: core.CanEnter(vm),
-			RestartNeeded: append([]string{}, p.pending.Changes(ctx, p.core, vm)...),
+			RestartNeeded: append([]string{}, view.pending.Changes(ctx, view.core, vm)...),
 		}
 		v.Problem, v.Advice = diagnose.Explain(d.Problem)
 		if s := vm.Status.Progress; s != nil {
@@ -74,18 +74,18 @@ func (p *place) describe(ctx context.Context, vms []core.VM) []VM {
 }
 
 // loadSettings reads the settings, and what starts at login.
-func (a *API) loadSettings(p *place) {
-	settings, err := p.core.Settings()
-	login := p.core.Login().Status()
+func (a *API) loadSettings(view *instanceView) {
+	settings, err := view.core.Settings()
+	login := view.core.Login().Status()
 	starts := func(part core.LoginPart) bool {
 		return slices.ContainsFunc(login, func(s core.LoginStatus) bool { return s.Part == part && s.Installed })
 	}
 	a.change(func() {
-		p.login = login
-		p.settings = Settings{settings, starts(core.LoginService), starts(core.LoginTray)}
-		p.settingsProblem = nil
+		view.login = login
+		view.settings = Settings{settings, starts(core.LoginService), starts(core.LoginTray)}
+		view.settingsProblem = nil
 		if err != nil {
-			p.settingsProblem = problemOf(err)
+			view.settingsProblem = problemOf(err)
 		}
 	})
 }
