@@ -152,37 +152,46 @@ type Path struct {
 	Path string `json:"path"`
 }
 
-// The methods' parameters.
+// The parameters of the methods.
 type (
-	nothing    struct{}
+	nothing struct{}
+	// NameParams names a VM, or an instance.
 	NameParams struct {
 		Name string `json:"name"`
 	}
+	// IDParams names an operation, or a finding's repair.
 	IDParams struct {
 		ID string `json:"id"`
 	}
+	// StopParams is a stop or restart of a VM.
 	StopParams struct {
 		Name  string `json:"name"`
 		Force bool   `json:"force,omitempty"`
 	}
+	// RestoreParams names a backup.
 	RestoreParams struct {
 		Backup string `json:"backup"`
 	}
+	// LocatorParams names a template.
 	LocatorParams struct {
 		Locator string `json:"locator"`
 	}
+	// SourceParams is a template; Text wins over Locator.
 	SourceParams struct {
 		Locator string `json:"locator"`
 		Text    string `json:"text,omitempty"`
 	}
+	// TextParams is a VM's new template.
 	TextParams struct {
 		Name string `json:"name"`
 		Text string `json:"text"`
 	}
+	// CancelParams is a canceled operation; Delete deletes what it was creating.
 	CancelParams struct {
 		ID     string `json:"id"`
 		Delete bool   `json:"delete,omitempty"`
 	}
+	// CheckParams is a new VM to check; Text wins over Template.
 	CheckParams struct {
 		Name      string              `json:"name"`
 		Template  string              `json:"template"`
@@ -190,6 +199,7 @@ type (
 		Resources *template.Resources `json:"resources,omitempty"`
 		Params    map[string]string   `json:"params,omitempty"`
 	}
+	// CreateParams is a new VM; Text wins over Template.
 	CreateParams struct {
 		Name      string              `json:"name"`
 		Template  string              `json:"template"`
@@ -198,53 +208,65 @@ type (
 		Params    map[string]string   `json:"params,omitempty"`
 		Start     bool                `json:"start"`
 	}
+	// SetTemplateParams is a VM's new template, and the version that it replaces.
 	SetTemplateParams struct {
 		Name    string `json:"name"`
 		Version string `json:"version"`
 		Text    string `json:"text"`
 	}
+	// SetResourcesParams is a VM's new resources.
 	SetResourcesParams struct {
 		Name      string             `json:"name"`
 		Resources template.Resources `json:"resources"`
 	}
+	// SetParamsParams is a change of a VM's params.
 	SetParamsParams struct {
 		Name   string            `json:"name"`
 		Set    map[string]string `json:"set"`
 		Remove []string          `json:"remove"`
 	}
+	// BackgroundParams sends an operation's dialog to the background, or back.
 	BackgroundParams struct {
 		ID         string `json:"id"`
 		Background bool   `json:"background"`
 	}
+	// AnswerParams answers the question of an operation.
 	AnswerParams struct {
 		ID     string        `json:"id"`
 		Answer dialog.Answer `json:"answer"`
 	}
+	// LogParams names a log.
 	LogParams struct {
 		Source string `json:"source"`
 		VM     string `json:"vm,omitempty"`
 	}
+	// ShellParams is a shell in a VM, and the size of its terminal.
 	ShellParams struct {
 		Name string `json:"name"`
 		Cols int    `json:"cols"`
 		Rows int    `json:"rows"`
 	}
+	// WriteParams is input for a shell.
 	WriteParams struct {
 		Stream string `json:"stream"`
 		Data   string `json:"data"`
 	}
+	// ResizeParams is the new size of a shell's terminal.
 	ResizeParams struct {
 		Stream string `json:"stream"`
 		Cols   int    `json:"cols"`
 		Rows   int    `json:"rows"`
 	}
+	// StreamParams names a stream.
 	StreamParams struct {
 		Stream string `json:"stream"`
 	}
+	// BundleFileParams names a file of a bundle.
 	BundleFileParams struct {
 		Bundle string `json:"bundle"`
 		Name   string `json:"name"`
 	}
+	// BundleSaveParams is a bundle to save; without a path, into the home directory.
 	BundleSaveParams struct {
 		Bundle string `json:"bundle"`
 		Path   string `json:"path,omitempty"`
