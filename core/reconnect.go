@@ -25,7 +25,7 @@ type lasting struct {
 
 	client  dynamic.Interface
 	missing time.Time // since when no service lives
-	renewed bool      // the credential was read anew and has not worked yet
+	renewed bool      // the credential was read again and has not worked yet
 }
 
 // absence is how long a wait goes on while no service lives. Between the halves of a restart there

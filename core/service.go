@@ -356,7 +356,7 @@ func (s *Service) Delete(ctx context.Context, w Wait) (was bool, err error) {
 		return false, nil
 	}
 	return true, s.remove(ctx, "delete service", w, func(inst instance.Instance) error {
-		if _, err := s.core.Login().Uninstall(); err != nil { // else the next login makes the instance anew
+		if _, err := s.core.Login().Uninstall(); err != nil { // else the next login creates the instance again
 			return err
 		}
 		return daemon.Remove(inst)

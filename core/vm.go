@@ -38,7 +38,7 @@ func (c *Core) CheckVMName(name string) error {
 }
 
 // Start asks for the VM to run and waits until it does. What failed for good is tried again: the
-// cause, such as a missing program, may have been mended outside the spec.
+// cause, such as a missing program, may have been fixed outside the spec.
 func (v *VMs) Start(ctx context.Context, name string, w Wait) error {
 	spec := map[string]any{"running": true, "stopMode": v1alpha1.StopGraceful}
 	if vm, err := v.Show(ctx, name); err == nil { // else the change says why not

@@ -9,7 +9,7 @@ import (
 )
 
 // Wait says how long a caller waits for an operation and what it hears meanwhile. The zero Wait
-// waits for ever and hears nothing.
+// waits forever and hears nothing.
 type Wait struct {
 	Timeout  time.Duration // 0: no limit
 	Progress func(Event)   // called in order, never concurrently; may be nil

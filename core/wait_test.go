@@ -49,7 +49,7 @@ func TestWait(t *testing.T) {
 	}{
 		{"done in time", Wait{Timeout: time.Minute}, after(time.Second, nil), 0, time.Second, true},
 		{"fails in time", Wait{Timeout: time.Minute}, after(time.Second, boom), Other, time.Second, false},
-		{"zero waits for ever", Wait{}, after(24*time.Hour, nil), 0, 24 * time.Hour, true},
+		{"zero waits forever", Wait{}, after(24*time.Hour, nil), 0, 24 * time.Hour, true},
 		{"expires", Wait{Timeout: time.Minute}, after(time.Hour, nil), Timeout, time.Minute, false},
 		{"extended once", Wait{Timeout: time.Minute, Overdue: ask(time.Hour)}, after(5*time.Minute, nil), 0, 5 * time.Minute, true},
 		{"given up", Wait{Timeout: time.Minute, Overdue: ask(time.Minute, 0)}, after(time.Hour, nil), Timeout, 2 * time.Minute, false},

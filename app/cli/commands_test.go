@@ -102,7 +102,7 @@ func TestEveryCommandThatChangesAStateWaitsInOneWay(t *testing.T) {
 		if want == 0 {
 			want = 5 * time.Minute
 		}
-		if timeout.Usage != "how long to wait, such as 90s or 5m; 0 waits for ever" || timeout.DefValue != want.String() {
+		if timeout.Usage != "how long to wait, such as 90s or 5m; 0 waits forever" || timeout.DefValue != want.String() {
 			t.Errorf("%s --timeout: %q, default %s", path, timeout.Usage, timeout.DefValue)
 		}
 		if slices.Contains(onlyWaits, path) {

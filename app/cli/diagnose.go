@@ -18,7 +18,7 @@ func (s *session) diagnoseCommand() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use: "diagnose", Short: "Look for what is wrong with this computer and the instance", Args: noArgs,
-		Long: "Looks for what is, or soon will be, wrong with this computer and the instance, and says what mends it.\n" +
+		Long: "Looks for problems of this computer and the instance, present and coming ones, and says how to fix them.\n" +
 			"It changes nothing, starts nothing, and works while the service is stopped.\n\n" +
 			"The exit code is 0 when there is no problem, and 1 when there is one; warnings don't count.\n\n" +
 			"--bundle collects logs, status, versions, findings and VM objects in one file for whoever helps. Tokens, keys,\n" +

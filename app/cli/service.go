@@ -214,7 +214,7 @@ func (s *session) serviceDelete() *cobra.Command {
 func (s *session) serviceReset() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "reset", Short: "Stop the service and remove all virtual machines and stored objects", Args: noArgs,
-		Long: "Begins afresh. It stops the service, then removes:\n" +
+		Long: "Stops the service, then removes:\n" +
 			"  - all virtual machines with their disks, and their logs unless RDD_KEEP_LOGS is set\n" +
 			"  - all objects of the control plane, such as ConfigMaps\n\n" +
 			"It keeps the settings of rdd svc create, the service's log, the kubeconfig's credentials and the backups: " +

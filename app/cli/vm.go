@@ -195,7 +195,7 @@ func (s *session) vmRestart() *cobra.Command {
 
 func (s *session) vmReset() *cobra.Command {
 	var force *bool
-	cmd := s.vmChange("reset", "Make a virtual machine's disk anew; everything on it is lost",
+	cmd := s.vmChange("reset", "Recreate a virtual machine's disk; everything on it is lost",
 		"rdd ctl wait-condition limavm/%s Created", "VM %q has a new disk", "VM %q will be reset",
 		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
 			s.sayf("resetting VM %q: everything on its disk is lost\n", name)

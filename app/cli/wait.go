@@ -39,7 +39,7 @@ func addWait(cmd *cobra.Command, timeout time.Duration, again string) *waitFlags
 // addTimeout is addWait for a command that only waits.
 func addTimeout(cmd *cobra.Command, timeout time.Duration, again string) *waitFlags {
 	f := &waitFlags{wait: true}
-	cmd.Flags().DurationVar(&f.timeout, "timeout", timeout, "how long to wait, such as 90s or 5m; 0 waits for ever")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", timeout, "how long to wait, such as 90s or 5m; 0 waits forever")
 	waitAgainWith(cmd, again)
 	return f
 }
@@ -56,7 +56,7 @@ func attended(cmd *cobra.Command, ends string) { cmd.Annotations[endsWithUs] = e
 func (s *session) waiting(cmd *cobra.Command, f *waitFlags) (w core.Wait, finish func(), err error) {
 	switch {
 	case f.timeout < 0:
-		return w, nil, usagef("--timeout must not be negative; got %s (0 waits for ever)", f.timeout)
+		return w, nil, usagef("--timeout must not be negative; got %s (0 waits forever)", f.timeout)
 	case !f.wait && cmd.Flags().Changed("timeout"):
 		return w, nil, usagef("--timeout makes no sense with --wait=false")
 	}

@@ -36,7 +36,7 @@ func (d *drawing) show(v View) {
 		systray.SetTooltip(v.Tooltip)
 	}
 	if common(d.lines, v.Items) < max(len(d.lines), len(v.Items)) {
-		// systray can't take a rule away, so another list of VMs makes the menu anew.
+		// systray can't take a rule away, so the menu is rebuilt when the list of VMs changes.
 		for _, l := range d.lines {
 			l.forget()
 		}
@@ -66,8 +66,8 @@ func common(lines []*line, items []Item) (n int) {
 	return n
 }
 
-// update makes lines below parent show items. What comes after the first that is another one is made
-// anew, because systray adds at the end only.
+// update makes lines below parent show items. It rebuilds everything after the first item that differs,
+// because systray adds items at the end only.
 func (d *drawing) update(parent *line, lines []*line, items []Item) []*line {
 	same := common(lines, items)
 	for _, l := range lines[same:] {

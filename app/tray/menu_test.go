@@ -194,7 +194,7 @@ func TestItemsHaveIDsOfTheirOwn(t *testing.T) {
 	}
 }
 
-// Only another list of VMs may change which items there are; the renderer makes the menu anew for it.
+// Only another list of VMs may change which items there are; the renderer rebuilds the menu for it.
 func TestAStateChangesNoItemsButVMs(t *testing.T) {
 	ids := func(s State) (all []ID) {
 		for _, i := range Menu(s) {

@@ -180,7 +180,7 @@ func (w *window) serve(ctx, wails context.Context) {
 		if err != nil {
 			return
 		}
-		go func() { // whoever starts the window has not to wait for a page that doesn't listen yet
+		go func() { // the program that asks doesn't wait for a page that doesn't listen yet
 			select {
 			case <-w.begun:
 				w.open(wails, a.Request)

@@ -27,7 +27,7 @@ const (
 )
 
 // cancelGrace is how long canceled work may take to leave no half-made file, before this process
-// ends anyway. What is left then is mended by the next one.
+// ends anyway. The next run completes what is left then.
 const cancelGrace = 3 * time.Second
 
 func main() { os.Exit(run()) }

@@ -110,7 +110,7 @@ func (b *box) end() {
 	}
 }
 
-// delete deletes the instance, with guests that obey.
+// delete deletes the instance, with guests that power off when asked.
 func (b *box) delete() {
 	for _, setting := range []string{"boot", "stop", "qemu", "prepare", "remove"} {
 		_ = b.stage.Unset(setting)

@@ -105,7 +105,7 @@ func (i *inspection) loggedVMs() []string {
 	return slices.Compact(names)
 }
 
-// secrets are the values that let their reader in, wherever a log may show them.
+// secrets are this instance's credentials, which must not be in a bundle, in whatever log they stand.
 func (i *inspection) secrets() []string {
 	var all []string
 	if b, err := os.ReadFile(filepath.Join(i.inst.ControlPlaneDir(), "token")); err == nil {

@@ -36,7 +36,7 @@ func checkClock(_ context.Context, i *inspection) []Finding {
 func judgeCertificate(b []byte, now time.Time) []Finding {
 	block, _ := pem.Decode(b)
 	if block == nil {
-		return nil // made anew at the next start
+		return nil // the next start makes another one
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	switch {

@@ -10,7 +10,7 @@ import (
 	"rancherdesktop.io/rdd/internal/diag"
 )
 
-// checkCredentials looks whether others can read what lets its reader in.
+// checkCredentials reports files with credentials that other users can read.
 func checkCredentials(_ context.Context, i *inspection) []Finding {
 	if runtime.GOOS == "windows" {
 		return nil // rights are inherited from the profile
@@ -23,7 +23,7 @@ func checkCredentials(_ context.Context, i *inspection) []Finding {
 		}
 	}
 	if len(all) == 0 {
-		return []Finding{fine("files that let their reader in are yours alone")}
+		return []Finding{fine("only you can read the files with credentials")}
 	}
 	return all
 }

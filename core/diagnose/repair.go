@@ -9,13 +9,13 @@ import (
 	"rancherdesktop.io/rdd/internal/diag"
 )
 
-// repair mends a problem without losing anything that the user may want.
+// repair fixes a problem without losing anything that the user may want.
 type repair struct {
 	label string
 	do    func(context.Context, *core.Core, core.Wait) error
 }
 
-// repairs has the problems that can be mended safely by themselves.
+// repairs has the problems that can be fixed safely and automatically.
 var repairs = map[diag.ID]repair{
 	diag.ServiceCrashed:   {"Restart the service", restartService},
 	diag.ServiceBroken:    {"Restart the service", restartService},
@@ -33,7 +33,7 @@ func RepairOf(f Finding) string {
 	return repairs[diag.ID(f.ID)].label
 }
 
-// Repair mends the problem of that ID, as RepairOf says.
+// Repair fixes the problem of that ID, as RepairOf says.
 func Repair(ctx context.Context, c *core.Core, id string, w core.Wait) error {
 	const op = "repair"
 	r, ok := repairs[diag.ID(id)]

@@ -20,7 +20,7 @@ type Info struct {
 	Source      Source `json:"source"`
 }
 
-// templateFiles are the templates in a folder, which need not be there.
+// templateFiles are the templates in a folder; none if there is no such folder.
 func templateFiles(dir string) (paths []string) {
 	names, _ := fs.Glob(os.DirFS(dir), "*.yaml") // filepath.Glob would take a [ in dir for a pattern
 	for _, name := range names {

@@ -17,6 +17,9 @@ import (
 
 const module = "rancherdesktop.io/rdd"
 
+// root is the folder of go.mod, from here.
+const root = "../.."
+
 // pkg is what `go list` says of a package of ours.
 type pkg struct {
 	Dir, ImportPath, Name, Doc string

@@ -162,7 +162,7 @@ func (o *ownerInformers) Start(done <-chan struct{}) {
 	}
 }
 
-// prune ends the informers of kinds that are gone: they would try for ever.
+// prune ends the informers of kinds that are gone: they would try forever.
 func (o *ownerInformers) prune(served []*metav1.APIResourceList) {
 	still := map[schema.GroupVersionResource]bool{}
 	for _, list := range served {

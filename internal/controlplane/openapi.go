@@ -118,7 +118,7 @@ func (d *describer) serveIndex(w http.ResponseWriter, r *http.Request) {
 	index.serve(w, r)
 }
 
-// currentIndex builds the index anew when the definitions have changed: it holds a
+// currentIndex rebuilds the index when the definitions have changed: it holds a
 // hash of each document, so all of them have to be made.
 func (d *describer) currentIndex(r *http.Request) (page, error) {
 	d.mu.Lock()

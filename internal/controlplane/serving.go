@@ -53,7 +53,7 @@ func loadIdentity(dir string) (identity, error) {
 		if id.cert, id.key, err = newCertificate(time.Now()); err != nil {
 			return identity{}, err
 		}
-		// The key goes first: a certificate without its key is made anew, too.
+		// The key goes first: a certificate without its key is replaced, too.
 		if err := atomicfile.Write(filepath.Join(dir, keyFile), id.key); err != nil {
 			return identity{}, err
 		}

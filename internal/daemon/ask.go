@@ -25,7 +25,7 @@ type Next struct {
 }
 
 // ask is what somebody wants of a run: that it stops, and what is to follow. It is kept in a file. The
-// last one to ask is obeyed.
+// last request counts.
 type ask struct {
 	Nonce string `json:"nonce"`
 	Next  *Next  `json:"next,omitempty"` // nil: nothing

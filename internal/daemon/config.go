@@ -154,7 +154,7 @@ func (change ConfigChange) mend(c Config, err error) (Config, error) {
 }
 
 // Configure changes the configuration of an instance whose service is stopped. One that is damaged is put
-// aside, if the change mends it; aside is where it is then. Otherwise the error is the *ConfigError.
+// aside, if the change replaces what is damaged; aside is where it is then. Otherwise the error is the *ConfigError.
 func Configure(inst instance.Instance, change ConfigChange) (aside string, err error) {
 	err = WhileStopped(inst, func() error {
 		c, damage := LoadConfig(inst)

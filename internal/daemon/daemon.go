@@ -186,7 +186,7 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 				c.Step(step)
 			}
 		case ours && rec.Phase == Stopping && exited == nil:
-			return errSuperseded // somebody stops it: wait that out and start anew
+			return errSuperseded // somebody stops it: wait that out and start again
 		case live && !ours && (gone || exited == nil):
 			return errSuperseded
 		case !live && exited == nil && !failed(inst, nonce):

@@ -752,7 +752,7 @@ func TestRestartGoesOnWhenNobodyWaits(t *testing.T) {
 	}
 }
 
-// Whoever asks last is obeyed, waiting or not.
+// The last request counts, waiting or not.
 func TestStopAfterARestartThatNobodyWaitsForStops(t *testing.T) {
 	r := newRig(t)
 	r.mustEnsure("slowstop", true)

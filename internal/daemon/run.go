@@ -151,7 +151,7 @@ func removeFiles(inst instance.Instance) error {
 // leaves the settings, the identity of the control plane, the backups, and the logs of the service.
 func Reset(inst instance.Instance) error {
 	return WhileStopped(inst, func() error {
-		// The disks go first: what an interrupted reset leaves is then VMs that are made anew, not
+		// The disks go first: what an interrupted reset leaves is then VMs that get new disks, not
 		// disks that nobody knows.
 		paths := []string{inst.LimaHome()}
 		if !inst.KeepLogs() {

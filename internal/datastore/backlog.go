@@ -38,7 +38,7 @@ func (l backlog) After(ctx context.Context, key, end string, revision, limit int
 }
 
 // Watch ends at once when the store is being closed. kine then returns a nil channel, on
-// which its callers would wait for ever.
+// which its callers would wait forever.
 func (l backlog) Watch(ctx context.Context) <-chan server.EventBatch {
 	batches := l.Log.Watch(ctx)
 	if batches == nil {

@@ -234,7 +234,7 @@ func contents(ctx context.Context, db *sql.DB) (Contents, error) {
 
 // copyObjects fills an empty file with the objects of a store. With a compacted revision, every older
 // one counts as compacted there, and the next is the one after it: who watched the former store is
-// told to list anew.
+// told to list again.
 func copyObjects(ctx context.Context, db *sql.DB, file string, compacted int64) error {
 	conn, err := db.Conn(ctx) // what is attached belongs to one connection
 	if err != nil {

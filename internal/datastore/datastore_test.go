@@ -178,7 +178,7 @@ func TestDamagedStoreIsNotOpened(t *testing.T) {
 			file := filepath.Join(dir, "state.db")
 			spoil(t, file)
 			before, _ := os.ReadFile(file)
-			for range 2 { // a start that fails mends nothing on the sly
+			for range 2 { // a start that fails repairs nothing
 				_, err := datastore.Open(t.Context(), datastore.Options{Dir: dir})
 				if damaged, ok := errors.AsType[*datastore.DamagedError](err); !ok || damaged.File != file {
 					t.Fatalf("the error doesn't say that the store is damaged: %v", err)

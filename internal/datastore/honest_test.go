@@ -29,7 +29,7 @@ func TestWriteToAFullDiskIsNotReportedAsDone(t *testing.T) {
 		t.Error("a create that found no room was reported as done")
 	}
 	if _, _, _, err := store.Update(t.Context(), "/registry/small", large, revision, 0); err == nil {
-		t.Error("an update that found no room was reported as a conflict, which the API server would try again for ever")
+		t.Error("an update that found no room was reported as a conflict, which the API server would try again forever")
 	}
 	_, kv, err := store.Get(t.Context(), "/registry/small", 0, false)
 	if err != nil || kv == nil || string(kv.Value) != "fits" {

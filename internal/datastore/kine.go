@@ -77,7 +77,7 @@ func (p inProcess) end() error {
 }
 
 // drain waits until queries that were canceled have let go of their connections, which closing the
-// pool doesn't: whoever opens the file next shall find nobody there.
+// pool doesn't, so that the next process to open the file finds nobody there.
 func (p inProcess) drain() {
 	for end := time.Now().Add(connectionsLimit); p.pool != nil && p.pool.Stats().OpenConnections > 0 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)

@@ -36,7 +36,7 @@ const (
 )
 
 // sqliteSchema is the one table that kine's queries name. Ids are revisions and must
-// never be used twice, hence AUTOINCREMENT. The first index answers "the newest
+// never be used twice, so it has AUTOINCREMENT. The first index answers "the newest
 // revision of a name" from the index alone, so history doesn't slow it; the second
 // lets one of two racing writers win.
 var sqliteSchema = []string{

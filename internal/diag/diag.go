@@ -1,5 +1,5 @@
 // Package diag knows the known problems: by which words a log or message tells of one, what it means
-// and what mends it. The machine workers, the core and, through it, every client show the same ones.
+// and how to fix it. The machine workers, the core and, through it, every client show the same ones.
 // It also takes secrets out of what a user is about to hand on. All of it is pure.
 package diag
 
@@ -32,10 +32,10 @@ type Problem struct {
 	ours    []string // messages of ours on the host, which say the remedy themselves
 }
 
-// remedy is what mends a problem, by GOOS; "" is for all other systems.
+// remedy says how to fix a problem, by GOOS; "" is for all other systems.
 type remedy map[string]string
 
-// Remedy says what mends the problem on that system.
+// Remedy says how to fix the problem on that system.
 func (p Problem) Remedy(goos string) string {
 	if r, ok := p.remedy[goos]; ok {
 		return r

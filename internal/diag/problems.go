@@ -423,7 +423,7 @@ var problems = []Problem{
 	},
 	{
 		ID:      CredentialsOpen,
-		Meaning: "Other users of this computer can read a file that lets its reader in.",
+		Meaning: "Other users of this computer can read a file with credentials.",
 		remedy:  remedy{"": "rdd svc restart replaces keys and tokens that others could read. Then close what is left: chmod go= FILE"},
 	},
 
@@ -546,6 +546,6 @@ var problems = []Problem{
 	{
 		ID:      VMDegraded,
 		Meaning: "The VM runs, but something in it doesn't work.",
-		remedy:  remedy{"": "Mend what is named (rdd vm edit NAME changes scripts, probes and ports), then restart the VM: rdd vm restart NAME. rdd vm logs NAME tells more."},
+		remedy:  remedy{"": "Correct what is named (rdd vm edit NAME changes scripts, probes and ports), then restart the VM: rdd vm restart NAME. rdd vm logs NAME tells more."},
 	},
 }

@@ -60,7 +60,7 @@ func TestProbeRunsSomething(t *testing.T) {
 				t.Fatal(err)
 			}
 			if b, _ := os.ReadFile(ran); len(b) != 4 {
-				t.Error("a new QEMU was not probed anew")
+				t.Error("a new QEMU was not probed")
 			}
 		})
 	}

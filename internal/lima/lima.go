@@ -37,7 +37,7 @@ func SetVersion() {
 	}
 }
 
-// Problem is a failure that waiting can't mend.
+// Problem is a failure that waiting doesn't solve.
 type Problem struct {
 	Field string // of the template; empty when the template is not to blame
 	Err   error

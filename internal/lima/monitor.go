@@ -182,7 +182,7 @@ func (m *monitor) judge(err error) {
 	default:
 		if m.misses++; m.misses >= m.pace.misses {
 			m.set(event.Unresponsive, fmt.Sprintf("the guest runs but does not answer: %v. It hangs, or is short of memory or processor time. `rdd limavm logs --source serial` shows its console; "+
-				"`rdd limavm restart` starts it anew, and `rdd limavm stop --force` ends it, when it does not recover.", err))
+				"`rdd limavm restart` restarts it, and `rdd limavm stop --force` ends it, when it does not recover.", err))
 		}
 	}
 }

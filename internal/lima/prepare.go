@@ -38,7 +38,7 @@ type PrepareOptions struct {
 }
 
 // Prepare makes the VM's configuration and disk, or brings them up to date. It may be repeated, and
-// mends what an earlier one that was cut short has left. Steps are reported to w, at least one event
+// completes what an earlier one that was cut short has left. Steps are reported to w, at least one event
 // a second, so that a reader that is gone is noticed.
 func Prepare(ctx context.Context, o PrepareOptions, w *event.Writer) error {
 	if err := os.MkdirAll(o.VM.Run(), 0o700); err != nil {

@@ -90,7 +90,7 @@ func TestPrepareAgainAndAgain(t *testing.T) {
 	}
 	after, err := os.Stat(filepath.Join(vm.Dir(), "diffdisk"))
 	if err != nil || !os.SameFile(before, after) {
-		t.Error("the disk was made anew", err)
+		t.Error("the disk was made again", err)
 	}
 	if size, _ := virtualSize(filepath.Join(vm.Dir(), "diffdisk")); size != 64*mib {
 		t.Error("the disk has", size)
@@ -406,7 +406,7 @@ func TestNoBarGoesBackWithinAStep(t *testing.T) {
 		{"no digest", fmt.Sprintf("[{location: %s}]", path), site{}, 1},
 		{"download", fmt.Sprintf("[{location: %s/a.raw, digest: %q}]", server.URL, right), site{}, 3},
 		{"goes on", fmt.Sprintf("[{location: %s/b.raw, digest: %q}]", server.URL, right), site{cut: 2}, 3},
-		{"begins anew", fmt.Sprintf("[{location: %s/c.raw, digest: %q}]", server.URL, right), site{cut: 1, noRanges: true}, 4},
+		{"starts over", fmt.Sprintf("[{location: %s/c.raw, digest: %q}]", server.URL, right), site{cut: 1, noRanges: true}, 4},
 		{"the second image", fmt.Sprintf("[{location: %s/d.raw, digest: %q}, {location: %s, digest: %q}]", server.URL, other, path, right), site{}, 4},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -39,7 +39,7 @@ func cacheFile(home string) string { return filepath.Join(home, "_run", "acceler
 // probe returns how guest code is best run.
 func (p *prober) probe(ctx context.Context) (event.Accelerator, error) {
 	if acc, bad := p.checkDevice(); bad {
-		return acc, nil // cheap to find out, and mended without a reboot
+		return acc, nil // cheap to find out, and fixed without a reboot
 	}
 	return p.runGuestCached(ctx)
 }

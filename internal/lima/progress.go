@@ -13,7 +13,7 @@ const (
 )
 
 // progress reports the step under way. Neither the number of a step nor what is done of it goes back: what
-// has to begin anew, such as a download from the next place, is one step more.
+// has to start over, such as a download from the next place, is one step more.
 type progress struct {
 	w    *event.Writer
 	done chan struct{}

@@ -72,7 +72,7 @@ func (r refusals) RoundTrip(req *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// nameless stands for the name of a VM. Without it Lima makes one of the file's name, which need not do for that.
+// nameless stands for the name of a VM. Without it Lima takes the file's name, which may be no valid one.
 const nameless = "rdd"
 
 // readable makes a text plain and reads it.

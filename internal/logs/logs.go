@@ -13,7 +13,7 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 )
 
-// Rotating returns a log file that starts anew at 10 MiB and keeps 3 old files. It makes files
+// Rotating returns a log file that is rotated at 10 MiB; 3 old files are kept. It makes files
 // with mode 0600.
 func Rotating(path string) io.WriteCloser {
 	return &lumberjack.Logger{Filename: path, MaxSize: 10, MaxBackups: 3}

@@ -186,7 +186,7 @@ func lastLines(path string) []string {
 }
 
 // tail is the end of a file, but nothing before from, in lines without control characters and empty
-// ones. A file that is shorter than from has been begun anew.
+// ones. A file that is shorter than from was rotated.
 func tail(path string, from int64) []string {
 	f, err := os.Open(path)
 	if err != nil {

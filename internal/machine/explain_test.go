@@ -45,7 +45,7 @@ func TestDeadHostagentSaysCauseAndRemedyOnce(t *testing.T) {
 		{"QEMU before an earlier boot's console", noMemory, panicked, agent{}, "memory-short"},
 		{"its own failure before all", noMemory, panicked, agent{failure: &event.Failure{Message: "open x: no space left on device"}}, "disk-full"},
 		{"what an earlier run logged", noMemory, "", agent{logged: int64(len(noMemory))}, ""},
-		{"a log that was begun anew", noMemory, "", agent{logged: int64(len(noMemory) + 1)}, "memory-short"},
+		{"a log that was rotated", noMemory, "", agent{logged: int64(len(noMemory) + 1)}, "memory-short"},
 		{"a warning is no cause", noPort, "", agent{}, ""},
 		{"nothing", "", "", agent{}, ""},
 	} {

@@ -671,7 +671,7 @@ func TestStopOfAHostagentWithAnEarlierRecordSignalsNobodyElse(t *testing.T) {
 	}
 }
 
-// A hostagent whose record was gone was never asked to stop, and a forced stop waited for it for ever.
+// A hostagent whose record was gone was never asked to stop, and a forced stop waited for it forever.
 func TestRunningVMWhoseRecordIsGoneOrDamagedCanBeStopped(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux says which process holds a lock")

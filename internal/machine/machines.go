@@ -149,7 +149,7 @@ func (m *Machines) Close(ctx context.Context, progress func(string)) error {
 		<-w.done
 	}
 	m.mu.Lock()
-	clear(m.workers) // Close may be called again, and looks anew
+	clear(m.workers) // Close may be called again, and looks again
 	m.mu.Unlock()
 	if late = slices.DeleteFunc(late, func(s string) bool { return s == "" }); len(late) > 0 {
 		errs = append(errs, fmt.Errorf("these VMs still run: %s: their guests have been asked to power off and go on with that; `rdd svc stop --force` would end them at once: %w",

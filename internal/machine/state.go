@@ -44,7 +44,7 @@ type Request struct {
 type Failure struct {
 	Action    Action
 	Message   string // what happened, what it means, what to do, where the log is
-	Permanent bool   // waiting can't mend it: invalid template, digest mismatch, no QEMU
+	Permanent bool   // waiting doesn't help: invalid template, digest mismatch, no QEMU
 	At        time.Time
 
 	// The guest ended by itself, in order: it powered off or rebooted. It is no crash.

@@ -205,7 +205,7 @@ func (w *worker) failure(a Action, err error) *Failure {
 	return f
 }
 
-// permanentError is a failure that waiting can't mend.
+// permanentError is a failure that waiting doesn't solve.
 type permanentError struct{ error }
 
 // snapshot is the state now.

@@ -170,7 +170,7 @@ func (p *player) lives() {
 	p.hears("alive?")
 }
 
-// within fails the test when f takes for ever.
+// within fails the test when f takes forever.
 func within[T any](t *testing.T, f func() (T, error)) (T, error) {
 	t.Helper()
 	type result struct {
@@ -186,7 +186,7 @@ func within[T any](t *testing.T, f func() (T, error)) (T, error) {
 	case r := <-done:
 		return r.value, r.err
 	case <-time.After(20 * time.Second):
-		t.Fatal("it takes for ever")
+		t.Fatal("it takes forever")
 		panic("unreachable")
 	}
 }

@@ -49,13 +49,13 @@ func (r *Run) remedy(ctx context.Context, err error) error {
 	if _, damaged := errors.AsType[*datastore.DamagedError](err); !damaged {
 		return err
 	}
-	const afresh = "rdd svc reset begins with an empty one, and removes the VMs"
+	const reset = "rdd svc reset begins with an empty one, and removes the VMs"
 	backup, _, e := newestGood(ctx, r.Instance)
 	if e != nil {
-		return fmt.Errorf("%w. It is left as it is. There is no backup to restore (%w); %s", err, e, afresh)
+		return fmt.Errorf("%w. It is left as it is. There is no backup to restore (%w); %s", err, e, reset)
 	}
 	return fmt.Errorf("%w. It is left as it is. To go on with the backup of %s: rdd svc restore (others: rdd svc restore --list); %s",
-		err, backup.Time.Local().Format(time.DateTime), afresh)
+		err, backup.Time.Local().Format(time.DateTime), reset)
 }
 
 // Backups lists an instance's backups, newest first, and checks each. It changes nothing.

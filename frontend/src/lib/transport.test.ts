@@ -58,7 +58,7 @@ test('a broken stream is opened again, and the page says so meanwhile', async ()
   expect(links).toEqual(['up', 'lost', 'up'])
 })
 
-test('an ended session is not retried for ever', async () => {
+test('an ended session is not retried forever', async () => {
   const fetch = vi.fn().mockResolvedValue(new Response('', { status: 401 }))
   vi.stubGlobal('fetch', fetch)
   const { links } = listening()

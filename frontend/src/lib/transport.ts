@@ -154,7 +154,7 @@ export class Transport implements Remote {
   }
 
   // Listens to one stream at a time, for as long as the page is open. It uses fetch because EventSource hides the
-  // status: the page must not reconnect for ever after its session has ended.
+  // status: the page must not reconnect forever after its session has ended.
   async #listen() {
     while (!this.#over()) {
       try {

@@ -11,7 +11,7 @@ import (
 )
 
 // Delays between attempts after failures in a row: the first, doubled each time up to the longest. A
-// VM that has run for steady begins anew.
+// VM that has run for steady starts again with the first.
 const (
 	initialDelay  = time.Second
 	maxDelay      = time.Minute

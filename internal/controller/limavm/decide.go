@@ -67,7 +67,7 @@ func decide(o observation) decision {
 		d.status.RestartedAt = o.vm.Spec.RestartedAt.DeepCopy()
 	}
 	if want != beGone && o.vm.Spec.ResetAt != nil && o.state.Phase == machine.Absent {
-		// Likewise: the disk that comes next is not removed, whatever ends in between.
+		// For the same reason: the disk that comes next is not removed, whatever ends in between.
 		d.status.ResetAt = o.vm.Spec.ResetAt.DeepCopy()
 	}
 	d.removeFinalizer = want == beGone && o.state.Phase == machine.Absent

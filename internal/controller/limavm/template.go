@@ -25,7 +25,7 @@ type TemplateValidator interface {
 // refusal says why there is no template to make the VM from.
 type refusal struct {
 	message   string
-	permanent bool // only a change of the spec can mend it
+	permanent bool // only a change of the spec helps
 }
 
 // resolveTemplate reads the template that vm's spec gives and has it checked by Lima.

@@ -44,7 +44,7 @@ type Accelerator struct {
 type Failure struct {
 	Field     string `json:"field,omitempty"` // of the template
 	Message   string `json:"message"`
-	Permanent bool   `json:"permanent,omitempty"` // waiting can't mend it
+	Permanent bool   `json:"permanent,omitempty"` // waiting doesn't help
 }
 
 // How a guest ended that nobody asked to stop.

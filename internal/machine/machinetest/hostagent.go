@@ -136,7 +136,7 @@ func (p *player) startQEMU() (ended <-chan struct{}, err error) {
 	return gone, nil
 }
 
-// powerOff presses the power button and waits until the guest obeys.
+// powerOff presses the power button and waits until the guest has powered off.
 func (p *player) powerOff(ended <-chan struct{}) int {
 	p.say(event.Event{Phase: event.Stop, Message: "powering off"})
 	switch mode := p.stage.mode("stop", p.vm.Name); mode {

@@ -38,7 +38,7 @@ func Play() {
 //	validate  also late: all but the first one, which lets a VM be stored, go on until the setting validated is there
 //	boot      crash, refuse, late (until the setting booted is there), degraded, or how long it takes
 //	stop      slow (until the setting stopped is there), deaf, or how long a guest takes to power off
-//	qemu      orphan: it outlives its hostagent; deaf: it also obeys nothing but SIGKILL
+//	qemu      orphan: it outlives its hostagent; deaf: it also ignores everything but SIGKILL
 //	poweroff  every guest powers itself off
 //
 // A setting NAME.VM is that of one VM.

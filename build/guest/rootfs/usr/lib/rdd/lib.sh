@@ -84,7 +84,7 @@ set_names() {
 	[ -z "$zone" ] || ln -sf "/usr/share/zoneinfo/$zone" /etc/localtime
 }
 
-# add_user makes Lima's user once, and its SSH keys anew at every boot.
+# add_user makes Lima's user once, and its SSH keys at every boot.
 add_user() {
 	user=$LIMA_CIDATA_USER uid=$LIMA_CIDATA_UID home=$LIMA_CIDATA_HOME
 	grep -q "^$user:" /etc/passwd || make_user
