@@ -2,6 +2,7 @@ package page
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -122,54 +123,82 @@ func badField(field, format string, a ...any) error {
 	return &core.Error{Kind: core.Usage, Err: &fieldError{field, fmt.Errorf(format, a...)}}
 }
 
+// Partial is some of the fields of a T: those that are given.
+type Partial[T any] struct{ given json.RawMessage }
+
+// UnmarshalJSON keeps the given fields.
+func (p *Partial[T]) UnmarshalJSON(b []byte) error {
+	p.given = bytes.Clone(b)
+	return nil
+}
+
+// Over returns whole with the given fields instead of its own.
+func (p Partial[T]) Over(whole T) (T, error) {
+	err := json.Unmarshal(p.given, &whole)
+	return whole, err
+}
+
+// Whole returns T.
+func (p Partial[T]) Whole() reflect.Type { return reflect.TypeFor[T]() }
+
 // decode reads parameters strictly: it fails if a required field is missing or a field is unknown. JSON's own
 // decoder can't tell a missing field from an empty one.
 func decode(raw []byte, to any) error {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		raw = []byte("{}")
 	}
-	if err := checkFields("", raw, reflect.TypeOf(to).Elem()); err != nil {
+	if err := check("", raw, reflect.TypeOf(to).Elem()); err != nil {
 		return err
 	}
-	err := json.Unmarshal(raw, to)
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return badField(wrong.Field, "%s: want %s, got %s", wrong.Field, wrong.Type, wrong.Value)
+	return json.Unmarshal(raw, to)
+}
+
+// check compares a JSON value with a type: the names in an object with those of a struct, and each value with its type.
+func check(path string, raw []byte, t reflect.Type) error {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
-	if err != nil {
-		return badField("", "the parameters are not valid JSON: %v", err)
+	partial, isPartial := reflect.Zero(t).Interface().(interface{ Whole() reflect.Type })
+	if isPartial {
+		t = partial.Whole()
+	}
+	var given map[string]json.RawMessage
+	if t.Kind() != reflect.Struct || json.Unmarshal(raw, &given) != nil {
+		return checkValue(path, raw, t)
+	}
+	known := map[string]bool{}
+	for _, f := range fieldsOf(t) {
+		name := strings.TrimPrefix(path+"."+f.name, ".")
+		known[f.name] = true
+		value, ok := given[f.name]
+		switch {
+		case !ok && !f.optional && !isPartial:
+			return badField(name, "%s: is required", name)
+		case ok && string(value) == "null" && !f.optional:
+			return badField(name, "%s: must not be null", name)
+		case ok:
+			if err := check(name, value, f.kind); err != nil {
+				return err
+			}
+		}
+	}
+	for name := range given {
+		if !known[name] {
+			name = strings.TrimPrefix(path+"."+name, ".")
+			return badField(name, "%s: unknown parameter", name)
+		}
 	}
 	return nil
 }
 
-// checkFields compares the names in a JSON object with those of a struct. It leaves other values to json.
-func checkFields(path string, raw []byte, t reflect.Type) error {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
+// checkValue fails if a value is not of type t.
+func checkValue(path string, raw []byte, t reflect.Type) error {
+	err := json.Unmarshal(raw, reflect.New(t).Interface())
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		err = fmt.Errorf("want %s, got %s", wrong.Type, wrong.Value)
 	}
-	var given map[string]json.RawMessage
-	if t.Kind() != reflect.Struct || json.Unmarshal(raw, &given) != nil {
-		return nil
-	}
-	known := map[string]reflect.Type{}
-	for _, f := range fieldsOf(t) {
-		name := strings.TrimPrefix(path+"."+f.name, ".")
-		known[f.name] = f.kind
-		value, ok := given[f.name]
-		if !ok && !f.optional {
-			return badField(name, "%s: is required", name)
-		}
-		if ok && string(value) == "null" && !f.optional {
-			return badField(name, "%s: must not be null", name)
-		}
-		if err := checkFields(name, value, f.kind); ok && err != nil {
-			return err
-		}
-	}
-	for name := range given {
-		if _, ok := known[name]; !ok {
-			name = strings.TrimPrefix(path+"."+name, ".")
-			return badField(name, "%s: unknown parameter", name)
-		}
+	if err != nil {
+		return badField(path, "%s: %w", cmp.Or(path, "the parameters"), err)
 	}
 	return nil
 }

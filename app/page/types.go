@@ -39,18 +39,6 @@ type Settings struct {
 	TrayAtLogin  bool `json:"trayAtLogin"`
 }
 
-// SettingsChange is some of the settings.
-type SettingsChange struct {
-	Theme          *string      `json:"theme,omitempty"`
-	ServiceTimeout *int         `json:"serviceTimeout,omitempty"`
-	VMTimeout      *int         `json:"vmTimeout,omitempty"`
-	LogLevel       *string      `json:"logLevel,omitempty"`
-	StartAtLogin   *bool        `json:"startAtLogin,omitempty"`
-	TrayAtLogin    *bool        `json:"trayAtLogin,omitempty"`
-	OnQuit         *core.OnQuit `json:"onQuit,omitempty"`
-	FirstRunDone   *bool        `json:"firstRunDone,omitempty"`
-}
-
 // State is everything that the page shows without a call. It is pushed whole.
 type State struct {
 	Instance   string             `json:"instance"`

@@ -72,20 +72,3 @@ func (view *instanceView) describe(ctx context.Context, vms []core.VM) []VM {
 	}
 	return all
 }
-
-// loadSettings reads the settings, and what starts at login.
-func (a *API) loadSettings(view *instanceView) {
-	settings, err := view.core.Settings()
-	login := view.core.Login().Status()
-	starts := func(part core.LoginPart) bool {
-		return slices.ContainsFunc(login, func(s core.LoginStatus) bool { return s.Part == part && s.Installed })
-	}
-	a.change(func() {
-		view.login = login
-		view.settings = Settings{settings, starts(core.LoginService), starts(core.LoginTray)}
-		view.settingsProblem = nil
-		if err != nil {
-			view.settingsProblem = problemOf(err)
-		}
-	})
-}

@@ -71,7 +71,10 @@ func generate(methods []page.Method) (string, error) {
 
 // name returns what a method's parameters or result are called in TypeScript.
 func name(t reflect.Type) string {
+	whole, partial := wholeOf(t)
 	switch {
+	case partial:
+		return "Partial<" + name(whole) + ">"
 	case t.Kind() == reflect.Slice:
 		return name(t.Elem()) + "[]"
 	case t.NumField() == 0:
@@ -80,11 +83,23 @@ func name(t reflect.Type) string {
 	return t.Name()
 }
 
+// wholeOf returns T of a page.Partial[T].
+func wholeOf(t reflect.Type) (whole reflect.Type, ok bool) {
+	partial, ok := reflect.Zero(t).Interface().(interface{ Whole() reflect.Type })
+	if ok {
+		whole = partial.Whole()
+	}
+	return whole, ok
+}
+
 // typeSet is the types of the API that have a name.
 type typeSet map[reflect.Type]bool
 
 // add adds a type and those of its fields.
 func (s typeSet) add(t reflect.Type) {
+	if whole, partial := wholeOf(t); partial {
+		t = whole
+	}
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
 		s.add(t.Elem())

@@ -211,16 +211,6 @@ export interface Settings {
   startAtLogin: boolean;
   trayAtLogin: boolean;
 }
-export interface SettingsChange {
-  theme?: string;
-  serviceTimeout?: number;
-  vmTimeout?: number;
-  logLevel?: string;
-  startAtLogin?: boolean;
-  trayAtLogin?: boolean;
-  onQuit?: 'ask' | 'keep-running' | 'stop';
-  firstRunDone?: boolean;
-}
 export interface ShellParams {
   name: string;
   cols: number;
@@ -352,6 +342,6 @@ export interface Methods {
   'bundle.preview': [{}, BundlePreview]
   'bundle.file': [BundleFileParams, Text]
   'bundle.save': [BundleSaveParams, Path]
-  'settings.set': [SettingsChange, Settings]
+  'settings.set': [Partial<Settings>, Settings]
   'instance.open': [NameParams, State]
 }
