@@ -19,7 +19,7 @@ const labels: Record<string, string> = {
   Created: 'Stopped',
   StartFailed: 'Start failed',
   StopFailed: 'Stop failed',
-  CreateFailed: 'Create failed',
+  CreateFailed: 'Creation failed',
 }
 
 export function vmLabel(vm: Pick<VM, 'state'>): string {
