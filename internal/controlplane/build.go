@@ -3,7 +3,6 @@ package controlplane
 import (
 	"crypto/tls"
 	"fmt"
-	"net/http"
 	"time"
 
 	apiextensionsserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
@@ -87,9 +86,7 @@ func (s *Server) genericConfig() (*genericserver.Config, error) {
 	c.ExternalAddress = s.listener.Addr().String()
 	c.MergedResourceConfig = servedVersions()
 	c.AggregatedDiscoveryGroupManager = aggregated.NewResourceManager("apis")
-	c.BuildHandlerChainFunc = func(api http.Handler, c *genericserver.Config) http.Handler {
-		return localHostOnly(genericserver.DefaultBuildHandlerChain(api, c))
-	}
+	c.BuildHandlerChainFunc = s.handlerChain
 
 	certificate, err := dynamiccertificates.NewStaticCertKeyContent("serving", s.identity.cert, s.identity.key)
 	if err != nil {

@@ -37,7 +37,8 @@ type Server struct {
 	informers informers.SharedInformerFactory
 	serve     func(context.Context) error
 
-	ready chan struct{}
+	installed chan struct{} // closed when all kinds are served
+	ready     chan struct{}
 }
 
 // New makes a server and opens its port, on loopback: the configured one, or else the
@@ -58,7 +59,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
-	s := &Server{config: c, identity: id, listener: listener, loopback: newLoopback(), ready: make(chan struct{})}
+	s := &Server{config: c, identity: id, listener: listener, loopback: newLoopback(), installed: make(chan struct{}), ready: make(chan struct{})}
 	c.step("building the API server")
 	if err := s.build(); err != nil {
 		return nil, errors.Join(fmt.Errorf("build the API server: %w", err), listener.Close())
@@ -87,6 +88,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.loopback.serve(s.native.Handler)
 	defer s.loopback.close()
 	s.syncInformers(serving)
+	go s.awaitInstalled(serving.Done())
 	served := make(chan error, 1)
 	go func() { served <- s.serve(serving) }()
 
