@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"sync"
 
-	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/core/diagnose"
 )
@@ -42,7 +42,7 @@ func New(o Options) *API {
 		options: o, methods: Methods(), jobs: make(chan func(context.Context)), ended: make(chan struct{}),
 		views: map[string]*instanceView{}, streams: map[string]*stream{},
 	}
-	a.shown = newInstanceView(o.Core)
+	a.shown = a.newInstanceView(o.Core)
 	a.views[a.shown.name()] = a.shown
 	return a
 }
@@ -68,8 +68,8 @@ func (a *API) Run(ctx context.Context) {
 	}
 }
 
-// begin hands a job to Run. The job ends with Run's context.
-func (a *API) begin(job func(context.Context)) error {
+// background hands a job to Run. The job ends with Run's context.
+func (a *API) background(job func(context.Context)) error {
 	select {
 	case a.jobs <- job:
 		return nil
@@ -106,10 +106,11 @@ func (a *API) State() State {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	view := a.shown
+	operations := view.engine.List()
 	s := State{
 		Instance: view.name(), Instances: slices.Clone(view.instances), Version: a.options.Version, Host: view.computer,
 		Service: view.service, VMs: view.vms, VMsKnown: view.vmsKnown, Error: view.problem,
-		Operations: view.board.Operations(), Question: view.board.Question(),
+		Operations: operations.Operations(), Question: operations.Question(),
 		Settings: view.settings, Login: append([]core.LoginStatus{}, view.login...), ReadOnly: a.options.ReadOnly,
 	}
 	if s.Error == nil {
@@ -137,17 +138,36 @@ type instanceView struct {
 	seen            chan struct{}      // closed once there is a snapshot
 	left            chan struct{}      // closed when another instance is shown
 
-	board dialog.Board
-	waits map[string]*waiting
-	used  map[string]sample
+	engine *operation.Engine
+	used   map[string]sample
 }
 
-func newInstanceView(c *core.Core) *instanceView {
-	return &instanceView{
+func (a *API) newInstanceView(c *core.Core) *instanceView {
+	view := &instanceView{
 		core: c, service: core.ServiceStatus{Instance: c.Instance().Name, State: core.ServiceNotCreated, Log: c.Instance().ServiceLog()},
-		vms: []VM{}, instances: []string{}, seen: make(chan struct{}), left: make(chan struct{}), waits: map[string]*waiting{}, used: map[string]sample{},
+		vms: []VM{}, instances: []string{}, seen: make(chan struct{}), left: make(chan struct{}), used: map[string]sample{},
 		settings: Settings{Settings: core.DefaultSettings()}, computer: c.Computer(),
 	}
+	view.engine = operation.New(operation.Options{
+		Core: c, Go: a.background, NewID: a.newID, Changed: a.events.changed,
+		VM: func(name string) (exists, running bool) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			vm := view.vm(name)
+			return vm != nil, vm != nil && vm.Running
+		},
+	})
+	return view
+}
+
+// vm is the VM of that name, as it was seen last; nil when there is none. The lock is held.
+func (view *instanceView) vm(name string) *VM {
+	for i := range view.vms {
+		if view.vms[i].Name == name {
+			return &view.vms[i]
+		}
+	}
+	return nil
 }
 
 func (view *instanceView) name() string { return view.core.Instance().Name }

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/core/diagnose"
 )
@@ -24,11 +24,11 @@ func (a *API) diagnoseRepair(_ context.Context, params IDParams) (Ref, error) {
 	if diagnose.RepairOf(diagnose.Finding{ID: params.ID}) == "" {
 		return Ref{}, badField("id", "id: there is no repair for %q", params.ID)
 	}
-	return a.shownWork(func(view *instanceView) work {
-		w := view.onService(dialog.Repair, nil)
-		w.run = func(ctx context.Context, w core.Wait) error { return diagnose.Repair(ctx, view.core, params.ID, w) }
-		return w
-	})
+	view := a.current()
+	w := view.engine.OnService(operation.Repair, nil)
+	w.Run = func(ctx context.Context, w core.Wait) error { return diagnose.Repair(ctx, view.core, params.ID, w) }
+	id, err := view.engine.Begin(w)
+	return Ref{id}, err
 }
 
 // bundlePreview creates a bundle and keeps it until the next one, so that the page can show and save it.

@@ -79,7 +79,7 @@ func (a *API) leave(s *subscriber) {
 	if !last || open == 0 {
 		return
 	}
-	_ = a.begin(func(ctx context.Context) { // fails only when Run has ended
+	_ = a.background(func(ctx context.Context) { // fails only when Run has ended
 		select {
 		case <-ctx.Done():
 		case <-a.events.subscribed():

@@ -3,74 +3,59 @@ package page
 import (
 	"context"
 	"fmt"
-	"slices"
 
-	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 )
 
 // Follow shows an operation that another client has begun on a VM, such as the tray, as an operation of the page:
 // its progress, its question when it takes too long, its failure. It changes nothing. An operation that the page
 // already waits for is returned.
-func (a *API) Follow(verb dialog.Verb, vm string) (Ref, error) {
+func (a *API) Follow(verb operation.Verb, vm string) (Ref, error) {
 	log := core.LogHostagent
 	switch verb {
-	case dialog.Start, dialog.Restart, dialog.Reset:
+	case operation.Start, operation.Restart, operation.Reset:
 		log = core.LogSerial
-	case dialog.Create, dialog.Stop, dialog.Delete, dialog.Change:
-	case dialog.StartService, dialog.StopService, dialog.RestartService, dialog.ResetService, dialog.DeleteService, dialog.Repair, dialog.Collect:
+	case operation.Create, operation.Stop, operation.ForceStop, operation.Delete, operation.Change:
+	case operation.StartService, operation.StopService, operation.RestartService, operation.ResetService, operation.DeleteService, operation.Repair, operation.Restore:
 		return Ref{}, fmt.Errorf("operation %q does not work on a virtual machine", verb)
 	default:
 		return Ref{}, fmt.Errorf("unknown operation %q", verb)
 	}
-	a.mu.Lock()
-	view := a.shown
-	all := view.board.Operations()
-	if i := slices.IndexFunc(all, func(o dialog.Operation) bool { return o.Waited() && o.Verb == verb && o.Object == vm }); i >= 0 {
-		a.mu.Unlock()
-		return Ref{all[i].ID}, nil
+	engine := a.current().engine
+	follow := func(ctx context.Context, vms *core.VMs, w core.Wait) error { return vms.Follow(ctx, vm, w) }
+	w := engine.StoppingVM(verb, vm, log, follow)
+	if verb == operation.Start || verb == operation.Create {
+		w = engine.BootingVM(verb, vm, log, follow)
 	}
-	w := view.onVM(verb, vm, log, func(ctx context.Context, vms *core.VMs, w core.Wait) error { return vms.Follow(ctx, vm, w) })
-	if verb == dialog.Start || verb == dialog.Create {
-		w = a.bootable(view, w)
-	} else {
-		w = view.stoppable(w)
-	}
-	a.mu.Unlock()
-	return a.operate(view, w)
+	id, err := engine.Begin(w)
+	return Ref{id}, err
 }
 
-// Boards returns the operations of each instance that was shown.
-func (a *API) Boards() (all []dialog.Board) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, view := range a.views {
-		all = append(all, view.board)
+// Operations are those of each instance that was shown.
+func (a *API) Operations() (all []operation.List) {
+	for _, e := range a.engines() {
+		all = append(all, e.List())
 	}
 	return all
 }
 
-// Answer answers the question of an operation, of any instance.
-func (a *API) Answer(id string, answer dialog.Answer) error {
+func (a *API) engines() (all []*operation.Engine) {
 	a.mu.Lock()
-	view := a.shown
-	for _, other := range a.views {
-		if _, has := other.board.Find(id); has {
-			view = other
+	defer a.mu.Unlock()
+	for _, view := range a.views {
+		all = append(all, view.engine)
+	}
+	return all
+}
+
+// Answer answers the question of an operation, of whichever instance.
+func (a *API) Answer(id string, answer operation.Answer) error {
+	engine := a.current().engine
+	for _, e := range a.engines() {
+		if _, has := e.List().Find(id); has {
+			engine = e
 		}
 	}
-	board, err := view.board.Answered(id, answer)
-	if waits := view.waits[id]; err == nil && waits != nil {
-		view.board = board
-		select {
-		case waits.answers <- answer:
-		default: // it was answered already
-		}
-	}
-	a.mu.Unlock()
-	if err != nil {
-		return &core.Error{Kind: core.Rejected, Err: err}
-	}
-	a.events.changed()
-	return nil
+	return engine.Answer(id, answer)
 }

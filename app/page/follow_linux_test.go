@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 )
 
@@ -14,7 +14,7 @@ func TestWhatOthersAskedForIsFollowed(t *testing.T) {
 	b.becomes(b.begin("service.start", `{}`), "done")
 	b.becomes(b.begin("vm.create", `{"name": "demo", "template": %q, "start": false}`, b.template), "done")
 	b.call("settings.set", `{"vmTimeout": 1}`, nil)
-	follow := func(verb dialog.Verb) string {
+	follow := func(verb operation.Verb) string {
 		t.Helper()
 		ref, err := b.api.Follow(verb, "demo")
 		if err != nil {
@@ -37,19 +37,19 @@ func TestWhatOthersAskedForIsFollowed(t *testing.T) {
 
 	b.set("boot", "late")
 	elsewhere(start)
-	id := follow(dialog.Start)
-	if again := follow(dialog.Start); again != id {
+	id := follow(operation.Start)
+	if again := follow(operation.Start); again != id {
 		t.Errorf("followed twice: %s and %s", id, again)
 	}
 	b.sees("a question", func(s State) bool { return s.Question != nil && s.Question.Operation == id && s.Question.Force != "" })
 	b.set("booted", "")
 	b.becomes(id, "done")
 	b.sees("a VM that runs", vmIs("demo", "Running"))
-	b.becomes(follow(dialog.Start), "done") // nothing is left to wait for
+	b.becomes(follow(operation.Start), "done") // nothing is left to wait for
 
 	_ = b.stage.Unset("booted")
 	elsewhere(func(v *core.VMs) error { return v.Restart(t.Context(), "demo", false, core.Wait{Accepted: true}) })
-	id = follow(dialog.Restart)
+	id = follow(operation.Restart)
 	b.sees("a question", func(s State) bool { return s.Question != nil && s.Question.Operation == id })
 	b.call("operation.answer", `{"id": "`+id+`", "answer": "force"}`, nil)
 	b.set("booted", "")
@@ -57,10 +57,10 @@ func TestWhatOthersAskedForIsFollowed(t *testing.T) {
 
 	b.set("remove", (300 * time.Millisecond).String())
 	elsewhere(remove)
-	b.becomes(follow(dialog.Delete), "done")
+	b.becomes(follow(operation.Delete), "done")
 	b.sees("no VM", vmIs("demo", ""))
-	b.becomes(follow(dialog.Start), "failed") // there is nothing to follow
-	for _, verb := range []dialog.Verb{dialog.StopService, "party"} {
+	b.becomes(follow(operation.Start), "failed") // there is nothing to follow
+	for _, verb := range []operation.Verb{operation.StopService, "party"} {
 		if ref, err := b.api.Follow(verb, "demo"); err == nil {
 			t.Errorf("%s: %+v", verb, ref)
 		}

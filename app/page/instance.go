@@ -16,7 +16,7 @@ func (a *API) instanceOpen(ctx context.Context, params NameParams) (State, error
 	a.mu.Lock()
 	view := a.views[params.Name]
 	if view == nil {
-		view = newInstanceView(c)
+		view = a.newInstanceView(c)
 		a.views[params.Name] = view
 	}
 	if view == a.shown {
@@ -27,7 +27,7 @@ func (a *API) instanceOpen(ctx context.Context, params NameParams) (State, error
 	a.shown, view.left, view.seen = view, make(chan struct{}), make(chan struct{})
 	left, seen := view.left, view.seen
 	a.mu.Unlock()
-	if err := a.begin(func(ctx context.Context) { a.watch(ctx, view, left) }); err != nil {
+	if err := a.background(func(ctx context.Context) { a.watch(ctx, view, left) }); err != nil {
 		return State{}, err
 	}
 	select {

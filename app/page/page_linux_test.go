@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/core/template"
 )
@@ -49,7 +49,7 @@ func TestLifeOfAVMAtThePage(t *testing.T) {
 	b.set("prepare", "300ms")
 	id := b.begin("vm.create", `{"name": "demo", "template": %q, "resources": {"cpus": 1, "memory": 1073741824, "disk": 2147483648}, "start": true}`, b.template)
 	b.sees("progress in bytes", func(s State) bool {
-		return slices.ContainsFunc(s.Operations, func(o dialog.Operation) bool { return o.ID == id && o.Progress.Total > 0 && o.Progress.Elapsed > 0 })
+		return slices.ContainsFunc(s.Operations, func(o operation.Operation) bool { return o.ID == id && o.Progress.Total > 0 && o.Progress.Elapsed > 0 })
 	})
 	s := b.becomes(id, "done")
 	b.sees("a VM that runs", vmIs("demo", "Running"))
@@ -280,16 +280,6 @@ func TestACanceledCreationIsUndoneAsAsked(t *testing.T) {
 	b.sees("no VM", vmIs("demo", ""))
 	cancel("")
 	b.sees("a VM that is stopped", vmIs("demo", "Stopped"))
-
-	// One that was there before is never deleted.
-	view := newInstanceView(b.api.options.Core)
-	view.vms = []VM{{Name: "demo"}}
-	for _, fresh := range []bool{true, false} {
-		undo, ok := view.undo(dialog.Operation{Verb: dialog.Create, Object: "demo", Fresh: fresh}, true)
-		if ok != fresh || ok && undo.verb != dialog.Delete {
-			t.Errorf("there was no such VM before: %t; undone: %t, by: %s", fresh, ok, undo.verb)
-		}
-	}
 }
 
 func TestParamsOfATemplateAreKnownBeforeAVMIsMade(t *testing.T) {

@@ -4,17 +4,12 @@ import (
 	"errors"
 	"time"
 
-	"rancherdesktop.io/rdd/core"
-	"rancherdesktop.io/rdd/core/diagnose"
+	"rancherdesktop.io/rdd/app/operation"
 )
 
 // problemOf describes an error for the user.
 func problemOf(err error) *Problem {
-	p := &Problem{Kind: core.KindOf(err).String()}
-	p.Message, p.Advice = diagnose.Explain(err.Error())
-	if p.Advice == "" {
-		p.Advice = diagnose.Advice(err)
-	}
+	p := operation.ProblemOf(err)
 	if bad, ok := errors.AsType[*fieldError](err); ok {
 		p.Field = bad.field
 	}

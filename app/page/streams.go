@@ -25,7 +25,7 @@ var errClosed = errors.New("closed")
 func (a *API) open(terminal *core.Terminal, pump func(ctx context.Context, deliver func([]byte) error) error) (StreamRef, error) {
 	id := a.newID()
 	known := make(chan struct{})
-	err := a.begin(func(run context.Context) {
+	err := a.background(func(run context.Context) {
 		ctx, cancel := context.WithCancelCause(run)
 		defer cancel(nil)
 		a.mu.Lock()

@@ -3,33 +3,33 @@ package page
 import (
 	"time"
 
-	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/core/diagnose"
 	"rancherdesktop.io/rdd/core/template"
 )
 
 // Problem is why a call failed.
-type Problem = dialog.Problem
+type Problem = operation.Problem
 
 // Service is core.ServiceStatus; unknown fields are empty.
 type Service = core.ServiceStatus
 
 // VM is a virtual machine as the page shows it.
 type VM struct {
-	Name          string           `json:"name"`
-	State         string           `json:"state"`   // of core.Describe
-	Running       bool             `json:"running"` // the desired state
-	Progress      *dialog.Progress `json:"progress,omitempty"`
-	Problem       string           `json:"problem,omitempty"`   // why it is not in its desired state, or what does not work
-	Advice        string           `json:"advice,omitempty"`    // what a known problem means, and what to do
-	Permanent     bool             `json:"permanent,omitempty"` // waiting does not solve the problem
-	Acceleration  string           `json:"acceleration"`
-	Restarts      int              `json:"restarts"`
-	Created       time.Time        `json:"created"`
-	SSHPort       int              `json:"sshPort,omitempty"`
-	CanEnter      bool             `json:"canEnter"`      // a shell can be opened
-	RestartNeeded []string         `json:"restartNeeded"` // settings that the running guest does not have yet, in words
+	Name          string              `json:"name"`
+	State         string              `json:"state"`   // of core.Describe
+	Running       bool                `json:"running"` // the desired state
+	Progress      *operation.Progress `json:"progress,omitempty"`
+	Problem       string              `json:"problem,omitempty"`   // why it is not in its desired state, or what does not work
+	Advice        string              `json:"advice,omitempty"`    // what a known problem means, and what to do
+	Permanent     bool                `json:"permanent,omitempty"` // waiting does not solve the problem
+	Acceleration  string              `json:"acceleration"`
+	Restarts      int                 `json:"restarts"`
+	Created       time.Time           `json:"created"`
+	SSHPort       int                 `json:"sshPort,omitempty"`
+	CanEnter      bool                `json:"canEnter"`      // a shell can be opened
+	RestartNeeded []string            `json:"restartNeeded"` // settings that the running guest does not have yet, in words
 }
 
 // Settings are those of the core, and what starts at login, which the system stores.
@@ -41,19 +41,19 @@ type Settings struct {
 
 // State is everything that the page shows without a call. It is pushed whole.
 type State struct {
-	Instance   string             `json:"instance"`
-	Instances  []string           `json:"instances"`
-	Version    string             `json:"version"`
-	Host       core.Computer      `json:"host"`
-	Service    Service            `json:"service"`
-	VMs        []VM               `json:"vms"`
-	VMsKnown   bool               `json:"vmsKnown"`
-	Error      *Problem           `json:"error,omitempty"` // why something is missing
-	Operations []dialog.Operation `json:"operations"`
-	Question   *dialog.Question   `json:"question,omitempty"`
-	Settings   Settings           `json:"settings"`
-	Login      []core.LoginStatus `json:"login"`
-	ReadOnly   bool               `json:"readOnly"`
+	Instance   string                `json:"instance"`
+	Instances  []string              `json:"instances"`
+	Version    string                `json:"version"`
+	Host       core.Computer         `json:"host"`
+	Service    Service               `json:"service"`
+	VMs        []VM                  `json:"vms"`
+	VMsKnown   bool                  `json:"vmsKnown"`
+	Error      *Problem              `json:"error,omitempty"` // why something is missing
+	Operations []operation.Operation `json:"operations"`
+	Question   *operation.Question   `json:"question,omitempty"`
+	Settings   Settings              `json:"settings"`
+	Login      []core.LoginStatus    `json:"login"`
+	ReadOnly   bool                  `json:"readOnly"`
 }
 
 // Usage is what a VM or the service uses of this computer.
@@ -220,8 +220,8 @@ type (
 	}
 	// AnswerParams answers the question of an operation.
 	AnswerParams struct {
-		ID     string        `json:"id"`
-		Answer dialog.Answer `json:"answer"`
+		ID     string           `json:"id"`
+		Answer operation.Answer `json:"answer"`
 	}
 	// LogParams names a log.
 	LogParams struct {

@@ -5,139 +5,67 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/docker/go-units"
 
-	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/core/template"
 )
 
-// forceLoses says what a forced stop may lose.
-const forceLoses = "The guest is powered off immediately. Data it has not written to disk is lost."
-
-// onVM returns work on one VM of a running service. The lock is held.
-func (view *instanceView) onVM(verb dialog.Verb, name, log string, run func(context.Context, *core.VMs, core.Wait) error) work {
-	return work{
-		verb: verb, object: name, timeout: time.Duration(view.settings.VMTimeout) * time.Second,
-		log: dialog.Log{Source: log, VM: name}, logPath: filepath.Join(view.core.Instance().VMLogDir(), name, "hostagent.log"),
-		run: func(ctx context.Context, w core.Wait) error {
-			session, err := view.core.Connect(ctx)
-			if err != nil {
-				return err
-			}
-			return run(ctx, session.VMs(), w)
-		},
-	}
-}
-
-// stoppable adds a forced stop to work that stops a guest.
-func (view *instanceView) stoppable(w work) work {
-	w.loses = forceLoses
-	w.force = func(ctx context.Context) error {
-		session, err := view.core.Connect(ctx)
-		if err != nil {
-			return err
-		}
-		return session.VMs().Force(ctx, w.object)
-	}
-	return w
-}
-
-func (view *instanceView) stop(name string, force bool) work {
-	return view.stoppable(view.onVM(dialog.Stop, name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
-		return vms.Stop(ctx, name, force, w)
-	}))
-}
-
-// bootable adds a forced stop to work that boots a guest: the work is given up, and another operation stops the VM.
-func (a *API) bootable(view *instanceView, w work) work {
-	w.loses = forceLoses
-	w.force = func(context.Context) error {
-		a.mu.Lock()
-		stop := view.stop(w.object, true)
-		a.mu.Unlock()
-		if _, err := a.operate(view, stop); err != nil {
-			return err
-		}
-		return errUnwaited
-	}
-	return w
-}
-
 func (a *API) vmStart(_ context.Context, params NameParams) (Ref, error) {
-	return a.shownWork(func(view *instanceView) work {
-		return a.bootable(view, view.onVM(dialog.Start, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
-			return vms.Start(ctx, params.Name, w)
-		}))
-	})
+	return a.beginWork(func(e *operation.Engine) operation.Work { return e.StartVM(params.Name) })
 }
 
 func (a *API) vmStop(_ context.Context, params StopParams) (Ref, error) {
-	return a.shownWork(func(view *instanceView) work { return view.stop(params.Name, params.Force) })
+	return a.beginWork(func(e *operation.Engine) operation.Work {
+		if params.Force {
+			return e.ForceStopVM(params.Name)
+		}
+		return e.StopVM(params.Name)
+	})
 }
 
 func (a *API) vmRestart(_ context.Context, params StopParams) (Ref, error) {
-	return a.shownWork(func(view *instanceView) work {
-		return view.stoppable(view.onVM(dialog.Restart, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
-			return vms.Restart(ctx, params.Name, params.Force, w)
-		}))
-	})
+	return a.beginWork(func(e *operation.Engine) operation.Work { return e.RestartVM(params.Name, params.Force) })
 }
 
 func (a *API) vmDelete(_ context.Context, params NameParams) (Ref, error) {
-	return a.shownWork(func(view *instanceView) work {
-		return view.stoppable(view.onVM(dialog.Delete, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
-			return vms.Delete(ctx, params.Name, w)
-		}))
+	return a.stoppingVM(operation.Delete, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+		return vms.Delete(ctx, params.Name, w)
 	})
 }
 
-// unmake deletes a VM that has just been created. Its guest has nothing to lose, so it is forced to stop.
-func (view *instanceView) unmake(name string) work {
-	return view.stoppable(view.onVM(dialog.Delete, name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
-		err := vms.Force(ctx, name)
-		if err == nil {
-			err = vms.Delete(ctx, name, w)
-		}
-		if core.KindOf(err) == core.NotFound {
-			return nil
-		}
-		return err
-	}))
-}
-
 func (a *API) vmReset(_ context.Context, params NameParams) (Ref, error) {
-	return a.shownWork(func(view *instanceView) work {
-		return view.stoppable(view.onVM(dialog.Reset, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
-			return vms.Reset(ctx, params.Name, false, w)
-		}))
+	return a.stoppingVM(operation.Reset, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+		return vms.Reset(ctx, params.Name, false, w)
 	})
 }
 
 // vmCreate creates a VM. It starts the service first, if needed.
 func (a *API) vmCreate(_ context.Context, params CreateParams) (Ref, error) {
+	view := a.current()
 	o := core.CreateOptions{Template: params.Template, Text: params.Text, Resources: params.Resources, Params: params.Params, Start: params.Start}
-	return a.shownWork(func(view *instanceView) work {
-		w := view.onVM(dialog.Create, params.Name, core.LogHostagent, nil)
-		w.fresh = view.vmsKnown && view.vm(params.Name) == nil
-		if o.Start {
-			w = a.bootable(view, w)
+	w := view.engine.OnVM(operation.Create, params.Name, core.LogHostagent, nil)
+	if o.Start {
+		w = view.engine.BootingVM(operation.Create, params.Name, core.LogHostagent, nil)
+	}
+	w.Run = func(ctx context.Context, w core.Wait) error {
+		began := time.Now()
+		session, err := view.core.Ensure(ctx, w)
+		if err != nil {
+			return err
 		}
-		w.run = func(ctx context.Context, w core.Wait) error {
-			began := time.Now()
-			session, err := view.core.Ensure(ctx, w)
-			if err != nil {
-				return err
-			}
-			return session.VMs().Create(ctx, params.Name, o, w.Spent(time.Since(began)))
-		}
-		return w
-	})
+		return session.VMs().Create(ctx, params.Name, o, w.Spent(time.Since(began)))
+	}
+	a.mu.Lock()
+	w.Fresh = view.vmsKnown && view.vm(params.Name) == nil
+	a.mu.Unlock()
+	id, err := view.engine.Begin(w)
+	return Ref{id}, err
 }
 
 // checkedName is the name of a VM that is checked and not made, where the user has given no good one.
@@ -300,18 +228,16 @@ func (a *API) vmCheckTemplate(ctx context.Context, params TextParams) ([]FieldPr
 }
 
 func (a *API) vmSetTemplate(_ context.Context, params SetTemplateParams) (Ref, error) {
-	return a.shownWork(func(view *instanceView) work {
-		return view.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
-			was, err := vms.Template(ctx, params.Name)
-			if err != nil {
-				return err
-			}
-			if was.Version() != params.Version {
-				return &core.Error{Kind: core.Rejected, Op: "edit the template of VM", Object: params.Name,
-					Err: errors.New("somebody else has changed it in the meantime: reload it and make your change again")}
-			}
-			return vms.SetTemplate(ctx, params.Name, was, params.Text, w)
-		})
+	return a.onVM(operation.Change, params.Name, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+		was, err := vms.Template(ctx, params.Name)
+		if err != nil {
+			return err
+		}
+		if was.Version() != params.Version {
+			return &core.Error{Kind: core.Rejected, Op: "edit the template of VM", Object: params.Name,
+				Err: errors.New("somebody else has changed it in the meantime: reload it and make your change again")}
+		}
+		return vms.SetTemplate(ctx, params.Name, was, params.Text, w)
 	})
 }
 
@@ -327,10 +253,8 @@ func (a *API) vmSetResources(_ context.Context, params SetResourcesParams) (Ref,
 	for _, f := range checkResources(params.Resources, a.current().core.Computer()) {
 		return Ref{}, badField("resources."+f.Field, "%s: %s", f.Field, f.Message)
 	}
-	return a.shownWork(func(view *instanceView) work {
-		return view.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
-			return vms.SetResources(ctx, params.Name, params.Resources, w)
-		})
+	return a.onVM(operation.Change, params.Name, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+		return vms.SetResources(ctx, params.Name, params.Resources, w)
 	})
 }
 
@@ -371,9 +295,7 @@ func (a *API) vmCheckParams(ctx context.Context, params SetParamsParams) ([]Fiel
 }
 
 func (a *API) vmSetParams(_ context.Context, params SetParamsParams) (Ref, error) {
-	return a.shownWork(func(view *instanceView) work {
-		return view.onVM(dialog.Change, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
-			return vms.SetParams(ctx, params.Name, params.Set, params.Remove, w)
-		})
+	return a.onVM(operation.Change, params.Name, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+		return vms.SetParams(ctx, params.Name, params.Set, params.Remove, w)
 	})
 }

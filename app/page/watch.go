@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/core/diagnose"
 )
@@ -63,7 +63,7 @@ func (view *instanceView) describe(ctx context.Context, vms []core.VM) []VM {
 		}
 		v.Problem, v.Advice = diagnose.Explain(d.Problem)
 		if s := vm.Status.Progress; s != nil {
-			v.Progress = &dialog.Progress{
+			v.Progress = &operation.Progress{
 				Phase: s.Phase, Step: int(s.Step), Steps: int(s.Steps), Bytes: s.Bytes, Total: s.Total, Message: s.Message,
 				Elapsed: since(s.StartedAt.Time),
 			}

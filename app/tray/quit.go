@@ -44,7 +44,7 @@ func (o *Operator) ask(ctx context.Context) {
 				return // closed: not to quit after all
 			}
 			if err := o.Core.SetOnQuit(choice); err != nil {
-				o.failed("The answer is not remembered", err, nil)
+				o.failed("The answer is not remembered", err)
 			}
 			o.leave(ctx, choice)
 		},
@@ -103,7 +103,9 @@ func (o *Operator) awaitChoice(ctx context.Context) {
 // leave does what was chosen. A stop that fails is told, and the tray stays.
 func (o *Operator) leave(ctx context.Context, choice core.OnQuit) {
 	if choice == core.OnQuitStop {
-		o.operate(ctx, ID{Verb: StopService})
+		if err := o.engine.Run(ctx, o.engine.StopService()); err != nil {
+			return
+		}
 		if status, err := o.Core.Service().Status(ctx); err != nil || status.State != core.ServiceStopped {
 			return
 		}

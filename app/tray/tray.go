@@ -38,6 +38,8 @@ func (t *Tray) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer quit()
+	operator.Prepare(ctx)
+	running.Go(func() { operator.ShowOperations(ctx) })
 	seen := make(chan struct{})
 	running.Go(func() { t.watch(ctx, seen) })
 	running.Go(func() { t.diagnose(ctx) })

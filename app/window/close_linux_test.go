@@ -135,7 +135,7 @@ func TestTheTraysQuestionOpensTheWindowOnItsOperation(t *testing.T) {
 	panel.Registered()
 	<-panel.Click(panel.Find("demo: stopped", "Start")).Done
 	note := notes.Next()
-	for note.Title != "demo is still starting" {
+	for note.Title != "Start virtual machine demo" || !note.Urgent {
 		note = notes.Next()
 	}
 	notes.Choose(note.ID, "show")

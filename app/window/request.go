@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"rancherdesktop.io/rdd/app/dialog"
+	"rancherdesktop.io/rdd/app/operation"
 )
 
 // Request is what whoever starts the window wants to see in it. It is handed to the page.
@@ -20,9 +20,9 @@ type Request struct {
 }
 
 // followed is the operation that is to be shown, if it is one on a VM.
-func (r Request) followed() (verb dialog.Verb, vm string, ok bool) {
+func (r Request) followed() (verb operation.Verb, vm string, ok bool) {
 	v, vm, ok := strings.Cut(r.Operation, "/")
-	return dialog.Verb(v), vm, ok && !strings.HasSuffix(v, "-service")
+	return operation.Verb(v), vm, ok && !strings.HasSuffix(v, "-service")
 }
 
 // routed is the request in the page's own terms. Its operations have other names: this shows what the

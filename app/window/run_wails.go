@@ -19,8 +19,8 @@ import (
 	"github.com/wailsapp/wails/v2/pkg/options/linux"
 	"github.com/wailsapp/wails/v2/pkg/runtime"
 
-	"rancherdesktop.io/rdd/app/dialog"
 	"rancherdesktop.io/rdd/app/notify"
+	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 )
 
@@ -213,9 +213,7 @@ func (w *window) show(wails context.Context) {
 func (w *window) hide(ctx, wails context.Context, all *sync.WaitGroup) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	busy := slices.ContainsFunc(w.options.API.Boards(), func(b dialog.Board) bool {
-		return slices.ContainsFunc(b.Operations(), dialog.Operation.Waited)
-	})
+	busy := slices.ContainsFunc(w.options.API.Operations(), operation.List.Waited)
 	if w.hidden != nil || !busy {
 		return false
 	}
@@ -224,16 +222,17 @@ func (w *window) hide(ctx, wails context.Context, all *sync.WaitGroup) bool {
 	shown, show := context.WithCancel(ctx)
 	w.hidden = show
 	all.Go(func() {
-		a := &away{notes: w.notes, show: func() { w.show(wails) }, answer: func(operation string, answer dialog.Answer) {
-			_ = w.options.API.Answer(operation, answer) // it may have ended meanwhile
-		}}
+		notifier := &operation.Notifier{
+			Notes: w.notes, Show: func(operation.Operation) { w.show(wails) },
+			Answer: func(id string, answer operation.Answer) { _ = w.options.API.Answer(id, answer) }, // it may have ended meanwhile
+		}
 		for range w.options.API.Events(shown) {
-			if !a.look(w.options.API.Boards()) {
+			if !notifier.Look(w.options.API.Operations()...) {
 				w.leave(wails)
 				return
 			}
 		}
-		a.back()
+		notifier.Withdraw()
 	})
 	return true
 }

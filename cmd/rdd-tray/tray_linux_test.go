@@ -98,7 +98,7 @@ func TestAStartThatFailsBecomesANotification(t *testing.T) {
 	for note.Gone || !strings.HasSuffix(note.Title, "failed") {
 		note = notes.Next()
 	}
-	if note.Title != "Start demo failed" || note.Body == "" {
+	if note.Title != "Start virtual machine demo: failed" || note.Body == "" {
 		t.Errorf("%+v", note)
 	}
 	says(panel, "demo: start failed\n")

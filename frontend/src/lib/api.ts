@@ -123,7 +123,7 @@ export interface Progress {
 }
 export interface Operation {
   id: string;
-  verb: 'bundle' | 'change' | 'create' | 'delete' | 'delete-service' | 'repair' | 'reset' | 'reset-service' | 'restart' | 'restart-service' | 'start' | 'start-service' | 'stop' | 'stop-service';
+  verb: 'change' | 'create' | 'delete' | 'delete-service' | 'force-stop' | 'repair' | 'reset' | 'reset-service' | 'restart' | 'restart-service' | 'restore' | 'start' | 'start-service' | 'stop' | 'stop-service';
   object: string;
   title: string;
   state: 'abandoned' | 'done' | 'failed' | 'overdue' | 'running';

@@ -1,8 +1,10 @@
-package dialog
+package operation
 
 import (
 	"fmt"
 	"time"
+
+	"rancherdesktop.io/rdd/core"
 )
 
 // Verb is what an operation does.
@@ -18,34 +20,66 @@ const (
 	Create         Verb = "create"
 	Start          Verb = "start"
 	Stop           Verb = "stop"
+	ForceStop      Verb = "force-stop"
 	Restart        Verb = "restart"
 	Delete         Verb = "delete"
 	Reset          Verb = "reset"
 	Change         Verb = "change"
 	Repair         Verb = "repair"
-	Collect        Verb = "bundle"
+	Restore        Verb = "restore"
 )
 
-// titles has each verb in words, for its object.
+// titles has each verb in words, for its object: a VM, or RDD itself, which stands for the default instance.
 var titles = map[Verb]string{
-	StartService:   "Start the service of instance %s",
-	StopService:    "Stop the service of instance %s",
-	RestartService: "Restart the service of instance %s",
-	ResetService:   "Reset instance %s",
-	DeleteService:  "Delete instance %s",
+	StartService:   "Start %s",
+	StopService:    "Stop %s",
+	RestartService: "Restart %s",
+	ResetService:   "Reset %s",
+	DeleteService:  "Delete %s",
+	Repair:         "Repair %s",
+	Restore:        "Restore %s from a backup",
 	Create:         "Create virtual machine %s",
 	Start:          "Start virtual machine %s",
 	Stop:           "Stop virtual machine %s",
+	ForceStop:      "Force stop virtual machine %s",
 	Restart:        "Restart virtual machine %s",
 	Delete:         "Delete virtual machine %s",
 	Reset:          "Reset virtual machine %s",
 	Change:         "Change virtual machine %s",
-	Repair:         "Repair instance %s",
-	Collect:        "Collect files of instance %s",
+}
+
+// OnService says whether the operation is one on the service, not on a VM.
+func (v Verb) OnService() bool {
+	switch v {
+	case StartService, StopService, RestartService, ResetService, DeleteService, Repair, Restore:
+		return true
+	case Create, Start, Stop, ForceStop, Restart, Delete, Reset, Change:
+	}
+	return false
+}
+
+// replaces says whether an operation takes the place of an earlier one on the same object: it asks for another
+// state of it, so that nobody has to wait for the earlier one any more.
+func (v Verb) replaces() bool {
+	switch v {
+	case Change, Repair, Restore:
+		return false
+	case StartService, StopService, RestartService, ResetService, DeleteService, Create, Start, Stop, ForceStop, Restart, Delete, Reset:
+	}
+	return true
 }
 
 // Title is an operation in words.
-func Title(verb Verb, object string) string { return fmt.Sprintf(titles[verb], object) }
+func Title(verb Verb, object string) string {
+	if verb.OnService() {
+		if object == core.DefaultInstance {
+			object = "RDD"
+		} else {
+			object = "RDD (" + object + ")"
+		}
+	}
+	return fmt.Sprintf(titles[verb], object)
+}
 
 // State says how far an operation got.
 type State string

@@ -1,4 +1,4 @@
-package dialog
+package operation
 
 import (
 	"fmt"
@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Board is all operations of an instance, and their open questions. It is a value: a transition returns the
+// List is all operations of an instance, and their open questions. It is pure state, without a clock, and a value: a transition returns the
 // next one and leaves the old one as it was. What is said of an unknown operation, or of one that nobody
 // waits for any more, changes nothing.
-type Board struct {
+type List struct {
 	operations []Operation
 	questions  []question // in the order in which they came up
 }
@@ -42,56 +42,56 @@ type Answer string
 const (
 	KeepWaiting Answer = "keep"
 	StopWaiting Answer = "stop-waiting"
-	ForceStop   Answer = "force"
+	Force       Answer = "force"
 )
 
 // Began adds an operation, which runs.
-func (b Board) Began(o Operation) Board {
+func (l List) Began(o Operation) List {
 	o.Title, o.State, o.Problem = Title(o.Verb, o.Object), Running, nil
-	b.operations = append(slices.Clone(b.operations), o)
-	return b
+	l.operations = append(slices.Clone(l.operations), o)
+	return l
 }
 
 // Progressed notes the step under way.
-func (b Board) Progressed(id string, p Progress) Board {
-	return b.change(id, func(o *Operation) { o.Progress = p })
+func (l List) Progressed(id string, p Progress) List {
+	return l.change(id, func(o *Operation) { o.Progress = p })
 }
 
 // Overdue opens the operation's question.
-func (b Board) Overdue(id string, waited time.Duration) Board {
-	o, ok := b.Find(id)
+func (l List) Overdue(id string, waited time.Duration) List {
+	o, ok := l.Find(id)
 	if !ok || !o.Waited() {
-		return b
+		return l
 	}
-	b = b.closed(id).change(id, func(o *Operation) { o.State = Overdue })
-	b.questions = append(b.questions, question{id, waited})
-	return b
+	l = l.closed(id).change(id, func(o *Operation) { o.State = Overdue })
+	l.questions = append(l.questions, question{id, waited})
+	return l
 }
 
 // Answered closes the operation's question. Force is refused where nothing can be forced.
-func (b Board) Answered(id string, a Answer) (Board, error) {
-	o, ok := b.Find(id)
+func (l List) Answered(id string, a Answer) (List, error) {
+	o, ok := l.Find(id)
 	switch {
 	case !ok || o.State != Overdue:
-		return b, fmt.Errorf("operation %q has no open question: it has continued in the meantime", id)
-	case a == ForceStop && o.Force == "":
-		return b, fmt.Errorf("it cannot be forced: %s", o.Title)
+		return l, fmt.Errorf("operation %q has no open question: it has continued in the meantime", id)
+	case a == Force && o.Force == "":
+		return l, fmt.Errorf("it cannot be forced: %s", o.Title)
 	case a == StopWaiting:
-		return b.Abandoned(id), nil
-	case a == KeepWaiting || a == ForceStop:
-		return b.closed(id).change(id, func(o *Operation) { o.State = Running }), nil
+		return l.Abandoned(id), nil
+	case a == KeepWaiting || a == Force:
+		return l.closed(id).change(id, func(o *Operation) { o.State = Running }), nil
 	}
-	return b, fmt.Errorf("unknown answer %q: want %s, %s or %s", a, KeepWaiting, StopWaiting, ForceStop)
+	return l, fmt.Errorf("unknown answer %q: want %s, %s or %s", a, KeepWaiting, StopWaiting, Force)
 }
 
 // Abandoned ends the waiting; the work goes on.
-func (b Board) Abandoned(id string) Board {
-	return b.closed(id).change(id, func(o *Operation) { o.State = Abandoned }).pruned()
+func (l List) Abandoned(id string) List {
+	return l.closed(id).change(id, func(o *Operation) { o.State = Abandoned }).pruned()
 }
 
 // Settled ends the operation: with a problem it has failed, without it is done.
-func (b Board) Settled(id string, p *Problem) Board {
-	return b.closed(id).change(id, func(o *Operation) {
+func (l List) Settled(id string, p *Problem) List {
+	return l.closed(id).change(id, func(o *Operation) {
 		o.State, o.Problem = Done, p
 		if p != nil {
 			o.State = Failed
@@ -100,44 +100,47 @@ func (b Board) Settled(id string, p *Problem) Board {
 }
 
 // Background moves the operation's dialog out of the way, or back. A question comes up in any case.
-func (b Board) Background(id string, background bool) Board {
-	b.operations = slices.Clone(b.operations)
-	for i := range b.operations {
-		if b.operations[i].ID == id {
-			b.operations[i].Background = background
+func (l List) Background(id string, background bool) List {
+	l.operations = slices.Clone(l.operations)
+	for i := range l.operations {
+		if l.operations[i].ID == id {
+			l.operations[i].Background = background
 		}
 	}
-	return b
+	return l
 }
 
 // Dismissed forgets an operation that nobody waits for.
-func (b Board) Dismissed(id string) Board {
-	b.operations = slices.DeleteFunc(slices.Clone(b.operations), func(o Operation) bool { return o.ID == id && !o.Waited() })
-	return b
+func (l List) Dismissed(id string) List {
+	l.operations = slices.DeleteFunc(slices.Clone(l.operations), func(o Operation) bool { return o.ID == id && !o.Waited() })
+	return l
 }
 
 // Find returns an operation.
-func (b Board) Find(id string) (Operation, bool) {
-	i := slices.IndexFunc(b.operations, func(o Operation) bool { return o.ID == id })
+func (l List) Find(id string) (Operation, bool) {
+	i := slices.IndexFunc(l.operations, func(o Operation) bool { return o.ID == id })
 	if i < 0 {
 		return Operation{}, false
 	}
-	return b.operations[i], true
+	return l.operations[i], true
 }
 
 // Operations returns all operations, the oldest first.
-func (b Board) Operations() []Operation { return append([]Operation{}, b.operations...) }
+func (l List) Operations() []Operation { return append([]Operation{}, l.operations...) }
+
+// Waited says whether somebody waits for one of the operations.
+func (l List) Waited() bool { return slices.ContainsFunc(l.operations, Operation.Waited) }
 
 // Question returns the question to show now, nil when there is none.
-func (b Board) Question() *Question {
-	if len(b.questions) == 0 {
+func (l List) Question() *Question {
+	if len(l.questions) == 0 {
 		return nil
 	}
-	q := b.questions[0]
-	o, _ := b.Find(q.operation)
+	q := l.questions[0]
+	o, _ := l.Find(q.operation)
 	return &Question{
 		Operation: o.ID, Title: o.Title, Text: o.question(q.waited),
-		Waited: q.waited.Seconds(), Extend: o.Extend.Seconds(), Force: o.Force, Waiting: len(b.questions) - 1,
+		Waited: q.waited.Seconds(), Extend: o.Extend.Seconds(), Force: o.Force, Waiting: len(l.questions) - 1,
 	}
 }
 
@@ -162,36 +165,36 @@ func (o Operation) question(waited time.Duration) string {
 }
 
 // change returns a board with one waited-for operation changed.
-func (b Board) change(id string, do func(*Operation)) Board {
-	b.operations = slices.Clone(b.operations)
-	for i := range b.operations {
-		if b.operations[i].ID == id && b.operations[i].Waited() {
-			do(&b.operations[i])
+func (l List) change(id string, do func(*Operation)) List {
+	l.operations = slices.Clone(l.operations)
+	for i := range l.operations {
+		if l.operations[i].ID == id && l.operations[i].Waited() {
+			do(&l.operations[i])
 		}
 	}
-	return b
+	return l
 }
 
 // closed returns a board without the operation's question.
-func (b Board) closed(id string) Board {
-	b.questions = slices.DeleteFunc(slices.Clone(b.questions), func(q question) bool { return q.operation == id })
-	return b
+func (l List) closed(id string) List {
+	l.questions = slices.DeleteFunc(slices.Clone(l.questions), func(q question) bool { return q.operation == id })
+	return l
 }
 
 // pruned forgets the oldest of too many operations that have ended.
-func (b Board) pruned() Board {
+func (l List) pruned() List {
 	ended := 0
-	for _, o := range b.operations {
+	for _, o := range l.operations {
 		if !o.Waited() {
 			ended++
 		}
 	}
-	b.operations = slices.DeleteFunc(slices.Clone(b.operations), func(o Operation) bool {
+	l.operations = slices.DeleteFunc(slices.Clone(l.operations), func(o Operation) bool {
 		forget := ended > keptOperations && !o.Waited()
 		if forget {
 			ended--
 		}
 		return forget
 	})
-	return b
+	return l
 }

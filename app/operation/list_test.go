@@ -1,4 +1,4 @@
-package dialog
+package operation
 
 import (
 	"fmt"
@@ -9,33 +9,33 @@ import (
 )
 
 // step is a transition in a test's table.
-type step func(Board) Board
+type step func(List) List
 
 func began(id string) step {
-	return func(b Board) Board {
+	return func(b List) List {
 		return b.Began(Operation{ID: id, Verb: Stop, Object: "vm-" + id, Force: "what is unwritten", Extend: time.Minute})
 	}
 }
 
 func beganUnforced(id string) step {
-	return func(b Board) Board {
+	return func(b List) List {
 		return b.Began(Operation{ID: id, Verb: StopService, Object: "default", Extend: time.Minute})
 	}
 }
 
-func overdue(id string) step { return func(b Board) Board { return b.Overdue(id, time.Minute) } }
+func overdue(id string) step { return func(b List) List { return b.Overdue(id, time.Minute) } }
 func progressed(id, phase string) step {
-	return func(b Board) Board { return b.Progressed(id, Progress{Phase: phase}) }
+	return func(b List) List { return b.Progressed(id, Progress{Phase: phase}) }
 }
-func abandoned(id string) step { return func(b Board) Board { return b.Abandoned(id) } }
-func done(id string) step      { return func(b Board) Board { return b.Settled(id, nil) } }
+func abandoned(id string) step { return func(b List) List { return b.Abandoned(id) } }
+func done(id string) step      { return func(b List) List { return b.Settled(id, nil) } }
 func failed(id string) step {
-	return func(b Board) Board { return b.Settled(id, &Problem{Kind: "other", Message: "no"}) }
+	return func(b List) List { return b.Settled(id, &Problem{Kind: "other", Message: "no"}) }
 }
-func background(id string) step { return func(b Board) Board { return b.Background(id, true) } }
-func dismissed(id string) step  { return func(b Board) Board { return b.Dismissed(id) } }
+func background(id string) step { return func(b List) List { return b.Background(id, true) } }
+func dismissed(id string) step  { return func(b List) List { return b.Dismissed(id) } }
 func answered(id string, a Answer) step {
-	return func(b Board) Board {
+	return func(b List) List {
 		b, err := b.Answered(id, a)
 		if err != nil {
 			panic(err)
@@ -46,7 +46,7 @@ func answered(id string, a Answer) step {
 
 // refused is an answer that must be refused, and must change nothing.
 func refused(id string, a Answer) step {
-	return func(b Board) Board {
+	return func(b List) List {
 		after, err := b.Answered(id, a)
 		if err == nil || !reflect.DeepEqual(after, b) {
 			panic(fmt.Sprint("answer ", a, " was taken: ", err))
@@ -73,11 +73,11 @@ func TestBoard(t *testing.T) {
 		{"kept waiting, and late again", []step{began("a"), overdue("a"), answered("a", KeepWaiting), overdue("a")}, "a:overdue", "a 0"},
 		{"stopped waiting", []step{began("a"), overdue("a"), answered("a", StopWaiting)}, "a:abandoned", ""},
 		{"stopped waiting, the wait's end comes after", []step{began("a"), overdue("a"), answered("a", StopWaiting), failed("a")}, "a:abandoned", ""},
-		{"forced", []step{began("a"), overdue("a"), answered("a", ForceStop)}, "a:running", ""},
-		{"nothing can be forced", []step{beganUnforced("a"), overdue("a"), refused("a", ForceStop)}, "a:overdue", "a 0"},
+		{"forced", []step{began("a"), overdue("a"), answered("a", Force)}, "a:running", ""},
+		{"nothing can be forced", []step{beganUnforced("a"), overdue("a"), refused("a", Force)}, "a:overdue", "a 0"},
 		{"an unknown answer", []step{began("a"), overdue("a"), refused("a", "maybe")}, "a:overdue", "a 0"},
 		{"an answer to no question", []step{began("a"), refused("a", KeepWaiting)}, "a:running", ""},
-		{"an answer after the end", []step{began("a"), overdue("a"), done("a"), refused("a", ForceStop)}, "a:done", ""},
+		{"an answer after the end", []step{began("a"), overdue("a"), done("a"), refused("a", Force)}, "a:done", ""},
 		{"an answer about nothing", []step{refused("x", KeepWaiting)}, "", ""},
 		{"the state arrives", []step{began("a"), overdue("a"), done("a")}, "a:done", ""},
 		{"two questions", []step{began("a"), began("b"), overdue("b"), overdue("a")}, "a:overdue b:overdue", "b 1"},
@@ -93,7 +93,7 @@ func TestBoard(t *testing.T) {
 		{"what is unknown", []step{began("a"), overdue("x"), done("x"), progressed("x", "y"), dismissed("x")}, "a:running", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var b Board
+			var b List
 			for _, s := range tc.steps {
 				b = s(b)
 			}
@@ -123,7 +123,7 @@ func TestBoard(t *testing.T) {
 }
 
 func TestTransitionsLeaveTheOldBoardAlone(t *testing.T) {
-	before := overdue("a")(began("b")(began("a")(Board{})))
+	before := overdue("a")(began("b")(began("a")(List{})))
 	was := fmt.Sprintf("%+v", before)
 	for _, s := range []step{began("c"), progressed("a", "boot"), overdue("b"), answered("a", StopWaiting), done("a"), failed("b"), background("a"), dismissed("b")} {
 		s(before)
@@ -134,7 +134,7 @@ func TestTransitionsLeaveTheOldBoardAlone(t *testing.T) {
 }
 
 func TestQuestionSaysAllThatIsNeededToAnswerIt(t *testing.T) {
-	b := Board{}.Began(Operation{ID: "1", Verb: Start, Object: "demo", Force: "what it has not written", Extend: 5 * time.Minute})
+	b := List{}.Began(Operation{ID: "1", Verb: Start, Object: "demo", Force: "what it has not written", Extend: 5 * time.Minute})
 	b = b.Progressed("1", Progress{Phase: "boot", Message: "waiting for SSH."}).Overdue("1", 5*time.Minute)
 	q := b.Question()
 	want := Question{
@@ -148,7 +148,7 @@ func TestQuestionSaysAllThatIsNeededToAnswerIt(t *testing.T) {
 }
 
 func TestOnlyTheNewestEndedOperationsAreKept(t *testing.T) {
-	b := began("runs")(Board{})
+	b := began("runs")(List{})
 	for i := range 3 * keptOperations {
 		id := fmt.Sprint(i)
 		b = done(id)(began(id)(b))
