@@ -59,8 +59,8 @@ func (s *Session) WaitCondition(ctx context.Context, c Condition, w Wait) error 
 	}
 	resource := func(client dynamic.Interface) dynamic.ResourceInterface { return k.in(client, c.Namespace) }
 	return w.run(ctx, op, c.Name, func(ctx context.Context, o *operation) error {
-		j := &judge{condition: c, operation: o}
-		return wait.Until(ctx, s.lasting(resource, o), c.Name, j.check)
+		j := &conditionCheck{condition: c, operation: o}
+		return wait.Until(ctx, s.reconnecting(resource, o), c.Name, j.check)
 	})
 }
 
@@ -75,14 +75,14 @@ func (k kind) in(client dynamic.Interface, namespace string) dynamic.ResourceInt
 	return client.Resource(k.GroupVersionResource).Namespace(namespace)
 }
 
-// judge decides on the copies of one object.
-type judge struct {
+// conditionCheck decides on the copies of one object.
+type conditionCheck struct {
 	condition Condition
 	operation *operation
 	uid       types.UID // of the object that was there first
 }
 
-func (j *judge) check(obj *unstructured.Unstructured) (done bool, err error) {
+func (j *conditionCheck) check(obj *unstructured.Unstructured) (done bool, err error) {
 	switch {
 	case j.uid == "" && obj == nil:
 		return false, &Error{Kind: NotFound, Err: errors.New("there is no such object")}

@@ -18,8 +18,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
 // Core is one instance as its clients see it.
@@ -67,8 +67,8 @@ func (c *Core) Connect(ctx context.Context) (*Session, error) {
 }
 
 // ready returns the record of a run that says that it is ready. The error wraps ErrNotRunning when none lives.
-func (c *Core) ready() (daemon.Record, error) {
-	rec, live, err := daemon.Find(c.inst)
+func (c *Core) ready() (lifecycle.Record, error) {
+	rec, live, err := lifecycle.Find(c.inst)
 	switch {
 	case err != nil:
 		return rec, err
@@ -76,7 +76,7 @@ func (c *Core) ready() (daemon.Record, error) {
 		return rec, ErrNotRunning
 	case rec.Nonce == "":
 		return rec, errors.New("the service is about to start or to end; wait for it with: rdd svc start")
-	case rec.Phase != daemon.Ready:
+	case rec.Phase != lifecycle.Ready:
 		return rec, fmt.Errorf("the service is %s (%s); wait for it with: rdd svc start", rec.Phase, rec.Step)
 	}
 	return rec, nil
@@ -85,8 +85,8 @@ func (c *Core) ready() (daemon.Record, error) {
 // Ensure returns a session with the service, and starts it when it does not run. It is the only
 // function that starts a service nobody asked for by name.
 func (c *Core) Ensure(ctx context.Context, w Wait) (*Session, error) {
-	rec, live, err := daemon.Find(c.inst)
-	if err != nil || !live || rec.Phase != daemon.Ready || c.hello(ctx, rec) != nil {
+	rec, live, err := lifecycle.Find(c.inst)
+	if err != nil || !live || rec.Phase != lifecycle.Ready || c.hello(ctx, rec) != nil {
 		if _, err := c.Service().Start(ctx, w); err != nil {
 			return nil, err
 		}
@@ -119,7 +119,7 @@ func (c *Core) RESTConfig() (*rest.Config, error) {
 }
 
 // hello asks the server in rec to say its nonce.
-func (c *Core) hello(ctx context.Context, rec daemon.Record) error {
+func (c *Core) hello(ctx context.Context, rec lifecycle.Record) error {
 	config, err := c.RESTConfig()
 	if err != nil {
 		return err
@@ -134,19 +134,19 @@ func (c *Core) hello(ctx context.Context, rec daemon.Record) error {
 	if greeting.Nonce != rec.Nonce {
 		return fmt.Errorf("%s answers for another run of the service", rec.Server)
 	}
-	if greeting.Protocol != daemon.Protocol {
-		return &daemon.Refused{Err: &Error{Kind: Incompatible, Op: "connect to service", Object: c.inst.Name,
+	if greeting.Protocol != lifecycle.Protocol {
+		return &lifecycle.Refused{Err: &Error{Kind: Incompatible, Op: "connect to service", Object: c.inst.Name,
 			Err: fmt.Errorf("the running service is version %s (protocol %d), this program is %s (protocol %d): restart it with: rdd svc restart",
-				greeting.Version, greeting.Protocol, c.version, daemon.Protocol)}}
+				greeting.Version, greeting.Protocol, c.version, lifecycle.Protocol)}}
 	}
 	return nil
 }
 
-func askHello(ctx context.Context, config *rest.Config, server string) (g daemon.Greeting, err error) {
+func askHello(ctx context.Context, config *rest.Config, server string) (g lifecycle.Greeting, err error) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(config.CAData)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}, DisableKeepAlives: true}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+daemon.HelloPath, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+lifecycle.HelloPath, nil)
 	if err != nil {
 		return g, err
 	}

@@ -7,8 +7,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
 // Kind says why an operation failed, in terms a client can act on.
@@ -77,7 +77,7 @@ func KindOf(err error) Kind {
 
 // NothingBegan says of the end of a wait that nothing had been asked for before it, so that nothing goes on.
 func NothingBegan(err error) bool {
-	_, unbegun := errors.AsType[*daemon.Unbegun](err)
+	_, unbegun := errors.AsType[*lifecycle.NotStartedError](err)
 	return unbegun
 }
 

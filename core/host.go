@@ -6,17 +6,17 @@ import (
 	"rancherdesktop.io/rdd/internal/host"
 )
 
-// Computer is what this computer has, which bounds what its VMs can get.
-type Computer struct {
+// Host is what this computer has, which bounds what its VMs can get.
+type Host struct {
 	CPUs   int    `json:"cpus"`
 	Memory int64  `json:"memory"` // bytes; 0 when unknown
 	Disk   int64  `json:"disk"`   // bytes of the file system that VMs' disks are on; 0 when unknown
 	OS     string `json:"os"`
 }
 
-// Computer looks at this computer.
-func (c *Core) Computer() Computer {
-	all := Computer{CPUs: runtime.NumCPU(), OS: runtime.GOOS}
+// Host looks at this computer.
+func (c *Core) Host() Host {
+	all := Host{CPUs: runtime.NumCPU(), OS: runtime.GOOS}
 	if m, err := host.MemoryOf(); err == nil {
 		all.Memory = int64(m.Total)
 	}

@@ -12,53 +12,53 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 
-	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/wait"
 )
 
-// lasting reads one kind of object from whatever run of the service is there, so that a wait goes
+// reconnectingReader reads one kind of object from whatever run of the service is there, so that a wait goes
 // on over a restart. It serves one wait at a time.
-type lasting struct {
+type reconnectingReader struct {
 	core     *Core
 	resource func(dynamic.Interface) dynamic.ResourceInterface
 	tell     func(step string)
 
-	client  dynamic.Interface
-	missing time.Time // since when no service lives
-	renewed bool      // the credential was read again and has not worked yet
+	client      dynamic.Interface
+	absentSince time.Time // since when no service lives
+	renewed     bool      // the credential was read again and has not worked yet
 }
 
-// absence is how long a wait goes on while no service lives. Between the halves of a restart there
+// reconnectGrace is how long a wait goes on while no service lives. Between the halves of a restart there
 // are some 10 ms without one.
-const absence = 5 * time.Second
+const reconnectGrace = 5 * time.Second
 
-// errAbsent ends a wait for something that only the service can do.
-var errAbsent = errors.New("the service ended while waiting, and what was asked for goes on only when it runs again; start it with: rdd svc start")
+// errServiceEnded ends a wait for something that only the service can do.
+var errServiceEnded = errors.New("the service ended while waiting, and what was asked for goes on only when it runs again; start it with: rdd svc start")
 
-// errRenewed makes the wait ask again.
-var errRenewed = errors.New("the connection to the service was renewed")
+// errReconnected makes the wait ask again.
+var errReconnected = errors.New("the connection to the service was renewed")
 
-// lasting returns a reader for the wait o that begins with this session.
-func (s *Session) lasting(resource func(dynamic.Interface) dynamic.ResourceInterface, o *operation) *lasting {
+// reconnecting returns a reader for the wait o that begins with this session.
+func (s *Session) reconnecting(resource func(dynamic.Interface) dynamic.ResourceInterface, o *operation) *reconnectingReader {
 	tell := func(step string) { o.report(Event{Phase: "service", Message: step}) }
-	return &lasting{core: s.core, resource: resource, tell: tell, client: s.client}
+	return &reconnectingReader{core: s.core, resource: resource, tell: tell, client: s.client}
 }
 
-func (l *lasting) List(ctx context.Context, o metav1.ListOptions) (*unstructured.UnstructuredList, error) {
+func (l *reconnectingReader) List(ctx context.Context, o metav1.ListOptions) (*unstructured.UnstructuredList, error) {
 	list, err := l.resource(l.client).List(ctx, o)
-	return list, l.mend(err)
+	return list, l.reconnect(err)
 }
 
-func (l *lasting) Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+func (l *reconnectingReader) Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	w, err := l.resource(l.client).Watch(ctx, o)
-	return w, l.mend(err)
+	return w, l.reconnect(err)
 }
 
-// mend looks at the service after a request that failed. It returns the error if asking again is
+// reconnect looks at the service after a request that failed. It returns the error if asking again is
 // the way to go on, else a *wait.Final.
-func (l *lasting) mend(err error) error {
+func (l *reconnectingReader) reconnect(err error) error {
 	if err == nil {
-		l.missing, l.renewed = time.Time{}, false
+		l.absentSince, l.renewed = time.Time{}, false
 		return nil
 	}
 	var status apierrors.APIStatus
@@ -66,16 +66,16 @@ func (l *lasting) mend(err error) error {
 	if answered && !apierrors.IsUnauthorized(err) {
 		return err
 	}
-	rec, live, findErr := daemon.Find(l.core.inst)
+	rec, live, findErr := lifecycle.Find(l.core.inst)
 	switch {
 	case findErr != nil:
 		return err
 	case !live:
-		return l.absent(err)
-	case rec.Phase != daemon.Ready:
-		l.missing = time.Time{}
+		return l.checkAbsent(err)
+	case rec.Phase != lifecycle.Ready:
+		l.absentSince = time.Time{}
 		l.tell(fmt.Sprintf("the service is %s: %s", rec.Phase, rec.Step))
-		return errRenewed
+		return errReconnected
 	case answered && l.renewed:
 		return err
 	}
@@ -83,17 +83,17 @@ func (l *lasting) mend(err error) error {
 	if sessionErr != nil {
 		return err
 	}
-	l.client, l.missing, l.renewed = session.client, time.Time{}, true
-	return errRenewed
+	l.client, l.absentSince, l.renewed = session.client, time.Time{}, true
+	return errReconnected
 }
 
-func (l *lasting) absent(err error) error {
+func (l *reconnectingReader) checkAbsent(err error) error {
 	switch {
-	case l.missing.IsZero():
-		l.missing = time.Now()
+	case l.absentSince.IsZero():
+		l.absentSince = time.Now()
 		l.tell("the service has ended")
-	case time.Since(l.missing) > absence:
-		return &wait.Final{Err: errAbsent}
+	case time.Since(l.absentSince) > reconnectGrace:
+		return &wait.Final{Err: errServiceEnded}
 	}
 	return fmt.Errorf("the service does not run: %v", err) //nolint:errorlint // as Unauthorized it would end the wait
 }

@@ -17,11 +17,11 @@ import (
 // every change of a VM.
 type Pending struct {
 	mu    sync.Mutex
-	known map[string]compared // by VM
+	known map[string]comparison // by VM
 }
 
-// compared is what was found of one VM, and of what.
-type compared struct {
+// comparison is what was found of one VM, and of what.
+type comparison struct {
 	generation int64     // of its spec, for the params
 	digest     string    // of its template
 	written    time.Time // when the configuration of the guest was
@@ -35,7 +35,7 @@ func (p *Pending) Changes(ctx context.Context, c *Core, vm *VM) []string {
 	if err != nil || vm.DeletionTimestamp != nil || !layout.Of(c.inst, vm.Name).AgentAlive() {
 		return nil
 	}
-	now := compared{generation: vm.Generation, digest: vm.Status.TemplateDigest, written: info.ModTime()}
+	now := comparison{generation: vm.Generation, digest: vm.Status.TemplateDigest, written: info.ModTime()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before, ok := p.known[vm.Name]
@@ -46,7 +46,7 @@ func (p *Pending) Changes(ctx context.Context, c *Core, vm *VM) []string {
 		return nil // it is asked again on the next change
 	}
 	if p.known == nil {
-		p.known = map[string]compared{}
+		p.known = map[string]comparison{}
 	}
 	p.known[vm.Name] = now
 	return now.changes

@@ -8,14 +8,14 @@ import (
 	"path/filepath"
 	"strings"
 
-	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
 // Backup is a copy of what the service's datastore held.
-type Backup = daemon.Backup
+type Backup = lifecycle.Backup
 
 // Restored is what a restore did.
-type Restored = daemon.Restored
+type Restored = lifecycle.Restored
 
 // Backups lists the backups of the service's datastore, newest first, each checked. It changes nothing,
 // and doesn't need the service.
@@ -45,8 +45,8 @@ func (s *Service) Restore(ctx context.Context, backup string, w Wait) (done Rest
 	}
 	w.Accepted = false // nothing goes on without this call
 	err = w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) error {
-		if _, live, err := daemon.Find(inst); live || err != nil {
-			return errors.Join(err, daemon.ErrNotStopped)
+		if _, live, err := lifecycle.Find(inst); live || err != nil {
+			return errors.Join(err, lifecycle.ErrNotStopped)
 		}
 		if err := s.reap(ctx, false, nil, func(step string) { o.report(Event{Phase: "stopping", Message: step}) }); err != nil {
 			return err

@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"rancherdesktop.io/rdd/internal/api"
-	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
@@ -54,20 +54,20 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 	if !inst.Exists() {
 		return st, nil
 	}
-	rec, live, err := daemon.Find(inst)
+	rec, live, err := lifecycle.Find(inst)
 	if err != nil {
 		return st, Failed("look at service", inst.Name, err)
 	}
 	if !live {
 		st.State = ServiceStopped
-		rec, err := daemon.Last(inst)
+		rec, err := lifecycle.Last(inst)
 		st.Warning = rec.Warning
 		switch {
 		case err != nil:
 			st.State, st.Error = ServiceBroken, err.Error()
-		case rec.Phase == daemon.Failed:
+		case rec.Phase == lifecycle.Failed:
 			st.State, st.Error, st.Problem = ServiceBroken, rec.Error, rec.Problem
-		case rec.Phase != daemon.Stopped && rec.Phase != "":
+		case rec.Phase != lifecycle.Stopped && rec.Phase != "":
 			st.Error = "the last run ended without having been asked to"
 		}
 		return st, nil
@@ -75,20 +75,20 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 	st.Version, st.PID, st.Server, st.Step = rec.Version, rec.PID, rec.Server, rec.Step
 	st.Error, st.Warning, st.SearchPath = rec.Error, rec.Warning, rec.SearchPath
 	switch rec.Phase {
-	case daemon.Ready:
+	case lifecycle.Ready:
 		st.State = ServiceRunning
 		if err := s.core.hello(ctx, rec); KindOf(err) == Incompatible {
 			return st, err
 		} else if ctx.Err() != nil { // that nobody waits for the answer says nothing of the service
 			return st, Failed("look at service", inst.Name, context.Cause(ctx))
-		} else if now, _, again := daemon.Find(inst); err != nil && again == nil && now != rec {
+		} else if now, _, again := lifecycle.Find(inst); err != nil && again == nil && now != rec {
 			return s.Status(ctx) // it has changed meanwhile
 		} else if err != nil {
 			st.State, st.Error = ServiceBroken, err.Error()
 		}
-	case daemon.Stopping:
+	case lifecycle.Stopping:
 		st.State = ServiceStopping
-	case daemon.Failed, daemon.Stopped: // it has said its last word and is about to exit
+	case lifecycle.Failed, lifecycle.Stopped: // it has said its last word and is about to exit
 		st.State = ServiceStopping
 	default:
 		st.State = ServiceStarting
@@ -102,13 +102,13 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 func (s *Service) Create(change ServiceConfig) (aside string, err error) {
 	const op = "create service"
 	inst := s.core.inst
-	if err := change.Of(daemon.Config{}).Validate(); err != nil {
+	if err := change.Of(lifecycle.Config{}).Validate(); err != nil {
 		return "", &Error{Kind: Usage, Op: op, Object: inst.Name, Err: err}
 	}
 	if err := inst.Create(); err != nil {
 		return "", Failed(op, inst.Name, err)
 	}
-	aside, err = daemon.Configure(inst, change)
+	aside, err = lifecycle.Configure(inst, change)
 	return aside, Failed(op, inst.Name, err)
 }
 
@@ -129,15 +129,15 @@ func (s *Service) Start(ctx context.Context, w Wait) (started bool, err error) {
 
 func (s *Service) start(ctx context.Context, o *operation) (started bool, err error) {
 	if o.wait.Accepted {
-		return daemon.Begin(ctx, s.core.inst, s.client(o))
+		return lifecycle.Begin(ctx, s.core.inst, s.client(o))
 	}
-	return daemon.Ensure(ctx, s.core.inst, s.client(o))
+	return lifecycle.Ensure(ctx, s.core.inst, s.client(o))
 }
 
-// client is what the daemon package needs of us for an operation that starts the service.
-func (s *Service) client(o *operation) daemon.Client {
+// client is what package lifecycle needs for an operation that starts the service.
+func (s *Service) client(o *operation) lifecycle.Client {
 	spawned := &spawn{service: s}
-	return daemon.Client{
+	return lifecycle.Client{
 		Spawn:     spawned.run,
 		Next:      spawned.next,
 		Hello:     s.core.hello,
@@ -165,15 +165,15 @@ func (s *spawn) command() (*exec.Cmd, error) {
 }
 
 // next is the command for a run that starts it for us.
-func (s *spawn) next() (daemon.Next, error) {
+func (s *spawn) next() (lifecycle.Next, error) {
 	cmd, err := s.command()
 	if err != nil {
-		return daemon.Next{}, err
+		return lifecycle.Next{}, err
 	}
-	return daemon.Next{Program: cmd.Path, Args: cmd.Args[1:], Dir: cmd.Dir, Env: cmd.Environ()}, nil
+	return lifecycle.Next{Program: cmd.Path, Args: cmd.Args[1:], Dir: cmd.Dir, Env: cmd.Environ()}, nil
 }
 
-func (s *spawn) run(claim *daemon.Claim) (<-chan error, error) {
+func (s *spawn) run(claim *lifecycle.Claim) (<-chan error, error) {
 	cmd, err := s.command()
 	if err != nil {
 		return nil, err
@@ -183,7 +183,7 @@ func (s *spawn) run(claim *daemon.Claim) (<-chan error, error) {
 
 // spawn starts one of rddd's commands, which holds the claim and goes on without us. What an earlier one has printed is kept
 // with O_APPEND, and goes with O_TRUNC.
-func (s *Service) spawn(cmd *exec.Cmd, claim *daemon.Claim, words *bytes.Buffer, how int) (<-chan error, error) {
+func (s *Service) spawn(cmd *exec.Cmd, claim *lifecycle.Claim, words *bytes.Buffer, how int) (<-chan error, error) {
 	output, err := os.OpenFile(s.core.inst.ServiceOutput(), os.O_CREATE|os.O_WRONLY|how, 0o600)
 	if err != nil {
 		return nil, err
@@ -231,16 +231,16 @@ func (s *Service) Stop(ctx context.Context, force bool, w Wait) (was bool, err e
 // Force ends the guests at once in whatever stops the service now: a stop, a restart, a reset or a deletion.
 // What they have not written to their disks is lost. It waits for nothing.
 func (s *Service) Force() error {
-	return Failed("force service to stop", s.core.inst.Name, daemon.Force(s.core.inst))
+	return Failed("force service to stop", s.core.inst.Name, lifecycle.Force(s.core.inst))
 }
 
 func (s *Service) stop(ctx context.Context, force bool, o *operation) (was bool, err error) {
 	if force {
-		_ = daemon.Force(s.core.inst) // hurries a stop that is under way, if there is one
+		_ = lifecycle.Force(s.core.inst) // hurries a stop that is under way, if there is one
 	}
-	run, was, err := daemon.Request(ctx, s.core.inst)
+	run, was, err := lifecycle.Request(ctx, s.core.inst)
 	if err == nil && was && force {
-		err = daemon.Force(s.core.inst)
+		err = lifecycle.Force(s.core.inst)
 	}
 	if err != nil || o.wait.Accepted {
 		return was, err
@@ -250,10 +250,10 @@ func (s *Service) stop(ctx context.Context, force bool, o *operation) (was bool,
 
 // ended waits for the end of the run, if there was one, and stops what a crash of it left behind. Next
 // follows a run that crashes, too; nil: nothing does.
-func (s *Service) ended(ctx context.Context, run daemon.Record, was, force bool, next func() (daemon.Next, error), o *operation) error {
+func (s *Service) ended(ctx context.Context, run lifecycle.Record, was, force bool, next func() (lifecycle.Next, error), o *operation) error {
 	step := func(step string) { o.report(Event{Phase: "stopping", Message: step}) }
 	if was {
-		if err := daemon.AwaitExit(ctx, s.core.inst, run, step); err != nil {
+		if err := lifecycle.AwaitExit(ctx, s.core.inst, run, step); err != nil {
 			return err
 		}
 	}
@@ -270,12 +270,12 @@ func (s *Service) Restart(ctx context.Context, force bool, w Wait) error {
 	}
 	return w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) error {
 		if force {
-			_ = daemon.Force(inst)
+			_ = lifecycle.Force(inst)
 		}
 		client := s.client(o)
-		run, was, err := daemon.Restart(ctx, inst, client)
+		run, was, err := lifecycle.Restart(ctx, inst, client)
 		if err == nil && was && force {
-			err = daemon.Force(inst)
+			err = lifecycle.Force(inst)
 		}
 		if err != nil || was && o.wait.Accepted {
 			return err
@@ -290,9 +290,9 @@ func (s *Service) Restart(ctx context.Context, force bool, w Wait) error {
 
 // reap stops the hostagents that outlived a crashed service, and has next follow, unless it is nil. It goes on though nobody
 // waits for it. A run that stopped in order left none.
-func (s *Service) reap(ctx context.Context, force bool, next func() (daemon.Next, error), step func(string)) error {
+func (s *Service) reap(ctx context.Context, force bool, next func() (lifecycle.Next, error), step func(string)) error {
 	inst := s.core.inst
-	if last, err := daemon.Last(inst); err == nil && last.Phase == daemon.Stopped {
+	if last, err := lifecycle.Last(inst); err == nil && last.Phase == lifecycle.Stopped {
 		return nil
 	}
 	if _, err := os.Stat(inst.LimaHome()); errors.Is(err, os.ErrNotExist) {
@@ -319,14 +319,14 @@ func (s *Service) reap(ctx context.Context, force bool, next func() (daemon.Next
 }
 
 // spawnReap returns no channel when a new run lives, which has adopted what the old one left.
-func (s *Service) spawnReap(force bool, next func() (daemon.Next, error), words *bytes.Buffer) (<-chan error, error) {
+func (s *Service) spawnReap(force bool, next func() (lifecycle.Next, error), words *bytes.Buffer) (<-chan error, error) {
 	inst := s.core.inst
 	program, err := inst.Program("rddd")
 	if err != nil {
 		return nil, err
 	}
-	claim, err := daemon.TakeLeftovers(inst)
-	if errors.Is(err, daemon.ErrRunning) {
+	claim, err := lifecycle.TakeLeftovers(inst)
+	if errors.Is(err, lifecycle.ErrRunning) {
 		return nil, nil
 	}
 	if err != nil {
@@ -359,7 +359,7 @@ func (s *Service) Delete(ctx context.Context, w Wait) (was bool, err error) {
 		if _, err := s.core.Login().Uninstall(); err != nil { // else the next login creates the instance again
 			return err
 		}
-		return daemon.Remove(inst)
+		return lifecycle.Remove(inst)
 	})
 }
 
@@ -371,14 +371,14 @@ func (s *Service) Reset(ctx context.Context, w Wait) (was bool, err error) {
 	if !inst.Exists() {
 		return false, nil
 	}
-	config, err := daemon.LoadConfig(inst)
+	config, err := lifecycle.LoadConfig(inst)
 	if err == nil && config.DatastoreEndpoint != "" {
 		err = errors.New("its objects are in an external datastore, which other hosts may share: delete its VMs with rdd limavm delete, and the rest with the tools of that database")
 	}
 	if err != nil {
 		return true, Failed(op, inst.Name, err)
 	}
-	return true, s.remove(ctx, op, w, daemon.Reset)
+	return true, s.remove(ctx, op, w, lifecycle.Reset)
 }
 
 // remove stops the service and then removes files of the instance.
@@ -404,7 +404,7 @@ func (s *Service) Kubeconfig() ([]byte, error) {
 }
 
 // ServiceConfig is what a user chooses for a service now; what is nil stays as it was.
-type ServiceConfig = daemon.ConfigChange
+type ServiceConfig = lifecycle.ConfigChange
 
 // Controllers names every controller that a service can run.
 func Controllers() []string { return api.Controllers() }

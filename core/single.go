@@ -20,8 +20,8 @@ type Single struct {
 	lock   *proc.Lock
 }
 
-// handOver bounds a later start's wait for the first one, which may be starting itself.
-const handOver = 5 * time.Second
+// handOverTimeout bounds a later start's wait for the first one, which may be starting itself.
+const handOverTimeout = 5 * time.Second
 
 // First tries to be the only one of the program. It returns nil when another one lives and has taken args.
 func (c *Core) First(ctx context.Context, program string, args []string) (*Single, error) {
@@ -30,7 +30,7 @@ func (c *Core) First(ctx context.Context, program string, args []string) (*Singl
 	if err != nil {
 		return nil, Failed(op, program, err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, handOver, fmt.Errorf("%w: %s runs already and does not answer within %s; end it, then try again", context.DeadlineExceeded, program, handOver))
+	ctx, cancel := context.WithTimeoutCause(ctx, handOverTimeout, fmt.Errorf("%w: %s runs already and does not answer within %s; end it, then try again", context.DeadlineExceeded, program, handOverTimeout))
 	defer cancel()
 	for {
 		lock, err := proc.Acquire(lockFile)
@@ -87,7 +87,7 @@ func (s *Single) Serve(asked func(args []string)) {
 		if err != nil {
 			return
 		}
-		_ = conn.SetDeadline(time.Now().Add(handOver))
+		_ = conn.SetDeadline(time.Now().Add(handOverTimeout))
 		var args []string
 		if json.NewDecoder(conn).Decode(&args) == nil {
 			asked(args)

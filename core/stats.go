@@ -12,7 +12,7 @@ import (
 
 	"github.com/shirou/gopsutil/v4/process"
 
-	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
 )
@@ -30,7 +30,7 @@ type Stats struct {
 // the service, and leaves out what it can't find.
 func (c *Core) Stats(ctx context.Context, vms []string) []Stats {
 	all := make([]Stats, 0, len(vms)+1)
-	if rec, live, err := daemon.Find(c.inst); err == nil && live {
+	if rec, live, err := lifecycle.Find(c.inst); err == nil && live {
 		all = append(all, Stats{}.measure(ctx, rec.PID))
 	}
 	for _, name := range vms {

@@ -11,8 +11,8 @@ import (
 type VMResources struct {
 	Next    template.Resources  `json:"next"`
 	Current *template.Resources `json:"current,omitempty"` // of the running guest; nil when there is none
-	Least   template.Resources  `json:"least"`
-	Most    template.Resources  `json:"most"`
+	Min     template.Resources  `json:"least"`
+	Max     template.Resources  `json:"most"`
 	Pending bool                `json:"pending"` // Next waits for a restart
 }
 
@@ -33,12 +33,12 @@ func (v *VMs) Resources(ctx context.Context, name string) (r VMResources, err er
 		return r, Failed(op, name, err)
 	}
 	c := v.session.core
-	computer := c.Computer()
-	r.Least = template.Resources{CPUs: 1, Memory: leastMemory, Disk: leastDisk}
-	r.Most = template.Resources{CPUs: max(computer.CPUs, r.Next.CPUs), Memory: max(computer.Memory, r.Next.Memory), Disk: max(computer.Disk, r.Next.Disk)}
+	computer := c.Host()
+	r.Min = template.Resources{CPUs: 1, Memory: leastMemory, Disk: leastDisk}
+	r.Max = template.Resources{CPUs: max(computer.CPUs, r.Next.CPUs), Memory: max(computer.Memory, r.Next.Memory), Disk: max(computer.Disk, r.Next.Disk)}
 	vm := layout.Of(c.inst, name)
 	if _, size := diskUsage(vm.Disk()); size > 0 {
-		r.Least.Disk = size // it can only grow
+		r.Min.Disk = size // it can only grow
 	}
 	launched, running, err := c.launched(name)
 	if err != nil || !running {

@@ -12,8 +12,8 @@ import (
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 )
 
-// shellPatience is how long a VM that is not known to answer may take to let somebody in.
-const shellPatience = 30 * time.Second
+// shellTimeout is how long a VM that is not known to answer may take to let somebody in.
+const shellTimeout = 30 * time.Second
 
 // ShellOptions say what runs in a VM, and where.
 type ShellOptions struct {
@@ -46,7 +46,7 @@ func (v *VMs) Shell(ctx context.Context, name string, o ShellOptions) (*exec.Cmd
 		args = append(args, "--workdir="+o.Workdir)
 	}
 	if !meta.IsStatusConditionTrue(vm.Status.Conditions, v1alpha1.ConditionRunning) {
-		args = append(args, "--patience="+shellPatience.String())
+		args = append(args, "--patience="+shellTimeout.String())
 	}
 	args = append(args, name, "--")
 	cmd := exec.Command(program, append(args, o.Command...)...)

@@ -60,7 +60,7 @@ func (v *VMs) SetTemplate(ctx context.Context, name string, was Template, text s
 	w = w.fromNow()
 	vm, err := v.Show(ctx, name)
 	if err == nil && was.cm == nil {
-		was, err = v.takenUp(ctx, op, vm, was, w)
+		was, err = v.awaitStored(ctx, op, vm, was, w)
 	}
 	if err != nil {
 		return err
@@ -76,17 +76,17 @@ func (v *VMs) AwaitTemplate(ctx context.Context, vm *VM, was Template, text stri
 	return v.await(ctx, "edit the template of VM", vm, w, vm.Expectation().TemplateObserved(v1alpha1.TemplateDigest(was.Text), v1alpha1.TemplateDigest(text)))
 }
 
-// takeUpTimeout bounds the wait for what comes before a change can be accepted, for callers that wait for no more.
-const takeUpTimeout = 90 * time.Second
+// templateStoredTimeout bounds the wait for what comes before a change can be accepted, for callers that wait for no more.
+const templateStoredTimeout = 90 * time.Second
 
-// takenUp waits until a VM has a template of its own, and returns that. It is rejected when it is not the text that
+// awaitStored waits until a VM has a template of its own, and returns that. It is rejected when it is not the text that
 // the caller has seen.
-func (v *VMs) takenUp(ctx context.Context, op string, vm *VM, seen Template, w Wait) (Template, error) {
+func (v *VMs) awaitStored(ctx context.Context, op string, vm *VM, seen Template, w Wait) (Template, error) {
 	if !v.session.core.runs(v1alpha1.Controller) {
-		return Template{}, Failed(op, vm.Name, errNotTakenUp)
+		return Template{}, Failed(op, vm.Name, errNoStoredTemplate)
 	}
 	if w.Accepted {
-		w.Accepted, w.Timeout = false, cmp.Or(w.Timeout, takeUpTimeout)
+		w.Accepted, w.Timeout = false, cmp.Or(w.Timeout, templateStoredTimeout)
 	}
 	if err := v.await(ctx, op, vm, w, vm.Expectation().TemplateStored); err != nil {
 		return Template{}, err
@@ -98,8 +98,8 @@ func (v *VMs) takenUp(ctx context.Context, op string, vm *VM, seen Template, w W
 	return own, Failed(op, vm.Name, err)
 }
 
-// errNotTakenUp ends a wait for a VM's own template that nobody makes.
-var errNotTakenUp = errors.New("the VM has no template of its own yet, and this service runs without the controller limavm, which makes it; stop the service and run: rdd svc create --controllers '*'")
+// errNoStoredTemplate ends a wait for a VM's own template that nobody makes.
+var errNoStoredTemplate = errors.New("the VM has no template of its own yet, and this service runs without the controller limavm, which makes it; stop the service and run: rdd svc create --controllers '*'")
 
 // errChangedMeanwhile rejects a change of a template that is not the one that was looked at.
 var errChangedMeanwhile = &Error{Kind: Rejected, Err: errors.New("somebody else has changed it meanwhile")}

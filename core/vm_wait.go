@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
-	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/wait"
 )
@@ -57,10 +57,10 @@ func (v *VMs) await(ctx context.Context, op string, vm *VM, w Wait, check func(s
 		return nil
 	}
 	if !v.session.core.runs(v1alpha1.Controller) {
-		return Failed(op, vm.Name, errUnattended)
+		return Failed(op, vm.Name, errNoController)
 	}
 	return w.run(ctx, op, vm.Name, func(ctx context.Context, o *operation) error {
-		return wait.Until(ctx, v.session.lasting(vmResource, o), vm.Name, func(obj *unstructured.Unstructured) (bool, error) {
+		return wait.Until(ctx, v.session.reconnecting(vmResource, o), vm.Name, func(obj *unstructured.Unstructured) (bool, error) {
 			if obj == nil {
 				return check(nil)
 			}
@@ -74,13 +74,13 @@ func (v *VMs) await(ctx context.Context, op string, vm *VM, w Wait, check func(s
 	})
 }
 
-// errUnattended ends a wait for what nobody works on.
-var errUnattended = errors.New("the change was accepted, but this service runs without the controller limavm, so nothing carries it out; stop the service and run: rdd svc create --controllers '*'")
+// errNoController ends a wait for what nobody works on.
+var errNoController = errors.New("the change was accepted, but this service runs without the controller limavm, so nothing carries it out; stop the service and run: rdd svc create --controllers '*'")
 
 // runs says whether somebody runs the controller: this instance's service, or, for all that is known
 // here, that of another host which shares the store.
 func (c *Core) runs(controller string) bool {
-	config, err := daemon.LoadConfig(c.inst)
+	config, err := lifecycle.LoadConfig(c.inst)
 	return err != nil || config.DatastoreEndpoint != "" || config.Runs(controller)
 }
 

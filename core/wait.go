@@ -85,17 +85,17 @@ type operation struct {
 	op, object string
 	start      time.Time
 
-	telling sync.Mutex // held while Progress is called, which may take its time
-	mu      sync.Mutex
-	last    Event
+	progressMu sync.Mutex // held while Progress is called, which may take its time
+	mu         sync.Mutex
+	last       Event
 }
 
 // report passes an event on, unless it repeats the last one.
 func (o *operation) report(e Event) {
-	o.telling.Lock()
-	defer o.telling.Unlock()
+	o.progressMu.Lock()
+	defer o.progressMu.Unlock()
 	e.Op, e.Object = o.op, o.object
-	if !o.remember(e) {
+	if !o.changed(e) {
 		return
 	}
 	e.Elapsed = time.Since(o.start)
@@ -104,8 +104,8 @@ func (o *operation) report(e Event) {
 	}
 }
 
-// remember notes the event, and says whether it is another than the last one.
-func (o *operation) remember(e Event) bool {
+// changed notes the event, and says whether it is another than the last one.
+func (o *operation) changed(e Event) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if e == o.last {

@@ -23,10 +23,10 @@ type Snapshot struct {
 
 // Looks at a service that nothing tells of: a process that dies leaves its record as it was.
 const (
-	lookInterval  = time.Second
-	firstRetry    = 100 * time.Millisecond
-	longestRetry  = 2 * time.Second
-	mostAtOneTime = 1000 // changes of VMs that become one snapshot
+	pollInterval      = time.Second
+	initialRetryDelay = 100 * time.Millisecond
+	maxRetryDelay     = 2 * time.Second
+	mostAtOneTime     = 1000 // changes of VMs that become one snapshot
 )
 
 // Watch gives the whole picture first, and again on every change, until ctx ends or the loop does.
@@ -34,10 +34,10 @@ const (
 // faster than the loop takes them become one snapshot.
 func (c *Core) Watch(ctx context.Context) iter.Seq[Snapshot] {
 	return func(yield func(Snapshot) bool) {
-		w := watcher{core: c, yield: yield, changed: make(chan struct{}, 1), retry: firstRetry}
+		w := watcher{core: c, yield: yield, changed: make(chan struct{}, 1), retry: initialRetryDelay}
 		defer w.close()
 		for goesOn := true; goesOn && ctx.Err() == nil; {
-			goesOn = w.pass(ctx)
+			goesOn = w.run(ctx)
 		}
 	}
 }
@@ -69,13 +69,13 @@ func (w *watcher) listen() {
 			return
 		}
 		w.files = files
-		go w.note(files)
+		go w.watchFile(files)
 	}
 	_ = w.files.Add(w.core.inst.DataDir()) // there may be none yet; looking finds it
 }
 
-// note takes what the system tells, until the end, so that nothing piles up behind a slow caller.
-func (w *watcher) note(files *fsnotify.Watcher) {
+// watchFile takes what the system tells, until the end, so that nothing piles up behind a slow caller.
+func (w *watcher) watchFile(files *fsnotify.Watcher) {
 	for {
 		select {
 		case _, open := <-files.Events:
@@ -94,8 +94,8 @@ func (w *watcher) note(files *fsnotify.Watcher) {
 	}
 }
 
-// say gives the caller a snapshot that differs from the last one.
-func (w *watcher) say(s Snapshot) bool {
+// send gives the caller a snapshot that differs from the last one.
+func (w *watcher) send(s Snapshot) bool {
 	if w.said && s.Service == w.last.Service && s.VMs == nil && w.last.VMs == nil && sameError(s.Err, w.last.Err) {
 		return true
 	}
@@ -107,22 +107,22 @@ func sameError(a, b error) bool {
 	return (a == nil) == (b == nil) && (a == nil || a.Error() == b.Error())
 }
 
-// pass looks at the service once, and follows its VMs for as long as it can be asked.
-func (w *watcher) pass(ctx context.Context) bool {
+// run looks at the service once, and follows its VMs for as long as it can be asked.
+func (w *watcher) run(ctx context.Context) bool {
 	w.listen() // before the look, so that nothing is missed between the two
 	status, err := w.core.Service().Status(ctx)
 	if ctx.Err() != nil {
 		return false
 	}
-	pause := lookInterval
+	pause := pollInterval
 	if err == nil && (status.State == ServiceRunning || status.State == ServiceStopping) {
 		began := time.Now()
 		goesOn, followErr := w.follow(ctx, status)
 		switch {
 		case !goesOn || ctx.Err() != nil:
 			return false
-		case time.Since(began) > longestRetry:
-			w.retry = firstRetry
+		case time.Since(began) > maxRetryDelay:
+			w.retry = initialRetryDelay
 		}
 		status, err = w.core.Service().Status(ctx)
 		if ctx.Err() != nil {
@@ -135,13 +135,13 @@ func (w *watcher) pass(ctx context.Context) bool {
 			err, pause = followErr, w.backoff()
 		}
 	}
-	return w.say(Snapshot{Service: status, Err: err}) && w.wait(ctx, pause)
+	return w.send(Snapshot{Service: status, Err: err}) && w.wait(ctx, pause)
 }
 
 // backoff is the pause before the VMs are asked for again; it grows while each answer ends soon.
 func (w *watcher) backoff() time.Duration {
 	pause := w.retry
-	w.retry = min(2*w.retry, longestRetry)
+	w.retry = min(2*w.retry, maxRetryDelay)
 	return pause
 }
 
@@ -182,7 +182,7 @@ func (w *watcher) follow(ctx context.Context, status ServiceStatus) (goesOn bool
 	for {
 		picture := Snapshot{Service: status, VMs: slices.AppendSeq(make([]VM, 0, len(vms)), maps.Values(vms))}
 		slices.SortFunc(picture.VMs, func(a, b VM) int { return strings.Compare(a.Name, b.Name) })
-		if !w.say(picture) {
+		if !w.send(picture) {
 			return false, nil
 		}
 		select {
@@ -201,7 +201,7 @@ func (w *watcher) follow(ctx context.Context, status ServiceStatus) (goesOn bool
 				if err := apply(vms, ev.Type, obj); err != nil {
 					return true, err
 				}
-				if n == mostAtOneTime || !another(events.ResultChan(), &ev, &open) {
+				if n == mostAtOneTime || !nextQueued(events.ResultChan(), &ev, &open) {
 					break
 				}
 			}
@@ -209,8 +209,8 @@ func (w *watcher) follow(ctx context.Context, status ServiceStatus) (goesOn bool
 	}
 }
 
-// another takes one more event if there is one already.
-func another(events <-chan watch.Event, ev *watch.Event, open *bool) bool {
+// nextQueued takes one more event if there is one already.
+func nextQueued(events <-chan watch.Event, ev *watch.Event, open *bool) bool {
 	select {
 	case *ev, *open = <-events:
 		return true

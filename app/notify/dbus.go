@@ -48,12 +48,12 @@ func (d *desktop) Close() {
 	go func() { d.ended.Wait(); close(ended) }()
 	select {
 	case <-ended:
-	case <-time.After(answer):
+	case <-time.After(dbusTimeout):
 	}
 }
 
-// answer is how long the desktop may take to say what it can.
-const answer = time.Second
+// dbusTimeout is how long the desktop may take to say what it can.
+const dbusTimeout = time.Second
 
 func (d *desktop) Asks() bool {
 	said := make(chan bool, 1)
@@ -70,7 +70,7 @@ func (d *desktop) Asks() bool {
 	select {
 	case yes := <-said:
 		return yes
-	case <-time.After(answer):
+	case <-time.After(dbusTimeout):
 		return false
 	}
 }

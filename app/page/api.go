@@ -131,7 +131,7 @@ type instanceView struct {
 	vmsKnown        bool
 	problem         *Problem
 	instances       []string
-	computer        core.Computer
+	computer        core.Host
 	settings        Settings
 	settingsProblem *Problem
 	login           []core.LoginStatus // replaced, never changed
@@ -146,7 +146,7 @@ func (a *API) newInstanceView(c *core.Core) *instanceView {
 	view := &instanceView{
 		core: c, service: core.ServiceStatus{Instance: c.Instance().Name, State: core.ServiceNotCreated, Log: c.Instance().ServiceLog()},
 		vms: []VM{}, instances: []string{}, seen: make(chan struct{}), left: make(chan struct{}), used: map[string]sample{},
-		settings: Settings{Settings: core.DefaultSettings()}, computer: c.Computer(),
+		settings: Settings{Settings: core.DefaultSettings()}, computer: c.Host(),
 	}
 	view.engine = operation.New(operation.Options{
 		Core: c, Go: a.background, NewID: a.newID, Changed: a.events.changed,

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/core"
-	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine/machinetest"
 	"rancherdesktop.io/rdd/internal/proc"
 )
@@ -280,7 +280,7 @@ func (b *box) set(name, mode string) {
 // killService kills the service as a crash would.
 func (b *box) killService() {
 	b.Helper()
-	rec, live, err := daemon.Find(b.inst)
+	rec, live, err := lifecycle.Find(b.inst)
 	if err != nil || !live {
 		b.Fatal(live, err)
 	}

@@ -99,7 +99,7 @@ func TestLifeOfAVMAtThePage(t *testing.T) {
 	b.becomes(b.begin("vm.setParams", `{"name": "demo", "set": {}, "remove": ["Greeting", "Farewell"]}`), "done")
 	var r core.VMResources
 	b.call("vm.resources", `{"name": "demo"}`, &r)
-	if !r.Pending || r.Current == nil || r.Current.Memory != 1<<30 || r.Next.Memory != 3<<30 || r.Least.CPUs != 1 || r.Most.CPUs < 1 {
+	if !r.Pending || r.Current == nil || r.Current.Memory != 1<<30 || r.Next.Memory != 3<<30 || r.Min.CPUs != 1 || r.Max.CPUs < 1 {
 		t.Errorf("%+v", r)
 	}
 	s = b.becomes(b.begin("vm.setTemplate", `{"name": "demo", "version": %q, "text": "images: []\n"}`, text.Version), "failed")

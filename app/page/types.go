@@ -44,7 +44,7 @@ type State struct {
 	Instance   string                `json:"instance"`
 	Instances  []string              `json:"instances"`
 	Version    string                `json:"version"`
-	Host       core.Computer         `json:"host"`
+	Host       core.Host             `json:"host"`
 	Service    Service               `json:"service"`
 	VMs        []VM                  `json:"vms"`
 	VMsKnown   bool                  `json:"vmsKnown"`

@@ -81,7 +81,7 @@ func (a *API) vmCheck(ctx context.Context, params CheckParams) ([]FieldProblem, 
 		name = checkedName
 	}
 	if params.Resources != nil {
-		all = append(all, checkResources(*params.Resources, view.core.Computer())...)
+		all = append(all, checkResources(*params.Resources, view.core.Host())...)
 	}
 	if params.Template == "" && params.Text == "" {
 		return append(all, FieldProblem{"template", "choose a template"}), nil
@@ -101,7 +101,7 @@ func (a *API) vmCheck(ctx context.Context, params CheckParams) ([]FieldProblem, 
 }
 
 // checkResources says which of the resources this computer does not have.
-func checkResources(r template.Resources, computer core.Computer) (all []FieldProblem) {
+func checkResources(r template.Resources, computer core.Host) (all []FieldProblem) {
 	if r.CPUs < 1 || r.CPUs > computer.CPUs {
 		all = append(all, FieldProblem{"cpus", fmt.Sprintf("must be between 1 and %d, the number of processors of this computer; got %d", computer.CPUs, r.CPUs)})
 	}
@@ -250,7 +250,7 @@ func (a *API) vmResources(ctx context.Context, params NameParams) (core.VMResour
 }
 
 func (a *API) vmSetResources(_ context.Context, params SetResourcesParams) (Ref, error) {
-	for _, f := range checkResources(params.Resources, a.current().core.Computer()) {
+	for _, f := range checkResources(params.Resources, a.current().core.Host()) {
 		return Ref{}, badField("resources."+f.Field, "%s: %s", f.Field, f.Message)
 	}
 	return a.onVM(operation.Change, params.Name, func(ctx context.Context, vms *core.VMs, w core.Wait) error {

@@ -19,8 +19,8 @@ const (
 	watcherPath = "/StatusNotifierWatcher"
 )
 
-// askTime is for the desktop's answer to a question that doesn't matter much.
-const askTime = 500 * time.Millisecond
+// dbusTimeout is for the desktop's answer to a question that doesn't matter much.
+const dbusTimeout = 500 * time.Millisecond
 
 var errBusEnded = errors.New("the session bus has ended, and with it the desktop")
 
@@ -83,7 +83,7 @@ func (d *Display) awaitBus(ctx context.Context, alone func()) (*dbus.Conn, error
 
 // hasHost says whether a panel shows icons.
 func hasHost(ctx context.Context, bus *dbus.Conn) bool {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
+	ctx, cancel := context.WithTimeout(ctx, dbusTimeout)
 	defer cancel()
 	var there bool
 	err := bus.Object(watcherName, watcherPath).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", dbus.FlagNoAutoStart,
@@ -94,7 +94,7 @@ func hasHost(ctx context.Context, bus *dbus.Conn) bool {
 // darkPanel guesses the panel's colour from what the desktop prefers. Most panels are dark, and the
 // icons' rims keep a wrong guess visible. Source: org.freedesktop.portal.Settings, color-scheme (2: light).
 func darkPanel(ctx context.Context, bus *dbus.Conn) bool {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
+	ctx, cancel := context.WithTimeout(ctx, dbusTimeout)
 	defer cancel()
 	var scheme dbus.Variant
 	err := bus.Object("org.freedesktop.portal.Desktop", "/org/freedesktop/portal/desktop").CallWithContext(ctx,

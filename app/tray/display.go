@@ -21,16 +21,16 @@ type Display struct {
 	Opened func()
 }
 
-const patience = 5 * time.Second
+const hostTimeout = 5 * time.Second
 
-// frameTime is how long a picture of a moving icon stays.
-const frameTime = 400 * time.Millisecond
+// frameInterval is how long a picture of a moving icon stays.
+const frameInterval = 400 * time.Millisecond
 
 // Run shows the icon until ctx ends, or the desktop does, which is an error. The main goroutine of the
 // program must call it, once.
 func (d *Display) Run(ctx context.Context) error {
 	if d.Patience == 0 {
-		d.Patience = patience
+		d.Patience = hostTimeout
 	}
 	clicks := newClicks()
 	defer clicks.close()
@@ -54,12 +54,12 @@ func (d *Display) Run(ctx context.Context) error {
 
 // follow draws each view until ctx ends.
 func (d *Display) follow(ctx context.Context, menu *drawing) {
-	tick := time.NewTicker(frameTime)
+	tick := time.NewTicker(frameInterval)
 	defer tick.Stop()
 	for moving := true; ; {
 		if is := menu.icon == IconStarting; is != moving {
 			if moving = is; moving {
-				tick.Reset(frameTime)
+				tick.Reset(frameInterval)
 			} else {
 				tick.Stop()
 			}

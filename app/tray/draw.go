@@ -85,8 +85,8 @@ func (d *drawing) update(parent *line, lines []*line, items []Item) []*line {
 	return lines
 }
 
-// mostClicks is how many clicks on one item may wait. The queue of a channel of nothing takes no room.
-const mostClicks = math.MaxInt32
+// maxClicks is how many clicks on one item may wait. The queue of a channel of nothing takes no room.
+const maxClicks = math.MaxInt32
 
 func (d *drawing) add(parent *line, item Item) *line {
 	l := &line{item: item, gone: make(chan struct{})}
@@ -101,7 +101,7 @@ func (d *drawing) add(parent *line, item Item) *line {
 	default:
 		l.native = parent.native.AddSubMenuItem(label(item.Title), "")
 	}
-	clicks := make(chan struct{}, mostClicks) // systray drops a click that nobody takes at once
+	clicks := make(chan struct{}, maxClicks) // systray drops a click that nobody takes at once
 	l.native.ClickedCh = clicks
 	go func() {
 		for {

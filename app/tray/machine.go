@@ -83,8 +83,8 @@ func machineItem(vm *core.VM) Item {
 	only := func(verb Verb, title string, shown bool) Item {
 		return Item{ID: ID{verb, vm.Name}, Title: title, Hidden: !shown}
 	}
-	return Item{ID: ID{machine, vm.Name}, Title: short(title, longestLine), Items: []Item{
-		{ID: ID{said, vm.Name}, Title: short(d.Problem, longestLine), Disabled: true, Hidden: d.Problem == ""},
+	return Item{ID: ID{machine, vm.Name}, Title: short(title, maxLineLength), Items: []Item{
+		{ID: ID{said, vm.Name}, Title: short(d.Problem, maxLineLength), Disabled: true, Hidden: d.Problem == ""},
 		item(StartVM, "Start", at == phaseDown || at == phaseFailed),
 		item(StopVM, "Stop", at == phaseUp || at == phaseFailed && vm.Spec.Running),
 		item(RestartVM, "Restart", at == phaseUp),

@@ -113,8 +113,8 @@ func Menu(s State) []Item {
 	)
 }
 
-// longestLine is the most characters of an error that a menu shows; the window has the rest.
-const longestLine = 70
+// maxLineLength is the most characters of an error that a menu shows; the window has the rest.
+const maxLineLength = 70
 
 // words puts the state into one line.
 func words(s State) string {
@@ -159,7 +159,7 @@ func words(s State) string {
 		}
 		line = fmt.Sprintf("%s is running, %s", name, count(up, len(s.Snapshot.VMs)))
 	}
-	return short(line, longestLine)
+	return short(line, maxLineLength)
 }
 
 // count says how many of all VMs run.

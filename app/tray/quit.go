@@ -28,7 +28,7 @@ func (o *Operator) quit(ctx context.Context) {
 		o.Quit() // nobody can be asked, so nothing is stopped
 		return
 	}
-	o.awaitChoice(ctx)
+	o.waitForChoice(ctx)
 }
 
 // ask asks in a notification.
@@ -79,14 +79,14 @@ func (o *Operator) whatRuns(ctx context.Context) string {
 
 // The window may have been open already, and then asks after Open has returned.
 const (
-	lookForChoice = time.Second
-	waitForChoice = 5 * time.Minute
+	choicePollInterval = time.Second
+	choiceTimeout      = 5 * time.Minute
 )
 
-// awaitChoice waits for the window to have an answer. Without one, the tray stays.
-func (o *Operator) awaitChoice(ctx context.Context) {
-	late := time.After(waitForChoice)
-	tick := time.NewTicker(lookForChoice)
+// waitForChoice waits for the window to have an answer. Without one, the tray stays.
+func (o *Operator) waitForChoice(ctx context.Context) {
+	late := time.After(choiceTimeout)
+	tick := time.NewTicker(choicePollInterval)
 	defer tick.Stop()
 	for o.Core.OnQuit() == core.OnQuitAsk {
 		select {

@@ -22,8 +22,8 @@ type Tray struct {
 	look  chan struct{} // it is time to diagnose
 }
 
-// firstLook is how long the first snapshot is waited for, so that a menu is not made twice.
-const firstLook = time.Second
+// firstSnapshotTimeout is how long the first snapshot is waited for, so that a menu is not made twice.
+const firstSnapshotTimeout = time.Second
 
 // Run shows the tray until the user quits or ctx ends. The main goroutine of the program must call it.
 func (t *Tray) Run(ctx context.Context) error {
@@ -45,7 +45,7 @@ func (t *Tray) Run(ctx context.Context) error {
 	running.Go(func() { t.diagnose(ctx) })
 	select {
 	case <-seen:
-	case <-time.After(firstLook):
+	case <-time.After(firstSnapshotTimeout):
 	case <-ctx.Done():
 	}
 	display := &Display{
@@ -105,8 +105,8 @@ func (t *Tray) lookAtLogin() {
 
 // A diagnosis starts programs and reads files, so it comes when things have settled, and seldom.
 const (
-	settleTime   = 5 * time.Second
-	diagnoseTime = time.Minute
+	diagnoseDelay    = 5 * time.Second
+	diagnoseInterval = time.Minute
 )
 
 // diagnose counts what is wrong, after changes.
@@ -117,7 +117,7 @@ func (t *Tray) diagnose(ctx context.Context) {
 			return
 		case <-t.look:
 		}
-		if !pause(ctx, settleTime) {
+		if !pause(ctx, diagnoseDelay) {
 			return
 		}
 		if report, err := diagnose.Run(ctx, t.Core); err == nil {
@@ -125,7 +125,7 @@ func (t *Tray) diagnose(ctx context.Context) {
 				s.Findings = report.Count(diagnose.SeverityProblem) + report.Count(diagnose.SeverityWarning)
 			})
 		}
-		if !pause(ctx, diagnoseTime) {
+		if !pause(ctx, diagnoseInterval) {
 			return
 		}
 	}

@@ -116,15 +116,15 @@ func (s *Server) session(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// mostParams bounds a call's parameters; a template has at most 256 KiB.
-const mostParams = 1 << 20
+// maxParamsSize bounds a call's parameters; a template has at most 256 KiB.
+const maxParamsSize = 1 << 20
 
 func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Content-Type") != "application/json" { // which no form of another site can send
 		refuse(w, http.StatusUnsupportedMediaType, "usage", "want Content-Type: application/json")
 		return
 	}
-	params, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostParams))
+	params, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxParamsSize))
 	if err != nil {
 		refuse(w, http.StatusRequestEntityTooLarge, "usage", fmt.Sprintf("the parameters can't be read: %v", err))
 		return
@@ -166,8 +166,8 @@ func answer(w http.ResponseWriter, status int, p *page.Problem) {
 	}{p})
 }
 
-// stuck ends a connection that takes nothing.
-const stuck = 10 * time.Second
+// writeTimeout ends a connection that takes nothing.
+const writeTimeout = 10 * time.Second
 
 // events pushes events for as long as the page listens.
 // Source: HTML, 9.2 Server-sent events. Data is JSON, which has no line ends.
@@ -176,7 +176,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	out := http.NewResponseController(w)
 	_ = out.SetReadDeadline(time.Time{}) // the request is read; its end is the connection's
 	for e := range s.api.Events(r.Context()) {
-		_ = out.SetWriteDeadline(time.Now().Add(stuck))
+		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", e.Name, e.Data); err != nil {
 			return
 		}

@@ -176,7 +176,7 @@ func TestWhoMayAsk(t *testing.T) {
 		{"a form", "POST", call, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 415},
 		{"a link", "GET", call, func(*http.Request) {}, 404},
 		{"too much", "POST", call, func(r *http.Request) {
-			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(strings.Repeat(" ", mostParams+1))), -1
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(strings.Repeat(" ", maxParamsSize+1))), -1
 		}, 413},
 		{"events without a session", "GET", events, func(r *http.Request) { r.Header.Del("Cookie") }, 401},
 		{"events from another site", "GET", events, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},

@@ -13,8 +13,8 @@ import (
 
 	"rancherdesktop.io/rdd/app/tray"
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/internal/gctuning"
 	"rancherdesktop.io/rdd/internal/instance"
-	"rancherdesktop.io/rdd/internal/memory"
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
@@ -69,7 +69,7 @@ func run(args []string) error {
 
 	// It lives for weeks and holds little: what a collection costs more often, it saves in memory.
 	debug.SetGCPercent(25)
-	time.AfterFunc(startTime, func() { memory.Keep(ctx, busy) })
+	time.AfterFunc(trimDelay, func() { gctuning.Trim(ctx, busyAllocBytes) })
 	if *window {
 		go func() {
 			if err := desk.open(); err != nil {
@@ -84,11 +84,11 @@ func run(args []string) error {
 	return nil
 }
 
-// startTime is how long the start keeps it busy, the first diagnosis included.
-const startTime = 15 * time.Second
+// trimDelay is how long the start keeps it busy, the first diagnosis included.
+const trimDelay = 15 * time.Second
 
-// busy is what it allocates in 10 s, in bytes, when somebody uses it: to open the menu takes more.
-const busy = 128 << 10
+// busyAllocBytes is what it allocates in 10 s, in bytes, when somebody uses it: to open the menu takes more.
+const busyAllocBytes = 128 << 10
 
 // only makes this the only tray of the instance.
 func only(inst instance.Instance) (*proc.Lock, error) {

@@ -22,7 +22,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/machine/machinetest"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -171,7 +171,7 @@ func (b *box) must(code int, args ...string) result {
 }
 
 // record is what the service says of itself, whether it lives or not.
-func (b *box) record() (rec daemon.Record) {
+func (b *box) record() (rec lifecycle.Record) {
 	b.t.Helper()
 	text, err := os.ReadFile(filepath.Join(b.data(), "serve.json"))
 	if err == nil {
@@ -184,7 +184,7 @@ func (b *box) record() (rec daemon.Record) {
 }
 
 // start starts the service and returns its record.
-func (b *box) start() daemon.Record {
+func (b *box) start() lifecycle.Record {
 	b.t.Helper()
 	b.must(0, "svc", "start", "--progress", "quiet")
 	return b.record()

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
-	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
@@ -26,7 +26,7 @@ func TestLeftoversOfACrashAreNotTakenForAService(t *testing.T) {
 	old := b.start()
 	b.killService()
 	sleeper := b.bystander()
-	b.rewrite(func(rec *daemon.Record) { rec.PID = sleeper.Process.Pid })
+	b.rewrite(func(rec *lifecycle.Record) { rec.PID = sleeper.Process.Pid })
 	takePort(t, old.Server)
 
 	b.must(6, "svc", "status")
@@ -35,9 +35,9 @@ func TestLeftoversOfACrashAreNotTakenForAService(t *testing.T) {
 		t.Error(r.err)
 	}
 	mustLive(t, sleeper)
-	b.rewrite(func(rec *daemon.Record) { rec.Phase = daemon.Ready })
+	b.rewrite(func(rec *lifecycle.Record) { rec.Phase = lifecycle.Ready })
 	now := b.start()
-	if now.Nonce == old.Nonce || now.Server == old.Server || now.Phase != daemon.Ready {
+	if now.Nonce == old.Nonce || now.Server == old.Server || now.Phase != lifecycle.Ready {
 		t.Fatalf("started %+v after %+v", now, old)
 	}
 	r := b.must(0, "ctl", "get", "configmap", "rdd-controller-manager", "--namespace", "rdd-system", "-o", "jsonpath={.data.nonce}")
@@ -56,7 +56,7 @@ func TestRecordOfADeadRunUnderAHeldLock(t *testing.T) {
 	b.must(0, "ctl", "create", "configmap", "keep", "--from-literal=a=b")
 	b.killService()
 	sleeper := b.bystander()
-	b.rewrite(func(rec *daemon.Record) { rec.PID = sleeper.Process.Pid })
+	b.rewrite(func(rec *lifecycle.Record) { rec.PID = sleeper.Process.Pid })
 	lock, err := proc.Acquire(filepath.Join(b.data(), "serve.lock"))
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func mustLive(t *testing.T, cmd *exec.Cmd) {
 }
 
 // rewrite changes the record that a dead run has left.
-func (b *box) rewrite(change func(*daemon.Record)) {
+func (b *box) rewrite(change func(*lifecycle.Record)) {
 	b.t.Helper()
 	rec := b.record()
 	change(&rec)

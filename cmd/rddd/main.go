@@ -19,12 +19,12 @@ import (
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
-	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/logs"
 	"rancherdesktop.io/rdd/internal/machine"
 	"rancherdesktop.io/rdd/internal/proc"
-	"rancherdesktop.io/rdd/internal/serve"
+	"rancherdesktop.io/rdd/internal/server"
 )
 
 // version is set by the build.
@@ -70,14 +70,14 @@ func command() *cobra.Command {
 		},
 	}
 	c.flags(serve)
-	_ = serve.MarkFlagRequired(daemon.FlagNonce)
+	_ = serve.MarkFlagRequired(lifecycle.FlagNonce)
 	serve.Flags().TextVar(&level, "log-level", level, "least of what is logged: error, warn, info or debug")
 
 	var force bool
 	reap := &cobra.Command{
 		Use: "reap", Short: "Stop the virtual machines that a crashed service left behind", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.run(cmd.Context(), name, slog.LevelInfo, func(ctx context.Context, inst instance.Instance, _ *daemon.Claim, log *slog.Logger) error {
+			return c.run(cmd.Context(), name, slog.LevelInfo, func(ctx context.Context, inst instance.Instance, _ *lifecycle.Claim, log *slog.Logger) error {
 				return runReap(ctx, inst, force, log)
 			})
 		},
@@ -109,7 +109,7 @@ func printBackups(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	all, err := serve.Backups(ctx, inst)
+	all, err := server.Backups(ctx, inst)
 	if err != nil {
 		return err
 	}
@@ -117,17 +117,17 @@ func printBackups(ctx context.Context, name string) error {
 }
 
 func runRestore(ctx context.Context, inst instance.Instance, name string, log *slog.Logger) error {
-	config, err := daemon.LoadConfig(inst)
+	config, err := lifecycle.LoadConfig(inst)
 	if err != nil {
 		return err
 	}
-	return daemon.WhileStopped(inst, func() error {
-		done, err := serve.Restore(ctx, inst, config, name)
+	return lifecycle.WhileStopped(inst, func() error {
+		done, err := server.Restore(ctx, inst, config, name)
 		if err != nil {
 			return err
 		}
 		log.Info("restored", "backup", done.Backup.Path, "aside", done.Aside)
-		return errors.Join(daemon.Forget(inst), json.NewEncoder(os.Stdout).Encode(done))
+		return errors.Join(lifecycle.Forget(inst), json.NewEncoder(os.Stdout).Encode(done))
 	})
 }
 
@@ -184,17 +184,17 @@ func runAt(ctx context.Context, name string, level slog.Level, fn func(context.C
 type claimed struct{ nonce, claim string }
 
 func (c *claimed) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.nonce, daemon.FlagNonce, daemon.Leftovers, "identity of this run")
-	cmd.Flags().StringVar(&c.claim, daemon.FlagClaim, "", "locks that are passed to this process; empty: it takes them")
+	cmd.Flags().StringVar(&c.nonce, lifecycle.FlagNonce, lifecycle.Leftovers, "identity of this run")
+	cmd.Flags().StringVar(&c.claim, lifecycle.FlagClaim, "", "locks that are passed to this process; empty: it takes them")
 }
 
 // run calls fn while the instance is claimed, and then starts what was asked to follow.
-func (c *claimed) run(ctx context.Context, name string, level slog.Level, fn func(context.Context, instance.Instance, *daemon.Claim, *slog.Logger) error) error {
-	var claim *daemon.Claim
+func (c *claimed) run(ctx context.Context, name string, level slog.Level, fn func(context.Context, instance.Instance, *lifecycle.Claim, *slog.Logger) error) error {
+	var claim *lifecycle.Claim
 	var inst instance.Instance
 	err := runAt(ctx, name, level, func(ctx context.Context, i instance.Instance, log *slog.Logger) (err error) {
 		inst = i
-		if claim, err = daemon.Inherited(inst, c.nonce, c.claim); err != nil {
+		if claim, err = lifecycle.Inherited(inst, c.nonce, c.claim); err != nil {
 			return err
 		}
 		go func() { // never: the claim goes with the process, after its last word in the log
@@ -203,20 +203,20 @@ func (c *claimed) run(ctx context.Context, name string, level slog.Level, fn fun
 		}()
 		return fn(ctx, inst, claim, log)
 	})
-	if claim != nil && (err == nil || c.nonce != daemon.Leftovers) { // who still has leftovers hears of it first
+	if claim != nil && (err == nil || c.nonce != lifecycle.Leftovers) { // who still has leftovers hears of it first
 		err = errors.Join(err, claim.Follow(inst))
 	}
 	return err
 }
 
-func runService(ctx context.Context, inst instance.Instance, claim *daemon.Claim, log *slog.Logger) error {
-	config, configErr := daemon.LoadConfig(inst)
+func runService(ctx context.Context, inst instance.Instance, claim *lifecycle.Claim, log *slog.Logger) error {
+	config, configErr := lifecycle.LoadConfig(inst)
 	host, hostErr := os.Hostname()
-	return daemon.Run(ctx, inst, claim, version, log, func(ctx context.Context, publish func(daemon.Record)) error {
+	return lifecycle.Run(ctx, inst, claim, version, log, func(ctx context.Context, publish func(lifecycle.Record)) error {
 		if err := errors.Join(configErr, hostErr); err != nil {
 			return err
 		}
-		run := &serve.Run{Instance: inst, Config: config, Nonce: claim.Nonce, Version: version, Host: host, Log: log, Publish: publish}
+		run := &server.Run{Instance: inst, Config: config, Nonce: claim.Nonce, Version: version, Host: host, Log: log, Publish: publish}
 		return run.Serve(ctx)
 	})
 }
@@ -235,7 +235,7 @@ func runReap(ctx context.Context, inst instance.Instance, force bool, log *slog.
 		machines.Force()
 	}
 	go func() {
-		if daemon.AwaitForce(ctx, inst, daemon.Leftovers) == nil {
+		if lifecycle.AwaitForce(ctx, inst, lifecycle.Leftovers) == nil {
 			machines.Force()
 		}
 	}()

@@ -26,24 +26,24 @@ func checkAcceleration(ctx context.Context, i *inspection) []Finding {
 	}
 	acc, err := probe(ctx, program, i.inst.LimaHome())
 	if err != nil {
-		return []Finding{told(SeverityWarning, diag.AccelerationBroken, "not known: "+err.Error())}
+		return []Finding{explainedProblem(SeverityWarning, diag.AccelerationBroken, "not known: "+err.Error())}
 	}
 	what, _, _ := strings.Cut(acc.Message, ". ") // after it comes a remedy, which the table has
 	switch acc.Reason {
 	case "NoPermission":
-		return []Finding{found(SeverityWarning, diag.AccelerationPermission, "%s", what)}
+		return []Finding{problem(SeverityWarning, diag.AccelerationPermission, "%s", what)}
 	case "NoHardwareDevice":
 		if host.Virtual() {
-			return []Finding{found(SeverityWarning, diag.NestedVirtualization, "%s", what)}
+			return []Finding{problem(SeverityWarning, diag.NestedVirtualization, "%s", what)}
 		}
-		return []Finding{found(SeverityWarning, diag.AccelerationMissing, "%s", what)}
+		return []Finding{problem(SeverityWarning, diag.AccelerationMissing, "%s", what)}
 	case "HardwareHangs":
-		return []Finding{found(SeverityWarning, diag.AccelerationHangs, "%s", what)}
+		return []Finding{problem(SeverityWarning, diag.AccelerationHangs, "%s", what)}
 	}
 	if !acc.Hardware {
-		return []Finding{found(SeverityWarning, diag.AccelerationBroken, "%s", what)}
+		return []Finding{problem(SeverityWarning, diag.AccelerationBroken, "%s", what)}
 	}
-	return []Finding{fine("%s", what)}
+	return []Finding{ok("%s", what)}
 }
 
 // probe runs rdd-lima probe. It keeps its result in the Lima home, and a check keeps nothing: so it
@@ -61,7 +61,7 @@ func probe(ctx context.Context, program, limaHome string) (acc event.Accelerator
 			return acc, err
 		}
 	}
-	out, err := answer(ctx, program, "probe", "--lima-home", home)
+	out, err := runProgram(ctx, program, "probe", "--lima-home", home)
 	if err == nil {
 		err = json.Unmarshal(out, &acc)
 	}

@@ -19,8 +19,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"rancherdesktop.io/rdd/core"
-	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/templatetext"
 )
@@ -43,8 +43,8 @@ type BundleFile struct {
 	text string
 }
 
-// bundled is how much of a log is in a bundle: its end.
-const bundled = 2 << 20
+// maxBundleFile is how much of a log is in a bundle: its end.
+const maxBundleFile = 2 << 20
 
 // BundleSuffixes are the endings of a bundle's file name.
 func BundleSuffixes() []string { return []string{".tar.gz", ".tgz"} }
@@ -114,7 +114,7 @@ func (i *inspection) secrets() []string {
 	if config, err := i.core.RESTConfig(); err == nil {
 		all = append(all, config.BearerToken)
 	}
-	config, _ := daemon.LoadConfig(i.inst)
+	config, _ := lifecycle.LoadConfig(i.inst)
 	for part := range strings.SplitSeq(config.DatastoreEndpoint, ",") {
 		if u, err := url.Parse(part); err == nil {
 			password, _ := u.User.Password()
@@ -149,15 +149,15 @@ func (b *Bundle) addVM(clean *diag.Redactor, vm *core.VM) error {
 func (b *Bundle) addVMFiles(clean *diag.Redactor, vm layout.VM) {
 	folder := "vms/" + vm.Name
 	if text, err := os.ReadFile(vm.LimaYAML()); err == nil {
-		b.add(clean, folder+"/lima.yaml", laidOut(text), false)
+		b.add(clean, folder+"/lima.yaml", readableConfig(text), false)
 	}
 	b.addFile(clean, folder+"/serial.log", vm.SerialLog())
 	b.addDir(clean, folder, vm.Logs)
 }
 
-// laidOut is Lima's configuration with a line for each value, so that it can be read and what is secret
+// readableConfig is Lima's configuration with a line for each value, so that it can be read and what is secret
 // told apart, and without the script that repeats the values of env.
-func laidOut(text []byte) string {
+func readableConfig(text []byte) string {
 	var config map[string]any
 	if err := yaml.Unmarshal(text, &config); err != nil {
 		return string(text)
@@ -191,15 +191,15 @@ func (b *Bundle) addFile(clean *diag.Redactor, name, path string) {
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return
 	}
-	text, truncated, err := end(path, bundled)
+	text, truncated, err := tail(path, maxBundleFile)
 	if err != nil {
 		text = err.Error() + "\n"
 	}
 	b.add(clean, name, text, truncated)
 }
 
-// end reads the end of a file, from the begin of a line.
-func end(path string, most int64) (text string, truncated bool, err error) {
+// tail reads the end of a file, from the begin of a line.
+func tail(path string, most int64) (text string, truncated bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", false, err

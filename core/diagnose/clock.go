@@ -11,8 +11,8 @@ import (
 	"rancherdesktop.io/rdd/internal/diag"
 )
 
-// clockSpare is by how much a file may be newer than now before the clock counts as set back.
-const clockSpare = time.Minute
+// clockTolerance is by how much a file may be newer than now before the clock counts as set back.
+const clockTolerance = time.Minute
 
 // checkClock compares the clock with what was written by it: the certificate and the newest files.
 func checkClock(_ context.Context, i *inspection) []Finding {
@@ -23,12 +23,12 @@ func checkClock(_ context.Context, i *inspection) []Finding {
 	}
 	for _, path := range []string{i.inst.RecordFile(), i.inst.ServiceLog()} {
 		info, err := os.Stat(path)
-		if err == nil && info.ModTime().After(now.Add(clockSpare)) {
-			all = append(all, found(SeverityWarning, diag.ClockSetBack, "it is %s, and %s is from %s", stamp(now), path, stamp(info.ModTime())))
+		if err == nil && info.ModTime().After(now.Add(clockTolerance)) {
+			all = append(all, problem(SeverityWarning, diag.ClockSetBack, "it is %s, and %s is from %s", formatTime(now), path, formatTime(info.ModTime())))
 		}
 	}
 	if len(all) == 0 {
-		return []Finding{fine("it is %s; nothing here is from the future", stamp(now))}
+		return []Finding{ok("it is %s; nothing here is from the future", formatTime(now))}
 	}
 	return all
 }
@@ -43,11 +43,11 @@ func judgeCertificate(b []byte, now time.Time) []Finding {
 	case err != nil:
 		return nil
 	case now.Before(cert.NotBefore):
-		return []Finding{found(SeverityProblem, diag.ClockWrong, "it is %s, and the API's certificate is valid from %s on", stamp(now), stamp(cert.NotBefore))}
+		return []Finding{problem(SeverityProblem, diag.ClockWrong, "it is %s, and the API's certificate is valid from %s on", formatTime(now), formatTime(cert.NotBefore))}
 	case now.After(cert.NotAfter):
-		return []Finding{found(SeverityProblem, diag.ClockWrong, "it is %s, and the API's certificate was valid until %s; rdd svc restart makes a new one", stamp(now), stamp(cert.NotAfter))}
+		return []Finding{problem(SeverityProblem, diag.ClockWrong, "it is %s, and the API's certificate was valid until %s; rdd svc restart makes a new one", formatTime(now), formatTime(cert.NotAfter))}
 	}
 	return nil
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }

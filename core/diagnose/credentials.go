@@ -19,11 +19,11 @@ func checkCredentials(_ context.Context, i *inspection) []Finding {
 	for _, path := range append(i.credentials(), i.inst.DataDir(), i.inst.ShortDir(), i.inst.LogDir()) {
 		info, err := os.Lstat(path)
 		if err == nil && info.Mode().Perm()&0o077 != 0 {
-			all = append(all, found(SeverityProblem, diag.CredentialsOpen, "%s has mode %04o; it must not be open to others", path, info.Mode().Perm()))
+			all = append(all, problem(SeverityProblem, diag.CredentialsOpen, "%s has mode %04o; it must not be open to others", path, info.Mode().Perm()))
 		}
 	}
 	if len(all) == 0 {
-		return []Finding{fine("only you can read the files with credentials")}
+		return []Finding{ok("only you can read the files with credentials")}
 	}
 	return all
 }

@@ -8,17 +8,17 @@ import (
 	"net/url"
 	"strings"
 
-	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
 	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
 // checkDatastore looks whether the control plane's objects are where they should be, without opening
 // the database.
 func checkDatastore(ctx context.Context, i *inspection) []Finding {
-	config, err := daemon.LoadConfig(i.inst)
+	config, err := lifecycle.LoadConfig(i.inst)
 	if err != nil {
-		return []Finding{judged(SeverityProblem, diag.FilesPermission, err)}
+		return []Finding{problemOfError(SeverityProblem, diag.FilesPermission, err)}
 	}
 	if config.DatastoreEndpoint != "" {
 		return checkEndpoint(ctx, config.DatastoreEndpoint)
@@ -26,13 +26,13 @@ func checkDatastore(ctx context.Context, i *inspection) []Finding {
 	err = storefile.Check(i.inst.StoreDir())
 	switch _, damaged := errors.AsType[*storefile.DamagedError](err); {
 	case errors.Is(err, fs.ErrNotExist):
-		return []Finding{fine("there is none yet")}
+		return []Finding{ok("there is none yet")}
 	case damaged:
-		return []Finding{found(SeverityProblem, diag.DatastoreDamaged, "%v", err)}
+		return []Finding{problem(SeverityProblem, diag.DatastoreDamaged, "%v", err)}
 	case err != nil:
-		return []Finding{told(SeverityProblem, diag.FilesPermission, err.Error())}
+		return []Finding{explainedProblem(SeverityProblem, diag.FilesPermission, err.Error())}
 	}
-	return []Finding{fine("%s", storefile.Database(i.inst.StoreDir()))}
+	return []Finding{ok("%s", storefile.Database(i.inst.StoreDir()))}
 }
 
 // checkEndpoint connects to an external store. What it says never holds a password.
@@ -50,14 +50,14 @@ func checkEndpoint(ctx context.Context, endpoint string) []Finding {
 				address = net.JoinHostPort(u.Hostname(), "5432")
 			}
 		}
-		d := net.Dialer{Timeout: storeTimeout}
+		d := net.Dialer{Timeout: externalDialTimeout}
 		conn, err := d.DialContext(ctx, "tcp", address)
 		if err != nil {
-			all = append(all, found(SeverityProblem, diag.DatastoreUnreachable, "the store at %s can't be reached: %v", address, err))
+			all = append(all, problem(SeverityProblem, diag.DatastoreUnreachable, "the store at %s can't be reached: %v", address, err))
 			continue
 		}
 		conn.Close()
-		all = append(all, fine("the store at %s accepts connections", address))
+		all = append(all, ok("the store at %s accepts connections", address))
 	}
 	return all
 }

@@ -9,10 +9,10 @@ import (
 	"testing"
 
 	"rancherdesktop.io/rdd/core"
-	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
 // The service has refused the store; a restart would fail in the same way, and only a backup helps.
@@ -36,7 +36,7 @@ func TestEmptiedDatastoreIsOfferedTheRestoreAndNoRestart(t *testing.T) {
 				t.Fatal(err)
 			}
 			refused := storefile.Check(inst.StoreDir())
-			record, err := json.Marshal(daemon.Record{Nonce: "n", Phase: daemon.Failed, Error: refused.Error(), Problem: string(diag.DatastoreDamaged)})
+			record, err := json.Marshal(lifecycle.Record{Nonce: "n", Phase: lifecycle.Failed, Error: refused.Error(), Problem: string(diag.DatastoreDamaged)})
 			if err != nil {
 				t.Fatal(err)
 			}

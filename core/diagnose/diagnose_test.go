@@ -244,7 +244,7 @@ func TestBundleHasTheEndOfALongLog(t *testing.T) {
 	if err := os.WriteFile(path, bytes.Repeat([]byte("0123456789\n"), 100), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text, truncated, err := end(path, 25)
+	text, truncated, err := tail(path, 25)
 	if err != nil || !truncated || text != "0123456789\n0123456789\n" {
 		t.Errorf("%q, %t, %v", text, truncated, err)
 	}
@@ -326,7 +326,7 @@ func testCertificate(t *testing.T, now time.Time) []byte {
 
 func TestABundleLeavesOutTheValuesOfEnv(t *testing.T) {
 	text := fmt.Sprintf(`{"env": {"A": "plain"}, "provision": [{"mode": "boot", "script": %q}, {"mode": "user", "script": "mine"}]}`, templatetext.EnvScript+"export A='hidden'\n")
-	if got := laidOut([]byte(text)); strings.Contains(got, "hidden") || !strings.Contains(got, "mine") || !strings.Contains(got, "Made by RDD") {
+	if got := readableConfig([]byte(text)); strings.Contains(got, "hidden") || !strings.Contains(got, "mine") || !strings.Contains(got, "Made by RDD") {
 		t.Error(got)
 	}
 }

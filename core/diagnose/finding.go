@@ -27,33 +27,33 @@ type Finding struct {
 	Remedy   string   `json:"remedy,omitempty"`
 }
 
-// fine is a finding that all is well.
-func fine(format string, a ...any) Finding {
+// ok is a finding that all is well.
+func ok(format string, a ...any) Finding {
 	return Finding{Severity: SeverityOK, What: fmt.Sprintf(format, a...)}
 }
 
-// found is a finding of a known problem.
-func found(s Severity, id diag.ID, format string, a ...any) Finding {
+// problem is a finding of a known problem.
+func problem(s Severity, id diag.ID, format string, a ...any) Finding {
 	p, _ := diag.Find(id)
 	return Finding{ID: string(id), Severity: s, What: fmt.Sprintf(format, a...), Meaning: p.Meaning, Remedy: p.Remedy(runtime.GOOS)}
 }
 
-// told is a finding of the problem that a text tells of, or else of the given one.
-func told(s Severity, otherwise diag.ID, text string) Finding {
+// explainedProblem is a finding of the problem that a text tells of, or else of the given one.
+func explainedProblem(s Severity, otherwise diag.ID, text string) Finding {
 	cause, p, ok := diag.Split(text)
 	if !ok {
 		p, ok = diag.Match(diag.Host, text)
 	}
 	if !ok {
-		return found(s, otherwise, "%s", cause)
+		return problem(s, otherwise, "%s", cause)
 	}
-	return found(s, p.ID, "%s", cause)
+	return problem(s, p.ID, "%s", cause)
 }
 
-// judged is a finding of the problem that an error says it is or tells of, or else of the given one.
-func judged(s Severity, otherwise diag.ID, err error) Finding {
+// problemOfError is a finding of the problem that an error says it is or tells of, or else of the given one.
+func problemOfError(s Severity, otherwise diag.ID, err error) Finding {
 	if p, ok := diag.Of(err); ok {
-		return found(s, p.ID, "%v", err)
+		return problem(s, p.ID, "%v", err)
 	}
-	return told(s, otherwise, err.Error())
+	return explainedProblem(s, otherwise, err.Error())
 }

@@ -12,9 +12,9 @@ import (
 
 // From when on a disk counts as nearly full, and as full.
 const (
-	diskWarning = 85      // percent
-	diskLeast   = 1 << 30 // bytes; a guest image needs some
-	memoryLeast = 1 << 30 // bytes; a small VM's
+	diskWarningPercent = 85      // percent
+	minFreeDisk        = 1 << 30 // bytes; a guest image needs some
+	minFreeMemory      = 1 << 30 // bytes; a small VM's
 )
 
 // checkDisk looks at the disks where the instance's files are.
@@ -26,7 +26,7 @@ func checkDisk(_ context.Context, i *inspection) []Finding {
 	} {
 		disk, err := host.DiskOf(place.path)
 		if err != nil {
-			all = append(all, told(SeverityWarning, diag.FilesPermission, err.Error()))
+			all = append(all, explainedProblem(SeverityWarning, diag.FilesPermission, err.Error()))
 			continue
 		}
 		if !seen[disk.Name] {
@@ -40,18 +40,18 @@ func checkDisk(_ context.Context, i *inspection) []Finding {
 func judgeDisk(disk host.Disk, holds, path string) Finding {
 	what := fmt.Sprintf("the disk of %s (%s) is %d %% full, %s are left", path, holds, disk.Used(), units.BytesSize(float64(disk.Free)))
 	switch {
-	case disk.Free < diskLeast:
-		return found(SeverityProblem, diag.DiskFull, "%s", what)
-	case disk.Used() >= diskWarning:
-		return found(SeverityWarning, diag.DiskNearlyFull, "%s", what)
+	case disk.Free < minFreeDisk:
+		return problem(SeverityProblem, diag.DiskFull, "%s", what)
+	case disk.Used() >= diskWarningPercent:
+		return problem(SeverityWarning, diag.DiskNearlyFull, "%s", what)
 	}
-	return fine("%s", what)
+	return ok("%s", what)
 }
 
 func checkMemory(context.Context, *inspection) []Finding {
 	m, err := host.MemoryOf()
 	if err != nil {
-		return []Finding{fine("not known: %v", err)}
+		return []Finding{ok("not known: %v", err)}
 	}
 	return []Finding{judgeMemory(m)}
 }
@@ -59,11 +59,11 @@ func checkMemory(context.Context, *inspection) []Finding {
 func judgeMemory(m host.Memory) Finding {
 	what := units.BytesSize(float64(m.Total))
 	if m.Available == 0 {
-		return fine("%s", what)
+		return ok("%s", what)
 	}
 	what += fmt.Sprintf(", of which programs can still get %s", units.BytesSize(float64(m.Available)))
-	if m.Available < memoryLeast {
-		return found(SeverityWarning, diag.MemoryShort, "%s", what)
+	if m.Available < minFreeMemory {
+		return problem(SeverityWarning, diag.MemoryShort, "%s", what)
 	}
-	return fine("%s", what)
+	return ok("%s", what)
 }

@@ -68,7 +68,7 @@ func judgePrograms(own, running string, programs []Program) []Finding {
 	note("the running service", running)
 	for _, p := range programs {
 		if p.Path == "" && !p.Desktop {
-			all = append(all, found(SeverityProblem, diag.InstallBroken, "%s is missing", p.Name))
+			all = append(all, problem(SeverityProblem, diag.InstallBroken, "%s is missing", p.Name))
 		}
 		note(p.Name, p.Version)
 	}
@@ -81,9 +81,9 @@ func judgePrograms(own, running string, programs []Program) []Finding {
 	slices.Sort(said)
 	switch {
 	case len(different) > 1:
-		all = append(all, found(SeverityWarning, diag.VersionMismatch, "versions differ: %s", strings.Join(said, ", ")))
+		all = append(all, problem(SeverityWarning, diag.VersionMismatch, "versions differ: %s", strings.Join(said, ", ")))
 	case len(all) == 0:
-		all = append(all, fine("all programs that it needs are there, of version %s", own))
+		all = append(all, ok("all programs that it needs are there, of version %s", own))
 	}
 	return append(all, desktopPrograms(programs)...)
 }
@@ -103,5 +103,5 @@ func desktopPrograms(programs []Program) []Finding {
 	if len(said) == 0 {
 		return nil
 	}
-	return []Finding{fine("for a desktop: %s", strings.Join(said, ", "))}
+	return []Finding{ok("for a desktop: %s", strings.Join(said, ", "))}
 }

@@ -25,7 +25,7 @@ func checkLeftovers(_ context.Context, i *inspection) []Finding {
 	}
 	all = append(all, staleDiskLocks(i.inst.LimaHome())...)
 	if len(all) == 0 {
-		return []Finding{fine("nothing is left of processes that are gone")}
+		return []Finding{ok("nothing is left of processes that are gone")}
 	}
 	return all
 }
@@ -35,14 +35,14 @@ func orphanFinding(vm layout.VM) Finding {
 	if vm.Alive() {
 		what = "runs"
 	}
-	return found(SeverityWarning, diag.OrphanVM, "there is a VM %q in %s, which %s, and the service has no object for it", vm.Name, vm.Dir(), what)
+	return problem(SeverityWarning, diag.OrphanVM, "there is a VM %q in %s, which %s, and the service has no object for it", vm.Name, vm.Dir(), what)
 }
 
 // leftoversOf looks at one VM. What a running service works on is no leftover.
 func leftoversOf(vm layout.VM, unserved bool) []Finding {
 	if vm.Alive() {
 		if unserved {
-			return []Finding{found(SeverityWarning, diag.LeftoverProcess, "VM %q runs without a service", vm.Name)}
+			return []Finding{problem(SeverityWarning, diag.LeftoverProcess, "VM %q runs without a service", vm.Name)}
 		}
 		return nil
 	}
@@ -50,7 +50,7 @@ func leftoversOf(vm layout.VM, unserved bool) []Finding {
 		return nil
 	}
 	if vm.Unfinished() {
-		return []Finding{found(SeverityWarning, diag.HalfMadeVM, "%s was never finished", vm.Dir())}
+		return []Finding{problem(SeverityWarning, diag.HalfMadeVM, "%s was never finished", vm.Dir())}
 	}
 	var names []string
 	entries, _ := os.ReadDir(vm.Dir())
@@ -62,7 +62,7 @@ func leftoversOf(vm layout.VM, unserved bool) []Finding {
 	if len(names) == 0 {
 		return nil
 	}
-	return []Finding{found(SeverityWarning, diag.StaleSocket, "VM %q doesn't run, and %s are left in %s", vm.Name, strings.Join(names, ", "), vm.Dir())}
+	return []Finding{problem(SeverityWarning, diag.StaleSocket, "VM %q doesn't run, and %s are left in %s", vm.Name, strings.Join(names, ", "), vm.Dir())}
 }
 
 // staleDiskLocks looks at Lima's notes of who uses an additional disk: links to a VM's directory.
@@ -74,7 +74,7 @@ func staleDiskLocks(home string) []Finding {
 		note := filepath.Join(disks, e.Name(), "in_use_by")
 		user, err := os.Readlink(note)
 		if err == nil && !(layout.VM{Home: home, Name: filepath.Base(user)}).Alive() {
-			all = append(all, found(SeverityWarning, diag.StaleLock, "%s says that VM %q uses this disk, which doesn't run", note, filepath.Base(user)))
+			all = append(all, problem(SeverityWarning, diag.StaleLock, "%s says that VM %q uses this disk, which doesn't run", note, filepath.Base(user)))
 		}
 	}
 	return all

@@ -12,25 +12,25 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"rancherdesktop.io/rdd/core"
-	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 // checkSockets looks whether paths of sockets fit.
 func checkSockets(_ context.Context, i *inspection) []Finding {
 	if err := i.inst.Check(); err != nil {
-		return []Finding{found(SeverityProblem, diag.SocketPathTooLong, "%v", err)}
+		return []Finding{problem(SeverityProblem, diag.SocketPathTooLong, "%v", err)}
 	}
 	room := 1
 	for room < 30 && i.inst.CheckVM(strings.Repeat("a", room+1)) == nil {
 		room++
 	}
-	all := []Finding{fine("names of VMs may have up to %d characters", room)}
+	all := []Finding{ok("names of VMs may have up to %d characters", room)}
 	for _, vm := range i.files {
 		if err := i.inst.CheckVM(vm.Name); err != nil {
-			all = append(all, found(SeverityProblem, diag.SocketPathTooLong, "%v", err))
+			all = append(all, problem(SeverityProblem, diag.SocketPathTooLong, "%v", err))
 		}
 	}
 	return all
@@ -41,12 +41,12 @@ func checkPorts(ctx context.Context, i *inspection) []Finding {
 	var all []Finding
 	all = append(all, checkAPIPort(ctx, i)...)
 	for _, vm := range i.files {
-		if port := sshPort(vm); port != 0 && !vm.Alive() && listened(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) {
-			all = append(all, found(SeverityWarning, diag.PortInUse, "port %d, which VM %q wants for SSH, is taken", port, vm.Name))
+		if port := sshPort(vm); port != 0 && !vm.Alive() && isListening(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) {
+			all = append(all, problem(SeverityWarning, diag.PortInUse, "port %d, which VM %q wants for SSH, is taken", port, vm.Name))
 		}
 	}
 	if len(all) == 0 {
-		return []Finding{fine("nobody else has a port that is wanted here")}
+		return []Finding{ok("nobody else has a port that is wanted here")}
 	}
 	return all
 }
@@ -56,15 +56,15 @@ func checkAPIPort(ctx context.Context, i *inspection) []Finding {
 	if !stopped(i.status.State) {
 		return nil
 	}
-	config, _ := daemon.LoadConfig(i.inst) // another check tells what is wrong with it
+	config, _ := lifecycle.LoadConfig(i.inst) // another check tells what is wrong with it
 	if config.Port != 0 {
-		if address := net.JoinHostPort(instance.Loopback(), strconv.Itoa(config.Port)); listened(ctx, address) {
-			return []Finding{found(SeverityProblem, diag.PortInUse, "%s, which this instance's API was given, is taken: the service will not start", address)}
+		if address := net.JoinHostPort(instance.Loopback(), strconv.Itoa(config.Port)); isListening(ctx, address) {
+			return []Finding{problem(SeverityProblem, diag.PortInUse, "%s, which this instance's API was given, is taken: the service will not start", address)}
 		}
 		return nil
 	}
-	if address := apiAddress(i.core); address != "" && listened(ctx, address) {
-		return []Finding{found(SeverityWarning, diag.PortInUse, "%s, where this instance's API was, is taken: the service will use another port, and copied kubeconfigs will not reach it", address)}
+	if address := apiAddress(i.core); address != "" && isListening(ctx, address) {
+		return []Finding{problem(SeverityWarning, diag.PortInUse, "%s, where this instance's API was, is taken: the service will use another port, and copied kubeconfigs will not reach it", address)}
 	}
 	return nil
 }
@@ -101,11 +101,11 @@ func sshPort(vm layout.VM) int {
 
 // dialTimeout bounds a connection: on loopback it is there at once, or not at all.
 const (
-	dialTimeout  = time.Second
-	storeTimeout = 3 * time.Second // over a network
+	dialTimeout         = time.Second
+	externalDialTimeout = 3 * time.Second // over a network
 )
 
-func listened(ctx context.Context, address string) bool {
+func isListening(ctx context.Context, address string) bool {
 	d := net.Dialer{Timeout: dialTimeout}
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {

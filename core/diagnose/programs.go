@@ -34,15 +34,15 @@ func checkPrograms(ctx context.Context, i *inspection) []Finding {
 		case err != nil && ownErr == nil:
 			hidden = append(hidden, own)
 		case err != nil:
-			all = append(all, found(SeverityProblem, diag.QEMUMissing, "%s is not in %s", name, where))
+			all = append(all, problem(SeverityProblem, diag.QEMUMissing, "%s is not in %s", name, where))
 		case name == qemuProgram():
 			all = append(all, checkQEMU(ctx, path))
 		default:
-			all = append(all, fine("%s", path))
+			all = append(all, ok("%s", path))
 		}
 	}
 	if len(hidden) > 0 {
-		all = append(all, found(SeverityProblem, diag.ServicePath, "%s can be found from here, but not in %s", strings.Join(hidden, ", "), where))
+		all = append(all, problem(SeverityProblem, diag.ServicePath, "%s can be found from here, but not in %s", strings.Join(hidden, ", "), where))
 	}
 	return all
 }
@@ -61,16 +61,16 @@ func lookPath(name, path string) (string, error) {
 }
 
 func checkQEMU(ctx context.Context, path string) Finding {
-	out, err := answer(ctx, path, "--version")
+	out, err := runProgram(ctx, path, "--version")
 	if err != nil {
-		return told(SeverityProblem, diag.QEMUMissing, fmt.Sprintf("%s can't be run: %v", path, err))
+		return explainedProblem(SeverityProblem, diag.QEMUMissing, fmt.Sprintf("%s can't be run: %v", path, err))
 	}
 	line, _ := bufio.NewReader(bytes.NewReader(out)).ReadString('\n')
 	what := fmt.Sprintf("%s: %s", path, strings.TrimSpace(line))
 	if tooOld(line, runtime.GOOS) {
-		return found(SeverityProblem, diag.QEMUTooOld, "%s", what)
+		return problem(SeverityProblem, diag.QEMUTooOld, "%s", what)
 	}
-	return fine("%s", what)
+	return ok("%s", what)
 }
 
 func qemuProgram() string {
@@ -99,12 +99,12 @@ func tooOld(version, goos string) bool {
 // programTimeout bounds a program that is asked something. A probe of acceleration takes up to 5 s.
 const programTimeout = 20 * time.Second
 
-// answerGrace is how long a program may take to end that is asked for no more.
-const answerGrace = 2 * time.Second
+// programGrace is how long a program may take to end that is asked for no more.
+const programGrace = 2 * time.Second
 
-// answer runs a program that answers on stdout. It ends with us, if it is one of ours or a guarded one.
-func answer(ctx context.Context, program string, args ...string) ([]byte, error) {
+// runProgram runs a program that answers on stdout. It ends with us, if it is one of ours or a guarded one.
+func runProgram(ctx context.Context, program string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, programTimeout, fmt.Errorf("%s gives no answer within %s", program, programTimeout))
 	defer cancel()
-	return proc.Output(ctx, exec.Command(program, args...), answerGrace)
+	return proc.Output(ctx, exec.Command(program, args...), programGrace)
 }

@@ -14,19 +14,19 @@ func checkService(_ context.Context, i *inspection) []Finding {
 	st := i.status
 	switch {
 	case i.statusErr != nil:
-		return []Finding{told(SeverityProblem, diag.ServiceBroken, i.statusErr.Error())}
+		return []Finding{explainedProblem(SeverityProblem, diag.ServiceBroken, i.statusErr.Error())}
 	case st.State == core.ServiceBroken && known(st.Problem):
-		return []Finding{found(SeverityProblem, diag.ID(st.Problem), "broken: %s", st.Error)}
+		return []Finding{problem(SeverityProblem, diag.ID(st.Problem), "broken: %s", st.Error)}
 	case st.State == core.ServiceBroken:
-		return []Finding{told(SeverityProblem, diag.ServiceBroken, "broken: "+st.Error)}
+		return []Finding{explainedProblem(SeverityProblem, diag.ServiceBroken, "broken: "+st.Error)}
 	case st.Error != "":
-		return []Finding{told(SeverityWarning, diag.ServiceCrashed, fmt.Sprintf("%s: %s", st.State, st.Error))}
+		return []Finding{explainedProblem(SeverityWarning, diag.ServiceCrashed, fmt.Sprintf("%s: %s", st.State, st.Error))}
 	case st.Step != "":
-		return []Finding{fine("%s: %s", st.State, st.Step)}
+		return []Finding{ok("%s: %s", st.State, st.Step)}
 	case st.State == core.ServiceNotCreated:
-		return []Finding{fine("there is no instance %q yet", st.Instance)}
+		return []Finding{ok("there is no instance %q yet", st.Instance)}
 	}
-	return []Finding{fine("%s", st.State)}
+	return []Finding{ok("%s", st.State)}
 }
 
 func known(id string) bool {

@@ -22,11 +22,11 @@ func checkVMs(_ context.Context, i *inspection) []Finding {
 	}
 	switch {
 	case i.vmsErr != nil:
-		return []Finding{told(SeverityProblem, diag.ServiceBroken, i.vmsErr.Error())}
+		return []Finding{explainedProblem(SeverityProblem, diag.ServiceBroken, i.vmsErr.Error())}
 	case i.status.State != core.ServiceRunning && made > 0:
-		return []Finding{fine("there are files of %d; the service doesn't run, so how they are is not known", made)}
+		return []Finding{ok("there are files of %d; the service doesn't run, so how they are is not known", made)}
 	case len(i.objects) == 0:
-		return []Finding{fine("there is none")}
+		return []Finding{ok("there is none")}
 	}
 	var all []Finding
 	for v := range i.objects {
@@ -43,7 +43,7 @@ func judgeVM(vm *core.VM) []Finding {
 	var all []Finding
 	for _, p := range vm.Status.Problems {
 		// The words may be the guest's, which the table of this computer's problems must not judge.
-		all = append(all, found(SeverityWarning, diag.VMDegraded, "%s, but: %s", what, p))
+		all = append(all, problem(SeverityWarning, diag.VMDegraded, "%s, but: %s", what, p))
 	}
 	return all
 }
@@ -53,17 +53,17 @@ func judgeState(vm *core.VM, what string) Finding {
 	failure, permanent := vm.Failure()
 	switch p := vm.Status.Progress; {
 	case failure != nil && permanent:
-		return told(SeverityProblem, diag.VMFailed, what+": "+failure.Message)
+		return explainedProblem(SeverityProblem, diag.VMFailed, what+": "+failure.Message)
 	case failure != nil:
-		return told(SeverityWarning, diag.VMFailed, what+", and is tried again: "+failure.Message)
+		return explainedProblem(SeverityWarning, diag.VMFailed, what+", and is tried again: "+failure.Message)
 	case p != nil:
 		if _, _, known := diag.Split(p.Message); known {
-			return told(SeverityWarning, diag.VMFailed, what+": "+d.Progress)
+			return explainedProblem(SeverityWarning, diag.VMFailed, what+": "+d.Progress)
 		}
-		return fine("%s: %s", what, d.Progress)
+		return ok("%s: %s", what, d.Progress)
 	}
 	if c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionRunning); c != nil && c.Status == metav1.ConditionTrue && c.Message != "" {
-		return fine("%s; %s", what, c.Message) // what an earlier service left
+		return ok("%s; %s", what, c.Message) // what an earlier service left
 	}
-	return fine("%s", what)
+	return ok("%s", what)
 }

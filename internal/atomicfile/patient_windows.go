@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// patience is how long readers and writers of one file may be in each other's way. Windows replaces
+// retryTimeout is how long readers and writers of one file may be in each other's way. Windows replaces
 // no file that somebody reads, and opens none that is being replaced.
-const patience = 2 * time.Second
+const retryTimeout = 2 * time.Second
 
 func patiently(try func() error) error {
-	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(retryTimeout); ; time.Sleep(time.Millisecond) {
 		err := try()
 		busy := errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_SHARING_VIOLATION)
 		if !busy || time.Now().After(end) {

@@ -45,24 +45,24 @@ func (p Problem) Remedy(goos string) string {
 
 // Advice is what a message adds to the cause, once: the problem's ID, its meaning and its remedy.
 func (p Problem) Advice(goos string) string {
-	return fmt.Sprintf("%s%s: %s\nwhat to do: %s", named, p.ID, p.Meaning, p.Remedy(goos))
+	return fmt.Sprintf("%s%s: %s\nwhat to do: %s", problemPrefix, p.ID, p.Meaning, p.Remedy(goos))
 }
 
-const named = "known problem "
+const problemPrefix = "known problem "
 
 // Split parts a message from the advice at its end; ok is false when it has none.
 func Split(text string) (cause string, p Problem, ok bool) {
 	for at := 0; ; {
-		next := strings.Index(text[at:], named)
+		next := strings.Index(text[at:], problemPrefix)
 		if next < 0 {
 			return text, Problem{}, false
 		}
 		at += next
-		id, _, _ := strings.Cut(text[at+len(named):], ":")
+		id, _, _ := strings.Cut(text[at+len(problemPrefix):], ":")
 		if p, ok := Find(ID(id)); ok {
 			return strings.TrimRight(text[:at], "\n"), p, true
 		}
-		at += len(named)
+		at += len(problemPrefix)
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// redacted stands where a secret was.
-const redacted = "[redacted]"
+// redactedMark stands where a secret was.
+const redactedMark = "[redacted]"
 
 // Redactor takes secrets out of text. It errs on the side of taking too much.
 type Redactor struct {
@@ -19,8 +19,8 @@ type Redactor struct {
 	rules    rules
 }
 
-// shortestSecret is the length below which a known secret would also be found in common words.
-const shortestSecret = 4
+// minSecretLength is the length below which a known secret would also be found in common words.
+const minSecretLength = 4
 
 // NewRedactor returns a Redactor that also takes out the given secrets, wherever they stand. home is
 // the home directory, which names the user and is shown as ~; empty leaves it.
@@ -28,7 +28,7 @@ func NewRedactor(secrets []string, home string) *Redactor {
 	r := &Redactor{home: home, rules: newRules()}
 	for _, s := range secrets {
 		s = strings.TrimSpace(s)
-		if len(s) < shortestSecret {
+		if len(s) < minSecretLength {
 			continue
 		}
 		quoted, _ := json.Marshal(s)
@@ -46,7 +46,7 @@ func NewRedactor(secrets []string, home string) *Redactor {
 func (r *Redactor) Text(text string) (clean string, n int) {
 	for _, s := range r.literals {
 		n += strings.Count(text, s)
-		text = strings.ReplaceAll(text, s, redacted)
+		text = strings.ReplaceAll(text, s, redactedMark)
 	}
 	text, keys := replaceAll(text, r.rules.privateKey)
 	n += keys
@@ -95,7 +95,7 @@ func (b *block) line(s string) (string, int) {
 		case "", "{", "[", "{}", "[]", "{},", "[],", "null":
 			return s, 0
 		}
-		return s[:len(s)-len(m[3])] + " " + redacted, 1
+		return s[:len(s)-len(m[3])] + " " + redactedMark, 1
 	}
 	return b.rules.redact(s)
 }
@@ -104,16 +104,16 @@ func (b *block) line(s string) (string, int) {
 func (b *block) inside(s string, indent int) (string, int) {
 	if m := b.rules.entry.FindStringSubmatch(s); m != nil && !b.whole {
 		switch strings.TrimSpace(m[2]) {
-		case redacted, "{", "[":
+		case redactedMark, "{", "[":
 			return s, 0
 		}
-		return m[1] + " " + redacted, 1
+		return m[1] + " " + redactedMark, 1
 	}
 	switch strings.TrimSpace(s) {
-	case redacted, "{", "}", "},", "]", "],":
+	case redactedMark, "{", "}", "},", "]", "],":
 		return s, 0
 	}
-	return s[:indent] + redacted, 1
+	return s[:indent] + redactedMark, 1
 }
 
 // redact redacts a line that belongs to no block.
@@ -122,8 +122,8 @@ func (r *rules) redact(s string) (string, int) {
 	rest := "" // what becomes of the end of the line
 	for _, whole := range []*regexp.Regexp{r.inlineMap, r.header, r.assignment, r.scalar} {
 		at := whole.FindStringIndex(s)
-		if at != nil && s[at[1]:] != "" && s[at[1]:] != redacted {
-			s, rest = s[:at[1]], redacted
+		if at != nil && s[at[1]:] != "" && s[at[1]:] != redactedMark {
+			s, rest = s[:at[1]], redactedMark
 			n++
 		}
 	}
@@ -154,8 +154,8 @@ func redactUserinfo(s string) (string, int) {
 		}
 		at := strings.LastIndex(word, "@")
 		authority, _, hasPath := strings.Cut(word[:max(at, 0)], "/")
-		if at > 0 && word[:at] != redacted && (!hasPath || strings.Contains(authority, ":")) {
-			out.WriteString(redacted)
+		if at > 0 && word[:at] != redactedMark && (!hasPath || strings.Contains(authority, ":")) {
+			out.WriteString(redactedMark)
 			rest = rest[at:]
 			n++
 		}
@@ -175,10 +175,10 @@ func redactAfter(s string, start *regexp.Regexp) (string, int) {
 		out.WriteString(s[:at[1]])
 		s = s[at[1]:]
 		open, end := secretEnd(s)
-		if open == end || s[open:end] == redacted {
+		if open == end || s[open:end] == redactedMark {
 			continue
 		}
-		out.WriteString(s[:open] + redacted)
+		out.WriteString(s[:open] + redactedMark)
 		s = s[end:]
 		n++
 	}
@@ -212,6 +212,6 @@ func secretEnd(s string) (open, end int) {
 // replaceAll takes out what re matches.
 func replaceAll(s string, re *regexp.Regexp) (string, int) {
 	n := 0
-	s = re.ReplaceAllStringFunc(s, func(string) string { n++; return redacted })
+	s = re.ReplaceAllStringFunc(s, func(string) string { n++; return redactedMark })
 	return s, n
 }

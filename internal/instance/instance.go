@@ -21,9 +21,9 @@ const Default = "default"
 // the final NUL. Linux allows 108. Source: sun_path in sys/un.h.
 const maxSocketPath = 103
 
-// longestSocket is the longest name Lima gives a socket inside a VM's directory: ssh's control
+// longestSocketName is the longest name Lima gives a socket inside a VM's directory: ssh's control
 // socket with the random suffix that ssh adds while it binds it.
-const longestSocket = "ssh.sock.1234567890123456"
+const longestSocketName = "ssh.sock.1234567890123456"
 
 var nameRE = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
 
@@ -316,7 +316,7 @@ func (i Instance) CheckVM(name string) error {
 	if !vmNameRE.MatchString(name) {
 		return fmt.Errorf("use 1 to 30 characters of a-z, 0-9 and -, beginning and ending with a letter or digit; got %q", name)
 	}
-	path := filepath.Join(i.LimaHome(), name, longestSocket)
+	path := filepath.Join(i.LimaHome(), name, longestSocketName)
 	if over := len(path) - maxSocketPath; over > 0 {
 		return fmt.Errorf("the socket path %s is %d bytes long; at most %d work on every system: use a VM name, an instance name or a home directory that is %d shorter",
 			strings.TrimSuffix(path, ".1234567890123456"), len(path), maxSocketPath, over)

@@ -136,7 +136,7 @@ func TestContextsOfInstances(t *testing.T) {
 
 // A socket that can't be bound would be reported by Lima minutes later.
 func TestSocketPathsAreMeasured(t *testing.T) {
-	lima := filepath.Join("x", ".rdd", "t", "lima", "vm", longestSocket)
+	lima := filepath.Join("x", ".rdd", "t", "lima", "vm", longestSocketName)
 	for excess, ok := range map[int]bool{0: true, 1: false, 100: false} {
 		root := string(filepath.Separator) + strings.Repeat("h", maxSocketPath-len(lima)-2+excess)
 		i := Instance{Name: "t", short: filepath.Join(root, "x", ".rdd", "t")}

@@ -58,12 +58,12 @@ func flock(f *os.File, how int) (ok bool, err error) {
 	return err == nil, err
 }
 
-// firstExtra is the number that the first of a command's extra files gets. Source: os/exec.
-const firstExtra = 3
+// firstInheritedFD is the number that the first of a command's extra files gets. Source: os/exec.
+const firstInheritedFD = 3
 
 func pass(cmd *exec.Cmd, f *os.File) (id string, err error) {
 	cmd.ExtraFiles = append(cmd.ExtraFiles, f)
-	return strconv.Itoa(firstExtra + len(cmd.ExtraFiles) - 1), nil
+	return strconv.Itoa(firstInheritedFD + len(cmd.ExtraFiles) - 1), nil
 }
 
 func inherited(id, path string) (*os.File, error) {

@@ -10,7 +10,7 @@ import (
 // such as the lock of a script, stay with this process.
 func Spawn(cmd *exec.Cmd) error {
 	detach(cmd)
-	for range spawnTries {
+	for range maxSpawnTries {
 		try := *cmd // which can be started once
 		if err := startAlone(&try); err != nil {
 			return err
@@ -24,8 +24,8 @@ func Spawn(cmd *exec.Cmd) error {
 	return errors.New("it was interrupted each time that it was started: try again")
 }
 
-// spawnTries is how often Spawn starts a process that a Ctrl-C ends at once.
-const spawnTries = 10
+// maxSpawnTries is how often Spawn starts a process that a Ctrl-C ends at once.
+const maxSpawnTries = 10
 
 // OwnFiles keeps the files that whoever started this process gave it from every child from now on, also
 // from those that a library starts, such as a browser. A program that becomes another one doesn't call it.

@@ -27,14 +27,14 @@ func startAlone(cmd *exec.Cmd) error {
 	return cmd.Start()
 }
 
-// mostGiven bounds the search for open files on a system that doesn't list them.
-const mostGiven = 1024
+// maxInheritedFDs bounds the search for open files on a system that doesn't list them.
+const maxInheritedFDs = 1024
 
 // given are the numbers of the files above stderr that a child would inherit. Whoever started this
 // process opened them: Go's own are closed at exec.
 func given() (fds []int) {
 	inherits := func(fd int) {
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && fd >= firstExtra && flags&unix.FD_CLOEXEC == 0 {
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && fd >= firstInheritedFD && flags&unix.FD_CLOEXEC == 0 {
 			fds = append(fds, fd)
 		}
 	}
@@ -44,9 +44,9 @@ func given() (fds []int) {
 			inherits(fd)
 		}
 	}
-	if err != nil || len(entries) <= firstExtra { // some systems list the first three only
+	if err != nil || len(entries) <= firstInheritedFD { // some systems list the first three only
 		fds = nil
-		for fd := range mostGiven {
+		for fd := range maxInheritedFDs {
 			inherits(fd)
 		}
 	}

@@ -28,7 +28,7 @@ func startTethered(cmd *exec.Cmd) (tether io.Closer, err error) {
 	}
 	defer theirs.Close()
 	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
-	cmd.Env = append(cmd.Environ(), fmt.Sprintf("%s=%d", EnvTether, firstExtra+len(cmd.ExtraFiles)-1))
+	cmd.Env = append(cmd.Environ(), fmt.Sprintf("%s=%d", EnvTether, firstInheritedFD+len(cmd.ExtraFiles)-1))
 	if err := startAlone(cmd); err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}

@@ -35,8 +35,8 @@ type Check func(obj *unstructured.Unstructured) (done bool, err error)
 // Pauses between two passes, after failures in a row. A pass that has held for longer than the
 // longest was none.
 const (
-	shortestPause = 50 * time.Millisecond
-	longestPause  = 2 * time.Second
+	initialDelay = 50 * time.Millisecond
+	maxDelay     = 2 * time.Second
 )
 
 // Until reads the object called name, follows it, and returns when check decides.
@@ -45,7 +45,7 @@ const (
 // goes on. It gives up only when ctx ends (returning its cause), the reader says that its error is
 // final, or the server refuses the request for good.
 func Until(ctx context.Context, r Reader, name string, check Check) error {
-	pause := shortestPause
+	pause := initialDelay
 	for {
 		began := time.Now()
 		decided, err := follow(ctx, r, name, check)
@@ -59,14 +59,14 @@ func Until(ctx context.Context, r Reader, name string, check Check) error {
 			return final.Err
 		case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), meta.IsNoMatchError(err):
 			return err
-		case time.Since(began) > longestPause:
-			pause = shortestPause
+		case time.Since(began) > maxDelay:
+			pause = initialDelay
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 		}
-		pause = min(2*pause, longestPause)
+		pause = min(2*pause, maxDelay)
 	}
 }
 

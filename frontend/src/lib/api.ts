@@ -49,12 +49,6 @@ export interface CheckParams {
   resources?: Resources;
   params?: {[key: string]: string};
 }
-export interface Computer {
-  cpus: number;
-  memory: number;
-  disk: number;
-  os: string;
-}
 export interface CreateParams {
   name: string;
   template: string;
@@ -75,6 +69,12 @@ export interface Finding {
   meaning?: string;
   remedy?: string;
   repair?: string;
+}
+export interface Host {
+  cpus: number;
+  memory: number;
+  disk: number;
+  os: string;
 }
 export interface IDParams {
   id: string;
@@ -239,7 +239,7 @@ export interface State {
   instance: string;
   instances: string[];
   version: string;
-  host: Computer;
+  host: Host;
   service: ServiceStatus;
   vms: VM[];
   vmsKnown: boolean;

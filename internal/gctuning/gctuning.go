@@ -1,6 +1,6 @@
-// Package memory keeps a process small that mostly idles. After a burst of work Go holds on to the
+// Package gctuning keeps a process small that mostly idles. After a burst of work Go holds on to the
 // heap that the burst needed for minutes; the service and the tray give it back once they are quiet.
-package memory
+package gctuning
 
 import (
 	"context"
@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-const interval = 10 * time.Second
+const trimInterval = 10 * time.Second
 
-// Keep gives back what the process no longer needs: at once, and after each burst of work, until
+// Trim gives back what the process no longer needs: at once, and after each burst of work, until
 // ctx ends. A process that allocates busy bytes within 10 s counts as busy; twice as much growth is
 // worth a collection even without a burst.
-func Keep(ctx context.Context, busy uint64) {
-	tick := time.NewTicker(interval)
+func Trim(ctx context.Context, busy uint64) {
+	tick := time.NewTicker(trimInterval)
 	defer tick.Stop()
 	k := keeper{busy: busy}
 	for now := measure(); ; now = measure() {

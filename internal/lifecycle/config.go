@@ -1,4 +1,4 @@
-package daemon
+package lifecycle
 
 import (
 	"encoding/json"
@@ -25,8 +25,8 @@ type Config struct {
 	Port              int      `json:"port,omitempty"`              // of the API, on loopback; 0: the last run's if it is free, else any
 }
 
-// all is the element of Controllers that stands for those that aren't named.
-const all = "*"
+// allControllers is the element of Controllers that stands for those that aren't named.
+const allControllers = "*"
 
 // Runs says whether the service runs the named controller.
 func (c Config) Runs(controller string) bool {
@@ -36,8 +36,8 @@ func (c Config) Runs(controller string) bool {
 	case slices.Contains(c.Controllers, controller):
 		return true
 	}
-	named := func(element string) bool { return element != all && !strings.HasPrefix(element, "-") }
-	return slices.Contains(c.Controllers, all) || !slices.ContainsFunc(c.Controllers, named)
+	named := func(element string) bool { return element != allControllers && !strings.HasPrefix(element, "-") }
+	return slices.Contains(c.Controllers, allControllers) || !slices.ContainsFunc(c.Controllers, named)
 }
 
 // Enabled names the controllers that the service runs.
@@ -49,7 +49,7 @@ func (c Config) Enabled() []string {
 func (c Config) Validate() error {
 	for _, element := range c.Controllers {
 		name := strings.TrimPrefix(element, "-")
-		if element != all && !slices.Contains(api.Controllers(), name) {
+		if element != allControllers && !slices.Contains(api.Controllers(), name) {
 			return fmt.Errorf("controllers: unknown controller %q; known: %s, each also with a - before it to leave it out, and *", name, strings.Join(api.Controllers(), ", "))
 		}
 		if slices.Contains(c.Controllers, name) && slices.Contains(c.Controllers, "-"+name) {

@@ -1,4 +1,4 @@
-// Package daemon starts, finds and stops the one service process of an instance. The core calls
+// Package lifecycle starts, finds and stops the one service process of an instance. The core calls
 // it from outside, rddd from inside.
 //
 // Four files carry the whole protocol. serve.lock is held by the service for as long as it lives,
@@ -8,7 +8,7 @@
 // writes its first record, and the process inherits them: a start is seen before there is a process.
 // serve.ask says what was last asked of a run: to stop, and what to start then. No process id, file
 // time or clock decides anything.
-package daemon
+package lifecycle
 
 import (
 	"context"
@@ -53,11 +53,11 @@ type Client struct {
 	LastWords func() string
 }
 
-// Unbegun is the end of a wait before anything was asked for: nothing goes on.
-type Unbegun struct{ Err error }
+// NotStartedError is the end of a wait before anything was asked for: nothing goes on.
+type NotStartedError struct{ Err error }
 
-func (u *Unbegun) Error() string { return u.Err.Error() }
-func (u *Unbegun) Unwrap() error { return u.Err }
+func (u *NotStartedError) Error() string { return u.Err.Error() }
+func (u *NotStartedError) Unwrap() error { return u.Err }
 
 // Ensure brings the instance to a ready service, whatever it finds: it attaches to a run that is
 // starting or ready, has one that is stopping be followed by another, and spawns one when none lives.
@@ -70,7 +70,7 @@ func Ensure(ctx context.Context, inst instance.Instance, c Client) (started bool
 			return false, err
 		case live && rec.Nonce == "": // a run that ends, or a command at work
 			if err = pause(ctx); err != nil && !asked {
-				err = &Unbegun{err}
+				err = &NotStartedError{err}
 			}
 		case live && (rec.Phase == Starting || rec.Phase == Ready):
 			if err = await(ctx, inst, rec.Nonce, nil, c); err == nil {
@@ -82,7 +82,7 @@ func Ensure(ctx context.Context, inst instance.Instance, c Client) (started bool
 				err = awaitExit(ctx, inst, rec.Nonce, func(string) {})
 			}
 			if err != nil && !asked {
-				err = &Unbegun{err}
+				err = &NotStartedError{err}
 			}
 		default:
 			nonce, exited, spawnErr := c.begin(inst)
@@ -122,7 +122,7 @@ func Begin(ctx context.Context, inst instance.Instance, c Client) (started bool,
 			}
 		}
 		if err := pause(ctx); err != nil {
-			return false, &Unbegun{err}
+			return false, &NotStartedError{err}
 		}
 	}
 }
@@ -140,7 +140,7 @@ func (c Client) askToFollow(ctx context.Context, inst instance.Instance, rec Rec
 // Restart asks the live run to stop and to be followed by another. It says whether there was one. Once
 // it returns without an error, the restart goes on though nobody waits for it.
 func Restart(ctx context.Context, inst instance.Instance, c Client) (was Record, live bool, err error) {
-	was, live, err = known(ctx, inst)
+	was, live, err = awaitKnown(ctx, inst)
 	if !live || err != nil {
 		return was, false, err
 	}
@@ -148,7 +148,7 @@ func Restart(ctx context.Context, inst instance.Instance, c Client) (was Record,
 	if err != nil || follows {
 		return was, true, err
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), hearing)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopAckTimeout)
 	defer cancel()
 	_, err = Begin(ending, inst, c)
 	return was, true, err
@@ -213,7 +213,7 @@ func exitReason(inst instance.Instance, nonce string, end error, lastWords func(
 	reason := ""
 	switch {
 	case ours && rec.Error != "":
-		return fmt.Errorf("%w: %w (log: %s)", ErrExited, &recorded{rec}, inst.ServiceLog())
+		return fmt.Errorf("%w: %w (log: %s)", ErrExited, &recordedError{rec}, inst.ServiceLog())
 	case ours && rec.Phase == Stopped, !ours && end == nil:
 		reason = "it was asked to stop meanwhile"
 	case lastWords != nil:
@@ -225,13 +225,13 @@ func exitReason(inst instance.Instance, nonce string, end error, lastWords func(
 	return fmt.Errorf("%w: %s (log: %s)", ErrExited, reason, inst.ServiceLog())
 }
 
-// recorded is the failure that a run wrote into its record.
-type recorded struct{ rec Record }
+// recordedError is the failure that a run wrote into its record.
+type recordedError struct{ rec Record }
 
-func (r *recorded) Error() string { return r.rec.Error }
+func (r *recordedError) Error() string { return r.rec.Error }
 
 // ProblemID is empty when the failure is no known problem, or nobody knows it as one.
-func (r *recorded) ProblemID() diag.ID { return diag.ID(r.rec.Problem) }
+func (r *recordedError) ProblemID() diag.ID { return diag.ID(r.rec.Problem) }
 
 // Stop asks the live run to stop in order and waits until its lock is free. It says whether there
 // was a run to stop. Ending ctx ends the waiting, not the stop.
@@ -251,15 +251,15 @@ func AwaitExit(ctx context.Context, inst instance.Instance, run Record, step fun
 	return awaitExit(ctx, inst, run.Nonce, step)
 }
 
-// known is Find once it is known which run lives.
-func known(ctx context.Context, inst instance.Instance) (rec Record, live bool, err error) {
+// awaitKnown is Find once it is known which run lives.
+func awaitKnown(ctx context.Context, inst instance.Instance) (rec Record, live bool, err error) {
 	for {
 		rec, live, err = Find(inst)
 		if !live || err != nil || rec.Nonce != "" {
 			return rec, live, err
 		}
 		if err := pause(ctx); err != nil {
-			return rec, live, &Unbegun{err}
+			return rec, live, &NotStartedError{err}
 		}
 	}
 }
@@ -267,7 +267,7 @@ func known(ctx context.Context, inst instance.Instance) (rec Record, live bool, 
 // Request asks the live run to stop in order, and returns once the run has said that it stops: a
 // start that comes right after must not take it for a service that goes on.
 func Request(ctx context.Context, inst instance.Instance) (asked Record, was bool, err error) {
-	asked, live, err := known(ctx, inst)
+	asked, live, err := awaitKnown(ctx, inst)
 	if !live || err != nil {
 		return asked, false, err
 	}

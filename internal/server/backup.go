@@ -1,4 +1,4 @@
-package serve
+package server
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
-	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/datastore"
 	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// backupLimit bounds the backup at the end of a run, which takes milliseconds.
-const backupLimit = 10 * time.Second
+// backupTimeout bounds the backup at the end of a run, which takes milliseconds.
+const backupTimeout = 10 * time.Second
 
 // discoveryKey is where the datastore keeps the discovery ConfigMap. Every run writes it, so it alone
 // is no reason for a backup.
@@ -31,21 +31,21 @@ func backupsOf(inst instance.Instance) datastore.Backups {
 // nothing else comes of it.
 func (r *Run) backUp(ctx context.Context) {
 	r.stopping("backing up the datastore")
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), backupLimit, fmt.Errorf("%w after %s", context.DeadlineExceeded, backupLimit))
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), backupTimeout, fmt.Errorf("%w after %s", context.DeadlineExceeded, backupTimeout))
 	defer cancel()
 	began := time.Now()
 	taken, err := backupsOf(r.Instance).Take(ctx, r.Instance.StoreDir(), discoveryKey)
 	if err != nil {
 		warning := fmt.Sprintf("no backup of the datastore could be made in %s: %v", r.Instance.BackupDir(), err)
 		r.Log.Warn(warning)
-		r.Publish(daemon.Record{Phase: daemon.Stopping, Step: "backing up the datastore", Warning: warning})
+		r.Publish(lifecycle.Record{Phase: lifecycle.Stopping, Step: "backing up the datastore", Warning: warning})
 		return
 	}
 	r.Log.Info("backup", "taken", taken, "took", time.Since(began))
 }
 
-// remedy adds to the error of a damaged datastore what helps.
-func (r *Run) remedy(ctx context.Context, err error) error {
+// withRestoreHint adds to the error of a damaged datastore what helps.
+func (r *Run) withRestoreHint(ctx context.Context, err error) error {
 	if _, damaged := errors.AsType[*datastore.DamagedError](err); !damaged {
 		return err
 	}
@@ -59,18 +59,18 @@ func (r *Run) remedy(ctx context.Context, err error) error {
 }
 
 // Backups lists an instance's backups, newest first, and checks each. It changes nothing.
-func Backups(ctx context.Context, inst instance.Instance) ([]daemon.Backup, error) {
+func Backups(ctx context.Context, inst instance.Instance) ([]lifecycle.Backup, error) {
 	have, err := backupsOf(inst).List()
-	all := []daemon.Backup{}
+	all := []lifecycle.Backup{}
 	for _, b := range have {
-		all = append(all, look(ctx, inst, b))
+		all = append(all, checkBackup(ctx, inst, b))
 	}
 	return all, err
 }
 
-// look checks one backup.
-func look(ctx context.Context, inst instance.Instance, b datastore.Backup) daemon.Backup {
-	told := daemon.Backup{Name: b.Name, Time: b.Time, Size: b.Size, Path: b.Path, VMs: []string{}}
+// checkBackup checks one backup.
+func checkBackup(ctx context.Context, inst instance.Instance, b datastore.Backup) lifecycle.Backup {
+	told := lifecycle.Backup{Name: b.Name, Time: b.Time, Size: b.Size, Path: b.Path, VMs: []string{}}
 	contents, err := backupsOf(inst).Look(ctx, b.Path)
 	if err != nil {
 		told.Problem = err.Error()
@@ -81,12 +81,12 @@ func look(ctx context.Context, inst instance.Instance, b datastore.Backup) daemo
 }
 
 // newestGood finds the backup to restore when none is named, and the damaged ones that are newer.
-func newestGood(ctx context.Context, inst instance.Instance) (good daemon.Backup, skipped []daemon.Backup, err error) {
+func newestGood(ctx context.Context, inst instance.Instance) (good lifecycle.Backup, skipped []lifecycle.Backup, err error) {
 	all, err := Backups(ctx, inst)
 	if err != nil {
 		return good, nil, err
 	}
-	i := slices.IndexFunc(all, func(b daemon.Backup) bool { return b.Problem == "" })
+	i := slices.IndexFunc(all, func(b lifecycle.Backup) bool { return b.Problem == "" })
 	switch {
 	case len(all) == 0:
 		return good, nil, fmt.Errorf("none in %s; one is made at each stop in order", inst.BackupDir())
@@ -111,7 +111,7 @@ func vmsIn(c datastore.Contents) []string {
 
 // Restore puts a backup in the place of the datastore of an instance whose service is stopped: the one
 // of that name or in that file, or else the newest that is whole.
-func Restore(ctx context.Context, inst instance.Instance, config daemon.Config, name string) (done daemon.Restored, err error) {
+func Restore(ctx context.Context, inst instance.Instance, config lifecycle.Config, name string) (done lifecycle.Restored, err error) {
 	if config.DatastoreEndpoint != "" {
 		return done, errors.New("this instance keeps its objects in an external datastore, of which RDD makes no backups: use the tools of that database, such as pg_restore or etcdutl snapshot restore")
 	}
@@ -126,7 +126,7 @@ func Restore(ctx context.Context, inst instance.Instance, config daemon.Config, 
 	if done.Backup.Problem != "" {
 		return done, fmt.Errorf("%s is damaged, and nothing has changed: %s; others: rdd svc restore --list", done.Backup.Path, done.Backup.Problem)
 	}
-	if done.Unknown, done.Diskless, err = compare(inst, done.Backup.VMs); err != nil {
+	if done.Unknown, done.Diskless, err = compareWithDisks(inst, done.Backup.VMs); err != nil {
 		return done, err
 	}
 	done.Aside, err = backupsOf(inst).Restore(ctx, done.Backup.Path, inst.StoreDir())
@@ -134,16 +134,16 @@ func Restore(ctx context.Context, inst instance.Instance, config daemon.Config, 
 }
 
 // find looks at the backup that a user named.
-func find(ctx context.Context, inst instance.Instance, name string) (daemon.Backup, error) {
+func find(ctx context.Context, inst instance.Instance, name string) (lifecycle.Backup, error) {
 	b, err := backupsOf(inst).Find(name)
 	if err != nil {
-		return daemon.Backup{}, err
+		return lifecycle.Backup{}, err
 	}
-	return look(ctx, inst, b), nil
+	return checkBackup(ctx, inst, b), nil
 }
 
-// compare says which VMs have a disk and aren't among the known, and which of the known have none.
-func compare(inst instance.Instance, known []string) (unknown, diskless []string, err error) {
+// compareWithDisks says which VMs have a disk and aren't among the known, and which of the known have none.
+func compareWithDisks(inst instance.Instance, known []string) (unknown, diskless []string, err error) {
 	unknown, diskless = []string{}, []string{}
 	names, err := layout.Names(inst.LimaHome())
 	have := map[string]bool{}

@@ -1,4 +1,4 @@
-package serve_test
+package server_test
 
 import (
 	"context"
@@ -23,9 +23,9 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
-	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/instance"
-	"rancherdesktop.io/rdd/internal/serve"
+	"rancherdesktop.io/rdd/internal/lifecycle"
+	"rancherdesktop.io/rdd/internal/server"
 )
 
 func TestMain(m *testing.M) {
@@ -72,25 +72,25 @@ type run struct {
 	ready   chan struct{}
 	end     context.CancelFunc
 	ended   chan error
-	records []daemon.Record // complete once it has ended
+	records []lifecycle.Record // complete once it has ended
 }
 
-func start(t *testing.T, inst instance.Instance, nonce string, config daemon.Config) *run {
+func start(t *testing.T, inst instance.Instance, nonce string, config lifecycle.Config) *run {
 	t.Helper()
 	ctx, end := context.WithCancel(context.Background())
 	r := &run{t: t, inst: inst, nonce: nonce, ready: make(chan struct{}), end: end, ended: make(chan error, 1)}
 	go func() {
-		claim, err := daemon.Take(inst, nonce)
+		claim, err := lifecycle.Take(inst, nonce)
 		if err != nil {
 			r.ended <- err
 			return
 		}
-		err = daemon.Run(ctx, inst, claim, "test", slog.New(slog.DiscardHandler), func(ctx context.Context, publish func(daemon.Record)) error {
-			service := &serve.Run{Instance: inst, Config: config, Nonce: nonce, Version: "test", Host: "here", Log: slog.New(slog.DiscardHandler)}
-			service.Publish = func(rec daemon.Record) {
+		err = lifecycle.Run(ctx, inst, claim, "test", slog.New(slog.DiscardHandler), func(ctx context.Context, publish func(lifecycle.Record)) error {
+			service := &server.Run{Instance: inst, Config: config, Nonce: nonce, Version: "test", Host: "here", Log: slog.New(slog.DiscardHandler)}
+			service.Publish = func(rec lifecycle.Record) {
 				publish(rec)
 				r.records = append(r.records, rec)
-				if rec.Phase == daemon.Ready {
+				if rec.Phase == lifecycle.Ready {
 					close(r.ready)
 				}
 			}
@@ -178,7 +178,7 @@ func TestFirstGuardedWriteAfterReadySucceeds(t *testing.T) {
 func firstWrite(t *testing.T) error {
 	t.Helper()
 	inst := newInstance(t)
-	r := start(t, inst, "n", daemon.Config{})
+	r := start(t, inst, "n", lifecycle.Config{})
 	r.awaitReady()
 	c := outside(t, inst)
 	defer r.stop()
@@ -198,7 +198,7 @@ func discovered(t *testing.T, c client.Client) (*corev1.ConfigMap, error) {
 // early, whatever an earlier run has left there.
 func TestDiscoveryOfARunThatIsGoneIsNotTakenForReady(t *testing.T) {
 	inst := newInstance(t)
-	first := start(t, inst, "first", daemon.Config{})
+	first := start(t, inst, "first", lifecycle.Config{})
 	first.awaitReady()
 	c := outside(t, inst)
 	if err := c.Create(t.Context(), newTemplate()); err != nil {
@@ -212,7 +212,7 @@ func TestDiscoveryOfARunThatIsGoneIsNotTakenForReady(t *testing.T) {
 	first.stop()
 	for i := range 10 {
 		nonce := fmt.Sprint("next-", i)
-		next := start(t, inst, nonce, daemon.Config{})
+		next := start(t, inst, nonce, lifecycle.Config{})
 		for cm.Data["nonce"] != nonce { // from before the port answers
 			select {
 			case err := <-next.ended:
@@ -240,7 +240,7 @@ func TestDiscoveryOfARunThatIsGoneIsNotTakenForReady(t *testing.T) {
 
 func TestControllerThatIsLeftOutDoesNothing(t *testing.T) {
 	inst := newInstance(t)
-	r := start(t, inst, "without", daemon.Config{Controllers: []string{"-limavm"}})
+	r := start(t, inst, "without", lifecycle.Config{Controllers: []string{"-limavm"}})
 	r.awaitReady()
 	c := outside(t, inst)
 	if cm, err := discovered(t, c); err != nil || cm.Data["controllers"] != "" {
@@ -273,11 +273,11 @@ func TestBackupThatFailsIsToldAndStopsNothing(t *testing.T) {
 	if err := os.WriteFile(inst.BackupDir(), []byte("in the way"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := start(t, inst, "n", daemon.Config{})
+	r := start(t, inst, "n", lifecycle.Config{})
 	r.awaitReady()
 	r.stop()
-	rec, err := daemon.Last(inst)
-	if err != nil || rec.Phase != daemon.Stopped || !strings.Contains(rec.Warning, inst.BackupDir()) {
+	rec, err := lifecycle.Last(inst)
+	if err != nil || rec.Phase != lifecycle.Stopped || !strings.Contains(rec.Warning, inst.BackupDir()) {
 		t.Fatal(rec, err)
 	}
 }
@@ -286,7 +286,7 @@ func TestBackupThatFailsIsToldAndStopsNothing(t *testing.T) {
 func TestStartAndStopAloneMakeNoBackup(t *testing.T) {
 	inst := newInstance(t)
 	for i := range 4 {
-		r := start(t, inst, fmt.Sprint(i), daemon.Config{})
+		r := start(t, inst, fmt.Sprint(i), lifecycle.Config{})
 		r.awaitReady()
 		if i == 1 {
 			if err := outside(t, inst).Create(t.Context(), newTemplate()); err != nil {
@@ -295,7 +295,7 @@ func TestStartAndStopAloneMakeNoBackup(t *testing.T) {
 		}
 		r.stop()
 	}
-	all, err := serve.Backups(t.Context(), inst)
+	all, err := server.Backups(t.Context(), inst)
 	if err != nil || len(all) != 2 {
 		t.Fatal(all, err)
 	}
@@ -303,7 +303,7 @@ func TestStartAndStopAloneMakeNoBackup(t *testing.T) {
 
 func TestRestoreTellsOfDisksItDoesNotKnow(t *testing.T) {
 	inst := newInstance(t)
-	r := start(t, inst, "n", daemon.Config{})
+	r := start(t, inst, "n", lifecycle.Config{})
 	r.awaitReady()
 	c := outside(t, inst)
 	if err := c.Create(t.Context(), newTemplate()); err != nil {
@@ -325,14 +325,14 @@ func TestRestoreTellsOfDisksItDoesNotKnow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	done, err := serve.Restore(t.Context(), inst, daemon.Config{}, "")
+	done, err := server.Restore(t.Context(), inst, lifecycle.Config{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(done.Backup.VMs, done.Unknown, done.Diskless); got != "[diskless kept] [younger] [diskless]" {
 		t.Error(got)
 	}
-	again := start(t, inst, "again", daemon.Config{Controllers: []string{"-limavm"}})
+	again := start(t, inst, "again", lifecycle.Config{Controllers: []string{"-limavm"}})
 	again.awaitReady()
 	if err := outside(t, inst).Get(t.Context(), client.ObjectKey{Name: "kept"}, &v1alpha1.LimaVM{}); err != nil {
 		t.Error(err)
@@ -342,7 +342,7 @@ func TestRestoreTellsOfDisksItDoesNotKnow(t *testing.T) {
 
 func TestRestoreOfAnExternalStoreIsNotOurs(t *testing.T) {
 	inst := newInstance(t)
-	_, err := serve.Restore(t.Context(), inst, daemon.Config{DatastoreEndpoint: "postgres://u:secret@h/db"}, "")
+	_, err := server.Restore(t.Context(), inst, lifecycle.Config{DatastoreEndpoint: "postgres://u:secret@h/db"}, "")
 	if err == nil || !strings.Contains(err.Error(), "external datastore") || strings.Contains(err.Error(), "secret") {
 		t.Error(err)
 	}

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package memory
+package gctuning
 
 // dropText does nothing: these systems don't count shared code as the program's memory.
 func dropText() {}

@@ -1,4 +1,4 @@
-package daemon
+package lifecycle
 
 import (
 	"context"
@@ -57,9 +57,9 @@ func (c *Claim) AskFollow(inst instance.Instance, next Next) error {
 	return writeAsk(inst, ask{c.Nonce, &next})
 }
 
-// hearing is how long a stop whose waiting has ended still waits for the run to say that it stops; it
+// stopAckTimeout is how long a stop whose waiting has ended still waits for the run to say that it stops; it
 // takes milliseconds.
-const hearing = 2 * time.Second
+const stopAckTimeout = 2 * time.Second
 
 // heard waits until the run has said that it stops, or is gone. What has been asked for can't be taken
 // back, so the wait is not cut short by ctx.
@@ -67,7 +67,7 @@ func heard(ctx context.Context, inst instance.Instance, nonce string) {
 	if acknowledged(ctx, inst, nonce) == nil {
 		return
 	}
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), hearing)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopAckTimeout)
 	defer cancel()
 	_ = acknowledged(late, inst, nonce) // one that hears nothing is waited for
 }

@@ -1,4 +1,4 @@
-package serve
+package server
 
 import (
 	"bytes"
@@ -23,8 +23,8 @@ func (r *Run) writeKubeconfig(endpoint controlplane.Endpoint) error {
 	return atomicfile.Write(r.Instance.KubeConfig(), b)
 }
 
-// kubeconfigPause lets a program that writes the kubeconfig in several steps finish.
-const kubeconfigPause = 100 * time.Millisecond
+// kubeconfigDelay lets a program that writes the kubeconfig in several steps finish.
+const kubeconfigDelay = 100 * time.Millisecond
 
 // keepKubeconfig writes the kubeconfig again whenever it is gone or lets nobody in any more, until ctx
 // ends: without it this run can't be used. What a user adds to it stays.
@@ -48,13 +48,13 @@ func (r *Run) keepKubeconfig(ctx context.Context, endpoint controlplane.Endpoint
 				return
 			}
 			if filepath.Base(event.Name) == filepath.Base(r.Instance.KubeConfig()) {
-				changed.Reset(kubeconfigPause)
+				changed.Reset(kubeconfigDelay)
 			}
 		case err := <-watcher.Errors:
 			r.Log.Warn("watch the kubeconfig", "err", err)
-			changed.Reset(kubeconfigPause)
+			changed.Reset(kubeconfigDelay)
 		case <-changed.C:
-			if r.letsIn(endpoint) {
+			if r.kubeconfigWorks(endpoint) {
 				continue
 			}
 			r.Log.Warn("the kubeconfig was gone or damaged, and is written again", "file", r.Instance.KubeConfig())
@@ -65,8 +65,8 @@ func (r *Run) keepKubeconfig(ctx context.Context, endpoint controlplane.Endpoint
 	}
 }
 
-// letsIn says whether clients get in by the kubeconfig.
-func (r *Run) letsIn(endpoint controlplane.Endpoint) bool {
+// kubeconfigWorks says whether clients get in by the kubeconfig.
+func (r *Run) kubeconfigWorks(endpoint controlplane.Endpoint) bool {
 	b, err := os.ReadFile(r.Instance.KubeConfig())
 	if err != nil {
 		return false

@@ -1,6 +1,6 @@
-// Package serve composes the service: datastore, control plane, machines, controllers; and stops
+// Package server composes the service: datastore, control plane, machines, controllers; and stops
 // them in the opposite order. rddd runs it.
-package serve
+package server
 
 import (
 	"context"
@@ -14,22 +14,22 @@ import (
 	"rancherdesktop.io/rdd/internal/controller"
 	"rancherdesktop.io/rdd/internal/controller/limavm"
 	"rancherdesktop.io/rdd/internal/controlplane"
-	"rancherdesktop.io/rdd/internal/daemon"
 	"rancherdesktop.io/rdd/internal/datastore"
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
 	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
 // Run is one run of the service.
 type Run struct {
 	Instance instance.Instance
-	Config   daemon.Config
+	Config   lifecycle.Config
 	Nonce    string
 	Version  string
 	Host     string // this host's name, when several share a store
 	Log      *slog.Logger
-	Publish  func(daemon.Record)
+	Publish  func(lifecycle.Record)
 }
 
 // stopTimeout bounds what may take long at the end: guests powering off. After it the hostagents
@@ -39,10 +39,10 @@ const stopTimeout = 4 * time.Minute
 // Serve runs the service until ctx ends, then stops it in order. It returns an error when a part
 // can't start, or ends by itself.
 func (r *Run) Serve(ctx context.Context) (err error) {
-	r.step("opening the datastore")
+	r.starting("opening the datastore")
 	store, err := datastore.Open(ctx, datastore.Options{Dir: r.Instance.StoreDir(), Endpoint: r.Config.DatastoreEndpoint})
 	if err != nil {
-		return r.remedy(ctx, err)
+		return r.withRestoreHint(ctx, err)
 	}
 	defer func() {
 		r.stopping("closing the datastore")
@@ -73,7 +73,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 		Admission:  admissionOf(controllers),
 		Namespaces: []string{v1alpha1.SystemNamespace},
 		Handlers:   r.handlers(),
-		Step:       r.step,
+		Step:       r.starting,
 	})
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 // control runs the controllers on a ready API server until ctx or the server ends, then stops the
 // machines and the controllers.
 func (r *Run) control(ctx context.Context, server *controlplane.Server, serving *task, machines *machine.Machines, controllers []controller.Controller) (err error) {
-	r.step("starting the controllers")
+	r.starting("starting the controllers")
 	mgr, err := newManager(server.Loopback(), controllers)
 	if err != nil {
 		return fmt.Errorf("make the controllers: %w", err)
@@ -123,7 +123,7 @@ func (r *Run) control(ctx context.Context, server *controlplane.Server, serving 
 		limited, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopTimeout, fmt.Errorf("%w after %s", context.DeadlineExceeded, stopTimeout))
 		defer cancel()
 		go func() {
-			if daemon.AwaitForce(limited, r.Instance, r.Nonce) == nil {
+			if lifecycle.AwaitForce(limited, r.Instance, r.Nonce) == nil {
 				machines.Force()
 			}
 		}()
@@ -141,7 +141,7 @@ func (r *Run) control(ctx context.Context, server *controlplane.Server, serving 
 		return nil
 	})
 	defer func() { _ = kept.stop() }()
-	r.Publish(daemon.Record{Phase: daemon.Ready, Server: server.Endpoint().URL})
+	r.Publish(lifecycle.Record{Phase: lifecycle.Ready, Server: server.Endpoint().URL})
 	r.Log.Info("ready", "server", server.Endpoint().URL)
 	go keepSmall(ctx)
 	select {
@@ -170,16 +170,16 @@ func (r *Run) machines(events *limavm.EventSource) (*machine.Machines, error) {
 	}), nil
 }
 
-// step publishes what the start is doing.
-func (r *Run) step(what string) {
+// starting publishes what the start is doing.
+func (r *Run) starting(what string) {
 	r.Log.Info("starting", "step", what)
-	r.Publish(daemon.Record{Phase: daemon.Starting, Step: what})
+	r.Publish(lifecycle.Record{Phase: lifecycle.Starting, Step: what})
 }
 
 // stopping publishes what the stop is doing.
 func (r *Run) stopping(what string) {
 	r.Log.Info("stopping", "step", what)
-	r.Publish(daemon.Record{Phase: daemon.Stopping, Step: what})
+	r.Publish(lifecycle.Record{Phase: lifecycle.Stopping, Step: what})
 }
 
 // task is a function that runs beside its caller.

@@ -1,4 +1,4 @@
-package serve
+package server
 
 import (
 	"context"
@@ -22,12 +22,12 @@ import (
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/controller"
 	"rancherdesktop.io/rdd/internal/controlplane"
-	"rancherdesktop.io/rdd/internal/daemon"
-	"rancherdesktop.io/rdd/internal/memory"
+	"rancherdesktop.io/rdd/internal/gctuning"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
-// controllersGrace bounds the end of the controllers; a reconcile takes milliseconds.
-const controllersGrace = 2 * time.Second
+// controllersStopTimeout bounds the end of the controllers; a reconcile takes milliseconds.
+const controllersStopTimeout = 2 * time.Second
 
 // newManager runs controllers against the API server in this process. Its cache holds only what
 // they ask for.
@@ -41,7 +41,7 @@ func newManager(config *rest.Config, controllers []controller.Controller) (ctrl.
 	if err != nil {
 		return nil, err
 	}
-	grace := controllersGrace
+	grace := controllersStopTimeout
 	return ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  scheme,
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
@@ -85,21 +85,21 @@ func (r *Run) announce(ctx context.Context, c client.Client, endpoint controlpla
 
 // handlers answer beside the API.
 func (r *Run) handlers() map[string]http.Handler {
-	return map[string]http.Handler{daemon.HelloPath: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	return map[string]http.Handler{lifecycle.HelloPath: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(daemon.Greeting{Nonce: r.Nonce, Version: r.Version, Protocol: daemon.Protocol})
+		_ = json.NewEncoder(w).Encode(lifecycle.Greeting{Nonce: r.Nonce, Version: r.Version, Protocol: lifecycle.Protocol})
 	})}
 }
 
-// garbage is how much the heap may grow between collections, in percent. The live heap is small
+// gcPercent is how much the heap may grow between collections, in percent. The live heap is small
 // and the service mostly idle, so half of Go's default costs no time that a user would notice.
-const garbage = 50
+const gcPercent = 50
 
 // keepSmall keeps the heap small from here on, and gives back what only the start needed.
 func keepSmall(ctx context.Context) {
-	debug.SetGCPercent(garbage)
-	memory.Keep(ctx, busy)
+	debug.SetGCPercent(gcPercent)
+	gctuning.Trim(ctx, busyAllocBytes)
 }
 
-// busy is what the service allocates in 10 s, in bytes, when it has work. Idling takes some 0.4 MiB.
-const busy = 2 << 20
+// busyAllocBytes is what the service allocates in 10 s, in bytes, when it has work. Idling takes some 0.4 MiB.
+const busyAllocBytes = 2 << 20

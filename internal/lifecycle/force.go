@@ -1,4 +1,4 @@
-package daemon
+package lifecycle
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
-// forcePoll is how often a stop looks whether it is forced. Only a stop that waits for guests does.
-const forcePoll = 100 * time.Millisecond
+// forcePollInterval is how often a stop looks whether it is forced. Only a stop that waits for guests does.
+const forcePollInterval = 100 * time.Millisecond
 
 // Leftovers stands for the nonce of the stop of what a killed run left, which is no run's.
 const Leftovers = "leftovers"
@@ -41,7 +41,7 @@ func AwaitForce(ctx context.Context, inst instance.Instance, nonce string) error
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(forcePoll):
+		case <-time.After(forcePollInterval):
 		}
 	}
 }

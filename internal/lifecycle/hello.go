@@ -1,4 +1,4 @@
-package daemon
+package lifecycle
 
 // HelloPath is where a run's server says, to an authenticated client, which run it is.
 const HelloPath = "/rdd/hello"

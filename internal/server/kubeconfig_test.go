@@ -1,4 +1,4 @@
-package serve_test
+package server_test
 
 import (
 	"os"
@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"rancherdesktop.io/rdd/internal/daemon"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
 // Without its kubeconfig nobody reaches a service that runs, and svc start would wait to its deadline.
 func TestKubeconfigOfARunningServiceIsWrittenAgain(t *testing.T) {
 	inst := newInstance(t)
-	r := start(t, inst, "n", daemon.Config{})
+	r := start(t, inst, "n", lifecycle.Config{})
 	r.awaitReady()
 	defer r.stop()
 	path := inst.KubeConfig()

@@ -1,4 +1,4 @@
-package serve
+package server
 
 import (
 	"context"
@@ -53,7 +53,7 @@ const syncTimeout = 10 * time.Second
 // waitSynced waits until the objects' statuses are this run's: a client that finds the service ready must not
 // be told that a VM runs whose hostagent has died while no service ran.
 func (r *Run) waitSynced(ctx context.Context, synced []func(context.Context) error) {
-	r.step("looking at virtual machines")
+	r.starting("looking at virtual machines")
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
 	for _, wait := range synced {

@@ -1,4 +1,4 @@
-package daemon
+package lifecycle
 
 import (
 	"bytes"
@@ -806,7 +806,7 @@ func TestWaitThatEndsBeforeAnythingWasAskedSaysSo(t *testing.T) {
 		_, err := r.ensure("ok", 30*time.Millisecond)
 		return err
 	})
-	if _, unbegun := errors.AsType[*Unbegun](err); !unbegun || !errors.Is(err, context.DeadlineExceeded) || r.spawned != 0 {
+	if _, unbegun := errors.AsType[*NotStartedError](err); !unbegun || !errors.Is(err, context.DeadlineExceeded) || r.spawned != 0 {
 		t.Fatal(err, r.spawned)
 	}
 }
