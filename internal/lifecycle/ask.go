@@ -52,6 +52,9 @@ func asked(inst instance.Instance, nonce string) bool {
 	return ok
 }
 
+// taken says whether a run that has ended has read what it was asked, even after its last word.
+func taken(inst instance.Instance, nonce string) bool { return !asked(inst, nonce) }
+
 // AskFollow has whoever holds claim start the service again when it has ended.
 func (c *Claim) AskFollow(inst instance.Instance, next Next) error {
 	return writeAsk(inst, ask{c.Nonce, &next})

@@ -78,9 +78,12 @@ func Ensure(ctx context.Context, inst instance.Instance, c Client) (started bool
 			}
 		case live:
 			c.Step("waiting for the previous run to stop")
-			if asked, err = c.askToFollow(ctx, inst, rec); err == nil {
+			var follows bool
+			if follows, err = c.askToFollow(ctx, inst, rec); err == nil {
 				err = awaitExit(ctx, inst, rec.Nonce, func(string) {})
+				follows = follows || err == nil && taken(inst, rec.Nonce)
 			}
+			asked = asked || follows
 			if err != nil && !asked {
 				err = &NotStartedError{err}
 			}

@@ -55,6 +55,9 @@ func playService(mode string) int {
 	if err != nil {
 		fmt.Println(err)
 	}
+	if mode == "slowend" { // to look what is to follow
+		awaitFile(filepath.Join(inst.DataDir(), "follow"))
+	}
 	if err = errors.Join(err, claim.Follow(inst)); err != nil {
 		return 1
 	}
@@ -96,7 +99,7 @@ func playRun(ctx context.Context, inst instance.Instance, claim *Claim, mode str
 			awaitFile(filepath.Join(inst.DataDir(), "go"))
 		}
 		publish(Record{Phase: Stopping, Step: "last words"})
-		if mode == "slowstop" { // until the test lets it go
+		if mode == "slowstop" || mode == "slowend" { // until the test lets it go
 			awaitFile(filepath.Join(inst.DataDir(), "go"))
 		}
 		return nil
@@ -347,6 +350,41 @@ func TestStartWhileStopping(t *testing.T) {
 	now, live, err := Find(r.inst)
 	if err != nil || !live || now.Nonce == first.Nonce || r.spawned != 1 {
 		t.Fatal(now, live, err, r.spawned)
+	}
+}
+
+// A start that asked a run in its last moments said that the service ran already.
+func TestStartThatAsksARunAtItsVeryEndHasStartedTheNext(t *testing.T) {
+	r := newRig(t)
+	first := r.mustEnsure("slowend", true)
+	if _, was, err := Request(t.Context(), r.inst); !was || err != nil {
+		t.Fatal(was, err)
+	}
+	let := func(file string) {
+		if err := os.WriteFile(filepath.Join(r.inst.DataDir(), file), nil, 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	client := r.client("ok")
+	client.Next = func() (Next, error) {
+		let("go")
+		for rec, live, _ := Find(r.inst); live && rec.Nonce == first.Nonce; rec, live, _ = Find(r.inst) {
+			time.Sleep(time.Millisecond)
+		}
+		return r.next("ok")()
+	}
+	asking := make(chan struct{})
+	go func() {
+		defer close(asking)
+		for a, _ := readAsk(r.inst, first.Nonce); a.Next == nil && t.Context().Err() == nil; a, _ = readAsk(r.inst, first.Nonce) {
+			time.Sleep(time.Millisecond)
+		}
+		let("follow")
+	}()
+	started, err := Ensure(t.Context(), r.inst, client)
+	<-asking
+	if err != nil || !started {
+		t.Errorf("started %t, %v", started, err)
 	}
 }
 
