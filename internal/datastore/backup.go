@@ -22,19 +22,19 @@ import (
 )
 
 const (
-	// backupsKept is how many backups there are; a new one takes the place of the oldest.
-	backupsKept  = 3
-	backupSuffix = ".db"
-	asideSuffix  = ".replaced"
-	backupTime   = "20060102T150405Z"
-	halfTaken    = ".taking-"
+	// backupLimit is how many backups are kept. A new one replaces the oldest.
+	backupLimit      = 3
+	backupSuffix     = ".db"
+	asideSuffix      = ".replaced"
+	backupTime       = "20060102T150405Z"
+	unfinishedPrefix = ".taking-"
 )
 
 // backupName is NUMBER-TIME. The number orders them, because a clock may be set back.
 var backupName = regexp.MustCompile(`^([0-9]{4,})-([0-9]{8}T[0-9]{6}Z)(` + regexp.QuoteMeta(backupSuffix) + `|` + regexp.QuoteMeta(asideSuffix) + `)$`)
 
-// Backups is a folder with the backups of one SQLite store. A backup is a database file that holds
-// the objects as they were, without their history. Restore puts aside there what it replaces.
+// Backups is a folder with the backups of one SQLite store. A backup is a database file with the
+// objects and without their history. Restore moves what it replaces into the same folder.
 type Backups struct{ Dir string }
 
 // Backup is one of them.
@@ -124,9 +124,9 @@ func (b Backups) Take(ctx context.Context, dir string, passing ...string) (taken
 	return true, b.prune()
 }
 
-// take makes a backup under a name that doesn't count, and gives it its own once it is whole.
+// take makes a backup under a temporary name and renames it once it is whole.
 func (b Backups) take(ctx context.Context, db *sql.DB, want Contents) (err error) {
-	f, err := os.CreateTemp(b.Dir, halfTaken+"*") // mode 0600
+	f, err := os.CreateTemp(b.Dir, unfinishedPrefix+"*") // mode 0600
 	if err != nil {
 		return err
 	}
@@ -156,14 +156,14 @@ func (b Backups) take(ctx context.Context, db *sql.DB, want Contents) (err error
 	return syncFile(b.Dir)
 }
 
-// prune removes what there are too many of, and what was not finished.
+// prune removes the oldest backups above backupLimit, and unfinished ones.
 func (b Backups) prune() error {
 	have, err := b.List()
 	errs := []error{err}
-	for _, old := range have[min(len(have), backupsKept):] {
+	for _, old := range have[min(len(have), backupLimit):] {
 		errs = append(errs, os.Remove(old.Path))
 	}
-	half, err := fs.Glob(os.DirFS(b.Dir), halfTaken+"*") // filepath.Glob would take a [ in b.Dir for a pattern
+	half, err := fs.Glob(os.DirFS(b.Dir), unfinishedPrefix+"*") // filepath.Glob would take a [ in b.Dir for a pattern
 	errs = append(errs, err)
 	for _, name := range half {
 		errs = append(errs, os.Remove(filepath.Join(b.Dir, name)))
@@ -200,7 +200,7 @@ func (b Backups) Look(ctx context.Context, file string) (c Contents, err error) 
 	return contents(ctx, db)
 }
 
-// same says whether two stores hold the same, the passing keys aside.
+// same says whether two stores hold the same, except for the passing keys.
 func same(a, b Contents, passing []string) bool {
 	a, b = maps.Clone(a), maps.Clone(b)
 	for _, key := range passing {
@@ -210,10 +210,10 @@ func same(a, b Contents, passing []string) bool {
 	return maps.Equal(a, b)
 }
 
-// newest selects the revisions that are in force.
+// newest selects the newest revision of each key that isn't deleted.
 const newest = `id IN (SELECT MAX(id) FROM kine GROUP BY name) AND deleted = 0`
 
-// contents reads the keys in force. Compaction's own note is none of them.
+// contents reads the keys and their revisions, except for kine's own key.
 func contents(ctx context.Context, db *sql.DB) (Contents, error) {
 	rows, err := db.QueryContext(ctx, `SELECT name, id FROM kine WHERE name != ? AND `+newest, sqliteAnyKey)
 	if err != nil {
@@ -232,9 +232,9 @@ func contents(ctx context.Context, db *sql.DB) (Contents, error) {
 	return c, rows.Err()
 }
 
-// copyObjects fills an empty file with the objects of a store. With a compacted revision, every older
-// one counts as compacted there, and the next is the one after it: who watched the former store is
-// told to list again.
+// copyObjects fills an empty file with the objects of a store. With a compacted revision, all older
+// ones count as compacted there, so that whoever watched the former store must list again. The next
+// revision is the one after it.
 func copyObjects(ctx context.Context, db *sql.DB, file string, compacted int64) error {
 	conn, err := db.Conn(ctx) // what is attached belongs to one connection
 	if err != nil {
@@ -250,7 +250,7 @@ func copyObjects(ctx context.Context, db *sql.DB, file string, compacted int64) 
 	if err != nil {
 		return err
 	}
-	// A copy that is cut short is thrown away, so it needs no journal; the caller syncs it.
+	// The copy needs no journal: an unfinished one is deleted. The caller syncs it.
 	run(`PRAGMA copy.journal_mode = OFF`)
 	run(`PRAGMA copy.synchronous = OFF`)
 	run(`BEGIN`)

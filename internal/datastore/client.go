@@ -207,7 +207,7 @@ func (c *calls) begin(ctx, life context.Context) (_ context.Context, leave func(
 	}, nil
 }
 
-// finish lets no more calls begin, ends the watches, and gives requests drainLimit to
+// finish lets no more calls begin, ends the watches, and gives requests drainTimeout to
 // end before their contexts do.
 func (c *calls) finish() {
 	c.mu.Lock()
@@ -221,7 +221,7 @@ func (c *calls) finish() {
 	}()
 	select {
 	case <-done:
-	case <-time.After(drainLimit):
+	case <-time.After(drainTimeout):
 	}
 	c.endRequests(errClosed)
 }

@@ -12,17 +12,18 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// sqliteDialect is kine's SQL with two things set right for SQLite.
+// sqliteDialect is kine's SQL with two corrections for SQLite: watches hear of the first
+// write at once, and writers queue.
 type sqliteDialect struct {
 	*generic.Generic
 	notify func(context.Context)
-	turn   chan struct{} // holds one while a transaction is open
+	writer chan struct{} // holds one value while a transaction is open
 }
 
-// PrepareAfter is called by the loop behind the watches. That loop takes the first
-// notice of a change, finds its query not prepared, prepares it, and waits for the next
-// notice or for pollSQLite to pass. A read gives that next notice. When the end of the
-// store cancels the preparation, that loop forgets a connection without closing it.
+// PrepareAfter prepares the query of kine's poll loop, and wakes the loop again. The loop
+// prepares its query at the first change, and then waits for the next one or for
+// sqlitePollInterval, so that watches would hear of the first change late. The context is
+// without cancellation, because the loop loses a connection when this is canceled.
 func (d *sqliteDialect) PrepareAfter(ctx context.Context, limit int64) (*query.Stmt, error) {
 	statement, err := d.Generic.PrepareAfter(context.WithoutCancel(ctx), limit)
 	if err == nil {
@@ -31,51 +32,51 @@ func (d *sqliteDialect) PrepareAfter(ctx context.Context, limit int64) (*query.S
 	return statement, err
 }
 
-// BeginTx lets writers queue here, in order. SQLite admits one at a time and has the
-// others sleep and try again, each on a connection that a reader could use.
+// BeginTx lets one writer in at a time, in order. SQLite would let the others sleep and
+// try again, each on a connection that a reader could use.
 func (d *sqliteDialect) BeginTx(ctx context.Context, o *sql.TxOptions) (server.Transaction, error) {
 	select {
-	case d.turn <- struct{}{}:
+	case d.writer <- struct{}{}:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	leave := sync.OnceFunc(func() { <-d.turn })
+	unlock := sync.OnceFunc(func() { <-d.writer })
 	tx, err := d.Generic.BeginTx(ctx, o)
 	if err != nil {
-		leave()
+		unlock()
 		return nil, err
 	}
 	// A request that panics ends its context, and neither commits nor rolls back.
-	stop := context.AfterFunc(ctx, leave)
-	return &turn{Transaction: tx, leave: func() { stop(); leave() }}, nil
+	stop := context.AfterFunc(ctx, unlock)
+	return &lockedTx{Transaction: tx, unlock: func() { stop(); unlock() }}, nil
 }
 
-// turn is a transaction that lets the next one begin when it ends.
-type turn struct {
+// lockedTx is a transaction that lets the next writer in when it ends.
+type lockedTx struct {
 	server.Transaction
-	leave func()
+	unlock func()
 }
 
-func (t *turn) Commit() error {
-	defer t.leave()
+func (t *lockedTx) Commit() error {
+	defer t.unlock()
 	return t.Transaction.Commit()
 }
 
-func (t *turn) Rollback() error {
-	defer t.leave()
+func (t *lockedTx) Rollback() error {
+	defer t.unlock()
 	return t.Transaction.Rollback()
 }
 
-// MustCommit ends a compaction. kine would end the process when the disk is full; the
-// next compaction finds out by itself how far the last one came.
-func (t *turn) MustCommit() {
+// MustCommit commits a compaction. kine's own ends the process when the disk is full. An
+// error is enough: the next compaction goes on where the last one came to.
+func (t *lockedTx) MustCommit() {
 	if err := t.Commit(); err != nil {
 		logrus.Errorf("datastore: compaction: %v", err)
 	}
 }
 
-// MustRollback is deferred beside MustCommit, so the transaction has usually ended.
-func (t *turn) MustRollback() {
+// MustRollback rolls a compaction back, unless it was committed.
+func (t *lockedTx) MustRollback() {
 	if err := t.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
 		logrus.Errorf("datastore: roll a compaction back: %v", err)
 	}

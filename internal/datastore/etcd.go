@@ -21,7 +21,7 @@ func openEtcd(ctx context.Context, endpoint string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.greet(ctx); err != nil {
+	if err := s.ping(ctx); err != nil {
 		return nil, fmt.Errorf("datastore etcd at %s doesn't answer: %w; check the address, that etcd runs, and its certificates",
 			strings.Join(s.Servers, ", "), err)
 	}
@@ -52,9 +52,9 @@ func etcdStore(endpoint string) (*Store, error) {
 	return s, nil
 }
 
-// greet asks the cluster for any key, once.
-func (s *Store) greet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, openLimit, fmt.Errorf("no answer within %v: %w", openLimit, context.DeadlineExceeded))
+// ping asks the cluster for a key, once.
+func (s *Store) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, fmt.Errorf("no answer within %v: %w", openTimeout, context.DeadlineExceeded))
 	defer cancel()
 	config := clientv3.Config{Context: ctx, Endpoints: s.Servers, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}}
 	if strings.HasPrefix(s.Servers[0], "https://") {

@@ -17,18 +17,19 @@ const (
 	etcdVersion = "3.6.0"
 	// progressInterval is how often a watch without events learns the revision.
 	progressInterval = time.Minute
-	// drainLimit and closeLimit bound the two halves of Close, connectionsLimit the last of it.
-	drainLimit       = 2 * time.Second
-	closeLimit       = 3 * time.Second
-	connectionsLimit = time.Second
+	// Close gives requests drainTimeout to end, then the database closeTimeout to close, of
+	// which its connections get connectionCloseTimeout.
+	drainTimeout           = 2 * time.Second
+	closeTimeout           = 3 * time.Second
+	connectionCloseTimeout = time.Second
 )
 
-// inProcess runs a kine backend in this process.
+// inProcess is a kine backend in this process.
 type inProcess struct {
 	backend server.Backend
 	cancel  context.CancelFunc // ends the backend and closes its connections
 	work    *sync.WaitGroup    // what the backend runs
-	pool    *sql.DB            // nil, or waited for until it has no connection left
+	pool    *sql.DB            // may be nil; closed when it has no connection left
 }
 
 // tuning returns kine's settings. Compaction keeps the last thousand revisions, so
@@ -47,7 +48,7 @@ func tuning(poll time.Duration) *drivers.Config {
 }
 
 func (p inProcess) store() *Store {
-	// kine tells its life on the standard logger, line by line; only trouble matters.
+	// kine logs every step on the standard logger.
 	logrus.SetLevel(logrus.WarnLevel)
 	calls := newCalls()
 	return &Store{
@@ -71,15 +72,15 @@ func (p inProcess) end() error {
 	select {
 	case <-done:
 		return nil
-	case <-time.After(closeLimit):
+	case <-time.After(closeTimeout):
 		return errors.New("datastore: the database did not close in time")
 	}
 }
 
-// drain waits until queries that were canceled have let go of their connections, which closing the
-// pool doesn't, so that the next process to open the file finds nobody there.
+// drain waits until canceled queries have closed their connections, so that the file is
+// free for the next process. Closing the pool doesn't wait for that.
 func (p inProcess) drain() {
-	for end := time.Now().Add(connectionsLimit); p.pool != nil && p.pool.Stats().OpenConnections > 0 && time.Now().Before(end); {
+	for end := time.Now().Add(connectionCloseTimeout); p.pool != nil && p.pool.Stats().OpenConnections > 0 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 }

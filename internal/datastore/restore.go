@@ -12,8 +12,8 @@ import (
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
 )
 
-// revisionsApart is how far a restored store's revisions are from all that clients may have seen.
-// Without it, one that goes on from an old revision would miss changes.
+// revisionsApart is how far the revisions of a restored store are from all that clients may have
+// seen. Without it, a client that goes on from an old revision would miss changes.
 // Source: https://etcd.io/docs/v3.6/op-guide/recovery/ (--bump-revision).
 const revisionsApart = 1_000_000_000
 

@@ -24,21 +24,21 @@ import (
 )
 
 const (
-	// pollSQLite only has to catch what no notification announced: nobody else
+	// sqlitePollInterval is long, because our own writes wake the watches and nobody else
 	// writes to the file.
-	pollSQLite = 10 * time.Second
-	// sqliteAnyKey is a key that is always there.
+	sqlitePollInterval = 10 * time.Second
+	// sqliteAnyKey is a key that every store has: kine's own note of the last compaction.
 	sqliteAnyKey = "compact_rev_key"
-	// sqliteConnections is enough for eight busy clients; each costs its page cache.
-	sqliteConnections = 4
-	// sqliteIdle is how long a connection, with its page cache, outlives a burst of work.
-	sqliteIdle = 15 * time.Second
+	// sqliteConnectionLimit is enough for eight busy clients. Each connection has a page
+	// cache and prepared statements.
+	sqliteConnectionLimit = 4
+	// sqliteIdleTimeout is how long an idle connection is kept after a burst of work.
+	sqliteIdleTimeout = 15 * time.Second
 )
 
-// sqliteSchema is the one table that kine's queries name. Ids are revisions and must
-// never be used twice, so it has AUTOINCREMENT. The first index answers "the newest
-// revision of a name" from the index alone, so history doesn't slow it; the second
-// lets one of two racing writers win.
+// sqliteSchema is the table that kine's queries use. Ids are revisions and must never be
+// used twice, so it has AUTOINCREMENT. The first index finds the newest revision of a
+// name, however long its history is. The second lets one of two racing writers win.
 var sqliteSchema = []string{
 	`CREATE TABLE IF NOT EXISTS kine (
 		id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -54,8 +54,8 @@ var sqliteSchema = []string{
 	`CREATE UNIQUE INDEX IF NOT EXISTS kine_name_prev_revision_uindex ON kine (name, prev_revision)`,
 }
 
-// sqliteCompact drops the revisions in (?, ?] that a newer one replaced, and the
-// marks of deletion themselves.
+// sqliteCompact deletes the revisions in (?, ?] that a newer one replaced, and the
+// tombstones of deleted keys.
 const sqliteCompact = `
 	DELETE FROM kine WHERE id IN (
 		SELECT prev_revision FROM kine
@@ -63,11 +63,11 @@ const sqliteCompact = `
 		UNION ALL
 		SELECT id FROM kine WHERE id > ? AND id <= ? AND deleted != 0)`
 
-// openSQLite opens or makes the database in dir. kine's own SQLite driver is not
-// used: its file name is refused on Windows, and with cgo it is another driver.
+// openSQLite opens the database in dir, or makes it. It doesn't use kine's own SQLite
+// driver: that one refuses Windows paths, and is another driver with cgo.
 func openSQLite(ctx context.Context, dir string) (*Store, error) {
 	file := storefile.Database(dir)
-	if err := claim(dir, file); err != nil {
+	if err := ensureDatabase(dir, file); err != nil {
 		return nil, err
 	}
 	connector, err := sqlite.NewConnector(sqliteDSN(file))
@@ -75,7 +75,7 @@ func openSQLite(ctx context.Context, dir string) (*Store, error) {
 		return nil, fmt.Errorf("datastore %s: %w", file, err)
 	}
 	if err := prepare(ctx, sql.OpenDB(connector)); err != nil {
-		return nil, explain(file, err)
+		return nil, classify(file, err)
 	}
 	if err := storefile.NoteUse(dir); err != nil {
 		return nil, fmt.Errorf("datastore: %w", err)
@@ -83,7 +83,7 @@ func openSQLite(ctx context.Context, dir string) (*Store, error) {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	store := inProcess{cancel: cancel, work: &sync.WaitGroup{}}
 	if store.backend, store.pool, err = startSQLite(life, store.work, connector); err != nil {
-		return nil, errors.Join(explain(file, err), store.end())
+		return nil, errors.Join(classify(file, err), store.end())
 	}
 	s := store.store()
 	end := s.close
@@ -91,8 +91,8 @@ func openSQLite(ctx context.Context, dir string) (*Store, error) {
 	return s, nil
 }
 
-// closeLog writes what SQLite's log still holds into the database, and removes the log. The last
-// connection does that when it closes, but two that close at once each leave it to the other.
+// closeLog writes SQLite's log into the database and removes the log. The last connection
+// does that when it closes, but two that close at once leave it to each other.
 func closeLog(file string) error {
 	if _, err := os.Stat(file + "-wal"); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -111,14 +111,14 @@ func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Co
 	if err != nil {
 		return nil, nil, err
 	}
-	log := sqllog.New(dialect, work, tuning(pollSQLite))
+	log := sqllog.New(dialect, work, tuning(sqlitePollInterval))
 	dialect.notify = func(ctx context.Context) { _, _ = log.List(ctx, sqliteAnyKey, "", 1, 0, false, true) }
-	backend := newHonest(backlog{log, dialect})
+	backend := newErrorCheckingBackend(historyWatch{log, dialect})
 	return backend, dialect.DB, backend.Start(life)
 }
 
 func newDialect(life context.Context, work *sync.WaitGroup, connector driver.Connector) (*sqliteDialect, error) {
-	pool := generic.ConnectionPoolConfig{MaxIdle: sqliteConnections, MaxOpen: sqliteConnections, MaxIdleTime: sqliteIdle}
+	pool := generic.ConnectionPoolConfig{MaxIdle: sqliteConnectionLimit, MaxOpen: sqliteConnectionLimit, MaxIdleTime: sqliteIdleTimeout}
 	db, err := generic.OpenDB(life, work, "sqlite", preparingConnector{connector}, pool, "?", false, nil)
 	if err != nil {
 		return nil, err
@@ -128,13 +128,13 @@ func newDialect(life context.Context, work *sync.WaitGroup, connector driver.Con
 	db.CompactSQL = query.New(sqliteCompact, "?", false, "Compact")
 	db.TranslateErr = sqliteConflict
 	db.ErrCode = sqliteCode
-	return &sqliteDialect{Generic: db, turn: make(chan struct{}, 1)}, nil
+	return &sqliteDialect{Generic: db, writer: make(chan struct{}, 1)}, nil
 }
 
-// claim makes the database file, private from the start: SQLite gives the files
-// beside it the same mode. A file that is gone or empty although there was a store is
-// damage too: starting without it would look as if there had never been anything.
-func claim(dir, file string) error {
+// ensureDatabase makes the database file if there is none, with mode 0600: SQLite gives
+// the files beside it the same mode. If there was a store and its file is gone or empty,
+// it returns a *DamagedError: an empty store would look as if there had never been one.
+func ensureDatabase(dir, file string) error {
 	err := storefile.Check(dir)
 	if _, damaged := errors.AsType[*DamagedError](err); damaged {
 		return err
@@ -162,7 +162,7 @@ func sqliteDSN(file string) string {
 	return sqliteURL(file, q.Encode())
 }
 
-// sqliteURL names a file in a way that also holds for C:\… and for a ? in a folder's name.
+// sqliteURL is the file's URL. It also works for C:\… and for folder names with a ?.
 func sqliteURL(file, query string) string {
 	path := filepath.ToSlash(file)
 	if path[0] != '/' {
@@ -171,7 +171,7 @@ func sqliteURL(file, query string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: query}).String()
 }
 
-// prepare has SQLite check the file and makes the table.
+// prepare checks the database and makes the table.
 func prepare(ctx context.Context, db *sql.DB) error {
 	defer db.Close()
 	if err := quickCheck(ctx, db); err != nil {
@@ -185,7 +185,7 @@ func prepare(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// quickCheck has SQLite look at every page of a database.
+// quickCheck has SQLite check every page of a database.
 func quickCheck(ctx context.Context, db *sql.DB) error {
 	var verdict string
 	if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&verdict); err != nil {
@@ -199,11 +199,12 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 
 var errDamaged = errors.New("the file is damaged")
 
-// DamagedError means that the store can't be used.
+// DamagedError means that the store's database is damaged, empty or gone.
 type DamagedError = storefile.DamagedError
 
-// explain tells a damaged file, which has a remedy, from everything else.
-func explain(file string, err error) error {
+// classify returns a *DamagedError when err says that the file is damaged. Users can then
+// restore a backup.
+func classify(file string, err error) error {
 	var failed *sqlite.Error
 	damaged := errors.Is(err, errDamaged)
 	if errors.As(err, &failed) {

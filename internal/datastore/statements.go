@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// statementsLimit is how many prepared statements a connection keeps. kine has some
+// statementLimit is how many prepared statements a connection keeps. kine has some
 // twenty queries; only lists with a limit have a text of their own for each limit.
-const statementsLimit = 32
+const statementLimit = 32
 
 // preparingConnector opens connections to SQLite that prepare each query once. SQLite
 // needs three times as long to compile one of kine's queries as to run it.
@@ -78,7 +78,7 @@ func (c *preparingConn) statement(ctx context.Context, query string) (statement,
 	if s := c.statements[query]; s != nil {
 		return s, nil
 	}
-	if len(c.statements) == statementsLimit {
+	if len(c.statements) == statementLimit {
 		return nil, nil
 	}
 	prepared, err := c.PrepareContext(ctx, strings.ReplaceAll(query, "?", "+?"))

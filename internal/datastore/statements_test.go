@@ -46,10 +46,10 @@ func TestConnectionCompilesAQueryOnce(t *testing.T) {
 	if len(compiled) != 1 || compiled["SELECT +?"] != 1 {
 		t.Errorf("compiled: %v", compiled)
 	}
-	for n := range 2 * statementsLimit { // those of lists differ in their limits
+	for n := range 2 * statementLimit { // those of lists differ in their limits
 		read(fmt.Sprintf("SELECT ? LIMIT %d", n+1), 1)
 	}
-	if len(c.statements) != statementsLimit {
+	if len(c.statements) != statementLimit {
 		t.Errorf("%d statements are kept", len(c.statements))
 	}
 	if err := c.Close(); err != nil {

@@ -12,8 +12,8 @@ import (
 	"go.etcd.io/etcd/client/v3/kubernetes"
 )
 
-// openLimit bounds how long Open may take to reach an external store.
-const openLimit = 10 * time.Second
+// openTimeout bounds how long Open may take to reach an external store.
+const openTimeout = 10 * time.Second
 
 // Options say where the objects are kept.
 type Options struct {

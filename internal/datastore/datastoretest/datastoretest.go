@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	startLimit = 60 * time.Second
-	tries      = 3 // a port that was free may be taken by the time the server opens it
+	startTimeout = 60 * time.Second
+	startTries   = 3 // a port that was free may be taken by the time the server opens it
 )
 
 // Password is the secret in the URL of every PostgreSQL server started here.
@@ -100,7 +100,7 @@ func plainDir(t testing.TB) string {
 func start(t testing.TB, ready string, command func(port int) *exec.Cmd) int {
 	t.Helper()
 	var said string
-	for range tries {
+	for range startTries {
 		port := freePort(t)
 		cmd := command(port)
 		output, err := cmd.StderrPipe()
@@ -138,7 +138,7 @@ func awaitLine(r io.Reader, text string) (found bool, said string) {
 			}
 		}
 	}()
-	limit, cancel := context.WithTimeout(context.Background(), startLimit)
+	limit, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	var all strings.Builder
 	for {

@@ -8,17 +8,17 @@ import (
 	"github.com/k3s-io/kine/pkg/server"
 )
 
-// backlog is kine's log with one correction. A watch that begins in the past is first told what it
-// missed. kine leaves the previous value out of what it tells when that value is older than the last
-// compaction, and the API server then breaks the watch off; each update of an object that had not
-// changed for a thousand revisions did that. etcd leaves it out only when the change itself is as old
-// (mvcc/watchable_store), and the value is there: the change's own row holds it.
-type backlog struct {
+// historyWatch is kine's log with complete events for watches that begin in the past. kine leaves the
+// previous value out when it is older than the last compaction, and the API server then ends the watch.
+// That happened with each update of an object that had not changed for a thousand revisions. etcd
+// leaves the value out only when the change itself is that old (mvcc/watchable_store). The value is
+// there: the row of the change holds it.
+type historyWatch struct {
 	logstructured.Log
 	dialect server.Dialect
 }
 
-func (l backlog) After(ctx context.Context, key, end string, revision, limit int64) (server.EventBatch, error) {
+func (l historyWatch) After(ctx context.Context, key, end string, revision, limit int64) (server.EventBatch, error) {
 	rows, err := l.dialect.After(ctx, key, end, revision, limit)
 	if err != nil {
 		return server.EventBatch{}, err
@@ -37,9 +37,9 @@ func (l backlog) After(ctx context.Context, key, end string, revision, limit int
 	return batch, nil
 }
 
-// Watch ends at once when the store is being closed. kine then returns a nil channel, on
-// which its callers would wait forever.
-func (l backlog) Watch(ctx context.Context) <-chan server.EventBatch {
+// Watch returns a closed channel while the store closes. kine returns a nil one, and its
+// callers would wait forever.
+func (l historyWatch) Watch(ctx context.Context) <-chan server.EventBatch {
 	batches := l.Log.Watch(ctx)
 	if batches == nil {
 		ended := make(chan server.EventBatch)
