@@ -17,8 +17,7 @@ import (
 // ownerName is the user that the token stands for: whoever can read the file.
 const ownerName = "owner"
 
-// ownerByToken knows one client, by its token, and nobody else: there is no
-// anonymous access to any path.
+// ownerByToken authenticates one client, by its token. No path has anonymous access.
 func ownerByToken(token string) authenticator.Request {
 	want := sha256.Sum256([]byte(token))
 	owner := &user.DefaultInfo{Name: ownerName, Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated}}
@@ -31,8 +30,8 @@ func ownerByToken(token string) authenticator.Request {
 	}))
 }
 
-// localHostOnly refuses requests made under another name: a page in a browser whose
-// name was pointed at loopback sends its own.
+// localHostOnly refuses requests for another host name. It stops web pages whose name an
+// attacker made resolve to loopback (DNS rebinding).
 func localHostOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host

@@ -28,12 +28,12 @@ import (
 )
 
 const (
-	// watchGrace is how long open watches may take to end when the server stops.
-	// They end at once; by default one would hold the exit for a minute.
-	watchGrace = 2 * time.Second
-	// closeGrace is how long clients may take to close their connections once requests
-	// and watches have ended. One that keeps its connection would hold the exit for a second.
-	closeGrace = 100 * time.Millisecond
+	// watchEndTimeout is how long open watches may take to end when the server stops. The
+	// default is a minute.
+	watchEndTimeout = 2 * time.Second
+	// connectionCloseTimeout is how long clients may take to close their connections once requests
+	// and watches have ended. The default is a second.
+	connectionCloseTimeout = 100 * time.Millisecond
 	// maxInFlightHook counts requests every second for a metric that nobody reads.
 	maxInFlightHook = "max-in-flight-filter"
 )
@@ -61,7 +61,7 @@ func (s *Server) build() error {
 	if s.native, err = c.Complete(s.informers).New("rdd", s.custom.GenericAPIServer); err != nil {
 		return err
 	}
-	s.native.ShutdownTimeout = closeGrace
+	s.native.ShutdownTimeout = connectionCloseTimeout
 	if err := installGroups(s.native, c); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (s *Server) build() error {
 	if err := s.listCustomGroups(); err != nil {
 		return err
 	}
-	s.describe(c.OpenAPIV3Config)
+	s.serveOpenAPI(c.OpenAPIV3Config)
 	s.handle(s.config.Handlers)
 	s.serve = s.native.PrepareRun().RunWithContext
 	return nil
@@ -82,7 +82,7 @@ func (s *Server) genericConfig() (*genericserver.Config, error) {
 	c.EnableProfiling = false
 	c.EnableMetrics = false
 	c.DisabledPostStartHooks.Insert(maxInFlightHook)
-	c.ShutdownWatchTerminationGracePeriod = watchGrace
+	c.ShutdownWatchTerminationGracePeriod = watchEndTimeout
 	c.ExternalAddress = s.listener.Addr().String()
 	c.MergedResourceConfig = servedVersions()
 	c.AggregatedDiscoveryGroupManager = aggregated.NewResourceManager("apis")
@@ -104,8 +104,8 @@ func (s *Server) genericConfig() (*genericserver.Config, error) {
 	c.Authorization.Authorizer = authorizerfactory.NewAlwaysAllowAuthorizer()
 	c.RuleResolver = authorizerfactory.NewAlwaysAllowAuthorizer()
 
-	definitions, namer := openAPIDefinitions()
-	c.OpenAPIV3Config = genericserver.DefaultOpenAPIV3Config(definitions, namer)
+	models, namer := openAPIModels()
+	c.OpenAPIV3Config = genericserver.DefaultOpenAPIV3Config(models, namer)
 	c.SkipOpenAPIInstallation = true
 	return c, nil
 }
@@ -122,8 +122,8 @@ func (s *Server) admissionChain() (apiadmission.Interface, error) {
 	if err := namespaces.ValidateInitialization(); err != nil {
 		return nil, err
 	}
-	rules := append([]admission.Admission{keepNamespaces(s.ownNamespaces()), keepDefinitions(s.config.CRDs)}, s.config.Admission...)
-	return apiadmission.NewChainHandler(namespaces, gate{rules}), nil
+	rules := append([]admission.Admission{protectNamespaces(s.ownNamespaces()), protectDefinitions(s.config.CRDs)}, s.config.Admission...)
+	return apiadmission.NewChainHandler(namespaces, admissionPlugin{rules}), nil
 }
 
 // customServer serves custom resources and their definitions. It gets a copy of the

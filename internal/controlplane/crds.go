@@ -20,10 +20,10 @@ import (
 )
 
 const (
-	// discoveryPoll is how often discovery is asked for a kind that was just established.
-	discoveryPoll = 2 * time.Millisecond
-	// definitionYouth is how long the server holds creates of a new kind back.
-	definitionYouth = 2 * time.Second
+	// discoveryPollInterval is how often discovery is asked for a kind that was just established.
+	discoveryPollInterval = 2 * time.Millisecond
+	// newKindCreateDelay is how long the server delays creates of a new kind.
+	newKindCreateDelay = 2 * time.Second
 )
 
 // applyDefinitions brings the configured definitions into the store and returns when
@@ -51,9 +51,9 @@ func (s *Server) applyDefinitions(ctx context.Context) error {
 	return all.Wait()
 }
 
-// resumeDefinitions lets definitions go on that an earlier run was about to establish when it was
-// killed. The server takes that step only when it sees such a definition change, not when it finds
-// one (updateCustomResourceDefinition in apiextensions-apiserver), so this changes a time in it.
+// resumeDefinitions has the server establish the definitions that an earlier run had accepted when it
+// was killed. The server does that only when it sees such a definition change, not when it finds one
+// (updateCustomResourceDefinition in apiextensions-apiserver), so this changes a time in it.
 func (s *Server) resumeDefinitions(ctx context.Context, client clientset.Interface) error {
 	known, err := s.custom.Informers.Apiextensions().V1().CustomResourceDefinitions().Lister().List(labels.Everything())
 	if err != nil {
@@ -112,7 +112,7 @@ func ageDefinition(ctx context.Context, client clientset.Interface, name string)
 			return err
 		}
 		if c := apihelpers.FindCRDCondition(d, apiextensionsv1.Established); c != nil {
-			c.LastTransitionTime = metav1.NewTime(time.Now().Add(-2 * definitionYouth))
+			c.LastTransitionTime = metav1.NewTime(time.Now().Add(-2 * newKindCreateDelay))
 		}
 		_, err = definitions.UpdateStatus(ctx, d, metav1.UpdateOptions{})
 		return err
@@ -158,8 +158,8 @@ func asWanted(stored, wanted *apiextensionsv1.CustomResourceDefinition) bool {
 	return equality.Semantic.DeepEqual(stored.Spec, complete.Spec)
 }
 
-// established says whether the informer that also the server goes by has the
-// definition as wanted and established, and whether it is so new that creates wait.
+// established says whether the server serves the definition as wanted, and whether it is
+// so new that creates wait. It reads the informer that the server itself uses.
 func (s *Server) established(wanted *apiextensionsv1.CustomResourceDefinition) (served, young bool, err error) {
 	seen, err := s.custom.Informers.Apiextensions().V1().CustomResourceDefinitions().Lister().Get(wanted.Name)
 	if err != nil {
@@ -171,13 +171,14 @@ func (s *Server) established(wanted *apiextensionsv1.CustomResourceDefinition) (
 			c.Type == apiextensionsv1.NonStructuralSchema && c.Status == apiextensionsv1.ConditionTrue:
 			return false, false, fmt.Errorf("%s: %s", c.Reason, c.Message)
 		case c.Type == apiextensionsv1.Established && c.Status == apiextensionsv1.ConditionTrue:
-			return asWanted(seen, wanted), time.Since(c.LastTransitionTime.Time) < definitionYouth, nil
+			return asWanted(seen, wanted), time.Since(c.LastTransitionTime.Time) < newKindCreateDelay, nil
 		}
 	}
 	return false, false, nil
 }
 
-// watchDefinition reports, without counting, that the informer saw a change to name.
+// watchDefinition returns a channel that gets a value when the informer has seen changes to
+// name since the last one.
 func (s *Server) watchDefinition(ctx context.Context, name string) <-chan struct{} {
 	changed := make(chan struct{}, 1)
 	notice := func(obj any) {
@@ -205,7 +206,7 @@ func (s *Server) awaitDiscovery(ctx context.Context, wanted *apiextensionsv1.Cus
 		if !v.Served {
 			continue
 		}
-		err := wait.PollUntilContextCancel(ctx, discoveryPoll, true, func(ctx context.Context) (bool, error) {
+		err := wait.PollUntilContextCancel(ctx, discoveryPollInterval, true, func(ctx context.Context) (bool, error) {
 			return s.discovers(ctx, wanted, v.Name), nil
 		})
 		if err != nil {
@@ -215,8 +216,8 @@ func (s *Server) awaitDiscovery(ctx context.Context, wanted *apiextensionsv1.Cus
 	return nil
 }
 
-// discovers asks once: a server that isn't complete would have the client come back
-// in 5 s.
+// discovers asks once. A client that retries would wait for 5 s when the server isn't
+// complete.
 func (s *Server) discovers(ctx context.Context, wanted *apiextensionsv1.CustomResourceDefinition, version string) bool {
 	var found metav1.APIResourceList
 	request := s.client.Discovery().RESTClient().Get().AbsPath("/apis", wanted.Spec.Group, version).MaxRetries(0)

@@ -13,8 +13,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// onDefinitionChange has noticed called, from one goroutine, whenever a definition
-// appears, changes or goes.
+// onDefinitionChange calls noticed, always from one goroutine, when a definition is made,
+// changed or deleted.
 func (s *Server) onDefinitionChange(noticed func()) error {
 	_, err := s.custom.Informers.Apiextensions().V1().CustomResourceDefinitions().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(any) { noticed() },

@@ -24,8 +24,8 @@ import (
 	eventsrest "k8s.io/kubernetes/pkg/registry/events/rest"
 )
 
-// eventLife is how long an event is kept.
-const eventLife = time.Hour
+// eventTTL is how long an event is kept.
+const eventTTL = time.Hour
 
 // servedVersions lists the built-in groups; custom ones come with their definitions.
 func servedVersions() *serverstorage.ResourceConfig {
@@ -56,7 +56,7 @@ func installGroups(s *genericserver.GenericAPIServer, c *genericserver.Config) e
 		return err
 	}
 	providers := []storageProvider{
-		eventsrest.RESTStorageProvider{TTL: eventLife},
+		eventsrest.RESTStorageProvider{TTL: eventTTL},
 		coordinationrest.RESTStorageProvider{},
 		authenticationrest.RESTStorageProvider{Authenticator: c.Authentication.Authenticator},
 		authorizationrest.RESTStorageProvider{Authorizer: c.Authorization.Authorizer, RuleResolver: c.RuleResolver},
@@ -72,11 +72,11 @@ func installGroups(s *genericserver.GenericAPIServer, c *genericserver.Config) e
 	return s.InstallAPIGroups(groups...)
 }
 
-// coreGroup holds the few core kinds that are served. The stock provider makes
-// many more and leaves their watches behind when they are switched off.
+// coreGroup is the storage of the core kinds that are served. The stock provider makes many
+// more kinds, whose watches run even when they are switched off.
 func coreGroup(g generic.RESTOptionsGetter) (genericserver.APIGroupInfo, error) {
 	group := genericserver.NewDefaultAPIGroupInfo(corev1.GroupName, legacyscheme.Scheme, legacyscheme.ParameterCodec, legacyscheme.Codecs)
-	events, err := eventstore.NewREST(g, uint64(eventLife.Seconds()))
+	events, err := eventstore.NewREST(g, uint64(eventTTL.Seconds()))
 	if err != nil {
 		return group, err
 	}

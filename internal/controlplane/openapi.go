@@ -22,13 +22,13 @@ import (
 	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
-// releaseDelay is how long after the last document the memory it took is given back.
+// releaseDelay is the time from the last document to the release of the memory it took.
 const releaseDelay = 2 * time.Second
 
-// describer answers /openapi/v2 and /openapi/v3 for built-in and custom kinds alike.
+// openAPIHandler answers /openapi/v2 and /openapi/v3 for built-in and custom kinds alike.
 // It builds a document when it is asked for and keeps none, only the small index that
 // lets clients keep copies. Usually the aggregator merges what each server keeps ready.
-type describer struct {
+type openAPIHandler struct {
 	server  *Server
 	v2      *common.Config
 	v3      *common.OpenAPIV3Config
@@ -39,9 +39,9 @@ type describer struct {
 	indexFor string // the definitions that index describes
 }
 
-func (s *Server) describe(v3 *common.OpenAPIV3Config) {
-	definitions, namer := openAPIDefinitions()
-	d := &describer{server: s, v2: genericserver.DefaultOpenAPIConfig(definitions, namer), v3: v3}
+func (s *Server) serveOpenAPI(v3 *common.OpenAPIV3Config) {
+	models, namer := openAPIModels()
+	d := &openAPIHandler{server: s, v2: genericserver.DefaultOpenAPIConfig(models, namer), v3: v3}
 	d.v2.Info = v3.Info
 	d.release = time.AfterFunc(releaseDelay, debug.FreeOSMemory) // also for what the start took
 	mux := s.native.Handler.NonGoRestfulMux
@@ -54,7 +54,7 @@ func (s *Server) describe(v3 *common.OpenAPIV3Config) {
 type document func() (*spec3.OpenAPI, error)
 
 // documents lists the groups and versions by their paths, without the first slash.
-func (d *describer) documents() map[string]document {
+func (d *openAPIHandler) documents() map[string]document {
 	all := map[string]document{}
 	for _, service := range d.services() {
 		all[service.RootPath()[1:]] = func() (*spec3.OpenAPI, error) {
@@ -95,7 +95,7 @@ func merged(others, one document) document {
 
 // services are the routes of the built-in kinds and of the definitions. Both servers
 // have a few in common, such as /version; the first answers.
-func (d *describer) services() []*restful.WebService {
+func (d *openAPIHandler) services() []*restful.WebService {
 	var all []*restful.WebService
 	seen := map[string]bool{}
 	for _, server := range []*genericserver.GenericAPIServer{d.server.native, d.server.custom.GenericAPIServer} {
@@ -109,7 +109,7 @@ func (d *describer) services() []*restful.WebService {
 	return all
 }
 
-func (d *describer) serveIndex(w http.ResponseWriter, r *http.Request) {
+func (d *openAPIHandler) serveIndex(w http.ResponseWriter, r *http.Request) {
 	index, err := d.currentIndex(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -120,7 +120,7 @@ func (d *describer) serveIndex(w http.ResponseWriter, r *http.Request) {
 
 // currentIndex rebuilds the index when the definitions have changed: it holds a
 // hash of each document, so all of them have to be made.
-func (d *describer) currentIndex(r *http.Request) (page, error) {
+func (d *openAPIHandler) currentIndex(r *http.Request) (page, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var now strings.Builder
@@ -147,7 +147,7 @@ func (d *describer) currentIndex(r *http.Request) (page, error) {
 	return d.index, nil
 }
 
-func (d *describer) serveGroup(w http.ResponseWriter, r *http.Request) {
+func (d *openAPIHandler) serveGroup(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path[len("/openapi/v3/"):]
 	build, known := d.documents()[path]
 	if !known {
@@ -167,7 +167,7 @@ func (d *describer) serveGroup(w http.ResponseWriter, r *http.Request) {
 
 // serveV2 is for kubectl before 1.27, such as Debian's: it explains and validates by
 // the version 2 document.
-func (d *describer) serveV2(w http.ResponseWriter, r *http.Request) {
+func (d *openAPIHandler) serveV2(w http.ResponseWriter, r *http.Request) {
 	document, err := d.documentV2()
 	if err != nil {
 		http.Error(w, fmt.Sprintf("describe the API: %v", err), http.StatusInternalServerError)
@@ -179,7 +179,7 @@ func (d *describer) serveV2(w http.ResponseWriter, r *http.Request) {
 	serve.ServeHTTP(w, r)
 }
 
-func (d *describer) documentV2() (*spec.Swagger, error) {
+func (d *openAPIHandler) documentV2() (*spec.Swagger, error) {
 	native, err := builder2.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices(d.services()), d.v2)
 	if err != nil {
 		return nil, err
@@ -201,7 +201,7 @@ func (d *describer) documentV2() (*spec.Swagger, error) {
 	return builder.MergeSpecs(native, custom...)
 }
 
-// capture takes a handler out of a library that only registers it.
+// capture gets the handler from a library that can only register it.
 type capture struct{ http.Handler }
 
 func (c *capture) Handle(_ string, h http.Handler) { c.Handler = h }

@@ -18,13 +18,13 @@ import (
 )
 
 const (
-	// startLimit bounds the time from Run to Ready.
-	startLimit = 30 * time.Second
-	// stopLimit bounds the wait for our own controllers at the end.
-	stopLimit = 2 * time.Second
+	// startTimeout bounds the time from Run to Ready.
+	startTimeout = 30 * time.Second
+	// stopTimeout bounds the wait for our own controllers at the end.
+	stopTimeout = 2 * time.Second
 )
 
-// Server is a control plane that listens already, and serves while Run runs.
+// Server is a control plane. It listens from New on, and serves while Run runs.
 type Server struct {
 	config   Config
 	identity identity
@@ -119,7 +119,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // start brings a serving API server to Ready. What it leaves running ends with ctx.
 func (s *Server) start(ctx context.Context, controllers *sync.WaitGroup) error {
-	limited, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("not ready after %v: %w", startLimit, context.DeadlineExceeded))
+	limited, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready after %v: %w", startTimeout, context.DeadlineExceeded))
 	defer cancel()
 	s.config.step("making namespaces")
 	if err := s.makeNamespaces(limited); err != nil {
@@ -132,15 +132,15 @@ func (s *Server) start(ctx context.Context, controllers *sync.WaitGroup) error {
 	if err := s.restoreDefinitions(ctx, controllers); err != nil {
 		return err
 	}
-	s.config.step("starting the namespace and garbage collectors")
-	if err := s.startCleaner(ctx, controllers); err != nil {
+	s.config.step("starting the namespace controller and the garbage collector")
+	if err := s.startNamespaceController(ctx, controllers); err != nil {
 		return err
 	}
-	return s.startCollector(ctx, controllers)
+	return s.startGarbageCollector(ctx, controllers)
 }
 
-// syncInformers fills the server's own informers before its start hooks run: those
-// look whether they are full only every 100 ms.
+// syncInformers waits for the server's own informers before its start hooks run, which
+// check them only every 100 ms.
 func (s *Server) syncInformers(ctx context.Context) {
 	s.custom.Informers.Start(ctx.Done())
 	s.informers.Start(ctx.Done())
@@ -155,7 +155,7 @@ func awaitControllers(controllers *sync.WaitGroup) {
 	go func() { controllers.Wait(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(stopLimit):
+	case <-time.After(stopTimeout):
 	}
 }
 

@@ -30,12 +30,12 @@ const (
 	tokenFile = "token"
 	portFile  = "port"
 
-	certLife  = 3 * 365 * 24 * time.Hour
-	certSpare = 30 * 24 * time.Hour // replaced when it has less than this left
+	certValidity      = 3 * 365 * 24 * time.Hour
+	certRenewalMargin = 30 * 24 * time.Hour // replaced when it has less than this left
 )
 
-// identity is what clients know the server by: it stays the same over restarts, so
-// that a kubeconfig goes on working.
+// identity is the certificate and the token. They stay the same over restarts, so that a
+// kubeconfig goes on working.
 type identity struct {
 	cert, key []byte // PEM
 	token     string
@@ -82,7 +82,7 @@ func loadCertificate(dir string) (cert, key []byte, err error) {
 	if err := pair.Leaf.VerifyHostname(instance.Loopback()); err != nil {
 		return nil, nil, err
 	}
-	if left := time.Until(pair.Leaf.NotAfter); left < certSpare {
+	if left := time.Until(pair.Leaf.NotAfter); left < certRenewalMargin {
 		return nil, nil, fmt.Errorf("the serving certificate expires in %v", left)
 	}
 	return cert, key, nil
@@ -97,7 +97,7 @@ func newCertificate(now time.Time) (cert, key []byte, err error) {
 		SerialNumber:          big.NewInt(now.UnixNano()),
 		Subject:               pkix.Name{CommonName: "rdd"},
 		NotBefore:             now.Add(-24 * time.Hour), // the clock may be set back
-		NotAfter:              now.Add(certLife),
+		NotAfter:              now.Add(certValidity),
 		IPAddresses:           []net.IP{net.ParseIP(instance.Loopback()), net.IPv4(127, 0, 0, 1)},
 		DNSNames:              []string{"localhost"},
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,

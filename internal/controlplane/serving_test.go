@@ -60,7 +60,7 @@ func TestSpoiledIdentityIsMadeAnew(t *testing.T) {
 		{"key missing", func(dir string) error { return os.Remove(filepath.Join(dir, keyFile)) }, true, false, false},
 		{"key readable by others", open(keyFile), true, false, true},
 		{"certificate expires soon", func(dir string) error {
-			cert, key, err := newCertificate(time.Now().Add(certSpare - certLife - time.Hour))
+			cert, key, err := newCertificate(time.Now().Add(certRenewalMargin - certValidity - time.Hour))
 			if err == nil {
 				err = write(certFile, string(cert))(dir)
 			}

@@ -31,13 +31,13 @@ import (
 
 const (
 	protobuf = "application/vnd.kubernetes.protobuf"
-	// etcdCompaction is how often an etcd cluster is asked to drop old revisions.
-	etcdCompaction = 5 * time.Minute
+	// etcdCompactionInterval is how often an etcd cluster is asked to drop old revisions.
+	etcdCompactionInterval = 5 * time.Minute
 )
 
-// etcdOptions are the storage settings that all kinds share. There is no watch
-// cache: it costs memory and idle time, the store answers as fast from its own, and
-// the first list of a new kind would be refused until the cache is warm.
+// etcdOptions are the storage settings that all kinds share. There is no watch cache: it
+// costs memory and idle time, and the server would refuse the first list of a new kind
+// until the cache is warm.
 func etcdOptions(store *datastore.Store) *options.EtcdOptions {
 	o := options.NewEtcdOptions(storagebackend.NewDefaultConfig("/registry", nil))
 	o.DefaultStorageMediaType = protobuf
@@ -49,7 +49,7 @@ func etcdOptions(store *datastore.Store) *options.EtcdOptions {
 		o.SkipHealthEndpoints = true // they would dial
 		return o
 	}
-	o.StorageConfig.CompactionInterval = etcdCompaction
+	o.StorageConfig.CompactionInterval = etcdCompactionInterval
 	t := &o.StorageConfig.Transport
 	t.ServerList = store.Servers
 	t.CertFile, t.KeyFile, t.TrustedCAFile = store.CertFile, store.KeyFile, store.CAFile

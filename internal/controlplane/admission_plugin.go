@@ -14,20 +14,20 @@ import (
 	"rancherdesktop.io/rdd/internal/admission"
 )
 
-// gate is the admission plugin that puts each guarded write before its rules. It
-// runs last, when the object is complete, and for dry runs as well.
-type gate struct{ rules []admission.Admission }
+// admissionPlugin asks the rules about each write that they guard. It runs last, when the
+// object is complete, and for dry runs as well.
+type admissionPlugin struct{ rules []admission.Admission }
 
-var _ apiadmission.ValidationInterface = gate{}
+var _ apiadmission.ValidationInterface = admissionPlugin{}
 
-func (g gate) Handles(op apiadmission.Operation) bool {
+func (p admissionPlugin) Handles(op apiadmission.Operation) bool {
 	return op == apiadmission.Create || op == apiadmission.Update || op == apiadmission.Delete
 }
 
-func (g gate) Validate(ctx context.Context, a apiadmission.Attributes, o apiadmission.ObjectInterfaces) error {
+func (p admissionPlugin) Validate(ctx context.Context, a apiadmission.Attributes, o apiadmission.ObjectInterfaces) error {
 	resource := a.GetResource().GroupResource()
 	var review *admission.Review
-	for _, rule := range g.rules {
+	for _, rule := range p.rules {
 		if !guards(rule, resource) {
 			continue
 		}

@@ -19,20 +19,20 @@ import (
 )
 
 const (
-	collectorWorkers = 2
-	// collectorSettle lets discovery catch up with a definition that changed, and
-	// gathers changes that come together.
-	collectorSettle = 300 * time.Millisecond
-	// collectorRecheck is when the served kinds are looked at though nothing changed.
-	collectorRecheck = 10 * time.Minute
-	// collectorPause is the least time between two looks, and the most that a new kind
-	// may take to be listed before that is reported.
-	collectorPause = time.Second
+	garbageCollectorWorkers = 2
+	// discoverySettleInterval is how long discovery may take to show a definition that changed.
+	// Changes within it count as one.
+	discoverySettleInterval = 300 * time.Millisecond
+	// discoveryRecheckInterval is how often discovery is asked although nothing changed.
+	discoveryRecheckInterval = 10 * time.Minute
+	// garbageCollectorSyncInterval is the least time between two looks at discovery, and how long a
+	// new kind may take to be listed before the collector logs it.
+	garbageCollectorSyncInterval = time.Second
 )
 
-// startCollector runs Kubernetes' garbage collector: objects whose owners are gone
+// startGarbageCollector runs Kubernetes' garbage collector: objects whose owners are gone
 // go too, in the foreground, in the background or not at all, as the delete asked.
-func (s *Server) startCollector(ctx context.Context, running *sync.WaitGroup) error {
+func (s *Server) startGarbageCollector(ctx context.Context, running *sync.WaitGroup) error {
 	client, err := metadata.NewForConfig(s.loopback.config)
 	if err != nil {
 		return err
@@ -54,13 +54,13 @@ func (s *Server) startCollector(ctx context.Context, running *sync.WaitGroup) er
 	if err != nil {
 		return fmt.Errorf("garbage collector: %w", err)
 	}
-	running.Go(func() { collector.Run(ctx, collectorWorkers, startLimit) })
-	running.Go(func() { collector.Sync(ctx, kinds, collectorPause) })
+	running.Go(func() { collector.Run(ctx, garbageCollectorWorkers, startTimeout) })
+	running.Go(func() { collector.Sync(ctx, kinds, garbageCollectorSyncInterval) })
 	return nil
 }
 
-// servedKinds tells the collector which kinds are served, and keeps it waiting while
-// nothing changes: by itself it would ask every so often.
+// servedKinds tells the collector which kinds are served. It answers when definitions have
+// changed, so that the collector doesn't ask all the time.
 type servedKinds struct {
 	discovery.ServerResourcesInterface
 	done      <-chan struct{}
@@ -93,13 +93,13 @@ func (k *servedKinds) await() {
 	select {
 	case <-k.done:
 		return
-	case <-time.After(collectorRecheck):
+	case <-time.After(discoveryRecheckInterval):
 		return
 	case <-k.changed:
 	}
 	select {
 	case <-k.done:
-	case <-time.After(collectorSettle):
+	case <-time.After(discoverySettleInterval):
 	}
 }
 
@@ -162,7 +162,7 @@ func (o *ownerInformers) Start(done <-chan struct{}) {
 	}
 }
 
-// prune ends the informers of kinds that are gone: they would try forever.
+// prune stops the informers of kinds that are gone, which would retry forever.
 func (o *ownerInformers) prune(served []*metav1.APIResourceList) {
 	still := map[schema.GroupVersionResource]bool{}
 	for _, list := range served {

@@ -21,9 +21,9 @@ import (
 	"rancherdesktop.io/rdd/internal/admission"
 )
 
-// keepNamespaces is the rule that the service's own namespaces stay. They get no owner either: the
+// protectNamespaces refuses to delete the service's own namespaces, and to give them an owner: the
 // garbage collector deletes what has lost its owner.
-func keepNamespaces(names []string) admission.Admission {
+func protectNamespaces(names []string) admission.Admission {
 	return admission.Admission{
 		Resources: []schema.GroupResource{corev1.Resource("namespaces")},
 		Admit: func(_ context.Context, r admission.Review) error {
@@ -41,9 +41,9 @@ func keepNamespaces(names []string) admission.Admission {
 	}
 }
 
-// keepDefinitions is the rule that the service's own definitions stay as they are: with a definition,
-// every object of its kind goes. Nobody may delete one; labels and annotations are free.
-func keepDefinitions(definitions []*apiextensionsv1.CustomResourceDefinition) admission.Admission {
+// protectDefinitions refuses to delete or change the service's own definitions: with a definition, every
+// object of its kind is deleted. Labels and annotations can be changed.
+func protectDefinitions(definitions []*apiextensionsv1.CustomResourceDefinition) admission.Admission {
 	return admission.Admission{
 		Resources: []schema.GroupResource{apiextensionsv1.Resource("customresourcedefinitions")},
 		Admit: func(_ context.Context, r admission.Review) error {
@@ -75,22 +75,23 @@ func changed(r admission.Review, field ...string) bool {
 	return !equality.Semantic.DeepEqual(was, is)
 }
 
-// restoreRetry is the first pause after a definition could not be made again, and restoreMaxRetry the longest.
+// restoreRetryInterval is the first time between retries to make a definition again, and
+// restoreMaxRetryInterval the longest.
 const (
-	restoreRetry    = 50 * time.Millisecond
-	restoreMaxRetry = 10 * time.Second
+	restoreRetryInterval    = 50 * time.Millisecond
+	restoreMaxRetryInterval = 10 * time.Second
 )
 
 // restoreDefinitions makes a definition of the service again as soon as it is gone, until ctx ends. The
-// rules keep that from happening here; somebody else may have changed the store. A definition that was
-// changed there is left: another host's service may be of another version.
+// rules prevent that here, but another program may change the store. A definition that was changed there
+// is left as it is: another host's service may have another version.
 func (s *Server) restoreDefinitions(ctx context.Context, running *sync.WaitGroup) error {
 	client, err := clientset.NewForConfig(s.loopback.native())
 	if err != nil {
 		return err
 	}
 	gone := workqueue.NewTypedRateLimitingQueue(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[string](restoreRetry, restoreMaxRetry))
+		workqueue.NewTypedItemExponentialFailureRateLimiter[string](restoreRetryInterval, restoreMaxRetryInterval))
 	informer := s.custom.Informers.Apiextensions().V1().CustomResourceDefinitions().Informer()
 	_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(obj any) {
 		if name, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err == nil {
@@ -122,7 +123,7 @@ func (s *Server) restoreDefinitions(ctx context.Context, running *sync.WaitGroup
 func (s *Server) restoreDefinition(ctx context.Context, client clientset.Interface, name string) error {
 	for _, wanted := range s.config.CRDs {
 		if wanted.Name == name {
-			limited, cancel := context.WithTimeout(ctx, startLimit)
+			limited, cancel := context.WithTimeout(ctx, startTimeout)
 			defer cancel()
 			return s.applyDefinition(limited, client, wanted)
 		}

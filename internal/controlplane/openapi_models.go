@@ -16,21 +16,21 @@ var servedTypes = regexp.MustCompile(`apimachinery|apiextensions|` +
 	`core.v1.(Namespace|Secret|ConfigMap|Event|ObjectReference)(List|Spec|Status|$)|` +
 	`api.(events|authentication|authorization|coordination).v1\.|autoscaling.v1.Scale`)
 
-// openAPIDefinitions returns the descriptions of the served types and of what they
-// refer to. Kubernetes' whole table would stay in memory, some 9 MB.
-func openAPIDefinitions() (common.GetOpenAPIDefinitions, *openapi.DefinitionNamer) {
+// openAPIModels returns the OpenAPI models of the served types and of the types they refer
+// to. All of Kubernetes' models would take 9 MB of memory.
+func openAPIModels() (common.GetOpenAPIDefinitions, *openapi.DefinitionNamer) {
 	all := utilopenapi.GetOpenAPIDefinitionsWithoutDisabledFeatures(generated.GetOpenAPIDefinitions)
 	served := func(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 		from := all(ref)
 		kept := map[string]common.OpenAPIDefinition{}
 		var keep func(name string)
 		keep = func(name string) {
-			definition, known := from[name]
+			model, known := from[name]
 			if _, done := kept[name]; done || !known {
 				return
 			}
-			kept[name] = definition
-			for _, dependency := range definition.Dependencies {
+			kept[name] = model
+			for _, dependency := range model.Dependencies {
 				keep(dependency)
 			}
 		}

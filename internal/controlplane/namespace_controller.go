@@ -16,24 +16,24 @@ import (
 )
 
 const (
-	// cleanerDelay lets writes that were admitted before a namespace began to go
-	// reach the store. Another server on the same store hears of it later.
-	cleanerDelay         = 100 * time.Millisecond
-	cleanerDelayExternal = 2 * time.Second
-	// Retries while finalizers hold the contents back, the first and the longest wait.
-	cleanerRetry    = 200 * time.Millisecond
-	cleanerMaxRetry = 10 * time.Second
+	// namespaceDelay is the time for writes to reach the store that were admitted before the
+	// namespace was deleted. Another server on the same store hears of the delete later.
+	namespaceDelay         = 100 * time.Millisecond
+	namespaceDelayExternal = 2 * time.Second
+	// The first and the longest time between retries while finalizers block the deletion.
+	namespaceRetryInterval    = 200 * time.Millisecond
+	namespaceMaxRetryInterval = 10 * time.Second
 )
 
-// cleaner empties namespaces that are being deleted and lets them go. Kubernetes' own
-// controller does the same, five seconds later each time.
-type cleaner struct {
+// namespaceController deletes the contents of namespaces that are being deleted, and then
+// their finalizer. Kubernetes' own controller does that five seconds later each time.
+type namespaceController struct {
 	queue   workqueue.TypedRateLimitingInterface[string]
 	deleter deletion.NamespacedResourcesDeleterInterface
 	delay   time.Duration
 }
 
-func (s *Server) startCleaner(ctx context.Context, running *sync.WaitGroup) error {
+func (s *Server) startNamespaceController(ctx context.Context, running *sync.WaitGroup) error {
 	kinds := s.client.Discovery().ServerPreferredNamespacedResources
 	// The deleter ends the process when it finds no kinds at all.
 	if found, err := kinds(); err != nil || len(found) == 0 {
@@ -43,18 +43,18 @@ func (s *Server) startCleaner(ctx context.Context, running *sync.WaitGroup) erro
 	if err != nil {
 		return err
 	}
-	c := &cleaner{
+	c := &namespaceController{
 		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](cleanerRetry, cleanerMaxRetry)),
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](namespaceRetryInterval, namespaceMaxRetryInterval)),
 		deleter: deletion.NewNamespacedResourcesDeleter(ctx, s.client.CoreV1().Namespaces(), client, s.client.CoreV1(), kinds, corev1.FinalizerKubernetes),
-		delay:   cleanerDelay,
+		delay:   namespaceDelay,
 	}
 	if s.config.Store.External() {
-		c.delay = cleanerDelayExternal
+		c.delay = namespaceDelayExternal
 	}
 	_, err = s.informers.Core().V1().Namespaces().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    c.notice,
-		UpdateFunc: func(_, now any) { c.notice(now) },
+		AddFunc:    c.enqueue,
+		UpdateFunc: func(_, now any) { c.enqueue(now) },
 	})
 	if err != nil {
 		return err
@@ -64,24 +64,24 @@ func (s *Server) startCleaner(ctx context.Context, running *sync.WaitGroup) erro
 	return nil
 }
 
-func (c *cleaner) notice(obj any) {
+func (c *namespaceController) enqueue(obj any) {
 	if namespace, ok := obj.(*corev1.Namespace); ok && namespace.DeletionTimestamp != nil {
 		c.queue.AddAfter(namespace.Name, c.delay)
 	}
 }
 
-func (c *cleaner) run(ctx context.Context) {
+func (c *namespaceController) run(ctx context.Context) {
 	for {
 		name, ended := c.queue.Get()
 		if ended {
 			return
 		}
-		c.clean(ctx, name)
+		c.deleteContents(ctx, name)
 		c.queue.Done(name)
 	}
 }
 
-func (c *cleaner) clean(ctx context.Context, name string) {
+func (c *namespaceController) deleteContents(ctx context.Context, name string) {
 	err := c.deleter.Delete(ctx, name)
 	if err == nil {
 		c.queue.Forget(name)
