@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// The API server compares with ==.
+//
+//nolint:errorlint // see above
 func TestRequestWhoseContextHasEndedSaysWhy(t *testing.T) {
 	interrupted := errors.New("interrupted")
 	request := func(ctx context.Context) error {
@@ -16,7 +19,7 @@ func TestRequestWhoseContextHasEndedSaysWhy(t *testing.T) {
 	calls := newCalls()
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := calls.do(canceled, request); err != context.Canceled { // the API server compares so
+	if err := calls.do(canceled, request); err != context.Canceled {
 		t.Errorf("canceled: %v", err)
 	}
 	late, cancel := context.WithTimeout(t.Context(), 1)

@@ -173,7 +173,7 @@ func (leases) Close() error { return nil }
 
 // calls are the requests and watches that a store serves.
 type calls struct {
-	requests, watches context.Context // end with the store
+	requests, watches context.Context //nolint:containedctx // end with the store, and end the calls' own contexts
 	endRequests       context.CancelCauseFunc
 	endWatches        context.CancelFunc
 
@@ -238,7 +238,7 @@ func (c *calls) do(ctx context.Context, request func(context.Context) error) err
 	switch {
 	case err == nil || ctx.Err() == nil:
 		return err
-	case context.Cause(ctx) == errClosed:
+	case errors.Is(context.Cause(ctx), errClosed):
 		return errClosed
 	}
 	return ctx.Err()

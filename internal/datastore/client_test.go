@@ -110,19 +110,19 @@ func TestWatchGoesOnOverACompactionAndOldRevisionsAreGone(t *testing.T) {
 		}
 	}
 
-	if r := <-s.Client.Watch(t.Context(), "/registry/", clientv3.WithPrefix(), clientv3.WithRev(first)); r.Err() != rpctypes.ErrCompacted {
+	if r := <-s.Client.Watch(t.Context(), "/registry/", clientv3.WithPrefix(), clientv3.WithRev(first)); !errors.Is(r.Err(), rpctypes.ErrCompacted) {
 		t.Errorf("a watch from before the compaction: %v", r.Err())
 	}
-	if _, err := s.Client.Get(t.Context(), "/registry/a", kubernetes.GetOptions{Revision: first}); err != rpctypes.ErrCompacted {
+	if _, err := s.Client.Get(t.Context(), "/registry/a", kubernetes.GetOptions{Revision: first}); !errors.Is(err, rpctypes.ErrCompacted) {
 		t.Errorf("a get from before the compaction: %v", err)
 	}
-	if _, err := s.Client.List(t.Context(), "/registry/", kubernetes.ListOptions{Revision: first}); err != rpctypes.ErrCompacted {
+	if _, err := s.Client.List(t.Context(), "/registry/", kubernetes.ListOptions{Revision: first}); !errors.Is(err, rpctypes.ErrCompacted) {
 		t.Errorf("a list from before the compaction: %v", err)
 	}
-	if _, err := s.Client.List(t.Context(), "/registry/", kubernetes.ListOptions{Revision: last + 100}); err != rpctypes.ErrFutureRev {
+	if _, err := s.Client.List(t.Context(), "/registry/", kubernetes.ListOptions{Revision: last + 100}); !errors.Is(err, rpctypes.ErrFutureRev) {
 		t.Errorf("a list of the future: %v", err)
 	}
-	if r := <-s.Client.Watch(t.Context(), "/registry/", clientv3.WithPrefix(), clientv3.WithRev(last+100)); r.Err() != rpctypes.ErrFutureRev {
+	if r := <-s.Client.Watch(t.Context(), "/registry/", clientv3.WithPrefix(), clientv3.WithRev(last+100)); !errors.Is(r.Err(), rpctypes.ErrFutureRev) {
 		t.Errorf("a watch of the future: %v", r.Err())
 	}
 }
@@ -155,7 +155,7 @@ func TestRequestThatIsCanceledSaysSo(t *testing.T) {
 	s, db := openSQLite(t)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Client.Get(ended, "/registry/a", kubernetes.GetOptions{}); err != context.Canceled {
+	if _, err := s.Client.Get(ended, "/registry/a", kubernetes.GetOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("get: %v", err)
 	}
 	watch := s.Client.Watch(ended, "/registry/a")
@@ -174,7 +174,7 @@ func TestRequestThatIsCanceledSaysSo(t *testing.T) {
 	}
 	limited, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := s.Client.Kubernetes.OptimisticPut(limited, "/registry/late", []byte("x"), 0, kubernetes.PutOptions{}); err != context.DeadlineExceeded {
+	if _, err := s.Client.Kubernetes.OptimisticPut(limited, "/registry/late", []byte("x"), 0, kubernetes.PutOptions{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a write at its deadline: %v", err)
 	}
 	if _, err := other.ExecContext(t.Context(), "ROLLBACK"); err != nil {
@@ -269,7 +269,7 @@ func TestLargeListIsWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream, err := s.Client.KV.GetStream(t.Context(), "/registry/large/", clientv3.WithPrefix())
+	stream, err := s.Client.GetStream(t.Context(), "/registry/large/", clientv3.WithPrefix())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +313,7 @@ func TestLargeListIsWhole(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if _, err := s.Client.KV.GetStream(short, "/registry/large/", clientv3.WithPrefix()); err != context.DeadlineExceeded {
+	if _, err := s.Client.GetStream(short, "/registry/large/", clientv3.WithPrefix()); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a list at its deadline: %v", err)
 	}
 }
