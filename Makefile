@@ -9,6 +9,7 @@ LIBEXEC := $(DIST)/libexec/rdd
 SHARE   := $(DIST)/share
 LINTER  := $(DIST)/tools/golangci-lint/v2.15.0/golangci-lint
 NFPM    := $(DIST)/tools/nfpm/v2.45.2/nfpm
+DLV     := $(DIST)/tools/dlv/v1.27.2/dlv
 WAILS   := $(DIST)/tools/wails/$(shell sed -n 's|^\tgithub.com/wailsapp/wails/v2 ||p' go.mod)/wails
 GOARCH  := $(shell go env GOARCH 2>/dev/null)
 GUESTARCH := $(if $(filter arm64,$(GOARCH)),aarch64,x86_64)
@@ -23,7 +24,8 @@ KUBE    := $(shell sed -n 's|^\tk8s.io/kubernetes v||p' go.mod)
 KUBEVAR := -X k8s.io/component-base/version.git
 KUBEVER := $(KUBEVAR)Version=v$(KUBE) $(KUBEVAR)Major=$(word 1,$(subst ., ,$(KUBE))) $(KUBEVAR)Minor=$(word 2,$(subst ., ,$(KUBE)))
 comma   := ,
-GOBUILD = go build -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION) $(KUBEVER) $(BUILDVAR)'
+# `make build DEBUG=1` keeps it, and doesn't optimise our own packages.
+GOBUILD = go build -tags grpcnotrace $(if $(DEBUG),-gcflags 'rancherdesktop.io/rdd/...=-N -l') -ldflags '$(if $(DEBUG),,-s -w) -X main.version=$(VERSION) $(KUBEVER) $(BUILDVAR)'
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
 PROGRAMS := $(BIN)/rdd $(LIBEXEC)/rddd $(LIBEXEC)/rdd-lima $(LIBEXEC)/rdd-kubectl $(LIBEXEC)/rdd-tray $(LIBEXEC)/rdd-web
 
@@ -83,9 +85,25 @@ guest: ## build the guest image (cached)
 dev: build $(WAILS) ## show the window (without a display: the page) with live reload, over a service of its own
 	@build/dev $(DIST) $(WAILS)
 
+.PHONY: debug
+debug: $(BIN)/rdd $(DLV) ## build rddd for a debugger, restart the service with it, and attach dlv
+	@$(MAKE) --no-print-directory DEBUG=1 $(LIBEXEC)/rddd
+	$(BIN)/rdd svc restart
+	$(DLV) attach $$($(BIN)/rdd svc status -o json | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')
+
+$(DLV):
+	GOBIN=$(@D) go install github.com/go-delve/delve/cmd/dlv@$(notdir $(@D))
+
 # A CLI of the same version as the library. `wails build` makes only the window; the rest comes from `make build`.
 $(WAILS):
 	GOBIN=$(@D) go install github.com/wailsapp/wails/v2/cmd/wails@$(notdir $(@D))
+
+# golangci-lint checks formats and runs vet, too.
+.PHONY: check
+check: $(LINTER) ## check formats, vet, lint, and run the short tests: some minutes, before each commit
+	@build/page check
+	@$(LINTER) run
+	go test -short -tags grpcnotrace ./...
 
 .PHONY: test
 # More tests at once than there are processors: those that run real programs wait most of the time.

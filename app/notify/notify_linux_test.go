@@ -99,10 +99,10 @@ func TestADesktopWithoutButtonsIsNotAsked(t *testing.T) {
 }
 
 func TestWhereNobodyShowsNotificationsNothingHappens(t *testing.T) {
-	for name, start := range map[string]func(){
-		"no bus":    func() { t.Setenv("DBUS_SESSION_BUS_ADDRESS", desktoptest.Address(desktoptest.Path(t))) },
-		"no daemon": func() { newBus(t) },
-		"a bus that says nothing": func() {
+	for name, start := range map[string]func(t *testing.T){
+		"no bus":    func(t *testing.T) { t.Setenv("DBUS_SESSION_BUS_ADDRESS", desktoptest.Address(desktoptest.Path(t))) },
+		"no daemon": func(t *testing.T) { newBus(t) },
+		"a bus that says nothing": func(t *testing.T) {
 			path := desktoptest.Path(t)
 			l, err := net.Listen("unix", path)
 			if err != nil {
@@ -113,7 +113,7 @@ func TestWhereNobodyShowsNotificationsNothingHappens(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			start()
+			start(t)
 			n := New("RDD")
 			done := make(chan struct{})
 			go func() {

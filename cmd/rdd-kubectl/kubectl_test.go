@@ -44,6 +44,9 @@ type kubectl struct {
 // The control plane is driven with our own kubectl and with Debian's, which is years
 // older: it discovers, validates and explains in other ways.
 func TestKubectl(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs kubectl dozens of times")
+	}
 	kubeconfig := serve(t)
 	programs := map[string]func(*testing.T) kubectl{
 		"own": func(t *testing.T) kubectl {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -30,27 +32,34 @@ type pkg struct {
 // path is the import path within the module; empty for the window's main, at the root.
 func (p pkg) path() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
 
-func ourPackages(t *testing.T) []pkg {
-	t.Helper()
+// listed asks `go list` once for all tests.
+var listed = sync.OnceValues(func() (all []pkg, err error) {
 	cmd := exec.Command("go", "list", "-json=Dir,ImportPath,Name,Doc,GoFiles,IgnoredGoFiles,Imports,Deps", module+"/...")
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("go list: %v\n%s", err, &problem)
+		return nil, fmt.Errorf("go list: %w\n%s", err, &problem)
 	}
-	var all []pkg
 	for dec := json.NewDecoder(&out); ; {
 		var p pkg
 		err := dec.Decode(&p)
 		if errors.Is(err, io.EOF) {
-			break
+			return all, nil
 		}
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		if !below(p.path(), "frontend/node_modules") { // some npm packages have Go files
 			all = append(all, p)
 		}
+	}
+})
+
+func ourPackages(t *testing.T) []pkg {
+	t.Helper()
+	all, err := listed()
+	if err != nil {
+		t.Fatal(err)
 	}
 	if len(all) < 10 {
 		t.Fatalf("go list found only %d packages", len(all))

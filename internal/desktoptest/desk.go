@@ -35,6 +35,9 @@ type Desk struct {
 // bus. All of it is gone with the test, and no process of it may be left then.
 func NewDesk(tb testing.TB, programs ...string) *Desk {
 	tb.Helper()
+	if testing.Short() {
+		tb.Skip("runs the programs that make build made")
+	}
 	dist, err := filepath.Abs(filepath.Join("..", "..", "dist"))
 	if err != nil {
 		tb.Fatal(err)

@@ -28,6 +28,9 @@ const Password = "s3cret-of-the-test"
 // Postgres starts a PostgreSQL server and returns its URL without a database.
 func Postgres(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("runs PostgreSQL")
+	}
 	bin := postgresBin(t)
 	dir := plainDir(t)
 	as := unprivileged(t, dir)
@@ -52,6 +55,9 @@ func Postgres(t testing.TB) string {
 
 // Etcd starts an etcd server and returns its URL.
 func Etcd(t testing.TB) string {
+	if testing.Short() {
+		t.Skip("runs etcd")
+	}
 	t.Helper()
 	bin, err := exec.LookPath("etcd")
 	if err != nil {
