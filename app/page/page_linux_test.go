@@ -473,9 +473,6 @@ func TestAnotherInstanceIsShownAndNothingIsMade(t *testing.T) {
 }
 
 func TestChangeOfOneOfFiftyVMsReachesThePage(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes fifty VMs")
-	}
 	b := newBox(t)
 	b.becomes(b.begin("service.start", `{}`), "done")
 	session, err := core.New(b.inst, "test").Connect(t.Context())

@@ -32,10 +32,6 @@ const (
 // there, every VM gets to be what was asked of it, and nothing else is left.
 func TestServiceSurvivesKillsAtRandomMoments(t *testing.T) {
 	t.Parallel()
-	count := kills
-	if testing.Short() {
-		count = 10
-	}
 	survived := make([]int, boxes)
 	t.Run("boxes", func(t *testing.T) {
 		for n := range boxes {
@@ -47,7 +43,7 @@ func TestServiceSurvivesKillsAtRandomMoments(t *testing.T) {
 				b.set("stop", "30ms")
 				b.set("remove", "20ms")
 				m := &mayhem{box: b, vm: "demo", template: "images: []\n", span: 700 * time.Millisecond, settle: hang, seed: uint64(n)}
-				survived[n] = m.run(count / boxes)
+				survived[n] = m.run(kills / boxes)
 			})
 		}
 	})
@@ -55,7 +51,7 @@ func TestServiceSurvivesKillsAtRandomMoments(t *testing.T) {
 	for _, n := range survived {
 		sum += n
 	}
-	t.Logf("%d of %d kills survived", sum, count/boxes*boxes)
+	t.Logf("%d of %d kills survived", sum, kills/boxes*boxes)
 }
 
 // mayhem kills an instance's service at random moments of a script, which creates, starts, stops and

@@ -112,11 +112,7 @@ const people = 8
 func TestStartsAndStopsInRandomOrderEndInOneState(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	span := time.Minute
-	if testing.Short() {
-		span = 5 * time.Second
-	}
-	const seed = 3
+	const span, seed = time.Minute, 3
 	until := time.Now().Add(span)
 	var all sync.WaitGroup
 	counts := make([]map[string]int, people)

@@ -37,10 +37,6 @@ type use struct {
 func TestSoakOfStartsAndStopsLeavesNothingInTheService(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	cycles := soakCycles
-	if testing.Short() {
-		cycles = 2
-	}
 	b.start()
 	names := make([]string, soakVMs)
 	for i := range names {
@@ -55,8 +51,8 @@ func TestSoakOfStartsAndStopsLeavesNothingInTheService(t *testing.T) {
 	pid := b.record().PID
 	before := b.use(pid)
 	began := time.Now()
-	b.soak(names, cycles)
-	t.Logf("%d cycles in %s", soakVMs*cycles, time.Since(began).Round(time.Second))
+	b.soak(names, soakCycles)
+	t.Logf("%d cycles in %s", soakVMs*soakCycles, time.Since(began).Round(time.Second))
 	var after use
 	b.settles(func() bool {
 		after = b.use(pid)

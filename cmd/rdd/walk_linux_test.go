@@ -89,10 +89,6 @@ const (
 // and what goes on, by its words, gets done.
 func TestRandomWalkOverCommandsEndsWhereTheySaid(t *testing.T) {
 	t.Parallel()
-	span := *walkFlag
-	if testing.Short() {
-		span = min(span, 3*time.Second)
-	}
 	b := newBox(t)
 	b.set("prepare", "20ms")
 	b.set("boot", "80ms")
@@ -105,7 +101,7 @@ func TestRandomWalkOverCommandsEndsWhereTheySaid(t *testing.T) {
 			t.Logf("the walk:\n%s", strings.Join(w.story[max(0, len(w.story)-25):], "\n"))
 		}
 	})
-	for until := time.Now().Add(span); time.Now().Before(until); {
+	for until := time.Now().Add(*walkFlag); time.Now().Before(until); {
 		w.step()
 	}
 	w.settle()
