@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/lifecycle"
 )
@@ -136,7 +137,7 @@ func (c *Core) hello(ctx context.Context, rec lifecycle.Record) error {
 	}
 	if greeting.Protocol != lifecycle.Protocol {
 		return &lifecycle.Refused{Err: &Error{Kind: Incompatible, Op: "connect to service", Object: c.inst.Name,
-			Err: fmt.Errorf("the running service is version %s (protocol %d), this program is %s (protocol %d): restart it with: rdd svc restart",
+			Err: diag.Errorf(diag.VersionMismatch, "the running service is version %s (protocol %d), this program is %s (protocol %d): restart it with: rdd svc restart",
 				greeting.Version, greeting.Protocol, c.version, lifecycle.Protocol)}}
 	}
 	return nil

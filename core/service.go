@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"rancherdesktop.io/rdd/internal/api"
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -68,7 +69,7 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 		case rec.Phase == lifecycle.Failed:
 			st.State, st.Error, st.Problem = ServiceBroken, rec.Error, rec.Problem
 		case rec.Phase != lifecycle.Stopped && rec.Phase != "":
-			st.Error = "the last run ended without having been asked to"
+			st.Error, st.Problem = "the last run ended without having been asked to", string(diag.ServiceCrashed)
 		}
 		return st, nil
 	}

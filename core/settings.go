@@ -64,7 +64,7 @@ func (e *SettingsError) Error() string {
 func (e *SettingsError) Unwrap() error { return e.Err }
 
 // ProblemID names the known problem.
-func (*SettingsError) ProblemID() diag.ID { return diag.SettingsDamaged }
+func (*SettingsError) ProblemID() string { return string(diag.SettingsDamaged) }
 
 // Settings returns what the user chose. They are usable even when the error says why they are the defaults,
 // which is a *SettingsError when the file is damaged.

@@ -30,7 +30,7 @@ func checkDatastore(ctx context.Context, i *inspection) []Finding {
 	case damaged:
 		return []Finding{problem(SeverityProblem, diag.DatastoreDamaged, "%v", err)}
 	case err != nil:
-		return []Finding{explainedProblem(SeverityProblem, diag.FilesPermission, err.Error())}
+		return []Finding{problemOfError(SeverityProblem, diag.FilesPermission, err)}
 	}
 	return []Finding{ok("%s", storefile.Database(i.inst.StoreDir()))}
 }

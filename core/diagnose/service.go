@@ -14,11 +14,13 @@ func checkService(_ context.Context, i *inspection) []Finding {
 	st := i.status
 	switch {
 	case i.statusErr != nil:
-		return []Finding{explainedProblem(SeverityProblem, diag.ServiceBroken, i.statusErr.Error())}
+		return []Finding{problemOfError(SeverityProblem, diag.ServiceBroken, i.statusErr)}
 	case st.State == core.ServiceBroken && known(st.Problem):
 		return []Finding{problem(SeverityProblem, diag.ID(st.Problem), "broken: %s", st.Error)}
 	case st.State == core.ServiceBroken:
 		return []Finding{explainedProblem(SeverityProblem, diag.ServiceBroken, "broken: "+st.Error)}
+	case st.Error != "" && known(st.Problem):
+		return []Finding{problem(SeverityWarning, diag.ID(st.Problem), "%s: %s", st.State, st.Error)}
 	case st.Error != "":
 		return []Finding{explainedProblem(SeverityWarning, diag.ServiceCrashed, fmt.Sprintf("%s: %s", st.State, st.Error))}
 	case st.Step != "":

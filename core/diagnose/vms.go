@@ -22,7 +22,7 @@ func checkVMs(_ context.Context, i *inspection) []Finding {
 	}
 	switch {
 	case i.vmsErr != nil:
-		return []Finding{explainedProblem(SeverityProblem, diag.ServiceBroken, i.vmsErr.Error())}
+		return []Finding{problemOfError(SeverityProblem, diag.ServiceBroken, i.vmsErr)}
 	case i.status.State != core.ServiceRunning && made > 0:
 		return []Finding{ok("there are files of %d; the service doesn't run, so how they are is not known", made)}
 	case len(i.objects) == 0:

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
@@ -153,6 +154,9 @@ func (e *PortError) Error() string {
 }
 
 func (e *PortError) Unwrap() error { return e.Err }
+
+// ProblemID names the known problem.
+func (e *PortError) ProblemID() string { return string(diag.PortInUse) }
 
 // listen opens the given port; or, if that is 0, the port of the last run, or any other
 // if that one is taken. It writes it down for the next run.

@@ -12,6 +12,8 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"rancherdesktop.io/rdd/internal/diag"
 )
 
 // openEtcd checks that the cluster answers and hands its addresses on: the
@@ -22,7 +24,7 @@ func openEtcd(ctx context.Context, endpoint string) (*Store, error) {
 		return nil, err
 	}
 	if err := s.ping(ctx); err != nil {
-		return nil, fmt.Errorf("datastore etcd at %s doesn't answer: %w; check the address, that etcd runs, and its certificates",
+		return nil, diag.Errorf(diag.DatastoreUnreachable, "datastore etcd at %s doesn't answer: %w; check the address, that etcd runs, and its certificates",
 			strings.Join(s.Servers, ", "), err)
 	}
 	return s, nil

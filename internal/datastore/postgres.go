@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/k3s-io/kine/pkg/drivers/pgsql"
+
+	"rancherdesktop.io/rdd/internal/diag"
 )
 
 // postgresPollInterval is how soon this process sees what another wrote.
@@ -25,7 +27,7 @@ func openPostgres(ctx context.Context, endpoint string) (*Store, error) {
 		return nil, errors.New("datastore endpoint: not a PostgreSQL URL such as postgres://USER:PASSWORD@HOST:5432/DATABASE; special characters in it must be percent-encoded")
 	}
 	if err := pingPostgres(ctx, *u); err != nil {
-		return nil, fmt.Errorf("datastore PostgreSQL at %s doesn't answer: %w; check the address, the user and that the server runs", u.Host, err)
+		return nil, diag.Errorf(diag.DatastoreUnreachable, "datastore PostgreSQL at %s doesn't answer: %w; check the address, the user and that the server runs", u.Host, err)
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	store := inProcess{cancel: cancel, work: &sync.WaitGroup{}}
@@ -38,7 +40,7 @@ func openPostgres(ctx context.Context, endpoint string) (*Store, error) {
 		err = store.backend.Start(life)
 	}
 	if err != nil || !late.Stop() {
-		return nil, errors.Join(fmt.Errorf("datastore PostgreSQL at %s, database %q: %w", u.Host, strings.TrimPrefix(u.Path, "/"), err), store.end())
+		return nil, errors.Join(diag.Errorf(diag.DatastoreUnreachable, "datastore PostgreSQL at %s, database %q: %w", u.Host, strings.TrimPrefix(u.Path, "/"), err), store.end())
 	}
 	s := store.store()
 	s.external = true

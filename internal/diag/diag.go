@@ -22,8 +22,8 @@ const (
 	Guest               // the guest's console
 )
 
-// Problem is one thing that goes wrong on users' machines.
-type Problem struct {
+// KnownProblem is one thing that goes wrong on users' machines.
+type KnownProblem struct {
 	ID      ID
 	Meaning string // one sentence: what is wrong
 	remedy  remedy
@@ -36,7 +36,7 @@ type Problem struct {
 type remedy map[string]string
 
 // Remedy says how to fix the problem on that system.
-func (p Problem) Remedy(goos string) string {
+func (p KnownProblem) Remedy(goos string) string {
 	if r, ok := p.remedy[goos]; ok {
 		return r
 	}
@@ -44,18 +44,18 @@ func (p Problem) Remedy(goos string) string {
 }
 
 // Advice is what a message adds to the cause, once: the problem's ID, its meaning and its remedy.
-func (p Problem) Advice(goos string) string {
+func (p KnownProblem) Advice(goos string) string {
 	return fmt.Sprintf("%s%s: %s\nwhat to do: %s", problemPrefix, p.ID, p.Meaning, p.Remedy(goos))
 }
 
 const problemPrefix = "known problem "
 
 // Split parts a message from the advice at its end; ok is false when it has none.
-func Split(text string) (cause string, p Problem, ok bool) {
+func Split(text string) (cause string, p KnownProblem, ok bool) {
 	for at := 0; ; {
 		next := strings.Index(text[at:], problemPrefix)
 		if next < 0 {
-			return text, Problem{}, false
+			return text, KnownProblem{}, false
 		}
 		at += next
 		id, _, _ := strings.Cut(text[at+len(problemPrefix):], ":")
@@ -67,49 +67,61 @@ func Split(text string) (cause string, p Problem, ok bool) {
 }
 
 // Advises says whether a text of this problem says its remedy itself, so that advice would repeat it.
-func (p Problem) Advises(text string) bool { return matches(p.ours, text) }
+func (p KnownProblem) Advises(text string) bool { return matches(p.ours, text) }
 
-// Identified is an error that knows which known problem it is, so that nobody has to recognise its words.
-// It says its remedy itself.
+// Identified is an error of ours that is a known problem: it has the problem's ID, so that nobody has to recognise
+// its text, and its text says what to do.
 type Identified interface {
 	error
-	ProblemID() ID
+	ProblemID() string
 }
 
+// Errorf returns an Identified error. The format is that of fmt.Errorf.
+func Errorf(id ID, format string, a ...any) error { return &identified{id, fmt.Errorf(format, a...)} }
+
+type identified struct {
+	id  ID
+	err error
+}
+
+func (e *identified) Error() string     { return e.err.Error() }
+func (e *identified) Unwrap() error     { return e.err }
+func (e *identified) ProblemID() string { return string(e.id) }
+
 // Of returns the known problem that an error in err's chain says it is.
-func Of(err error) (Problem, bool) {
+func Of(err error) (KnownProblem, bool) {
 	var e Identified
 	if !errors.As(err, &e) {
-		return Problem{}, false
+		return KnownProblem{}, false
 	}
-	return Find(e.ProblemID())
+	return Find(ID(e.ProblemID()))
 }
 
 // Known lists every problem, in the order in which they are looked for: the specific before the general.
-func Known() []Problem { return problems }
+func Known() []KnownProblem { return problems }
 
 // Find returns the problem of that ID.
-func Find(id ID) (Problem, bool) {
+func Find(id ID) (KnownProblem, bool) {
 	for _, p := range problems {
 		if p.ID == id {
 			return p, true
 		}
 	}
-	return Problem{}, false
+	return KnownProblem{}, false
 }
 
 // Match returns the first problem of the table that the text tells of. It takes milliseconds, so it is
 // for failures.
-func Match(source Source, text string) (Problem, bool) {
+func Match(source Source, text string) (KnownProblem, bool) {
 	if text == "" {
-		return Problem{}, false
+		return KnownProblem{}, false
 	}
 	for _, p := range problems {
 		if source == Guest && matches(p.guest, text) || source == Host && (matches(p.host, text) || matches(p.ours, text)) {
 			return p, true
 		}
 	}
-	return Problem{}, false
+	return KnownProblem{}, false
 }
 
 func matches(patterns []string, text string) bool {

@@ -39,7 +39,6 @@ func TestLinesOfLogsAreRecognised(t *testing.T) {
 		{QEMUTooOld, Host, `QEMU 3.1.0 is too old, 4.0.0 or later required`},
 		{"firmware-missing", Host, "could not find firmware for \"/usr/bin/qemu-system-x86_64\" (hint: try setting `firmware.legacyBIOS` to `true`)"},
 		{"firmware-missing", Host, `qemu: could not load PC BIOS 'bios-256k.bin'`},
-		{InstallBroken, Host, `rdd-lima is missing from /usr/libexec/rdd: install RDD again, or name its libexec folder in RDD_LIBEXEC`},
 		{"image-digest", Host, `images[0].digest: /tmp/a.raw: the file's digest is sha256:6e3, not sha256:000 as the template says`},
 		{"image-digest", Host, `failed to download "https://x/y": expected digest "sha256:aa", got "sha256:bb"`},
 		{"download-missing", Host, `images[0]: https://cloud.debian.org/x.qcow2: the server has no such file (404 Not Found)`},
@@ -62,14 +61,12 @@ func TestLinesOfLogsAreRecognised(t *testing.T) {
 		{"disk-damaged", Host, `Could not open 'diffdisk': qcow2: Image is corrupt; cannot be opened read/write`},
 		{"image-unusable", Host, `file "basedisk" is not acceptable as the base disk: unexpected backing file`},
 		{"datastore-locked", Host, `datastore /x/state.db: database is locked (5) (SQLITE_BUSY)`},
-		{DatastoreDamaged, Host, `the datastore /x/state.db can't be used: file is not a database (26)`},
-		{DatastoreUnreachable, Host, `datastore PostgreSQL at db:5432 doesn't answer: dial tcp: lookup db: no such host; check the address`},
+		{DatastoreDamaged, Host, `file is not a database (26)`},
 		{"too-many-files", Host, `accept unix /x/api.sock: accept4: too many open files`},
 		{"too-many-files", Host, `inotify_add_watch(/x): no space left on device`},
 		{DiskFull, Host, `write /x/basedisk: no space left on device`},
 		{DiskFull, Host, `datastore: database or disk is full (13)`},
 		{MemoryShort, Host, `qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory`},
-		{SocketPathTooLong, Host, `the socket path /home/j/.rdd/default/lima/aaa/ssh.sock is 110 bytes long; at most 103 work on every system`},
 		{SocketPathTooLong, Host, `instance name "colima" too long: "/Users/d/.colima/_lima/colima/ssh.sock.1234567890123456" must be less than UNIX_PATH_MAX=104 characters, but is 121`},
 		{StaleSocket, Host, `qemu-system-x86_64: -chardev socket,path=/x/qmp.sock: Failed to bind socket to /x/qmp.sock: Address already in use`},
 		{StaleSocket, Host, `listen unix /home/j/.rdd/default/lima/rd/ha.sock: bind: address already in use`},
@@ -93,7 +90,6 @@ func TestLinesOfLogsAreRecognised(t *testing.T) {
 		{"guest-agent-silent", Host, `guest agent does not seem to be running; port forwards will not work`},
 		{SSHSilent, Host, `failed to satisfy the essential requirement 1 of 3 "ssh": Failed to SSH into the guest.`},
 		{GuestScripts, Host, `failed to satisfy the final requirement 1 of 1 "boot scripts must have finished"`},
-		{ServiceCrashed, Host, `the service process ended before it was ready, and left no reason; see /x/rddd.log`},
 	} {
 		if p, _ := Match(tc.source, "first line\n"+tc.line+"\nlast line"); p.ID != tc.want {
 			t.Errorf("%s: found %q, want %q", tc.line, p.ID, tc.want)

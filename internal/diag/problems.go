@@ -41,7 +41,7 @@ const (
 
 // problems is the table. The first one that matches is told, so the specific come before the general.
 // The words are those of QEMU, Lima, OpenSSH, Linux, Go's library, SQLite and ourselves.
-var problems = []Problem{
+var problems = []KnownProblem{
 	// Hardware acceleration.
 	{
 		ID:      AccelerationPermission,
@@ -164,14 +164,13 @@ var problems = []Problem{
 		ID:      InstallBroken,
 		Meaning: "A part of RDD is missing, can't be run, or was built for another kind of computer.",
 		remedy:  remedy{"": "Install RDD again; where it was unpacked by hand, name its libexec folder in RDD_LIBEXEC."},
-		ours:    []string{`is missing from .*: install RDD again`, `the guest agent for \S+ is missing`},
+		ours:    []string{`the guest agent for \S+ is missing`},
 		host:    []string{`exec format error`, `not a valid Win32 application`, `bad CPU type in executable`},
 	},
 	{
 		ID:      VersionMismatch,
 		Meaning: "Programs of different versions of RDD are mixed, which nobody has tested together.",
 		remedy:  remedy{"": "After an update: rdd svc restart. If that doesn't help, install RDD again."},
-		ours:    []string{`the running service is version .* this program is`},
 	},
 	{
 		ID:      "virtiofsd-missing",
@@ -235,7 +234,6 @@ var problems = []Problem{
 		ID:      DatastoreUnreachable,
 		Meaning: "The database or etcd cluster that keeps the control plane's objects doesn't answer or refuses the login; without it the service can't start.",
 		remedy:  remedy{"": "Check that it runs and that this computer reaches it, then address, user and password: rdd svc create --datastore-endpoint URL (with the service stopped)."},
-		ours:    []string{`datastore (PostgreSQL|etcd) at .*doesn't answer`},
 		host:    []string{`password authentication failed for user`, `SQLSTATE 28P01`},
 	},
 	{
@@ -307,7 +305,6 @@ var problems = []Problem{
 		ID:      DatastoreDamaged,
 		Meaning: "The file that keeps the control plane's objects is damaged, empty or missing, as after a power cut on a disk that loses acknowledged writes, or an incomplete copy. The disks of virtual machines are files of their own and not touched by this.",
 		remedy:  remedy{"": "Put the newest backup in its place with: rdd svc restore (rdd svc restore --list shows what there is; what is left of the damaged one is kept aside). Or begin with an empty one: rdd svc reset."},
-		ours:    []string{`the datastore .* can't be used`},
 		host:    []string{`database disk image is malformed`, `file is not a database`, `SQLITE_(CORRUPT|NOTADB)`},
 	},
 
@@ -315,23 +312,17 @@ var problems = []Problem{
 		ID:      ConfigDamaged,
 		Meaning: "The file that says which controllers the service runs and where its objects are kept is damaged or gone, so the service doesn't start: it could begin on an empty store.",
 		remedy:  remedy{"": "Correct the file (rdd svc paths config), or write it again with the address of the database: rdd svc create --datastore-endpoint URL, or '' for SQLite in the data directory. The damaged file is kept beside it."},
-		ours:    []string{`the service's configuration can't be used`},
 	},
 	{
 		ID:      SettingsDamaged,
 		Meaning: "The file with the settings of windows, waiting and the log level is damaged, so the defaults are used.",
 		remedy:  remedy{"": "Correct or remove the file. The next change of a setting, in the window or the tray, keeps it beside the new one."},
-		ours:    []string{`the settings can't be used`},
 	},
 
 	{
 		ID:      HomeUnusable,
 		Meaning: "This user can't have virtual machines in this home directory: its path has a character that QEMU or ssh misreads, it is somebody else's, or the user has no name.",
 		remedy:  remedy{"": "Run rdd as the owner of the home directory, never with sudo, or set HOME to a directory of your own with a plain path."},
-		ours: []string{
-			`which QEMU, ssh or a shell reads as something else`, `below which virtual machines would be, is no UTF-8 text`, `root would leave files that their owner can't use`,
-			`find your home directory: .*: set it to`, `USER is not set, and /etc/passwd has no entry`, `the user with the uid \d+ has no name`,
-		},
 	},
 
 	// Space, memory, limits and rights of the host.
@@ -367,7 +358,6 @@ var problems = []Problem{
 		ID:      SocketPathTooLong,
 		Meaning: "A path to a socket is longer than systems allow (103 bytes on all of them).",
 		remedy:  remedy{"": "Use a shorter name for the VM or the instance, or a home directory with a shorter path (HOME)."},
-		ours:    []string{`the socket path .* is \d+ bytes long`},
 		host:    []string{`UNIX_PATH_MAX`, `unix socket path '[^']*' is too long`, `(listen|dial|bind)\S* unix\S* .*: bind: invalid argument`, `socket path \S+ (is )?too long`},
 	},
 	{
@@ -385,7 +375,6 @@ var problems = []Problem{
 			"darwin":  "Find it (lsof -nP -iTCP:PORT -sTCP:LISTEN) and end it, or use another port (ssh.localPort, portForwards in the template; of the API: rdd svc create --port).",
 			"windows": "Find it (netstat -ano | findstr PORT) and end it, or use another port (ssh.localPort, portForwards in the template; of the API: rdd svc create --port).",
 		},
-		ours: []string{`choose another port with: rdd svc create --port`},
 		host: []string{`address already in use`, `could not set up host forwarding rule`, `only one usage of each socket address`, `bind: an attempt was made to access a socket`, `failed to find a free port`},
 	},
 	{
@@ -418,7 +407,6 @@ var problems = []Problem{
 			"darwin":  "If rdd was run with sudo, stop what that started: sudo -E rdd svc stop. Make it yours again: sudo chown -R $USER ~/.rdd ~/Library/Application\\ Support/rdd ~/Library/Logs/rdd. Never run rdd with sudo.",
 			"windows": "Give yourself full access to the folder in its properties, Security; a virus scanner that guards folders has to allow rdd.",
 		},
-		ours: []string{`make its parent directory writable`},
 		host: []string{`\b(open|openat|create|mkdir|mkdirat|stat|lstat|readdirent|rename|remove|unlink|unlinkat|chdir|chmod|fork/exec) \S.*: (permission denied|access is denied|operation not permitted)`, `unable to open database file`},
 	},
 	{
@@ -531,7 +519,6 @@ var problems = []Problem{
 		ID:      ServiceCrashed,
 		Meaning: "The last run of the service ended without having been asked to: it crashed, was killed, or the computer lost power. Nothing that was acknowledged is lost.",
 		remedy:  remedy{"": "rdd svc start goes on where it ended. If it happens again, see the log (rdd svc log) and make a bundle for a report: rdd diagnose --bundle rdd.tar.gz"},
-		host:    []string{`the last run ended without having been asked to`, `ended before it was ready, and left no reason`},
 	},
 	{
 		ID:      ServiceBroken,

@@ -15,14 +15,14 @@ import (
 func homeDir() (string, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("find your home directory: %w: set it to your home directory, such as /home/me", err)
+		return "", problemf(homeUnusable, "find your home directory: %w: set it to your home directory, such as /home/me", err)
 	}
 	if !filepath.IsAbs(home) {
 		name := "HOME"
 		if runtime.GOOS == "windows" {
 			name = "USERPROFILE"
 		}
-		return "", fmt.Errorf("find your home directory: %s is %q, which is no absolute path: set it to your home directory, such as /home/me", name, home)
+		return "", problemf(homeUnusable, "find your home directory: %s is %q, which is no absolute path: set it to your home directory, such as /home/me", name, home)
 	}
 	return home, nil
 }
@@ -39,7 +39,7 @@ func forbidden(goos string) string {
 // checkCharacters says which character of the path VMs can't have in theirs.
 func checkCharacters(path, goos string) error {
 	if !utf8.ValidString(path) {
-		return fmt.Errorf("the path %q, below which virtual machines would be, is no UTF-8 text: set HOME to a directory whose path is", path)
+		return problemf(homeUnusable, "the path %q, below which virtual machines would be, is no UTF-8 text: set HOME to a directory whose path is", path)
 	}
 	rest := path
 	if goos == "windows" && len(path) > 2 && path[1] == ':' {
@@ -47,7 +47,7 @@ func checkCharacters(path, goos string) error {
 	}
 	for _, c := range rest {
 		if unicode.IsControl(c) || strings.ContainsRune(forbidden(goos), c) {
-			return fmt.Errorf("the path %q, below which virtual machines would be, has the character %s, which QEMU, ssh or a shell reads as something else: "+
+			return problemf(homeUnusable, "the path %q, below which virtual machines would be, has the character %s, which QEMU, ssh or a shell reads as something else: "+
 				"set HOME to a directory whose path has neither control characters nor any of %s", path, named(c), strings.Join(strings.Split(forbidden(goos), ""), " "))
 		}
 	}

@@ -60,7 +60,7 @@ func (i Instance) foreign(at string, uid int) error {
 	if len(there) > 0 {
 		again = fmt.Sprintf(". If rdd ran so before, stop it (sudo -E rdd svc stop) and give back what it left: sudo chown -R %s %s", name, strings.Join(there, " "))
 	}
-	return fmt.Errorf("%w: you are root, and %s belongs to %s, as after sudo -E. Run rdd as %s, without sudo, or with HOME (and XDG_DATA_HOME, XDG_STATE_HOME) set to directories of root's%s", errForeign, at, name, name, again)
+	return problemf(homeUnusable, "%w: you are root, and %s belongs to %s, as after sudo -E. Run rdd as %s, without sudo, or with HOME (and XDG_DATA_HOME, XDG_STATE_HOME) set to directories of root's%s", errForeign, at, name, name, again)
 }
 
 // CheckUser says what is missing of the user's name, without which neither Lima nor ssh works.
@@ -95,11 +95,11 @@ func nameOf(uid int, env string, id func() (string, error)) error {
 	_, refused := errors.AsType[*exec.ExitError](err)
 	switch {
 	case refused || err == nil && name == "":
-		return fmt.Errorf("the user with the uid %d has no name: neither /etc/passwd nor another user database has an entry, and ssh doesn't run without one. Add an entry, or run rdd as a user that has one (in a container: --user NAME)", uid)
+		return problemf(homeUnusable, "the user with the uid %d has no name: neither /etc/passwd nor another user database has an entry, and ssh doesn't run without one. Add an entry, or run rdd as a user that has one (in a container: --user NAME)", uid)
 	case env == "" && err == nil:
-		return fmt.Errorf("USER is not set, and /etc/passwd has no entry for the uid %d: set USER=%s", uid, name)
+		return problemf(homeUnusable, "USER is not set, and /etc/passwd has no entry for the uid %d: set USER=%s", uid, name)
 	case env == "":
-		return fmt.Errorf("USER is not set, and /etc/passwd has no entry for the uid %d: set USER to your user name", uid)
+		return problemf(homeUnusable, "USER is not set, and /etc/passwd has no entry for the uid %d: set USER to your user name", uid)
 	}
 	return nil
 }

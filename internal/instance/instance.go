@@ -217,7 +217,7 @@ func (i Instance) Program(name string) (string, error) {
 	}
 	path := filepath.Join(i.libexec, name)
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%s is missing from %s: install RDD again, or name its libexec folder in RDD_LIBEXEC", name, i.libexec)
+		return "", problemf(installBroken, "%s is missing from %s: install RDD again, or name its libexec folder in RDD_LIBEXEC", name, i.libexec)
 	}
 	return path, nil
 }
@@ -318,7 +318,7 @@ func (i Instance) CheckVM(name string) error {
 	}
 	path := filepath.Join(i.LimaHome(), name, longestSocketName)
 	if over := len(path) - maxSocketPath; over > 0 {
-		return fmt.Errorf("the socket path %s is %d bytes long; at most %d work on every system: use a VM name, an instance name or a home directory that is %d shorter",
+		return problemf(socketPathTooLong, "the socket path %s is %d bytes long; at most %d work on every system: use a VM name, an instance name or a home directory that is %d shorter",
 			strings.TrimSuffix(path, ".1234567890123456"), len(path), maxSocketPath, over)
 	}
 	return nil
@@ -339,7 +339,7 @@ func (i Instance) Create() error {
 func (i Instance) MakeDirs() error {
 	for _, dir := range []string{i.data, i.logs, i.short} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("create instance %q: %w: make its parent directory writable, or set HOME (and XDG_DATA_HOME, XDG_STATE_HOME) to one that is", i.Name, err)
+			return problemf(filesPermission, "create instance %q: %w: make its parent directory writable, or set HOME (and XDG_DATA_HOME, XDG_STATE_HOME) to one that is", i.Name, err)
 		}
 	}
 	return nil

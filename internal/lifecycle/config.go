@@ -87,7 +87,7 @@ func (e *ConfigError) Error() string {
 func (e *ConfigError) Unwrap() error { return e.Err }
 
 // ProblemID names the known problem.
-func (*ConfigError) ProblemID() diag.ID { return diag.ConfigDamaged }
+func (*ConfigError) ProblemID() string { return string(diag.ConfigDamaged) }
 
 // LoadConfig reads the instance's configuration; the zero Config when none was saved. The error is a
 // *ConfigError when the file is damaged or says what can't be, or is gone although the objects were in an

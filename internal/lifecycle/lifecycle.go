@@ -223,7 +223,7 @@ func exitReason(inst instance.Instance, nonce string, end error, lastWords func(
 		reason = lastWords()
 	}
 	if reason == "" {
-		return fmt.Errorf("%w, and left no reason; see %s and %s", ErrExited, inst.ServiceLog(), inst.ServiceOutput())
+		return diag.Errorf(diag.ServiceCrashed, "%w, and left no reason; see %s and %s, and try again. If it happens again, make a bundle for a report: rdd diagnose --bundle rdd.tar.gz", ErrExited, inst.ServiceLog(), inst.ServiceOutput())
 	}
 	return fmt.Errorf("%w: %s (log: %s)", ErrExited, reason, inst.ServiceLog())
 }
@@ -234,7 +234,7 @@ type recordedError struct{ rec Record }
 func (r *recordedError) Error() string { return r.rec.Error }
 
 // ProblemID is empty when the failure is no known problem, or nobody knows it as one.
-func (r *recordedError) ProblemID() diag.ID { return diag.ID(r.rec.Problem) }
+func (r *recordedError) ProblemID() string { return r.rec.Problem }
 
 // Stop asks the live run to stop in order and waits until its lock is free. It says whether there
 // was a run to stop. Ending ctx ends the waiting, not the stop.

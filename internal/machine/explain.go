@@ -65,7 +65,7 @@ func (e *explainedError) Unwrap() error { return e.error }
 
 // knownProblem asks the table about the cause first, then about failures in the hostagent's log, and
 // then about the console, which may be an earlier boot's.
-func knownProblem(cause string, failures, console []string) (diag.Problem, bool) {
+func knownProblem(cause string, failures, console []string) (diag.KnownProblem, bool) {
 	if p, known := diag.Match(diag.Host, cause); known {
 		return p, true
 	}
@@ -131,7 +131,7 @@ func (w *worker) markOverdue(s State) {
 }
 
 // overdueProblem is why a step takes long: what console and log tell, or else what is likely.
-func (w *worker) overdueProblem(phase string) (diag.Problem, bool) {
+func (w *worker) overdueProblem(phase string) (diag.KnownProblem, bool) {
 	_, failures := logTail(w.vm.AgentLog(), w.agent.logged)
 	if p, known := knownProblem("", failures, tail(w.vm.SerialLog(), 0)); known {
 		return p, true
@@ -142,7 +142,7 @@ func (w *worker) overdueProblem(phase string) (diag.Problem, bool) {
 	case event.Guest:
 		return diag.Find(diag.GuestScripts)
 	}
-	return diag.Problem{}, false
+	return diag.KnownProblem{}, false
 }
 
 // overdue begins the message of a step that takes too long.

@@ -79,7 +79,7 @@ func (e *DamagedError) Error() string {
 func (e *DamagedError) Unwrap() error { return e.Err }
 
 // ProblemID names the known problem.
-func (*DamagedError) ProblemID() diag.ID { return diag.DatastoreDamaged }
+func (*DamagedError) ProblemID() string { return string(diag.DatastoreDamaged) }
 
 // Check says what can be told of the store in dir without opening it. It changes nothing. It returns a
 // *DamagedError when the store was used and its file is missing or empty, or when the file is no
