@@ -89,7 +89,8 @@ func diskUsage(path string) (allocated, size int64) {
 }
 
 // diskSize reads the virtual size in a qcow2 header.
-// Source: docs/interop/qcow2.txt of QEMU: magic at byte 0, size at byte 24, big-endian.
+// Source: docs/interop/qcow2.txt of QEMU: magic at byte 0, size at byte 24, big-endian. (go-qcow2reader, which
+// Lima uses, also reads the L1 table and opens the backing file; a chart asks every second.)
 func diskSize(r io.Reader) (int64, error) {
 	var header [32]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {

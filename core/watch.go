@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilwait "k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -34,7 +36,7 @@ const (
 // faster than the loop takes them become one snapshot.
 func (c *Core) Watch(ctx context.Context) iter.Seq[Snapshot] {
 	return func(yield func(Snapshot) bool) {
-		w := watcher{core: c, yield: yield, changed: make(chan struct{}, 1), retry: initialRetryDelay}
+		w := watcher{core: c, yield: yield, changed: make(chan struct{}, 1), retry: newRetryBackoff()}
 		defer w.close()
 		for goesOn := true; goesOn && ctx.Err() == nil; {
 			goesOn = w.run(ctx)
@@ -51,7 +53,7 @@ type watcher struct {
 	changed chan struct{}     // holds one while nobody has looked at a change
 	last    Snapshot
 	said    bool // last was given
-	retry   time.Duration
+	retry   utilwait.Backoff
 }
 
 func (w *watcher) close() {
@@ -122,7 +124,7 @@ func (w *watcher) run(ctx context.Context) bool {
 		case !goesOn || ctx.Err() != nil:
 			return false
 		case time.Since(began) > maxRetryDelay:
-			w.retry = initialRetryDelay
+			w.retry = newRetryBackoff()
 		}
 		status, err = w.core.Service().Status(ctx)
 		if ctx.Err() != nil {
@@ -130,19 +132,17 @@ func (w *watcher) run(ctx context.Context) bool {
 		}
 		if err == nil && status.State == ServiceRunning {
 			if followErr == nil { // it was there, and may be again at once
-				return w.wait(ctx, w.backoff())
+				return w.wait(ctx, w.retry.Step())
 			}
-			err, pause = followErr, w.backoff()
+			err, pause = followErr, w.retry.Step()
 		}
 	}
 	return w.send(Snapshot{Service: status, Err: err}) && w.wait(ctx, pause)
 }
 
-// backoff is the pause before the VMs are asked for again; it grows while each answer ends soon.
-func (w *watcher) backoff() time.Duration {
-	pause := w.retry
-	w.retry = min(2*w.retry, maxRetryDelay)
-	return pause
+// newRetryBackoff gives the delays before the VMs are listed again, which grow while each answer ends soon.
+func newRetryBackoff() utilwait.Backoff {
+	return utilwait.Backoff{Duration: initialRetryDelay, Factor: 2, Cap: maxRetryDelay, Steps: math.MaxInt32}
 }
 
 // wait ends with a change of the record, or after a while.

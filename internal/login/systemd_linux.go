@@ -107,6 +107,8 @@ func remove(path string) error {
 
 // unitText is the unit of a program that starts something and ends. What it started belongs to the
 // unit; at logout only its Stop ends that, never a signal, because guests need time to power off.
+// The library's own text has no oneshot units and no ExecStop, and quotes neither % nor $; so it gets
+// ours, and writes it and tells the manager. (go-systemd's unit package quotes nothing.)
 func unitText(p Program) (string, error) {
 	lines := []string{
 		"[Unit]",

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -32,12 +34,14 @@ func (f *Final) Unwrap() error { return f.Err }
 // wait: the state can no longer be reached.
 type Check func(obj *unstructured.Unstructured) (done bool, err error)
 
-// Pauses between two passes, after failures in a row. A pass that has held for longer than the
-// longest was none.
 const (
-	initialDelay = 50 * time.Millisecond
-	maxDelay     = 2 * time.Second
+	initialDelay = 50 * time.Millisecond // after the first of several failures in a row; each doubles it
+	maxDelay     = 2 * time.Second       // a pass that has held for longer was no failure
 )
+
+func newBackoff() wait.Backoff {
+	return wait.Backoff{Duration: initialDelay, Factor: 2, Cap: maxDelay, Steps: math.MaxInt32}
+}
 
 // Until reads the object called name, follows it, and returns when check decides.
 //
@@ -45,7 +49,7 @@ const (
 // goes on. It gives up only when ctx ends (returning its cause), the reader says that its error is
 // final, or the server refuses the request for good.
 func Until(ctx context.Context, r Reader, name string, check Check) error {
-	pause := initialDelay
+	backoff := newBackoff()
 	for {
 		began := time.Now()
 		decided, err := follow(ctx, r, name, check)
@@ -60,13 +64,12 @@ func Until(ctx context.Context, r Reader, name string, check Check) error {
 		case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), meta.IsNoMatchError(err):
 			return err
 		case time.Since(began) > maxDelay:
-			pause = initialDelay
+			backoff = newBackoff()
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(backoff.Step()):
 		case <-ctx.Done():
 		}
-		pause = min(2*pause, maxDelay)
 	}
 }
 

@@ -1,0 +1,9 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+)
+
+// device is the volume of path.
+func device(path string, _ os.FileInfo) string { return filepath.VolumeName(path) }
