@@ -32,7 +32,7 @@ func LogSources() []string { return []string{LogHostagent, LogSerial, LogEvents}
 func (c *Core) VMLog(ctx context.Context, w io.Writer, name, source string, follow bool) error {
 	const op = "read the log of VM"
 	vm := layout.Of(c.inst, name)
-	path := map[string]string{LogHostagent: vm.AgentLog(), LogSerial: vm.SerialLog(), LogEvents: vm.Events()}[source]
+	path := map[string]string{LogHostagent: vm.HostagentLog(), LogSerial: vm.SerialLog(), LogEvents: vm.Events()}[source]
 	if path == "" {
 		return &Error{Kind: Usage, Op: op, Object: name, Err: fmt.Errorf("there is no log %q; known: %s", source, strings.Join(LogSources(), ", "))}
 	}

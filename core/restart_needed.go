@@ -32,7 +32,7 @@ type comparison struct {
 // when there are none, or when they can't be known.
 func (p *Pending) Changes(ctx context.Context, c *Core, vm *VM) []string {
 	info, err := os.Stat(layout.Of(c.inst, vm.Name).Job())
-	if err != nil || vm.DeletionTimestamp != nil || !layout.Of(c.inst, vm.Name).AgentAlive() {
+	if err != nil || vm.DeletionTimestamp != nil || !layout.Of(c.inst, vm.Name).HostagentAlive() {
 		return nil
 	}
 	now := comparison{generation: vm.Generation, digest: vm.Status.TemplateDigest, written: info.ModTime()}

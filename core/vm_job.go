@@ -12,7 +12,7 @@ import (
 // there is none. rdd-lima writes that file before each start, and nobody else does while the hostagent lives.
 func (c *Core) launched(name string) (job event.Job, running bool, err error) {
 	vm := layout.Of(c.inst, name)
-	if !vm.AgentAlive() {
+	if !vm.HostagentAlive() {
 		return job, false, nil
 	}
 	job, err = readJob(vm)

@@ -168,7 +168,7 @@ func sshCommand(f *flags) *cobra.Command {
 	}
 	c.Flags().StringVar(&o.Shell, "shell", "", "the guest's shell to run")
 	c.Flags().StringVar(&o.Workdir, "workdir", "", "the guest's folder to begin in")
-	c.Flags().DurationVar(&o.Patience, "patience", 0, "wait this long for a guest that is not known to answer")
+	c.Flags().DurationVar(&o.WaitTimeout, "patience", 0, "wait this long for a guest that is not known to answer")
 	return c
 }
 

@@ -56,7 +56,7 @@ func run() int {
 	if _, usage := errors.AsType[*usageError](err); usage {
 		return exitUsage
 	}
-	if _, refused := errors.AsType[*lima.Problem](err); refused {
+	if _, refused := errors.AsType[*lima.PermanentError](err); refused {
 		return exitRefused
 	}
 	return exitFailed

@@ -36,7 +36,7 @@ func runningVM(t *testing.T, address string) layout.VM {
 			t.Fatal(err)
 		}
 	}
-	lock, err := proc.Acquire(vm.AgentLock())
+	lock, err := proc.Acquire(vm.HostagentLock())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -224,7 +224,7 @@ func (b *box) killAgent(vm string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.kill(rec.PID, b.vm(vm).AgentLock())
+	b.kill(rec.PID, b.vm(vm).HostagentLock())
 }
 
 // killAll kills those of the home directory's processes that run the command.

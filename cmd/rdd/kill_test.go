@@ -277,7 +277,7 @@ func (m *mayhem) checkProcesses(is wish) {
 	if is == running {
 		want = 1
 	}
-	for what, lock := range map[string]string{"hostagent": m.box.vm(m.vm).AgentLock(), "QEMU": m.box.vm(m.vm).QEMULock()} {
+	for what, lock := range map[string]string{"hostagent": m.box.vm(m.vm).HostagentLock(), "QEMU": m.box.vm(m.vm).QEMULock()} {
 		if m.held(lock) != (is == running) {
 			m.t.Errorf("the VM is %s; its %s lives: %t", is, what, is != running)
 		}

@@ -36,7 +36,7 @@ func TestStartRightAfterAStop(t *testing.T) {
 			case r := <-started:
 				t.Fatalf("it did not wait for the old run: %+v", r)
 			}
-			if now := b.record(); now.Nonce != old.Nonce || !b.held(b.vm("demo").AgentLock()) {
+			if now := b.record(); now.Nonce != old.Nonce || !b.held(b.vm("demo").HostagentLock()) {
 				t.Fatal("the old run is to be stopping its VM still", now)
 			}
 			b.set("stopped", "")

@@ -381,7 +381,7 @@ func (w *walker) judgeVM(verb, name string, start bool, c cut, r result) {
 // checkVM checks what a VM's state means for its processes and files.
 func (w *walker) checkVM(name, state string) {
 	w.t.Helper()
-	for what, lock := range map[string]string{"hostagent": w.vm(name).AgentLock(), "QEMU": w.vm(name).QEMULock()} {
+	for what, lock := range map[string]string{"hostagent": w.vm(name).HostagentLock(), "QEMU": w.vm(name).QEMULock()} {
 		if w.held(lock) != (state == vmRuns) {
 			w.t.Fatalf("VM %s %s; its %s lives: %t", name, state, what, state != vmRuns)
 		}

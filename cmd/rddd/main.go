@@ -144,7 +144,7 @@ func runRemove(ctx context.Context, name, vm string) error {
 	return machines.Remove(ctx, vm)
 }
 
-func machinesOf(inst instance.Instance, log *slog.Logger) (*machine.Machines, error) {
+func machinesOf(inst instance.Instance, log *slog.Logger) (*machine.Manager, error) {
 	program, err := inst.Program("rdd-lima")
 	if err != nil {
 		return nil, err

@@ -23,43 +23,43 @@ const (
 
 // Reasons of an Accelerator.
 const (
-	ReasonHardware       = "HardwareWorks"
-	ReasonRequested      = "EmulationRequested"
-	ReasonForeign        = "ForeignArchitecture"
-	ReasonNoDevice       = "NoHardwareDevice"
-	ReasonNoPermission   = "NoPermission"
-	ReasonHardwareHangs  = "HardwareHangs"
-	ReasonHardwareBroken = "HardwareBroken"
+	ReasonHardware            = "HardwareWorks"
+	ReasonRequested           = "EmulationRequested"
+	ReasonForeignArchitecture = "ForeignArchitecture"
+	ReasonNoDevice            = "NoHardwareDevice"
+	ReasonNoPermission        = "NoPermission"
+	ReasonHardwareHangs       = "HardwareHangs"
+	ReasonHardwareBroken      = "HardwareBroken"
 )
 
-// ProbeLimit is how long guest code may take in a probe. It takes a tenth of a second where hardware works.
-const ProbeLimit = 5 * time.Second
+// ProbeTimeout is how long guest code may take in a probe. It takes a tenth of a second where hardware works.
+const ProbeTimeout = 5 * time.Second
 
 const emulator = "tcg"
 
 // Accelerate decides how guest code for arch is run. Hardware that is asked for and does not work is
-// a *Problem.
+// a *PermanentError.
 func Accelerate(ctx context.Context, home string, arch limayaml.Arch, choice string) (event.Accelerator, error) {
 	switch choice {
 	case "", Auto, Hardware:
 	case Emulation:
 		return event.Accelerator{Name: emulator, Reason: ReasonRequested, Message: "emulated, as asked for: several times slower than hardware acceleration"}, nil
 	default:
-		return event.Accelerator{}, &Problem{Err: fmt.Errorf("acceleration must be %s, %s or %s; got %q", Auto, Hardware, Emulation, choice)}
+		return event.Accelerator{}, &PermanentError{Err: fmt.Errorf("acceleration must be %s, %s or %s; got %q", Auto, Hardware, Emulation, choice)}
 	}
-	acc := emulated(ReasonForeign, fmt.Sprintf("the guest's architecture %s is not this host's, so it is emulated", arch))
+	acc := emulated(ReasonForeignArchitecture, fmt.Sprintf("the guest's architecture %s is not this host's, so it is emulated", arch))
 	if limayaml.IsNativeArch(arch) {
 		exe, _, err := qemu.Exe(arch)
 		if err != nil {
 			return acc, notFound(system(arch))
 		}
-		p := &prober{exe: exe, arch: arch, cache: cacheFile(home), limit: ProbeLimit}
+		p := &prober{exe: exe, arch: arch, cache: cacheFile(home), timeout: ProbeTimeout}
 		if acc, err = p.probe(ctx); err != nil {
 			return acc, err
 		}
 	}
 	if choice == Hardware && !acc.Hardware {
-		return acc, &Problem{Err: errors.New("hardware acceleration is required, and this host can't give it: " + acc.Message + " Set spec.acceleration to Auto or Emulation to run the VM emulated, slower.")}
+		return acc, &PermanentError{Err: errors.New("hardware acceleration is required, and this host can't give it: " + acc.Message + " Set spec.acceleration to Auto or Emulation to run the VM emulated, slower.")}
 	}
 	return acc, nil
 }

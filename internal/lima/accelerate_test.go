@@ -43,7 +43,7 @@ func TestProbeRunsSomething(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			exe, ran := fakeQEMU(t, tc.script)
-			p := &prober{exe: exe, arch: limayaml.X8664, cache: filepath.Join(t.TempDir(), "sub", "cache"), limit: 2 * time.Second}
+			p := &prober{exe: exe, arch: limayaml.X8664, cache: filepath.Join(t.TempDir(), "sub", "cache"), timeout: 2 * time.Second}
 			for range 2 {
 				acc, err := p.runGuestCached(t.Context())
 				if err != nil || acc.Reason != tc.reason || !strings.Contains(acc.Message, tc.says) || acc.Hardware != (tc.reason == ReasonHardware) {
@@ -68,7 +68,7 @@ func TestProbeRunsSomething(t *testing.T) {
 
 func TestCanceledProbeSaysNothing(t *testing.T) {
 	exe, _ := fakeQEMU(t, "exec sleep 1000")
-	p := &prober{exe: exe, arch: limayaml.X8664, cache: filepath.Join(t.TempDir(), "cache"), limit: time.Minute}
+	p := &prober{exe: exe, arch: limayaml.X8664, cache: filepath.Join(t.TempDir(), "cache"), timeout: time.Minute}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if acc, err := p.runGuestCached(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -110,7 +110,7 @@ func TestProbeOfThisHostComesBack(t *testing.T) {
 	}
 	t.Log(acc)
 	_, err = Accelerate(t.Context(), home, NativeArch(), Hardware)
-	if _, refused := errors.AsType[*Problem](err); refused == acc.Hardware {
+	if _, refused := errors.AsType[*PermanentError](err); refused == acc.Hardware {
 		t.Error("hardware required:", err)
 	}
 }
@@ -119,7 +119,7 @@ func TestAccelerationChoices(t *testing.T) {
 	if acc, err := Accelerate(t.Context(), t.TempDir(), NativeArch(), Emulation); err != nil || acc.Name != emulator || acc.Reason != ReasonRequested {
 		t.Error(acc, err)
 	}
-	if acc, err := Accelerate(t.Context(), t.TempDir(), limayaml.S390X, Auto); err != nil || acc.Reason != ReasonForeign {
+	if acc, err := Accelerate(t.Context(), t.TempDir(), limayaml.S390X, Auto); err != nil || acc.Reason != ReasonForeignArchitecture {
 		t.Error(acc, err)
 	}
 	if _, err := Accelerate(t.Context(), t.TempDir(), limayaml.S390X, Hardware); err == nil {

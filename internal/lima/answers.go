@@ -13,42 +13,42 @@ import (
 	"github.com/lima-vm/lima/pkg/store/filenames"
 )
 
-// answers returns what asks the guest whether it answers: its agent, which is cheap, or else its SSH
+// pingFunc returns what asks the guest whether it answers: its agent, which is cheap, or else its SSH
 // server, which is there without an agent.
-func (a *agent) answers(y *limayaml.LimaYAML) func(context.Context) error {
+func (h *hostagent) pingFunc(y *limayaml.LimaYAML) func(context.Context) error {
 	if *y.Plain {
-		return a.answersSSH
+		return h.pingSSH
 	}
 	var client *guestagent.GuestAgentClient
 	return func(ctx context.Context) error {
 		if client == nil {
 			var err error
-			if client, err = guestagent.NewGuestAgentClient(a.dialAgent); err != nil {
+			if client, err = guestagent.NewGuestAgentClient(h.dialGuestAgent); err != nil {
 				return err
 			}
 		}
-		limited, cancel := context.WithTimeout(ctx, agentLimit)
+		limited, cancel := context.WithTimeout(ctx, guestAgentTimeout)
 		defer cancel()
 		if _, err := client.Info(limited); err == nil {
 			return nil
 		}
-		return a.answersSSH(ctx)
+		return h.pingSSH(ctx)
 	}
 }
 
-// agentLimit bounds the wait for the agent, so that there is time left to ask the SSH server.
-const agentLimit = 5 * time.Second
+// guestAgentTimeout bounds the wait for the agent, so that there is time left to ask the SSH server.
+const guestAgentTimeout = 5 * time.Second
 
-// dialAgent connects to the guest's agent through the socket that Lima forwards.
-func (a *agent) dialAgent(ctx context.Context) (net.Conn, error) {
+// dialGuestAgent connects to the guest's agent through the socket that Lima forwards.
+func (h *hostagent) dialGuestAgent(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
-	return d.DialContext(ctx, "unix", filepath.Join(a.vm.Dir(), filenames.GuestAgentSock))
+	return d.DialContext(ctx, "unix", filepath.Join(h.vm.Dir(), filenames.GuestAgentSock))
 }
 
-var errNoAnswer = errors.New("its SSH server says nothing")
+var errNoGreeting = errors.New("its SSH server says nothing")
 
-// answersSSH waits for the first byte from the guest's SSH server. That QEMU accepts a connection
+// pingSSH waits for the first byte from the guest's SSH server. That QEMU accepts a connection
 // says nothing about the guest.
-func (a *agent) answersSSH(ctx context.Context) error {
-	return greeted(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(int(a.sshPort.Load()))))
+func (h *hostagent) pingSSH(ctx context.Context) error {
+	return PingSSH(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(int(h.sshPort.Load()))))
 }

@@ -31,7 +31,7 @@ func canonical(y *limayaml.LimaYAML) ([]byte, error) {
 		return nil, err
 	}
 	if escaped(b.String()) != string(text) {
-		return nil, &Problem{Err: errors.New("the template holds a text that its YAML parser doesn't read as it was written: use printable characters")}
+		return nil, &PermanentError{Err: errors.New("the template holds a text that its YAML parser doesn't read as it was written: use printable characters")}
 	}
 	return text, nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // ValidateChange says whether Lima accepts the template for a VM that may have a disk already: what
-// the disk was made of can't change. The error is a *Problem that names the field.
+// the disk was made of can't change. The error is a *PermanentError that names the field.
 func ValidateChange(vm layout.VM, template []byte, params map[string]string, asRoot bool) error {
 	if err := validate(vm, true, template, params, asRoot); err != nil || !exists(vm.Disk()) || vm.Unfinished() {
 		return err
@@ -54,7 +54,7 @@ func checkChange(vm layout.VM, old, wanted []byte) error {
 		{"images", imagesFor(was), imagesFor(y)},
 	} {
 		if !reflect.DeepEqual(f.was, f.now) {
-			return &Problem{f.field, errors.New("can't change: the VM's disk was made of what it was; leave it, or make another VM")}
+			return &PermanentError{f.field, errors.New("can't change: the VM's disk was made of what it was; leave it, or make another VM")}
 		}
 	}
 	return checkShrink(vm, *was.Disk, *y.Disk)
@@ -83,10 +83,10 @@ func checkShrink(vm layout.VM, was, now string) error {
 	}
 	want, err := parseSize(now)
 	if err != nil {
-		return &Problem{"disk", err}
+		return &PermanentError{"disk", err}
 	}
 	if diskSize(want) < has {
-		return &Problem{"disk", fmt.Errorf("%s is smaller than the disk is already, %s: it can only grow", now, sizeText(has))}
+		return &PermanentError{"disk", fmt.Errorf("%s is smaller than the disk is already, %s: it can only grow", now, sizeText(has))}
 	}
 	return nil
 }

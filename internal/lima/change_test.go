@@ -34,7 +34,7 @@ func TestWhatADiskWasMadeOfCanNotChange(t *testing.T) {
 		{"what Lima rejects", "32MiB", "1KiB", "disk"},
 	} {
 		err := change(tc.old, tc.new)
-		if p, ok := errors.AsType[*Problem](err); tc.field == "" && err != nil || tc.field != "" && (!ok || p.Field != tc.field) {
+		if p, ok := errors.AsType[*PermanentError](err); tc.field == "" && err != nil || tc.field != "" && (!ok || p.Field != tc.field) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}

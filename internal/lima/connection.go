@@ -30,36 +30,36 @@ import (
 // connection keeps up the one SSH connection that carries a guest's forwarded sockets and shared folders.
 // Lima makes it at boot, and doesn't notice when it ends.
 type connection struct {
-	vm  layout.VM
-	y   *limayaml.LimaYAML
-	say func(event.Event)
-	ssh func(ctx context.Context, args ...string) *exec.Cmd // with ssh's own arguments
+	vm     layout.VM
+	y      *limayaml.LimaYAML
+	report func(event.Event)
+	ssh    func(ctx context.Context, args ...string) *exec.Cmd // with ssh's own arguments
 
-	retry time.Duration // between attempts
-	limit time.Duration // of one attempt
-	look  time.Duration // between looks at whether all is there
+	retryInterval  time.Duration // between attempts
+	attemptTimeout time.Duration // of one attempt
+	checkInterval  time.Duration // between looks at whether all is there
 }
 
-func (a *agent) connection(y *limayaml.LimaYAML) *connection {
-	return &connection{vm: a.vm, y: y, say: a.say, ssh: a.sshTo, retry: 2 * time.Second, limit: 2 * time.Minute, look: time.Minute}
+func (h *hostagent) connection(y *limayaml.LimaYAML) *connection {
+	return &connection{vm: h.vm, y: y, report: h.report, ssh: h.sshTo, retryInterval: 2 * time.Second, attemptTimeout: 2 * time.Minute, checkInterval: time.Minute}
 }
 
 // sshTo returns an ssh command with the VM's configuration; the host's name has to come in args.
-func (a *agent) sshTo(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "ssh", append([]string{"-F", filepath.Join(a.vm.Dir(), filenames.SSHConfig)}, args...)...)
+func (h *hostagent) sshTo(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "ssh", append([]string{"-F", filepath.Join(h.vm.Dir(), filenames.SSHConfig)}, args...)...)
 	cmd.WaitDelay = time.Second
 	return cmd
 }
 
 // ssh returns a command in the guest.
-func (a *agent) ssh(ctx context.Context, command ...string) *exec.Cmd {
-	return a.sshTo(ctx, append([]string{"-T", hostname.FromInstName(a.vm.Name), "--"}, command...)...)
+func (h *hostagent) ssh(ctx context.Context, command ...string) *exec.Cmd {
+	return h.sshTo(ctx, append([]string{"-T", hostname.FromInstName(h.vm.Name), "--"}, command...)...)
 }
 
-// part is one thing that the connection carries.
-type part struct {
-	name string
-	make func(context.Context) error
+// resource is one thing that the connection carries.
+type resource struct {
+	name   string
+	create func(context.Context) error
 }
 
 // run makes the connection, and all that it carries, again whenever it ends, until ctx does. It says what
@@ -70,10 +70,10 @@ func (c *connection) run(ctx context.Context) {
 	}
 	todo := c.missing(ctx) // what Lima could not make at boot
 	if len(todo) > 0 {
-		c.report(retrying, todo, nil)
+		c.reportTrouble(retryingMessage, todo, nil)
 	}
-	lost := c.watch(ctx)
-	look := time.NewTicker(c.look)
+	lost := c.closed(ctx)
+	look := time.NewTicker(c.checkInterval)
 	defer look.Stop()
 	for pause := time.Duration(0); ; {
 		var again <-chan time.Time
@@ -85,13 +85,13 @@ func (c *connection) run(ctx context.Context) {
 			return
 		case <-lost:
 			logrus.Warn("the SSH connection to the guest has ended; it is made again")
-			lost, todo, pause = nil, c.parts(), 0
-			c.report(remaking, todo, nil)
+			lost, todo, pause = nil, c.resources(), 0
+			c.reportTrouble(reconnectingMessage, todo, nil)
 			continue
 		case <-look.C:
 			if lost != nil && len(todo) == 0 {
 				if todo, pause = c.missing(ctx), 0; len(todo) > 0 {
-					c.report(retrying, todo, nil)
+					c.reportTrouble(retryingMessage, todo, nil)
 				}
 			}
 			continue
@@ -100,7 +100,7 @@ func (c *connection) run(ctx context.Context) {
 		var err error
 		if lost == nil {
 			if err = c.connect(ctx); err == nil {
-				lost = c.watch(ctx)
+				lost = c.closed(ctx)
 			}
 		}
 		if err == nil {
@@ -112,20 +112,20 @@ func (c *connection) run(ctx context.Context) {
 		if err != nil {
 			logrus.WithError(err).Warn("what needs the SSH connection to the guest could not all be made again")
 		}
-		c.report(retrying, todo, err)
-		pause = min(max(2*pause, c.retry), 15*c.retry)
+		c.reportTrouble(retryingMessage, todo, err)
+		pause = min(max(2*pause, c.retryInterval), 15*c.retryInterval)
 	}
 }
 
 // What is said while not all is there.
 const (
-	remaking = "the SSH connection to the guest has ended, and is being made again"
-	retrying = "not all that needs the SSH connection to the guest is there; it is tried further"
+	reconnectingMessage = "the SSH connection to the guest has ended, and is being made again"
+	retryingMessage     = "not all that needs the SSH connection to the guest is there; it is tried further"
 )
 
-// watch returns a channel that is closed when the connection ends: ssh keeps a client on its control
+// closed returns a channel that is closed when the connection ends: ssh keeps a client on its control
 // socket for as long as it lives. It is closed at once when there is none.
-func (c *connection) watch(ctx context.Context) <-chan struct{} {
+func (c *connection) closed(ctx context.Context) <-chan struct{} {
 	lost := make(chan struct{})
 	go func() {
 		defer close(lost)
@@ -141,8 +141,8 @@ func (c *connection) watch(ctx context.Context) <-chan struct{} {
 	return lost
 }
 
-// report says what doesn't work, if anything.
-func (c *connection) report(what string, todo []part, err error) {
+// reportTrouble says what doesn't work, if anything.
+func (c *connection) reportTrouble(what string, todo []resource, err error) {
 	t := &event.Trouble{Source: event.FromConnection}
 	if len(todo) > 0 || err != nil {
 		if len(todo) > 0 {
@@ -157,20 +157,20 @@ func (c *connection) report(what string, todo []part, err error) {
 		}
 		t.Messages = []string{what}
 	}
-	c.say(event.Event{Trouble: t})
+	c.report(event.Event{Trouble: t})
 }
 
-// parts are all that the connection carries.
-func (c *connection) parts() []part {
-	var all []part
+// resources are all that the connection carries.
+func (c *connection) resources() []resource {
+	var all []resource
 	for _, f := range c.forwards() {
-		all = append(all, part{f.HostSocket, func(ctx context.Context) error { return c.forward(ctx, f) }})
+		all = append(all, resource{f.HostSocket, func(ctx context.Context) error { return c.forward(ctx, f) }})
 	}
 	for _, m := range c.mounts() {
 		all = append(all, c.share(m))
 	}
 	if *c.y.SSH.ForwardAgent {
-		all = append(all, part{"the forwarded SSH agent", c.linkAgent})
+		all = append(all, resource{"the forwarded SSH agent", c.linkAgent})
 	}
 	return all
 }
@@ -193,18 +193,18 @@ func (c *connection) mounts() []limayaml.Mount {
 }
 
 // missing are the forwards of sockets and the shared folders that are not there.
-func (c *connection) missing(ctx context.Context) (all []part) {
+func (c *connection) missing(ctx context.Context) (all []resource) {
 	for _, f := range c.forwards() {
 		info, err := os.Lstat(f.HostSocket)
 		if !f.Reverse && (err != nil || info.Mode().Type() != os.ModeSocket) {
-			all = append(all, part{f.HostSocket, func(ctx context.Context) error { return c.forward(ctx, f) }})
+			all = append(all, resource{f.HostSocket, func(ctx context.Context) error { return c.forward(ctx, f) }})
 		}
 	}
 	return append(all, c.missingMounts(ctx)...)
 }
 
 // missingMounts are the shared folders that the guest doesn't have, or whose process on this host has ended.
-func (c *connection) missingMounts(ctx context.Context) (all []part) {
+func (c *connection) missingMounts(ctx context.Context) (all []resource) {
 	mounts := c.mounts()
 	if len(mounts) == 0 {
 		return nil
@@ -214,7 +214,7 @@ func (c *connection) missingMounts(ctx context.Context) (all []part) {
 		// Of a share whose process has ended nothing can be asked, though it may be listed. Every guest has these commands.
 		fmt.Fprintf(&look, "%s && [ -d %s ] || echo %d\n", inMountTable(m), shellWord(*m.MountPoint), i)
 	}
-	ctx, cancel := c.attempt(ctx)
+	ctx, cancel := c.withTimeout(ctx)
 	defer cancel()
 	gone, err := c.ssh(ctx, "-T", c.host(), "--", look.String()).Output()
 	if err != nil {
@@ -229,50 +229,50 @@ func (c *connection) missingMounts(ctx context.Context) (all []part) {
 }
 
 // share is the part that shares a folder.
-func (c *connection) share(m limayaml.Mount) part {
-	return part{"the shared folder " + m.Location, func(ctx context.Context) error { return c.mount(ctx, m) }}
+func (c *connection) share(m limayaml.Mount) resource {
+	return resource{"the shared folder " + m.Location, func(ctx context.Context) error { return c.mount(ctx, m) }}
 }
 
 // connect makes the connection.
 func (c *connection) connect(ctx context.Context) error {
-	ctx, cancel := c.attempt(ctx)
+	ctx, cancel := c.withTimeout(ctx)
 	defer cancel()
-	return c.do(ctx, "connect to the guest over SSH", c.host(), "--", "true")
+	return c.runSSH(ctx, "connect to the guest over SSH", c.host(), "--", "true")
 }
 
 // restore makes the parts that the connection carries, and returns those that failed.
-func (c *connection) restore(ctx context.Context, parts []part) (left []part, err error) {
-	ctx, cancel := c.attempt(ctx)
+func (c *connection) restore(ctx context.Context, parts []resource) (left []resource, err error) {
+	ctx, cancel := c.withTimeout(ctx)
 	defer cancel()
 	var errs []error
 	for i, p := range parts {
-		err := p.make(ctx)
+		err := p.create(ctx)
 		if err != nil {
 			left, errs = append(left, p), append(errs, err)
 			continue
 		}
 		if rest := slices.Concat(left, parts[i+1:]); len(rest) > 0 {
-			c.report(remaking, rest, errors.Join(errs...))
+			c.reportTrouble(reconnectingMessage, rest, errors.Join(errs...))
 		}
 	}
 	return left, errors.Join(errs...)
 }
 
-// attempt bounds one attempt.
-func (c *connection) attempt(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, c.limit, fmt.Errorf("%w: the guest has not answered within %s", context.DeadlineExceeded, c.limit))
+// withTimeout bounds one attempt.
+func (c *connection) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, c.attemptTimeout, fmt.Errorf("%w: the guest has not answered within %s", context.DeadlineExceeded, c.attemptTimeout))
 }
 
 // linkAgent puts the forwarded SSH agent where Lima does.
 func (c *connection) linkAgent(ctx context.Context) error {
-	return c.do(ctx, "link the SSH agent", "-T", c.host(), "--",
+	return c.runSSH(ctx, "link the SSH agent", "-T", c.host(), "--",
 		`sudo mkdir -p -m 700 /run/host-services && sudo ln -sf "$SSH_AUTH_SOCK" /run/host-services/ssh-auth.sock && sudo chown -R "$USER" /run/host-services`)
 }
 
 func (c *connection) host() string { return hostname.FromInstName(c.vm.Name) }
 
-// do runs ssh to its end. Its error holds what ssh said.
-func (c *connection) do(ctx context.Context, what string, args ...string) error {
+// runSSH runs ssh to its end. Its error holds what ssh said.
+func (c *connection) runSSH(ctx context.Context, what string, args ...string) error {
 	cmd := c.ssh(ctx, args...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
@@ -283,17 +283,17 @@ func (c *connection) do(ctx context.Context, what string, args ...string) error 
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 	}
-	return fmt.Errorf("%s: %s: %w", what, words(said.String(), err.Error()), err)
+	return fmt.Errorf("%s: %s: %w", what, outputTail(said.String(), err.Error()), err)
 }
 
 // forward forwards one socket. On the host it takes the place of nothing but a socket.
 func (c *connection) forward(ctx context.Context, f limayaml.PortForward) error {
 	if f.Reverse {
 		what := fmt.Sprintf("forward %s to the guest's %s", f.HostSocket, f.GuestSocket)
-		if err := c.do(ctx, what, "-T", c.host(), "--", "rm -f "+shellWord(f.GuestSocket)); err != nil {
+		if err := c.runSSH(ctx, what, "-T", c.host(), "--", "rm -f "+shellWord(f.GuestSocket)); err != nil {
 			return err
 		}
-		return c.do(ctx, what, "-O", "forward", "-R", f.GuestSocket+":"+f.HostSocket, c.host())
+		return c.runSSH(ctx, what, "-O", "forward", "-R", f.GuestSocket+":"+f.HostSocket, c.host())
 	}
 	what := fmt.Sprintf("forward the guest's %s to %s", f.GuestSocket, f.HostSocket)
 	switch info, err := os.Lstat(f.HostSocket); {
@@ -310,14 +310,14 @@ func (c *connection) forward(ctx context.Context, f limayaml.PortForward) error 
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	return c.do(ctx, what, "-O", "forward", "-L", f.HostSocket+":"+f.GuestSocket, c.host())
+	return c.runSSH(ctx, what, "-O", "forward", "-L", f.HostSocket+":"+f.GuestSocket, c.host())
 }
 
 // mount shares one folder again, as Lima does at boot.
 func (c *connection) mount(ctx context.Context, m limayaml.Mount) error {
 	what := fmt.Sprintf("share %s", m.Location)
 	// The old share has ended with its connection, but the guest may not have noticed.
-	if err := c.do(ctx, what, "-T", c.host(), "--", fmt.Sprintf("while %s; do sudo umount -l %s || exit 1; done", inMountTable(m), shellWord(*m.MountPoint))); err != nil {
+	if err := c.runSSH(ctx, what, "-T", c.host(), "--", fmt.Sprintf("while %s; do sudo umount -l %s || exit 1; done", inMountTable(m), shellWord(*m.MountPoint))); err != nil {
 		return err
 	}
 	options := "allow_other"
@@ -339,7 +339,7 @@ func (c *connection) mount(ctx context.Context, m limayaml.Mount) error {
 	if err := share.Start(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	return c.do(ctx, what, "-T", c.host(), "--", inMountTable(m))
+	return c.runSSH(ctx, what, "-T", c.host(), "--", inMountTable(m))
 }
 
 // inMountTable is the guest's command that says whether a folder is in its mount table.

@@ -130,9 +130,9 @@ func connected(t *testing.T, s *sshd, mounts ...limayaml.Mount) (c *connection, 
 	y := &limayaml.LimaYAML{Plain: &no, MountType: &reverse, Mounts: mounts, SSH: limayaml.SSH{ForwardAgent: &no},
 		PortForwards: []limayaml.PortForward{{GuestSocket: "/run/docker.sock", HostSocket: socket}, {GuestPort: 80}}}
 	events := make(chan *event.Trouble, 100)
-	a := &agent{vm: vm}
+	a := &hostagent{vm: vm}
 	c = a.connection(y)
-	c.say, c.retry, c.look = func(e event.Event) { events <- e.Trouble }, time.Millisecond, 10*time.Millisecond
+	c.report, c.retryInterval, c.checkInterval = func(e event.Event) { events <- e.Trouble }, time.Millisecond, 10*time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); c.run(ctx) }()

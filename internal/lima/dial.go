@@ -22,16 +22,16 @@ import (
 // So ssh gets its connection from Dial, which begins a new one each second, and later less often, until one
 // is answered.
 const (
-	dialLimit    = 10 * time.Minute
-	dialInterval = time.Second
-	bannerLimit  = 15 * time.Second // for the guest to answer on one connection
+	dialTimeout   = 10 * time.Minute
+	dialInterval  = time.Second
+	bannerTimeout = 15 * time.Second // for the guest to answer on one connection
 )
 
-// dialPace is how long to wait for the next attempt, and how long that may take, when the first was elapsed ago.
+// attemptTiming is how long to wait for the next attempt, and how long that may take, when the first was elapsed ago.
 // A guest that is slow is given more time: for each connection that is given up, its server has a process
 // to start and end, and enough of them keep it from ever answering one.
-func dialPace(elapsed time.Duration) (interval, limit time.Duration) {
-	return max(dialInterval, elapsed/20), max(bannerLimit, elapsed/3)
+func attemptTiming(elapsed time.Duration) (interval, limit time.Duration) {
+	return max(dialInterval, elapsed/20), max(bannerTimeout, elapsed/3)
 }
 
 // RunSSH becomes the real ssh, which gets its connection from this program's "dial".
@@ -45,7 +45,7 @@ func RunSSH(ssh, self string, args []string) error {
 // out, a socket. It ends early when ssh has, which doesn't end its ProxyCommand, or when nobody holds
 // agentLock: the hostagent has gone.
 func Dial(ctx context.Context, address, agentLock string, out *os.File) error {
-	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	ctx, gone := context.WithCancelCause(ctx)
 	go func() {
@@ -62,7 +62,7 @@ func Dial(ctx context.Context, address, agentLock string, out *os.File) error {
 		}
 	}
 	for began := time.Now(); ; {
-		interval, limit := dialPace(time.Since(began))
+		interval, limit := attemptTiming(time.Since(began))
 		go try(limit)
 		select {
 		case c := <-answered:
@@ -88,7 +88,7 @@ func dialOnce(ctx context.Context, address string, limit time.Duration) *net.TCP
 	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Now()) })
 	defer stop()
 	_ = c.SetReadDeadline(time.Now().Add(limit))
-	if speaks(c) {
+	if greeted(c) {
 		return c
 	}
 	_ = c.Close()
@@ -99,8 +99,8 @@ func dialOnce(ctx context.Context, address string, limit time.Duration) *net.TCP
 // connections, as OpenSSH does since 9.8, says other things.
 const greeting = "SSH-"
 
-// speaks waits until the server has greeted, and leaves that unread.
-func speaks(c *net.TCPConn) bool {
+// greeted waits until the server has greeted, and leaves that unread.
+func greeted(c *net.TCPConn) bool {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return false

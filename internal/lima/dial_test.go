@@ -12,8 +12,8 @@ import (
 // its server started and ended processes, and never answered one.
 func TestSlowGuestIsNotKeptBusyWithConnections(t *testing.T) {
 	var ends []time.Duration // of the attempts that wait for an answer
-	for now := time.Duration(0); now < dialLimit; {
-		interval, limit := dialPace(now)
+	for now := time.Duration(0); now < dialTimeout; {
+		interval, limit := attemptTiming(now)
 		ends = append(slices.DeleteFunc(ends, func(end time.Duration) bool { return end <= now }), now+limit)
 		most := 16
 		if now > time.Minute {

@@ -17,7 +17,7 @@ func growDisk(path string, want int64) error {
 	case !ok || want == 0 || have == want:
 		return nil
 	case have > want:
-		return &Problem{"disk", fmt.Errorf("the VM's disk has %s and can't shrink: set disk to at least that", sizeText(have))}
+		return &PermanentError{"disk", fmt.Errorf("the VM's disk has %s and can't shrink: set disk to at least that", sizeText(have))}
 	}
 	return proxyimgutil.NewDiskUtil().ResizeDisk(path, want)
 }

@@ -27,18 +27,18 @@ func checkDisks(vm layout.VM, y *limayaml.LimaYAML) error {
 		path := filepath.Join(vm.Home, filenames.DisksDir, d.Name, filenames.DataDisk)
 		begin, err := readBegin(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return &Problem{field + ".name", fmt.Errorf("there is no disk %q: make it with: mkdir -p %s && qemu-img create -f qcow2 %s 20G", d.Name, filepath.Dir(path), path)}
+			return &PermanentError{field + ".name", fmt.Errorf("there is no disk %q: make it with: mkdir -p %s && qemu-img create -f qcow2 %s 20G", d.Name, filepath.Dir(path), path)}
 		}
 		if d.Format != nil && !*d.Format {
 			continue
 		}
 		if err != nil {
-			return &Problem{field + ".format", fmt.Errorf("must be false: the disk %s can't be read here, and the guest would format it: %w", path, err)}
+			return &PermanentError{field + ".format", fmt.Errorf("must be false: the disk %s can't be read here, and the guest would format it: %w", path, err)}
 		}
 		if len(bytes.Trim(begin, "\x00")) == 0 || hasLabel(begin, "lima-"+d.Name) {
 			continue
 		}
-		return &Problem{field + ".format", fmt.Errorf("must be false, or the guest formats the disk %s, which holds data and lacks the label lima-%s", path, d.Name)}
+		return &PermanentError{field + ".format", fmt.Errorf("must be false, or the guest formats the disk %s, which holds data and lacks the label lima-%s", path, d.Name)}
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func takeDisks(vm layout.VM, y *limayaml.LimaYAML) error {
 			continue
 		}
 		other := layout.VM{Home: vm.Home, Name: disk.Instance}
-		for _, lock := range []string{other.AgentLock(), other.QEMULock()} {
+		for _, lock := range []string{other.HostagentLock(), other.QEMULock()} {
 			if held, err := proc.Held(lock); held || err != nil {
 				return errors.Join(err, fmt.Errorf("additionalDisks[%d].name: the disk %q is in use by VM %q: stop that one first", i, d.Name, disk.Instance))
 			}

@@ -84,7 +84,7 @@ func TestDiskThatACrashedVMHadIsFree(t *testing.T) {
 	if err := os.MkdirAll(other.Run(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	lock, err := proc.Acquire(other.AgentLock())
+	lock, err := proc.Acquire(other.HostagentLock())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,18 +21,18 @@ import (
 // download is one file to be had from a server, by way of Lima's cache. What a download that was cut
 // short has brought is kept, and the next one goes on from there. The digest is that of the whole.
 type download struct {
-	url    string
-	want   digest.Digest // empty: any
-	dir    string        // the cache's for this URL
-	idle   time.Duration // longest silence of the server
-	begin  func(pass)    // what report is about from now on
-	report func(done, total int64)
+	url          string
+	digest       digest.Digest   // empty: any
+	dir          string          // the cache's for this URL
+	stallTimeout time.Duration   // longest silence of the server
+	begin        func(operation) // what report is about from now on
+	report       func(done, total int64)
 }
 
 // The files of a cached download. All but the last three are Lima's.
 func (d *download) data() string { return filepath.Join(d.dir, "data") }
 func (d *download) digestFile() string {
-	return filepath.Join(d.dir, d.want.Algorithm().String()+".digest")
+	return filepath.Join(d.dir, d.digest.Algorithm().String()+".digest")
 }
 func (d *download) modifiedFile() string { return filepath.Join(d.dir, "time") }
 func (d *download) part() string         { return filepath.Join(d.dir, "rdd.part") }
@@ -85,7 +85,7 @@ func (d *download) acquire(ctx context.Context) (*proc.Lock, error) {
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-time.After(heartbeat):
+		case <-time.After(heartbeatInterval):
 		}
 	}
 }
@@ -96,14 +96,14 @@ func (d *download) cached(ctx context.Context) (bool, error) {
 	if !exists(d.data()) {
 		return false, nil
 	}
-	if d.want == "" {
+	if d.digest == "" {
 		return !d.newer(ctx), context.Cause(ctx)
 	}
-	if b, err := os.ReadFile(d.digestFile()); err == nil && strings.TrimSpace(string(b)) == d.want.String() {
+	if b, err := os.ReadFile(d.digestFile()); err == nil && strings.TrimSpace(string(b)) == d.digest.String() {
 		return true, nil
 	}
 	if d.verify(ctx, d.data()) == nil {
-		return true, atomicfile.Write(d.digestFile(), []byte(d.want))
+		return true, atomicfile.Write(d.digestFile(), []byte(d.digest))
 	}
 	return false, context.Cause(ctx)
 }
@@ -114,7 +114,7 @@ func (d *download) newer(ctx context.Context) bool {
 	if len(modified) == 0 {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.idle)
+	ctx, cancel := context.WithTimeout(ctx, d.stallTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, d.url, nil)
 	if err != nil {
@@ -128,9 +128,9 @@ func (d *download) newer(ctx context.Context) bool {
 	return resp.StatusCode == http.StatusOK && resp.Header.Get("Last-Modified") != string(modified)
 }
 
-// mostTries bounds how often a download that is cut short goes on at once. After that it is for
+// maxAttempts bounds how often a download that is cut short goes on at once. After that it is for
 // whoever asked to try again, later.
-const mostTries = 10
+const maxAttempts = 10
 
 // fetch downloads what is missing, judges the whole, and puts it into the cache.
 func (d *download) fetch(ctx context.Context) error {
@@ -146,7 +146,7 @@ func (d *download) fetch(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if size(d.part()) <= before || try == mostTries {
+		if size(d.part()) <= before || try == maxAttempts {
 			return err
 		}
 	}
@@ -167,7 +167,7 @@ func (d *download) keep(modified string) error {
 			return err
 		}
 	}
-	if d.want != "" {
+	if d.digest != "" {
 		if err := os.Remove(d.digestFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -176,17 +176,17 @@ func (d *download) keep(modified string) error {
 		return err
 	}
 	_ = os.Remove(d.validator())
-	if d.want == "" {
+	if d.digest == "" {
 		return nil
 	}
-	return atomicfile.Write(d.digestFile(), []byte(d.want))
+	return atomicfile.Write(d.digestFile(), []byte(d.digest))
 }
 
 // request asks once for what is missing. It returns when the server's file was last changed.
 func (d *download) request(ctx context.Context) (modified string, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	silence := time.AfterFunc(d.idle, func() { cancel(fmt.Errorf("%w (%s)", errStalled, d.idle)) })
+	silence := time.AfterFunc(d.stallTimeout, func() { cancel(fmt.Errorf("%w (%s)", errStalled, d.stallTimeout)) })
 	defer silence.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url, nil)
 	if err != nil {
@@ -198,7 +198,7 @@ func (d *download) request(ctx context.Context) (modified string, err error) {
 	case have > 0 && len(validator) > 0: // the rest of that very file, or all of another
 		req.Header.Set("If-Range", string(validator))
 		fallthrough
-	case have > 0 && d.want != "": // its digest will tell
+	case have > 0 && d.digest != "": // its digest will tell
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
 	}
 	resp, err := http.DefaultClient.Do(req)
@@ -220,8 +220,8 @@ func (d *download) request(ctx context.Context) (modified string, err error) {
 	if err := atomicfile.Write(d.validator(), []byte(validatorOf(resp))); err != nil {
 		return "", err
 	}
-	body := &counter{r: resp.Body, done: have, total: max(have+resp.ContentLength, 0), report: d.report, stopped: func() error {
-		silence.Reset(d.idle)
+	body := &progressReader{r: resp.Body, done: have, total: max(have+resp.ContentLength, 0), report: d.report, stopped: func() error {
+		silence.Reset(d.stallTimeout)
 		return nil
 	}}
 	if err := d.write(body, have, resp.ContentLength); err != nil {
@@ -262,10 +262,10 @@ func (d *download) write(body io.Reader, from, length int64) error {
 
 // verify compares a file's digest, if there is one to compare with.
 func (d *download) verify(ctx context.Context, path string) error {
-	if d.want != "" {
-		d.begin(checking)
+	if d.digest != "" {
+		d.begin(verifying)
 	}
-	return verifyDigest(ctx, path, d.want, d.report)
+	return verifyDigest(ctx, path, d.digest, d.report)
 }
 
 // causeOr is why ctx has ended, or else err.
@@ -296,7 +296,7 @@ func verifyDigest(ctx context.Context, path string, want digest.Digest, report f
 	}
 	defer f.Close()
 	digester := want.Algorithm().Digester()
-	counted := &counter{r: f, total: size(path), report: report, stopped: func() error { return context.Cause(ctx) }}
+	counted := &progressReader{r: f, total: size(path), report: report, stopped: func() error { return context.Cause(ctx) }}
 	if _, err := io.Copy(digester.Hash(), counted); err != nil {
 		return err
 	}
@@ -306,15 +306,15 @@ func verifyDigest(ctx context.Context, path string, want digest.Digest, report f
 	return nil
 }
 
-// counter reports how much of r was read, and stops when stopped says why.
-type counter struct {
+// progressReader reports how much of r was read, and stops when stopped says why.
+type progressReader struct {
 	stopped     func() error
 	r           io.Reader
 	done, total int64
 	report      func(done, total int64)
 }
 
-func (c *counter) Read(p []byte) (int, error) {
+func (c *progressReader) Read(p []byte) (int, error) {
 	if err := c.stopped(); err != nil {
 		return 0, err
 	}

@@ -2,10 +2,10 @@ package lima
 
 import "rancherdesktop.io/rdd/internal/machine/event"
 
-// Ending is that a guest has ended which nobody asked to.
-type Ending struct{ How string } // see package event
+// UnexpectedExit is that a guest has ended which nobody asked to.
+type UnexpectedExit struct{ How string } // see package event
 
-func (e *Ending) Error() string {
+func (e *UnexpectedExit) Error() string {
 	switch e.How {
 	case event.PoweredOff:
 		return "its guest has powered itself off"

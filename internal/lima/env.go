@@ -29,14 +29,14 @@ func checkEnv(y *limayaml.LimaYAML) error {
 	for _, name := range slices.Sorted(maps.Keys(y.Env)) {
 		field, value := "env."+name, y.Env[name]
 		if !envName.MatchString(name) {
-			return &Problem{field, errors.New("its name must begin with a letter or _ and hold only the letters a-z and A-Z, digits and _")}
+			return &PermanentError{field, errors.New("its name must begin with a letter or _ and hold only the letters a-z and A-Z, digits and _")}
 		}
 		if err := checkEnvValue(value); err != nil {
-			return &Problem{field, err}
+			return &PermanentError{field, err}
 		}
 		for i, p := range y.Provision {
-			if odd(value) && p.Script != "" && !shellScript(p.Script) {
-				return &Problem{field, fmt.Errorf("its value has a # or a \\, or begins with a quote, or begins or ends with a blank, and then can't be given to provision[%d].script, "+
+			if misread(value) && p.Script != "" && !shellScript(p.Script) {
+				return &PermanentError{field, fmt.Errorf("its value has a # or a \\, or begins with a quote, or begins or ends with a blank, and then can't be given to provision[%d].script, "+
 					"which is not a shell script: change the value, or set it in that script", i)}
 			}
 		}
@@ -54,9 +54,9 @@ func checkEnvValue(value string) error {
 	return nil
 }
 
-// odd says whether PAM or Lima's boot scripts would take a value for something else. Source: pam_env(8)
+// misread says whether PAM or Lima's boot scripts would take a value for something else. Source: pam_env(8)
 // on /etc/environment, and boot.sh of Lima's cidata, which echoes it.
-func odd(value string) bool {
+func misread(value string) bool {
 	return strings.ContainsAny(value, `#\`) || strings.TrimSpace(value) != value || strings.IndexAny(value, `'"`) == 0
 }
 
@@ -82,7 +82,7 @@ func deliverEnv(y *limayaml.LimaYAML) {
 	}
 	script := envScript(y.Env)
 	plain := maps.Clone(y.Env)
-	maps.DeleteFunc(plain, func(_, value string) bool { return odd(value) })
+	maps.DeleteFunc(plain, func(_, value string) bool { return misread(value) })
 	provision := slices.Clone(y.Provision)
 	if len(plain) < len(y.Env) {
 		for i := range provision {

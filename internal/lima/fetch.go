@@ -18,22 +18,22 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
-// pass is one of the ways that a file's bytes go while it is fetched, in this order. Each is a step of its own.
-type pass string
+// operation is one of the ways that a file's bytes go while it is fetched, in this order. Each is a step of its own.
+type operation string
 
 const (
-	downloading pass = "downloading"
-	checking    pass = "checking the digest of"
-	copying     pass = "copying"
+	downloading operation = "downloading"
+	verifying   operation = "checking the digest of"
+	copying     operation = "copying"
 )
 
-// passesOf are the passes that it may take to fetch one of the files.
-func passesOf(files []limayaml.File, copied bool) (all []pass) {
+// operationsFor are the passes that it may take to fetch one of the files.
+func operationsFor(files []limayaml.File, copied bool) (all []operation) {
 	if slices.ContainsFunc(files, func(f limayaml.File) bool { return !downloader.IsLocal(f.Location) }) {
 		all = append(all, downloading)
 	}
 	if slices.ContainsFunc(files, func(f limayaml.File) bool { return f.Digest != "" }) {
-		all = append(all, checking)
+		all = append(all, verifying)
 	}
 	if copied {
 		all = append(all, copying)
@@ -67,17 +67,17 @@ func (p *preparer) imageStages(y *limayaml.LimaYAML) []stage {
 			initrds = append(initrds, *image.Initrd)
 		}
 	}
-	stages := []stage{{event.Image, "fetching the image", passesOf(images, true), func(ctx context.Context) (err error) {
+	stages := []stage{{event.Image, "fetching the image", operationsFor(images, true), func(ctx context.Context) (err error) {
 		chosen, err = p.fetchFirst(ctx)
 		return err
 	}}}
 	if len(kernels) > 0 {
-		stages = append(stages, stage{event.Kernel, "fetching the kernel", passesOf(kernels, true), func(ctx context.Context) error {
+		stages = append(stages, stage{event.Kernel, "fetching the kernel", operationsFor(kernels, true), func(ctx context.Context) error {
 			return p.fetchKernel(ctx, chosen, p.inst.Config.Images[chosen].Kernel)
 		}})
 	}
 	if len(initrds) > 0 {
-		stages = append(stages, stage{event.Initrd, "fetching the initrd", passesOf(initrds, true), func(ctx context.Context) error {
+		stages = append(stages, stage{event.Initrd, "fetching the initrd", operationsFor(initrds, true), func(ctx context.Context) error {
 			initrd := p.inst.Config.Images[chosen].Initrd
 			if initrd == nil {
 				return nil
@@ -100,7 +100,7 @@ func (p *preparer) fetchFirst(ctx context.Context) (int, error) {
 		if err == nil || ctx.Err() != nil {
 			return i, err
 		}
-		if _, ok := errors.AsType[*Problem](err); !ok {
+		if _, ok := errors.AsType[*PermanentError](err); !ok {
 			permanent = false
 		}
 		errs = append(errs, err)
@@ -109,7 +109,7 @@ func (p *preparer) fetchFirst(ctx context.Context) (int, error) {
 	if err := errors.Join(errs...); len(errs) == 1 || !permanent {
 		return 0, err
 	}
-	return 0, &Problem{Err: errors.Join(errs...)}
+	return 0, &PermanentError{Err: errors.Join(errs...)}
 }
 
 func (p *preparer) fetchKernel(ctx context.Context, i int, k *limayaml.Kernel) error {
@@ -146,8 +146,8 @@ func (p *preparer) fetch(ctx context.Context, field, name string, f limayaml.Fil
 	if name != "" {
 		dest = filepath.Join(p.vm.Dir(), name)
 	}
-	begin := func(step pass) {
-		p.report(max(0, slices.Index(p.stage.passes, step)), string(step)+" "+f.Location)
+	begin := func(step operation) {
+		p.report(max(0, slices.Index(p.stage.operations, step)), string(step)+" "+f.Location)
 	}
 	if downloader.IsLocal(f.Location) {
 		return p.copyLocal(ctx, field, dest, f, decompress, begin)
@@ -156,15 +156,15 @@ func (p *preparer) fetch(ctx context.Context, field, name string, f limayaml.Fil
 	if err != nil {
 		return err
 	}
-	d := &download{url: f.Location, want: f.Digest, dir: dir, idle: stallLimit, begin: begin, report: p.progress.bytes}
+	d := &download{url: f.Location, digest: f.Digest, dir: dir, stallTimeout: stallTimeout, begin: begin, report: p.progress.bytes}
 	path, err := d.get(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, errNoFile):
-		return &Problem{field + ".location", fmt.Errorf("%s: %w", f.Location, err)}
+		return &PermanentError{field + ".location", fmt.Errorf("%s: %w", f.Location, err)}
 	case errors.Is(err, errMismatch):
-		return &Problem{field + ".digest", fmt.Errorf("%s: %w", f.Location, err)}
+		return &PermanentError{field + ".digest", fmt.Errorf("%s: %w", f.Location, err)}
 	case err != nil:
 		return fmt.Errorf("%s: %w", f.Location, explainSpace(err, dir))
 	}
@@ -172,24 +172,24 @@ func (p *preparer) fetch(ctx context.Context, field, name string, f limayaml.Fil
 }
 
 // copyLocal verifies and copies a file of this machine.
-func (p *preparer) copyLocal(ctx context.Context, field, dest string, f limayaml.File, decompress bool, begin func(pass)) error {
+func (p *preparer) copyLocal(ctx context.Context, field, dest string, f limayaml.File, decompress bool, begin func(operation)) error {
 	path, err := localPath(f.Location)
 	if err != nil {
-		return &Problem{field + ".location", err}
+		return &PermanentError{field + ".location", err}
 	}
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return &Problem{field + ".location", fmt.Errorf("there is no file %s", path)}
+		return &PermanentError{field + ".location", fmt.Errorf("there is no file %s", path)}
 	}
 	if err != nil {
 		return err
 	}
 	if f.Digest != "" {
-		begin(checking)
+		begin(verifying)
 	}
 	if err := verifyDigest(ctx, path, f.Digest, p.progress.bytes); err != nil {
 		if errors.Is(err, errMismatch) {
-			err = &Problem{field + ".digest", fmt.Errorf("%s: %w", path, err)}
+			err = &PermanentError{field + ".digest", fmt.Errorf("%s: %w", path, err)}
 		}
 		return err
 	}
@@ -215,7 +215,7 @@ func (p *preparer) watchSize(path string, total int64) (stop func()) {
 	done := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		tick := time.NewTicker(quickest)
+		tick := time.NewTicker(minReportInterval)
 		defer tick.Stop()
 		for {
 			select {

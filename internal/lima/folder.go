@@ -18,9 +18,9 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// claim makes sure that the VM's directory may be written: it is new or empty, is of a making or a
+// claimDir makes sure that the VM's directory may be written: it is new or empty, is of a making or a
 // removal that was cut short, or holds the VM's own disk. Anything else is left as it is.
-func (p *preparer) claim() error {
+func (p *preparer) claimDir() error {
 	if exists(p.vm.Prepared()) && !exists(p.vm.Removing()) {
 		return p.markPrepared()
 	}
@@ -32,7 +32,7 @@ func (p *preparer) claim() error {
 	case err != nil:
 		return err
 	case len(names) > 0:
-		return p.takeBack(names)
+		return p.reclaimDir(names)
 	}
 	if err := os.MkdirAll(p.vm.Dir(), 0o700); err != nil {
 		return err
@@ -68,12 +68,12 @@ func removeDir(vm layout.VM) error {
 	return os.RemoveAll(vm.Dir())
 }
 
-// takeBack accepts a directory that has lost RDD's mark but holds a disk that was made by a template
+// reclaimDir accepts a directory that has lost RDD's mark but holds a disk that was made by a template
 // as this one. The disk was whole: its making has a mark of its own, which goes last.
-func (p *preparer) takeBack(names []string) error {
+func (p *preparer) reclaimDir(names []string) error {
 	refuse := func(why string) error {
-		return &Problem{Err: fmt.Errorf("the folder %s holds %s, and %s; nothing in it was changed. Move it away to keep it; if what is in it may be lost, `rdd vm reset %s` makes a new disk in its place",
-			p.vm.Dir(), listed(names), why, p.vm.Name)}
+		return &PermanentError{Err: fmt.Errorf("the folder %s holds %s, and %s; nothing in it was changed. Move it away to keep it; if what is in it may be lost, `rdd vm reset %s` makes a new disk in its place",
+			p.vm.Dir(), nameSome(names), why, p.vm.Name)}
 	}
 	old, err := os.ReadFile(p.vm.LimaYAML())
 	if err != nil || !exists(p.vm.Disk()) {
@@ -88,8 +88,8 @@ func (p *preparer) takeBack(names []string) error {
 	return p.markPrepared()
 }
 
-// listed names files, but not too many.
-func listed(names []string) string {
+// nameSome names files, but not too many.
+func nameSome(names []string) string {
 	const most = 5
 	if more := len(names) - most; more > 0 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
@@ -125,5 +125,5 @@ func removable(vm layout.VM) error {
 	if len(names) == 0 || vm.Made() || vm.Unfinished() {
 		return nil
 	}
-	return &Problem{Err: fmt.Errorf("the folder %s holds %s and nothing of a VM, so it is not removed: move it away", vm.Dir(), listed(names))}
+	return &PermanentError{Err: fmt.Errorf("the folder %s holds %s and nothing of a VM, so it is not removed: move it away", vm.Dir(), nameSome(names))}
 }

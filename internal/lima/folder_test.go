@@ -99,7 +99,7 @@ func TestFolderThatIsNoVMOfThisTemplateIsNamedAndStays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			vm, template, disk := written(t)
 			_, err := prepareVM(t.Context(), vm, tc.spoil(t, vm, template))
-			if p, ok := errors.AsType[*Problem](err); !ok || !strings.Contains(p.Error(), tc.says) || !strings.Contains(p.Error(), "the folder "+vm.Dir()+" holds ") {
+			if p, ok := errors.AsType[*PermanentError](err); !ok || !strings.Contains(p.Error(), tc.says) || !strings.Contains(p.Error(), "the folder "+vm.Dir()+" holds ") {
 				t.Error(err)
 			}
 			if now, err := os.ReadFile(filepath.Join(vm.Dir(), "diffdisk")); err != nil || !bytes.Equal(now, disk) {
@@ -115,7 +115,7 @@ func TestStrayFolderOfTheVMsNameIsLeftAlone(t *testing.T) {
 	diary := filepath.Join(vm.Dir(), "mine", "diary.txt")
 	put(t, diary, "dear diary")
 	_, err := prepareVM(t.Context(), vm, fmt.Sprintf("images: [{location: %s}]\n", writeImage(t)))
-	if p, ok := errors.AsType[*Problem](err); !ok || !strings.Contains(p.Error(), vm.Dir()+" holds mine") {
+	if p, ok := errors.AsType[*PermanentError](err); !ok || !strings.Contains(p.Error(), vm.Dir()+" holds mine") {
 		t.Error(err)
 	}
 	if err := Remove(t.Context(), vm); err == nil || !strings.Contains(err.Error(), "move it away") {

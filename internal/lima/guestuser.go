@@ -47,27 +47,27 @@ func checkUser(y, full *limayaml.LimaYAML) error {
 	u := y.User
 	if u.Name != nil {
 		if err := checkUserName(*u.Name); err != nil {
-			return &Problem{"user.name", err}
+			return &PermanentError{"user.name", err}
 		}
 	}
 	if u.UID != nil {
 		if err := checkUID(*u.UID); err != nil {
-			return &Problem{"user.uid", err}
+			return &PermanentError{"user.uid", err}
 		}
 	}
 	if u.Comment != nil {
 		if err := checkComment(*u.Comment); err != nil {
-			return &Problem{"user.comment", err}
+			return &PermanentError{"user.comment", err}
 		}
 	}
 	if u.Home != nil {
 		if err := checkHome(*full.User.Home); err != nil {
-			return &Problem{"user.home", err}
+			return &PermanentError{"user.home", err}
 		}
 	}
 	if u.Shell != nil {
 		if err := checkShell(*u.Shell, full.Provision); err != nil {
-			return &Problem{"user.shell", err}
+			return &PermanentError{"user.shell", err}
 		}
 	}
 	return nil

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/lima-vm/lima/pkg/fileutils"
-	"github.com/lima-vm/lima/pkg/hostagent"
+	limahostagent "github.com/lima-vm/lima/pkg/hostagent"
 	"github.com/lima-vm/lima/pkg/hostagent/events"
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/store"
@@ -51,7 +51,7 @@ func Hostagent(ctx context.Context, o HostagentOptions) (err error) {
 	if err := os.MkdirAll(o.VM.Run(), 0o700); err != nil {
 		return err
 	}
-	lock, err := proc.Acquire(o.VM.AgentLock())
+	lock, err := proc.Acquire(o.VM.HostagentLock())
 	if errors.Is(err, proc.ErrLocked) {
 		return fmt.Errorf("%w: %w", ErrRunning, err)
 	}
@@ -64,40 +64,40 @@ func Hostagent(ctx context.Context, o HostagentOptions) (err error) {
 		return fmt.Errorf("VM %q is being prepared or removed: %w", o.VM.Name, err)
 	}
 	defer func() { _ = disk.Release() }()
-	a, err := newAgent(o)
+	a, err := newHostagent(o)
 	if err != nil {
 		return err
 	}
 	defer a.close()
 	defer func() { a.exit(err) }()
 	defer endChildren() // before the locks say that nothing is left
-	return a.run(ctx)
+	return a.boot(ctx)
 }
 
-// agent is one run of Hostagent.
-type agent struct {
+// hostagent is one run of Hostagent.
+type hostagent struct {
 	o      HostagentOptions
 	vm     layout.VM
 	w      *event.Writer
 	events *os.File
 	log    *os.File
 
-	hostLock sync.Mutex
-	host     hostFiles // what the VM has on the host
+	hostFilesMu sync.Mutex
+	hostFiles   hostFiles // what the VM has on the host
 
-	monitor *monitor      // nil when the VM has no QEMU
-	waits   *requirements // what Lima waits for; nil before the boot
-	ready   chan struct{} // closed when Lima says that the VM runs
-	config  *limayaml.LimaYAML
-	sshPort atomic.Int32
+	monitor      *monitor      // nil when the VM has no QEMU
+	requirements *requirements // what Lima waits for; nil before the boot
+	ready        chan struct{} // closed when Lima says that the VM runs
+	config       *limayaml.LimaYAML
+	sshPort      atomic.Int32
 }
 
-// newAgent opens the logs and writes the record by which a service finds this run.
-func newAgent(o HostagentOptions) (*agent, error) {
+// newHostagent opens the logs and writes the record by which a service finds this run.
+func newHostagent(o HostagentOptions) (*hostagent, error) {
 	if err := os.MkdirAll(o.VM.Logs, 0o700); err != nil {
 		return nil, err
 	}
-	log, err := openLog(o.VM.AgentLog())
+	log, err := openLog(o.VM.HostagentLog())
 	if err != nil {
 		return nil, err
 	}
@@ -112,120 +112,120 @@ func newAgent(o HostagentOptions) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agent{o: o, vm: o.VM, w: event.NewWriter(file), events: file, log: log, ready: make(chan struct{})}
+	a := &hostagent{o: o, vm: o.VM, w: event.NewWriter(file), events: file, log: log, ready: make(chan struct{})}
 	if err := a.w.Write(event.Event{Nonce: o.Nonce}); err != nil {
 		return nil, err
 	}
 	return a, o.VM.WriteRecord(layout.Record{Nonce: o.Nonce, PID: os.Getpid(), Logs: o.VM.Logs})
 }
 
-func (a *agent) close() {
-	_ = a.events.Close()
-	_ = a.log.Close()
+func (h *hostagent) close() {
+	_ = h.events.Close()
+	_ = h.log.Close()
 }
 
 // exit says how the run ended.
-func (a *agent) exit(err error) {
+func (h *hostagent) exit(err error) {
 	e := event.Event{Exiting: true}
 	if err != nil {
 		logrus.WithError(err).Error("the hostagent ends")
 		e.Failure = Failure(err)
 	}
-	if ending, ok := errors.AsType[*Ending](err); ok {
+	if ending, ok := errors.AsType[*UnexpectedExit](err); ok {
 		e.Ended = ending.How
 	}
-	a.say(e)
+	h.report(e)
 }
 
-func (a *agent) say(e event.Event) {
-	if err := a.w.Write(e); err != nil {
+func (h *hostagent) report(e event.Event) {
+	if err := h.w.Write(e); err != nil {
 		logrus.WithError(err).Error("an event could not be written")
 	}
 }
 
-// step reports one of bootSteps.
-func (a *agent) step(phase, message string) { a.stepSaying(phase, message, "") }
+// reportStep reports one of bootSteps.
+func (h *hostagent) reportStep(phase, message string) { h.reportStepOutput(phase, message, "") }
 
-// stepSaying also reports why the step does not get on, in a program's own words.
-func (a *agent) stepSaying(phase, message, said string) {
+// reportStepOutput also reports why the step does not get on, in a program's own words.
+func (h *hostagent) reportStepOutput(phase, message, said string) {
 	for i, p := range bootSteps {
 		if p == phase {
-			a.say(event.Event{Phase: phase, Step: int32(i + 1), Steps: event.BootSteps, Message: message, Said: said})
+			h.report(event.Event{Phase: phase, Step: int32(i + 1), Steps: event.BootSteps, Message: message, Said: said})
 		}
 	}
 }
 
-func (a *agent) run(ctx context.Context) error {
-	inst, err := a.inspect(ctx)
+func (h *hostagent) boot(ctx context.Context) error {
+	inst, err := h.inspect(ctx)
 	if err != nil {
 		return err
 	}
 	if err := reachNetworks(ctx, inst.Config); err != nil {
 		return err
 	}
-	if err := takeDisks(a.vm, inst.Config); err != nil {
+	if err := takeDisks(h.vm, inst.Config); err != nil {
 		return err
 	}
-	if a.host, err = placeHostPaths(a.vm); err != nil {
+	if h.hostFiles, err = placeHostPaths(h.vm); err != nil {
 		return err
 	}
-	defer a.releaseHostPaths()
+	defer h.releaseHostPaths()
 	logrus.SetFormatter(hidePasswords(new(logrus.JSONFormatter), inst.Config.Env))
 	if *inst.Config.VMType == limayaml.QEMU {
-		if err := a.setQEMU(ctx, inst.Config); err != nil {
+		if err := h.configureQEMU(ctx, inst.Config); err != nil {
 			return err
 		}
 	}
 	if ctx.Err() != nil {
 		return nil // asked to stop before anything ran
 	}
-	a.step(event.Configure, "writing what the guest reads at boot")
-	opts, err := a.options(inst.Config)
+	h.reportStep(event.Configure, "writing what the guest reads at boot")
+	opts, err := h.options(inst.Config)
 	if err != nil {
 		return err
 	}
 	// Nothing is ever sent here: Lima would kill a guest that takes longer than 3 minutes.
 	never := make(chan os.Signal)
-	ha, err := hostagent.New(a.vm.Name, &translator{a: a}, never, opts...)
+	ha, err := limahostagent.New(h.vm.Name, &limaEvents{hostagent: h}, never, opts...)
 	if err != nil {
 		return err
 	}
-	a.config, a.waits = inst.Config, &requirements{a: a, probes: inst.Config.Probes}
-	logrus.AddHook(a.waits)
+	h.config, h.requirements = inst.Config, &requirements{hostagent: h, probes: inst.Config.Probes}
+	logrus.AddHook(h.requirements)
 	ended := make(chan struct{})
 	defer close(ended)
-	go a.powerOff(ctx, ended)
-	stopServing := a.serve(ctx)
+	go h.powerOff(ctx, ended)
+	stopServing := h.maintain(ctx)
 	defer stopServing()
-	how := a.watch(context.WithoutCancel(ctx), inst.Config)
-	a.step(event.Boot, "booting; the console is in "+a.vm.SerialLog())
+	how := h.startMonitor(context.WithoutCancel(ctx), inst.Config)
+	h.reportStep(event.Boot, "booting; the console is in "+h.vm.SerialLog())
 	if err := ha.Run(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
 	if ending := how(); ctx.Err() == nil && ending != "" {
-		return &Ending{ending}
+		return &UnexpectedExit{ending}
 	}
 	return nil
 }
 
-// endGrace is how long a monitor may take to see that QEMU has ended. It takes a millisecond.
-const endGrace = time.Second
+// monitorExitTimeout is how long a monitor may take to see that QEMU has ended. It takes a millisecond.
+const monitorExitTimeout = time.Second
 
-// watch has the VM's QEMU monitored. The result is called when QEMU has ended, and says how.
-func (a *agent) watch(ctx context.Context, y *limayaml.LimaYAML) (how func() string) {
+// startMonitor has the VM's QEMU monitored. The result is called when QEMU has ended, and says how.
+func (h *hostagent) startMonitor(ctx context.Context, y *limayaml.LimaYAML) (how func() string) {
 	if *y.VMType != limayaml.QEMU {
 		return func() string { return "" }
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	m := &monitor{socket: a.vm.MonitorSocket(), disk: a.vm.Dir(), say: a.say, guest: a.answers(y), pace: calm(), done: make(chan struct{})}
-	a.monitor = m
+	m := &monitor{socket: h.vm.MonitorSocket(), disk: h.vm.Dir(), report: h.report, pingGuest: h.pingFunc(y), timing: defaultMonitorTiming(), done: make(chan struct{})}
+	h.monitor = m
 	go m.run(ctx)
 	return func() string {
 		defer cancel()
 		select {
 		case <-m.done:
 			return m.ended
-		case <-time.After(endGrace): // QEMU never came up
+		case <-time.After(monitorExitTimeout): // QEMU never came up
 			return ""
 		}
 	}
@@ -233,56 +233,56 @@ func (a *agent) watch(ctx context.Context, y *limayaml.LimaYAML) (how func() str
 
 // inspect reads the VM's configuration, once nothing of an earlier run is left: Lima takes a VM for
 // broken whose PID files name a living process, whatever that is.
-func (a *agent) inspect(ctx context.Context) (*store.Instance, error) {
-	if err := a.clear(ctx); err != nil {
+func (h *hostagent) inspect(ctx context.Context) (*store.Instance, error) {
+	if err := h.endOrphan(ctx); err != nil {
 		return nil, err
 	}
-	if !exists(a.vm.Prepared()) {
-		return nil, fmt.Errorf("VM %q has no disk yet: prepare it first", a.vm.Name)
+	if !exists(h.vm.Prepared()) {
+		return nil, fmt.Errorf("VM %q has no disk yet: prepare it first", h.vm.Name)
 	}
-	inst, err := store.Inspect(a.vm.Name)
+	inst, err := store.Inspect(h.vm.Name)
 	if err != nil {
 		return nil, err
 	}
 	if inst.Config == nil {
-		return nil, &Problem{Err: fmt.Errorf("the configuration of VM %q can't be read: %w", a.vm.Name, errors.Join(inst.Errors...))}
+		return nil, &PermanentError{Err: fmt.Errorf("the configuration of VM %q can't be read: %w", h.vm.Name, errors.Join(inst.Errors...))}
 	}
 	return inst, nil
 }
 
-// clear ends a QEMU that an earlier hostagent left behind, and removes stale files.
-func (a *agent) clear(ctx context.Context) error {
-	found, err := EndLeftover(ctx, a.vm, func(m string) { a.say(event.Event{Phase: event.Leftover, Message: m}) })
+// endOrphan ends a QEMU that an earlier hostagent left behind, and removes stale files.
+func (h *hostagent) endOrphan(ctx context.Context) error {
+	found, err := EndOrphan(ctx, h.vm, func(m string) { h.report(event.Event{Phase: event.Leftover, Message: m}) })
 	if err != nil || !found {
 		return err
 	}
-	logrus.Warnf("a QEMU of VM %q whose hostagent was gone has been ended", a.vm.Name)
+	logrus.Warnf("a QEMU of VM %q whose hostagent was gone has been ended", h.vm.Name)
 	return nil
 }
 
-// setQEMU finds out how guest code can run, says so, and makes Lima start QEMU accordingly.
-func (a *agent) setQEMU(ctx context.Context, y *limayaml.LimaYAML) error {
-	a.step(event.Acceleration, "finding out how guest code can run")
-	acc, err := Accelerate(ctx, a.vm.Home, *y.Arch, a.o.Acceleration)
+// configureQEMU finds out how guest code can run, says so, and makes Lima start QEMU accordingly.
+func (h *hostagent) configureQEMU(ctx context.Context, y *limayaml.LimaYAML) error {
+	h.reportStep(event.Acceleration, "finding out how guest code can run")
+	acc, err := Accelerate(ctx, h.vm.Home, *y.Arch, h.o.Acceleration)
 	if err != nil {
 		return err
 	}
-	a.say(event.Event{Accelerator: &acc})
-	if err := a.tellPaths(y); err != nil {
+	h.report(event.Event{Accelerator: &acc})
+	if err := h.setPathsEnv(y); err != nil {
 		return err
 	}
-	return a.intercept(*y.Arch, append(qemuFlags(*y.Arch, y.CPUType[*y.Arch], acc), monitorFlags(*y.Arch, a.vm.MonitorSocket())...))
+	return h.wrapPrograms(*y.Arch, append(qemuFlags(*y.Arch, y.CPUType[*y.Arch], acc), monitorFlags(*y.Arch, h.vm.MonitorSocket())...))
 }
 
 // options are the files that Lima gives to the guest.
-func (a *agent) options(y *limayaml.LimaYAML) ([]hostagent.Opt, error) {
-	var opts []hostagent.Opt
-	if needsAgent(y) {
-		path, err := guestAgent(a.o.Share, y)
+func (h *hostagent) options(y *limayaml.LimaYAML) ([]limahostagent.Opt, error) {
+	var opts []limahostagent.Opt
+	if NeedsGuestAgent(y) {
+		path, err := GuestAgent(h.o.Share, y)
 		if err != nil {
 			return nil, err
 		}
-		opts = append(opts, hostagent.WithGuestAgentBinary(path))
+		opts = append(opts, limahostagent.WithGuestAgentBinary(path))
 	}
 	if !*y.Containerd.System && !*y.Containerd.User {
 		return opts, nil
@@ -294,27 +294,27 @@ func (a *agent) options(y *limayaml.LimaYAML) ([]hostagent.Opt, error) {
 		}
 		path, err := fileutils.CachedFile(f)
 		if err == nil {
-			return append(opts, hostagent.WithNerdctlArchive(path)), nil
+			return append(opts, limahostagent.WithNerdctlArchive(path)), nil
 		}
 		errs = append(errs, err)
 	}
 	return nil, fmt.Errorf("the containerd archive is not in the cache: %w", errors.Join(errs...))
 }
 
-// powerRepeat is how often the power button is pressed: a guest that is still booting misses it.
-const powerRepeat = 10 * time.Second
+// powerButtonInterval is how often the power button is pressed: a guest that is still booting misses it.
+const powerButtonInterval = 10 * time.Second
 
 // powerOff waits for the end of ctx and then asks the guest to power off, until QEMU has ended.
-func (a *agent) powerOff(ctx context.Context, ended <-chan struct{}) {
+func (h *hostagent) powerOff(ctx context.Context, ended <-chan struct{}) {
 	select {
 	case <-ended:
 		return
 	case <-ctx.Done():
 	}
-	a.say(event.Event{Phase: event.Stop, Message: "asking the guest to power off"})
+	h.report(event.Event{Phase: event.Stop, Message: "asking the guest to power off"})
 	for {
-		wait := powerRepeat
-		if err := qmp(filepath.Join(a.vm.Dir(), filenames.QMPSock), "system_powerdown"); err != nil {
+		wait := powerButtonInterval
+		if err := qmpExecute(filepath.Join(h.vm.Dir(), filenames.QMPSock), "system_powerdown"); err != nil {
 			logrus.WithError(err).Warn("the guest could not be asked to power off; it will be asked again")
 			wait = time.Second
 		}
@@ -326,14 +326,14 @@ func (a *agent) powerOff(ctx context.Context, ended <-chan struct{}) {
 	}
 }
 
-// translator turns Lima's events into ours.
-type translator struct {
-	a    *agent
+// limaEvents turns Lima's events into ours.
+type limaEvents struct {
+	hostagent *hostagent
 	rest []byte
 }
 
 // Write takes Lima's JSON lines.
-func (t *translator) Write(p []byte) (int, error) {
+func (t *limaEvents) Write(p []byte) (int, error) {
 	d := json.NewDecoder(io.MultiReader(strings.NewReader(string(t.rest)), strings.NewReader(string(p))))
 	for {
 		var e events.Event
@@ -342,49 +342,49 @@ func (t *translator) Write(p []byte) (int, error) {
 			t.rest = rest
 			return len(p), nil
 		}
-		t.a.lima(e.Status)
+		t.hostagent.handleLimaEvent(e.Status)
 	}
 }
 
-// lima reports one of Lima's events. Its "exiting" is not taken over: we say that with the cause.
-func (a *agent) lima(s events.Status) {
+// handleLimaEvent reports one of Lima's events. Its "exiting" is not taken over: we say that with the cause.
+func (h *hostagent) handleLimaEvent(s events.Status) {
 	if s.SSHLocalPort != 0 {
-		a.sshPort.Store(int32(s.SSHLocalPort))
+		h.sshPort.Store(int32(s.SSHLocalPort))
 	}
 	switch {
 	case s.Running:
-		if a.monitor != nil {
-			a.monitor.booted.Store(true)
+		if h.monitor != nil {
+			h.monitor.booted.Store(true)
 		}
-		a.say(event.Event{Phase: event.Ready, Step: event.BootSteps, Steps: event.BootSteps, Running: true, Degraded: append(a.degraded(s), a.copyOut()...), SSHPort: int32(s.SSHLocalPort)})
-		if a.ready != nil {
-			close(a.ready)
+		h.report(event.Event{Phase: event.Ready, Step: event.BootSteps, Steps: event.BootSteps, Running: true, Degraded: append(h.degraded(s), h.copyOut()...), SSHPort: int32(s.SSHLocalPort)})
+		if h.ready != nil {
+			close(h.ready)
 		}
 	case s.SSHLocalPort != 0:
-		a.say(event.Event{SSHPort: int32(s.SSHLocalPort)})
+		h.report(event.Event{SSHPort: int32(s.SSHLocalPort)})
 	}
 }
 
 // copyOut puts what Lima has fetched from the guest in place, and says what went wrong.
-func (a *agent) copyOut() []string {
-	a.hostLock.Lock()
-	defer a.hostLock.Unlock()
-	return a.host.copyOut(a.vm)
+func (h *hostagent) copyOut() []string {
+	h.hostFilesMu.Lock()
+	defer h.hostFilesMu.Unlock()
+	return h.hostFiles.copyOut(h.vm)
 }
 
 // releaseHostPaths removes what the run has put on the host. Nothing comes after it.
-func (a *agent) releaseHostPaths() {
-	a.hostLock.Lock()
-	defer a.hostLock.Unlock()
-	a.host.releaseAll(a.vm)
-	a.host = hostFiles{}
+func (h *hostagent) releaseHostPaths() {
+	h.hostFilesMu.Lock()
+	defer h.hostFilesMu.Unlock()
+	h.hostFiles.releaseAll(h.vm)
+	h.hostFiles = hostFiles{}
 }
 
 // degraded is what doesn't work in a guest that has booted.
-func (a *agent) degraded(s events.Status) (all []string) {
+func (h *hostagent) degraded(s events.Status) (all []string) {
 	all = s.Errors
-	if a.waits != nil {
-		all = append(a.waits.problems(s.Errors), a.failedScripts(context.Background(), a.config)...)
+	if h.requirements != nil {
+		all = append(h.requirements.problems(s.Errors), h.failedScripts(context.Background(), h.config)...)
 	}
 	if s.Degraded && len(all) == 0 {
 		return []string{"Lima gave no reason"}
@@ -392,22 +392,22 @@ func (a *agent) degraded(s events.Status) (all []string) {
 	return all
 }
 
-// serve keeps up, once the guest has booted, what Lima sets up at boot and does not look after. The result
+// maintain keeps up, once the guest has booted, what Lima sets up at boot and does not look after. The result
 // ends that.
-func (a *agent) serve(ctx context.Context) (stop func()) {
+func (h *hostagent) maintain(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
-	ports := newPorts(a.vm, a.say)
+	ports := newPorts(h.vm, h.report)
 	logrus.AddHook(ports)
 	go func() {
 		defer close(done)
 		select {
 		case <-ctx.Done():
 			return
-		case <-a.ready:
+		case <-h.ready:
 		}
 		var all sync.WaitGroup
-		all.Go(func() { a.connection(a.config).run(ctx) })
+		all.Go(func() { h.connection(h.config).run(ctx) })
 		all.Go(func() { ports.run(ctx) })
 		all.Wait()
 	}()

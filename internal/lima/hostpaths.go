@@ -40,7 +40,7 @@ type hostPath struct {
 // copiesDir is below the VM's directory. Lima copies the guest's files there.
 const copiesDir = "rdd.copies"
 
-// hostPathsOf lists what a template puts on the host. The error is a *Problem for a path that can't be
+// hostPathsOf lists what a template puts on the host. The error is a *PermanentError for a path that can't be
 // meant, whatever is there.
 func hostPathsOf(vm layout.VM, y, full *limayaml.LimaYAML) ([]hostPath, error) {
 	var paths []hostPath
@@ -52,7 +52,7 @@ func hostPathsOf(vm layout.VM, y, full *limayaml.LimaYAML) ([]hostPath, error) {
 		limayaml.FillPortForwardDefaults(&rule, vm.Dir(), full.User, full.Param)
 		p := hostPath{Field: fmt.Sprintf("portForwards[%d].hostSocket", i), Path: filepath.Clean(rule.HostSocket), Socket: true}
 		p.Inside = filepath.Join(vm.Dir(), filenames.SocketDir, fmt.Sprintf("rdd-%d.sock", i))
-		if below(p.Path, filepath.Join(vm.Dir(), filenames.SocketDir)) || runtime.GOOS == "windows" {
+		if isBelow(p.Path, filepath.Join(vm.Dir(), filenames.SocketDir)) || runtime.GOOS == "windows" {
 			p.Inside = p.Path // Lima's own place
 		}
 		if err := p.check(vm, written); err != nil {
@@ -81,17 +81,17 @@ func hostPathsOf(vm layout.VM, y, full *limayaml.LimaYAML) ([]hostPath, error) {
 func (p hostPath) check(vm layout.VM, written string) error {
 	switch {
 	case strings.Contains(written, "{{") && (written == p.Path || strings.Contains(p.Path, "{{") || strings.Contains(p.Path, "<no value>")):
-		return &Problem{p.Field, fmt.Errorf("%q can't be filled in: {{.Dir}}, {{.Home}}, {{.Name}}, {{.User}}, {{.UID}}, {{.TempDir}} and {{.Param.NAME}} are known", written)}
+		return &PermanentError{p.Field, fmt.Errorf("%q can't be filled in: {{.Dir}}, {{.Home}}, {{.Name}}, {{.User}}, {{.UID}}, {{.TempDir}} and {{.Param.NAME}} are known", written)}
 	case strings.HasPrefix(written, "~"):
-		return &Problem{p.Field, fmt.Errorf("%q: ~ stands for nothing here: write {{.Home}}, or an absolute path", written)}
+		return &PermanentError{p.Field, fmt.Errorf("%q: ~ stands for nothing here: write {{.Home}}, or an absolute path", written)}
 	case !filepath.IsAbs(p.Path):
-		return &Problem{p.Field, fmt.Errorf("must be an absolute path; got %q", written)}
+		return &PermanentError{p.Field, fmt.Errorf("must be an absolute path; got %q", written)}
 	case strings.HasSuffix(written, "/"):
-		return &Problem{p.Field, fmt.Errorf("%q is a folder: name the %s to make in it", written, p.kind())}
+		return &PermanentError{p.Field, fmt.Errorf("%q is a folder: name the %s to make in it", written, p.kind())}
 	}
-	path, home, dir := resolve(p.Path), resolve(vm.Home), resolve(vm.Dir())
-	if path == home || below(home, path) || below(path, home) && !below(filepath.Dir(path), dir) || below(path, filepath.Join(dir, copiesDir)) {
-		return &Problem{p.Field, fmt.Errorf("%s is among RDD's own files: choose another path, or one in a folder of the VM's directory, such as {{.Dir}}/%s", p.Path, p.example())}
+	path, home, dir := resolveLinks(p.Path), resolveLinks(vm.Home), resolveLinks(vm.Dir())
+	if path == home || isBelow(home, path) || isBelow(path, home) && !isBelow(filepath.Dir(path), dir) || isBelow(path, filepath.Join(dir, copiesDir)) {
+		return &PermanentError{p.Field, fmt.Errorf("%s is among RDD's own files: choose another path, or one in a folder of the VM's directory, such as {{.Dir}}/%s", p.Path, p.example())}
 	}
 	return nil
 }
@@ -114,23 +114,23 @@ func (p hostPath) example() string {
 func checkApart(paths []hostPath) error {
 	for i, p := range paths {
 		for _, q := range paths[:i] {
-			a, b := resolve(p.Path), resolve(q.Path)
-			if a == b || below(a, b) || below(b, a) || p.Path == q.Inside || p.Inside == q.Path {
-				return &Problem{p.Field, fmt.Errorf("%s is where %s goes already: choose another path", p.Path, q.Field)}
+			a, b := resolveLinks(p.Path), resolveLinks(q.Path)
+			if a == b || isBelow(a, b) || isBelow(b, a) || p.Path == q.Inside || p.Inside == q.Path {
+				return &PermanentError{p.Field, fmt.Errorf("%s is where %s goes already: choose another path", p.Path, q.Field)}
 			}
 		}
 	}
 	return nil
 }
 
-// below says whether path is in the folder dir, at any depth. Both are clean.
-func below(path, dir string) bool {
+// isBelow says whether path is in the folder dir, at any depth. Both are clean.
+func isBelow(path, dir string) bool {
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && rel != "." && filepath.IsLocal(rel)
 }
 
-// resolve follows the symbolic links in the folder of path, as far as it exists; not one at path itself.
-func resolve(path string) string {
+// resolveLinks follows the symbolic links in the folder of path, as far as it exists; not one at path itself.
+func resolveLinks(path string) string {
 	dir, rest := filepath.Dir(path), filepath.Base(path)
 	for {
 		if target, err := filepath.EvalSymlinks(dir); err == nil {
@@ -175,7 +175,7 @@ func checkFree(vm layout.VM, named bool, paths []hostPath) error {
 		}
 	}
 	for _, p := range paths {
-		if !named && below(p.Path, vm.Dir()) {
+		if !named && isBelow(p.Path, vm.Dir()) {
 			continue // there is no such directory yet
 		}
 		if err := p.free(vm, mine); err != nil {
@@ -222,7 +222,7 @@ func (p hostPath) canMakeFolder() error {
 	for dir := filepath.Dir(p.Path); ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
 		if err == nil && !info.IsDir() {
-			return &Problem{p.Field, fmt.Errorf("%s can't be made: %s is not a folder", p.Path, dir)}
+			return &PermanentError{p.Field, fmt.Errorf("%s can't be made: %s is not a folder", p.Path, dir)}
 		}
 		if err == nil || filepath.Dir(dir) == dir {
 			return nil
@@ -231,13 +231,13 @@ func (p hostPath) canMakeFolder() error {
 }
 
 func (p hostPath) taken(is string) error {
-	return &Problem{p.Field, fmt.Errorf("%s %s. RDD removes nothing to make room: choose a path where nothing is, or move it away", p.Path, is)}
+	return &PermanentError{p.Field, fmt.Errorf("%s %s. RDD removes nothing to make room: choose a path where nothing is, or move it away", p.Path, is)}
 }
 
 // linkOf says whether the path is a link to a socket of the VM, whatever the link's number.
 func (p hostPath) linkOf(vm layout.VM) bool {
 	to, err := os.Readlink(p.Path)
-	return err == nil && p.Socket && below(to, filepath.Join(vm.Dir(), filenames.SocketDir))
+	return err == nil && p.Socket && isBelow(to, filepath.Join(vm.Dir(), filenames.SocketDir))
 }
 
 // abandoned says whether a link leads to where a VM of RDD had a socket, and that VM has gone or was killed.
@@ -248,7 +248,7 @@ func abandoned(path string) bool {
 	}
 	dir := filepath.Dir(filepath.Dir(to))
 	other := layout.VM{Home: filepath.Dir(dir), Name: filepath.Base(dir)}
-	held, err := proc.Held(other.AgentLock())
+	held, err := proc.Held(other.HostagentLock())
 	return !held && err == nil
 }
 
@@ -373,7 +373,7 @@ func sumOf(b []byte) string {
 }
 
 // placeHostPaths puts links to the VM's sockets where its template wants them, before its guest boots.
-// The error is a *Problem when something else is there.
+// The error is a *PermanentError when something else is there.
 func placeHostPaths(vm layout.VM) (hostFiles, error) {
 	f, err := readHostFiles(vm)
 	if err != nil {
@@ -402,13 +402,13 @@ func placeHostPaths(vm layout.VM) (hostFiles, error) {
 // link puts a link to the socket that is to come at a path that is free.
 func (p hostPath) link() error {
 	if err := os.MkdirAll(filepath.Dir(p.Path), 0o700); err != nil {
-		return &Problem{p.Field, err}
+		return &PermanentError{p.Field, err}
 	}
 	if err := os.Remove(p.Path); err != nil && !errors.Is(err, fs.ErrNotExist) { // an old link or a dead socket
-		return &Problem{p.Field, err}
+		return &PermanentError{p.Field, err}
 	}
 	if err := os.Symlink(p.Inside, p.Path); err != nil {
-		return &Problem{p.Field, err}
+		return &PermanentError{p.Field, err}
 	}
 	return nil
 }

@@ -144,13 +144,13 @@ func fetch(t *testing.T, vm layout.VM, texts ...string) {
 		t.Fatal(err, inst.Errors)
 	}
 	for i, c := range inst.Config.CopyToHost {
-		if !below(c.HostFile, vm.Dir()) {
+		if !isBelow(c.HostFile, vm.Dir()) {
 			t.Fatal("Lima writes to", c.HostFile)
 		}
 		writeFile(t, c.HostFile, texts[i])
 	}
 	for _, f := range inst.Config.PortForwards {
-		if f.HostSocket != "" && !below(f.HostSocket, vm.Dir()) {
+		if f.HostSocket != "" && !isBelow(f.HostSocket, vm.Dir()) {
 			t.Fatal("Lima removes", f.HostSocket)
 		}
 	}
@@ -192,7 +192,7 @@ func TestStopsAndStartsKeepWhatIsOnTheHost(t *testing.T) {
 	if b, err := os.ReadFile(vm.Job()); err != nil || !strings.Contains(string(b), dir+"/{{.Param.NAME}}.sock") {
 		t.Errorf("%v\n%s", err, b)
 	}
-	if to, err := os.Readlink(link); err != nil || !below(to, vm.Dir()) {
+	if to, err := os.Readlink(link); err != nil || !isBelow(to, vm.Dir()) {
 		t.Error(to, err)
 	}
 	has(gone, "one")
@@ -226,7 +226,7 @@ func TestStopsAndStartsKeepWhatIsOnTheHost(t *testing.T) {
 
 	f.releaseAll(vm)
 	writeFile(t, filepath.Join(link, "file"), "mine") // in the place of the socket
-	if p, ok := errors.AsType[*Problem](prepare()); !ok || p.Field != "portForwards[0].hostSocket" || !strings.Contains(p.Error(), "is a folder") {
+	if p, ok := errors.AsType[*PermanentError](prepare()); !ok || p.Field != "portForwards[0].hostSocket" || !strings.Contains(p.Error(), "is a folder") {
 		t.Error(p)
 	}
 	if _, err := placeHostPaths(vm); err == nil {
@@ -268,7 +268,7 @@ func TestTwoVMsDoNotTakeEachOthersSocket(t *testing.T) {
 		t.Fatal(err)
 	} else {
 		writeFile(t, to, "") // as the socket is, once the guest is up
-		if p, ok := errors.AsType[*Problem](ValidateChange(other, template, nil, true)); !ok || p.Field != "portForwards[0].hostSocket" {
+		if p, ok := errors.AsType[*PermanentError](ValidateChange(other, template, nil, true)); !ok || p.Field != "portForwards[0].hostSocket" {
 			t.Error(p)
 		}
 		if err := os.Remove(to); err != nil {
@@ -276,11 +276,11 @@ func TestTwoVMsDoNotTakeEachOthersSocket(t *testing.T) {
 		}
 	}
 	// That of one that is gone, or was killed before it had a socket, is nobody's.
-	lock, err := proc.Acquire(vm.AgentLock())
+	lock, err := proc.Acquire(vm.HostagentLock())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, ok := errors.AsType[*Problem](ValidateChange(other, template, nil, true)); !ok || !strings.Contains(p.Error(), "symbolic link") {
+	if p, ok := errors.AsType[*PermanentError](ValidateChange(other, template, nil, true)); !ok || !strings.Contains(p.Error(), "symbolic link") {
 		t.Error(p)
 	}
 	if err := lock.Release(); err != nil {

@@ -25,9 +25,9 @@ const (
 	EnvAgent  = "RDD_LIMA_AGENT"  // the hostagent's lock
 )
 
-// intercept makes Lima start QEMU and ssh through this program: see RunQEMU and RunSSH. Lima takes
+// wrapPrograms makes Lima start QEMU and ssh through this program: see RunQEMU and RunSSH. Lima takes
 // QEMU, with flags, from a variable, and ssh from the PATH.
-func (a *agent) intercept(arch limayaml.Arch, flags []string) error {
+func (h *hostagent) wrapPrograms(arch limayaml.Arch, flags []string) error {
 	exe, args, err := qemu.Exe(arch)
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ func (a *agent) intercept(arch limayaml.Arch, flags []string) error {
 	if err != nil {
 		return err
 	}
-	bin := filepath.Join(a.vm.Programs(), "bin") // Lima looks for firmware in ../share
+	bin := filepath.Join(h.vm.Programs(), "bin") // Lima looks for firmware in ../share
 	if err := os.MkdirAll(bin, 0o700); err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (a *agent) intercept(arch limayaml.Arch, flags []string) error {
 	for link, target := range map[string]string{
 		qemuLink:                                self,
 		filepath.Join(bin, "ssh"):               self,
-		filepath.Join(a.vm.Programs(), "share"): filepath.Join(filepath.Dir(filepath.Dir(exe)), "share"),
+		filepath.Join(h.vm.Programs(), "share"): filepath.Join(filepath.Dir(filepath.Dir(exe)), "share"),
 	} {
 		if err := relink(target, link); err != nil {
 			return err
@@ -60,9 +60,9 @@ func (a *agent) intercept(arch limayaml.Arch, flags []string) error {
 		words = append(words, shellWord(w))
 	}
 	for k, v := range map[string]string{
-		EnvQEMU: exe, EnvSSH: ssh, EnvLock: a.vm.QEMULock(), EnvAgent: a.vm.AgentLock(), EnvParent: strconv.Itoa(os.Getpid()),
+		EnvQEMU: exe, EnvSSH: ssh, EnvLock: h.vm.QEMULock(), EnvAgent: h.vm.HostagentLock(), EnvParent: strconv.Itoa(os.Getpid()),
 		qemuVariable(arch): strings.Join(words, " "),
-		"PATH":             bin + string(filepath.ListSeparator) + a.o.Path,
+		"PATH":             bin + string(filepath.ListSeparator) + h.o.Path,
 	} {
 		if err := os.Setenv(k, v); err != nil {
 			return err

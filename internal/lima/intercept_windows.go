@@ -11,8 +11,8 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// intercept makes QEMU and every other child end with this hostagent, and gives QEMU its flags.
-func (a *agent) intercept(arch limayaml.Arch, flags []string) error {
+// wrapPrograms makes QEMU and every other child end with this hostagent, and gives QEMU its flags.
+func (h *hostagent) wrapPrograms(arch limayaml.Arch, flags []string) error {
 	if err := proc.BindChildren(); err != nil || len(flags) == 0 {
 		return err
 	}

@@ -6,10 +6,10 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// judge checks what Lima accepts and then does harm with, never gets to work, or quietly reads as
+// checkEffects checks what Lima accepts and then does harm with, never gets to work, or quietly reads as
 // something else. y is the template as it is written, full has all defaults. named says that vm is the
 // VM that gets the template; otherwise it is only a place for one. It returns what the template puts on the host.
-func judge(vm layout.VM, named bool, y, full *limayaml.LimaYAML) ([]hostPath, error) {
+func checkEffects(vm layout.VM, named bool, y, full *limayaml.LimaYAML) ([]hostPath, error) {
 	for _, check := range []func(y, full *limayaml.LimaYAML) error{checkMounts, checkUser} {
 		if err := check(y, full); err != nil {
 			return nil, err

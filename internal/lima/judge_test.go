@@ -24,7 +24,7 @@ func judged(t *testing.T, vm layout.VM, verdicts []verdict) {
 				}
 				return
 			}
-			if p, ok := errors.AsType[*Problem](err); !ok || p.Field != tc.field || !strings.Contains(p.Error(), tc.says) {
+			if p, ok := errors.AsType[*PermanentError](err); !ok || p.Field != tc.field || !strings.Contains(p.Error(), tc.says) {
 				t.Errorf("%T %v", err, err)
 			}
 		})

@@ -17,34 +17,34 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// graces are how long a QEMU without a hostagent gets.
-type graces struct {
-	dying    time.Duration // to end by itself: it was told to when its hostagent died
+// orphanTimeouts are how long a QEMU without a hostagent gets.
+type orphanTimeouts struct {
+	selfExit time.Duration // to end by itself: it was told to when its hostagent died
 	powerOff time.Duration // for the guest to power off
 	quit     time.Duration // for QEMU to quit
 }
 
-func patient() graces {
-	return graces{dying: 3 * time.Second, powerOff: time.Minute, quit: 5 * time.Second}
+func defaultOrphanTimeouts() orphanTimeouts {
+	return orphanTimeouts{selfExit: 3 * time.Second, powerOff: time.Minute, quit: 5 * time.Second}
 }
 
-// EndLeftover ends a QEMU of the VM that outlived its hostagent, gently first, and removes the
+// EndOrphan ends a QEMU of the VM that outlived its hostagent, gently first, and removes the
 // sockets and PID files that both left. The caller holds the VM's disk lock, so no hostagent lives.
 // It reports whether there was a QEMU.
-func EndLeftover(ctx context.Context, vm layout.VM, say func(string)) (found bool, err error) {
-	return patient().endLeftover(ctx, vm, say)
+func EndOrphan(ctx context.Context, vm layout.VM, say func(string)) (found bool, err error) {
+	return defaultOrphanTimeouts().end(ctx, vm, say)
 }
 
-func (g graces) endLeftover(ctx context.Context, vm layout.VM, say func(string)) (found bool, err error) {
+func (g orphanTimeouts) end(ctx context.Context, vm layout.VM, say func(string)) (found bool, err error) {
 	socket := filepath.Join(vm.Dir(), filenames.QMPSock)
-	button := func() error { return qmp(socket, "system_powerdown") }
-	quit := func() error { return qmp(socket, "quit") }
+	button := func() error { return qmpExecute(socket, "system_powerdown") }
+	quit := func() error { return qmpExecute(socket, "quit") }
 	for _, try := range []struct {
 		message string
 		act     func() error
 		grace   time.Duration
 	}{
-		{"", func() error { return nil }, g.dying},
+		{"", func() error { return nil }, g.selfExit},
 		{"a QEMU without a hostagent was found; asking its guest to power off", button, g.powerOff},
 		{"the guest doesn't power off; ending its QEMU", quit, g.quit},
 		{"QEMU doesn't answer; killing it", func() error { return killQEMU(vm) }, g.quit},
@@ -73,8 +73,8 @@ func (g graces) endLeftover(ctx context.Context, vm layout.VM, say func(string))
 	return found, clearStale(vm)
 }
 
-// Kill ends the VM's QEMU at once. The caller holds the disk lock.
-func Kill(ctx context.Context, vm layout.VM) error {
+// KillOrphan ends the VM's QEMU at once. The caller holds the disk lock.
+func KillOrphan(ctx context.Context, vm layout.VM) error {
 	held, err := proc.Held(vm.QEMULock())
 	if err != nil || !held {
 		return err
@@ -83,7 +83,7 @@ func Kill(ctx context.Context, vm layout.VM) error {
 	if ending := errors.Is(err, os.ErrNotExist) || errors.Is(err, proc.ErrGone); err != nil && !ending { // its hostagent's death has told it to end
 		return fmt.Errorf("kill the QEMU of VM %q: %w", vm.Name, err)
 	}
-	if err := awaitFree(ctx, vm.QEMULock(), patient().quit); err != nil {
+	if err := awaitFree(ctx, vm.QEMULock(), defaultOrphanTimeouts().quit); err != nil {
 		return err
 	}
 	if held, err := proc.Held(vm.QEMULock()); held || err != nil {

@@ -37,43 +37,43 @@ func SetVersion() {
 	}
 }
 
-// Problem is a failure that waiting doesn't solve.
-type Problem struct {
+// PermanentError is a failure that waiting doesn't solve.
+type PermanentError struct {
 	Field string // of the template; empty when the template is not to blame
 	Err   error
 }
 
-func (p *Problem) Error() string {
+func (p *PermanentError) Error() string {
 	if p.Field == "" {
 		return p.Err.Error()
 	}
 	return p.Field + ": " + p.Err.Error()
 }
 
-func (p *Problem) Unwrap() error { return p.Err }
+func (p *PermanentError) Unwrap() error { return p.Err }
 
 // Failure is err as an event says it.
 func Failure(err error) *event.Failure {
-	if p, ok := errors.AsType[*Problem](err); ok {
+	if p, ok := errors.AsType[*PermanentError](err); ok {
 		return &event.Failure{Field: p.Field, Message: err.Error(), Permanent: true}
 	}
 	return &event.Failure{Message: err.Error()}
 }
 
-// guestAgent is the path of the agent in share that fits the guest.
-func guestAgent(share string, y *limayaml.LimaYAML) (string, error) {
+// GuestAgent is the path of the agent in share that fits the guest.
+func GuestAgent(share string, y *limayaml.LimaYAML) (string, error) {
 	base := filepath.Join(share, "lima", "lima-guestagent."+*y.OS+"-"+*y.Arch)
 	for _, path := range []string{base, base + ".gz"} {
 		if _, err := os.Stat(path); err == nil {
 			return path, nil
 		}
 	}
-	return "", &Problem{Err: fmt.Errorf("the guest agent for %s is missing: no %s: install RDD again, or use a template for another architecture", *y.Arch, base)}
+	return "", &PermanentError{Err: fmt.Errorf("the guest agent for %s is missing: no %s: install RDD again, or use a template for another architecture", *y.Arch, base)}
 }
 
-// builtinAgent is how a template says in its env that the image already holds the guest agent.
-const builtinAgent = "RDD_GUEST_AGENT"
+// builtinGuestAgent is how a template says in its env that the image already holds the guest agent.
+const builtinGuestAgent = "RDD_GUEST_AGENT"
 
-func needsAgent(y *limayaml.LimaYAML) bool {
-	return !*y.Plain && y.Env[builtinAgent] != "builtin"
+func NeedsGuestAgent(y *limayaml.LimaYAML) bool {
+	return !*y.Plain && y.Env[builtinGuestAgent] != "builtin"
 }

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	case "probe":
 		ctx, _, _ := proc.Interruptible(context.Background())
-		p := &prober{exe: os.Args[1], arch: limayaml.X8664, cache: os.Args[2], limit: time.Hour}
+		p := &prober{exe: os.Args[1], arch: limayaml.X8664, cache: os.Args[2], timeout: time.Hour}
 		_, _ = p.runGuest(ctx)
 		os.Exit(1)
 	case "qemu":

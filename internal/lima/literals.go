@@ -13,50 +13,50 @@ import (
 // plainNumber is a number that everybody reads alike.
 var plainNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
-// literals checks the part of a template that is read into a t, before the parser does. It refuses
+// checkLiterals checks the part of a template that is read into a t, before the parser does. It refuses
 // numbers that YAML quietly reads as others: 2.5 as 2 where a whole number is wanted, 010 as 8, 1.20 as 1.2
 // where a text is; fields that t doesn't have, of which the parser would name any; and lists that hold more
 // than fits, at which it would panic.
-func literals(n ast.Node, t reflect.Type) error {
+func checkLiterals(n ast.Node, t reflect.Type) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	switch n := n.(type) {
 	case *ast.AnchorNode:
-		return literals(n.Value, t)
+		return checkLiterals(n.Value, t)
 	case *ast.TagNode:
-		return literals(n.Value, t)
+		return checkLiterals(n.Value, t)
 	case *ast.SequenceNode:
 		switch {
 		case t.Kind() == reflect.Array && len(n.Values) > t.Len():
-			return &Problem{nodePath(n), fmt.Errorf("line %d: must be a list of %d", n.GetToken().Position.Line, t.Len())}
+			return &PermanentError{nodePath(n), fmt.Errorf("line %d: must be a list of %d", n.GetToken().Position.Line, t.Len())}
 		case t.Kind() != reflect.Slice && t.Kind() != reflect.Array:
 			return nil
 		}
 		for _, v := range n.Values {
-			if err := literals(v, t.Elem()); err != nil {
+			if err := checkLiterals(v, t.Elem()); err != nil {
 				return err
 			}
 		}
 	case *ast.MappingNode:
 		for _, v := range n.Values {
-			if err := literals(v, t); err != nil {
+			if err := checkLiterals(v, t); err != nil {
 				return err
 			}
 		}
 	case *ast.MappingValueNode:
 		if n.Key.IsMergeKey() {
-			return literals(n.Value, t)
+			return checkLiterals(n.Value, t)
 		}
 		at := n.Key.GetToken()
 		if to := typeOfKey(t, at.Value); to != nil {
-			return literals(n.Value, to)
+			return checkLiterals(n.Value, to)
 		}
 		if t.Kind() == reflect.Struct {
-			return &Problem{nodePath(n), fmt.Errorf("line %d: unknown field %q", at.Position.Line, at.Value)}
+			return &PermanentError{nodePath(n), fmt.Errorf("line %d: unknown field %q", at.Position.Line, at.Value)}
 		}
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode, *ast.StringNode:
-		return literal(n, t)
+		return checkLiteral(n, t)
 	}
 	return nil
 }
@@ -81,11 +81,11 @@ func typeOfKey(t reflect.Type, key string) reflect.Type {
 	return nil
 }
 
-// literal checks one value that is read into a t.
-func literal(n ast.Node, t reflect.Type) error {
+// checkLiteral checks one value that is read into a t.
+func checkLiteral(n ast.Node, t reflect.Type) error {
 	at := n.GetToken()
 	problem := func(format string, args ...any) error {
-		return &Problem{nodePath(n), fmt.Errorf("line %d: %s", at.Position.Line, fmt.Sprintf(format, args...))}
+		return &PermanentError{nodePath(n), fmt.Errorf("line %d: %s", at.Position.Line, fmt.Sprintf(format, args...))}
 	}
 	_, text := n.(*ast.StringNode)
 	switch t.Kind() {

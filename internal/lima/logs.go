@@ -6,13 +6,13 @@ import (
 	"os"
 )
 
-// maxLog is how large a log may be when a run begins.
-const maxLog = 5 << 20
+// maxLogSize is how large a log may be when a run begins.
+const maxLogSize = 5 << 20
 
 // openLog opens a log to append to. One that has grown large is kept once, as path.1.
 func openLog(path string) (*os.File, error) {
 	info, err := os.Stat(path)
-	if err == nil && info.Size() > maxLog {
+	if err == nil && info.Size() > maxLogSize {
 		err = os.Rename(path, path+".1")
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -13,11 +13,11 @@ import (
 // monitor watches a QEMU over a control socket that Lima doesn't know of. It learns why QEMU ends, and
 // asks whether QEMU and its guest still answer. It ends nothing.
 type monitor struct {
-	socket string
-	disk   string // where the VM's disk is, for messages
-	say    func(event.Event)
-	guest  func(context.Context) error // asks the guest whether it answers
-	pace   pace
+	socket    string
+	disk      string // where the VM's disk is, for messages
+	report    func(event.Event)
+	pingGuest func(context.Context) error // asks the guest whether it answers
+	timing    monitorTiming
 
 	booted  atomic.Bool // the guest has answered once; before that its boot is watched
 	health  event.Health
@@ -27,20 +27,20 @@ type monitor struct {
 	waiting bool          // QEMU owes an answer to query-status
 }
 
-// pace is how often a monitor asks, and for how long it waits.
-type pace struct {
-	qemu   time.Duration // between questions to QEMU; an answer takes a millisecond
-	guest  time.Duration // between questions to the guest
-	answer time.Duration // for either to answer
-	misses int           // questions in a row that a guest may leave unanswered
+// monitorTiming is how often a monitor asks, and for how long it waits.
+type monitorTiming struct {
+	qemuInterval  time.Duration // between questions to QEMU; an answer takes a millisecond
+	guestInterval time.Duration // between questions to the guest
+	answerTimeout time.Duration // for either to answer
+	maxMisses     int           // questions in a row that a guest may leave unanswered
 }
 
-func calm() pace {
-	return pace{qemu: 10 * time.Second, guest: 30 * time.Second, answer: 15 * time.Second, misses: 2}
+func defaultMonitorTiming() monitorTiming {
+	return monitorTiming{qemuInterval: 10 * time.Second, guestInterval: 30 * time.Second, answerTimeout: 15 * time.Second, maxMisses: 2}
 }
 
-// dialEvery is the time between attempts to reach a QEMU that is starting.
-const dialEvery = 100 * time.Millisecond
+// qmpDialInterval is the time between attempts to reach a QEMU that is starting.
+const qmpDialInterval = 100 * time.Millisecond
 
 // run watches until QEMU has ended, or ctx has.
 func (m *monitor) run(ctx context.Context) {
@@ -51,11 +51,11 @@ func (m *monitor) run(ctx context.Context) {
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
-	replies := make(chan reply)
+	replies := make(chan qmpReply)
 	go func() {
 		defer close(replies)
 		for {
-			var r reply
+			var r qmpReply
 			if c.in.Decode(&r) != nil {
 				return
 			}
@@ -66,7 +66,7 @@ func (m *monitor) run(ctx context.Context) {
 	m.watch(ctx, c, replies)
 }
 
-func (m *monitor) connect(ctx context.Context) *control {
+func (m *monitor) connect(ctx context.Context) *qmpConn {
 	for {
 		c, err := dialQMP(ctx, m.socket)
 		if err == nil {
@@ -75,36 +75,36 @@ func (m *monitor) connect(ctx context.Context) *control {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(dialEvery):
+		case <-time.After(qmpDialInterval):
 		}
 	}
 }
 
 // watch takes what QEMU says, and asks in between.
-func (m *monitor) watch(ctx context.Context, c *control, replies <-chan reply) {
-	ask := time.NewTicker(m.pace.qemu)
+func (m *monitor) watch(ctx context.Context, c *qmpConn, replies <-chan qmpReply) {
+	ask := time.NewTicker(m.timing.qemuInterval)
 	defer ask.Stop()
 	var late <-chan time.Time // QEMU should have answered by then
 	checked := make(chan error, 1)
-	next := time.Now().Add(m.pace.guest)
+	next := time.Now().Add(m.timing.guestInterval)
 	for {
 		select {
 		case r, ok := <-replies:
 			if !ok {
 				return
 			}
-			late = m.heard(c, r, late)
+			late = m.handleReply(c, r, late)
 		case <-late:
 			late = nil
-			m.set(event.Unresponsive, fmt.Sprintf("QEMU has not answered for %s: its process is suspended, or the host gives it no time. Nothing is lost; it goes on when the process does. "+
-				"See what holds it up with `ps` or `top`; `rdd limavm stop --force` ends the VM, and what its guest has not written is lost.", m.pace.answer))
+			m.setHealth(event.Unresponsive, fmt.Sprintf("QEMU has not answered for %s: its process is suspended, or the host gives it no time. Nothing is lost; it goes on when the process does. "+
+				"See what holds it up with `ps` or `top`; `rdd limavm stop --force` ends the VM, and what its guest has not written is lost.", m.timing.answerTimeout))
 		case err := <-checked:
-			next = time.Now().Add(m.pace.guest)
-			m.judge(err)
+			next = time.Now().Add(m.timing.guestInterval)
+			m.guestAnswered(err)
 		case now := <-ask.C:
 			if !m.waiting && c.send("query-status") == nil {
 				m.waiting = true
-				late = time.After(m.pace.answer)
+				late = time.After(m.timing.answerTimeout)
 			}
 			if m.booted.Load() && m.health.Reason != event.Paused && (now.After(next) || m.misses > 0) {
 				next = now.Add(time.Hour) // until this one is answered
@@ -114,10 +114,10 @@ func (m *monitor) watch(ctx context.Context, c *control, replies <-chan reply) {
 	}
 }
 
-// heard takes a reply and returns when QEMU is late.
-func (m *monitor) heard(c *control, r reply, late <-chan time.Time) <-chan time.Time {
+// handleReply takes a reply and returns when QEMU is late.
+func (m *monitor) handleReply(c *qmpConn, r qmpReply, late <-chan time.Time) <-chan time.Time {
 	if r.Event != "" {
-		m.event(r)
+		m.handleEvent(r)
 		return late
 	}
 	var status struct{ Status string }
@@ -127,20 +127,20 @@ func (m *monitor) heard(c *control, r reply, late <-chan time.Time) <-chan time.
 	m.waiting = false
 	switch status.Status {
 	case "io-error":
-		m.set(event.Paused, fmt.Sprintf("the guest is paused, because the disk of the host that holds %s is full. Nothing is lost: free some space (`df -h %s` shows how much there is), and it goes on by itself.", m.disk, m.disk))
+		m.setHealth(event.Paused, fmt.Sprintf("the guest is paused, because the disk of the host that holds %s is full. Nothing is lost: free some space (`df -h %s` shows how much there is), and it goes on by itself.", m.disk, m.disk))
 		_ = c.send("cont") // QEMU writes again, and pauses again if that fails
 	case "paused", "suspended":
-		m.set(event.Paused, "the guest was paused from outside, over QEMU's control socket; whoever did that can let it go on, or restart the VM with `rdd limavm restart`.")
+		m.setHealth(event.Paused, "the guest was paused from outside, over QEMU's control socket; whoever did that can let it go on, or restart the VM with `rdd limavm restart`.")
 	default:
 		if m.misses == 0 {
-			m.set("", "")
+			m.setHealth("", "")
 		}
 	}
 	return nil
 }
 
-// event takes note of how the guest ends.
-func (m *monitor) event(r reply) {
+// handleEvent takes note of how the guest ends.
+func (m *monitor) handleEvent(r qmpReply) {
 	switch r.Event {
 	case "GUEST_PANICKED":
 		m.ended = event.Panicked
@@ -167,31 +167,31 @@ var endings = map[string]string{
 
 // askGuest asks whether the guest answers.
 func (m *monitor) askGuest(ctx context.Context, result chan<- error) {
-	ctx, cancel := context.WithTimeout(ctx, m.pace.answer)
+	ctx, cancel := context.WithTimeout(ctx, m.timing.answerTimeout)
 	defer cancel()
-	result <- m.guest(ctx)
+	result <- m.pingGuest(ctx)
 }
 
-// judge takes the guest's answer, or that there is none. A guest is given more than one chance.
-func (m *monitor) judge(err error) {
+// guestAnswered takes the guest's answer, or that there is none. A guest is given more than one chance.
+func (m *monitor) guestAnswered(err error) {
 	switch {
 	case m.health.Reason == event.Paused || m.waiting: // it can't answer
 	case err == nil:
 		m.misses = 0
-		m.set("", "")
+		m.setHealth("", "")
 	default:
-		if m.misses++; m.misses >= m.pace.misses {
-			m.set(event.Unresponsive, fmt.Sprintf("the guest runs but does not answer: %v. It hangs, or is short of memory or processor time. `rdd limavm logs --source serial` shows its console; "+
+		if m.misses++; m.misses >= m.timing.maxMisses {
+			m.setHealth(event.Unresponsive, fmt.Sprintf("the guest runs but does not answer: %v. It hangs, or is short of memory or processor time. `rdd limavm logs --source serial` shows its console; "+
 				"`rdd limavm restart` restarts it, and `rdd limavm stop --force` ends it, when it does not recover.", err))
 		}
 	}
 }
 
-// set reports how the VM is, when that has changed.
-func (m *monitor) set(reason, message string) {
+// setHealth reports how the VM is, when that has changed.
+func (m *monitor) setHealth(reason, message string) {
 	if m.health.Reason == reason {
 		return
 	}
 	m.health = event.Health{Reason: reason, Message: message}
-	m.say(event.Event{Health: &m.health})
+	m.report(event.Event{Health: &m.health})
 }

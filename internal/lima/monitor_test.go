@@ -48,9 +48,9 @@ func watchQEMU(t *testing.T) *watched {
 	})
 	w.monitor = &monitor{
 		socket: w.vm.MonitorSocket(), disk: w.vm.Dir(), done: make(chan struct{}),
-		pace: pace{qemu: 10 * time.Millisecond, guest: 10 * time.Millisecond, answer: 300 * time.Millisecond, misses: 2},
-		say:  func(e event.Event) { w.health <- *e.Health },
-		guest: func(context.Context) error {
+		timing: monitorTiming{qemuInterval: 10 * time.Millisecond, guestInterval: 10 * time.Millisecond, answerTimeout: 300 * time.Millisecond, maxMisses: 2},
+		report: func(e event.Event) { w.health <- *e.Health },
+		pingGuest: func(context.Context) error {
 			if w.mute.Load() {
 				return errors.New("not a word")
 			}
@@ -78,7 +78,7 @@ func (w *watched) await(reason, says string) {
 func (w *watched) tell(command string) {
 	w.t.Helper()
 	for late := time.Now().Add(limit); ; {
-		err := qmp(w.vm.Dir()+"/qmp.sock", command)
+		err := qmpExecute(w.vm.Dir()+"/qmp.sock", command)
 		if err == nil {
 			return
 		}
@@ -142,14 +142,14 @@ func TestHowQEMUEnded(t *testing.T) {
 	}
 	for reason, how := range map[string]string{"guest-shutdown": event.PoweredOff, "guest-reset": event.Rebooted, "host-signal": event.Killed} {
 		m := &monitor{}
-		m.event(reply{Event: "SHUTDOWN", Data: fmt.Appendf(nil, `{"guest":true,"reason":%q}`, reason)})
+		m.handleEvent(qmpReply{Event: "SHUTDOWN", Data: fmt.Appendf(nil, `{"guest":true,"reason":%q}`, reason)})
 		if m.ended != how {
 			t.Errorf("%s: %s", reason, m.ended)
 		}
 	}
 	m := &monitor{}
-	m.event(reply{Event: "GUEST_PANICKED"})
-	m.event(reply{Event: "SHUTDOWN", Data: []byte(`{"reason":"guest-reset"}`)})
+	m.handleEvent(qmpReply{Event: "GUEST_PANICKED"})
+	m.handleEvent(qmpReply{Event: "SHUTDOWN", Data: []byte(`{"reason":"guest-reset"}`)})
 	if m.ended != event.Panicked {
 		t.Error("a panic is taken for a reboot")
 	}

@@ -25,15 +25,15 @@ func checkMountNames(field string, m limayaml.Mount, kind limayaml.MountType) er
 	} {
 		for _, c := range p.path {
 			if !unicode.IsPrint(c) || strings.ContainsRune(p.bad, c) {
-				return &Problem{field + p.field, fmt.Errorf("%q has the character %q, which a path can't have that is mounted by %s: use a path without control characters%s, or give the folder another name by a symbolic link",
-					p.path, c, kind, alsoWithout(p.bad))}
+				return &PermanentError{field + p.field, fmt.Errorf("%q has the character %q, which a path can't have that is mounted by %s: use a path without control characters%s, or give the folder another name by a symbolic link",
+					p.path, c, kind, orAnyOf(p.bad))}
 			}
 		}
 	}
 	return nil
 }
 
-func alsoWithout(bad string) string {
+func orAnyOf(bad string) string {
 	if bad == "" {
 		return ""
 	}

@@ -25,7 +25,7 @@ func TestMountWhosePathWouldArriveAsAnotherIsRefused(t *testing.T) {
 		{limayaml.VIRTIOFS, "/home/a\x00b", "/mnt/a", "mounts[1].location"},
 	} {
 		err := checkMountNames("mounts[1]", limayaml.Mount{Location: tc.location, MountPoint: &tc.point}, tc.kind)
-		var p *Problem
+		var p *PermanentError
 		if is := errors.As(err, &p); is != (tc.want != "") || is && (p.Field != tc.want || !strings.Contains(err.Error(), "has the character")) {
 			t.Errorf("%s: %q on %q: %v", tc.kind, tc.location, tc.point, err)
 		}

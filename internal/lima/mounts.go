@@ -34,25 +34,25 @@ func checkMounts(y, full *limayaml.LimaYAML) error {
 			return err
 		}
 		if info, err := os.Stat(m.Location); err == nil && !info.IsDir() || errors.Is(err, syscall.ENOTDIR) {
-			return &Problem{field + ".location", fmt.Errorf("%s is not a folder", m.Location)}
+			return &PermanentError{field + ".location", fmt.Errorf("%s is not a folder", m.Location)}
 		}
 		point := path.Clean(*m.MountPoint)
 		switch {
 		case !path.IsAbs(point):
-			return &Problem{field + ".mountPoint", fmt.Errorf("must be an absolute path in the guest; got %q", *m.MountPoint)}
+			return &PermanentError{field + ".mountPoint", fmt.Errorf("must be an absolute path in the guest; got %q", *m.MountPoint)}
 		case slices.Contains(guestPaths, point), point == path.Clean(*full.User.Home):
-			return &Problem{field + ".mountPoint", fmt.Errorf("must not be a system path such as /etc or /usr, or the home directory of the guest's user; got %q", *m.MountPoint)}
+			return &PermanentError{field + ".mountPoint", fmt.Errorf("must not be a system path such as /etc or /usr, or the home directory of the guest's user; got %q", *m.MountPoint)}
 		case inGuestFolder(point, "/proc"), inGuestFolder(point, "/sys"), inGuestFolder(point, "/dev"):
-			return &Problem{field + ".mountPoint", fmt.Errorf("can't be in /proc, /sys or /dev, which are the guest's kernel; got %q", *m.MountPoint)}
+			return &PermanentError{field + ".mountPoint", fmt.Errorf("can't be in /proc, /sys or /dev, which are the guest's kernel; got %q", *m.MountPoint)}
 		}
 		for j, before := range full.Mounts[:i] {
 			switch taken := path.Clean(*before.MountPoint); {
 			case taken == point:
-				return &Problem{field, fmt.Errorf("%s is the mount point of mounts[%d] already, which could not be seen: give each its own", point, j)}
+				return &PermanentError{field, fmt.Errorf("%s is the mount point of mounts[%d] already, which could not be seen: give each its own", point, j)}
 			case inGuestFolder(taken, point):
-				return &Problem{field, fmt.Errorf("%s would hide mounts[%d], which is mounted before it at %s: list the outer one first", point, j, taken)}
+				return &PermanentError{field, fmt.Errorf("%s would hide mounts[%d], which is mounted before it at %s: list the outer one first", point, j, taken)}
 			case inGuestFolder(point, taken) && *full.MountType == limayaml.REVSSHFS && !*before.Writable:
-				return &Problem{field + ".mountPoint", fmt.Errorf("%s is in mounts[%d], which is read-only, and with reverse-sshfs nothing can be mounted in a read-only folder: "+
+				return &PermanentError{field + ".mountPoint", fmt.Errorf("%s is in mounts[%d], which is read-only, and with reverse-sshfs nothing can be mounted in a read-only folder: "+
 					"make mounts[%[2]d] writable, or choose a mount point outside it", point, j)}
 			}
 		}
@@ -69,7 +69,7 @@ func checkSameFolder(y, full *limayaml.LimaYAML) error {
 		limayaml.FillCopyToHostDefaults(&expanded, "", full.User, full.Param)
 		location := filepath.Clean(expanded.HostFile)
 		if j, twice := seen[location]; twice {
-			return &Problem{fmt.Sprintf("mounts[%d]", i), fmt.Errorf(
+			return &PermanentError{fmt.Sprintf("mounts[%d]", i), fmt.Errorf(
 				"%s is shared by mounts[%d] already, and Lima shares a folder only once, with one mode: leave one out, or name the folder here by a symbolic link to it", m.Location, j)}
 		}
 		seen[location] = i

@@ -17,26 +17,26 @@ func checkNetworks(y *limayaml.LimaYAML) error {
 		field := fmt.Sprintf("networks[%d]", i)
 		switch {
 		case n.Lima != "":
-			return &Problem{field + ".lima", fmt.Errorf("%q is a network of Lima's, whose daemon RDD doesn't run: leave it out, since a VM reaches the internet and the host without, or name the socket of a network that runs, with socket: PATH", n.Lima)}
+			return &PermanentError{field + ".lima", fmt.Errorf("%q is a network of Lima's, whose daemon RDD doesn't run: leave it out, since a VM reaches the internet and the host without, or name the socket of a network that runs, with socket: PATH", n.Lima)}
 		case n.Socket == "" && (n.VZNAT == nil || !*n.VZNAT):
-			return &Problem{field + ".socket", errors.New("must be the path of the socket of a network that runs; or leave the network out")}
+			return &PermanentError{field + ".socket", errors.New("must be the path of the socket of a network that runs; or leave the network out")}
 		case n.Socket != "" && !filepath.IsAbs(n.Socket):
-			return &Problem{field + ".socket", fmt.Errorf("must be an absolute path; got %q", n.Socket)}
+			return &PermanentError{field + ".socket", fmt.Errorf("must be an absolute path; got %q", n.Socket)}
 		}
 		if n.MACAddress == "" {
 			continue
 		}
 		if mac, err := net.ParseMAC(n.MACAddress); err != nil || len(mac) != 6 {
-			return &Problem{field + ".macAddress", fmt.Errorf("must be six bytes such as 52:55:55:12:34:56; got %q", n.MACAddress)}
+			return &PermanentError{field + ".macAddress", fmt.Errorf("must be six bytes such as 52:55:55:12:34:56; got %q", n.MACAddress)}
 		} else if mac[0]&1 != 0 {
-			return &Problem{field + ".macAddress", fmt.Errorf("%s is an address of a group: its first byte must be even, such as 52", n.MACAddress)}
+			return &PermanentError{field + ".macAddress", fmt.Errorf("%s is an address of a group: its first byte must be even, such as 52", n.MACAddress)}
 		}
 	}
 	return nil
 }
 
-// networkLimit bounds a try to reach a network's program, which is on this host.
-const networkLimit = 5 * time.Second
+// networkTimeout bounds a try to reach a network's program, which is on this host.
+const networkTimeout = 5 * time.Second
 
 // reachNetworks says whether the programs of the VM's networks are there. They may come.
 func reachNetworks(ctx context.Context, y *limayaml.LimaYAML) error {
@@ -44,7 +44,7 @@ func reachNetworks(ctx context.Context, y *limayaml.LimaYAML) error {
 		if n.Socket == "" {
 			continue
 		}
-		d := net.Dialer{Timeout: networkLimit}
+		d := net.Dialer{Timeout: networkTimeout}
 		conn, err := d.DialContext(ctx, "unix", n.Socket)
 		if err != nil {
 			return fmt.Errorf("networks[%d].socket: no network answers at %s: start its program, or leave the network out: %w", i, n.Socket, err)

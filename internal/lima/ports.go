@@ -22,13 +22,13 @@ import (
 // ports watches the guest's ports that Lima forwards. Lima says in its log only that something else has a
 // port of the host, and lets two VMs listen on one.
 type ports struct {
-	vm   layout.VM
-	say  func(event.Event)
-	list func(context.Context) ([]listener, error) // everything that listens on this host
-	self int                                       // our process
-	wake chan struct{}                             // holds a token when the forwards have changed
+	vm     layout.VM
+	report func(event.Event)
+	list   func(context.Context) ([]listener, error) // everything that listens on this host
+	self   int                                       // our process
+	wake   chan struct{}                             // holds a token when the forwards have changed
 
-	settle, calm time.Duration // how long Lima may take to listen, and the time between looks
+	settleDelay, checkInterval time.Duration // how long Lima may take to listen, and the time between looks
 
 	mu       sync.Mutex
 	forwards []forward
@@ -47,7 +47,7 @@ type listener struct {
 }
 
 func newPorts(vm layout.VM, say func(event.Event)) *ports {
-	return &ports{vm: vm, say: say, list: listeners, self: os.Getpid(), wake: make(chan struct{}, 1), settle: time.Second, calm: 30 * time.Second}
+	return &ports{vm: vm, report: say, list: listeners, self: os.Getpid(), wake: make(chan struct{}, 1), settleDelay: time.Second, checkInterval: 30 * time.Second}
 }
 
 // Levels are those at which Lima tells of forwards.
@@ -57,10 +57,10 @@ func (p *ports) Levels() []logrus.Level { return []logrus.Level{logrus.InfoLevel
 func (p *ports) Fire(e *logrus.Entry) error {
 	var f forward
 	switch {
-	case scan(e.Message, "Forwarding %s from %s to %s", &f.protocol, &f.guest, &f.host):
+	case scanLog(e.Message, "Forwarding %s from %s to %s", &f.protocol, &f.guest, &f.host):
 		f.protocol = strings.ToLower(f.protocol)
 		p.change(func(all []forward) []forward { return append(all, f) })
-	case scan(e.Message, "Port forwarding closed proto:%s host:%s guest:%s", &f.protocol, &f.host, &f.guest):
+	case scanLog(e.Message, "Port forwarding closed proto:%s host:%s guest:%s", &f.protocol, &f.host, &f.guest):
 		p.change(func(all []forward) []forward {
 			return slices.DeleteFunc(slices.Clone(all), func(other forward) bool { return other == f })
 		})
@@ -81,17 +81,17 @@ func (p *ports) change(f func([]forward) []forward) {
 // run says what is wrong with the forwards, whenever that changes, until ctx ends.
 func (p *ports) run(ctx context.Context) {
 	var said []string
-	look := time.NewTimer(p.settle)
+	look := time.NewTimer(p.settleDelay)
 	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.wake:
-			look.Reset(p.settle)
+			look.Reset(p.settleDelay)
 			continue
 		case <-look.C:
-			look.Reset(p.calm)
+			look.Reset(p.checkInterval)
 		}
 		now, err := p.problems(ctx)
 		switch {
@@ -99,7 +99,7 @@ func (p *ports) run(ctx context.Context) {
 			logrus.WithError(err).Warn("who listens on this host can't be found out")
 		case err == nil && !slices.Equal(now, said):
 			said = now
-			p.say(event.Event{Trouble: &event.Trouble{Source: event.FromPorts, Messages: now}})
+			p.report(event.Event{Trouble: &event.Trouble{Source: event.FromPorts, Messages: now}})
 		}
 	}
 }
@@ -118,7 +118,7 @@ func (p *ports) problems(ctx context.Context) ([]string, error) {
 	}
 	var said []string
 	for _, f := range forwards {
-		if problem := p.judge(f, all); problem != "" && !slices.Contains(said, problem) {
+		if problem := p.problem(f, all); problem != "" && !slices.Contains(said, problem) {
 			said = append(said, problem)
 		}
 	}
@@ -126,8 +126,8 @@ func (p *ports) problems(ctx context.Context) ([]string, error) {
 	return said, nil
 }
 
-// judge says what is wrong with one forward; nothing when it is as it should be.
-func (p *ports) judge(f forward, all []listener) string {
+// problem says what is wrong with one forward; nothing when it is as it should be.
+func (p *ports) problem(f forward, all []listener) string {
 	host, portText, err := net.SplitHostPort(f.host)
 	port, e := strconv.Atoi(portText)
 	if err != nil || e != nil {

@@ -33,12 +33,12 @@ func TestForwardedPortThatSomethingElseHasIsSaid(t *testing.T) {
 		"a program has other addresses": {[]listener{{protocol: "tcp", ip: "127.0.0.1", port: 8080, pid: us}, {protocol: "tcp", ip: "::", port: 8080, pid: 0}}, ""},
 		"nobody may listen":             {nil, "nobody could listen on 127.0.0.1:8080"},
 	} {
-		got := p.judge(f, tc.all)
+		got := p.problem(f, tc.all)
 		if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	if got := p.judge(forward{"tcp", "0.0.0.0:80", "/run/sock"}, nil); got != "" {
+	if got := p.problem(forward{"tcp", "0.0.0.0:80", "/run/sock"}, nil); got != "" {
 		t.Error(got)
 	}
 }
@@ -95,7 +95,7 @@ func TestPortsAreWatchedFromLimasLogToTheTrouble(t *testing.T) {
 	defer l.Close()
 	said := make(chan *event.Trouble)
 	p := newPorts(layout.VM{Home: "/l", Name: "rd"}, func(e event.Event) { said <- e.Trouble })
-	p.self, p.settle, p.calm = -1, time.Millisecond, time.Hour
+	p.self, p.settleDelay, p.checkInterval = -1, time.Millisecond, time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); p.run(ctx) }()

@@ -25,8 +25,8 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// stallLimit ends a download that delivers nothing for this long.
-const stallLimit = time.Minute
+// stallTimeout ends a download that delivers nothing for this long.
+const stallTimeout = time.Minute
 
 // PrepareOptions say what to prepare.
 type PrepareOptions struct {
@@ -61,11 +61,11 @@ func Prepare(ctx context.Context, o PrepareOptions, w *event.Writer) error {
 	return err
 }
 
-// lockWait bounds the wait for an earlier prepare that was canceled and is still going away.
-const lockWait = 10 * time.Second
+// diskLockTimeout bounds the wait for an earlier prepare that was canceled and is still going away.
+const diskLockTimeout = 10 * time.Second
 
 func waitForLock(ctx context.Context, path string) (*proc.Lock, error) {
-	ctx, cancel := context.WithTimeout(ctx, lockWait)
+	ctx, cancel := context.WithTimeout(ctx, diskLockTimeout)
 	defer cancel()
 	for {
 		lock, err := proc.Acquire(path)
@@ -96,11 +96,11 @@ type preparer struct {
 // stage is a part of the work that is reported.
 type stage struct {
 	phase, message string
-	passes         []pass // the steps that it is planned to take; none: one
+	operations     []operation // the steps that it is planned to take; none: one
 	run            func(context.Context) error
 }
 
-func (s stage) steps() int { return max(1, len(s.passes)) }
+func (s stage) steps() int { return max(1, len(s.operations)) }
 
 func (p *preparer) run(ctx context.Context) error {
 	y, err := p.check()
@@ -109,10 +109,10 @@ func (p *preparer) run(ctx context.Context) error {
 	}
 	// The PID files of processes that are gone make Lima take the VM for broken, or for running.
 	leftover := func(m string) { p.progress.begin(event.Event{Phase: event.Leftover, Message: m}) }
-	if _, err := EndLeftover(ctx, p.vm, leftover); err != nil {
+	if _, err := EndOrphan(ctx, p.vm, leftover); err != nil {
 		return err
 	}
-	if err := p.claim(); err != nil {
+	if err := p.claimDir(); err != nil {
 		return err
 	}
 	configure := func(ctx context.Context) error { return p.configure(ctx, y) }
@@ -122,7 +122,7 @@ func (p *preparer) run(ctx context.Context) error {
 	}
 	stages = append(stages, stage{event.Disk, "making the disk", nil, p.makeDisk})
 	if *y.Containerd.System || *y.Containerd.User {
-		passes := passesOf(filesFor(*y.Arch, y.Containerd.Archives), false)
+		passes := operationsFor(filesFor(*y.Arch, y.Containerd.Archives), false)
 		stages = append(stages, stage{event.Containerd, "downloading containerd", passes, p.fetchContainerd})
 	}
 	for _, s := range stages {
@@ -154,11 +154,11 @@ func (p *preparer) check() (*limayaml.LimaYAML, error) {
 	if p.job, err = (event.Job{Template: string(p.o.Template), Params: p.o.Params}).Bytes(); err != nil {
 		return nil, err
 	}
-	whole, lenient, y, err := accept(p.vm, p.o.Template, p.o.Params, p.o.AsRoot)
+	whole, lenient, y, err := evaluate(p.vm, p.o.Template, p.o.Params, p.o.AsRoot)
 	if err != nil {
 		return nil, err
 	}
-	if p.paths, err = judge(p.vm, true, lenient, y); err != nil {
+	if p.paths, err = checkEffects(p.vm, true, lenient, y); err != nil {
 		return nil, err
 	}
 	if p.o.Template, err = redirect(whole, lenient, p.vm, p.paths); err != nil {
@@ -170,8 +170,8 @@ func (p *preparer) check() (*limayaml.LimaYAML, error) {
 	if err := checkPrograms(y); err != nil {
 		return nil, err
 	}
-	if needsAgent(y) {
-		if _, err := guestAgent(p.o.Share, y); err != nil {
+	if NeedsGuestAgent(y) {
+		if _, err := GuestAgent(p.o.Share, y); err != nil {
 			return nil, err
 		}
 	}
@@ -195,7 +195,7 @@ func (p *preparer) configure(ctx context.Context, y *limayaml.LimaYAML) error {
 		}
 	}
 	if len(p.inst.Errors) > 0 {
-		return limaProblem(errors.Join(p.inst.Errors...))
+		return fieldError(errors.Join(p.inst.Errors...))
 	}
 	if err := keepHostPaths(p.vm, p.paths); err != nil {
 		return err
@@ -233,7 +233,7 @@ type prepared struct {
 func (p *preparer) makeDisk(ctx context.Context) error {
 	d := driverutil.CreateTargetDriverInstance(p.inst, 0)
 	if err := d.Validate(); err != nil {
-		return &Problem{Err: err}
+		return &PermanentError{Err: err}
 	}
 	if err := d.Initialize(ctx); err != nil {
 		return err

@@ -100,7 +100,7 @@ func TestPrepareAgainAndAgain(t *testing.T) {
 		t.Errorf("%s", yaml)
 	}
 	_, err = prepareVM(t.Context(), vm, template)
-	if p, ok := errors.AsType[*Problem](err); !ok || p.Field != "disk" {
+	if p, ok := errors.AsType[*PermanentError](err); !ok || p.Field != "disk" {
 		t.Error("shrinking:", err)
 	}
 	if err := Remove(t.Context(), vm); err != nil || exists(vm.Dir()) {
@@ -126,7 +126,7 @@ func TestPrepareRefusals(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := prepareVM(t.Context(), vm, tc.template+"\n")
-			p, ok := errors.AsType[*Problem](err)
+			p, ok := errors.AsType[*PermanentError](err)
 			if !ok || p.Field != tc.field || !strings.Contains(p.Error(), tc.says) {
 				t.Fatalf("%T %v", err, err)
 			}
@@ -148,7 +148,7 @@ func TestDiskSmallerThanTheImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := prepareVM(t.Context(), vm, "images: [{location: "+path+"}]\ndisk: 50MiB\n")
-	if p, ok := errors.AsType[*Problem](err); !ok || p.Field != "disk" || !strings.Contains(p.Error(), "100MiB") {
+	if p, ok := errors.AsType[*PermanentError](err); !ok || p.Field != "disk" || !strings.Contains(p.Error(), "100MiB") {
 		t.Fatal(err)
 	}
 }
@@ -216,7 +216,7 @@ func TestMissingProgramsNameTheirPackages(t *testing.T) {
 	vm := newVM(t)
 	t.Setenv("PATH", t.TempDir())
 	_, err := prepareVM(t.Context(), vm, image)
-	if p, ok := errors.AsType[*Problem](err); !ok || !strings.Contains(p.Error(), "qemu-system-x86 ") || !strings.Contains(p.Error(), "qemu-utils") || !strings.Contains(p.Error(), "openssh-client") {
+	if p, ok := errors.AsType[*PermanentError](err); !ok || !strings.Contains(p.Error(), "qemu-system-x86 ") || !strings.Contains(p.Error(), "qemu-utils") || !strings.Contains(p.Error(), "openssh-client") {
 		t.Fatal(err)
 	}
 	if exists(vm.Dir()) {
@@ -330,7 +330,7 @@ func TestDownload(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			*s = tc.site
 			_, err := prepareVM(t.Context(), vm, template(tc.digest))
-			if _, permanent := errors.AsType[*Problem](err); err == nil || permanent != tc.permanent {
+			if _, permanent := errors.AsType[*PermanentError](err); err == nil || permanent != tc.permanent {
 				t.Fatalf("permanent %v: %v", permanent, err)
 			}
 			if exists(vm.Dir()) {
@@ -415,7 +415,7 @@ func TestNoBarGoesBackWithinAStep(t *testing.T) {
 			vm := newVM(t)
 			template := "plain: true\nfirmware: {legacyBIOS: true}\ndisk: 32MiB\nimages: " + tc.images + "\n"
 			p := &preparer{o: PrepareOptions{VM: vm, Template: []byte(template), AsRoot: true}, vm: vm, progress: newProgress(event.NewWriter(&out))}
-			p.progress.gap = 0 // nothing is left out
+			p.progress.minInterval = 0 // nothing is left out
 			err := p.run(t.Context())
 			p.progress.stop()
 			if err != nil {
@@ -445,7 +445,7 @@ func TestNoBarGoesBackWithinAStep(t *testing.T) {
 func newDownload(t *testing.T, s *site) *download {
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	return &download{url: server.URL + "/image.raw", want: digest.Digest(sum(picture())), dir: t.TempDir(), idle: limit, begin: func(pass) {}, report: func(int64, int64) {}}
+	return &download{url: server.URL + "/image.raw", digest: digest.Digest(sum(picture())), dir: t.TempDir(), stallTimeout: limit, begin: func(operation) {}, report: func(int64, int64) {}}
 }
 
 // whole fails the test unless the download brings the whole picture.
@@ -524,7 +524,7 @@ func TestDownloadThatIsLongerThanTheFileBeginsAnew(t *testing.T) {
 func TestFileWithoutDigestIsAskedForAgain(t *testing.T) {
 	s := &site{}
 	d := newDownload(t, s)
-	d.want = ""
+	d.digest = ""
 	d.whole(t)
 	d.whole(t) // the server doesn't say when it was changed
 	if s.served != 2 {
@@ -541,7 +541,7 @@ func TestSilentServerIsGivenUp(t *testing.T) {
 	s := &site{hold: make(chan struct{})}
 	d := newDownload(t, s)
 	defer close(s.hold)
-	d.idle = time.Second // longer than a busy machine takes to send the half
+	d.stallTimeout = time.Second // longer than a busy machine takes to send the half
 	if _, err := d.get(t.Context()); !errors.Is(err, errStalled) {
 		t.Fatal(err)
 	}

@@ -21,10 +21,10 @@ import (
 // prober finds out whether hardware acceleration works, by running something under it: a device
 // that opens says little.
 type prober struct {
-	exe   string // QEMU
-	arch  limayaml.Arch
-	cache string
-	limit time.Duration
+	exe     string // QEMU
+	arch    limayaml.Arch
+	cache   string
+	timeout time.Duration
 }
 
 // cached is a probe's result and what it is about.
@@ -63,15 +63,15 @@ func (p *prober) runGuestCached(ctx context.Context) (event.Accelerator, error) 
 
 // key changes when the host boots or its QEMU does.
 func (p *prober) key() string {
-	parts := []string{bootID(), p.exe, p.limit.String()}
+	parts := []string{bootID(), p.exe, p.timeout.String()}
 	if info, err := os.Stat(p.exe); err == nil {
 		parts = append(parts, info.ModTime().UTC().String(), fmt.Sprint(info.Size()))
 	}
 	return strings.Join(parts, " ")
 }
 
-// probeGrace is how long a probe may take to end once its time is over.
-const probeGrace = time.Second
+// probeExitTimeout is how long a probe may take to end once its time is over.
+const probeExitTimeout = time.Second
 
 // runGuest runs a loop in a guest.
 func (p *prober) runGuest(ctx context.Context) (event.Accelerator, error) {
@@ -80,7 +80,7 @@ func (p *prober) runGuest(ctx context.Context) (event.Accelerator, error) {
 	if err != nil {
 		return event.Accelerator{}, err
 	}
-	limited, cancel := context.WithTimeout(ctx, p.limit)
+	limited, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	var stderr bytes.Buffer
 	cmd, err := guarded(p.exe, probeArgs(p.arch, name, rom)...)
@@ -88,7 +88,7 @@ func (p *prober) runGuest(ctx context.Context) (event.Accelerator, error) {
 		return event.Accelerator{}, err
 	}
 	cmd.Stderr = &stderr
-	tree, err := proc.Start(limited, cmd, probeGrace)
+	tree, err := proc.Start(limited, cmd, probeExitTimeout)
 	if err == nil {
 		err = tree.Wait()
 	}
@@ -98,7 +98,7 @@ func (p *prober) runGuest(ctx context.Context) (event.Accelerator, error) {
 	case cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == romExit(p.arch):
 		return event.Accelerator{Name: name, Hardware: true, Reason: ReasonHardware, Message: "a test guest ran under " + title}, nil
 	case limited.Err() != nil:
-		return emulated(ReasonHardwareHangs, fmt.Sprintf("%s is there, but a test guest did not finish within %s under it, so VMs are emulated, several times slower.", title, p.limit)), nil
+		return emulated(ReasonHardwareHangs, fmt.Sprintf("%s is there, but a test guest did not finish within %s under it, so VMs are emulated, several times slower.", title, p.timeout)), nil
 	}
 	return emulated(ReasonHardwareBroken, fmt.Sprintf("%s is there, but a test guest fails under it (%s), so VMs are emulated, several times slower.", title, cause(err, stderr.String()))), nil
 }

@@ -102,8 +102,8 @@ func TestQEMUThatIgnoresEverythingIsKilled(t *testing.T) {
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	var said []string
-	quick := graces{dying: time.Millisecond, powerOff: time.Millisecond, quit: limit}
-	found, err := quick.endLeftover(t.Context(), vm, func(m string) { said = append(said, m) })
+	quick := orphanTimeouts{selfExit: time.Millisecond, powerOff: time.Millisecond, quit: limit}
+	found, err := quick.end(t.Context(), vm, func(m string) { said = append(said, m) })
 	if err != nil || !found || !strings.Contains(strings.Join(said, " "), "killing it") {
 		t.Fatal(found, err, said)
 	}
@@ -131,14 +131,14 @@ func TestRealQEMUWithoutHostagentQuits(t *testing.T) {
 	}
 	defer func() { _ = cmd.Wait() }()
 	awaitLock(t, vm.QEMULock(), true)
-	for late := time.Now().Add(limit); qmp(socket, "query-status") != nil; {
+	for late := time.Now().Add(limit); qmpExecute(socket, "query-status") != nil; {
 		if time.Now().After(late) {
 			t.Fatal("QEMU does not answer")
 		}
 	}
-	quick := graces{dying: time.Millisecond, powerOff: 50 * time.Millisecond, quit: limit}
+	quick := orphanTimeouts{selfExit: time.Millisecond, powerOff: 50 * time.Millisecond, quit: limit}
 	var said []string
-	if found, err := quick.endLeftover(t.Context(), vm, func(m string) { said = append(said, m) }); err != nil || !found || len(said) != 2 {
+	if found, err := quick.end(t.Context(), vm, func(m string) { said = append(said, m) }); err != nil || !found || len(said) != 2 {
 		t.Fatal(found, err, said)
 	}
 	if exists(socket) {
@@ -168,7 +168,7 @@ func TestRefusedQMPCommand(t *testing.T) {
 			}
 		}
 	}()
-	if err := qmp(socket, "system_powerdown"); err == nil || !strings.Contains(err.Error(), "not now") {
+	if err := qmpExecute(socket, "system_powerdown"); err == nil || !strings.Contains(err.Error(), "not now") {
 		t.Fatal(err)
 	}
 }
@@ -203,7 +203,7 @@ func TestDialWaitsUntilTheGuestAnswers(t *testing.T) {
 	}()
 	ours, theirs := sshSocket(t)
 	defer func() { _ = unix.Close(ours) }()
-	if err := Dial(t.Context(), l.Addr().String(), vm.AgentLock(), theirs); err != nil {
+	if err := Dial(t.Context(), l.Addr().String(), vm.HostagentLock(), theirs); err != nil {
 		t.Fatal(err)
 	}
 	oob := make([]byte, 64)
@@ -231,14 +231,14 @@ func TestDialEndsWithItsHostagent(t *testing.T) {
 	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(vm.AgentLock(), nil, 0o600); err != nil {
+	if err := os.WriteFile(vm.HostagentLock(), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	ours, theirs := sshSocket(t)
 	defer func() { _ = unix.Close(ours) }()
-	if err := Dial(ctx, "127.0.0.1:1", vm.AgentLock(), theirs); err == nil || !strings.Contains(err.Error(), "hostagent is gone") {
+	if err := Dial(ctx, "127.0.0.1:1", vm.HostagentLock(), theirs); err == nil || !strings.Contains(err.Error(), "hostagent is gone") {
 		t.Fatal(err)
 	}
 }
@@ -249,7 +249,7 @@ func TestDialEndsWithItsSSH(t *testing.T) {
 	agentLives(t, vm)
 	ours, theirs := sshSocket(t)
 	ended := make(chan error, 1)
-	go func() { ended <- Dial(t.Context(), "127.0.0.1:1", vm.AgentLock(), theirs) }()
+	go func() { ended <- Dial(t.Context(), "127.0.0.1:1", vm.HostagentLock(), theirs) }()
 	_ = unix.Close(ours)
 	select {
 	case err := <-ended:
@@ -267,7 +267,7 @@ func agentLives(t *testing.T, vm layout.VM) {
 	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	lock, err := proc.Acquire(vm.AgentLock())
+	lock, err := proc.Acquire(vm.HostagentLock())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +288,7 @@ func sshSocket(t *testing.T) (ours int, theirs *os.File) {
 
 func TestLimaEventsAreTranslated(t *testing.T) {
 	var out strings.Builder
-	tr := &translator{a: &agent{w: event.NewWriter(&out)}}
+	tr := &limaEvents{hostagent: &hostagent{w: event.NewWriter(&out)}}
 	text := `{"time":"2026-01-01T00:00:00Z","status":{"sshLocalPort":4711}}` + "\n" +
 		`{"status":{"running":true,"degraded":true,"errors":["no mounts"],"sshLocalPort":4711}}` + "\n" + `{"status":{"exiting":true}}` + "\n"
 	for _, piece := range []string{text[:30], text[30:100], text[100:]} {
@@ -377,7 +377,7 @@ func TestVMStartsThoughItsOldPIDIsAnotherProcessNow(t *testing.T) {
 	if exists(stale[0]) || exists(stale[1]) {
 		t.Error("the stale PID files are still there")
 	}
-	a := &agent{vm: vm, w: event.NewWriter(io.Discard)}
+	a := &hostagent{vm: vm, w: event.NewWriter(io.Discard)}
 	if err := os.WriteFile(stale[1], fmt.Append(nil, other.Process.Pid), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -403,7 +403,7 @@ func TestForcedStopWithAnEarlierPIDFileKillsTheRightQEMU(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := Kill(t.Context(), vm); err != nil {
+			if err := KillOrphan(t.Context(), vm); err != nil {
 				t.Error(err)
 			}
 			if held, err := proc.Held(vm.QEMULock()); held || err != nil {

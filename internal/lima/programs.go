@@ -64,6 +64,6 @@ func notFound(missing ...program) error {
 		slices.Sort(packages)
 		how = "install them; on Debian: sudo apt-get install " + strings.Join(slices.Compact(packages), " ")
 	}
-	return &Problem{Err: fmt.Errorf("programs that run virtual machines are not in the service's PATH: %s (its PATH is %q). If they are installed, restart the service from a terminal that finds them: rdd svc restart. Else %s",
+	return &PermanentError{Err: fmt.Errorf("programs that run virtual machines are not in the service's PATH: %s (its PATH is %q). If they are installed, restart the service from a terminal that finds them: rdd svc restart. Else %s",
 		strings.Join(names, ", "), os.Getenv("PATH"), how)}
 }

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	heartbeat = time.Second            // an event at least this often
-	quickest  = 200 * time.Millisecond // and bytes at most this often
+	heartbeatInterval = time.Second            // an event at least this often
+	minReportInterval = 200 * time.Millisecond // and bytes at most this often
 )
 
 // progress reports the step under way. Neither the number of a step nor what is done of it goes back: what
@@ -18,15 +18,15 @@ type progress struct {
 	w    *event.Writer
 	done chan struct{}
 
-	mu   sync.Mutex
-	now  event.Event
-	last time.Time
-	gap  time.Duration // between two reports of bytes
-	more int32         // steps that the plan didn't have
+	mu          sync.Mutex
+	now         event.Event
+	last        time.Time
+	minInterval time.Duration // between two reports of bytes
+	extra       int32         // steps that the plan didn't have
 }
 
 func newProgress(w *event.Writer) *progress {
-	p := &progress{w: w, done: make(chan struct{}), gap: quickest}
+	p := &progress{w: w, done: make(chan struct{}), minInterval: minReportInterval}
 	go p.beat()
 	return p
 }
@@ -36,7 +36,7 @@ func (p *progress) stop() { close(p.done) }
 // beat repeats the event under way. Writing to a reader that has gone ends this process (SIGPIPE),
 // which is how a child of a crashed service ends.
 func (p *progress) beat() {
-	tick := time.NewTicker(heartbeat)
+	tick := time.NewTicker(heartbeatInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -44,7 +44,7 @@ func (p *progress) beat() {
 			return
 		case <-tick.C:
 			p.mu.Lock()
-			p.say()
+			p.write()
 			p.mu.Unlock()
 		}
 	}
@@ -58,10 +58,10 @@ func (p *progress) begin(e event.Event) {
 	if p.now.Bytes > 0 {
 		least++
 	}
-	p.more = max(p.more, least-e.Step)
-	e.Step, e.Steps = e.Step+p.more, e.Steps+p.more
+	p.extra = max(p.extra, least-e.Step)
+	e.Step, e.Steps = e.Step+p.extra, e.Steps+p.extra
 	p.now = e
-	p.say()
+	p.write()
 }
 
 // bytes reports how far the step is. It may be called often.
@@ -69,18 +69,18 @@ func (p *progress) bytes(done, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if done < p.now.Bytes {
-		p.more++
+		p.extra++
 		p.now.Step++
 		p.now.Steps++
 	}
 	p.now.Bytes, p.now.Total = done, total
-	if time.Since(p.last) >= p.gap || done == total && total > 0 {
-		p.say()
+	if time.Since(p.last) >= p.minInterval || done == total && total > 0 {
+		p.write()
 	}
 }
 
-// say writes the event under way; the caller holds mu.
-func (p *progress) say() {
+// write writes the event under way; the caller holds mu.
+func (p *progress) write() {
 	if p.now.Phase == "" {
 		return
 	}

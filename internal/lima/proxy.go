@@ -36,7 +36,7 @@ func setProxies(y *limayaml.LimaYAML, lookup func(string) (string, bool)) error 
 				if v, has := lookup(name); has {
 					value, ok = v, true
 					if err := checkEnvValue(v); err != nil {
-						return &Problem{Err: fmt.Errorf("the environment variable %s of the service can't be passed on to the guest: %w", name, err)}
+						return &PermanentError{Err: fmt.Errorf("the environment variable %s of the service can't be passed on to the guest: %w", name, err)}
 					}
 				}
 			}

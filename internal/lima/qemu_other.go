@@ -2,5 +2,5 @@
 
 package lima
 
-// endWithParent can't be had here: a QEMU that outlives its hostagent is ended by EndLeftover.
+// endWithParent can't be had here: a QEMU that outlives its hostagent is ended by EndOrphan.
 func endWithParent(int) error { return nil }

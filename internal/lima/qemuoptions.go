@@ -12,13 +12,13 @@ import (
 // checkQEMUOptions refuses fields that become options of QEMU by which it replaces files of the host.
 func checkQEMUOptions(y *limayaml.LimaYAML) error {
 	if d := y.Audio.Device; d != nil && (strings.HasPrefix(*d, "wav") || strings.ContainsAny(*d, ",=")) {
-		return &Problem{"audio.device", fmt.Errorf("must be the name of an audio driver, such as none, default, pa or coreaudio, without options; got %q: QEMU could overwrite a file with sound", *d)}
+		return &PermanentError{"audio.device", fmt.Errorf("must be the name of an audio driver, such as none, default, pa or coreaudio, without options; got %q: QEMU could overwrite a file with sound", *d)}
 	}
 	if d := y.Video.Display; d != nil && strings.HasPrefix(*d, "vnc=") {
-		return &Problem{"video.display", fmt.Errorf("must be a display such as none, default or vnc; got %q: put where VNC listens into video.vnc.display", *d)}
+		return &PermanentError{"video.display", fmt.Errorf("must be a display such as none, default or vnc; got %q: put where VNC listens into video.vnc.display", *d)}
 	}
 	if d := y.Video.VNC.Display; d != nil && *d != "" && !isVNCDisplay(*d) {
-		return &Problem{"video.vnc.display", fmt.Errorf("must be HOST:NUMBER, such as 127.0.0.1:0 or 127.0.0.1:0,to=9; got %q", *d)}
+		return &PermanentError{"video.vnc.display", fmt.Errorf("must be HOST:NUMBER, such as 127.0.0.1:0 or 127.0.0.1:0,to=9; got %q", *d)}
 	}
 	return nil
 }

@@ -42,9 +42,9 @@ func QuoteCommas(args []string, paths string) ([]string, error) {
 	return args, nil
 }
 
-// tellPaths sets EnvPaths.
-func (a *agent) tellPaths(y *limayaml.LimaYAML) error {
-	paths := []string{a.vm.Home}
+// setPathsEnv sets EnvPaths.
+func (h *hostagent) setPathsEnv(y *limayaml.LimaYAML) error {
+	paths := []string{h.vm.Home}
 	if home, err := localpathutil.Expand("~"); err == nil { // firmware may be there
 		paths = append(paths, home)
 	}

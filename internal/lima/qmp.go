@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// qmpLimit bounds one exchange with QEMU.
-const qmpLimit = 5 * time.Second
+// qmpTimeout bounds one exchange with QEMU.
+const qmpTimeout = 5 * time.Second
 
-// control is a connection to QEMU's control socket. Protocol: QEMU Machine Protocol Specification;
+// qmpConn is a connection to QEMU's control socket. Protocol: QEMU Machine Protocol Specification;
 // QEMU greets, capabilities are negotiated, then commands are taken and answered in their order.
-type control struct {
+type qmpConn struct {
 	net.Conn
 	in  *json.Decoder
 	out *json.Encoder
 }
 
-// reply is what QEMU says: the answer to a command, or an event.
-type reply struct {
+// qmpReply is what QEMU says: the answer to a command, or an event.
+type qmpReply struct {
 	Return json.RawMessage
 	Error  *struct{ Desc string }
 	Event  string
@@ -29,13 +29,13 @@ type reply struct {
 }
 
 // dialQMP connects to a QEMU and negotiates, within qmpLimit.
-func dialQMP(ctx context.Context, socket string) (*control, error) {
-	d := net.Dialer{Timeout: qmpLimit}
+func dialQMP(ctx context.Context, socket string) (*qmpConn, error) {
+	d := net.Dialer{Timeout: qmpTimeout}
 	conn, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {
 		return nil, err
 	}
-	c := &control{conn, json.NewDecoder(conn), json.NewEncoder(conn)}
+	c := &qmpConn{conn, json.NewDecoder(conn), json.NewEncoder(conn)}
 	if err := c.greet(); err != nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("QEMU's greeting: %w", err)
@@ -43,8 +43,8 @@ func dialQMP(ctx context.Context, socket string) (*control, error) {
 	return c, nil
 }
 
-func (c *control) greet() error {
-	if err := c.SetDeadline(time.Now().Add(qmpLimit)); err != nil {
+func (c *qmpConn) greet() error {
+	if err := c.SetDeadline(time.Now().Add(qmpTimeout)); err != nil {
 		return err
 	}
 	var greeting struct{ QMP any }
@@ -58,17 +58,17 @@ func (c *control) greet() error {
 }
 
 // send sends a command that has no arguments.
-func (c *control) send(command string) error {
+func (c *qmpConn) send(command string) error {
 	return c.out.Encode(map[string]string{"execute": command})
 }
 
 // execute sends a command and waits for its answer; events before it are passed over.
-func (c *control) execute(command string) error {
+func (c *qmpConn) execute(command string) error {
 	if err := c.send(command); err != nil {
 		return err
 	}
 	for {
-		var r reply
+		var r qmpReply
 		if err := c.in.Decode(&r); err != nil {
 			return err
 		}
@@ -81,14 +81,14 @@ func (c *control) execute(command string) error {
 	}
 }
 
-// qmp sends one command that has no arguments to a QEMU.
-func qmp(socket, command string) error {
+// qmpExecute sends one command that has no arguments to a QEMU.
+func qmpExecute(socket, command string) error {
 	c, err := dialQMP(context.Background(), socket)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(qmpLimit)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(qmpTimeout)); err != nil {
 		return err
 	}
 	if err := c.execute(command); err != nil {

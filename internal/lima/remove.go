@@ -20,11 +20,11 @@ func Clear(ctx context.Context, vm layout.VM, kill bool, say func(string)) error
 	}
 	defer func() { _ = lock.Release() }()
 	if kill {
-		if err := Kill(ctx, vm); err != nil {
+		if err := KillOrphan(ctx, vm); err != nil {
 			return err
 		}
 	}
-	_, err = EndLeftover(ctx, vm, say)
+	_, err = EndOrphan(ctx, vm, say)
 	return err
 }
 
@@ -32,7 +32,7 @@ func Clear(ctx context.Context, vm layout.VM, kill bool, say func(string)) error
 // there is removed already.
 func Remove(ctx context.Context, vm layout.VM) error {
 	if err := store.ValidateInstName(vm.Name); err != nil {
-		return &Problem{Err: err}
+		return &PermanentError{Err: err}
 	}
 	lock, err := lockIdle(ctx, vm)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 // template's probes. Lima tells of them in its log only, so a change of its words would cost details of
 // the progress and of a degraded VM's problems, and nothing else.
 type requirements struct {
-	a      *agent
+	hostagent *hostagent
 	probes []limayaml.Probe
 
 	mu      sync.Mutex
@@ -44,9 +44,9 @@ func (r *requirements) Fire(e *logrus.Entry) error {
 	defer r.mu.Unlock()
 	var q requirement
 	switch {
-	case scan(e.Message, "Waiting for the %s requirement %d of %d: %q", &q.label, &q.number, &q.all, &q.description):
+	case scanLog(e.Message, "Waiting for the %s requirement %d of %d: %q", &q.label, &q.number, &q.all, &q.description):
 		r.begin(q)
-	case scan(e.Message, "The %s requirement %d of %d is satisfied", &q.label, &q.number, &q.all):
+	case scanLog(e.Message, "The %s requirement %d of %d is satisfied", &q.label, &q.number, &q.all):
 		r.met()
 	case strings.HasPrefix(e.Message, "stdout="):
 		if out, err, failure, ok := scriptResult(e.Message); ok && failure != "" {
@@ -54,13 +54,13 @@ func (r *requirements) Fire(e *logrus.Entry) error {
 		}
 	case strings.HasPrefix(e.Message, "Waiting for the guest agent"):
 		r.current = nil
-		r.a.step(event.Guest, "waiting for Lima's agent in the guest")
+		r.hostagent.reportStep(event.Guest, "waiting for Lima's agent in the guest")
 	}
 	return nil
 }
 
-// scan reads a line of Lima's log by the format that Lima writes it with.
-func scan(line, format string, into ...any) bool {
+// scanLog reads a line of Lima's log by the format that Lima writes it with.
+func scanLog(line, format string, into ...any) bool {
 	n, err := fmt.Sscanf(line, format, into...)
 	return err == nil && n == len(into)
 }
@@ -97,9 +97,9 @@ func (r *requirements) begin(q requirement) {
 	case r.current.boots():
 		// The guest does not answer yet, and what is said of its boot is right.
 	case q.label == "essential":
-		r.a.step(event.Guest, "the guest answers; waiting for: "+q.description)
+		r.hostagent.reportStep(event.Guest, "the guest answers; waiting for: "+q.description)
 	default:
-		r.a.step(event.Guest, "waiting for "+r.name(r.current))
+		r.hostagent.reportStep(event.Guest, "waiting for "+r.name(r.current))
 	}
 }
 
@@ -112,7 +112,7 @@ func (r *requirements) met() {
 		return
 	}
 	if r.current.boots() {
-		r.a.step(event.Guest, "the guest answers; waiting for its boot scripts")
+		r.hostagent.reportStep(event.Guest, "the guest answers; waiting for its boot scripts")
 	}
 	r.unmet = r.unmet[:len(r.unmet)-1]
 	r.current = nil
@@ -126,14 +126,14 @@ func (r *requirements) failed(stdout, stderr, failure string) {
 	}
 	q.stdout, q.stderr, q.failure = stdout, stderr, failure
 	if q.boots() {
-		r.a.stepSaying(event.Boot, "booting, but nobody gets in over SSH yet", words(stderr, failure))
+		r.hostagent.reportStepOutput(event.Boot, "booting, but nobody gets in over SSH yet", outputTail(stderr, failure))
 		return
 	}
 	message := "still waiting for " + r.name(q)
 	if hint := r.hint(q); hint != "" {
 		message += " (" + hint + ")"
 	}
-	r.a.stepSaying(event.Guest, message+"; it is tried for 10 minutes, and then the VM runs without it", words(stderr, failure))
+	r.hostagent.reportStepOutput(event.Guest, message+"; it is tried for 10 minutes, and then the VM runs without it", outputTail(stderr, failure))
 }
 
 // name is what a person calls a requirement.
@@ -158,16 +158,16 @@ func (r *requirements) hint(q *requirement) string {
 	}
 	hint := strings.TrimSpace(r.probes[i].Hint)
 	if strings.Contains(r.probes[i].Script, "\r\n") {
-		hint = strings.TrimSpace(lineEnds + " " + hint)
+		hint = strings.TrimSpace(crlfMessage + " " + hint)
 	}
 	return hint
 }
 
-// lineEnds is what is wrong with a script that was saved on Windows.
-const lineEnds = "its lines end in CR LF, with which no script runs: save the template with LF."
+// crlfMessage is what is wrong with a script that was saved on Windows.
+const crlfMessage = "its lines end in CR LF, with which no script runs: save the template with LF."
 
-// words are the last lines that a script or a program said, or else how it ended.
-func words(said, failure string) string {
+// outputTail are the last lines that a script or a program said, or else how it ended.
+func outputTail(said, failure string) string {
 	lines := strings.FieldsFunc(said, func(r rune) bool { return r == '\n' || r == '\r' })
 	var kept []string
 	for _, line := range lines {
@@ -178,7 +178,7 @@ func words(said, failure string) string {
 		kept = append(kept, line)
 	}
 	if len(kept) > 0 {
-		return strings.Join(kept[max(0, len(kept)-maxWords):], "\n")
+		return strings.Join(kept[max(0, len(kept)-maxOutputLines):], "\n")
 	}
 	if i := strings.LastIndex(failure, ": "); i >= 0 {
 		failure = failure[i+2:]
@@ -186,8 +186,8 @@ func words(said, failure string) string {
 	return failure
 }
 
-// maxWords is how many lines of a script's words are shown.
-const maxWords = 6
+// maxOutputLines is how many lines of a script's words are shown.
+const maxOutputLines = 6
 
 // problems are what never came to be of what Lima waited for, and the rest of what Lima says is wrong.
 func (r *requirements) problems(errs []string) []string {
@@ -199,7 +199,7 @@ func (r *requirements) problems(errs []string) []string {
 		if q.failure == "" {
 			continue
 		}
-		all = append(all, r.sentence(q))
+		all = append(all, r.message(q))
 		rest = q.cutFrom(rest)
 	}
 	for line := range strings.SplitSeq(rest, "\n") {
@@ -210,9 +210,9 @@ func (r *requirements) problems(errs []string) []string {
 	return all
 }
 
-// sentence says that a requirement was never satisfied.
-func (r *requirements) sentence(q *requirement) string {
-	said := words(q.stderr, q.failure)
+// message says that a requirement was never satisfied.
+func (r *requirements) message(q *requirement) string {
+	said := outputTail(q.stderr, q.failure)
 	hint := r.hint(q)
 	if hint != "" {
 		hint = ". " + hint

@@ -14,16 +14,16 @@ import (
 // waiting is what Lima's log makes of an agent whose template has the probes.
 func waiting(probes ...limayaml.Probe) (r *requirements, log func(level logrus.Level, format string, a ...any), events func() []event.Event) {
 	var out strings.Builder
-	a := &agent{w: event.NewWriter(&out)}
-	a.waits = &requirements{a: a, probes: probes}
+	a := &hostagent{w: event.NewWriter(&out)}
+	a.requirements = &requirements{hostagent: a, probes: probes}
 	log = func(level logrus.Level, format string, args ...any) {
-		_ = a.waits.Fire(&logrus.Entry{Level: level, Message: fmt.Sprintf(format, args...)})
+		_ = a.requirements.Fire(&logrus.Entry{Level: level, Message: fmt.Sprintf(format, args...)})
 	}
 	events = func() (all []event.Event) {
 		_ = event.Read(strings.NewReader(out.String()), func(e event.Event) { all = append(all, e) }, func(string) {})
 		return all
 	}
-	return a.waits, log, events
+	return a.requirements, log, events
 }
 
 // result logs, as Lima does, how a script in the guest ended.

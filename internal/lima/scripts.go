@@ -15,8 +15,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// scriptsLimit bounds the question how the boot scripts went.
-const scriptsLimit = 30 * time.Second
+// scriptsTimeout bounds the question how the boot scripts went.
+const scriptsTimeout = 30 * time.Second
 
 // askScripts prints what this boot's scripts said: RDD's guest keeps it in its journal, others in a file;
 // and after a line of its own cloud-init's status, where there is one.
@@ -44,19 +44,19 @@ func runsScripts(y *limayaml.LimaYAML) bool {
 }
 
 // failedScripts asks the guest which of its boot scripts have failed. Lima counts such a boot as a success.
-func (a *agent) failedScripts(ctx context.Context, y *limayaml.LimaYAML) []string {
+func (h *hostagent) failedScripts(ctx context.Context, y *limayaml.LimaYAML) []string {
 	if !runsScripts(y) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, scriptsLimit)
+	ctx, cancel := context.WithTimeout(ctx, scriptsTimeout)
 	defer cancel()
-	cmd := a.ssh(ctx, "sudo", "sh")
+	cmd := h.ssh(ctx, "sudo", "sh")
 	cmd.Stdin = strings.NewReader(askScripts)
 	out, err := cmd.Output()
 	if err != nil {
 		logrus.WithError(err).Warn("the guest could not be asked how its boot scripts went")
 	}
-	return judgeScripts(string(out), y)
+	return failuresIn(string(out), y)
 }
 
 // How Lima's boot scripts and RDD's guest say that a script begins, and that it has failed; and how Lima's
@@ -67,8 +67,8 @@ var (
 	bootBegins   = regexp.MustCompile(`^LIMA [^|]*\| (?:Executing \S+/boot/00-alpine-user-group\.sh|Plain mode\.)`)
 )
 
-// judgeScripts finds what failed in what the guest's boot scripts said.
-func judgeScripts(said string, y *limayaml.LimaYAML) []string {
+// failuresIn finds what failed in what the guest's boot scripts said.
+func failuresIn(said string, y *limayaml.LimaYAML) []string {
 	said, status, _ := strings.Cut(said, "\n"+statusMark+"\n")
 	var failed []string
 	var since []string // what was said since the last script began
@@ -81,7 +81,7 @@ func judgeScripts(said string, y *limayaml.LimaYAML) []string {
 			since = nil
 		case scriptFailed.MatchString(line):
 			m := scriptFailed.FindStringSubmatch(line)
-			if sentence := scriptSentence(m[1], m[2], strings.Join(since, "\n"), y); sentence != "" {
+			if sentence := failureMessage(m[1], m[2], strings.Join(since, "\n"), y); sentence != "" {
 				failed = append(failed, sentence)
 			}
 			since = nil
@@ -97,8 +97,8 @@ func judgeScripts(said string, y *limayaml.LimaYAML) []string {
 	return append(failed, cloudInitErrors(status)...)
 }
 
-// parts are what RDD's guest does beside scripts, by the names that it calls them, and where a template asks for it.
-var parts = map[string]string{
+// stepFields are what RDD's guest does beside scripts, by the names that it calls them, and where a template asks for it.
+var stepFields = map[string]string{
 	"run_boot_commands":  "a script of provision with mode boot",
 	"trust_certificates": "caCerts",
 	"upgrade_packages":   "upgradePackages",
@@ -109,16 +109,16 @@ var parts = map[string]string{
 	"copy_files":         "a file of provision with mode data",
 }
 
-// scriptSentence says that a script failed. It is empty for a step whose scripts are told one by one.
-func scriptSentence(name, code, said string, y *limayaml.LimaYAML) string {
+// failureMessage says that a script failed. It is empty for a step whose scripts are told one by one.
+func failureMessage(name, code, said string, y *limayaml.LimaYAML) string {
 	folder, file := path.Base(path.Dir(name)), path.Base(name)
-	what, hint := parts[name], ""
+	what, hint := stepFields[name], ""
 	if mode, ok := strings.CutPrefix(folder, "provision."); ok {
 		what = "a script of provision with mode " + mode
 		if i, err := strconv.Atoi(file); err == nil && i < len(y.Provision) {
 			what = fmt.Sprintf("provision[%d] (mode %s)", i, mode)
 			if strings.Contains(y.Provision[i].Script, "\r\n") {
-				hint = ": " + lineEnds
+				hint = ": " + crlfMessage
 			}
 		}
 	} else if folder == "boot" {
@@ -131,7 +131,7 @@ func scriptSentence(name, code, said string, y *limayaml.LimaYAML) string {
 	if code != "" {
 		how = "ended with exit code " + code
 	}
-	if said = words(said, ""); said != "" {
+	if said = outputTail(said, ""); said != "" {
 		said = "\nit said: " + said
 	}
 	return fmt.Sprintf("%s has %s, so what it sets up may be missing in the guest%s%s", what, how, hint, said)

@@ -33,7 +33,7 @@ func TestProvisionScriptsThatFailAreNamed(t *testing.T) {
 		},
 		"one that says nothing": {"", []string{"provision[2] (mode ansible)"}},
 	} {
-		got := judgeScripts(tc.said, y)
+		got := failuresIn(tc.said, y)
 		if len(got) != len(tc.want) {
 			t.Errorf("%s: %q", name, got)
 			continue

@@ -30,18 +30,18 @@ type ShellOptions struct {
 	Workdir  string   // in the guest, to begin in instead of Dir; fails if that can't be; empty: as Dir says
 	Shell    string   // of the guest, as a login shell, which also runs Command; empty: the user's own
 
-	Patience time.Duration // wait this long for the guest's SSH server first; 0: it is known to answer
+	WaitTimeout time.Duration // wait this long for the guest's SSH server first; 0: it is known to answer
 }
 
 // Shell returns the ssh command that opens a login shell in the guest, or runs a command there.
 func Shell(ctx context.Context, vm layout.VM, o ShellOptions) (*exec.Cmd, error) {
-	running, err := proc.Held(vm.AgentLock())
+	running, err := proc.Held(vm.HostagentLock())
 	if err != nil {
 		return nil, err
 	}
 	config := filepath.Join(vm.Dir(), filenames.SSHConfig)
 	switch there := running && exists(config); {
-	case !there && o.Patience > 0:
+	case !there && o.WaitTimeout > 0:
 		return nil, fmt.Errorf("VM %q is still being prepared, or is about to be started again, so there is no guest to enter yet: `rdd limavm show %s` tells how far it is", vm.Name, vm.Name)
 	case !there:
 		return nil, fmt.Errorf("VM %q does not run: start it with `rdd limavm start %s`", vm.Name, vm.Name)
@@ -50,17 +50,17 @@ func Shell(ctx context.Context, vm layout.VM, o ShellOptions) (*exec.Cmd, error)
 	if err != nil {
 		return nil, fmt.Errorf("ssh is missing: install it; its Debian package is openssh-client: %w", err)
 	}
-	if o.Patience > 0 {
-		if err := awaitSSH(ctx, vm, config, o.Patience); err != nil {
+	if o.WaitTimeout > 0 {
+		if err := awaitSSH(ctx, vm, config, o.WaitTimeout); err != nil {
 			return nil, err
 		}
 	}
 	// A shell uses the hostagent's connection, but never becomes the one that others depend on.
 	// LogLevel leaves the reasons of a failure, and nothing else.
 	args := []string{"-F", config, "-o", "ControlMaster=no", "-o", "LogLevel=ERROR"}
-	if o.Patience > 0 {
+	if o.WaitTimeout > 0 {
 		// The hostagent's own connection may hang where a new one is answered.
-		args = append(args, "-o", "ControlPath=none", "-o", fmt.Sprintf("ConnectTimeout=%d", int(o.Patience.Seconds())))
+		args = append(args, "-o", "ControlPath=none", "-o", fmt.Sprintf("ConnectTimeout=%d", int(o.WaitTimeout.Seconds())))
 	}
 	if o.Terminal {
 		args = append(args, "-t")
@@ -107,11 +107,11 @@ func awaitSSH(ctx context.Context, vm layout.VM, config string, patience time.Du
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, context.DeadlineExceeded)
 	defer cancel()
 	for {
-		err := greeted(ctx, address)
+		err := PingSSH(ctx, address)
 		if err == nil {
 			return nil
 		}
-		if held, e := proc.Held(vm.AgentLock()); e == nil && !held {
+		if held, e := proc.Held(vm.HostagentLock()); e == nil && !held {
 			return fmt.Errorf("VM %q has ended meanwhile", vm.Name)
 		}
 		select {
@@ -126,8 +126,8 @@ func awaitSSH(ctx context.Context, vm layout.VM, config string, patience time.Du
 	}
 }
 
-// greeted makes a connection to an SSH server and waits until the server speaks.
-func greeted(ctx context.Context, address string) error {
+// PingSSH makes a connection to an SSH server and waits until the server speaks.
+func PingSSH(ctx context.Context, address string) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -136,7 +136,7 @@ func greeted(ctx context.Context, address string) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if _, err := conn.Read(make([]byte, 1)); err != nil {
-		return fmt.Errorf("%w: %w", errNoAnswer, err)
+		return fmt.Errorf("%w: %w", errNoGreeting, err)
 	}
 	return nil
 }

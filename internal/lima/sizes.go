@@ -54,12 +54,12 @@ func maxCPUs() int { return min(255, max(16, 4*runtime.NumCPU())) }
 // checkHostHas says whether this host has what a template asks for. A disk that the VM has already may stay.
 func checkHostHas(vm layout.VM, named bool, y *limayaml.LimaYAML) error {
 	if most := maxCPUs(); y.CPUs != nil && *y.CPUs > most {
-		return &Problem{"cpus", fmt.Errorf("must be from 1 to %d on this host, which has %d; got %d", most, runtime.NumCPU(), *y.CPUs)}
+		return &PermanentError{"cpus", fmt.Errorf("must be from 1 to %d on this host, which has %d; got %d", most, runtime.NumCPU(), *y.CPUs)}
 	}
 	if y.Memory != nil && *y.Memory != "" {
 		n, err := parseSize(*y.Memory)
 		if has, unknown := host.MemoryOf(); err == nil && unknown == nil && has.Total > 0 && uint64(n) > has.Total {
-			return &Problem{"memory", fmt.Errorf("must be from %s to %s, which is all that this host has; got %s", sizeText(minMemory), wholeMiB(has.Total), *y.Memory)}
+			return &PermanentError{"memory", fmt.Errorf("must be from %s to %s, which is all that this host has; got %s", sizeText(minMemory), wholeMiB(has.Total), *y.Memory)}
 		}
 	}
 	if y.Disk == nil || *y.Disk == "" {
@@ -75,7 +75,7 @@ func checkHostHas(vm layout.VM, named bool, y *limayaml.LimaYAML) error {
 		}
 	}
 	if has, err := host.DiskOf(vm.Home); err == nil && has.Total > 0 && uint64(n) > has.Total {
-		return &Problem{"disk", fmt.Errorf("must be from %s to %s, which is all that the file system of %s holds; got %s", sizeText(minDisk), wholeMiB(has.Total), vm.Home, *y.Disk)}
+		return &PermanentError{"disk", fmt.Errorf("must be from %s to %s, which is all that the file system of %s holds; got %s", sizeText(minDisk), wholeMiB(has.Total), vm.Home, *y.Disk)}
 	}
 	return nil
 }

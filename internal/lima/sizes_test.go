@@ -81,7 +81,7 @@ func TestSizeThatADiskNeverGotCanBeTakenBack(t *testing.T) {
 	if _, err := prepareVM(t.Context(), vm, template+"32MiB\n"); err != nil {
 		t.Error(err)
 	}
-	if p, ok := errors.AsType[*Problem](ValidateChange(vm, []byte(template+"31MiB\n"), nil, true)); !ok || p.Field != "disk" || !strings.Contains(p.Error(), "32MiB") {
+	if p, ok := errors.AsType[*PermanentError](ValidateChange(vm, []byte(template+"31MiB\n"), nil, true)); !ok || p.Field != "disk" || !strings.Contains(p.Error(), "32MiB") {
 		t.Error(p)
 	}
 }

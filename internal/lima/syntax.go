@@ -20,18 +20,18 @@ import (
 // parse reads b, which must be one YAML document with a map in it.
 func parse(b []byte) (ast.Node, error) {
 	if len(bytes.TrimSpace(b)) == 0 {
-		return nil, &Problem{Err: errors.New("the template is empty")}
+		return nil, &PermanentError{Err: errors.New("the template is empty")}
 	}
 	f, err := parser.ParseBytes(b, 0)
 	if err != nil {
-		return nil, yamlProblem(err, nil)
+		return nil, yamlError(err, nil)
 	}
 	if err := templatetext.CheckAliases(f); err != nil {
-		return nil, &Problem{Err: err}
+		return nil, &PermanentError{Err: err}
 	}
 	// This parser takes some texts that are no YAML. Lima asks a second one, too.
 	if err := yqutil.ValidateContent(b); err != nil {
-		return nil, &Problem{Err: fmt.Errorf("this is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))}
+		return nil, &PermanentError{Err: fmt.Errorf("this is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))}
 	}
 	var bodies []ast.Node
 	for _, doc := range f.Docs {
@@ -41,12 +41,12 @@ func parse(b []byte) (ast.Node, error) {
 	}
 	switch {
 	case len(bodies) == 0:
-		return nil, &Problem{Err: errors.New("the template holds nothing but comments")}
+		return nil, &PermanentError{Err: errors.New("the template holds nothing but comments")}
 	case len(bodies) > 1:
-		return nil, &Problem{Err: fmt.Errorf("line %d: a second YAML document begins: a template is one document", bodies[1].GetToken().Position.Line)}
+		return nil, &PermanentError{Err: fmt.Errorf("line %d: a second YAML document begins: a template is one document", bodies[1].GetToken().Position.Line)}
 	}
 	if bodies[0].Type() != ast.MappingType && bodies[0].Type() != ast.MappingValueType {
-		return nil, &Problem{Err: errors.New("this is not a Lima template: its top level must be a YAML map with fields such as images, cpus and memory")}
+		return nil, &PermanentError{Err: errors.New("this is not a Lima template: its top level must be a YAML map with fields such as images, cpus and memory")}
 	}
 	return bodies[0], nil
 }
@@ -55,11 +55,11 @@ func parse(b []byte) (ast.Node, error) {
 func decode(b []byte) (y *limayaml.LimaYAML, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			y, err = nil, &Problem{Err: fmt.Errorf("this can't be read as YAML: the parser panics: %v", p)}
+			y, err = nil, &PermanentError{Err: fmt.Errorf("this can't be read as YAML: the parser panics: %v", p)}
 		}
 	}()
 	if err := templatetext.CheckUTF8(b); err != nil {
-		return nil, &Problem{Err: err}
+		return nil, &PermanentError{Err: err}
 	}
 	b = templatetext.Plain(b)
 	top, err := parse(b)
@@ -67,7 +67,7 @@ func decode(b []byte) (y *limayaml.LimaYAML, err error) {
 		return nil, err
 	}
 	locator := yaml.CustomUnmarshaler(orString(func(l *limayaml.LocatorWithDigest, s string) { l.URL = s }))
-	if err := literals(top, reflect.TypeFor[limayaml.LimaYAML]()); err != nil {
+	if err := checkLiterals(top, reflect.TypeFor[limayaml.LimaYAML]()); err != nil {
 		return nil, err
 	}
 	y = new(limayaml.LimaYAML)
@@ -77,7 +77,7 @@ func decode(b []byte) (y *limayaml.LimaYAML, err error) {
 		yaml.CustomUnmarshaler(orString(func(t *limayaml.BaseTemplates, s string) { *t = limayaml.BaseTemplates{{URL: s}} }, locator)),
 	)
 	if err != nil {
-		return nil, yamlProblem(err, b)
+		return nil, yamlError(err, b)
 	}
 	return y, nil
 }
@@ -95,12 +95,12 @@ func orString[T any](set func(*T, string), parts ...yaml.DecodeOption) func(*T, 
 	}
 }
 
-// yamlProblem turns an error of the YAML library into one that names line and field. b is nil when
+// yamlError turns an error of the YAML library into one that names line and field. b is nil when
 // the text could not be parsed.
-func yamlProblem(err error, b []byte) error {
+func yamlError(err error, b []byte) error {
 	e, ok := errors.AsType[yaml.Error](err)
 	if !ok || e.GetToken() == nil {
-		return &Problem{Err: fmt.Errorf("this is not YAML: %w", err)}
+		return &PermanentError{Err: fmt.Errorf("this is not YAML: %w", err)}
 	}
 	at := e.GetToken()
 	message := fmt.Sprintf("line %d: %s", at.Position.Line, e.GetMessage())
@@ -111,9 +111,9 @@ func yamlProblem(err error, b []byte) error {
 		message = fmt.Sprintf("line %d: must be %s; got %s", at.Position.Line, nodeName(t.Expected), nodeName(t.Actual))
 	}
 	if b == nil {
-		return &Problem{Err: fmt.Errorf("this is not YAML: %s", message)}
+		return &PermanentError{Err: fmt.Errorf("this is not YAML: %s", message)}
 	}
-	return &Problem{Field: fieldAt(b, at), Err: errors.New(message)}
+	return &PermanentError{Field: fieldAt(b, at), Err: errors.New(message)}
 }
 
 // kindName is a type in the words of a YAML author.

@@ -30,7 +30,7 @@ import (
 // for beside the template.
 func Template(ctx context.Context, locator string) ([]byte, error) {
 	logrus.SetOutput(io.Discard) // what Lima logs is no part of an error
-	http.DefaultClient.Transport = refusals{http.DefaultTransport}
+	http.DefaultClient.Transport = statusErrors{http.DefaultTransport}
 	t, err := limatmpl.Read(ctx, nameless, locator)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("there is no such template file: give the path of a Lima template, a URL, or template://NAME")
@@ -38,18 +38,18 @@ func Template(ctx context.Context, locator string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	y, err := readable(&t.Bytes)
+	y, err := readPlain(&t.Bytes)
 	if err != nil {
 		return nil, err
 	}
 	if hasParts(y) {
 		if err := t.Embed(ctx, true, false); err != nil {
 			if _, ok := errors.AsType[yaml.Error](err); ok {
-				err = yamlProblem(err, nil)
+				err = yamlError(err, nil)
 			}
 			return nil, fmt.Errorf("read what it refers to: %w", err)
 		}
-		if y, err = readable(&t.Bytes); err != nil {
+		if y, err = readPlain(&t.Bytes); err != nil {
 			return nil, fmt.Errorf("with what it refers to: %w", err)
 		}
 	}
@@ -59,11 +59,11 @@ func Template(ctx context.Context, locator string) ([]byte, error) {
 	return absoluteFiles(t.Bytes, y, filepath.Dir(strings.TrimPrefix(t.Locator, "file://")))
 }
 
-// refusals makes errors of a server's refusals. Lima would take what comes with them for a template.
-type refusals struct{ http.RoundTripper }
+// statusErrors makes errors of a server's refusals. Lima would take what comes with them for a template.
+type statusErrors struct{ http.RoundTripper }
 
 // RoundTrip is called for each request.
-func (r refusals) RoundTrip(req *http.Request) (*http.Response, error) {
+func (r statusErrors) RoundTrip(req *http.Request) (*http.Response, error) {
 	answer, err := r.RoundTripper.RoundTrip(req)
 	if err == nil && answer.StatusCode >= http.StatusBadRequest {
 		_ = answer.Body.Close()
@@ -75,10 +75,10 @@ func (r refusals) RoundTrip(req *http.Request) (*http.Response, error) {
 // nameless stands for the name of a VM. Without it Lima takes the file's name, which may be no valid one.
 const nameless = "rdd"
 
-// readable makes a text plain and reads it.
-func readable(text *[]byte) (*limayaml.LimaYAML, error) {
+// readPlain makes a text plain and reads it.
+func readPlain(text *[]byte) (*limayaml.LimaYAML, error) {
 	if err := templatetext.Check(*text); err != nil {
-		return nil, &Problem{Err: err}
+		return nil, &PermanentError{Err: err}
 	}
 	*text = templatetext.Plain(*text)
 	return decode(*text)
@@ -127,7 +127,7 @@ func absoluteFiles(text []byte, y *limayaml.LimaYAML, dir string) ([]byte, error
 		}
 	}
 	if err != nil {
-		return nil, &Problem{Err: fmt.Errorf("its relative paths can't be made absolute (%w): give images and other files by absolute paths", err)}
+		return nil, &PermanentError{Err: fmt.Errorf("its relative paths can't be made absolute (%w): give images and other files by absolute paths", err)}
 	}
 	return text, nil
 }
@@ -184,7 +184,7 @@ func Complete(text []byte, params map[string]string, asRoot bool) ([]byte, error
 		return nil, err
 	}
 	if y.User.Name != nil && *y.User.Name == "root" || y.User.UID != nil && *y.User.UID == 0 {
-		return nil, &Problem{"user", errors.New("the guest's user can't be root: give it another name and a uid such as 1000, or leave user out")}
+		return nil, &PermanentError{"user", errors.New("the guest's user can't be root: give it another name and a uid such as 1000, or leave user out")}
 	}
 	if y.Param == nil {
 		y.Param = map[string]string{}

@@ -30,14 +30,14 @@ func ensureUserKey(limaHome string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	err := lockutil.WithDirLock(dir, func() error { return mendUserKey(dir) })
+	err := lockutil.WithDirLock(dir, func() error { return repairUserKey(dir) })
 	if err != nil {
 		return fmt.Errorf("make the key for guests in %s: %w", dir, err)
 	}
 	return nil
 }
 
-func mendUserKey(dir string) error {
+func repairUserKey(dir string) error {
 	private, public := filepath.Join(dir, filenames.UserPrivateKey), filepath.Join(dir, filenames.UserPublicKey)
 	key, err := readUserKey(private)
 	var damaged *atomicfile.DamagedError

@@ -35,7 +35,7 @@ const (
 	minDisk   = 16 << 20
 )
 
-// Validate says whether Lima accepts the template for vm. The error is a *Problem that names the
+// Validate says whether Lima accepts the template for vm. The error is a *PermanentError that names the
 // field. Nothing is downloaded and nothing is written.
 func Validate(vm layout.VM, text []byte, params map[string]string, asRoot bool) error {
 	return validate(vm, false, text, params, asRoot)
@@ -45,21 +45,21 @@ func Validate(vm layout.VM, text []byte, params map[string]string, asRoot bool) 
 func validate(vm layout.VM, named bool, text []byte, params map[string]string, asRoot bool) error {
 	logrus.SetOutput(io.Discard) // Lima's warnings would be about another user's terminal
 	if err := templatetext.Check(text); err != nil {
-		return &Problem{Err: err}
+		return &PermanentError{Err: err}
 	}
-	_, y, full, err := accept(vm, text, params, asRoot)
+	_, y, full, err := evaluate(vm, text, params, asRoot)
 	if err != nil {
 		return err
 	}
-	if _, err := judge(vm, named, y, full); err != nil {
+	if _, err := checkEffects(vm, named, y, full); err != nil {
 		return err
 	}
 	return checkSizes(full)
 }
 
-// accept completes a template, and says whether Lima takes it. It returns it as it was completed, as that
+// resolve completes a template, and says whether Lima takes it. It returns it as it was completed, as that
 // reads, and as Lima reads it, with every default filled in.
-func accept(vm layout.VM, text []byte, params map[string]string, asRoot bool) (whole []byte, y, full *limayaml.LimaYAML, err error) {
+func evaluate(vm layout.VM, text []byte, params map[string]string, asRoot bool) (whole []byte, y, full *limayaml.LimaYAML, err error) {
 	if whole, err = Complete(text, params, asRoot); err != nil {
 		return nil, nil, nil, err
 	}
@@ -80,13 +80,13 @@ func load(vm layout.VM, template []byte) (y *limayaml.LimaYAML, err error) {
 	defer func() {
 		// Some of Lima's checks panic on input they don't expect.
 		if p := recover(); p != nil {
-			y, err = nil, &Problem{Err: fmt.Errorf("the template makes Lima panic: %v", p)}
+			y, err = nil, &PermanentError{Err: fmt.Errorf("the template makes Lima panic: %v", p)}
 		}
 	}()
 	path := filepath.Join(vm.Dir(), filenames.LimaYAML)
 	y, err = limayaml.Load(template, path)
 	if err != nil {
-		return nil, limaProblem(cmp.Or(firstUnused(template, path), err))
+		return nil, fieldError(cmp.Or(firstUnused(template, path), err))
 	}
 	if usesLimaNetwork(y) {
 		// Only then Lima reads, and makes if need be, its network configuration.
@@ -95,7 +95,7 @@ func load(vm layout.VM, template []byte) (y *limayaml.LimaYAML, err error) {
 		}
 	}
 	if err := limayaml.Validate(y, false); err != nil {
-		return nil, limaProblem(err)
+		return nil, fieldError(err)
 	}
 	return y, nil
 }
@@ -131,8 +131,8 @@ var (
 	limaParam = regexp.MustCompile("^(field `param` key|param) (\"(?:[^\"\\\\]|\\\\.)*\") ")
 )
 
-// limaBlame splits one of Lima's messages into the field, empty when it names none, and what is wrong with it.
-func limaBlame(text string) (field, message string) {
+// splitField splits one of Lima's messages into the field, empty when it names none, and what is wrong with it.
+func splitField(text string) (field, message string) {
 	if m := limaParam.FindStringSubmatch(text); m != nil {
 		if name, err := strconv.Unquote(m[2]); err == nil {
 			message = text[len(m[0]):]
@@ -148,12 +148,12 @@ func limaBlame(text string) (field, message string) {
 	return "", text
 }
 
-// limaProblem turns Lima's error, perhaps several joined, into a Problem with the first one's field.
-func limaProblem(err error) error {
+// fieldError turns Lima's error, perhaps several joined, into a PermanentError with the first one's field.
+func fieldError(err error) error {
 	var field string
 	var messages []string
 	for _, e := range flatten(err) {
-		at, message := limaBlame(e.Error())
+		at, message := splitField(e.Error())
 		switch {
 		case field == "":
 			field = at
@@ -162,7 +162,7 @@ func limaProblem(err error) error {
 		}
 		messages = append(messages, message)
 	}
-	return &Problem{field, errors.New(strings.Join(messages, "; "))}
+	return &PermanentError{field, errors.New(strings.Join(messages, "; "))}
 }
 
 func flatten(err error) []error {
@@ -180,7 +180,7 @@ func flatten(err error) []error {
 // checkFields checks what Lima would panic on, accept silently, or name badly.
 func checkFields(y *limayaml.LimaYAML) error {
 	if len(y.Base) > 0 {
-		return &Problem{"base", errors.New("must be embedded: store the output of `rdd limavm create` from a file or URL, or `limactl template copy --embed-all`")}
+		return &PermanentError{"base", errors.New("must be embedded: store the output of `rdd limavm create` from a file or URL, or `limactl template copy --embed-all`")}
 	}
 	if y.Arch != nil && *y.Arch != "default" {
 		if err := checkArch("arch", *y.Arch); err != nil {
@@ -188,11 +188,11 @@ func checkFields(y *limayaml.LimaYAML) error {
 		}
 	}
 	if len(y.Images) == 0 {
-		return &Problem{"images", errors.New("must name at least one image")}
+		return &PermanentError{"images", errors.New("must name at least one image")}
 	}
 	for _, f := range filesOf(y) {
 		if f.relative() {
-			return &Problem{f.field, fmt.Errorf("%q must be an absolute path: a template that is stored has no folder that it could be relative to", *f.path)}
+			return &PermanentError{f.field, fmt.Errorf("%q must be an absolute path: a template that is stored has no folder that it could be relative to", *f.path)}
 		}
 	}
 	if err := checkParams(y.Param); err != nil {
@@ -226,7 +226,7 @@ func checkFields(y *limayaml.LimaYAML) error {
 		fits = fits || image.Arch == "" || image.Arch == arch
 	}
 	if !fits {
-		return &Problem{"images", fmt.Errorf("none is for the architecture %s", arch)}
+		return &PermanentError{"images", fmt.Errorf("none is for the architecture %s", arch)}
 	}
 	if err := checkNetworks(y); err != nil {
 		return err
@@ -242,11 +242,11 @@ var paramName = regexp.MustCompile("^[a-zA-Z][a-zA-Z0-9_]*$")
 func checkParams(params map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		if !paramName.MatchString(name) {
-			return &Problem{"param." + name, errors.New("its name must begin with a letter and hold only the letters a-z and A-Z, digits and _")}
+			return &PermanentError{"param." + name, errors.New("its name must begin with a letter and hold only the letters a-z and A-Z, digits and _")}
 		}
 		for _, r := range params[name] {
 			if !unicode.IsPrint(r) && r != '\t' {
-				return &Problem{"param." + name, fmt.Errorf("its value contains the unprintable character %q", r)}
+				return &PermanentError{"param." + name, fmt.Errorf("its value contains the unprintable character %q", r)}
 			}
 		}
 	}
@@ -255,7 +255,7 @@ func checkParams(params map[string]string) error {
 
 func checkFile(field string, f limayaml.File) error {
 	if f.Location == "" {
-		return &Problem{field + ".location", errors.New("must be a path or a URL")}
+		return &PermanentError{field + ".location", errors.New("must be a path or a URL")}
 	}
 	if f.Arch != "" {
 		if err := checkArch(field+".arch", f.Arch); err != nil {
@@ -266,7 +266,7 @@ func checkFile(field string, f limayaml.File) error {
 		return nil
 	}
 	if err := f.Digest.Validate(); err != nil {
-		return &Problem{field + ".digest", fmt.Errorf("%q is not a digest such as sha256: and 64 hexadecimal digits: %w", f.Digest, err)}
+		return &PermanentError{field + ".digest", fmt.Errorf("%q is not a digest such as sha256: and 64 hexadecimal digits: %w", f.Digest, err)}
 	}
 	return nil
 }
@@ -275,20 +275,20 @@ func checkArch(field string, arch limayaml.Arch) error {
 	if slices.Contains(limayaml.ArchTypes, arch) {
 		return nil
 	}
-	return &Problem{field, fmt.Errorf("must be one of %s; got %q", strings.Join(limayaml.ArchTypes, ", "), arch)}
+	return &PermanentError{field, fmt.Errorf("must be one of %s; got %q", strings.Join(limayaml.ArchTypes, ", "), arch)}
 }
 
 // checkDriver says whether this host can run VMs of the template's type.
 func checkDriver(vm layout.VM, y *limayaml.LimaYAML) error {
 	if types := driverutil.Drivers(); !slices.Contains(types, *y.VMType) {
-		return &Problem{"vmType", fmt.Errorf("must be one of %s on this computer; got %q", strings.Join(types, ", "), *y.VMType)}
+		return &PermanentError{"vmType", fmt.Errorf("must be one of %s on this computer; got %q", strings.Join(types, ", "), *y.VMType)}
 	}
 	if *y.VMType == limayaml.QEMU {
 		return checkQEMUMounts(*y.MountType)
 	}
 	inst := &store.Instance{Name: vm.Name, Dir: vm.Dir(), VMType: *y.VMType, Arch: *y.Arch, Config: y}
 	if err := driverutil.CreateTargetDriverInstance(inst, 0).Validate(); err != nil {
-		return limaProblem(err)
+		return fieldError(err)
 	}
 	return nil
 }
@@ -300,14 +300,14 @@ func checkQEMUMounts(mountType limayaml.MountType) error {
 		types = append(types, limayaml.VIRTIOFS)
 	}
 	if !slices.Contains(types, mountType) {
-		return &Problem{"mountType", fmt.Errorf("must be one of %s with QEMU on this computer; got %q", strings.Join(types, ", "), mountType)}
+		return &PermanentError{"mountType", fmt.Errorf("must be one of %s with QEMU on this computer; got %q", strings.Join(types, ", "), mountType)}
 	}
 	return nil
 }
 
 func checkNumbers(y *limayaml.LimaYAML) error {
 	if y.CPUs != nil && *y.CPUs < 0 {
-		return &Problem{"cpus", fmt.Errorf("must be at least 1; got %d", *y.CPUs)}
+		return &PermanentError{"cpus", fmt.Errorf("must be at least 1; got %d", *y.CPUs)}
 	}
 	for _, size := range []struct {
 		field string
@@ -323,10 +323,10 @@ func checkNumbers(y *limayaml.LimaYAML) error {
 		}
 		n, err := parseSize(*size.value)
 		if err != nil {
-			return &Problem{size.field, fmt.Errorf("must be a size such as 4GiB; got %q", *size.value)}
+			return &PermanentError{size.field, fmt.Errorf("must be a size such as 4GiB; got %q", *size.value)}
 		}
 		if n < size.least && (n != 0 || !size.zero) {
-			return &Problem{size.field, fmt.Errorf("%q is too small: at least %s, with a unit such as MiB or GiB", *size.value, units.BytesSize(float64(size.least)))}
+			return &PermanentError{size.field, fmt.Errorf("%q is too small: at least %s, with a unit such as MiB or GiB", *size.value, units.BytesSize(float64(size.least)))}
 		}
 	}
 	return nil
@@ -340,7 +340,7 @@ func checkSizes(y *limayaml.LimaYAML) error {
 		}
 		path, err := localPath(image.Location)
 		if err != nil {
-			return &Problem{fmt.Sprintf("images[%d].location", i), err}
+			return &PermanentError{fmt.Sprintf("images[%d].location", i), err}
 		}
 		if size, ok := virtualSize(path); ok {
 			return checkDiskFits(*y.Disk, size)
@@ -355,7 +355,7 @@ func checkDiskFits(disk string, size int64) error {
 	if err != nil || n == 0 || diskSize(n) >= size {
 		return nil
 	}
-	return &Problem{"disk", fmt.Errorf("%s is smaller than the image, which needs %s: set disk to at least that", disk, units.BytesSize(float64(size)))}
+	return &PermanentError{"disk", fmt.Errorf("%s is smaller than the image, which needs %s: set disk to at least that", disk, units.BytesSize(float64(size)))}
 }
 
 // virtualSize is the size of the disk in an image file; ok is false when it can't be told, as for a

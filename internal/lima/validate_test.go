@@ -89,7 +89,7 @@ func TestValidate(t *testing.T) {
 				}
 				return
 			}
-			p, ok := errors.AsType[*Problem](err)
+			p, ok := errors.AsType[*PermanentError](err)
 			if !ok || p.Field != tc.field || !strings.Contains(p.Error(), tc.says) {
 				t.Fatalf("%T %v", err, err)
 			}

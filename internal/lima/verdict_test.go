@@ -24,7 +24,7 @@ func verdictOf(t *testing.T, err error) string {
 	if err == nil {
 		return ""
 	}
-	if p, ok := errors.AsType[*Problem](err); ok {
+	if p, ok := errors.AsType[*PermanentError](err); ok {
 		return p.Error()
 	}
 	t.Fatalf("it can't be judged: %v", err)
@@ -82,11 +82,11 @@ func again(vm layout.VM, text string, params map[string]string) error {
 // sameMeaning compares what Lima reads for root and for others: nothing but the guest's user may differ.
 func sameMeaning(t *testing.T, vm layout.VM, text string, params map[string]string) {
 	t.Helper()
-	_, _, user, err := accept(vm, []byte(text), params, false)
+	_, _, user, err := evaluate(vm, []byte(text), params, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, root, err := accept(vm, []byte(text), params, true)
+	_, _, root, err := evaluate(vm, []byte(text), params, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,11 +12,11 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// look finds out what there is of the VM, when the worker begins, and says what is odd about it.
-func (w *worker) look(ctx context.Context) {
+// probe finds out what there is of the VM, when the worker begins, and says what is odd about it.
+func (w *worker) probe(ctx context.Context) {
 	orphan, err := proc.Held(w.vm.QEMULock())
 	if err == nil {
-		err = w.settle(ctx)
+		err = w.reconcile(ctx)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -25,41 +25,41 @@ func (w *worker) look(ctx context.Context) {
 			w.phase(Stopped)
 		}
 		w.fail(Stop, fmt.Errorf("find out what there is of VM %q: %w", w.vm.Name, err))
-	case w.agent != nil:
-		w.found(foundAgent)
+	case w.hostagent != nil:
+		w.reportFound(foundHostagent)
 	case orphan:
-		w.found(foundQEMU)
-	case w.died:
-		w.found(foundDeath)
+		w.reportFound(foundQEMU)
+	case w.crashed:
+		w.reportFound(foundCrash)
 	}
 }
 
-// settle says what there is of a VM that this worker doesn't run: a hostagent, which it adopts; a
+// reconcile says what there is of a VM that this worker doesn't run: a hostagent, which it adopts; a
 // QEMU that outlived one, which it ends; a disk, or nothing.
-func (w *worker) settle(ctx context.Context) error {
+func (w *worker) reconcile(ctx context.Context) error {
 	a, err := w.adopt()
 	if err != nil {
 		return err
 	}
 	if a != nil {
-		w.agent = a
+		w.hostagent = a
 		w.phase(Starting)
 		w.readEvents(a)
 		return nil
 	}
-	if w.died, err = w.noteDeath(); err != nil {
+	if w.crashed, err = w.recordCrash(); err != nil {
 		w.config.Log.Warn("VM: how its last hostagent ended can't be found out", "vm", w.vm.Name, "error", err)
 	}
 	held, err := proc.Held(w.vm.QEMULock())
 	if err == nil && held {
 		w.phase(Stopping)
-		err = w.child(ctx, nil, "clear")
+		err = w.runCommand(ctx, nil, "clear")
 	}
 	if err != nil {
 		return err
 	}
 	if w.vm.Unfinished() {
-		if err := w.child(ctx, nil, "remove"); err != nil {
+		if err := w.runCommand(ctx, nil, "remove"); err != nil {
 			return err
 		}
 	}
@@ -68,15 +68,15 @@ func (w *worker) settle(ctx context.Context) error {
 	case err != nil:
 		return err
 	case len(names) == 0:
-		w.down(Absent)
+		w.stopped(Absent)
 	default: // whole, or what a preparation has to judge
-		w.down(Stopped)
+		w.stopped(Stopped)
 	}
 	return nil
 }
 
-// down says that nothing of the VM lives.
-func (w *worker) down(p Phase) {
+// stopped says that nothing of the VM lives.
+func (w *worker) stopped(p Phase) {
 	w.change(func(s *State) { s.Phase, s.Progress, s.SSHPort, s.Problems, s.Health = p, nil, 0, nil, Health{} })
 }
 
@@ -87,12 +87,12 @@ func exists(path string) bool {
 
 // prepare makes the VM's disk and configuration. Those of a VM that runs are left for its next start.
 func (w *worker) prepare(ctx context.Context, r Request) error {
-	if w.agent != nil {
+	if w.hostagent != nil {
 		return nil
 	}
 	if err := w.make(ctx, r); err != nil {
 		// What is there now is said before the failure, which belongs to it.
-		return errors.Join(err, w.settle(context.WithoutCancel(ctx)))
+		return errors.Join(err, w.reconcile(context.WithoutCancel(ctx)))
 	}
 	w.phase(Stopped)
 	return nil
@@ -106,23 +106,23 @@ func (w *worker) make(ctx context.Context, r Request) error {
 	if err != nil {
 		return err
 	}
-	return w.child(ctx, job, "prepare", "--share", w.config.ShareDir)
+	return w.runCommand(ctx, job, "prepare", "--share", w.config.ShareDir)
 }
 
 // start brings the VM to Running, from wherever it is.
 func (w *worker) start(ctx context.Context, r Request) error {
-	if w.agent != nil && w.agent.asked {
+	if w.hostagent != nil && w.hostagent.stopRequested {
 		w.phase(Stopping)
 		if err := w.awaitEnd(ctx); err != nil {
 			return err
 		}
 	}
-	if w.agent == nil {
+	if w.hostagent == nil {
 		if err := w.make(ctx, r); err != nil {
-			return errors.Join(err, w.settle(context.WithoutCancel(ctx)))
+			return errors.Join(err, w.reconcile(context.WithoutCancel(ctx)))
 		}
 		if err := w.spawn(r.Acceleration); err != nil {
-			return errors.Join(err, w.settle(context.WithoutCancel(ctx)))
+			return errors.Join(err, w.reconcile(context.WithoutCancel(ctx)))
 		}
 	}
 	for {
@@ -130,11 +130,11 @@ func (w *worker) start(ctx context.Context, r Request) error {
 		if !errors.Is(err, errEnded) {
 			return err
 		}
-		a := w.agent
-		w.agent = nil
-		err = w.settle(context.WithoutCancel(ctx))
-		if err != nil || w.agent == nil {
-			return errors.Join(w.explain(a), err)
+		a := w.hostagent
+		w.hostagent = nil
+		err = w.reconcile(context.WithoutCancel(ctx))
+		if err != nil || w.hostagent == nil {
+			return errors.Join(w.exitReason(a), err)
 		}
 		// Another service was quicker; its hostagent is ours now.
 	}
@@ -143,12 +143,12 @@ func (w *worker) start(ctx context.Context, r Request) error {
 // stop asks the guest to power off and waits, as long as it takes. After a while the state says that
 // it takes long.
 func (w *worker) stop(ctx context.Context) error {
-	if w.agent == nil {
-		if err := w.settle(ctx); err != nil || w.agent == nil {
+	if w.hostagent == nil {
+		if err := w.reconcile(ctx); err != nil || w.hostagent == nil {
 			return err
 		}
 	}
-	if err := w.agent.interrupt(w.vm); err != nil && !errors.Is(err, proc.ErrGone) {
+	if err := w.hostagent.interrupt(w.vm); err != nil && !errors.Is(err, proc.ErrGone) {
 		return fmt.Errorf("ask the hostagent of VM %q to stop: %w", w.vm.Name, err)
 	}
 	w.change(func(s *State) {
@@ -160,9 +160,9 @@ func (w *worker) stop(ctx context.Context) error {
 
 // awaitEnd waits until the hostagent, which was asked to, has ended.
 func (w *worker) awaitEnd(ctx context.Context) error {
-	late := time.AfterFunc(w.timing.stop, func() {
+	late := time.AfterFunc(w.timing.stopTimeout, func() {
 		message := fmt.Sprintf("the guest of VM %q has not powered off within %s and is still being waited for; `rdd limavm stop --force` ends it at once, and what it has not written is lost. Its console: %s",
-			w.vm.Name, w.timing.stop, w.vm.SerialLog())
+			w.vm.Name, w.timing.stopTimeout, w.vm.SerialLog())
 		w.change(func(s *State) {
 			if s.Phase == Stopping {
 				s.Failure = &Failure{Action: Stop, Message: message, At: time.Now()}
@@ -174,14 +174,14 @@ func (w *worker) awaitEnd(ctx context.Context) error {
 	if !errors.Is(err, errEnded) {
 		return err
 	}
-	w.agent = nil
+	w.hostagent = nil
 	w.change(func(s *State) { s.Failure = nil }) // late, perhaps, but no more
-	return w.settle(ctx)
+	return w.reconcile(ctx)
 }
 
 // kill ends the VM at once.
 func (w *worker) kill(ctx context.Context) error {
-	if a := w.agent; a != nil {
+	if a := w.hostagent; a != nil {
 		w.phase(Stopping)
 		if err := a.kill(w.vm); err != nil && !errors.Is(err, proc.ErrGone) {
 			return fmt.Errorf("kill the hostagent of VM %q: %w", w.vm.Name, err)
@@ -189,7 +189,7 @@ func (w *worker) kill(ctx context.Context) error {
 		if err := w.follow(ctx, func(State) bool { return false }); !errors.Is(err, errEnded) {
 			return err
 		}
-		w.agent = nil
+		w.hostagent = nil
 	}
 	held, err := proc.Held(w.vm.QEMULock())
 	if err != nil {
@@ -197,11 +197,11 @@ func (w *worker) kill(ctx context.Context) error {
 	}
 	if held {
 		w.phase(Stopping)
-		if err := w.child(ctx, nil, "clear", "--kill"); err != nil {
+		if err := w.runCommand(ctx, nil, "clear", "--kill"); err != nil {
 			return err
 		}
 	}
-	return w.settle(ctx)
+	return w.reconcile(ctx)
 }
 
 // remove ends the VM at once and removes its disk and configuration, and its logs or else keeps the
@@ -214,8 +214,8 @@ func (w *worker) remove(ctx context.Context) error {
 	if w.config.KeepLogs {
 		w.keepConsole()
 	}
-	if err := w.child(ctx, nil, "remove"); err != nil {
-		return errors.Join(err, w.settle(context.WithoutCancel(ctx)))
+	if err := w.runCommand(ctx, nil, "remove"); err != nil {
+		return errors.Join(err, w.reconcile(context.WithoutCancel(ctx)))
 	}
 	if !w.config.KeepLogs {
 		if err := os.RemoveAll(w.vm.Logs); err != nil {

@@ -19,9 +19,9 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// agent is a hostagent that lives, or did. It belongs to its lock and its nonce: it outlives this
+// hostagent is a hostagent that lives, or did. It belongs to its lock and its nonce: it outlives this
 // process and is adopted by the next.
-type agent struct {
+type hostagent struct {
 	nonce  string
 	pid    int
 	events reader
@@ -32,38 +32,38 @@ type agent struct {
 	exited <-chan struct{} // closed when our child has ended; nil for an adopted one
 	status error           // how it ended, once exited is closed
 
-	asked   bool // to stop
-	ran     bool // the guest has answered
-	failure *event.Failure
-	ended   string              // how the guest ended that nobody asked to stop; see package event
-	trouble map[string][]string // what doesn't work, by who says so
+	stopRequested bool // to stop
+	answered      bool // the guest has answered
+	failure       *event.Failure
+	ended         string              // how the guest ended that nobody asked to stop; see package event
+	trouble       map[string][]string // what doesn't work, by who says so
 }
 
 // byGuest says whether a guest that ran has ended by itself, in order.
-func (a *agent) byGuest() bool {
-	return a.ran && (a.ended == event.PoweredOff || a.ended == event.Rebooted)
+func (h *hostagent) byGuest() bool {
+	return h.answered && (h.ended == event.PoweredOff || h.ended == event.Rebooted)
 }
 
 // adopt finds a living hostagent; nil when there is none.
-func (w *worker) adopt() (*agent, error) {
-	held, err := proc.Held(w.vm.AgentLock())
+func (w *worker) adopt() (*hostagent, error) {
+	held, err := proc.Held(w.vm.HostagentLock())
 	if err != nil || !held {
 		return nil, err
 	}
 	r, err := w.vm.ReadRecord()
 	if err != nil || r.Nonce == "" {
-		pid, holderErr := proc.Holder(w.vm.AgentLock())
+		pid, holderErr := proc.Holder(w.vm.HostagentLock())
 		switch {
 		case holderErr == nil:
 			nonce := firstNonce(w.vm.Events())
-			return &agent{nonce: nonce, pid: pid, unrecorded: true, events: reader{path: w.vm.Events(), nonce: nonce}}, nil
+			return &hostagent{nonce: nonce, pid: pid, unrecorded: true, events: reader{path: w.vm.Events(), nonce: nonce}}, nil
 		case errors.Is(holderErr, proc.ErrGone):
 			return nil, nil
 		case err != nil:
 			return nil, errors.Join(err, holderErr)
 		}
 	}
-	return &agent{nonce: r.Nonce, pid: r.PID, events: reader{path: layout.VM{Logs: r.Logs}.Events(), nonce: r.Nonce}}, nil
+	return &hostagent{nonce: r.Nonce, pid: r.PID, events: reader{path: layout.VM{Logs: r.Logs}.Events(), nonce: r.Nonce}}, nil
 }
 
 // firstNonce is the nonce of the run whose events are at path, which says it first; empty when there is none.
@@ -82,7 +82,7 @@ func (w *worker) spawn(acceleration string) error {
 	if err := os.MkdirAll(w.vm.Logs, 0o700); err != nil {
 		return fmt.Errorf("make the log directory of VM %q: %w", w.vm.Name, err)
 	}
-	log, err := os.OpenFile(w.vm.AgentLog(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(w.vm.HostagentLog(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the log of VM %q: %w", w.vm.Name, err)
 	}
@@ -103,60 +103,60 @@ func (w *worker) spawn(acceleration string) error {
 		return fmt.Errorf("start the hostagent of VM %q: %w", w.vm.Name, err)
 	}
 	exited := make(chan struct{})
-	a := &agent{nonce: nonce, pid: cmd.Process.Pid, logged: logged, exited: exited, events: reader{path: w.vm.Events(), nonce: nonce}}
+	a := &hostagent{nonce: nonce, pid: cmd.Process.Pid, logged: logged, exited: exited, events: reader{path: w.vm.Events(), nonce: nonce}}
 	go func() {
 		a.status = cmd.Wait()
 		close(exited)
 	}()
-	w.agent = a
+	w.hostagent = a
 	w.change(func(s *State) {
 		s.Phase, s.SSHPort, s.Problems, s.Health = Starting, 0, nil, Health{}
-		s.Progress = &Progress{Phase: event.Boot, Message: "starting the hostagent; its log is " + w.vm.AgentLog(), StartedAt: time.Now()}
+		s.Progress = &Progress{Phase: event.Boot, Message: "starting the hostagent; its log is " + w.vm.HostagentLog(), StartedAt: time.Now()}
 	})
 	return nil
 }
 
-// lives says whether this very hostagent still lives.
-func (a *agent) lives(vm layout.VM) func() bool {
+// aliveFunc says whether this very hostagent still lives.
+func (h *hostagent) aliveFunc(vm layout.VM) func() bool {
 	return func() bool {
-		if a.exited != nil {
+		if h.exited != nil {
 			select {
-			case <-a.exited:
+			case <-h.exited:
 				return false
 			default:
 				return true // our child, not waited for: nobody else can have its number
 			}
 		}
-		held, err := proc.Held(vm.AgentLock())
+		held, err := proc.Held(vm.HostagentLock())
 		if err != nil || !held {
 			return false
 		}
 		r, err := vm.ReadRecord()
-		if a.unrecorded && (err != nil || r.Nonce == "") {
-			return proc.Holds(a.pid, vm.AgentLock())
+		if h.unrecorded && (err != nil || r.Nonce == "") {
+			return proc.Holds(h.pid, vm.HostagentLock())
 		}
-		return err == nil && r.Nonce == a.nonce && r.PID == a.pid
+		return err == nil && r.Nonce == h.nonce && r.PID == h.pid
 	}
 }
 
-// ours says whether a.pid is this very hostagent's, so that it may be signalled. A hostagent takes its
+// ownsPIDFunc says whether a.pid is this very hostagent's, so that it may be signalled. A hostagent takes its
 // lock before it writes its record, so for an instant the record is an earlier one's.
-func (a *agent) ours(vm layout.VM) func() bool {
+func (h *hostagent) ownsPIDFunc(vm layout.VM) func() bool {
 	return func() bool {
-		return a.lives(vm)() && (a.exited != nil || proc.Holds(a.pid, vm.AgentLock()))
+		return h.aliveFunc(vm)() && (h.exited != nil || proc.Holds(h.pid, vm.HostagentLock()))
 	}
 }
 
 // interrupt asks the hostagent to power its guest off.
-func (a *agent) interrupt(vm layout.VM) error {
-	a.asked = true
-	return proc.Interrupt(a.pid, a.ours(vm))
+func (h *hostagent) interrupt(vm layout.VM) error {
+	h.stopRequested = true
+	return proc.Interrupt(h.pid, h.ownsPIDFunc(vm))
 }
 
 // kill ends the hostagent at once.
-func (a *agent) kill(vm layout.VM) error {
-	a.asked = true
-	return proc.Kill(a.pid, a.ours(vm))
+func (h *hostagent) kill(vm layout.VM) error {
+	h.stopRequested = true
+	return proc.Kill(h.pid, h.ownsPIDFunc(vm))
 }
 
 // errEnded means that the hostagent has ended.
@@ -165,9 +165,9 @@ var errEnded = errors.New("the hostagent has ended")
 // follow turns the hostagent's events into state until enough says so, ctx ends, or the hostagent
 // does, which is errEnded.
 func (w *worker) follow(ctx context.Context, enough func(State) bool) error {
-	a := w.agent
+	a := w.hostagent
 	for {
-		gone := !a.lives(w.vm)() // before reading: what it wrote last is there then
+		gone := !a.aliveFunc(w.vm)() // before reading: what it wrote last is there then
 		w.readEvents(a)
 		s := w.snapshot()
 		switch {
@@ -177,9 +177,9 @@ func (w *worker) follow(ctx context.Context, enough func(State) bool) error {
 			return nil
 		}
 		w.markOverdue(s)
-		pause := w.timing.calm
+		pause := w.timing.runningInterval
 		if s.Phase != Running {
-			pause = w.timing.busy
+			pause = w.timing.busyInterval
 		}
 		select {
 		case <-ctx.Done():
@@ -191,7 +191,7 @@ func (w *worker) follow(ctx context.Context, enough func(State) bool) error {
 }
 
 // readEvents applies what the hostagent has said since.
-func (w *worker) readEvents(a *agent) {
+func (w *worker) readEvents(a *hostagent) {
 	err := a.events.read(func(e event.Event) { w.apply(a, e) })
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		w.config.Log.Warn("VM: its events can't be read", "vm", w.vm.Name, "error", err)
@@ -199,22 +199,22 @@ func (w *worker) readEvents(a *agent) {
 }
 
 // apply turns one event into state.
-func (w *worker) apply(a *agent, e event.Event) {
+func (w *worker) apply(a *hostagent, e event.Event) {
 	if e.Failure != nil {
 		a.failure = e.Failure
 	}
 	if e.Phase == event.Stop {
-		a.asked = true // by us, or before this process began
+		a.stopRequested = true // by us, or before this process began
 	}
-	a.ran = a.ran || e.Running
+	a.answered = a.answered || e.Running
 	if e.Ended != "" {
 		a.ended = e.Ended
 	}
 	if e.Running {
-		a.says(event.Trouble{Source: event.FromBoot, Messages: e.Degraded})
+		a.setTrouble(event.Trouble{Source: event.FromBoot, Messages: e.Degraded})
 	}
 	if e.Trouble != nil {
-		a.says(*e.Trouble)
+		a.setTrouble(*e.Trouble)
 	}
 	w.change(func(s *State) {
 		s.Problems = a.problems()
@@ -225,7 +225,7 @@ func (w *worker) apply(a *agent, e event.Event) {
 			s.SSHPort = e.SSHPort
 		}
 		switch {
-		case a.asked:
+		case a.stopRequested:
 			s.Phase = Stopping
 			if e.Phase == event.Stop {
 				s.Progress = progressOf(e)
@@ -250,18 +250,18 @@ func (w *worker) apply(a *agent, e event.Event) {
 	})
 }
 
-// says notes what one source says doesn't work.
-func (a *agent) says(t event.Trouble) {
-	if a.trouble == nil {
-		a.trouble = map[string][]string{}
+// setTrouble notes what one source says doesn't work.
+func (h *hostagent) setTrouble(t event.Trouble) {
+	if h.trouble == nil {
+		h.trouble = map[string][]string{}
 	}
-	a.trouble[t.Source] = t.Messages
+	h.trouble[t.Source] = t.Messages
 }
 
 // problems are what all sources say, in a steady order.
-func (a *agent) problems() (all []string) {
-	for _, source := range slices.Sorted(maps.Keys(a.trouble)) {
-		for _, m := range a.trouble[source] {
+func (h *hostagent) problems() (all []string) {
+	for _, source := range slices.Sorted(maps.Keys(h.trouble)) {
+		for _, m := range h.trouble[source] {
 			all = append(all, printable(m))
 		}
 	}
@@ -275,7 +275,7 @@ func progressOf(e event.Event) *Progress {
 		message += ": " + printable(e.Said)
 	}
 	if e.Said != "" && e.Phase == event.Boot { // later ones are the guest's words, and its problems
-		message = advised(nil, message)
+		message = withAdvice(nil, message)
 	}
 	return &Progress{Phase: e.Phase, Step: e.Step, Steps: e.Steps, Bytes: e.Bytes, Total: e.Total, Message: message, StartedAt: e.Time}
 }

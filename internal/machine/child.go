@@ -13,36 +13,36 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// errSilent ends a child that has said nothing for too long.
-var errSilent = errors.New("it has said nothing for too long")
+// errStalled ends a child that has said nothing for too long.
+var errStalled = errors.New("it has said nothing for too long")
 
-// child runs rdd-lima for the VM to its end, turning its events into progress. It dies with us.
-func (w *worker) child(ctx context.Context, stdin []byte, command string, flags ...string) error {
+// runCommand runs rdd-lima for the VM to its end, turning its events into progress. It dies with us.
+func (w *worker) runCommand(ctx context.Context, stdin []byte, command string, flags ...string) error {
 	args := append([]string{command, "--lima-home", w.vm.Home}, flags...)
 	silent, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(w.timing.silence, func() { cancel(errSilent) })
+	watchdog := time.AfterFunc(w.timing.stallTimeout, func() { cancel(errStalled) })
 	defer watchdog.Stop()
 	var last event.Event
 	heard := func(e event.Event) {
-		watchdog.Reset(w.timing.silence)
+		watchdog.Reset(w.timing.stallTimeout)
 		if e.Phase != "" {
 			w.progress(e)
 			e.Failure, e.OK = last.Failure, last.OK
 		}
 		last = e
 	}
-	if err := run(silent, w.config.Program, append(args, w.vm.Name), stdin, w.timing.interrupt, heard); err != nil {
-		return w.childError(ctx, silent, command, last, err)
+	if err := runProgram(silent, w.config.Program, append(args, w.vm.Name), stdin, w.timing.interruptTimeout, heard); err != nil {
+		return w.commandError(ctx, silent, command, last, err)
 	}
 	if !last.OK {
-		return w.childError(ctx, silent, command, last, errors.New("it ended without a result"))
+		return w.commandError(ctx, silent, command, last, errors.New("it ended without a result"))
 	}
 	return nil
 }
 
-// childError says why a child's work is not done.
-func (w *worker) childError(ctx, silent context.Context, command string, last event.Event, err error) error {
+// commandError says why a child's work is not done.
+func (w *worker) commandError(ctx, silent context.Context, command string, last event.Event, err error) error {
 	what := fmt.Sprintf("%s VM %q", command, w.vm.Name)
 	switch {
 	case ctx.Err() != nil:
@@ -56,7 +56,7 @@ func (w *worker) childError(ctx, silent context.Context, command string, last ev
 		if p := w.snapshot().Progress; p != nil {
 			phase = p.Phase
 		}
-		return fmt.Errorf("%s: it stalled in the phase %q (%w, %s) and was ended", what, phase, context.Cause(silent), w.timing.silence)
+		return fmt.Errorf("%s: it stalled in the phase %q (%w, %s) and was ended", what, phase, context.Cause(silent), w.timing.stallTimeout)
 	}
 	return fmt.Errorf("%s: rdd-lima failed: %w", what, err)
 }
@@ -76,15 +76,15 @@ func (w *worker) progress(e event.Event) {
 	})
 }
 
-// stderrKept is how much of a child's stderr is kept for an error.
-const stderrKept = 4 << 10
+// maxStderrSize is how much of a child's stderr is kept for an error.
+const maxStderrSize = 4 << 10
 
-// run runs a program that reports events on stdout. When ctx ends it is interrupted, and killed
+// runProgram runs a program that reports events on stdout. When ctx ends it is interrupted, and killed
 // after grace with all that it started, such as qemu-img.
-func run(ctx context.Context, program string, args []string, stdin []byte, grace time.Duration, heard func(event.Event)) error {
+func runProgram(ctx context.Context, program string, args []string, stdin []byte, grace time.Duration, heard func(event.Event)) error {
 	cmd := exec.Command(program, args...)
 	cmd.Stdin = bytes.NewReader(stdin)
-	stderr := &tailBuffer{limit: stderrKept}
+	stderr := &tailBuffer{limit: maxStderrSize}
 	cmd.Stderr = stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -10,13 +10,13 @@ import (
 )
 
 // runningWorker is a worker, without its loop, whose guest runs.
-func runningWorker(t *testing.T) (*worker, *agent) {
+func runningWorker(t *testing.T) (*worker, *hostagent) {
 	w := &worker{
 		config: Config{Log: slog.New(slog.DiscardHandler), Changed: func(string) {}},
 		vm:     layout.VM{Home: t.TempDir(), Name: "rd", Logs: t.TempDir()},
 	}
-	a := &agent{}
-	w.agent = a
+	a := &hostagent{}
+	w.hostagent = a
 	w.apply(a, event.Event{Phase: event.Ready, Running: true, SSHPort: 2222})
 	return w, a
 }
@@ -26,7 +26,7 @@ func TestGuestThatEndsByItselfHasNotCrashed(t *testing.T) {
 		t.Run(ended, func(t *testing.T) {
 			w, a := runningWorker(t)
 			w.apply(a, event.Event{Exiting: true, Ended: ended, Failure: &event.Failure{Message: "its guest has ended"}})
-			w.deathOf(t.Context(), a)
+			w.hostagentExited(t.Context(), a)
 			s := w.snapshot()
 			if s.Failure == nil || s.Failure.ByGuest == crashed || (s.Exits == 1) != crashed {
 				t.Fatalf("%+v %+v", s, s.Failure)
@@ -49,7 +49,7 @@ func TestGuestThatStopsAnsweringIsSaidUntilItAnswers(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	w.apply(a, event.Event{Health: &event.Health{Reason: event.Paused}})
-	w.down(Stopped)
+	w.stopped(Stopped)
 	if s := w.snapshot(); s.Health.Reason != "" {
 		t.Fatalf("%+v", s)
 	}
@@ -65,7 +65,7 @@ func TestVMThatIsDownSaysWhyAtOnce(t *testing.T) {
 		}
 	}
 	w.apply(a, event.Event{Exiting: true, Ended: event.Killed, Failure: &event.Failure{Message: "its QEMU has crashed"}})
-	w.deathOf(t.Context(), a)
+	w.hostagentExited(t.Context(), a)
 	if s := w.snapshot(); early > 0 || s.Failure == nil || s.Exits != 1 {
 		t.Errorf("down %d times without a failure; %+v", early, s)
 	}

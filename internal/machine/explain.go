@@ -20,12 +20,12 @@ import (
 
 // How much of a log is shown in a message.
 const (
-	tailBytes = 16 << 10
-	tailLines = 6
+	maxTailSize  = 16 << 10
+	maxTailLines = 6
 )
 
-// explain says why a hostagent has ended that nobody asked to end. The error is an explainedError.
-func (w *worker) explain(a *agent) error {
+// exitReason says why a hostagent has ended that nobody asked to end. The error is an explainedError.
+func (w *worker) exitReason(a *hostagent) error {
 	if a.byGuest() {
 		return fmt.Errorf("%s: VM %q is started again, because it is to run; `rdd limavm stop %s` stops it for good", a.failure.Message, w.vm.Name, w.vm.Name)
 	}
@@ -39,11 +39,11 @@ func (w *worker) explain(a *agent) error {
 		cause = "its guest has powered off or its QEMU has ended"
 	}
 	message := fmt.Sprintf("the hostagent of VM %q has ended: %s", w.vm.Name, cause)
-	said, failures := logTail(w.vm.AgentLog(), a.logged)
-	if lines := said[max(0, len(said)-tailLines):]; len(lines) > 0 {
-		message += "\nlast lines of " + w.vm.AgentLog() + ":\n  " + strings.Join(lines, "\n  ")
+	said, failures := logTail(w.vm.HostagentLog(), a.logged)
+	if lines := said[max(0, len(said)-maxTailLines):]; len(lines) > 0 {
+		message += "\nlast lines of " + w.vm.HostagentLog() + ":\n  " + strings.Join(lines, "\n  ")
 	} else {
-		message += "; its log is " + w.vm.AgentLog()
+		message += "; its log is " + w.vm.HostagentLog()
 	}
 	if console := consoleTail(w.vm); console != "" {
 		message += "\n" + console
@@ -75,9 +75,9 @@ func knownProblem(cause string, failures, console []string) (diag.KnownProblem, 
 	return diag.Match(diag.Guest, strings.Join(console, "\n"))
 }
 
-// advised adds to a failure's message what a known problem means and what to do, unless err has been
+// withAdvice adds to a failure's message what a known problem means and what to do, unless err has been
 // explained.
-func advised(err error, message string) string {
+func withAdvice(err error, message string) string {
 	if _, explained := errors.AsType[*explainedError](err); explained {
 		return message
 	}
@@ -87,22 +87,22 @@ func advised(err error, message string) string {
 	return message
 }
 
-// deathOf records that a hostagent has ended which was running its VM.
-func (w *worker) deathOf(ctx context.Context, a *agent) {
-	w.agent = nil
-	err := w.explain(a)
-	w.config.Log.Warn("VM: its hostagent has ended", "vm", w.vm.Name, "asked", a.asked, "error", err)
-	if !a.asked {
+// hostagentExited records that a hostagent has ended which was running its VM.
+func (w *worker) hostagentExited(ctx context.Context, a *hostagent) {
+	w.hostagent = nil
+	err := w.exitReason(a)
+	w.config.Log.Warn("VM: its hostagent has ended", "vm", w.vm.Name, "asked", a.stopRequested, "error", err)
+	if !a.stopRequested {
 		_, permanent := errors.AsType[*permanentError](err)
 		// Before it is said to be down: whoever saw that and no failure would start it again without a pause.
 		w.change(func(s *State) {
 			s.Failure = &Failure{Action: Start, Message: err.Error(), Permanent: permanent, At: time.Now(), ByGuest: a.byGuest()}
-			if a.ran && !a.byGuest() {
+			if a.answered && !a.byGuest() {
 				s.Exits++
 			}
 		})
 	}
-	if err := w.settle(ctx); err != nil {
+	if err := w.reconcile(ctx); err != nil {
 		w.fail(Stop, err)
 	}
 }
@@ -113,13 +113,13 @@ func (w *worker) markOverdue(s State) {
 	if s.Phase != Starting || p == nil {
 		return
 	}
-	limit := w.timing.limit(p.Phase, s.Accelerator)
+	limit := w.timing.stepTimeout(p.Phase, s.Accelerator)
 	over := time.Since(p.StartedAt)
-	if over < limit || strings.HasPrefix(p.Message, overdue) {
+	if over < limit || strings.HasPrefix(p.Message, overduePrefix) {
 		return
 	}
 	late := *p
-	late.Message = fmt.Sprintf("%s%s for more than %s (%s)", overdue, p.Phase, limit, p.Message)
+	late.Message = fmt.Sprintf("%s%s for more than %s (%s)", overduePrefix, p.Phase, limit, p.Message)
 	if console := consoleTail(w.vm); console != "" {
 		late.Message += "\n" + console
 	}
@@ -132,7 +132,7 @@ func (w *worker) markOverdue(s State) {
 
 // overdueProblem is why a step takes long: what console and log tell, or else what is likely.
 func (w *worker) overdueProblem(phase string) (diag.KnownProblem, bool) {
-	_, failures := logTail(w.vm.AgentLog(), w.agent.logged)
+	_, failures := logTail(w.vm.HostagentLog(), w.hostagent.logged)
 	if p, known := knownProblem("", failures, tail(w.vm.SerialLog(), 0)); known {
 		return p, true
 	}
@@ -145,8 +145,8 @@ func (w *worker) overdueProblem(phase string) (diag.KnownProblem, bool) {
 	return diag.KnownProblem{}, false
 }
 
-// overdue begins the message of a step that takes too long.
-const overdue = "still in the phase "
+// overduePrefix begins the message of a step that takes too long.
+const overduePrefix = "still in the phase "
 
 // consoleTail is the end of the guest's console, with the file's name.
 func consoleTail(vm layout.VM) string {
@@ -182,7 +182,7 @@ func logTail(path string, from int64) (said, failures []string) {
 // lastLines are the last lines of a file that say something.
 func lastLines(path string) []string {
 	lines := tail(path, 0)
-	return lines[max(0, len(lines)-tailLines):]
+	return lines[max(0, len(lines)-maxTailLines):]
 }
 
 // tail is the end of a file, but nothing before from, in lines without control characters and empty
@@ -200,10 +200,10 @@ func tail(path string, from int64) []string {
 	if from > info.Size() {
 		from = 0
 	}
-	if _, err := f.Seek(max(from, info.Size()-tailBytes), io.SeekStart); err != nil {
+	if _, err := f.Seek(max(from, info.Size()-maxTailSize), io.SeekStart); err != nil {
 		return nil
 	}
-	b, err := io.ReadAll(io.LimitReader(f, tailBytes))
+	b, err := io.ReadAll(io.LimitReader(f, maxTailSize))
 	if err != nil {
 		return nil
 	}

@@ -17,7 +17,7 @@ import (
 func told(t *testing.T, log, console string) *worker {
 	dir := t.TempDir()
 	vm := layout.VM{Home: dir, Name: "rd", Logs: filepath.Join(dir, "log")}
-	for path, text := range map[string]string{vm.AgentLog(): log, vm.SerialLog(): console} {
+	for path, text := range map[string]string{vm.HostagentLog(): log, vm.SerialLog(): console} {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -37,21 +37,21 @@ const (
 func TestDeadHostagentSaysCauseAndRemedyOnce(t *testing.T) {
 	for _, tc := range []struct {
 		name, log, console string
-		agent              agent
+		agent              hostagent
 		want               string // the known problem
 	}{
-		{"QEMU's last words", noMemory, "", agent{}, "memory-short"},
-		{"the console of a guest that panicked", "", panicked, agent{}, "guest-panic"},
-		{"QEMU before an earlier boot's console", noMemory, panicked, agent{}, "memory-short"},
-		{"its own failure before all", noMemory, panicked, agent{failure: &event.Failure{Message: "open x: no space left on device"}}, "disk-full"},
-		{"what an earlier run logged", noMemory, "", agent{logged: int64(len(noMemory))}, ""},
-		{"a log that was rotated", noMemory, "", agent{logged: int64(len(noMemory) + 1)}, "memory-short"},
-		{"a warning is no cause", noPort, "", agent{}, ""},
-		{"nothing", "", "", agent{}, ""},
+		{"QEMU's last words", noMemory, "", hostagent{}, "memory-short"},
+		{"the console of a guest that panicked", "", panicked, hostagent{}, "guest-panic"},
+		{"QEMU before an earlier boot's console", noMemory, panicked, hostagent{}, "memory-short"},
+		{"its own failure before all", noMemory, panicked, hostagent{failure: &event.Failure{Message: "open x: no space left on device"}}, "disk-full"},
+		{"what an earlier run logged", noMemory, "", hostagent{logged: int64(len(noMemory))}, ""},
+		{"a log that was rotated", noMemory, "", hostagent{logged: int64(len(noMemory) + 1)}, "memory-short"},
+		{"a warning is no cause", noPort, "", hostagent{}, ""},
+		{"nothing", "", "", hostagent{}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := told(t, tc.log, tc.console)
-			w.fail(Start, w.explain(&tc.agent))
+			w.fail(Start, w.exitReason(&tc.agent))
 			message := w.snapshot().Failure.Message
 			n := strings.Count(message, "known problem ")
 			if tc.want == "" && n != 0 || tc.want != "" && (n != 1 || !strings.Contains(message, "known problem "+tc.want+": ") || strings.Count(message, "what to do: ") != 1) {
@@ -63,7 +63,7 @@ func TestDeadHostagentSaysCauseAndRemedyOnce(t *testing.T) {
 
 func TestWarningsOfTheLogAreShown(t *testing.T) {
 	w := told(t, noPort, "")
-	if err := w.explain(&agent{}); !strings.Contains(err.Error(), "tcp port 5355: listen: address already in use") {
+	if err := w.exitReason(&hostagent{}); !strings.Contains(err.Error(), "tcp port 5355: listen: address already in use") {
 		t.Error(err)
 	}
 }
@@ -89,7 +89,7 @@ func TestOverdueStepCarriesRemedy(t *testing.T) {
 		{event.Configure, "", ""},
 	} {
 		w := told(t, "", tc.console)
-		w.agent = &agent{}
+		w.hostagent = &hostagent{}
 		w.state = State{Phase: Starting, Progress: &Progress{Phase: tc.phase, Message: "x", StartedAt: time.Now().Add(-time.Hour)}}
 		for range 2 {
 			w.markOverdue(w.snapshot())

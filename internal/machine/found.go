@@ -12,21 +12,21 @@ import (
 
 // What a service finds of a VM that an earlier one left running, and has done about it.
 const (
-	foundAgent = "its hostagent went on while no service ran, and is in use again"
-	foundQEMU  = "its hostagent had died and left a QEMU running, which was asked to power off and has ended"
-	foundDeath = "its hostagent had died while no service ran, and its guest with it"
+	foundHostagent = "its hostagent went on while no service ran, and is in use again"
+	foundQEMU      = "its hostagent had died and left a QEMU running, which was asked to power off and has ended"
+	foundCrash     = "its hostagent had died while no service ran, and its guest with it"
 )
 
-// found says, in the log and in the state, what an earlier service has left. It is said once: the state
+// reportFound says, in the log and in the state, what an earlier service has left. It is said once: the state
 // says it until the VM is next asked to stop.
-func (w *worker) found(what string) {
+func (w *worker) reportFound(what string) {
 	w.config.Log.Warn("VM: found at the start", "vm", w.vm.Name, "found", what)
 	w.change(func(s *State) { s.Found = what })
 }
 
-// noteDeath reports whether the last hostagent, which does not live, has died without a word, and puts
+// recordCrash reports whether the last hostagent, which does not live, has died without a word, and puts
 // that word into its events, so that the next look doesn't report it again.
-func (w *worker) noteDeath() (died bool, err error) {
+func (w *worker) recordCrash() (died bool, err error) {
 	r, err := w.vm.ReadRecord()
 	if _, damaged := errors.AsType[*atomicfile.DamagedError](err); damaged {
 		return false, nil // the next hostagent writes its own

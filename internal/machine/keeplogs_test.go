@@ -20,7 +20,7 @@ func TestLogsGoWithTheVMUnlessTheyAreKept(t *testing.T) {
 		program := filepath.Join(dir, "rdd-lima")
 		files := map[string]string{
 			program:       "#!/bin/sh\nrm -rf '" + vm.Dir() + "'\necho '{\"ok\":true}'\n",
-			vm.Prepared(): "", vm.SerialLog(): "console", vm.AgentLog(): "agent",
+			vm.Prepared(): "", vm.SerialLog(): "console", vm.HostagentLog(): "agent",
 		}
 		for path, text := range files {
 			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o700)); err != nil {
@@ -39,7 +39,7 @@ func TestLogsGoWithTheVMUnlessTheyAreKept(t *testing.T) {
 				t.Fatalf("not removed: %+v", m.State("rd"))
 			}
 		}
-		agent, _ := os.ReadFile(vm.AgentLog())
+		agent, _ := os.ReadFile(vm.HostagentLog())
 		console, _ := os.ReadFile(filepath.Join(vm.Logs, filepath.Base(vm.SerialLog())))
 		if kept := string(agent) == "agent" && string(console) == "console"; kept != keep {
 			t.Errorf("keep %t: %q, %q", keep, agent, console)

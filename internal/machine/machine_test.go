@@ -55,14 +55,14 @@ func newRig(t *testing.T) *rig {
 
 // service is a Machines as a service has it, with a channel that is sent to on each change.
 type service struct {
-	*Machines
+	*Manager
 	r       *rig
 	changed chan struct{}
 }
 
 func (r *rig) service() *service {
 	s := &service{r: r, changed: make(chan struct{}, 1)}
-	s.Machines = New(Config{
+	s.Manager = New(Config{
 		LimaHome: r.home, Program: r.stage.Program(), ShareDir: r.dir, LogDir: filepath.Join(r.dir, "log"),
 		Log: slog.New(slog.DiscardHandler),
 		Changed: func(string) {
@@ -72,7 +72,7 @@ func (r *rig) service() *service {
 			}
 		},
 	})
-	s.timing.busy, s.timing.calm = 5*time.Millisecond, 5*time.Millisecond
+	s.timing.busyInterval, s.timing.runningInterval = 5*time.Millisecond, 5*time.Millisecond
 	r.t.Cleanup(func() {
 		r.play("poweroff", "")
 		r.play("stopped", "")
@@ -151,7 +151,7 @@ func TestLife(t *testing.T) {
 	if st.SSHPort != 0 || st.Exits != 0 || st.Failure != nil {
 		t.Fatalf("%+v", st)
 	}
-	if held, _ := proc.Held(r.vm.AgentLock()); held {
+	if held, _ := proc.Held(r.vm.HostagentLock()); held {
 		t.Fatal("said stopped while the hostagent lives")
 	}
 	s.Do("rd", Request{Action: Remove})
@@ -193,7 +193,7 @@ func TestStalledChildIsNamedAndEnded(t *testing.T) {
 	r := newRig(t)
 	s := r.service()
 	// Longer than a busy machine takes to start the child, which then says its phase.
-	s.timing.silence, s.timing.interrupt = 2*time.Second, 10*time.Millisecond
+	s.timing.stallTimeout, s.timing.interruptTimeout = 2*time.Second, 10*time.Millisecond
 	r.play("prepare", "deaf")
 	s.Do("rd", Request{Action: Prepare})
 	st := s.await("failure", failed)
@@ -280,7 +280,7 @@ func TestBootFailures(t *testing.T) {
 			if st.Phase != Stopped || st.Exits != 0 || st.Failure.Action != Start || st.Failure.Permanent != tc.permanent {
 				t.Fatalf("%+v %+v", st, st.Failure)
 			}
-			for _, want := range []string{tc.says, r.vm.AgentLog()} {
+			for _, want := range []string{tc.says, r.vm.HostagentLog()} {
 				if !strings.Contains(st.Failure.Message, want) {
 					t.Errorf("%q does not say %q", st.Failure.Message, want)
 				}
@@ -318,7 +318,7 @@ func TestHostagentThatDiesIsSaid(t *testing.T) {
 func TestSlowStopIsSaidAndNotKilled(t *testing.T) {
 	r := newRig(t)
 	s := r.service()
-	s.timing.stop = 20 * time.Millisecond
+	s.timing.stopTimeout = 20 * time.Millisecond
 	r.play("stop", "slow")
 	s.Do("rd", start(""))
 	s.awaitPhase(Running)
@@ -372,7 +372,7 @@ func TestLivingHostagentIsAdopted(t *testing.T) {
 		t.Fatalf("%+v", st)
 	}
 	r.play("booted", "")
-	if st := second.awaitPhase(Running); st.Found != foundAgent {
+	if st := second.awaitPhase(Running); st.Found != foundHostagent {
 		t.Errorf("it does not say what was found: %+v", st)
 	}
 	second.Do("rd", start(""))
@@ -399,13 +399,13 @@ func TestDeathOfAHostagentWhileNoServiceRanIsSaidOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for held := true; held; { // as after a while without a service: its QEMU has ended as well
-		if held, err = anyHeld(r.vm.AgentLock(), r.vm.QEMULock()); err != nil {
+		if held, err = anyHeld(r.vm.HostagentLock(), r.vm.QEMULock()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	second := r.service()
 	second.awaitPhase(Stopped)
-	second.await("what was found", func(st State) bool { return st.Found == foundDeath })
+	second.await("what was found", func(st State) bool { return st.Found == foundCrash })
 	second.crash()
 	third := r.service()
 	third.awaitPhase(Stopped)
@@ -544,7 +544,7 @@ func TestCloseStopsEveryHostagent(t *testing.T) {
 		t.Error(said)
 	}
 	for _, name := range []string{"rd", "other", "third"} {
-		if held, _ := proc.Held(layout.VM{Home: r.home, Name: name}.AgentLock()); held {
+		if held, _ := proc.Held(layout.VM{Home: r.home, Name: name}.HostagentLock()); held {
 			t.Error(name, "was left behind")
 		}
 	}
@@ -585,10 +585,12 @@ func TestDegradedIsSaid(t *testing.T) {
 func TestOverdueBootNamesItsPhaseAndGoesOn(t *testing.T) {
 	r := newRig(t)
 	s := r.service()
-	s.timing.step = map[string]time.Duration{"boot": time.Millisecond}
+	s.timing.stepTimeouts = map[string]time.Duration{"boot": time.Millisecond}
 	r.play("boot", "late")
 	s.Do("rd", start(""))
-	st := s.await("overdue", func(st State) bool { return st.Progress != nil && strings.HasPrefix(st.Progress.Message, overdue) })
+	st := s.await("overdue", func(st State) bool {
+		return st.Progress != nil && strings.HasPrefix(st.Progress.Message, overduePrefix)
+	})
 	if st.Phase != Starting || st.Failure != nil || !strings.Contains(st.Progress.Message, "boot") {
 		t.Fatalf("%+v", st)
 	}
@@ -645,7 +647,7 @@ func TestStopOfAHostagentWithAnEarlierRecordSignalsNobodyElse(t *testing.T) {
 			if err := os.MkdirAll(r.vm.Run(), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			lock, err := proc.Acquire(r.vm.AgentLock()) // this process plays the hostagent
+			lock, err := proc.Acquire(r.vm.HostagentLock()) // this process plays the hostagent
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -691,12 +693,12 @@ func TestRunningVMWhoseRecordIsGoneOrDamagedCanBeStopped(t *testing.T) {
 					t.Fatal(err)
 				}
 				second := r.service()
-				if st := second.awaitPhase(Running); st.Found != foundAgent {
+				if st := second.awaitPhase(Running); st.Found != foundHostagent {
 					t.Errorf("%+v", st)
 				}
 				second.Do("rd", Request{Action: action})
 				second.awaitPhase(Stopped)
-				if alive, err := anyHeld(r.vm.AgentLock(), r.vm.QEMULock()); alive || err != nil {
+				if alive, err := anyHeld(r.vm.HostagentLock(), r.vm.QEMULock()); alive || err != nil {
 					t.Error("said stopped, and it lives", err)
 				}
 			})

@@ -28,18 +28,18 @@ type Config struct {
 
 // timing holds the durations of the workers.
 type timing struct {
-	busy      time.Duration // between looks at a hostagent that boots or stops
-	calm      time.Duration // and at one that runs
-	silence   time.Duration // longest silence of a child that reports at least every second
-	interrupt time.Duration // for a canceled child to end by itself
-	stop      time.Duration // for a guest to power off, before its state says that it is late
-	step      map[string]time.Duration
-	slow      time.Duration // for a step that has no time of its own
-	emulated  int           // factor for the steps of an emulated guest
+	busyInterval       time.Duration // between looks at a hostagent that boots or stops
+	runningInterval    time.Duration // and at one that runs
+	stallTimeout       time.Duration // longest silence of a child that reports at least every second
+	interruptTimeout   time.Duration // for a canceled child to end by itself
+	stopTimeout        time.Duration // for a guest to power off, before its state says that it is late
+	stepTimeouts       map[string]time.Duration
+	defaultStepTimeout time.Duration // for a step that has no time of its own
+	emulationFactor    int           // factor for the steps of an emulated guest
 }
 
-// Machines runs the VMs of one Lima home.
-type Machines struct {
+// Manager runs the VMs of one Lima home.
+type Manager struct {
 	config Config
 	timing timing
 
@@ -50,13 +50,13 @@ type Machines struct {
 }
 
 // New returns a Machines. It does nothing until it is asked about a VM.
-func New(c Config) *Machines {
-	return &Machines{config: c, timing: defaultTiming(), workers: map[string]*worker{}, forced: make(chan struct{})}
+func New(c Config) *Manager {
+	return &Manager{config: c, timing: defaultTiming(), workers: map[string]*worker{}, forced: make(chan struct{})}
 }
 
 // State returns what is known of a VM, at once. The first call for a VM makes its worker look at the
 // disk, and adopt a hostagent that lives; until it has, the phase is Unknown.
-func (m *Machines) State(vm string) State {
+func (m *Manager) State(vm string) State {
 	w := m.worker(vm)
 	if w == nil {
 		return State{}
@@ -66,7 +66,7 @@ func (m *Machines) State(vm string) State {
 
 // Do asks for an action and returns at once. It replaces what the VM's worker does, unless that is
 // the same. After Close it does nothing.
-func (m *Machines) Do(vm string, r Request) {
+func (m *Manager) Do(vm string, r Request) {
 	if w := m.worker(vm); w != nil {
 		w.submit(r)
 	}
@@ -74,7 +74,7 @@ func (m *Machines) Do(vm string, r Request) {
 
 // Remove ends a VM at once, removes its disk and configuration, and returns once that is done. The end of
 // ctx ends the waiting only.
-func (m *Machines) Remove(ctx context.Context, vm string) error {
+func (m *Manager) Remove(ctx context.Context, vm string) error {
 	w := m.worker(vm)
 	if w == nil {
 		return errors.New("the service is stopping")
@@ -91,7 +91,7 @@ func (m *Machines) Remove(ctx context.Context, vm string) error {
 }
 
 // Forget ends a VM's worker. It is meant for after Remove; a hostagent that lives is left alone.
-func (m *Machines) Forget(vm string) {
+func (m *Manager) Forget(vm string) {
 	m.mu.Lock()
 	w := m.workers[vm]
 	delete(m.workers, vm)
@@ -102,7 +102,7 @@ func (m *Machines) Forget(vm string) {
 }
 
 // worker returns the VM's worker, which it starts if need be; nil after Close.
-func (m *Machines) worker(vm string) *worker {
+func (m *Manager) worker(vm string) *worker {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -111,7 +111,7 @@ func (m *Machines) worker(vm string) *worker {
 	return m.workerLocked(vm)
 }
 
-func (m *Machines) workerLocked(vm string) *worker {
+func (m *Manager) workerLocked(vm string) *worker {
 	w, ok := m.workers[vm]
 	if !ok {
 		w = newWorker(m.config, m.timing, layout.VM{Home: m.config.LimaHome, Name: vm, Logs: filepath.Join(m.config.LogDir, vm)})
@@ -123,7 +123,7 @@ func (m *Machines) workerLocked(vm string) *worker {
 // Close asks every guest of this Lima home to power off, all at once, and waits until no hostagent
 // and no QEMU is left. progress is told what happens, one call at a time. When ctx ends first, the
 // error names the VMs that still run; they go on powering off.
-func (m *Machines) Close(ctx context.Context, progress func(string)) error {
+func (m *Manager) Close(ctx context.Context, progress func(string)) error {
 	workers, err := m.closing()
 	var mu sync.Mutex
 	say := func(format string, args ...any) {
@@ -159,7 +159,7 @@ func (m *Machines) Close(ctx context.Context, progress func(string)) error {
 }
 
 // Force makes Close end the guests at once, also one that is under way. What they have not written is lost.
-func (m *Machines) Force() {
+func (m *Manager) Force() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	select {
@@ -170,14 +170,14 @@ func (m *Machines) Force() {
 }
 
 // closing refuses further work and returns the workers of all VMs that live or have one.
-func (m *Machines) closing() ([]*worker, error) {
+func (m *Manager) closing() ([]*worker, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed = true
 	names, err := layout.Names(m.config.LimaHome)
 	for _, name := range names {
 		vm := layout.VM{Home: m.config.LimaHome, Name: name}
-		if alive, e := anyHeld(vm.AgentLock(), vm.QEMULock()); alive || e != nil {
+		if alive, e := anyHeld(vm.HostagentLock(), vm.QEMULock()); alive || e != nil {
 			m.workerLocked(name)
 		}
 	}

@@ -9,14 +9,14 @@ import (
 // defaultTiming is for real VMs.
 func defaultTiming() timing {
 	return timing{
-		busy:      200 * time.Millisecond,
-		calm:      time.Second,
-		silence:   time.Minute,
-		interrupt: 5 * time.Second,
-		stop:      3 * time.Minute,
-		slow:      time.Minute,
-		emulated:  4,
-		step: map[string]time.Duration{
+		busyInterval:       200 * time.Millisecond,
+		runningInterval:    time.Second,
+		stallTimeout:       time.Minute,
+		interruptTimeout:   5 * time.Second,
+		stopTimeout:        3 * time.Minute,
+		defaultStepTimeout: time.Minute,
+		emulationFactor:    4,
+		stepTimeouts: map[string]time.Duration{
 			event.Acceleration: 30 * time.Second,
 			event.Leftover:     2 * time.Minute,
 			event.Boot:         2 * time.Minute,
@@ -25,14 +25,14 @@ func defaultTiming() timing {
 	}
 }
 
-// limit is how long a step of a boot may take before it is called overdue. Nothing ends it then.
-func (t timing) limit(phase string, a Accelerator) time.Duration {
-	d, ok := t.step[phase]
+// stepTimeout is how long a step of a boot may take before it is called overdue. Nothing ends it then.
+func (t timing) stepTimeout(phase string, a Accelerator) time.Duration {
+	d, ok := t.stepTimeouts[phase]
 	if !ok {
-		d = t.slow
+		d = t.defaultStepTimeout
 	}
 	if a.Name != "" && !a.Hardware {
-		d *= time.Duration(t.emulated)
+		d *= time.Duration(t.emulationFactor)
 	}
 	return d
 }

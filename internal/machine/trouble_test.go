@@ -13,14 +13,14 @@ func TestBootThatDoesNotGetOnSaysWhyAndSinceWhen(t *testing.T) {
 	w := &worker{config: Config{Changed: func(string) {}}}
 	began := time.Unix(1000, 0)
 	boot := event.Event{Time: began, Phase: event.Boot, Step: 3, Steps: 5, Message: "booting"}
-	w.apply(&agent{}, boot)
+	w.apply(&hostagent{}, boot)
 	boot.Time, boot.Said = began.Add(time.Minute), "Permissions 0644 for '/l/_config/user' are too open."
-	w.apply(&agent{}, boot)
+	w.apply(&hostagent{}, boot)
 	p := w.snapshot().Progress
 	if !p.StartedAt.Equal(began) || !strings.Contains(p.Message, boot.Said) || !strings.Contains(p.Message, "known problem ssh-key-open") {
 		t.Errorf("%+v", p)
 	}
-	w.apply(&agent{}, event.Event{Phase: event.Guest, Step: 4, Steps: 5, Message: "waiting", Said: "no space left on device"})
+	w.apply(&hostagent{}, event.Event{Phase: event.Guest, Step: 4, Steps: 5, Message: "waiting", Said: "no space left on device"})
 	if p := w.snapshot().Progress; strings.Contains(p.Message, "known problem") {
 		t.Error("the guest's words are taken for the host's:", p.Message)
 	}
@@ -28,7 +28,7 @@ func TestBootThatDoesNotGetOnSaysWhyAndSinceWhen(t *testing.T) {
 
 func TestProblemsOfARunningVMAreThoseOfAllSources(t *testing.T) {
 	w := &worker{config: Config{Changed: func(string) {}}}
-	a := &agent{}
+	a := &hostagent{}
 	says := func(e event.Event, want ...string) {
 		t.Helper()
 		w.apply(a, e)
@@ -41,7 +41,7 @@ func TestProblemsOfARunningVMAreThoseOfAllSources(t *testing.T) {
 	says(event.Event{Trouble: &event.Trouble{Source: event.FromConnection, Messages: []string{"no docker"}}}, "provision[0] failed", "no docker", "8080 is[0m taken")
 	says(event.Event{Trouble: &event.Trouble{Source: event.FromPorts}}, "provision[0] failed", "no docker")
 	says(event.Event{Health: &event.Health{}}, "provision[0] failed", "no docker")
-	w.down(Stopped)
+	w.stopped(Stopped)
 	if got := w.snapshot().Problems; len(got) > 0 {
 		t.Error(got)
 	}

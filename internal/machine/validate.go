@@ -10,14 +10,14 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
-// validateLimit bounds a look at a template, which takes some 30 ms.
-const validateLimit = 15 * time.Second
+// validateTimeout bounds a look at a template, which takes some 30 ms.
+const validateTimeout = 15 * time.Second
 
 // Validate asks Lima whether it accepts a template with these values for its params, and, when vm
 // names a VM that has a disk here, whether that can go with it. What Lima doesn't accept is a
 // *TemplateError.
-func (m *Machines) Validate(ctx context.Context, vm string, template []byte, params map[string]string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, validateLimit, fmt.Errorf("%w: Lima did not judge the template within %s", context.DeadlineExceeded, validateLimit))
+func (m *Manager) Validate(ctx context.Context, vm string, template []byte, params map[string]string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, validateTimeout, fmt.Errorf("%w: Lima did not judge the template within %s", context.DeadlineExceeded, validateTimeout))
 	defer cancel()
 	args := []string{"validate", "--lima-home", m.config.LimaHome}
 	if vm != "" {
@@ -28,7 +28,7 @@ func (m *Machines) Validate(ctx context.Context, vm string, template []byte, par
 		return err
 	}
 	var last event.Event
-	err = run(ctx, m.config.Program, args, job, m.timing.interrupt, func(e event.Event) { last = e })
+	err = runProgram(ctx, m.config.Program, args, job, m.timing.interruptTimeout, func(e event.Event) { last = e })
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

@@ -25,10 +25,10 @@ type worker struct {
 	mu      sync.Mutex
 	state   State
 	pending *job // asked for, not begun
-	under   *job // being carried out
+	current *job // being carried out
 
-	agent *agent // the hostagent that lives; the loop's own
-	died  bool   // the last hostagent has died without a word; the loop's own
+	hostagent *hostagent // the hostagent that lives; the loop's own
+	crashed   bool       // the last hostagent has died without a word; the loop's own
 
 	boots    bool  // a boot follows what is prepared, and counts its steps on; the loop's own
 	prepared int32 // steps that came before the boot; the loop's own
@@ -54,8 +54,8 @@ func newWorker(c Config, t timing, vm layout.VM) *worker {
 	return w
 }
 
-// same reports whether two requests ask for the same.
-func same(a, b Request) bool {
+// sameRequest reports whether two requests ask for the same.
+func sameRequest(a, b Request) bool {
 	if a.Action != b.Action {
 		return false
 	}
@@ -68,17 +68,17 @@ func (w *worker) submit(r Request) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.pending != nil && same(w.pending.Request, r):
+	case w.pending != nil && sameRequest(w.pending.Request, r):
 		return w.pending.done
-	case w.pending == nil && w.under != nil && same(w.under.Request, r):
-		return w.under.done
+	case w.pending == nil && w.current != nil && sameRequest(w.current.Request, r):
+		return w.current.done
 	}
 	if w.pending != nil {
 		close(w.pending.done)
 	}
 	w.pending = &job{Request: r, done: make(chan struct{})}
-	if w.under != nil {
-		w.under.cancel(errReplaced)
+	if w.current != nil {
+		w.current.cancel(errReplaced)
 	}
 	select {
 	case w.wake <- struct{}{}:
@@ -89,19 +89,19 @@ func (w *worker) submit(r Request) <-chan struct{} {
 
 // loop carries out one request after another, and watches the hostagent in between.
 func (w *worker) loop(ctx context.Context) {
-	w.look(ctx)
+	w.probe(ctx)
 	for ctx.Err() == nil {
-		jobCtx, j := w.take(ctx)
+		jobCtx, j := w.nextJob(ctx)
 		if j == nil {
 			w.idle(ctx)
 			continue
 		}
-		w.carry(jobCtx, j)
+		w.runJob(jobCtx, j)
 	}
 }
 
-// take returns the next job, or nil.
-func (w *worker) take(ctx context.Context) (context.Context, *job) {
+// nextJob returns the next job, or nil.
+func (w *worker) nextJob(ctx context.Context) (context.Context, *job) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	j := w.pending
@@ -110,12 +110,12 @@ func (w *worker) take(ctx context.Context) (context.Context, *job) {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	j.cancel = cancel
-	w.pending, w.under = nil, j
+	w.pending, w.current = nil, j
 	return ctx, j
 }
 
-// carry carries out one job and says how it went.
-func (w *worker) carry(ctx context.Context, j *job) {
+// runJob carries out one job and says how it went.
+func (w *worker) runJob(ctx context.Context, j *job) {
 	w.config.Log.Info("VM", "vm", w.vm.Name, "action", j.Action)
 	w.change(func(s *State) { s.Failure = nil })
 	err := w.act(ctx, j.Request)
@@ -129,7 +129,7 @@ func (w *worker) carry(ctx context.Context, j *job) {
 	}
 	// At once: whoever saw the job over and no failure would ask for the same again, without a pause.
 	w.change(func(s *State) {
-		w.under = nil
+		w.current = nil
 		if f != nil {
 			s.Failure, s.Progress = f, nil
 		}
@@ -161,7 +161,7 @@ func (w *worker) act(ctx context.Context, r Request) error {
 
 // idle watches the hostagent, if one lives, until there is a new request.
 func (w *worker) idle(ctx context.Context) {
-	if w.agent == nil {
+	if w.hostagent == nil {
 		select {
 		case <-ctx.Done():
 		case <-w.wake:
@@ -183,7 +183,7 @@ func (w *worker) idle(ctx context.Context) {
 	cancel()
 	<-watching
 	if errors.Is(err, errEnded) {
-		w.deathOf(ctx, w.agent)
+		w.hostagentExited(ctx, w.hostagent)
 	}
 }
 
@@ -200,7 +200,7 @@ func (w *worker) failure(a Action, err error) *Failure {
 		f.Permanent = true
 		f.Message = p.Error()
 	}
-	f.Message = advised(err, f.Message)
+	f.Message = withAdvice(err, f.Message)
 	w.config.Log.Warn("VM: action failed", "vm", w.vm.Name, "action", a, "permanent", f.Permanent, "error", f.Message)
 	return f
 }
@@ -236,7 +236,7 @@ func (w *worker) phase(p Phase) {
 // shutDown stops the VM, whatever its worker does, and returns once nothing of it lives. Once forced is
 // closed, it ends the guest at once.
 func (w *worker) shutDown(ctx context.Context, forced <-chan struct{}, say func(string, ...any)) error {
-	alive, err := anyHeld(w.vm.AgentLock(), w.vm.QEMULock())
+	alive, err := anyHeld(w.vm.HostagentLock(), w.vm.QEMULock())
 	if err != nil {
 		return err
 	}
@@ -260,7 +260,7 @@ func (w *worker) shutDown(ctx context.Context, forced <-chan struct{}, say func(
 			return errors.New("the worker was forgotten")
 		case <-over:
 		}
-		still, err := anyHeld(w.vm.AgentLock(), w.vm.QEMULock())
+		still, err := anyHeld(w.vm.HostagentLock(), w.vm.QEMULock())
 		if err != nil {
 			return err
 		}
@@ -272,7 +272,7 @@ func (w *worker) shutDown(ctx context.Context, forced <-chan struct{}, say func(
 			force()
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(w.timing.calm):
+		case <-time.After(w.timing.runningInterval):
 		}
 	}
 	if alive {

@@ -15,7 +15,7 @@ import (
 )
 
 // controllers lists every controller, in the order of api.Controllers. A new one is added here and there.
-func (r *Run) controllers(store *datastore.Store, machines *machine.Machines, events *limavm.EventSource) []controller.Controller {
+func (r *Run) controllers(store *datastore.Store, machines *machine.Manager, events *limavm.EventSource) []controller.Controller {
 	ownsEmptyHost := !store.External()
 	return []controller.Controller{
 		limavm.New(machines, limavm.Options{

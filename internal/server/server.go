@@ -96,7 +96,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 
 // control runs the controllers on a ready API server until ctx or the server ends, then stops the
 // machines and the controllers.
-func (r *Run) control(ctx context.Context, server *controlplane.Server, serving *task, machines *machine.Machines, controllers []controller.Controller) (err error) {
+func (r *Run) control(ctx context.Context, server *controlplane.Server, serving *task, machines *machine.Manager, controllers []controller.Controller) (err error) {
 	r.starting("starting the controllers")
 	mgr, err := newManager(server.Loopback(), controllers)
 	if err != nil {
@@ -154,7 +154,7 @@ func (r *Run) control(ctx context.Context, server *controlplane.Server, serving 
 	}
 }
 
-func (r *Run) machines(events *limavm.EventSource) (*machine.Machines, error) {
+func (r *Run) machines(events *limavm.EventSource) (*machine.Manager, error) {
 	program, err := r.Instance.Program("rdd-lima")
 	if err != nil {
 		return nil, err

@@ -46,17 +46,17 @@ func Found(inst instance.Instance) (vms []VM) {
 	return vms
 }
 
-// AgentAlive says whether the VM's hostagent runs.
-func (v VM) AgentAlive() bool { return held(v.AgentLock()) }
+// HostagentAlive says whether the VM's hostagent runs.
+func (v VM) HostagentAlive() bool { return held(v.HostagentLock()) }
 
 // Alive says whether a hostagent or a QEMU of the VM runs.
-func (v VM) Alive() bool { return v.AgentAlive() || held(v.QEMULock()) }
+func (v VM) Alive() bool { return v.HostagentAlive() || held(v.QEMULock()) }
 
 // DiskInUse says whether a process works on the VM's disk or configuration.
 func (v VM) DiskInUse() bool { return held(v.DiskLock()) }
 
 // Exists says whether the VM has a directory.
-func (v VM) Exists() bool { return there(v.Dir()) }
+func (v VM) Exists() bool { return Exists(v.Dir()) }
 
 // Orphaned says, of a VM without an object, whether it has processes or may have data.
 func (v VM) Orphaned() bool { return v.Alive() || v.Made() }
@@ -66,20 +66,20 @@ func held(path string) bool {
 	return h && err == nil
 }
 
-// runs is below the Lima home; Lima leaves names alone that begin with an underscore.
-const runs = "_run"
+// runDir is below the Lima home; Lima leaves names alone that begin with an underscore.
+const runDir = "_run"
 
 // Dir is Lima's directory of the VM: disk, configuration, sockets.
 func (v VM) Dir() string { return filepath.Join(v.Home, v.Name) }
 
 // Run holds locks, the hostagent's record and the programs put before Lima.
-func (v VM) Run() string { return filepath.Join(v.Home, runs, v.Name) }
+func (v VM) Run() string { return filepath.Join(v.Home, runDir, v.Name) }
 
 // DiskLock is held by whoever may change the VM's disk and configuration: prepare, hostagent, remove.
 func (v VM) DiskLock() string { return filepath.Join(v.Run(), "disk.lock") }
 
-// AgentLock is held by the VM's hostagent for as long as it lives.
-func (v VM) AgentLock() string { return filepath.Join(v.Run(), "hostagent.lock") }
+// HostagentLock is held by the VM's hostagent for as long as it lives.
+func (v VM) HostagentLock() string { return filepath.Join(v.Run(), "hostagent.lock") }
 
 // QEMULock is held by the VM's QEMU itself for as long as it lives. (Not on Windows, where QEMU
 // can't outlive its hostagent.)
@@ -102,8 +102,8 @@ func (v VM) Removing() string { return filepath.Join(v.Dir(), "rdd.removing") }
 // Unfinished says whether a making or a removal of the VM was cut short, or is under way: what is in
 // Dir never ran, or was to go. A disk that ran has what Lima gives a guest at each boot beside it.
 func (v VM) Unfinished() bool {
-	ran := there(v.Prepared()) || there(filepath.Join(v.Dir(), "cidata.iso"))
-	return there(v.Removing()) || there(v.Making()) && !ran
+	ran := Exists(v.Prepared()) || Exists(filepath.Join(v.Dir(), "cidata.iso"))
+	return Exists(v.Removing()) || Exists(v.Making()) && !ran
 }
 
 // Contents names what is in Dir; nothing when it is empty or not there.
@@ -118,7 +118,7 @@ func (v VM) Contents() (names []string, err error) {
 	return names, err
 }
 
-func there(path string) bool {
+func Exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
@@ -131,7 +131,7 @@ func (v VM) Disk() string { return filepath.Join(v.Dir(), "diffdisk") }
 
 // Made says whether Dir is a VM's that may hold data: the mark may be missing.
 func (v VM) Made() bool {
-	return !v.Unfinished() && (there(v.Prepared()) || there(v.LimaYAML()) || there(v.Disk()))
+	return !v.Unfinished() && (Exists(v.Prepared()) || Exists(v.LimaYAML()) || Exists(v.Disk()))
 }
 
 // Programs is put first in the hostagent's PATH.
@@ -149,8 +149,8 @@ func (v VM) QEMUPID() string { return filepath.Join(v.Dir(), "qemu.pid") }
 // SerialLog is the guest's console.
 func (v VM) SerialLog() string { return filepath.Join(v.Dir(), "serial.log") }
 
-// AgentLog is what Lima's hostagent logs, and Events what it reports.
-func (v VM) AgentLog() string { return filepath.Join(v.Logs, "hostagent.log") }
+// HostagentLog is what Lima's hostagent logs, and Events what it reports.
+func (v VM) HostagentLog() string { return filepath.Join(v.Logs, "hostagent.log") }
 
 // Events is written by the living or last hostagent; see package event.
 func (v VM) Events() string { return filepath.Join(v.Logs, "events.jsonl") }
@@ -158,7 +158,7 @@ func (v VM) Events() string { return filepath.Join(v.Logs, "events.jsonl") }
 // record is below Run.
 func (v VM) record() string { return filepath.Join(v.Run(), "hostagent.json") }
 
-// Record is what a hostagent says about itself. It is about a living process only while AgentLock is held.
+// Record is what a hostagent says about itself. It is about a living process only while HostagentLock is held.
 type Record struct {
 	Nonce string `json:"nonce"`
 	PID   int    `json:"pid"`  // to signal, and only while the lock is held
@@ -189,7 +189,7 @@ func (v VM) ReadRecord() (r Record, err error) {
 
 // Names lists the VMs that this Lima home has or had.
 func Names(home string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(home, runs))
+	entries, err := os.ReadDir(filepath.Join(home, runDir))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

@@ -20,7 +20,7 @@ func (p *player) hostagent() int {
 	if err := os.MkdirAll(p.vm.Run(), 0o700); err != nil {
 		return complain(err)
 	}
-	lock, err := proc.Acquire(p.vm.AgentLock())
+	lock, err := proc.Acquire(p.vm.HostagentLock())
 	if err != nil {
 		return complain(err)
 	}

@@ -293,7 +293,7 @@ func (p *player) remove() error {
 
 // ssh runs a command, or else a shell, in the VM's directory, as if that was the guest.
 func (p *player) ssh() int {
-	if held, err := proc.Held(p.vm.AgentLock()); !held || err != nil || len(p.args) == 0 {
+	if held, err := proc.Held(p.vm.HostagentLock()); !held || err != nil || len(p.args) == 0 {
 		fmt.Fprintln(os.Stderr, "rdd-lima: the VM does not run", err)
 		return 255
 	}
