@@ -12,6 +12,7 @@ import (
 	"rancherdesktop.io/rdd/internal/host"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/scratch"
 )
 
@@ -30,14 +31,14 @@ func checkAcceleration(ctx context.Context, i *inspection) []Finding {
 	}
 	what, _, _ := strings.Cut(acc.Message, ". ") // after it comes a remedy, which the table has
 	switch acc.Reason {
-	case "NoPermission":
+	case event.NoPermission:
 		return []Finding{problem(SeverityWarning, diag.AccelerationPermission, "%s", what)}
-	case "NoHardwareDevice":
+	case event.NoHardwareDevice:
 		if host.Virtual() {
 			return []Finding{problem(SeverityWarning, diag.NestedVirtualization, "%s", what)}
 		}
 		return []Finding{problem(SeverityWarning, diag.AccelerationMissing, "%s", what)}
-	case "HardwareHangs":
+	case event.HardwareHangs:
 		return []Finding{problem(SeverityWarning, diag.AccelerationHangs, "%s", what)}
 	}
 	if !acc.Hardware {
@@ -54,14 +55,13 @@ func probe(ctx context.Context, program, limaHome string) (acc event.Accelerator
 		return acc, err
 	}
 	defer func() { _ = dir.Close() }()
-	home := dir.Path
-	const kept = "_run/acceleration.json"
-	if b, err := os.ReadFile(filepath.Join(limaHome, kept)); err == nil {
-		if err := errors.Join(os.Mkdir(filepath.Join(home, "_run"), 0o700), os.WriteFile(filepath.Join(home, kept), b, 0o600)); err != nil {
+	if b, err := os.ReadFile(layout.AccelerationFile(limaHome)); err == nil {
+		kept := layout.AccelerationFile(dir.Path)
+		if err := errors.Join(os.Mkdir(filepath.Dir(kept), 0o700), os.WriteFile(kept, b, 0o600)); err != nil {
 			return acc, err
 		}
 	}
-	out, err := runProgram(ctx, program, "probe", "--lima-home", home)
+	out, err := runProgram(ctx, program, "probe", "--lima-home", dir.Path)
 	if err == nil {
 		err = json.Unmarshal(out, &acc)
 	}

@@ -27,6 +27,15 @@ func ReadJSON(path string, to any) error {
 	return ParseJSON(path, b, to, nil)
 }
 
+// WriteJSON replaces the file at path with v as one line of JSON.
+func WriteJSON(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return Write(path, append(b, '\n'))
+}
+
 // Strict makes ParseJSON refuse fields that it doesn't know.
 func Strict(d *json.Decoder) { d.DisallowUnknownFields() }
 

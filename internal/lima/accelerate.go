@@ -12,6 +12,7 @@ import (
 	"github.com/lima-vm/lima/pkg/limayaml"
 
 	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 // The values of spec.acceleration.
@@ -19,17 +20,6 @@ const (
 	Auto      = "Auto"
 	Hardware  = "Hardware"
 	Emulation = "Emulation"
-)
-
-// Reasons of an Accelerator.
-const (
-	ReasonHardware            = "HardwareWorks"
-	ReasonRequested           = "EmulationRequested"
-	ReasonForeignArchitecture = "ForeignArchitecture"
-	ReasonNoDevice            = "NoHardwareDevice"
-	ReasonNoPermission        = "NoPermission"
-	ReasonHardwareHangs       = "HardwareHangs"
-	ReasonHardwareBroken      = "HardwareBroken"
 )
 
 // ProbeTimeout is how long guest code may take in a probe. It takes a tenth of a second where hardware works.
@@ -43,17 +33,17 @@ func Accelerate(ctx context.Context, home string, arch limayaml.Arch, choice str
 	switch choice {
 	case "", Auto, Hardware:
 	case Emulation:
-		return event.Accelerator{Name: emulator, Reason: ReasonRequested, Message: "emulated, as asked for: several times slower than hardware acceleration"}, nil
+		return event.Accelerator{Name: emulator, Reason: event.EmulationRequested, Message: "emulated, as asked for: several times slower than hardware acceleration"}, nil
 	default:
 		return event.Accelerator{}, &PermanentError{Err: fmt.Errorf("acceleration must be %s, %s or %s; got %q", Auto, Hardware, Emulation, choice)}
 	}
-	acc := emulated(ReasonForeignArchitecture, fmt.Sprintf("the guest's architecture %s is not this host's, so it is emulated", arch))
+	acc := emulated(event.ForeignArchitecture, fmt.Sprintf("the guest's architecture %s is not this host's, so it is emulated", arch))
 	if limayaml.IsNativeArch(arch) {
 		exe, _, err := qemu.Exe(arch)
 		if err != nil {
 			return acc, notFound(system(arch))
 		}
-		p := &prober{exe: exe, arch: arch, cache: cacheFile(home), timeout: ProbeTimeout}
+		p := &prober{exe: exe, arch: arch, cache: layout.AccelerationFile(home), timeout: ProbeTimeout}
 		if acc, err = p.probe(ctx); err != nil {
 			return acc, err
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/lima-vm/lima/pkg/limayaml"
 
 	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 // fakeQEMU is a program that ends like QEMU does after a probe, or not at all.
@@ -35,10 +36,10 @@ func TestProbeRunsSomething(t *testing.T) {
 		t.Skip("probes look at /dev/kvm")
 	}
 	for _, tc := range []struct{ name, script, reason, says string }{
-		{"works", "exit 33", ReasonHardware, "test guest ran"},
-		{"hangs", "exec sleep 1000", ReasonHardwareHangs, "did not finish within"},
-		{"crashes", "echo 'kvm: no MSR for you' >&2; kill -ABRT $$", ReasonHardwareBroken, "no MSR for you"},
-		{"ends too early", "exit 0", ReasonHardwareBroken, "too early"},
+		{"works", "exit 33", event.HardwareWorks, "test guest ran"},
+		{"hangs", "exec sleep 1000", event.HardwareHangs, "did not finish within"},
+		{"crashes", "echo 'kvm: no MSR for you' >&2; kill -ABRT $$", event.HardwareBroken, "no MSR for you"},
+		{"ends too early", "exit 0", event.HardwareBroken, "too early"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -46,7 +47,7 @@ func TestProbeRunsSomething(t *testing.T) {
 			p := &prober{exe: exe, arch: limayaml.X8664, cache: filepath.Join(t.TempDir(), "sub", "cache"), timeout: 2 * time.Second}
 			for range 2 {
 				acc, err := p.runGuestCached(t.Context())
-				if err != nil || acc.Reason != tc.reason || !strings.Contains(acc.Message, tc.says) || acc.Hardware != (tc.reason == ReasonHardware) {
+				if err != nil || acc.Reason != tc.reason || !strings.Contains(acc.Message, tc.says) || acc.Hardware != (tc.reason == event.HardwareWorks) {
 					t.Fatal(acc, err)
 				}
 			}
@@ -74,7 +75,7 @@ func TestCanceledProbeSaysNothing(t *testing.T) {
 	if acc, err := p.runGuestCached(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(acc, err)
 	}
-	if exists(p.cache) {
+	if layout.Exists(p.cache) {
 		t.Error("a canceled probe was remembered")
 	}
 }
@@ -116,10 +117,10 @@ func TestProbeOfThisHostComesBack(t *testing.T) {
 }
 
 func TestAccelerationChoices(t *testing.T) {
-	if acc, err := Accelerate(t.Context(), t.TempDir(), NativeArch(), Emulation); err != nil || acc.Name != emulator || acc.Reason != ReasonRequested {
+	if acc, err := Accelerate(t.Context(), t.TempDir(), NativeArch(), Emulation); err != nil || acc.Name != emulator || acc.Reason != event.EmulationRequested {
 		t.Error(acc, err)
 	}
-	if acc, err := Accelerate(t.Context(), t.TempDir(), limayaml.S390X, Auto); err != nil || acc.Reason != ReasonForeignArchitecture {
+	if acc, err := Accelerate(t.Context(), t.TempDir(), limayaml.S390X, Auto); err != nil || acc.Reason != event.ForeignArchitecture {
 		t.Error(acc, err)
 	}
 	if _, err := Accelerate(t.Context(), t.TempDir(), limayaml.S390X, Hardware); err == nil {

@@ -16,7 +16,7 @@ import (
 // ValidateChange says whether Lima accepts the template for a VM that may have a disk already: what
 // the disk was made of can't change. The error is a *PermanentError that names the field.
 func ValidateChange(vm layout.VM, template []byte, params map[string]string, asRoot bool) error {
-	if err := validate(vm, true, template, params, asRoot); err != nil || !exists(vm.Disk()) || vm.Unfinished() {
+	if err := validate(vm, true, template, params, asRoot); err != nil || !layout.Exists(vm.Disk()) || vm.Unfinished() {
 		return err
 	}
 	old, err := os.ReadFile(filepath.Join(vm.Dir(), filenames.LimaYAML))

@@ -1,12 +1,9 @@
 package lima
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/lima-vm/lima/pkg/imgutil/proxyimgutil"
-
-	"rancherdesktop.io/rdd/internal/atomicfile"
 )
 
 // growDisk makes the disk as large as the configuration says. A VM without a disk has none to grow.
@@ -20,12 +17,4 @@ func growDisk(path string, want int64) error {
 		return &PermanentError{"disk", fmt.Errorf("the VM's disk has %s and can't shrink: set disk to at least that", sizeText(have))}
 	}
 	return proxyimgutil.NewDiskUtil().ResizeDisk(path, want)
-}
-
-func writeJSON(path string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(path, append(b, '\n'))
 }

@@ -94,7 +94,7 @@ func TestDiskThatACrashedVMHadIsFree(t *testing.T) {
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
 	}
-	if err := takeDisks(vm, y); err != nil || exists(note) {
+	if err := takeDisks(vm, y); err != nil || layout.Exists(note) {
 		t.Error(err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
@@ -67,7 +68,7 @@ func (d *download) get(ctx context.Context) (string, error) {
 	if ok, err := d.cached(ctx); ok || err != nil {
 		return d.data(), err
 	}
-	resumed := exists(d.part())
+	resumed := layout.Exists(d.part())
 	err = d.fetch(ctx)
 	if resumed && errors.Is(err, errMismatch) { // of another file, perhaps
 		err = d.fetch(ctx)
@@ -93,7 +94,7 @@ func (d *download) acquire(ctx context.Context) (*proc.Lock, error) {
 // cached says whether the cache has the file. Without a digest to go by the server is asked whether
 // it has a newer one; when it doesn't answer, the old one is as good as any.
 func (d *download) cached(ctx context.Context) (bool, error) {
-	if !exists(d.data()) {
+	if !layout.Exists(d.data()) {
 		return false, nil
 	}
 	if d.digest == "" {

@@ -21,7 +21,7 @@ import (
 // claimDir makes sure that the VM's directory may be written: it is new or empty, is of a making or a
 // removal that was cut short, or holds the VM's own disk. Anything else is left as it is.
 func (p *preparer) claimDir() error {
-	if exists(p.vm.Prepared()) && !exists(p.vm.Removing()) {
+	if layout.Exists(p.vm.Prepared()) && !layout.Exists(p.vm.Removing()) {
 		return p.markPrepared()
 	}
 	if err := clearUnfinished(p.vm); err != nil {
@@ -76,7 +76,7 @@ func (p *preparer) reclaimDir(names []string) error {
 			p.vm.Dir(), nameSome(names), why, p.vm.Name)}
 	}
 	old, err := os.ReadFile(p.vm.LimaYAML())
-	if err != nil || !exists(p.vm.Disk()) {
+	if err != nil || !layout.Exists(p.vm.Disk()) {
 		return refuse("not a whole VM of RDD's")
 	}
 	if _, err := load(p.vm, old); err != nil {

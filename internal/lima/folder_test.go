@@ -70,7 +70,7 @@ func TestDiskOfAVMStaysThoughASmallFileBesideItIsGone(t *testing.T) {
 			if now, err := os.ReadFile(filepath.Join(vm.Dir(), "diffdisk")); err != nil || !bytes.Equal(now, disk) {
 				t.Error("the disk is another one now", err)
 			}
-			if !exists(vm.Prepared()) || exists(vm.Making()) || !exists(filepath.Join(vm.Dir(), "lima.yaml")) {
+			if !layout.Exists(vm.Prepared()) || layout.Exists(vm.Making()) || !layout.Exists(filepath.Join(vm.Dir(), "lima.yaml")) {
 				t.Error("what was missing was not made again")
 			}
 		})
@@ -146,10 +146,10 @@ func TestRemovalThatWasCutShortIsFinished(t *testing.T) {
 	if _, err := prepareVM(t.Context(), vm, template); err != nil {
 		t.Fatal(err)
 	}
-	if now, err := os.ReadFile(filepath.Join(vm.Dir(), "diffdisk")); err != nil || bytes.Equal(now, disk) || exists(vm.Removing()) {
+	if now, err := os.ReadFile(filepath.Join(vm.Dir(), "diffdisk")); err != nil || bytes.Equal(now, disk) || layout.Exists(vm.Removing()) {
 		t.Error("the old disk is there still", err)
 	}
-	if err := Remove(t.Context(), vm); err != nil || exists(vm.Dir()) {
+	if err := Remove(t.Context(), vm); err != nil || layout.Exists(vm.Dir()) {
 		t.Error(err)
 	}
 }

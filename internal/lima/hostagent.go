@@ -59,7 +59,7 @@ func Hostagent(ctx context.Context, o HostagentOptions) (err error) {
 		return err
 	}
 	defer func() { _ = lock.Release() }()
-	disk, err := waitForLock(ctx, o.VM.DiskLock())
+	disk, err := o.VM.LockDisk(ctx)
 	if err != nil {
 		return fmt.Errorf("VM %q is being prepared or removed: %w", o.VM.Name, err)
 	}
@@ -237,7 +237,7 @@ func (h *hostagent) inspect(ctx context.Context) (*store.Instance, error) {
 	if err := h.endOrphan(ctx); err != nil {
 		return nil, err
 	}
-	if !exists(h.vm.Prepared()) {
+	if !layout.Exists(h.vm.Prepared()) {
 		return nil, fmt.Errorf("VM %q has no disk yet: prepare it first", h.vm.Name)
 	}
 	inst, err := store.Inspect(h.vm.Name)
@@ -329,7 +329,7 @@ func (h *hostagent) powerOff(ctx context.Context, ended <-chan struct{}) {
 // limaEvents turns Lima's events into ours.
 type limaEvents struct {
 	hostagent *hostagent
-	rest []byte
+	rest      []byte
 }
 
 // Write takes Lima's JSON lines.

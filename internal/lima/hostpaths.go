@@ -162,7 +162,7 @@ func readHostFiles(vm layout.VM) (hostFiles, error) {
 	return f, err
 }
 
-func (f hostFiles) save(vm layout.VM) error { return writeJSON(vm.HostFiles(), f) }
+func (f hostFiles) save(vm layout.VM) error { return atomicfile.WriteJSON(vm.HostFiles(), f) }
 
 // checkFree says whether each path can be used: nothing is there, or what this VM has put there. A VM
 // that has no name yet has put nothing anywhere.
@@ -243,7 +243,7 @@ func (p hostPath) linkOf(vm layout.VM) bool {
 // abandoned says whether a link leads to where a VM of RDD had a socket, and that VM has gone or was killed.
 func abandoned(path string) bool {
 	to, err := os.Readlink(path)
-	if err != nil || exists(to) || !strings.HasPrefix(filepath.Base(to), "rdd-") || filepath.Base(filepath.Dir(to)) != filenames.SocketDir {
+	if err != nil || layout.Exists(to) || !strings.HasPrefix(filepath.Base(to), "rdd-") || filepath.Base(filepath.Dir(to)) != filenames.SocketDir {
 		return false
 	}
 	dir := filepath.Dir(filepath.Dir(to))
@@ -334,7 +334,7 @@ func releaseHostPaths(vm layout.VM) error {
 	}
 	f.releaseAll(vm)
 	f.Paths = nil
-	maps.DeleteFunc(f.Written, func(path, _ string) bool { return !exists(path) })
+	maps.DeleteFunc(f.Written, func(path, _ string) bool { return !layout.Exists(path) })
 	if len(f.Written) > 0 {
 		return f.save(vm)
 	}
@@ -447,7 +447,7 @@ func (f *hostFiles) write(vm layout.VM, p hostPath, b []byte) error {
 	if err := os.MkdirAll(filepath.Dir(p.Path), 0o700); err != nil {
 		return err
 	}
-	if exists(p.Path) {
+	if layout.Exists(p.Path) {
 		if f.unchanged(p.Path) {
 			if err := os.Remove(p.Path); err != nil {
 				return err
@@ -474,7 +474,7 @@ func (f *hostFiles) write(vm layout.VM, p hostPath, b []byte) error {
 // putAside renames a file that somebody has changed since it was copied.
 func putAside(path string) error {
 	to := path + ".changed-" + time.Now().Format("20060102-150405")
-	for exists(to) {
+	for layout.Exists(to) {
 		to += "-"
 	}
 	logrus.Warnf("%s was changed since it was copied from the guest; it is kept as %s", path, to)

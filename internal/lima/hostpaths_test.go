@@ -118,7 +118,7 @@ func TestAHostPathIsNotMadeRoomFor(t *testing.T) {
 	if b, err := os.ReadFile(at("file")); string(b) != "mine" {
 		t.Error(err)
 	}
-	if exists(at("new")) || exists(vm.Home) {
+	if layout.Exists(at("new")) || layout.Exists(vm.Home) {
 		t.Error("a question has made something")
 	}
 }
@@ -198,7 +198,7 @@ func TestStopsAndStartsKeepWhatIsOnTheHost(t *testing.T) {
 	has(gone, "one")
 	has(kept, "one")
 	f.releaseAll(vm)
-	if exists(link) || exists(gone) {
+	if layout.Exists(link) || layout.Exists(gone) {
 		t.Error("a stop leaves something")
 	}
 	has(kept, "one")
@@ -241,7 +241,7 @@ func TestStopsAndStartsKeepWhatIsOnTheHost(t *testing.T) {
 	if err := Remove(t.Context(), vm); err != nil {
 		t.Fatal(err)
 	}
-	if exists(link) || exists(gone) {
+	if layout.Exists(link) || layout.Exists(gone) {
 		t.Error("a reset leaves something")
 	}
 	has(kept, "five")
@@ -250,7 +250,7 @@ func TestStopsAndStartsKeepWhatIsOnTheHost(t *testing.T) {
 	if err := errors.Join(os.Remove(kept), Remove(t.Context(), vm)); err != nil {
 		t.Fatal(err)
 	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 || exists(vm.HostFiles()) { // what was put aside
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 || layout.Exists(vm.HostFiles()) { // what was put aside
 		t.Error("a deletion leaves something", entries, err)
 	}
 }

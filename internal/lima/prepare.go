@@ -22,7 +22,6 @@ import (
 	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
-	"rancherdesktop.io/rdd/internal/proc"
 )
 
 // stallTimeout ends a download that delivers nothing for this long.
@@ -44,7 +43,7 @@ func Prepare(ctx context.Context, o PrepareOptions, w *event.Writer) error {
 	if err := os.MkdirAll(o.VM.Run(), 0o700); err != nil {
 		return fmt.Errorf("make the directory of VM %q: %w: is its parent writable?", o.VM.Name, err)
 	}
-	lock, err := waitForLock(ctx, o.VM.DiskLock())
+	lock, err := o.VM.LockDisk(ctx)
 	if err != nil {
 		return fmt.Errorf("VM %q is in use (its hostagent runs, or it is being prepared or removed): %w", o.VM.Name, err)
 	}
@@ -59,25 +58,6 @@ func Prepare(ctx context.Context, o PrepareOptions, w *event.Writer) error {
 		err = errors.Join(err, clearUnfinished(p.vm))
 	}
 	return err
-}
-
-// diskLockTimeout bounds the wait for an earlier prepare that was canceled and is still going away.
-const diskLockTimeout = 10 * time.Second
-
-func waitForLock(ctx context.Context, path string) (*proc.Lock, error) {
-	ctx, cancel := context.WithTimeout(ctx, diskLockTimeout)
-	defer cancel()
-	for {
-		lock, err := proc.Acquire(path)
-		if !errors.Is(err, proc.ErrLocked) {
-			return lock, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }
 
 // preparer is one run of Prepare.
@@ -117,7 +97,7 @@ func (p *preparer) run(ctx context.Context) error {
 	}
 	configure := func(ctx context.Context) error { return p.configure(ctx, y) }
 	stages := []stage{{event.Check, "checking programs and configuration", nil, configure}}
-	if !exists(p.vm.Prepared()) {
+	if !layout.Exists(p.vm.Prepared()) {
 		stages = append(stages, p.imageStages(y)...)
 	}
 	stages = append(stages, stage{event.Disk, "making the disk", nil, p.makeDisk})
@@ -255,13 +235,13 @@ func (p *preparer) makeDisk(ctx context.Context) error {
 
 // markPrepared notes that the disk is whole, before a guest can write to it.
 func (p *preparer) markPrepared() error {
-	if !exists(p.vm.Prepared()) {
+	if !layout.Exists(p.vm.Prepared()) {
 		y, err := load(p.vm, p.o.Template)
 		if err != nil {
 			return err
 		}
 		sum := sha256.Sum256(fmt.Append(nil, y.Images))
-		if err := writeJSON(p.vm.Prepared(), prepared{version.Version, hex.EncodeToString(sum[:])}); err != nil {
+		if err := atomicfile.WriteJSON(p.vm.Prepared(), prepared{version.Version, hex.EncodeToString(sum[:])}); err != nil {
 			return err
 		}
 	}
@@ -281,9 +261,4 @@ func syncDir(path string) error {
 	defer d.Close()
 	_ = d.Sync() // Windows refuses it for a directory
 	return nil
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
 }

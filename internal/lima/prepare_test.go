@@ -76,7 +76,7 @@ func TestPrepareAgainAndAgain(t *testing.T) {
 		t.Error(got)
 	}
 	for _, name := range []string{"lima.yaml", "basedisk", "diffdisk", "kernel", "kernel.cmdline", "initrd", "rdd.prepared"} {
-		if !exists(filepath.Join(vm.Dir(), name)) {
+		if !layout.Exists(filepath.Join(vm.Dir(), name)) {
 			t.Error("no", name)
 		}
 	}
@@ -103,7 +103,7 @@ func TestPrepareAgainAndAgain(t *testing.T) {
 	if p, ok := errors.AsType[*PermanentError](err); !ok || p.Field != "disk" {
 		t.Error("shrinking:", err)
 	}
-	if err := Remove(t.Context(), vm); err != nil || exists(vm.Dir()) {
+	if err := Remove(t.Context(), vm); err != nil || layout.Exists(vm.Dir()) {
 		t.Error(err)
 	}
 	if err := Remove(t.Context(), vm); err != nil {
@@ -130,7 +130,7 @@ func TestPrepareRefusals(t *testing.T) {
 			if !ok || p.Field != tc.field || !strings.Contains(p.Error(), tc.says) {
 				t.Fatalf("%T %v", err, err)
 			}
-			if exists(vm.Dir()) {
+			if layout.Exists(vm.Dir()) {
 				t.Error("a half-made VM was left")
 			}
 		})
@@ -219,7 +219,7 @@ func TestMissingProgramsNameTheirPackages(t *testing.T) {
 	if p, ok := errors.AsType[*PermanentError](err); !ok || !strings.Contains(p.Error(), "qemu-system-x86 ") || !strings.Contains(p.Error(), "qemu-utils") || !strings.Contains(p.Error(), "openssh-client") {
 		t.Fatal(err)
 	}
-	if exists(vm.Dir()) {
+	if layout.Exists(vm.Dir()) {
 		t.Error("something was made")
 	}
 }
@@ -333,7 +333,7 @@ func TestDownload(t *testing.T) {
 			if _, permanent := errors.AsType[*PermanentError](err); err == nil || permanent != tc.permanent {
 				t.Fatalf("permanent %v: %v", permanent, err)
 			}
-			if exists(vm.Dir()) {
+			if layout.Exists(vm.Dir()) {
 				t.Error("a half-made VM was left")
 			}
 		})
@@ -378,7 +378,7 @@ func TestCanceledDownload(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	if exists(vm.Dir()) {
+	if layout.Exists(vm.Dir()) {
 		t.Error("a half-made VM was left")
 	}
 	cache := filepath.Join(filepath.Dir(vm.Home), "cache")
@@ -458,7 +458,7 @@ func (d *download) whole(t *testing.T) {
 	if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, picture()) {
 		t.Fatal("another file than the server's", err)
 	}
-	if exists(d.part()) || exists(d.validator()) {
+	if layout.Exists(d.part()) || layout.Exists(d.validator()) {
 		t.Error("something is left of the download")
 	}
 }

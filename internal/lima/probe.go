@@ -33,9 +33,6 @@ type cached struct {
 	Accelerator event.Accelerator `json:"accelerator"`
 }
 
-// cacheFile keeps the result until the next boot of the host.
-func cacheFile(home string) string { return filepath.Join(home, "_run", "acceleration.json") }
-
 // probe returns how guest code is best run.
 func (p *prober) probe(ctx context.Context) (event.Accelerator, error) {
 	if acc, bad := p.checkDevice(); bad {
@@ -57,7 +54,7 @@ func (p *prober) runGuestCached(ctx context.Context) (event.Accelerator, error) 
 	if err != nil {
 		return acc, err
 	}
-	_ = writeJSON(p.cache, cached{key, acc}) // without it the next boot asks again
+	_ = atomicfile.WriteJSON(p.cache, cached{key, acc}) // without it the next boot asks again
 	return acc, nil
 }
 
@@ -96,11 +93,11 @@ func (p *prober) runGuest(ctx context.Context) (event.Accelerator, error) {
 	case ctx.Err() != nil:
 		return event.Accelerator{}, context.Cause(ctx)
 	case cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == romExit(p.arch):
-		return event.Accelerator{Name: name, Hardware: true, Reason: ReasonHardware, Message: "a test guest ran under " + title}, nil
+		return event.Accelerator{Name: name, Hardware: true, Reason: event.HardwareWorks, Message: "a test guest ran under " + title}, nil
 	case limited.Err() != nil:
-		return emulated(ReasonHardwareHangs, fmt.Sprintf("%s is there, but a test guest did not finish within %s under it, so VMs are emulated, several times slower.", title, p.timeout)), nil
+		return emulated(event.HardwareHangs, fmt.Sprintf("%s is there, but a test guest did not finish within %s under it, so VMs are emulated, several times slower.", title, p.timeout)), nil
 	}
-	return emulated(ReasonHardwareBroken, fmt.Sprintf("%s is there, but a test guest fails under it (%s), so VMs are emulated, several times slower.", title, cause(err, stderr.String()))), nil
+	return emulated(event.HardwareBroken, fmt.Sprintf("%s is there, but a test guest fails under it (%s), so VMs are emulated, several times slower.", title, cause(err, stderr.String()))), nil
 }
 
 // writeROM writes the test guest beside the result. It is always the same, so it may stay there.

@@ -19,9 +19,9 @@ func (p *prober) checkDevice() (acc event.Accelerator, bad bool) {
 		_ = f.Close()
 		return acc, false
 	case errors.Is(err, fs.ErrPermission):
-		return emulated(ReasonNoPermission, "you may not use "+kvmDevice+", so VMs are emulated, several times slower. Add yourself to its group (sudo usermod -aG kvm $USER), then log in again."), true
+		return emulated(event.NoPermission, "you may not use "+kvmDevice+", so VMs are emulated, several times slower. Add yourself to its group (sudo usermod -aG kvm $USER), then log in again."), true
 	}
-	return emulated(ReasonNoDevice, "there is no usable "+kvmDevice+" ("+err.Error()+"), so VMs are emulated, several times slower. Switch virtualization on in the firmware, or nested virtualization in the hypervisor."), true
+	return emulated(event.NoHardwareDevice, "there is no usable "+kvmDevice+" ("+err.Error()+"), so VMs are emulated, several times slower. Switch virtualization on in the firmware, or nested virtualization in the hypervisor."), true
 }
 
 // bootID is new for each boot of the host. Source: random(4).

@@ -96,7 +96,7 @@ func TestQEMUThatIgnoresEverythingIsKilled(t *testing.T) {
 	vm := newVM(t)
 	pid := filepath.Join(vm.Dir(), "qemu.pid")
 	cmd := hostagentWithQEMU(t, vm, sh, "-c", "trap '' TERM; echo $$ > "+pid+".new; mv "+pid+".new "+pid+"; while :; do sleep 0.05; done")
-	for late := time.Now().Add(limit); !exists(pid) && time.Now().Before(late); {
+	for late := time.Now().Add(limit); !layout.Exists(pid) && time.Now().Before(late); {
 		runtime.Gosched()
 	}
 	_ = cmd.Process.Kill()
@@ -107,7 +107,7 @@ func TestQEMUThatIgnoresEverythingIsKilled(t *testing.T) {
 	if err != nil || !found || !strings.Contains(strings.Join(said, " "), "killing it") {
 		t.Fatal(found, err, said)
 	}
-	if exists(pid) {
+	if layout.Exists(pid) {
 		t.Error("its PID file is still there")
 	}
 }
@@ -141,7 +141,7 @@ func TestRealQEMUWithoutHostagentQuits(t *testing.T) {
 	if found, err := quick.end(t.Context(), vm, func(m string) { said = append(said, m) }); err != nil || !found || len(said) != 2 {
 		t.Fatal(found, err, said)
 	}
-	if exists(socket) {
+	if layout.Exists(socket) {
 		t.Error("its socket is still there")
 	}
 }
@@ -312,7 +312,7 @@ func TestHostagentRefusesASecondOne(t *testing.T) {
 	if err := <-done; err == nil || !strings.Contains(err.Error(), ErrRunning.Error()) {
 		t.Fatal(err)
 	}
-	if exists(vm.Events()) {
+	if layout.Exists(vm.Events()) {
 		t.Error("the living hostagent's events were touched")
 	}
 }
@@ -374,7 +374,7 @@ func TestVMStartsThoughItsOldPIDIsAnotherProcessNow(t *testing.T) {
 	if _, err := prepareVM(t.Context(), vm, template); err != nil {
 		t.Fatal("the process that has a number which was QEMU's keeps the VM from starting:", err)
 	}
-	if exists(stale[0]) || exists(stale[1]) {
+	if layout.Exists(stale[0]) || layout.Exists(stale[1]) {
 		t.Error("the stale PID files are still there")
 	}
 	a := &hostagent{vm: vm, w: event.NewWriter(io.Discard)}
@@ -433,7 +433,7 @@ func TestKilledProbeLeavesNoGuestAndNoFolder(t *testing.T) {
 				t.Fatal(err)
 			}
 			pid := filepath.Join(home, "pid")
-			for late := time.Now().Add(limit); !exists(pid); time.Sleep(time.Millisecond) {
+			for late := time.Now().Add(limit); !layout.Exists(pid); time.Sleep(time.Millisecond) {
 				if time.Now().After(late) {
 					t.Fatal("the guest does not start")
 				}

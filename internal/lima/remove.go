@@ -45,7 +45,7 @@ func Remove(ctx context.Context, vm layout.VM) error {
 	if inst, err := store.Inspect(vm.Name); err == nil {
 		unlockDisks(inst)
 	}
-	if !exists(vm.Dir()) {
+	if !layout.Exists(vm.Dir()) {
 		return releaseHostPaths(vm)
 	}
 	if err := removable(vm); err != nil {
@@ -62,7 +62,7 @@ func lockIdle(ctx context.Context, vm layout.VM) (*proc.Lock, error) {
 	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
 		return nil, err
 	}
-	lock, err := waitForLock(ctx, vm.DiskLock())
+	lock, err := vm.LockDisk(ctx)
 	if errors.Is(err, proc.ErrLocked) {
 		return nil, fmt.Errorf("VM %q is in use: stop it first: %w", vm.Name, err)
 	}

@@ -17,7 +17,7 @@ import (
 // the progress and of a degraded VM's problems, and nothing else.
 type requirements struct {
 	hostagent *hostagent
-	probes []limayaml.Probe
+	probes    []limayaml.Probe
 
 	mu      sync.Mutex
 	current *requirement

@@ -40,7 +40,7 @@ func Shell(ctx context.Context, vm layout.VM, o ShellOptions) (*exec.Cmd, error)
 		return nil, err
 	}
 	config := filepath.Join(vm.Dir(), filenames.SSHConfig)
-	switch there := running && exists(config); {
+	switch there := running && layout.Exists(config); {
 	case !there && o.WaitTimeout > 0:
 		return nil, fmt.Errorf("VM %q is still being prepared, or is about to be started again, so there is no guest to enter yet: `rdd limavm show %s` tells how far it is", vm.Name, vm.Name)
 	case !there:

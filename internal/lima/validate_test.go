@@ -13,6 +13,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/lima-vm/lima/pkg/limayaml"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 const image = "images: [{location: /no/such.img}]\n"
@@ -95,7 +97,7 @@ func TestValidate(t *testing.T) {
 			}
 		})
 	}
-	if exists(vm.Home) {
+	if layout.Exists(vm.Home) {
 		t.Error("validation wrote to the Lima home")
 	}
 }

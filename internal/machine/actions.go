@@ -80,11 +80,6 @@ func (w *worker) stopped(p Phase) {
 	w.change(func(s *State) { s.Phase, s.Progress, s.SSHPort, s.Problems, s.Health = p, nil, 0, nil, Health{} })
 }
 
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
-
 // prepare makes the VM's disk and configuration. Those of a VM that runs are left for its next start.
 func (w *worker) prepare(ctx context.Context, r Request) error {
 	if w.hostagent != nil {

@@ -143,7 +143,7 @@ func TestLife(t *testing.T) {
 	s.awaitPhase(Stopped)
 	s.Do("rd", start("Auto"))
 	st := s.awaitPhase(Running)
-	if st.SSHPort != 2222 || st.Accelerator.Reason != "HardwareHangs" || st.Progress != nil || st.Failure != nil {
+	if st.SSHPort != 2222 || st.Accelerator.Reason != event.HardwareHangs || st.Progress != nil || st.Failure != nil {
 		t.Fatalf("%+v", st)
 	}
 	s.Do("rd", Request{Action: Stop})
@@ -156,7 +156,7 @@ func TestLife(t *testing.T) {
 	}
 	s.Do("rd", Request{Action: Remove})
 	s.awaitPhase(Absent)
-	if exists(r.vm.Dir()) {
+	if layout.Exists(r.vm.Dir()) {
 		t.Fatal("the VM's directory is still there")
 	}
 }
@@ -501,7 +501,7 @@ func TestFolderThatIsNotHalfMadeStays(t *testing.T) {
 	if st := s.await("failure", failed); !st.Failure.Permanent || !strings.Contains(st.Failure.Message, r.vm.Dir()+" holds diary.txt") {
 		t.Errorf("%+v", st.Failure)
 	}
-	if !exists(diary) {
+	if !layout.Exists(diary) {
 		t.Error("somebody's file is gone")
 	}
 }
@@ -513,7 +513,7 @@ func TestHalfMadeVMIsRemoved(t *testing.T) {
 	}
 	s := r.service()
 	s.awaitPhase(Absent)
-	if exists(r.vm.Dir()) {
+	if layout.Exists(r.vm.Dir()) {
 		t.Fatal("it is still there")
 	}
 }

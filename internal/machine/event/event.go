@@ -40,6 +40,17 @@ type Accelerator struct {
 	Message  string `json:"message"`
 }
 
+// Reasons of an Accelerator.
+const (
+	HardwareWorks       = "HardwareWorks"
+	EmulationRequested  = "EmulationRequested"
+	ForeignArchitecture = "ForeignArchitecture"
+	NoHardwareDevice    = "NoHardwareDevice"
+	NoPermission        = "NoPermission"
+	HardwareHangs       = "HardwareHangs"
+	HardwareBroken      = "HardwareBroken"
+)
+
 // Failure is why the work ended early.
 type Failure struct {
 	Field     string `json:"field,omitempty"` // of the template

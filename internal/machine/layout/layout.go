@@ -6,12 +6,14 @@
 package layout
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/instance"
@@ -78,6 +80,27 @@ func (v VM) Run() string { return filepath.Join(v.Home, runDir, v.Name) }
 // DiskLock is held by whoever may change the VM's disk and configuration: prepare, hostagent, remove.
 func (v VM) DiskLock() string { return filepath.Join(v.Run(), "disk.lock") }
 
+// diskLockTimeout bounds the wait of LockDisk.
+const diskLockTimeout = 10 * time.Second
+
+// LockDisk takes DiskLock. It waits a while for an earlier process that was canceled and is still going
+// away. The error wraps proc.ErrLocked when the VM is in use.
+func (v VM) LockDisk(ctx context.Context) (*proc.Lock, error) {
+	ctx, cancel := context.WithTimeout(ctx, diskLockTimeout)
+	defer cancel()
+	for {
+		lock, err := proc.Acquire(v.DiskLock())
+		if !errors.Is(err, proc.ErrLocked) {
+			return lock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // HostagentLock is held by the VM's hostagent for as long as it lives.
 func (v VM) HostagentLock() string { return filepath.Join(v.Run(), "hostagent.lock") }
 
@@ -118,6 +141,7 @@ func (v VM) Contents() (names []string, err error) {
 	return names, err
 }
 
+// Exists reports whether there is anything at path, a dangling symbolic link included.
 func Exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
@@ -142,6 +166,9 @@ func (v VM) HostFiles() string { return filepath.Join(v.Run(), "hostfiles.json")
 
 // MonitorSocket is where the hostagent asks QEMU how it is. Lima has a control socket of its own.
 func (v VM) MonitorSocket() string { return filepath.Join(v.Dir(), "rdd.sock") }
+
+// AccelerationFile keeps what the last probe of hardware acceleration found, for the VMs of a Lima home.
+func AccelerationFile(home string) string { return filepath.Join(home, runDir, "acceleration.json") }
 
 // QEMUPID is where Lima's QEMU driver writes the process ID of QEMU.
 func (v VM) QEMUPID() string { return filepath.Join(v.Dir(), "qemu.pid") }

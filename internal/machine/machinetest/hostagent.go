@@ -30,7 +30,7 @@ func (p *player) hostagent() int {
 		return complain(err)
 	}
 	defer func() { _ = disk.Release() }()
-	if !exists(p.vm.Prepared()) {
+	if !layout.Exists(p.vm.Prepared()) {
 		return complain(fmt.Errorf("VM %q has no disk yet", p.vm.Name))
 	}
 	if err := p.introduce(); err != nil {

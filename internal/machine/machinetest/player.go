@@ -31,7 +31,7 @@ type player struct {
 }
 
 // accelerator is what every pretended VM has.
-var accelerator = event.Accelerator{Name: "tcg", Reason: "HardwareHangs", Message: "pretended"}
+var accelerator = event.Accelerator{Name: "tcg", Reason: event.HardwareHangs, Message: "pretended"}
 
 func (p *player) play(args []string) int {
 	p.w = event.NewWriter(os.Stdout)
@@ -226,7 +226,7 @@ func (p *player) prepare() error {
 	}
 	defer func() { _ = lock.Release() }()
 	p.say(event.Event{Phase: event.Check, Step: 1, Steps: 4})
-	made := exists(p.vm.Prepared())
+	made := layout.Exists(p.vm.Prepared())
 	if !made && p.vm.Unfinished() {
 		err = os.RemoveAll(p.vm.Dir())
 	}
@@ -280,7 +280,7 @@ func (p *player) remove() error {
 	if held, err := proc.Held(p.vm.QEMULock()); held || err != nil {
 		return errors.Join(err, errors.New("it still has a QEMU"))
 	}
-	if exists(p.vm.Dir()) {
+	if layout.Exists(p.vm.Dir()) {
 		if err := os.WriteFile(p.vm.Removing(), nil, 0o600); err != nil {
 			return err
 		}
@@ -340,9 +340,4 @@ func note(path, line string) error {
 	}
 	_, err = f.WriteString(line + "\n")
 	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
 }
