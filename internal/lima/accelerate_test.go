@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"rancherdesktop.io/rdd/internal/lima/limatest"
+
 	"github.com/lima-vm/lima/pkg/limayaml"
 
 	"rancherdesktop.io/rdd/internal/machine/event"
@@ -82,7 +84,7 @@ func TestCanceledProbeSaysNothing(t *testing.T) {
 
 // The test guest must do what it is meant to. Emulation can show that on any host.
 func TestProbeGuestRunsToItsEnd(t *testing.T) {
-	needs(t, "qemu-system-x86_64")
+	limatest.Needs(t, "qemu-system-x86_64")
 	rom := filepath.Join(t.TempDir(), "rom")
 	if err := os.WriteFile(rom, romFor(limayaml.X8664), 0o600); err != nil {
 		t.Fatal(err)
@@ -99,7 +101,7 @@ func TestProbeGuestRunsToItsEnd(t *testing.T) {
 }
 
 func TestProbeOfThisHostComesBack(t *testing.T) {
-	needs(t, "qemu-system-x86_64")
+	limatest.Needs(t, "qemu-system-x86_64")
 	home := t.TempDir()
 	acc, err := Accelerate(t.Context(), home, NativeArch(), Auto)
 	if err != nil || acc.Name == "" || acc.Reason == "" || acc.Message == "" {

@@ -2,7 +2,6 @@ package lima
 
 import (
 	"context"
-	"errors"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -44,8 +43,6 @@ func (h *hostagent) dialGuestAgent(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, "unix", filepath.Join(h.vm.Dir(), filenames.GuestAgentSock))
 }
-
-var errNoGreeting = errors.New("its SSH server says nothing")
 
 // pingSSH waits for the first byte from the guest's SSH server. That QEMU accepts a connection
 // says nothing about the guest.

@@ -62,9 +62,9 @@ func checkChange(vm layout.VM, old, wanted []byte) error {
 
 // imagesFor lists the images of the VM's own architecture; the others were never looked at.
 func imagesFor(y *limayaml.LimaYAML) (images []limayaml.Image) {
-	for _, image := range y.Images {
-		if image.Arch == *y.Arch {
-			images = append(images, image)
+	for _, img := range y.Images {
+		if img.Arch == *y.Arch {
+			images = append(images, img)
 		}
 	}
 	return images

@@ -5,20 +5,22 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"rancherdesktop.io/rdd/internal/lima/limatest"
 )
 
 func TestWhatADiskWasMadeOfCanNotChange(t *testing.T) {
-	programs(t)
-	vm := newVM(t)
-	path := writeImage(t)
-	template := fmt.Sprintf("images: [{location: %s, kernel: {location: %s, cmdline: quiet}}, {location: /no/such, arch: riscv64}]\ndisk: 32MiB\n", path, path)
+	limatest.NeedsVMPrograms(t)
+	vm := limatest.NewVM(t)
+	path := limatest.WriteImage(t)
+	text := fmt.Sprintf("images: [{location: %s, kernel: {location: %s, cmdline: quiet}}, {location: /no/such, arch: riscv64}]\ndisk: 32MiB\n", path, path)
 	change := func(old, wanted string) error {
-		return ValidateChange(vm, []byte(strings.Replace(template, old, wanted, 1)), nil, true)
+		return ValidateChange(vm, []byte(strings.Replace(text, old, wanted, 1)), nil, true)
 	}
 	if err := change("cmdline: quiet", "cmdline: loud"); err != nil {
 		t.Fatal("no disk yet:", err)
 	}
-	if _, err := prepareVM(t.Context(), vm, template); err != nil {
+	if _, err := prepareVM(t.Context(), vm, text); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct{ name, old, new, field string }{
@@ -38,7 +40,7 @@ func TestWhatADiskWasMadeOfCanNotChange(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
-	if _, err := prepareVM(t.Context(), vm, strings.Replace(template, "quiet", "loud", 1)); err == nil {
+	if _, err := prepareVM(t.Context(), vm, strings.Replace(text, "quiet", "loud", 1)); err == nil {
 		t.Error("prepare takes what can't change")
 	}
 }

@@ -40,20 +40,21 @@ type connection struct {
 	checkInterval  time.Duration // between looks at whether all is there
 }
 
-func (h *hostagent) connection(y *limayaml.LimaYAML) *connection {
-	return &connection{vm: h.vm, y: y, report: h.report, ssh: h.sshTo, retryInterval: 2 * time.Second, attemptTimeout: 2 * time.Minute, checkInterval: time.Minute}
+func newConnection(vm layout.VM, y *limayaml.LimaYAML, report func(event.Event)) *connection {
+	ssh := func(ctx context.Context, args ...string) *exec.Cmd { return sshCommand(ctx, vm, args...) }
+	return &connection{vm: vm, y: y, report: report, ssh: ssh, retryInterval: 2 * time.Second, attemptTimeout: 2 * time.Minute, checkInterval: time.Minute}
 }
 
-// sshTo returns an ssh command with the VM's configuration; the host's name has to come in args.
-func (h *hostagent) sshTo(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "ssh", append([]string{"-F", filepath.Join(h.vm.Dir(), filenames.SSHConfig)}, args...)...)
+// sshCommand returns an ssh command with the VM's configuration. args must name the host.
+func sshCommand(ctx context.Context, vm layout.VM, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "ssh", append([]string{"-F", filepath.Join(vm.Dir(), filenames.SSHConfig)}, args...)...)
 	cmd.WaitDelay = time.Second
 	return cmd
 }
 
-// ssh returns a command in the guest.
-func (h *hostagent) ssh(ctx context.Context, command ...string) *exec.Cmd {
-	return h.sshTo(ctx, append([]string{"-T", hostname.FromInstName(h.vm.Name), "--"}, command...)...)
+// guestCommand returns an ssh command that runs a command in the guest, without a terminal.
+func guestCommand(ctx context.Context, vm layout.VM, command ...string) *exec.Cmd {
+	return sshCommand(ctx, vm, append([]string{"-T", hostname.FromInstName(vm.Name), "--"}, command...)...)
 }
 
 // resource is one thing that the connection carries.

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"rancherdesktop.io/rdd/internal/lima/limatest"
+
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"golang.org/x/crypto/ssh"
 
@@ -108,7 +110,7 @@ func (s *sshd) serve(conn net.Conn) {
 
 // connected is a VM with a forwarded socket and shared folders whose SSH server is s, and the connection that carries them.
 func connected(t *testing.T, s *sshd, mounts ...limayaml.Mount) (c *connection, socket string, said <-chan *event.Trouble) {
-	needs(t, "ssh")
+	limatest.Needs(t, "ssh")
 	home, err := os.MkdirTemp("", "rdd") // short, for sockets
 	if err != nil {
 		t.Fatal(err)
@@ -130,8 +132,7 @@ func connected(t *testing.T, s *sshd, mounts ...limayaml.Mount) (c *connection, 
 	y := &limayaml.LimaYAML{Plain: &no, MountType: &reverse, Mounts: mounts, SSH: limayaml.SSH{ForwardAgent: &no},
 		PortForwards: []limayaml.PortForward{{GuestSocket: "/run/docker.sock", HostSocket: socket}, {GuestPort: 80}}}
 	events := make(chan *event.Trouble, 100)
-	a := &hostagent{vm: vm}
-	c = a.connection(y)
+	c = newConnection(vm, y, nil)
 	c.report, c.retryInterval, c.checkInterval = func(e event.Event) { events <- e.Trouble }, time.Millisecond, 10*time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -139,7 +140,7 @@ func connected(t *testing.T, s *sshd, mounts ...limayaml.Mount) (c *connection, 
 	t.Cleanup(func() {
 		cancel()
 		<-done
-		_ = a.sshTo(context.Background(), "-O", "exit", "lima-rd").Run()
+		_ = sshCommand(context.Background(), vm, "-O", "exit", "lima-rd").Run()
 	})
 	return c, socket, events
 }
@@ -147,7 +148,7 @@ func connected(t *testing.T, s *sshd, mounts ...limayaml.Mount) (c *connection, 
 // hears waits until what is said does, or does not, name the socket.
 func hears(t *testing.T, said <-chan *event.Trouble, socket string, down bool) {
 	t.Helper()
-	for late := time.After(limit); ; {
+	for late := time.After(limatest.Timeout); ; {
 		select {
 		case tr := <-said:
 			if tr.Source != event.FromConnection {
@@ -170,7 +171,7 @@ func echoes(t *testing.T, socket string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(limit))
+	_ = conn.SetDeadline(time.Now().Add(limatest.Timeout))
 	b := make([]byte, 4)
 	if _, err = conn.Write([]byte("ping")); err == nil {
 		_, err = io.ReadFull(conn, b)
@@ -212,7 +213,7 @@ func TestFileInThePlaceOfAForwardedSocketIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.hangUp()
-	for late := time.After(limit); ; {
+	for late := time.After(limatest.Timeout); ; {
 		select {
 		case tr := <-said:
 			if !strings.Contains(strings.Join(tr.Messages, "\n"), "is no socket") {

@@ -6,18 +6,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
+	"rancherdesktop.io/rdd/internal/lima/limatest"
+
 	"rancherdesktop.io/rdd/internal/machine/layout"
-	"rancherdesktop.io/rdd/internal/proc"
 )
 
 // disk makes the additional disk called name, with bytes at some offset.
 func disk(t *testing.T, vm layout.VM, name, text string, at int64) string {
 	t.Helper()
 	path := filepath.Join(vm.Home, "_disks", name, "datadisk")
-	writeFile(t, path, "")
+	limatest.WriteFile(t, path, "")
 	f, err := os.OpenFile(path, os.O_RDWR, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -33,8 +33,8 @@ func disk(t *testing.T, vm layout.VM, name, text string, at int64) string {
 }
 
 func TestDiskThatHoldsDataIsNotFormatted(t *testing.T) {
-	needs(t, "mkfs.ext4", "qemu-img")
-	vm := newVM(t)
+	limatest.Needs(t, "mkfs.ext4", "qemu-img")
+	vm := limatest.NewVM(t)
 	disk(t, vm, "blank", "", 0)
 	disk(t, vm, "mbr", "data", 0)
 	disk(t, vm, "lvm", "LABELONE", 512)
@@ -48,7 +48,7 @@ func TestDiskThatHoldsDataIsNotFormatted(t *testing.T) {
 	}
 	mine := filepath.Join(vm.Home, "_disks", "mine", "datadisk")
 	qcow2 := filepath.Join(vm.Home, "_disks", "qcow2", "datadisk")
-	writeFile(t, qcow2, "")
+	limatest.WriteFile(t, qcow2, "")
 	if out, err := exec.Command("qemu-img", "convert", "-O", "qcow2", mine, qcow2).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -68,33 +68,4 @@ func TestDiskThatHoldsDataIsNotFormatted(t *testing.T) {
 		{"that is to be formatted", "additionalDisks: [{name: renamed, format: true}]\n", "additionalDisks[0].format", "holds data"},
 		{"that is not there", "additionalDisks: [{name: none, format: false}]\n", "additionalDisks[0].name", "qemu-img create"},
 	})
-}
-
-func TestDiskThatACrashedVMHadIsFree(t *testing.T) {
-	vm := newVM(t)
-	other := layout.VM{Home: vm.Home, Name: "other"}
-	note := filepath.Join(filepath.Dir(disk(t, vm, "data", "", 0)), "in_use_by")
-	if err := os.Symlink(other.Dir(), note); err != nil {
-		t.Fatal(err)
-	}
-	y, err := decode([]byte(image + "additionalDisks: [data]\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(other.Run(), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	lock, err := proc.Acquire(other.HostagentLock())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := takeDisks(vm, y); err == nil || !strings.Contains(err.Error(), `in use by VM "other"`) {
-		t.Error(err)
-	}
-	if err := lock.Release(); err != nil {
-		t.Fatal(err)
-	}
-	if err := takeDisks(vm, y); err != nil || layout.Exists(note) {
-		t.Error(err)
-	}
 }

@@ -76,6 +76,9 @@ func (d *download) get(ctx context.Context) (string, error) {
 	return d.data(), err
 }
 
+// lockInterval is the time between attempts to lock a cached file.
+const lockInterval = time.Second
+
 // acquire waits while another VM downloads the same file.
 func (d *download) acquire(ctx context.Context) (*proc.Lock, error) {
 	for {
@@ -86,7 +89,7 @@ func (d *download) acquire(ctx context.Context) (*proc.Lock, error) {
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-time.After(heartbeatInterval):
+		case <-time.After(lockInterval):
 		}
 	}
 }

@@ -11,15 +11,17 @@ import (
 	"strings"
 	"testing"
 
+	"rancherdesktop.io/rdd/internal/lima/limatest"
+
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 // written is a VM whose guest has run and written to its disk, and the template it was made by.
 func written(t *testing.T) (vm layout.VM, template string, disk []byte) {
 	t.Helper()
-	programs(t)
-	vm = newVM(t)
-	template = fmt.Sprintf("images: [{location: %s}]\ndisk: 32MiB\n", writeImage(t))
+	limatest.NeedsVMPrograms(t)
+	vm = limatest.NewVM(t)
+	template = fmt.Sprintf("images: [{location: %s}]\ndisk: 32MiB\n", limatest.WriteImage(t))
 	if _, err := prepareVM(t.Context(), vm, template); err != nil {
 		t.Fatal(err)
 	}
@@ -30,18 +32,11 @@ func written(t *testing.T) (vm layout.VM, template string, disk []byte) {
 	if _, err := f.WriteString("what the user has written"); err != nil {
 		t.Fatal(err)
 	}
-	put(t, filepath.Join(vm.Dir(), "cidata.iso"), "the guest has booted")
+	limatest.WriteFile(t, filepath.Join(vm.Dir(), "cidata.iso"), "the guest has booted")
 	if disk, err = os.ReadFile(f.Name()); errors.Join(err, f.Close()) != nil {
 		t.Fatal(err)
 	}
 	return vm, template, disk
-}
-
-func put(t *testing.T, path, text string) {
-	t.Helper()
-	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func unlink(t *testing.T, paths ...string) {
@@ -58,8 +53,8 @@ func TestDiskOfAVMStaysThoughASmallFileBesideItIsGone(t *testing.T) {
 		"rdd.prepared":            func(t *testing.T, vm layout.VM) { unlink(t, vm.Prepared()) },
 		"lima.yaml":               func(t *testing.T, vm layout.VM) { unlink(t, filepath.Join(vm.Dir(), "lima.yaml")) },
 		"lima-version":            func(t *testing.T, vm layout.VM) { unlink(t, filepath.Join(vm.Dir(), "lima-version")) },
-		"a mark that was left":    func(t *testing.T, vm layout.VM) { put(t, vm.Making(), "") },
-		"the wrong mark is there": func(t *testing.T, vm layout.VM) { unlink(t, vm.Prepared()); put(t, vm.Making(), "") },
+		"a mark that was left":    func(t *testing.T, vm layout.VM) { limatest.WriteFile(t, vm.Making(), "") },
+		"the wrong mark is there": func(t *testing.T, vm layout.VM) { unlink(t, vm.Prepared()); limatest.WriteFile(t, vm.Making(), "") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			vm, template, disk := written(t)
@@ -88,11 +83,11 @@ func TestFolderThatIsNoVMOfThisTemplateIsNamedAndStays(t *testing.T) {
 		}, "not a whole VM"},
 		"made by another template": {func(t *testing.T, vm layout.VM, _ string) string {
 			unlink(t, vm.Prepared())
-			return fmt.Sprintf("images: [{location: %s}]\ndisk: 32MiB\n", writeImage(t))
+			return fmt.Sprintf("images: [{location: %s}]\ndisk: 32MiB\n", limatest.WriteImage(t))
 		}, "another template (images: "},
 		"its configuration is damaged": {func(t *testing.T, vm layout.VM, template string) string {
 			unlink(t, vm.Prepared())
-			put(t, filepath.Join(vm.Dir(), "lima.yaml"), "images: [")
+			limatest.WriteFile(t, filepath.Join(vm.Dir(), "lima.yaml"), "images: [")
 			return template
 		}, "a configuration that can't be read"},
 	} {
@@ -110,11 +105,11 @@ func TestFolderThatIsNoVMOfThisTemplateIsNamedAndStays(t *testing.T) {
 }
 
 func TestStrayFolderOfTheVMsNameIsLeftAlone(t *testing.T) {
-	programs(t)
-	vm := newVM(t)
+	limatest.NeedsVMPrograms(t)
+	vm := limatest.NewVM(t)
 	diary := filepath.Join(vm.Dir(), "mine", "diary.txt")
-	put(t, diary, "dear diary")
-	_, err := prepareVM(t.Context(), vm, fmt.Sprintf("images: [{location: %s}]\n", writeImage(t)))
+	limatest.WriteFile(t, diary, "dear diary")
+	_, err := prepareVM(t.Context(), vm, fmt.Sprintf("images: [{location: %s}]\n", limatest.WriteImage(t)))
 	if p, ok := errors.AsType[*PermanentError](err); !ok || !strings.Contains(p.Error(), vm.Dir()+" holds mine") {
 		t.Error(err)
 	}
@@ -130,7 +125,7 @@ func TestStrayFolderOfTheVMsNameIsLeftAlone(t *testing.T) {
 	if err := os.Mkdir(vm.Dir(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := prepareVM(t.Context(), vm, fmt.Sprintf("images: [{location: %s}]\n", writeImage(t))); err != nil {
+	if _, err := prepareVM(t.Context(), vm, fmt.Sprintf("images: [{location: %s}]\n", limatest.WriteImage(t))); err != nil {
 		t.Error("an empty folder is in the way:", err)
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"os/user"
 	"strings"
 	"testing"
+
+	"rancherdesktop.io/rdd/internal/lima/limatest"
 )
 
 func TestGuestUserThatTheImageCanNotHave(t *testing.T) {
-	judged(t, newVM(t), []verdict{
+	judged(t, limatest.NewVM(t), []verdict{
 		{"an ordinary one", "user: {name: me, uid: 1001, comment: 'Me, myself', home: '/home/{{.User}}', shell: /bin/sh}\n", "", ""},
 		{"one of macOS", "user: {uid: 501}\n", "", ""},
 		{"a shell that a script installs", "user: {shell: /usr/bin/zsh}\nprovision: [{mode: system, script: 'apt-get install -y zsh'}]\n", "", ""},

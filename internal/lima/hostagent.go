@@ -2,25 +2,19 @@ package lima
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/lima-vm/lima/pkg/fileutils"
 	limahostagent "github.com/lima-vm/lima/pkg/hostagent"
-	"github.com/lima-vm/lima/pkg/hostagent/events"
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/store"
-	"github.com/lima-vm/lima/pkg/store/filenames"
 	"github.com/sirupsen/logrus"
 
 	"rancherdesktop.io/rdd/internal/machine/event"
@@ -208,26 +202,17 @@ func (h *hostagent) boot(ctx context.Context) error {
 	return nil
 }
 
-// monitorExitTimeout is how long a monitor may take to see that QEMU has ended. It takes a millisecond.
-const monitorExitTimeout = time.Second
-
 // startMonitor has the VM's QEMU monitored. The result is called when QEMU has ended, and says how.
 func (h *hostagent) startMonitor(ctx context.Context, y *limayaml.LimaYAML) (how func() string) {
 	if *y.VMType != limayaml.QEMU {
 		return func() string { return "" }
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	m := &monitor{socket: h.vm.MonitorSocket(), disk: h.vm.Dir(), report: h.report, pingGuest: h.pingFunc(y), timing: defaultMonitorTiming(), done: make(chan struct{})}
-	h.monitor = m
-	go m.run(ctx)
+	h.monitor = newMonitor(h.vm, h.report, h.pingFunc(y))
+	go h.monitor.run(ctx)
 	return func() string {
 		defer cancel()
-		select {
-		case <-m.done:
-			return m.ended
-		case <-time.After(monitorExitTimeout): // QEMU never came up
-			return ""
-		}
+		return h.monitor.ending()
 	}
 }
 
@@ -268,10 +253,7 @@ func (h *hostagent) configureQEMU(ctx context.Context, y *limayaml.LimaYAML) err
 		return err
 	}
 	h.report(event.Event{Accelerator: &acc})
-	if err := h.setPathsEnv(y); err != nil {
-		return err
-	}
-	return h.wrapPrograms(*y.Arch, append(qemuFlags(*y.Arch, y.CPUType[*y.Arch], acc), monitorFlags(*y.Arch, h.vm.MonitorSocket())...))
+	return h.wrapPrograms(y, append(qemuFlags(*y.Arch, y.CPUType[*y.Arch], acc), monitorFlags(*y.Arch, h.vm.MonitorSocket())...))
 }
 
 // options are the files that Lima gives to the guest.
@@ -314,7 +296,7 @@ func (h *hostagent) powerOff(ctx context.Context, ended <-chan struct{}) {
 	h.report(event.Event{Phase: event.Stop, Message: "asking the guest to power off"})
 	for {
 		wait := powerButtonInterval
-		if err := qmpExecute(filepath.Join(h.vm.Dir(), filenames.QMPSock), "system_powerdown"); err != nil {
+		if err := pressPowerButton(h.vm); err != nil {
 			logrus.WithError(err).Warn("the guest could not be asked to power off; it will be asked again")
 			wait = time.Second
 		}
@@ -326,70 +308,12 @@ func (h *hostagent) powerOff(ctx context.Context, ended <-chan struct{}) {
 	}
 }
 
-// limaEvents turns Lima's events into ours.
-type limaEvents struct {
-	hostagent *hostagent
-	rest      []byte
-}
-
-// Write takes Lima's JSON lines.
-func (t *limaEvents) Write(p []byte) (int, error) {
-	d := json.NewDecoder(io.MultiReader(strings.NewReader(string(t.rest)), strings.NewReader(string(p))))
-	for {
-		var e events.Event
-		if err := d.Decode(&e); err != nil {
-			rest, _ := io.ReadAll(d.Buffered())
-			t.rest = rest
-			return len(p), nil
-		}
-		t.hostagent.handleLimaEvent(e.Status)
-	}
-}
-
-// handleLimaEvent reports one of Lima's events. Its "exiting" is not taken over: we say that with the cause.
-func (h *hostagent) handleLimaEvent(s events.Status) {
-	if s.SSHLocalPort != 0 {
-		h.sshPort.Store(int32(s.SSHLocalPort))
-	}
-	switch {
-	case s.Running:
-		if h.monitor != nil {
-			h.monitor.booted.Store(true)
-		}
-		h.report(event.Event{Phase: event.Ready, Step: event.BootSteps, Steps: event.BootSteps, Running: true, Degraded: append(h.degraded(s), h.copyOut()...), SSHPort: int32(s.SSHLocalPort)})
-		if h.ready != nil {
-			close(h.ready)
-		}
-	case s.SSHLocalPort != 0:
-		h.report(event.Event{SSHPort: int32(s.SSHLocalPort)})
-	}
-}
-
-// copyOut puts what Lima has fetched from the guest in place, and says what went wrong.
-func (h *hostagent) copyOut() []string {
-	h.hostFilesMu.Lock()
-	defer h.hostFilesMu.Unlock()
-	return h.hostFiles.copyOut(h.vm)
-}
-
 // releaseHostPaths removes what the run has put on the host. Nothing comes after it.
 func (h *hostagent) releaseHostPaths() {
 	h.hostFilesMu.Lock()
 	defer h.hostFilesMu.Unlock()
 	h.hostFiles.releaseAll(h.vm)
 	h.hostFiles = hostFiles{}
-}
-
-// degraded is what doesn't work in a guest that has booted.
-func (h *hostagent) degraded(s events.Status) (all []string) {
-	all = s.Errors
-	if h.requirements != nil {
-		all = append(h.requirements.problems(s.Errors), h.failedScripts(context.Background(), h.config)...)
-	}
-	if s.Degraded && len(all) == 0 {
-		return []string{"Lima gave no reason"}
-	}
-	return all
 }
 
 // maintain keeps up, once the guest has booted, what Lima sets up at boot and does not look after. The result
@@ -407,7 +331,7 @@ func (h *hostagent) maintain(ctx context.Context) (stop func()) {
 		case <-h.ready:
 		}
 		var all sync.WaitGroup
-		all.Go(func() { h.connection(h.config).run(ctx) })
+		all.Go(func() { newConnection(h.vm, h.config, h.report).run(ctx) })
 		all.Go(func() { ports.run(ctx) })
 		all.Wait()
 	}()

@@ -3,6 +3,7 @@
 package lima
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,9 +12,12 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/lima-vm/lima/pkg/driver/qemu"
+	limaqemu "github.com/lima-vm/lima/pkg/driver/qemu"
 	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/localpathutil"
 	"golang.org/x/sys/unix"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 // Variables by which a hostagent tells the programs it puts before Lima what to do.
@@ -23,20 +27,25 @@ const (
 	EnvLock   = "RDD_LIMA_LOCK"   // QEMU's lock
 	EnvParent = "RDD_LIMA_PARENT" // the hostagent
 	EnvAgent  = "RDD_LIMA_AGENT"  // the hostagent's lock
+	EnvPaths  = "RDD_LIMA_PATHS"  // the paths that Lima gives to QEMU in options, as a JSON list
 )
 
 // wrapPrograms makes Lima start QEMU and ssh through this program: see RunQEMU and RunSSH. Lima takes
 // QEMU, with flags, from a variable, and ssh from the PATH.
-func (h *hostagent) wrapPrograms(arch limayaml.Arch, flags []string) error {
-	exe, args, err := qemu.Exe(arch)
+func (h *hostagent) wrapPrograms(y *limayaml.LimaYAML, flags []string) error {
+	exe, args, err := limaqemu.Exe(*y.Arch)
 	if err != nil {
 		return err
 	}
-	ssh, err := exec.LookPath(openSSH.name)
+	sshPath, err := exec.LookPath(openSSH.name)
 	if err != nil {
 		return notFound(openSSH)
 	}
 	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	paths, err := optionPaths(h.vm, y)
 	if err != nil {
 		return err
 	}
@@ -60,15 +69,28 @@ func (h *hostagent) wrapPrograms(arch limayaml.Arch, flags []string) error {
 		words = append(words, shellWord(w))
 	}
 	for k, v := range map[string]string{
-		EnvQEMU: exe, EnvSSH: ssh, EnvLock: h.vm.QEMULock(), EnvAgent: h.vm.HostagentLock(), EnvParent: strconv.Itoa(os.Getpid()),
-		qemuVariable(arch): strings.Join(words, " "),
-		"PATH":             bin + string(filepath.ListSeparator) + h.o.Path,
+		EnvQEMU: exe, EnvSSH: sshPath, EnvPaths: paths, EnvLock: h.vm.QEMULock(), EnvAgent: h.vm.HostagentLock(), EnvParent: strconv.Itoa(os.Getpid()),
+		qemuVariable(*y.Arch): strings.Join(words, " "),
+		"PATH":                bin + string(filepath.ListSeparator) + h.o.Path,
 	} {
 		if err := os.Setenv(k, v); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// optionPaths lists the paths below which everything is that Lima gives to QEMU in options, as JSON.
+func optionPaths(vm layout.VM, y *limayaml.LimaYAML) (string, error) {
+	paths := []string{vm.Home}
+	if home, err := localpathutil.Expand("~"); err == nil { // firmware may be there
+		paths = append(paths, home)
+	}
+	for _, m := range y.Mounts {
+		paths = append(paths, m.Location)
+	}
+	b, err := json.Marshal(paths)
+	return string(b), err
 }
 
 // endChildren ends the ssh processes that Lima started and doesn't wait for. They are of our group

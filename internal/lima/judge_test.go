@@ -17,7 +17,7 @@ func judged(t *testing.T, vm layout.VM, verdicts []verdict) {
 	t.Helper()
 	for _, tc := range verdicts {
 		t.Run(tc.name, func(t *testing.T) {
-			err := Validate(vm, []byte(image+tc.template), nil, true)
+			err := Validate(vm, []byte(minimal+tc.template), nil, true)
 			if tc.says == "" {
 				if err != nil {
 					t.Fatal(err)

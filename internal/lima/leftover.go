@@ -36,17 +36,14 @@ func EndOrphan(ctx context.Context, vm layout.VM, say func(string)) (found bool,
 }
 
 func (g orphanTimeouts) end(ctx context.Context, vm layout.VM, say func(string)) (found bool, err error) {
-	socket := filepath.Join(vm.Dir(), filenames.QMPSock)
-	button := func() error { return qmpExecute(socket, "system_powerdown") }
-	quit := func() error { return qmpExecute(socket, "quit") }
 	for _, try := range []struct {
 		message string
 		act     func() error
 		grace   time.Duration
 	}{
 		{"", func() error { return nil }, g.selfExit},
-		{"a QEMU without a hostagent was found; asking its guest to power off", button, g.powerOff},
-		{"the guest doesn't power off; ending its QEMU", quit, g.quit},
+		{"a QEMU without a hostagent was found; asking its guest to power off", func() error { return pressPowerButton(vm) }, g.powerOff},
+		{"the guest doesn't power off; ending its QEMU", func() error { return qmpExecute(limaSocket(vm), "quit") }, g.quit},
 		{"QEMU doesn't answer; killing it", func() error { return killQEMU(vm) }, g.quit},
 	} {
 		held, err := proc.Held(vm.QEMULock())

@@ -7,16 +7,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/lima-vm/lima/pkg/limayaml"
-	"github.com/lima-vm/lima/pkg/version"
 
-	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
@@ -61,29 +58,4 @@ func playGuard(program string, args ...string) int {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	return code
-}
-
-// needs skips a test when a program is missing, unless the whole suite is required.
-func needs(t *testing.T, programs ...string) {
-	t.Helper()
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			if os.Getenv("RDD_TEST_REQUIRE") != "" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
-	}
-}
-
-// newVM is a VM in a Lima home of its own, with a cache of its own.
-func newVM(t testing.TB) layout.VM {
-	t.Helper()
-	dir := t.TempDir()
-	vm := layout.VM{Home: filepath.Join(dir, "lima"), Name: "rd", Logs: filepath.Join(dir, "log")}
-	t.Setenv("LIMA_HOME", vm.Home)
-	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
-	t.Setenv("HOME", dir)
-	version.Version = "1.2.2" // a test's build information doesn't say it
-	return vm
 }

@@ -2,10 +2,14 @@
 
 package lima
 
-import "testing"
+import (
+	"testing"
+
+	"rancherdesktop.io/rdd/internal/lima/limatest"
+)
 
 func TestNumbersAreReadAsTheyAreWritten(t *testing.T) {
-	judged(t, newVM(t), []verdict{
+	judged(t, limatest.NewVM(t), []verdict{
 		{"a whole number", "cpus: 2\n", "", ""},
 		{"a quoted number", "cpus: '2'\n", "", ""},
 		{"a param", "param: {A: 8080, B: '010', C: 1.5}\nprovision: [{script: 'echo $PARAM_A $PARAM_B $PARAM_C'}]\n", "", ""},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 // monitor watches a QEMU over a control socket that Lima doesn't know of. It learns why QEMU ends, and
@@ -37,6 +38,26 @@ type monitorTiming struct {
 
 func defaultMonitorTiming() monitorTiming {
 	return monitorTiming{qemuInterval: 10 * time.Second, guestInterval: 30 * time.Second, answerTimeout: 15 * time.Second, maxMisses: 2}
+}
+
+func newMonitor(vm layout.VM, report func(event.Event), pingGuest func(context.Context) error) *monitor {
+	return &monitor{socket: vm.MonitorSocket(), disk: vm.Dir(), report: report, pingGuest: pingGuest, timing: defaultMonitorTiming(), done: make(chan struct{})}
+}
+
+// guestBooted makes the monitor ask from now on whether the guest answers.
+func (m *monitor) guestBooted() { m.booted.Store(true) }
+
+// monitorExitTimeout is how long a monitor may take to see that QEMU has ended. It takes a millisecond.
+const monitorExitTimeout = time.Second
+
+// ending says how the guest ended, once QEMU has. It is empty when QEMU never came up.
+func (m *monitor) ending() string {
+	select {
+	case <-m.done:
+		return m.ended
+	case <-time.After(monitorExitTimeout):
+		return ""
+	}
 }
 
 // qmpDialInterval is the time between attempts to reach a QEMU that is starting.

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"rancherdesktop.io/rdd/internal/lima/limatest"
+
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
@@ -30,8 +32,8 @@ type watched struct {
 
 // watchQEMU starts a QEMU and a monitor that asks often.
 func watchQEMU(t *testing.T) *watched {
-	needs(t, "qemu-system-x86_64")
-	w := &watched{t: t, vm: newVM(t), health: make(chan event.Health, 10)}
+	limatest.Needs(t, "qemu-system-x86_64")
+	w := &watched{t: t, vm: limatest.NewVM(t), health: make(chan event.Health, 10)}
 	if err := os.MkdirAll(w.vm.Dir(), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +71,7 @@ func (w *watched) await(reason, says string) {
 		if h.Reason != reason || !strings.Contains(h.Message, says) {
 			w.t.Fatalf("%+v", h)
 		}
-	case <-time.After(limit):
+	case <-time.After(limatest.Timeout):
 		w.t.Fatalf("%q was not reported", reason)
 	}
 }
@@ -77,7 +79,7 @@ func (w *watched) await(reason, says string) {
 // tell sends a command to QEMU, once it listens, as somebody else would.
 func (w *watched) tell(command string) {
 	w.t.Helper()
-	for late := time.Now().Add(limit); ; {
+	for late := time.Now().Add(limatest.Timeout); ; {
 		err := qmpExecute(w.vm.Dir()+"/qmp.sock", command)
 		if err == nil {
 			return
@@ -93,7 +95,7 @@ func (w *watched) awaitEnd(how string) {
 	w.t.Helper()
 	select {
 	case <-w.done:
-	case <-time.After(limit):
+	case <-time.After(limatest.Timeout):
 		w.t.Fatal("the end was not seen")
 	}
 	if w.ended != how {

@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"rancherdesktop.io/rdd/internal/lima/limatest"
 )
 
 func TestEachMountIsThereWithItsOwnMode(t *testing.T) {
-	vm := newVM(t)
+	vm := limatest.NewVM(t)
 	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "a/file"), "")
+	limatest.WriteFile(t, filepath.Join(dir, "a/file"), "")
 	if err := os.Symlink(filepath.Join(dir, "a"), filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}

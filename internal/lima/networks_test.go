@@ -3,20 +3,20 @@
 package lima
 
 import (
-	"net"
 	"path/filepath"
-	"strings"
 	"testing"
+
+	"rancherdesktop.io/rdd/internal/lima/limatest"
 )
 
 func TestNetworkThatNobodyStarts(t *testing.T) {
-	vm := newVM(t)
+	vm := limatest.NewVM(t)
 	var verdicts []verdict
 	for _, name := range []string{"user-v2", "shared", "bridged", "host", "mine"} {
 		verdicts = append(verdicts, verdict{name, "networks: [{lima: " + name + "}]\n", "networks[0].lima", "RDD doesn't run"})
 	}
 	file := filepath.Join(t.TempDir(), "file")
-	writeFile(t, file, "")
+	limatest.WriteFile(t, file, "")
 	verdicts = append(verdicts, []verdict{
 		{"a socket", "networks: [{socket: /no/such.sock}]\n", "", ""},
 		{"a relative socket", "networks: [{socket: x.sock}]\n", "networks[0].socket", "absolute"},
@@ -29,26 +29,6 @@ func TestNetworkThatNobodyStarts(t *testing.T) {
 	}...)
 	judged(t, vm, verdicts)
 	// The verdict doesn't depend on what Lima has made before.
-	writeFile(t, filepath.Join(vm.Home, "_config/networks.yaml"), "networks: {user-v2: {mode: user-v2, gateway: 192.168.104.1, netmask: 255.255.255.0}}\n")
+	limatest.WriteFile(t, filepath.Join(vm.Home, "_config/networks.yaml"), "networks: {user-v2: {mode: user-v2, gateway: 192.168.104.1, netmask: 255.255.255.0}}\n")
 	judged(t, vm, verdicts)
-}
-
-func TestNetworkWhoseProgramIsNotThereIsNamed(t *testing.T) {
-	newVM(t)
-	path := filepath.Join(t.TempDir(), "x.sock")
-	y, err := decode([]byte(image + "networks: [{socket: " + path + "}]\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := reachNetworks(t.Context(), y); err == nil || !strings.Contains(err.Error(), "networks[0].socket: no network answers at "+path) {
-		t.Error(err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if err := reachNetworks(t.Context(), y); err != nil {
-		t.Error(err)
-	}
 }

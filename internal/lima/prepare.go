@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/lima-vm/lima/pkg/downloader"
 	"github.com/lima-vm/lima/pkg/driverutil"
@@ -23,9 +22,6 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
-
-// stallTimeout ends a download that delivers nothing for this long.
-const stallTimeout = time.Minute
 
 // PrepareOptions say what to prepare.
 type PrepareOptions struct {
@@ -134,19 +130,12 @@ func (p *preparer) check() (*limayaml.LimaYAML, error) {
 	if p.job, err = (event.Job{Template: string(p.o.Template), Params: p.o.Params}).Bytes(); err != nil {
 		return nil, err
 	}
-	whole, lenient, y, err := evaluate(p.vm, p.o.Template, p.o.Params, p.o.AsRoot)
+	resolved, err := Resolve(p.vm, p.o.Template, p.o.Params, p.o.AsRoot)
 	if err != nil {
 		return nil, err
 	}
-	if p.paths, err = checkEffects(p.vm, true, lenient, y); err != nil {
-		return nil, err
-	}
-	if p.o.Template, err = redirect(whole, lenient, p.vm, p.paths); err != nil {
-		return nil, err
-	}
-	if p.o.Template, err = withEnv(p.o.Template); err != nil {
-		return nil, err
-	}
+	p.o.Template, p.paths = resolved.Text, resolved.HostPaths
+	y := resolved.Config
 	if err := checkPrograms(y); err != nil {
 		return nil, err
 	}
@@ -155,7 +144,7 @@ func (p *preparer) check() (*limayaml.LimaYAML, error) {
 			return nil, err
 		}
 	}
-	return y, checkSizes(y)
+	return y, nil
 }
 
 // configure writes Lima's configuration of the VM.

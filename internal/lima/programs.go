@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lima-vm/lima/pkg/driver/qemu"
+	limaqemu "github.com/lima-vm/lima/pkg/driver/qemu"
 	"github.com/lima-vm/lima/pkg/limayaml"
 )
 
@@ -37,7 +37,7 @@ func checkPrograms(y *limayaml.LimaYAML) error {
 	need := []program{openSSH, {"ssh-keygen", "openssh-client"}}
 	if *y.VMType == limayaml.QEMU {
 		need = append(need, program{"qemu-img", "qemu-utils"})
-		if _, _, err := qemu.Exe(*y.Arch); err != nil {
+		if _, _, err := limaqemu.Exe(*y.Arch); err != nil {
 			missing = append(missing, system(*y.Arch))
 		}
 	}

@@ -1,16 +1,13 @@
 package lima
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/networks"
-	"github.com/sirupsen/logrus"
 )
 
 // proxyNames are the environment variables that lead programs through a proxy.
@@ -93,6 +90,20 @@ func hostIn(proxy string) (begin, end int) {
 	return begin, end
 }
 
+// proxyCredentials lists who logs in to the proxies of env and with what password, each with the @ after it.
+func proxyCredentials(env map[string]string) (all []string) {
+	for _, lower := range proxyNames {
+		for _, name := range []string{lower, strings.ToUpper(lower)} {
+			begin, end := hostIn(env[name])
+			start := strings.LastIndex(env[name][:begin], "/") + 1
+			if credentials := env[name][start:begin]; credentials != "" && end > begin {
+				all = append(all, credentials)
+			}
+		}
+	}
+	return all
+}
+
 func loopback(host string) bool {
 	if strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
 		return true
@@ -112,38 +123,4 @@ func withEnv(whole []byte) ([]byte, error) {
 	}
 	deliverEnv(y)
 	return canonical(y)
-}
-
-// withoutPasswords is a log format that leaves out who logs in to a proxy, and by what password. Lima
-// logs a proxy that it doesn't understand.
-type withoutPasswords struct {
-	logrus.Formatter
-	hide *strings.Replacer
-}
-
-// hidePasswords makes log lines that don't repeat the credentials in the proxies of env.
-func hidePasswords(f logrus.Formatter, env map[string]string) logrus.Formatter {
-	var pairs []string
-	for _, lower := range proxyNames {
-		for _, name := range []string{lower, strings.ToUpper(lower)} {
-			begin, end := hostIn(env[name])
-			start := strings.LastIndex(env[name][:begin], "/") + 1
-			if credentials := env[name][start:begin]; credentials != "" && end > begin {
-				for _, text := range []string{credentials, inside(strconv.Quote(credentials))} {
-					line, _ := json.Marshal(text) // as it is in a line of JSON
-					pairs = append(pairs, inside(string(line)), "***@")
-				}
-			}
-		}
-	}
-	return &withoutPasswords{f, strings.NewReplacer(pairs...)}
-}
-
-// inside is a text without the quotes around it.
-func inside(quoted string) string { return quoted[1 : len(quoted)-1] }
-
-// Format is called for each line.
-func (w *withoutPasswords) Format(e *logrus.Entry) ([]byte, error) {
-	b, err := w.Formatter.Format(e)
-	return []byte(w.hide.Replace(string(b))), err
 }

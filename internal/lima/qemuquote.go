@@ -2,16 +2,9 @@ package lima
 
 import (
 	"encoding/json"
-	"os"
 	"slices"
 	"strings"
-
-	"github.com/lima-vm/lima/pkg/limayaml"
-	"github.com/lima-vm/lima/pkg/localpathutil"
 )
-
-// EnvPaths tells RunQEMU which paths Lima gives to QEMU in options, as a JSON list.
-const EnvPaths = "RDD_LIMA_PATHS"
 
 // splitting are the options of QEMU whose values are split at commas. Lima quotes none.
 var splitting = []string{"-drive", "-chardev", "-virtfs", "-fsdev", "-netdev", "-device", "-object", "-blockdev"}
@@ -40,20 +33,4 @@ func QuoteCommas(args []string, paths string) ([]string, error) {
 		}
 	}
 	return args, nil
-}
-
-// setPathsEnv sets EnvPaths.
-func (h *hostagent) setPathsEnv(y *limayaml.LimaYAML) error {
-	paths := []string{h.vm.Home}
-	if home, err := localpathutil.Expand("~"); err == nil { // firmware may be there
-		paths = append(paths, home)
-	}
-	for _, m := range y.Mounts {
-		paths = append(paths, m.Location)
-	}
-	b, err := json.Marshal(paths)
-	if err != nil {
-		return err
-	}
-	return os.Setenv(EnvPaths, string(b))
 }

@@ -6,7 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"time"
+
+	"github.com/lima-vm/lima/pkg/store/filenames"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 // qmpTimeout bounds one exchange with QEMU.
@@ -80,6 +85,12 @@ func (c *qmpConn) execute(command string) error {
 		}
 	}
 }
+
+// limaSocket is the control socket that Lima gives to QEMU.
+func limaSocket(vm layout.VM) string { return filepath.Join(vm.Dir(), filenames.QMPSock) }
+
+// pressPowerButton asks the VM's guest to power off.
+func pressPowerButton(vm layout.VM) error { return qmpExecute(limaSocket(vm), "system_powerdown") }
 
 // qmpExecute sends one command that has no arguments to a QEMU.
 func qmpExecute(socket, command string) error {

@@ -2,7 +2,6 @@ package lima
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -57,33 +56,6 @@ func (r *requirements) Fire(e *logrus.Entry) error {
 		r.hostagent.reportStep(event.Guest, "waiting for Lima's agent in the guest")
 	}
 	return nil
-}
-
-// scanLog reads a line of Lima's log by the format that Lima writes it with.
-func scanLog(line, format string, into ...any) bool {
-	n, err := fmt.Sscanf(line, format, into...)
-	return err == nil && n == len(into)
-}
-
-// scriptResult reads how a script in the guest ended, which Lima logs in this form.
-func scriptResult(line string) (stdout, stderr, failure string, ok bool) {
-	for _, part := range []struct {
-		key  string
-		into *string
-	}{{"stdout=", &stdout}, {", stderr=", &stderr}} {
-		rest, found := strings.CutPrefix(line, part.key)
-		quoted, err := strconv.QuotedPrefix(rest)
-		if !found || err != nil {
-			return "", "", "", false
-		}
-		*part.into, _ = strconv.Unquote(quoted)
-		line = rest[len(quoted):]
-	}
-	failure, ok = strings.CutPrefix(line, ", err=")
-	if failure == "<nil>" {
-		failure = ""
-	}
-	return stdout, stderr, failure, ok
 }
 
 // begin notes that Lima tries a requirement, perhaps again.
@@ -165,29 +137,6 @@ func (r *requirements) hint(q *requirement) string {
 
 // crlfMessage is what is wrong with a script that was saved on Windows.
 const crlfMessage = "its lines end in CR LF, with which no script runs: save the template with LF."
-
-// outputTail are the last lines that a script or a program said, or else how it ended.
-func outputTail(said, failure string) string {
-	lines := strings.FieldsFunc(said, func(r rune) bool { return r == '\n' || r == '\r' })
-	var kept []string
-	for _, line := range lines {
-		line = strings.TrimSpace(line)
-		if strings.Trim(line, "@ ") == "" || strings.HasPrefix(line, "+ ") || strings.HasPrefix(line, "Warning: Permanently added") {
-			continue // a frame, a script's trace, or what every first connection says
-		}
-		kept = append(kept, line)
-	}
-	if len(kept) > 0 {
-		return strings.Join(kept[max(0, len(kept)-maxOutputLines):], "\n")
-	}
-	if i := strings.LastIndex(failure, ": "); i >= 0 {
-		failure = failure[i+2:]
-	}
-	return failure
-}
-
-// maxOutputLines is how many lines of a script's words are shown.
-const maxOutputLines = 6
 
 // problems are what never came to be of what Lima waited for, and the rest of what Lima says is wrong.
 func (r *requirements) problems(errs []string) []string {

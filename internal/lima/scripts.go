@@ -50,7 +50,7 @@ func (h *hostagent) failedScripts(ctx context.Context, y *limayaml.LimaYAML) []s
 	}
 	ctx, cancel := context.WithTimeout(ctx, scriptsTimeout)
 	defer cancel()
-	cmd := h.ssh(ctx, "sudo", "sh")
+	cmd := guestCommand(ctx, h.vm, "sudo", "sh")
 	cmd.Stdin = strings.NewReader(askScripts)
 	out, err := cmd.Output()
 	if err != nil {

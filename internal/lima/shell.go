@@ -1,11 +1,8 @@
 package lima
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,40 +123,6 @@ func awaitSSH(ctx context.Context, vm layout.VM, config string, patience time.Du
 	}
 }
 
-// PingSSH makes a connection to an SSH server and waits until the server speaks.
-func PingSSH(ctx context.Context, address string) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if _, err := conn.Read(make([]byte, 1)); err != nil {
-		return fmt.Errorf("%w: %w", errNoGreeting, err)
-	}
-	return nil
-}
-
-// sshAddress reads from an ssh configuration that Lima wrote where the guest's SSH server is.
-func sshAddress(config string) (string, error) {
-	f, err := os.Open(config)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	found := map[string]string{}
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if key, value, ok := strings.Cut(strings.TrimSpace(s.Text()), " "); ok {
-			found[key] = strings.TrimSpace(value)
-		}
-	}
-	if found["Hostname"] == "" || found["Port"] == "" {
-		return "", errors.New(config + " does not name the guest's address: restart the VM, which writes it again")
-	}
-	return net.JoinHostPort(found["Hostname"], found["Port"]), nil
-}
-
 // mounted says whether the guest sees this host's directory dir under the same name.
 func mounted(vm layout.VM, dir string) bool {
 	inst, err := store.Inspect(vm.Name)
@@ -171,6 +134,3 @@ func mounted(vm layout.VM, dir string) bool {
 		return err == nil && filepath.IsLocal(below) && *m.MountPoint == m.Location
 	})
 }
-
-// shellWord quotes a word for the guest's shell.
-func shellWord(w string) string { return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'" }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"rancherdesktop.io/rdd/internal/lima/limatest"
+
 	"github.com/lima-vm/lima/pkg/limayaml"
 
 	"rancherdesktop.io/rdd/internal/machine/layout"
@@ -107,48 +109,51 @@ func sameMeaning(t *testing.T, vm layout.VM, text string, params map[string]stri
 	}
 }
 
+// minimal is the shortest template that is accepted.
+const minimal = limatest.Template
+
 // oddTemplates are ways to write a template that Lima, its YAML parsers or ours have read differently.
 var oddTemplates = []string{
 	"", "#\n", "hello", "[]", "{}", "---\n", "images: [\n",
-	image,
-	"\ufeff" + image,
-	"%YAML 1.2\n---\n" + image,
-	"%YAML 1.1\n%TAG ! tag:x,2000:\n--- # begins\n" + image + "...\n",
-	strings.ReplaceAll(image+"provision:\n- script: |\n    #!/bin/sh\n    echo hi\n", "\n", "\r\n"),
+	minimal,
+	"\ufeff" + minimal,
+	"%YAML 1.2\n---\n" + minimal,
+	"%YAML 1.1\n%TAG ! tag:x,2000:\n--- # begins\n" + minimal + "...\n",
+	strings.ReplaceAll(minimal+"provision:\n- script: |\n    #!/bin/sh\n    echo hi\n", "\n", "\r\n"),
 	"images: &i [{location: /x}]\nfirmware: {images: *i}\n",
 	"images:\n- &i\n  location: /x\n- *i\n- <<: *i\n  digest: ''\n",
-	image + "env: {A: &a hello, B: *a}\n",
-	image + "env: {A: *nowhere}\n",
-	image + "env: {A: 010, B: 1.10, C: 0x10, D: True, E: ~, F: 2001-01-01, G: 1_000, H: .inf, I: !!str 5}\n",
-	image + "provision: [{mode: data, path: /x, permissions: 0644, content: 010}]\n",
-	image + "additionalDisks: [010, {name: data, fsArgs: [1.10]}]\n",
+	minimal + "env: {A: &a hello, B: *a}\n",
+	minimal + "env: {A: *nowhere}\n",
+	minimal + "env: {A: 010, B: 1.10, C: 0x10, D: True, E: ~, F: 2001-01-01, G: 1_000, H: .inf, I: !!str 5}\n",
+	minimal + "provision: [{mode: data, path: /x, permissions: 0644, content: 010}]\n",
+	minimal + "additionalDisks: [010, {name: data, fsArgs: [1.10]}]\n",
 	"#\xff\nimages:\n",
-	image + "message: !!binary aGVsbG8=\n",
-	image + "message: \"\\u0085\\u2028\\ufeff\\x7f\\0\\U0001F600\\ud83d\\ude00\\t\"\n",
-	image + "provision:\n- script: |2\n      #!/bin/sh\n     indented\n\n\n- script: >-\n    folded\n    text  \n",
-	image + "provision:\n- script: \"#!/bin/sh\\r\\necho 1\\n\\n\"\n",
-	image + "cpus: !!int 4\n",
-	image + "cpus: 2.0\n",
-	image + "dns: [~]\nhostResolver: {enabled: false}\n",
-	image + "param: {A: ''}\nprovision: [{script: 'echo {{.Param.A}}'}]\n",
-	image + "param: {A: x}\nprovision: [{script: 'echo $PARAM_A {{.User}}'}]\n",
-	image + "portForwards: [{guestPortRange: [1], hostPortRange: [1, 2, 3]}]\n",
-	image + "? cpus\n: 4\n",
-	image + "a: &a [x, x]\nb: &b [*a, *a]\n",
-	image + "additionalDisks: &a\n- name: x\n  fsArgs: []\n- *a\n",
-	image + "env: &a {A: x, B: *a}\n",
-	image + "cpus: 1\ncpus: 2\n",
-	image + "\tcpus: 1\n",
-	image + "{{.Dir}}: 1\n",
-	image + "vmType: vz\n", image + "vmType: wsl2\n", image + "vmType: ''\n", image + "vmType: default\n",
-	image + "os: ''\narch: ''\nmemory: ''\ndisk: ''\ncpus: 0\nmountType: ''\n",
+	minimal + "message: !!binary aGVsbG8=\n",
+	minimal + "message: \"\\u0085\\u2028\\ufeff\\x7f\\0\\U0001F600\\ud83d\\ude00\\t\"\n",
+	minimal + "provision:\n- script: |2\n      #!/bin/sh\n     indented\n\n\n- script: >-\n    folded\n    text  \n",
+	minimal + "provision:\n- script: \"#!/bin/sh\\r\\necho 1\\n\\n\"\n",
+	minimal + "cpus: !!int 4\n",
+	minimal + "cpus: 2.0\n",
+	minimal + "dns: [~]\nhostResolver: {enabled: false}\n",
+	minimal + "param: {A: ''}\nprovision: [{script: 'echo {{.Param.A}}'}]\n",
+	minimal + "param: {A: x}\nprovision: [{script: 'echo $PARAM_A {{.User}}'}]\n",
+	minimal + "portForwards: [{guestPortRange: [1], hostPortRange: [1, 2, 3]}]\n",
+	minimal + "? cpus\n: 4\n",
+	minimal + "a: &a [x, x]\nb: &b [*a, *a]\n",
+	minimal + "additionalDisks: &a\n- name: x\n  fsArgs: []\n- *a\n",
+	minimal + "env: &a {A: x, B: *a}\n",
+	minimal + "cpus: 1\ncpus: 2\n",
+	minimal + "\tcpus: 1\n",
+	minimal + "{{.Dir}}: 1\n",
+	minimal + "vmType: vz\n", minimal + "vmType: wsl2\n", minimal + "vmType: ''\n", minimal + "vmType: default\n",
+	minimal + "os: ''\narch: ''\nmemory: ''\ndisk: ''\ncpus: 0\nmountType: ''\n",
 }
 
 func TestAFieldWithoutAValueIsAsIfItWereNotThere(t *testing.T) {
-	vm := newVM(t)
+	vm := limatest.NewVM(t)
 	for _, field := range []string{"mounts", "provision", "env", "param", "user", "ssh", "cpus", "memory", "vmType", "portForwards", "networks", "containerd", "dns", "base"} {
 		for _, asRoot := range []bool{false, true} {
-			if err := Validate(vm, []byte(image+field+":\n"), nil, asRoot); err != nil {
+			if err := Validate(vm, []byte(minimal+field+":\n"), nil, asRoot); err != nil {
 				t.Errorf("%s without a value, as root %v: %v", field, asRoot, err)
 			}
 		}
@@ -161,7 +166,7 @@ func FuzzOneVerdict(f *testing.F) {
 	for i, text := range oddTemplates {
 		f.Add(text, []string{"A", ""}[i%2], "b, \"c\" 'd' \\ {{x}} #")
 	}
-	vm := newVM(f)
+	vm := limatest.NewVM(f)
 	f.Fuzz(func(t *testing.T, text, name, value string) {
 		oneVerdict(t, vm, text, nil)
 		oneVerdict(t, vm, text, map[string]string{name: value})
@@ -175,13 +180,13 @@ func FuzzComposedTemplate(f *testing.F) {
 	f.Add([]byte("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f"))
 	f.Add(bytes.Repeat([]byte{0, 1}, 200)) // no field has a value
 	f.Add(bytes.Repeat([]byte{0, 9, 5}, 200))
-	vm := newVM(f)
+	vm := limatest.NewVM(f)
 	f.Fuzz(func(t *testing.T, choices []byte) {
 		c := &composer{choices: choices}
 		c.fields(reflect.TypeFor[limayaml.LimaYAML](), "")
 		text := c.text.String()
 		if !strings.Contains(text, "\nimages:") {
-			text = image + text
+			text = minimal + text
 		}
 		oneVerdict(t, vm, text, nil)
 		oneVerdict(t, vm, text, map[string]string{"A": "b"})

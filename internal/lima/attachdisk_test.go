@@ -1,0 +1,45 @@
+//go:build unix
+
+package lima
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lima-vm/lima/pkg/limayaml"
+
+	"rancherdesktop.io/rdd/internal/lima/limatest"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+func TestDiskThatACrashedVMHadIsFree(t *testing.T) {
+	vm := limatest.NewVM(t)
+	other := layout.VM{Home: vm.Home, Name: "other"}
+	disk := filepath.Join(vm.Home, "_disks", "data", "datadisk")
+	limatest.WriteFile(t, disk, "")
+	note := filepath.Join(filepath.Dir(disk), "in_use_by")
+	if err := os.Symlink(other.Dir(), note); err != nil {
+		t.Fatal(err)
+	}
+	y := &limayaml.LimaYAML{AdditionalDisks: []limayaml.Disk{{Name: "data"}}}
+	if err := os.MkdirAll(other.Run(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := proc.Acquire(other.HostagentLock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := takeDisks(vm, y); err == nil || !strings.Contains(err.Error(), `in use by VM "other"`) {
+		t.Error(err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if err := takeDisks(vm, y); err != nil || layout.Exists(note) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,38 @@
+package lima
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/store"
+	"github.com/sirupsen/logrus"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// takeDisks sees to it that the VM can have its additional disks. A note of another VM that doesn't run
+// was left by a crash, and counts for nothing.
+func takeDisks(vm layout.VM, y *limayaml.LimaYAML) error {
+	for i, d := range y.AdditionalDisks {
+		disk, err := store.InspectDisk(d.Name)
+		if err != nil {
+			return fmt.Errorf("additionalDisks[%d].name: %w", i, err)
+		}
+		if disk.Instance == "" || disk.InstanceDir == vm.Dir() {
+			continue
+		}
+		other := layout.VM{Home: vm.Home, Name: disk.Instance}
+		for _, lock := range []string{other.HostagentLock(), other.QEMULock()} {
+			if held, err := proc.Held(lock); held || err != nil {
+				return errors.Join(err, fmt.Errorf("additionalDisks[%d].name: the disk %q is in use by VM %q: stop that one first", i, d.Name, disk.Instance))
+			}
+		}
+		logrus.Warnf("the disk %q was left by VM %q, which doesn't run", d.Name, disk.Instance)
+		if err := disk.Unlock(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

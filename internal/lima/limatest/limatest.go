@@ -1,0 +1,111 @@
+// Package limatest has what the tests of several packages below internal/lima need: a VM's place and an image.
+package limatest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/lima-vm/lima/pkg/version"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// Template is the shortest template that is accepted. Its image is not there.
+const Template = "images: [{location: /no/such.img}]\n"
+
+// Timeout bounds what a test waits for.
+const Timeout = 20 * time.Second
+
+// MiB is a mebibyte.
+const MiB = 1 << 20
+
+// NewVM is a VM in a Lima home of its own, with a cache of its own.
+func NewVM(t testing.TB) layout.VM {
+	t.Helper()
+	dir := t.TempDir()
+	vm := layout.VM{Home: filepath.Join(dir, "lima"), Name: "rd", Logs: filepath.Join(dir, "log")}
+	t.Setenv("LIMA_HOME", vm.Home)
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
+	t.Setenv("HOME", dir)
+	version.Version = "1.2.2" // a test's build information doesn't say it
+	return vm
+}
+
+// Needs skips a test when a program is missing, unless the whole suite is required.
+func Needs(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			if os.Getenv("RDD_TEST_REQUIRE") != "" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+	}
+}
+
+// NeedsVMPrograms is Needs for the programs that a VM needs.
+func NeedsVMPrograms(t testing.TB) {
+	t.Helper()
+	Needs(t, "qemu-img", "qemu-system-x86_64", "ssh", "ssh-keygen")
+}
+
+// Image is the content of an image.
+func Image() []byte { return bytes.Repeat([]byte("picture "), 4*MiB/8) }
+
+// Digest is the digest of b, as a template says it.
+func Digest(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
+
+// WriteImage makes an image file.
+func WriteImage(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "image.raw")
+	WriteFile(t, path, string(Image()))
+	return path
+}
+
+// WriteFile writes a file, and makes its folder if need be.
+func WriteFile(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// HoldHostagentLock holds the lock of a VM's hostagent, as a hostagent that lives does.
+func HoldHostagentLock(t testing.TB, vm layout.VM) {
+	t.Helper()
+	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := proc.Acquire(vm.HostagentLock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lock.Release() })
+}
+
+// OtherProcess starts a process that has nothing to do with any VM.
+func OtherProcess(t testing.TB) *exec.Cmd {
+	t.Helper()
+	Needs(t, "sleep")
+	other := exec.Command("sleep", "1000")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = other.Process.Kill()
+		_ = other.Wait()
+	})
+	return other
+}
