@@ -5,6 +5,7 @@ import (
 
 	"rancherdesktop.io/rdd/core/template"
 	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
 // VMResources are what a VM gets at its next start and what its running guest has.
@@ -15,12 +16,6 @@ type VMResources struct {
 	Max     template.Resources  `json:"most"`
 	Pending bool                `json:"pending"` // Next waits for a restart
 }
-
-// The least that can be meant. Source: minMemory and minDisk of internal/lima.
-const (
-	leastMemory = 64 << 20
-	leastDisk   = 16 << 20
-)
 
 // Resources tells what a VM gets of this computer, and could get.
 func (v *VMs) Resources(ctx context.Context, name string) (r VMResources, err error) {
@@ -34,7 +29,7 @@ func (v *VMs) Resources(ctx context.Context, name string) (r VMResources, err er
 	}
 	c := v.session.core
 	computer := c.Host()
-	r.Min = template.Resources{CPUs: 1, Memory: leastMemory, Disk: leastDisk}
+	r.Min = template.Resources{CPUs: 1, Memory: templatetext.MinMemory, Disk: templatetext.MinDisk}
 	r.Max = template.Resources{CPUs: max(computer.CPUs, r.Next.CPUs), Memory: max(computer.Memory, r.Next.Memory), Disk: max(computer.Disk, r.Next.Disk)}
 	vm := layout.Of(c.inst, name)
 	if _, size := diskUsage(vm.Disk()); size > 0 {

@@ -11,6 +11,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/lima/hostagent"
+	"rancherdesktop.io/rdd/internal/lima/qemu"
+	"rancherdesktop.io/rdd/internal/lima/ssh"
+	"rancherdesktop.io/rdd/internal/lima/template"
+	"rancherdesktop.io/rdd/internal/lima/vm"
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/proc"
 )
@@ -30,9 +35,9 @@ func validateCommand(f *flags) *cobra.Command {
 			}
 			return report(cmd.Context(), func(context.Context, *event.Writer) error {
 				if len(args) == 1 {
-					return lima.ValidateChange(f.vm(args[0]), []byte(job.Template), job.Params, asRoot())
+					return template.ValidateChange(f.vm(args[0]), []byte(job.Template), job.Params, asRoot())
 				}
-				return lima.Validate(f.vm(nameVM), []byte(job.Template), job.Params, asRoot())
+				return template.Validate(f.vm(nameVM), []byte(job.Template), job.Params, asRoot())
 			})
 		},
 	}
@@ -44,7 +49,7 @@ func templateCommand(*flags) *cobra.Command {
 		Short: "Print a template from a file, a URL or template://NAME, with all it refers to",
 		Args:  args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			b, err := lima.Template(cmd.Context(), args[0])
+			b, err := template.Read(cmd.Context(), args[0])
 			if err == nil {
 				_, err = cmd.OutOrStdout().Write(b)
 			}
@@ -66,14 +71,14 @@ func prepareCommand(f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o := lima.PrepareOptions{VM: f.vm(args[0]), Template: []byte(job.Template), Params: job.Params, Share: f.share, AsRoot: asRoot()}
-			return report(cmd.Context(), func(ctx context.Context, w *event.Writer) error { return lima.Prepare(ctx, o, w) })
+			o := vm.PrepareOptions{VM: f.vm(args[0]), Template: []byte(job.Template), Params: job.Params, Share: f.share, AsRoot: asRoot()}
+			return report(cmd.Context(), func(ctx context.Context, w *event.Writer) error { return vm.Prepare(ctx, o, w) })
 		},
 	}
 }
 
 func hostagentCommand(f *flags) *cobra.Command {
-	var o lima.HostagentOptions
+	var o hostagent.Options
 	c := &cobra.Command{
 		Use:   "hostagent VM",
 		Short: "Boot a VM and serve it until its guest powers off; an interrupt asks the guest to",
@@ -83,7 +88,7 @@ func hostagentCommand(f *flags) *cobra.Command {
 				return err
 			}
 			o.VM, o.Share, o.Path = f.vm(args[0]), f.share, os.Getenv("PATH")
-			return lima.Hostagent(cmd.Context(), o)
+			return hostagent.Run(cmd.Context(), o)
 		},
 	}
 	c.Flags().StringVar(&o.Nonce, "nonce", "", "names this run")
@@ -103,7 +108,7 @@ func clearCommand(f *flags) *cobra.Command {
 			}
 			return report(cmd.Context(), func(ctx context.Context, w *event.Writer) error {
 				say := func(m string) { _ = w.Write(event.Event{Phase: event.Leftover, Message: m}) }
-				return lima.Clear(ctx, f.vm(args[0]), kill, say)
+				return vm.Clear(ctx, f.vm(args[0]), kill, say)
 			})
 		},
 	}
@@ -120,7 +125,7 @@ func removeCommand(f *flags) *cobra.Command {
 			if err := f.needs("lima-home"); err != nil {
 				return err
 			}
-			return report(cmd.Context(), func(ctx context.Context, _ *event.Writer) error { return lima.Remove(ctx, f.vm(args[0])) })
+			return report(cmd.Context(), func(ctx context.Context, _ *event.Writer) error { return vm.Remove(ctx, f.vm(args[0])) })
 		},
 	}
 }
@@ -135,7 +140,7 @@ func probeCommand(f *flags) *cobra.Command {
 			if err := f.needs("lima-home"); err != nil {
 				return err
 			}
-			acc, err := lima.Accelerate(cmd.Context(), f.home, lima.NativeArch(), choice)
+			acc, err := qemu.Accelerate(cmd.Context(), f.home, lima.NativeArch(), choice)
 			if err != nil {
 				return err
 			}
@@ -147,7 +152,7 @@ func probeCommand(f *flags) *cobra.Command {
 }
 
 func sshCommand(f *flags) *cobra.Command {
-	var o lima.ShellOptions
+	var o ssh.ShellOptions
 	c := &cobra.Command{
 		Use:   "ssh VM [-- COMMAND...]",
 		Short: "Open a shell in a running VM, or run a command there",
@@ -159,7 +164,7 @@ func sshCommand(f *flags) *cobra.Command {
 			// The guest's terminal turns line ends into CR LF and joins stderr with stdout, so a file or a pipe gets none.
 			o.Command, o.Terminal = args[1:], isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stdout.Fd())
 			o.Dir, _ = os.Getwd() // without one the shell begins at home
-			shell, err := lima.Shell(cmd.Context(), f.vm(args[0]), o)
+			shell, err := ssh.Shell(cmd.Context(), f.vm(args[0]), o)
 			if err != nil {
 				return err
 			}
@@ -173,7 +178,7 @@ func sshCommand(f *flags) *cobra.Command {
 }
 
 func accelerationFlag(c *cobra.Command, choice *string) {
-	c.Flags().StringVar(choice, "acceleration", lima.Auto, fmt.Sprintf("%s, %s or %s", lima.Auto, lima.Hardware, lima.Emulation))
+	c.Flags().StringVar(choice, "acceleration", qemu.Auto, fmt.Sprintf("%s, %s or %s", qemu.Auto, qemu.Hardware, qemu.Emulation))
 }
 
 // args makes a wrong number of arguments a usage error.
@@ -189,5 +194,5 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 // asRoot says whether the guest needs a user of its own, since root, or a service's user, can't be it.
 func asRoot() bool {
 	u, err := user.Current()
-	return os.Geteuid() == 0 || err == nil && lima.NeedsUser(u)
+	return os.Geteuid() == 0 || err == nil && template.NeedsOwnUser(u)
 }

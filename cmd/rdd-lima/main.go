@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/lima/template"
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -33,7 +34,7 @@ const cancelGrace = 3 * time.Second
 func main() { os.Exit(run()) }
 
 func run() int {
-	if code, ok := intercepted(); ok {
+	if code, ok := runWrapper(); ok {
 		return code
 	}
 	ctx, stop, err := proc.Interruptible(context.Background())
@@ -122,7 +123,7 @@ func (f *flags) apply() error {
 		}
 	}
 	if f.share != "" {
-		return os.Setenv("LIMA_TEMPLATES_PATH", lima.TemplatesPath(f.home, f.share))
+		return os.Setenv("LIMA_TEMPLATES_PATH", template.SearchPath(f.home, f.share))
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package lima
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -16,7 +15,7 @@ func GuestAgent(share string, y *limayaml.LimaYAML) (string, error) {
 			return path, nil
 		}
 	}
-	return "", &PermanentError{Err: fmt.Errorf("the guest agent for %s is missing: no %s: install RDD again, or use a template for another architecture", *y.Arch, base)}
+	return "", Permanentf("the guest agent for %s is missing: no %s: install RDD again, or use a template for another architecture", *y.Arch, base)
 }
 
 func NeedsGuestAgent(y *limayaml.LimaYAML) bool {

@@ -1,11 +1,21 @@
-// Package lima is everything RDD does with Lima: check a template, make a VM's disk, run its
-// hostagent, remove it. Only rdd-lima links it, so that a leak or a crash in Lima is no one else's.
+// Package lima has what the packages below it share: errors, Lima's version, the programs and the guest agent
+// that VMs need. Together they are everything that RDD does with Lima:
 //
-// Lima finds its home in LIMA_HOME and its templates in LIMA_TEMPLATES_PATH; rdd-lima's main sets both.
+//   - template: read and check a template
+//   - image: download and check images
+//   - vm: make, update and remove a VM's disk and configuration
+//   - hostagent: boot a VM and serve it while it runs
+//   - qemu: acceleration, QEMU's arguments, its health and its end
+//   - ssh: shells and the connection that carries folders and sockets
+//   - hostpath: sockets and files that a template puts on the host
+//
+// Only rdd-lima links them, so that a leak or a crash in Lima affects no other program. Lima finds its home in
+// LIMA_HOME and its templates in LIMA_TEMPLATES_PATH; rdd-lima's main sets both.
 package lima
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -48,6 +58,20 @@ func (p *PermanentError) Error() string {
 }
 
 func (p *PermanentError) Unwrap() error { return p.Err }
+
+// Permanent makes err a PermanentError that no field of the template is to blame for.
+func Permanent(err error) error { return &PermanentError{Err: err} }
+
+// Permanentf is Permanent for a message, formatted as by fmt.Errorf.
+func Permanentf(format string, args ...any) error { return Permanent(fmt.Errorf(format, args...)) }
+
+// FieldError makes err a PermanentError about a field of the template.
+func FieldError(field string, err error) error { return &PermanentError{field, err} }
+
+// FieldErrorf is FieldError for a message, formatted as by fmt.Errorf.
+func FieldErrorf(field, format string, args ...any) error {
+	return FieldError(field, fmt.Errorf(format, args...))
+}
 
 // Failure is err as an event says it.
 func Failure(err error) *event.Failure {

@@ -14,6 +14,12 @@ import (
 // MaxBytes is the largest size of a template, whichever way it comes in.
 const MaxBytes = 256 << 10
 
+// The smallest sizes that a template may give to a VM. Anything below is most likely a forgotten unit.
+const (
+	MinMemory = 64 << 20
+	MinDisk   = 16 << 20
+)
+
 // EnvScript begins the script that gives a guest its environment variables. What follows repeats their
 // values, which can be secret.
 const EnvScript = "#!/bin/sh\n# Made by RDD from the template's env and the host's proxies.\n"

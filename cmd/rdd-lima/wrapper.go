@@ -1,0 +1,75 @@
+//go:build !windows
+
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/internal/lima/hostagent"
+	"rancherdesktop.io/rdd/internal/lima/qemu"
+	"rancherdesktop.io/rdd/internal/lima/ssh"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// runWrapper plays the program that a hostagent of ours meant to run, if one did.
+func runWrapper() (code int, ok bool) {
+	name := filepath.Base(os.Args[0])
+	var err error
+	switch {
+	case os.Getenv(hostagent.EnvParent) == "":
+		return 0, false
+	case name == "ssh":
+		var self string
+		if self, err = os.Executable(); err == nil {
+			err = ssh.Exec(os.Getenv(hostagent.EnvSSH), self, os.Args[1:])
+		}
+	case name == filepath.Base(os.Getenv(hostagent.EnvQEMU)):
+		var parent int
+		if parent, err = strconv.Atoi(os.Getenv(hostagent.EnvParent)); err == nil {
+			var args []string
+			if args, err = qemu.QuoteCommas(os.Args[1:], os.Getenv(hostagent.EnvPaths)); err == nil {
+				err = qemu.Exec(os.Getenv(hostagent.EnvQEMU), os.Getenv(hostagent.EnvLock), parent, args)
+			}
+		}
+	default:
+		return 0, false
+	}
+	fmt.Fprintf(os.Stderr, "%s: %s\n", name, strings.TrimSpace(err.Error()))
+	return exitFailed, true
+}
+
+func dialCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "dial HOST PORT",
+		Short:  "Give ssh a connection that is answered",
+		Hidden: true,
+		Args:   args(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return ssh.Dial(cmd.Context(), net.JoinHostPort(args[0], args[1]), os.Getenv(hostagent.EnvAgent), os.Stdout)
+		},
+	}
+}
+
+func guardCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                qemu.GuardCommand + " PROGRAM ARGS...",
+		Short:              "Run a program that ends when whoever started this ends, also when that is killed",
+		Hidden:             true,
+		Args:               args(cobra.MinimumNArgs(1)),
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			code, err := proc.Guard(cmd.Context(), os.Stdout, os.Stderr, args[0], args[1:]...)
+			if err == nil && code != 0 {
+				err = guardedCode(code)
+			}
+			return err
+		},
+	}
+}

@@ -1,0 +1,61 @@
+package hostagent
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"errors"
+	"fmt"
+
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/store"
+	"github.com/sirupsen/logrus"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// takeDisks sees to it that the VM can have its additional disks. A note of another VM that doesn't run
+// was left by a crash, and counts for nothing.
+func takeDisks(vm layout.VM, y *limayaml.LimaYAML) error {
+	for i, d := range y.AdditionalDisks {
+		disk, err := store.InspectDisk(d.Name)
+		if err != nil {
+			return fmt.Errorf("additionalDisks[%d].name: %w", i, err)
+		}
+		if disk.Instance == "" || disk.InstanceDir == vm.Dir() {
+			continue
+		}
+		other := layout.VM{Home: vm.Home, Name: disk.Instance}
+		for _, lock := range []string{other.HostagentLock(), other.QEMULock()} {
+			if held, err := proc.Held(lock); held || err != nil {
+				return errors.Join(err, fmt.Errorf("additionalDisks[%d].name: the disk %q is in use by VM %q: stop that one first", i, d.Name, disk.Instance))
+			}
+		}
+		logrus.Warnf("the disk %q was left by VM %q, which doesn't run", d.Name, disk.Instance)
+		if err := disk.Unlock(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reachNetworks says whether the programs of the VM's networks are there. They may come.
+func reachNetworks(ctx context.Context, y *limayaml.LimaYAML) error {
+	for i, n := range y.Networks {
+		if n.Socket == "" {
+			continue
+		}
+		d := net.Dialer{Timeout: networkTimeout}
+		conn, err := d.DialContext(ctx, "unix", n.Socket)
+		if err != nil {
+			return fmt.Errorf("networks[%d].socket: no network answers at %s: start its program, or leave the network out: %w", i, n.Socket, err)
+		}
+		_ = conn.Close()
+	}
+	return nil
+}
+
+// networkTimeout bounds a try to reach a network's program, which is on this host.
+const networkTimeout = 5 * time.Second

@@ -1,0 +1,70 @@
+package hostagent
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"strings"
+
+	"github.com/lima-vm/lima/pkg/hostagent/events"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+)
+
+// limaEvents turns Lima's events into ours.
+type limaEvents struct {
+	hostagent *hostagent
+	rest      []byte
+}
+
+// Write takes Lima's JSON lines.
+func (t *limaEvents) Write(p []byte) (int, error) {
+	d := json.NewDecoder(io.MultiReader(strings.NewReader(string(t.rest)), strings.NewReader(string(p))))
+	for {
+		var e events.Event
+		if err := d.Decode(&e); err != nil {
+			rest, _ := io.ReadAll(d.Buffered())
+			t.rest = rest
+			return len(p), nil
+		}
+		t.hostagent.handleLimaEvent(e.Status)
+	}
+}
+
+// handleLimaEvent reports one of Lima's events. Its "exiting" is not taken over: we say that with the cause.
+func (h *hostagent) handleLimaEvent(s events.Status) {
+	if s.SSHLocalPort != 0 {
+		h.sshPort.Store(int32(s.SSHLocalPort))
+	}
+	switch {
+	case s.Running:
+		if h.monitor != nil {
+			h.monitor.GuestBooted()
+		}
+		h.report(event.Event{Phase: event.Ready, Step: event.BootSteps, Steps: event.BootSteps, Running: true, Degraded: append(h.degraded(s), h.copyOut()...), SSHPort: int32(s.SSHLocalPort)})
+		if h.ready != nil {
+			close(h.ready)
+		}
+	case s.SSHLocalPort != 0:
+		h.report(event.Event{SSHPort: int32(s.SSHLocalPort)})
+	}
+}
+
+// degraded is what doesn't work in a guest that has booted.
+func (h *hostagent) degraded(s events.Status) (all []string) {
+	all = s.Errors
+	if h.requirements != nil {
+		all = append(h.requirements.problems(s.Errors), h.failedScripts(context.Background(), h.config)...)
+	}
+	if s.Degraded && len(all) == 0 {
+		return []string{"Lima gave no reason"}
+	}
+	return all
+}
+
+// copyOut puts what Lima has fetched from the guest in place, and says what went wrong.
+func (h *hostagent) copyOut() []string {
+	h.hostFilesMu.Lock()
+	defer h.hostFilesMu.Unlock()
+	return h.hostFiles.CopyOut(h.vm)
+}

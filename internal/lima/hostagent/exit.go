@@ -1,0 +1,18 @@
+package hostagent
+
+import "rancherdesktop.io/rdd/internal/machine/event"
+
+// UnexpectedExit is that a guest has ended which nobody asked to.
+type UnexpectedExit struct{ How string } // see package event
+
+func (e *UnexpectedExit) Error() string {
+	switch e.How {
+	case event.PoweredOff:
+		return "its guest has powered itself off"
+	case event.Rebooted:
+		return "its guest has rebooted"
+	case event.Panicked:
+		return "the kernel of its guest has panicked, and what the guest had not written is lost; the guest's console tells more"
+	}
+	return "its QEMU has crashed or was killed, and what the guest had not written is lost; the host's kernel log says so if the host ran out of memory"
+}

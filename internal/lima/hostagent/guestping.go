@@ -1,0 +1,53 @@
+package hostagent
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	guestagent "github.com/lima-vm/lima/pkg/guestagent/api/client"
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/store/filenames"
+
+	"rancherdesktop.io/rdd/internal/lima/ssh"
+)
+
+// pingFunc returns what asks the guest whether it answers: its agent, which is cheap, or else its SSH
+// server, which is there without an agent.
+func (h *hostagent) pingFunc(y *limayaml.LimaYAML) func(context.Context) error {
+	if *y.Plain {
+		return h.pingSSH
+	}
+	var client *guestagent.GuestAgentClient
+	return func(ctx context.Context) error {
+		if client == nil {
+			var err error
+			if client, err = guestagent.NewGuestAgentClient(h.dialGuestAgent); err != nil {
+				return err
+			}
+		}
+		limited, cancel := context.WithTimeout(ctx, guestAgentTimeout)
+		defer cancel()
+		if _, err := client.Info(limited); err == nil {
+			return nil
+		}
+		return h.pingSSH(ctx)
+	}
+}
+
+// guestAgentTimeout bounds the wait for the agent, so that there is time left to ask the SSH server.
+const guestAgentTimeout = 5 * time.Second
+
+// dialGuestAgent connects to the guest's agent through the socket that Lima forwards.
+func (h *hostagent) dialGuestAgent(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", filepath.Join(h.vm.Dir(), filenames.GuestAgentSock))
+}
+
+// pingSSH waits for the first byte from the guest's SSH server. That QEMU accepts a connection
+// says nothing about the guest.
+func (h *hostagent) pingSSH(ctx context.Context) error {
+	return ssh.Ping(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(int(h.sshPort.Load()))))
+}

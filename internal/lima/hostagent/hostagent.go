@@ -1,0 +1,348 @@
+// Package hostagent runs a VM: it boots the guest with Lima's hostagent, reports what happens, and keeps up what
+// Lima sets up at boot. `rdd-lima hostagent` calls it, one process for each VM.
+package hostagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lima-vm/lima/pkg/fileutils"
+	limahostagent "github.com/lima-vm/lima/pkg/hostagent"
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/store"
+	"github.com/sirupsen/logrus"
+
+	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/lima/hostpath"
+	"rancherdesktop.io/rdd/internal/lima/qemu"
+	"rancherdesktop.io/rdd/internal/lima/ssh"
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// Options say what to run and how.
+type Options struct {
+	VM           layout.VM
+	Nonce        string
+	Share        string
+	Acceleration string // Auto, Hardware or Emulation
+	Path         string // where programs are looked for
+}
+
+// ErrRunning means that the VM has a hostagent already.
+var ErrRunning = errors.New("the VM's hostagent runs already")
+
+// bootSteps are the steps of a boot, in the order in which they are reported.
+var bootSteps = [event.BootSteps]string{event.Acceleration, event.Configure, event.Boot, event.Guest, event.Ready}
+
+// Run boots the VM and serves it until the guest powers off. The end of ctx asks the guest to
+// power off; Run returns once it has, however long that takes. It must be called from the main
+// goroutine, which it ties to its thread: on Linux QEMU dies when the thread that started it does.
+func Run(ctx context.Context, o Options) (err error) {
+	runtime.LockOSThread()
+	if err := os.MkdirAll(o.VM.Run(), 0o700); err != nil {
+		return err
+	}
+	lock, err := proc.Acquire(o.VM.HostagentLock())
+	if errors.Is(err, proc.ErrLocked) {
+		return fmt.Errorf("%w: %w", ErrRunning, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+	disk, err := o.VM.LockDisk(ctx)
+	if err != nil {
+		return fmt.Errorf("VM %q is being prepared or removed: %w", o.VM.Name, err)
+	}
+	defer func() { _ = disk.Release() }()
+	a, err := newHostagent(o)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	defer func() { a.exit(err) }()
+	defer endChildren() // before the locks say that nothing is left
+	return a.boot(ctx)
+}
+
+// hostagent is one run of Hostagent.
+type hostagent struct {
+	o      Options
+	vm     layout.VM
+	w      *event.Writer
+	events *os.File
+	log    *os.File
+
+	hostFilesMu sync.Mutex
+	hostFiles   hostpath.Files // what the VM has on the host
+
+	monitor      *qemu.Monitor // nil when the VM has no QEMU
+	requirements *requirements // what Lima waits for; nil before the boot
+	ready        chan struct{} // closed when Lima says that the VM runs
+	config       *limayaml.LimaYAML
+	sshPort      atomic.Int32
+}
+
+// newHostagent opens the logs and writes the record by which a service finds this run.
+func newHostagent(o Options) (*hostagent, error) {
+	if err := os.MkdirAll(o.VM.Logs, 0o700); err != nil {
+		return nil, err
+	}
+	log, err := openLog(o.VM.HostagentLog())
+	if err != nil {
+		return nil, err
+	}
+	// A crash of ours goes to the log as well; nobody holds our stderr.
+	if err := debug.SetCrashOutput(log, debug.CrashOptions{}); err != nil {
+		return nil, err
+	}
+	logrus.SetOutput(log)
+	logrus.SetFormatter(new(logrus.JSONFormatter))
+	logrus.SetLevel(logrus.DebugLevel)
+	file, err := os.OpenFile(o.VM.Events(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	a := &hostagent{o: o, vm: o.VM, w: event.NewWriter(file), events: file, log: log, ready: make(chan struct{})}
+	if err := a.w.Write(event.Event{Nonce: o.Nonce}); err != nil {
+		return nil, err
+	}
+	return a, o.VM.WriteRecord(layout.Record{Nonce: o.Nonce, PID: os.Getpid(), Logs: o.VM.Logs})
+}
+
+func (h *hostagent) close() {
+	_ = h.events.Close()
+	_ = h.log.Close()
+}
+
+// exit says how the run ended.
+func (h *hostagent) exit(err error) {
+	e := event.Event{Exiting: true}
+	if err != nil {
+		logrus.WithError(err).Error("the hostagent ends")
+		e.Failure = lima.Failure(err)
+	}
+	if ending, ok := errors.AsType[*UnexpectedExit](err); ok {
+		e.Ended = ending.How
+	}
+	h.report(e)
+}
+
+func (h *hostagent) report(e event.Event) {
+	if err := h.w.Write(e); err != nil {
+		logrus.WithError(err).Error("an event could not be written")
+	}
+}
+
+// reportStep reports one of bootSteps.
+func (h *hostagent) reportStep(phase, message string) { h.reportStepOutput(phase, message, "") }
+
+// reportStepOutput also reports why the step does not get on, in a program's own words.
+func (h *hostagent) reportStepOutput(phase, message, said string) {
+	for i, p := range bootSteps {
+		if p == phase {
+			h.report(event.Event{Phase: phase, Step: int32(i + 1), Steps: event.BootSteps, Message: message, Said: said})
+		}
+	}
+}
+
+func (h *hostagent) boot(ctx context.Context) error {
+	inst, err := h.inspect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := reachNetworks(ctx, inst.Config); err != nil {
+		return err
+	}
+	if err := takeDisks(h.vm, inst.Config); err != nil {
+		return err
+	}
+	if h.hostFiles, err = hostpath.Place(h.vm); err != nil {
+		return err
+	}
+	defer h.releaseHostPaths()
+	logrus.SetFormatter(hidePasswords(new(logrus.JSONFormatter), inst.Config.Env))
+	if *inst.Config.VMType == limayaml.QEMU {
+		if err := h.configureQEMU(ctx, inst.Config); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return nil // asked to stop before anything ran
+	}
+	h.reportStep(event.Configure, "writing what the guest reads at boot")
+	opts, err := h.options(inst.Config)
+	if err != nil {
+		return err
+	}
+	// Nothing is ever sent here: Lima would kill a guest that takes longer than 3 minutes.
+	never := make(chan os.Signal)
+	ha, err := limahostagent.New(h.vm.Name, &limaEvents{hostagent: h}, never, opts...)
+	if err != nil {
+		return err
+	}
+	h.config, h.requirements = inst.Config, &requirements{hostagent: h, probes: inst.Config.Probes}
+	logrus.AddHook(h.requirements)
+	ended := make(chan struct{})
+	defer close(ended)
+	go h.powerOff(ctx, ended)
+	stopServing := h.maintain(ctx)
+	defer stopServing()
+	how := h.startMonitor(context.WithoutCancel(ctx), inst.Config)
+	h.reportStep(event.Boot, "booting; the console is in "+h.vm.SerialLog())
+	if err := ha.Run(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	if ending := how(); ctx.Err() == nil && ending != "" {
+		return &UnexpectedExit{ending}
+	}
+	return nil
+}
+
+// startMonitor has the VM's QEMU monitored. The result is called when QEMU has ended, and says how.
+func (h *hostagent) startMonitor(ctx context.Context, y *limayaml.LimaYAML) (how func() string) {
+	if *y.VMType != limayaml.QEMU {
+		return func() string { return "" }
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	h.monitor = qemu.NewMonitor(h.vm, h.report, h.pingFunc(y))
+	go h.monitor.Run(ctx)
+	return func() string {
+		defer cancel()
+		return h.monitor.WaitEnd()
+	}
+}
+
+// inspect reads the VM's configuration, once nothing of an earlier run is left: Lima takes a VM for
+// broken whose PID files name a living process, whatever that is.
+func (h *hostagent) inspect(ctx context.Context) (*store.Instance, error) {
+	if err := h.endOrphan(ctx); err != nil {
+		return nil, err
+	}
+	if !layout.Exists(h.vm.Prepared()) {
+		return nil, fmt.Errorf("VM %q has no disk yet: prepare it first", h.vm.Name)
+	}
+	inst, err := store.Inspect(h.vm.Name)
+	if err != nil {
+		return nil, err
+	}
+	if inst.Config == nil {
+		return nil, lima.Permanentf("the configuration of VM %q can't be read: %w", h.vm.Name, errors.Join(inst.Errors...))
+	}
+	return inst, nil
+}
+
+// endOrphan ends a QEMU that an earlier hostagent left behind, and removes stale files.
+func (h *hostagent) endOrphan(ctx context.Context) error {
+	found, err := qemu.EndOrphan(ctx, h.vm, func(m string) { h.report(event.Event{Phase: event.Leftover, Message: m}) })
+	if err != nil || !found {
+		return err
+	}
+	logrus.Warnf("a QEMU of VM %q whose hostagent was gone has been ended", h.vm.Name)
+	return nil
+}
+
+// configureQEMU finds out how guest code can run, says so, and makes Lima start QEMU accordingly.
+func (h *hostagent) configureQEMU(ctx context.Context, y *limayaml.LimaYAML) error {
+	h.reportStep(event.Acceleration, "finding out how guest code can run")
+	acc, err := qemu.Accelerate(ctx, h.vm.Home, *y.Arch, h.o.Acceleration)
+	if err != nil {
+		return err
+	}
+	h.report(event.Event{Accelerator: &acc})
+	return h.wrapPrograms(y, append(qemu.AccelerationFlags(*y.Arch, y.CPUType[*y.Arch], acc), qemu.MonitorFlags(*y.Arch, h.vm.MonitorSocket())...))
+}
+
+// options are the files that Lima gives to the guest.
+func (h *hostagent) options(y *limayaml.LimaYAML) ([]limahostagent.Opt, error) {
+	var opts []limahostagent.Opt
+	if lima.NeedsGuestAgent(y) {
+		path, err := lima.GuestAgent(h.o.Share, y)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, limahostagent.WithGuestAgentBinary(path))
+	}
+	if !*y.Containerd.System && !*y.Containerd.User {
+		return opts, nil
+	}
+	var errs []error
+	for _, f := range y.Containerd.Archives {
+		if f.Arch != *y.Arch {
+			continue
+		}
+		path, err := fileutils.CachedFile(f)
+		if err == nil {
+			return append(opts, limahostagent.WithNerdctlArchive(path)), nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, fmt.Errorf("the containerd archive is not in the cache: %w", errors.Join(errs...))
+}
+
+// powerButtonInterval is how often the power button is pressed: a guest that is still booting misses it.
+const powerButtonInterval = 10 * time.Second
+
+// powerOff waits for the end of ctx and then asks the guest to power off, until QEMU has ended.
+func (h *hostagent) powerOff(ctx context.Context, ended <-chan struct{}) {
+	select {
+	case <-ended:
+		return
+	case <-ctx.Done():
+	}
+	h.report(event.Event{Phase: event.Stop, Message: "asking the guest to power off"})
+	for {
+		wait := powerButtonInterval
+		if err := qemu.PowerDown(h.vm); err != nil {
+			logrus.WithError(err).Warn("the guest could not be asked to power off; it will be asked again")
+			wait = time.Second
+		}
+		select {
+		case <-ended:
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// releaseHostPaths removes what the run has put on the host. Nothing comes after it.
+func (h *hostagent) releaseHostPaths() {
+	h.hostFilesMu.Lock()
+	defer h.hostFilesMu.Unlock()
+	h.hostFiles.ReleaseAll(h.vm)
+	h.hostFiles = hostpath.Files{}
+}
+
+// maintain keeps up, once the guest has booted, what Lima sets up at boot and does not look after. The result
+// ends that.
+func (h *hostagent) maintain(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	ports := newPorts(h.vm, h.report)
+	logrus.AddHook(ports)
+	go func() {
+		defer close(done)
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.ready:
+		}
+		var all sync.WaitGroup
+		all.Go(func() { ssh.NewConnection(h.vm, h.config, h.report).Run(ctx) })
+		all.Go(func() { ports.run(ctx) })
+		all.Wait()
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}

@@ -1,0 +1,39 @@
+package hostagent
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"rancherdesktop.io/rdd/internal/lima/template"
+)
+
+// withoutPasswords is a log format that leaves out who logs in to a proxy, and by what password. Lima
+// logs a proxy that it doesn't understand.
+type withoutPasswords struct {
+	logrus.Formatter
+	hide *strings.Replacer
+}
+
+// Format is called for each line.
+func (w *withoutPasswords) Format(e *logrus.Entry) ([]byte, error) {
+	b, err := w.Formatter.Format(e)
+	return []byte(w.hide.Replace(string(b))), err
+}
+
+// hidePasswords makes log lines that don't repeat the credentials in the proxies of env.
+func hidePasswords(f logrus.Formatter, env map[string]string) logrus.Formatter {
+	var pairs []string
+	for _, credentials := range template.ProxyCredentials(env) {
+		for _, text := range []string{credentials, inside(strconv.Quote(credentials))} {
+			line, _ := json.Marshal(text) // as it is in a line of JSON
+			pairs = append(pairs, inside(string(line)), "***@")
+		}
+	}
+	return &withoutPasswords{f, strings.NewReplacer(pairs...)}
+}
+
+// inside is a text without the quotes around it.
+func inside(quoted string) string { return quoted[1 : len(quoted)-1] }

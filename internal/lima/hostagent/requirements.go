@@ -1,0 +1,191 @@
+package hostagent
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/sirupsen/logrus"
+
+	"rancherdesktop.io/rdd/internal/lima/ssh"
+	"rancherdesktop.io/rdd/internal/machine/event"
+)
+
+// requirements follow what Lima waits for while a guest boots: the SSH server, its boot scripts, the
+// template's probes. Lima tells of them in its log only, so a change of its words would cost details of
+// the progress and of a degraded VM's problems, and nothing else.
+type requirements struct {
+	hostagent *hostagent
+	probes    []limayaml.Probe
+
+	mu      sync.Mutex
+	current *requirement
+	unmet   []*requirement // in the order in which Lima came to them
+}
+
+// requirement is one thing that Lima waits for. It asks a script in the guest.
+type requirement struct {
+	label       string // essential, optional or final
+	number, all int
+	description string
+
+	stdout, stderr, failure string // how the script last failed; empty: it has not
+}
+
+// Levels are those of progress and of what scripts say.
+func (r *requirements) Levels() []logrus.Level {
+	return []logrus.Level{logrus.InfoLevel, logrus.DebugLevel}
+}
+
+// Fire is called for each line logged.
+func (r *requirements) Fire(e *logrus.Entry) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var q requirement
+	switch {
+	case scanLog(e.Message, "Waiting for the %s requirement %d of %d: %q", &q.label, &q.number, &q.all, &q.description):
+		r.begin(q)
+	case scanLog(e.Message, "The %s requirement %d of %d is satisfied", &q.label, &q.number, &q.all):
+		r.met()
+	case strings.HasPrefix(e.Message, "stdout="):
+		if out, err, failure, ok := scriptResult(e.Message); ok && failure != "" {
+			r.failed(out, err, failure)
+		}
+	case strings.HasPrefix(e.Message, "Waiting for the guest agent"):
+		r.current = nil
+		r.hostagent.reportStep(event.Guest, "waiting for Lima's agent in the guest")
+	}
+	return nil
+}
+
+// begin notes that Lima tries a requirement, perhaps again.
+func (r *requirements) begin(q requirement) {
+	if c := r.current; c != nil && c.label == q.label && c.number == q.number {
+		return // said already, with how it failed
+	}
+	r.current = &q
+	r.unmet = append(r.unmet, r.current)
+	switch {
+	case r.current.boots():
+		// The guest does not answer yet, and what is said of its boot is right.
+	case q.label == "essential":
+		r.hostagent.reportStep(event.Guest, "the guest answers; waiting for: "+q.description)
+	default:
+		r.hostagent.reportStep(event.Guest, "waiting for "+r.name(r.current))
+	}
+}
+
+// boots says whether this is the first thing of all: that somebody gets in.
+func (q *requirement) boots() bool { return q.label == "essential" && q.number == 1 }
+
+// met notes that the current requirement is satisfied.
+func (r *requirements) met() {
+	if r.current == nil {
+		return
+	}
+	if r.current.boots() {
+		r.hostagent.reportStep(event.Guest, "the guest answers; waiting for its boot scripts")
+	}
+	r.unmet = r.unmet[:len(r.unmet)-1]
+	r.current = nil
+}
+
+// failed says why the current requirement is not satisfied yet. Lima tries again.
+func (r *requirements) failed(stdout, stderr, failure string) {
+	q := r.current
+	if q == nil {
+		return
+	}
+	q.stdout, q.stderr, q.failure = stdout, stderr, failure
+	if q.boots() {
+		r.hostagent.reportStepOutput(event.Boot, "booting, but nobody gets in over SSH yet", ssh.OutputTail(stderr, failure))
+		return
+	}
+	message := "still waiting for " + r.name(q)
+	if hint := r.hint(q); hint != "" {
+		message += " (" + hint + ")"
+	}
+	r.hostagent.reportStepOutput(event.Guest, message+"; it is tried for 10 minutes, and then the VM runs without it", ssh.OutputTail(stderr, failure))
+}
+
+// name is what a person calls a requirement.
+func (r *requirements) name(q *requirement) string {
+	if i, ok := r.probe(q); ok {
+		return fmt.Sprintf("probes[%d] %q", i, q.description)
+	}
+	return q.description
+}
+
+// probe is which of the template's probes a requirement is. Lima asks them last of what is optional.
+func (r *requirements) probe(q *requirement) (int, bool) {
+	i := q.number - 1 - (q.all - len(r.probes))
+	return i, q.label == "optional" && i >= 0 && i < len(r.probes)
+}
+
+// hint is what the template says about a probe that is not true, and what is plainly wrong with it.
+func (r *requirements) hint(q *requirement) string {
+	i, ok := r.probe(q)
+	if !ok {
+		return ""
+	}
+	hint := strings.TrimSpace(r.probes[i].Hint)
+	if strings.Contains(r.probes[i].Script, "\r\n") {
+		hint = strings.TrimSpace(crlfMessage + " " + hint)
+	}
+	return hint
+}
+
+// crlfMessage is what is wrong with a script that was saved on Windows.
+const crlfMessage = "its lines end in CR LF, with which no script runs: save the template with LF."
+
+// problems are what never came to be of what Lima waited for, and the rest of what Lima says is wrong.
+func (r *requirements) problems(errs []string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []string
+	rest := strings.Join(errs, "\n")
+	for _, q := range r.unmet {
+		if q.failure == "" {
+			continue
+		}
+		all = append(all, r.message(q))
+		rest = q.cutFrom(rest)
+	}
+	for line := range strings.SplitSeq(rest, "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+// message says that a requirement was never satisfied.
+func (r *requirements) message(q *requirement) string {
+	said := ssh.OutputTail(q.stderr, q.failure)
+	hint := r.hint(q)
+	if hint != "" {
+		hint = ". " + hint
+	}
+	if i, ok := r.probe(q); ok {
+		return fmt.Sprintf("probes[%d] %q never came true, so what it looks for is not ready%s\nit said: %s", i, q.description, hint, said)
+	}
+	if q.boots() {
+		return "nobody gets into the guest over SSH, so shells, shared folders and forwarded sockets don't work\nssh said: " + said
+	}
+	return fmt.Sprintf("the guest never got as far as %q, so what depends on it doesn't work\nit said: %s", q.description, said)
+}
+
+// cutFrom takes Lima's own sentence about a requirement out of its errors.
+func (q *requirement) cutFrom(errs string) string {
+	from := strings.Index(errs, fmt.Sprintf("failed to satisfy the %s requirement %d of %d %q: ", q.label, q.number, q.all, q.description))
+	if from < 0 {
+		return errs
+	}
+	last := fmt.Sprintf("stdout=%q, stderr=%q: %s", q.stdout, q.stderr, q.failure)
+	to := strings.Index(errs[from:], last)
+	if to < 0 {
+		return errs
+	}
+	return errs[:from] + errs[from+to+len(last):]
+}

@@ -1,0 +1,128 @@
+//go:build !windows
+
+package hostagent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	limaqemu "github.com/lima-vm/lima/pkg/driver/qemu"
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/localpathutil"
+	"golang.org/x/sys/unix"
+
+	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// Variables by which a hostagent tells the programs it puts before Lima what to do.
+const (
+	EnvQEMU   = "RDD_LIMA_QEMU"   // the real QEMU
+	EnvSSH    = "RDD_LIMA_SSH"    // the real ssh
+	EnvLock   = "RDD_LIMA_LOCK"   // QEMU's lock
+	EnvParent = "RDD_LIMA_PARENT" // the hostagent
+	EnvAgent  = "RDD_LIMA_AGENT"  // the hostagent's lock
+	EnvPaths  = "RDD_LIMA_PATHS"  // the paths that Lima gives to QEMU in options, as a JSON list
+)
+
+// wrapPrograms makes Lima start QEMU and ssh through this program: see RunQEMU and RunSSH. Lima takes
+// QEMU, with flags, from a variable, and ssh from the PATH.
+func (h *hostagent) wrapPrograms(y *limayaml.LimaYAML, flags []string) error {
+	exe, args, err := limaqemu.Exe(*y.Arch)
+	if err != nil {
+		return err
+	}
+	sshPath, err := exec.LookPath(lima.OpenSSH.Name)
+	if err != nil {
+		return lima.MissingPrograms(lima.OpenSSH)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	paths, err := optionPaths(h.vm, y)
+	if err != nil {
+		return err
+	}
+	bin := filepath.Join(h.vm.Programs(), "bin") // Lima looks for firmware in ../share
+	if err := os.MkdirAll(bin, 0o700); err != nil {
+		return err
+	}
+	qemuLink := filepath.Join(bin, filepath.Base(exe))
+	for link, target := range map[string]string{
+		qemuLink:                                self,
+		filepath.Join(bin, "ssh"):               self,
+		filepath.Join(h.vm.Programs(), "share"): filepath.Join(filepath.Dir(filepath.Dir(exe)), "share"),
+	} {
+		if err := relink(target, link); err != nil {
+			return err
+		}
+	}
+	// Lima splits the variable by a shell's rules.
+	words := make([]string, 0, 1+len(args)+len(flags))
+	for _, w := range append(append([]string{qemuLink}, args...), flags...) {
+		words = append(words, lima.ShellQuote(w))
+	}
+	for k, v := range map[string]string{
+		EnvQEMU: exe, EnvSSH: sshPath, EnvPaths: paths, EnvLock: h.vm.QEMULock(), EnvAgent: h.vm.HostagentLock(), EnvParent: strconv.Itoa(os.Getpid()),
+		qemuVariable(*y.Arch): strings.Join(words, " "),
+		"PATH":                bin + string(filepath.ListSeparator) + h.o.Path,
+	} {
+		if err := os.Setenv(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// optionPaths lists the paths below which everything is that Lima gives to QEMU in options, as JSON.
+func optionPaths(vm layout.VM, y *limayaml.LimaYAML) (string, error) {
+	paths := []string{vm.Home}
+	if home, err := localpathutil.Expand("~"); err == nil { // firmware may be there
+		paths = append(paths, home)
+	}
+	for _, m := range y.Mounts {
+		paths = append(paths, m.Location)
+	}
+	b, err := json.Marshal(paths)
+	return string(b), err
+}
+
+// endChildren ends the ssh processes that Lima started and doesn't wait for. They are of our group
+// when we lead one, as a hostagent does; we have a handler for the signal ourselves.
+func endChildren() {
+	if unix.Getpgrp() == os.Getpid() {
+		_ = unix.Kill(0, unix.SIGTERM)
+	}
+}
+
+// qemuVariable is where Lima looks for the command that starts QEMU.
+func qemuVariable(arch limayaml.Arch) string {
+	switch arch {
+	case limayaml.ARMV7L:
+		arch = "arm"
+	case limayaml.PPC64LE:
+		arch = "ppc64"
+	}
+	return "QEMU_SYSTEM_" + strings.ToUpper(arch)
+}
+
+// relink points link to target.
+func relink(target, link string) error {
+	if old, err := os.Readlink(link); err == nil && old == target {
+		return nil
+	}
+	if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(target, link); err != nil {
+		return fmt.Errorf("put %s before Lima: %w", filepath.Base(link), err)
+	}
+	return nil
+}

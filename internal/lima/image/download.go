@@ -1,0 +1,329 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lima-vm/lima/pkg/downloader"
+	"github.com/opencontainers/go-digest"
+
+	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// download is one file to be had from a server, by way of Lima's cache. What a download that was cut
+// short has brought is kept, and the next one goes on from there. The digest is that of the whole.
+type download struct {
+	url          string
+	digest       digest.Digest   // empty: any
+	dir          string          // the cache's for this URL
+	stallTimeout time.Duration   // longest silence of the server
+	begin        func(Operation) // what report is about from now on
+	report       func(done, total int64)
+}
+
+// The files of a cached download. All but the last three are Lima's.
+func (d *download) data() string { return filepath.Join(d.dir, "data") }
+func (d *download) digestFile() string {
+	return filepath.Join(d.dir, d.digest.Algorithm().String()+".digest")
+}
+func (d *download) modifiedFile() string { return filepath.Join(d.dir, "time") }
+func (d *download) part() string         { return filepath.Join(d.dir, "rdd.part") }
+func (d *download) validator() string    { return filepath.Join(d.dir, "rdd.part.validator") }
+func (d *download) lock() string         { return filepath.Join(d.dir, "rdd.lock") }
+
+// cacheDir is where Lima keeps what it has from that URL.
+func cacheDir(url string) (string, error) {
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(base, "lima", "download", "by-url-sha256", downloader.CacheKey(url)), nil
+}
+
+var (
+	errStalled  = errors.New("the server sent nothing for too long")
+	errNoFile   = errors.New("the server has no such file")
+	errMismatch = errors.New("it is another file or it is damaged; correct the template or get the file again")
+)
+
+// get fills the cache and returns the path of the file there. errNoFile and errMismatch are for good.
+func (d *download) get(ctx context.Context) (string, error) {
+	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return "", err
+	}
+	lock, err := d.acquire(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = lock.Release() }()
+	if ok, err := d.cached(ctx); ok || err != nil {
+		return d.data(), err
+	}
+	resumed := layout.Exists(d.part())
+	err = d.fetch(ctx)
+	if resumed && errors.Is(err, errMismatch) { // of another file, perhaps
+		err = d.fetch(ctx)
+	}
+	return d.data(), err
+}
+
+// lockInterval is the time between attempts to lock a cached file.
+const lockInterval = time.Second
+
+// acquire waits while another VM downloads the same file.
+func (d *download) acquire(ctx context.Context) (*proc.Lock, error) {
+	for {
+		lock, err := proc.Acquire(d.lock())
+		if !errors.Is(err, proc.ErrLocked) {
+			return lock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(lockInterval):
+		}
+	}
+}
+
+// cached says whether the cache has the file. Without a digest to go by the server is asked whether
+// it has a newer one; when it doesn't answer, the old one is as good as any.
+func (d *download) cached(ctx context.Context) (bool, error) {
+	if !layout.Exists(d.data()) {
+		return false, nil
+	}
+	if d.digest == "" {
+		return !d.newer(ctx), context.Cause(ctx)
+	}
+	if b, err := os.ReadFile(d.digestFile()); err == nil && strings.TrimSpace(string(b)) == d.digest.String() {
+		return true, nil
+	}
+	if d.verify(ctx, d.data()) == nil {
+		return true, atomicfile.Write(d.digestFile(), []byte(d.digest))
+	}
+	return false, context.Cause(ctx)
+}
+
+// newer asks the server whether it has another file than the cache.
+func (d *download) newer(ctx context.Context) bool {
+	modified, _ := os.ReadFile(d.modifiedFile())
+	if len(modified) == 0 {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.stallTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, d.url, nil)
+	if err != nil {
+		return true
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK && resp.Header.Get("Last-Modified") != string(modified)
+}
+
+// maxAttempts bounds how often a download that is cut short goes on at once. After that it is for
+// whoever asked to try again, later.
+const maxAttempts = 10
+
+// fetch downloads what is missing, judges the whole, and puts it into the cache.
+func (d *download) fetch(ctx context.Context) error {
+	d.begin(downloading)
+	var modified string
+	for try := 1; ; try++ {
+		before := size(d.part())
+		m, err := d.request(ctx)
+		if err == nil {
+			modified = m
+			break
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if size(d.part()) <= before || try == maxAttempts {
+			return err
+		}
+	}
+	if err := d.verify(ctx, d.part()); err != nil {
+		if errors.Is(err, errMismatch) {
+			err = errors.Join(err, os.Remove(d.part()))
+		}
+		return err
+	}
+	return d.keep(modified)
+}
+
+// keep makes the downloaded part the cached file.
+func (d *download) keep(modified string) error {
+	// The notes on the old file go before it does.
+	for name, text := range map[string]string{d.modifiedFile(): modified, filepath.Join(d.dir, "url"): d.url} {
+		if err := atomicfile.Write(name, []byte(text)); err != nil {
+			return err
+		}
+	}
+	if d.digest != "" {
+		if err := os.Remove(d.digestFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	if err := os.Rename(d.part(), d.data()); err != nil {
+		return err
+	}
+	_ = os.Remove(d.validator())
+	if d.digest == "" {
+		return nil
+	}
+	return atomicfile.Write(d.digestFile(), []byte(d.digest))
+}
+
+// request asks once for what is missing. It returns when the server's file was last changed.
+func (d *download) request(ctx context.Context) (modified string, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(d.stallTimeout, func() { cancel(fmt.Errorf("%w (%s)", errStalled, d.stallTimeout)) })
+	defer silence.Stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url, nil)
+	if err != nil {
+		return "", err
+	}
+	have := size(d.part())
+	validator, _ := os.ReadFile(d.validator())
+	switch {
+	case have > 0 && len(validator) > 0: // the rest of that very file, or all of another
+		req.Header.Set("If-Range", string(validator))
+		fallthrough
+	case have > 0 && d.digest != "": // its digest will tell
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", causeOr(ctx, err)
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK:
+		have = 0
+	case http.StatusPartialContent:
+	case http.StatusRequestedRangeNotSatisfiable: // it has no more than we have
+		return "", errors.Join(fmt.Errorf("the server's file has changed (%s)", resp.Status), os.Remove(d.part()))
+	case http.StatusNotFound, http.StatusGone:
+		return "", fmt.Errorf("%w (%s)", errNoFile, resp.Status)
+	default:
+		return "", fmt.Errorf("the server answers %s", resp.Status)
+	}
+	if err := atomicfile.Write(d.validator(), []byte(validatorOf(resp))); err != nil {
+		return "", err
+	}
+	body := &progressReader{r: resp.Body, done: have, total: max(have+resp.ContentLength, 0), report: d.report, stopped: func() error {
+		silence.Reset(d.stallTimeout)
+		return nil
+	}}
+	if err := d.write(body, have, resp.ContentLength); err != nil {
+		return "", causeOr(ctx, err)
+	}
+	return resp.Header.Get("Last-Modified"), nil
+}
+
+// validatorOf is what a later request can name this very file by; empty when there is nothing.
+func validatorOf(resp *http.Response) string {
+	if tag := resp.Header.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
+		return tag
+	}
+	return resp.Header.Get("Last-Modified")
+}
+
+// write puts the body into the part, from there on. What comes in is kept whatever happens.
+func (d *download) write(body io.Reader, from, length int64) error {
+	if err := checkSpace(d.dir, length); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(d.part(), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Truncate(from); err != nil {
+		return err
+	}
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return err
+	}
+	if _, err := io.Copy(f, body); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// verify compares a file's digest, if there is one to compare with.
+func (d *download) verify(ctx context.Context, path string) error {
+	if d.digest != "" {
+		d.begin(verifying)
+	}
+	return verifyDigest(ctx, path, d.digest, d.report)
+}
+
+// causeOr is why ctx has ended, or else err.
+func causeOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// size of a file; 0 when it isn't there.
+func size(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// verifyDigest reads a file and compares its digest with want, if that is given.
+func verifyDigest(ctx context.Context, path string, want digest.Digest, report func(done, total int64)) error {
+	if want == "" {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	digester := want.Algorithm().Digester()
+	counted := &progressReader{r: f, total: size(path), report: report, stopped: func() error { return context.Cause(ctx) }}
+	if _, err := io.Copy(digester.Hash(), counted); err != nil {
+		return err
+	}
+	if got := digester.Digest(); got != want {
+		return fmt.Errorf("the file's digest is %s, not %s as the template says: %w", got, want, errMismatch)
+	}
+	return nil
+}
+
+// progressReader reports how much of r was read, and stops when stopped says why.
+type progressReader struct {
+	stopped     func() error
+	r           io.Reader
+	done, total int64
+	report      func(done, total int64)
+}
+
+func (c *progressReader) Read(p []byte) (int, error) {
+	if err := c.stopped(); err != nil {
+		return 0, err
+	}
+	n, err := c.r.Read(p)
+	c.done += int64(n)
+	c.report(c.done, c.total)
+	return n, err
+}

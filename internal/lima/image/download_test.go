@@ -1,0 +1,140 @@
+//go:build unix
+
+package image
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/lima/limatest"
+
+	"github.com/opencontainers/go-digest"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// newDownload is a download of the picture from s, and what its cache has in the end.
+func newDownload(t *testing.T, s *limatest.Server) *download {
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	return &download{url: server.URL + "/image.raw", digest: digest.Digest(limatest.Digest(limatest.Image())), dir: t.TempDir(), stallTimeout: limatest.Timeout, begin: func(Operation) {}, report: func(int64, int64) {}}
+}
+
+// whole fails the test unless the download brings the whole picture.
+func (d *download) whole(t *testing.T) {
+	t.Helper()
+	path, err := d.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, limatest.Image()) {
+		t.Fatal("another file than the server's", err)
+	}
+	if layout.Exists(d.part()) || layout.Exists(d.validator()) {
+		t.Error("something is left of the download")
+	}
+}
+
+func TestDownloadCutInHalfGoesOn(t *testing.T) {
+	for name, s := range map[string]*limatest.Server{"a tagged file": {Cut: 1, Tag: `"1"`}, "a file with no tag": {Cut: 1}, "cut again and again": {Cut: 4, Tag: `"1"`}} {
+		t.Run(name, func(t *testing.T) {
+			newDownload(t, s).whole(t)
+			if s.Ranges[1] != fmt.Sprintf("bytes=%d-", len(limatest.Image())/2) {
+				t.Errorf("asked for %q", s.Ranges)
+			}
+		})
+	}
+}
+
+func TestDownloadGoesOnAfterTheServerWasGone(t *testing.T) {
+	s := &limatest.Server{Cut: 1, Tag: `"1"`}
+	d := newDownload(t, s)
+	var total int64
+	d.report = func(done, of int64) {
+		if total = of; done == of/2 {
+			s.Status = http.StatusServiceUnavailable
+		}
+	}
+	if _, err := d.get(t.Context()); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Fatal(err)
+	}
+	s.Status = 0
+	d.whole(t)
+	if len(s.Ranges) != 2 || s.Ranges[1] == "" || total != int64(len(limatest.Image())) {
+		t.Errorf("asked for %q, of %d bytes", s.Ranges, total)
+	}
+}
+
+func TestDownloadOfAnotherFileBeginsAnew(t *testing.T) {
+	for name, s := range map[string]*limatest.Server{"its tag changed": {Tag: `"2"`}, "the server knows no ranges": {NoRanges: true}, "it has no tag": {}} {
+		t.Run(name, func(t *testing.T) {
+			d := newDownload(t, s)
+			for file, text := range map[string]string{d.part(): "the first half of an older file", d.validator(): `"1"`} {
+				if s.Tag == "" && file == d.validator() {
+					continue
+				}
+				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d.whole(t)
+		})
+	}
+}
+
+func TestDownloadThatIsLongerThanTheFileBeginsAnew(t *testing.T) {
+	d := newDownload(t, &limatest.Server{})
+	if err := os.WriteFile(d.part(), append(limatest.Image(), 'x'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.get(t.Context()); err == nil {
+		t.Fatal("the server has no such range")
+	}
+	d.whole(t)
+}
+
+func TestFileWithoutDigestIsAskedForAgain(t *testing.T) {
+	s := &limatest.Server{}
+	d := newDownload(t, s)
+	d.digest = ""
+	d.whole(t)
+	d.whole(t) // the server doesn't say when it was changed
+	if s.Served != 2 {
+		t.Error("served", s.Served)
+	}
+	if err := os.WriteFile(d.modifiedFile(), []byte("Thu, 01 Jan 2026 00:00:00 GMT"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Status = http.StatusServiceUnavailable
+	d.whole(t)
+}
+
+func TestSilentServerIsGivenUp(t *testing.T) {
+	s := &limatest.Server{Hold: make(chan struct{})}
+	d := newDownload(t, s)
+	defer close(s.Hold)
+	d.stallTimeout = time.Second // longer than a busy machine takes to send the half
+	if _, err := d.get(t.Context()); !errors.Is(err, errStalled) {
+		t.Fatal(err)
+	}
+	if size(d.part()) != int64(len(limatest.Image())/2) {
+		t.Error("what came was not kept")
+	}
+}
+
+func TestFullDiskIsNamedBeforeItIsFilled(t *testing.T) {
+	dir := t.TempDir()
+	if err := checkSpace(dir, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkSpace(dir, 1<<60); err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "1EiB are needed") {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,43 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/docker/go-units"
+
+	"rancherdesktop.io/rdd/internal/host"
+)
+
+// spareSpace is what a disk that is not full has free at least.
+const spareSpace = 1 << 20
+
+// checkSpace refuses to begin writing need bytes below dir that don't fit: a disk is not filled to
+// the last byte, again and again, for a file that can't become whole.
+func checkSpace(dir string, need int64) error {
+	disk, err := host.DiskOf(dir)
+	if err != nil || need < 0 || disk.Free >= uint64(need) {
+		return nil // who can't tell, tries
+	}
+	return fullDisk(dir, fmt.Sprintf("%s are needed, %s are free", units.BytesSize(float64(need)), units.BytesSize(float64(disk.Free))))
+}
+
+// ExplainSpace says of an error that a full disk has caused what to do. Programs such as qemu-img
+// give their reason in words only; that dir's disk is full by now says it as well.
+func ExplainSpace(err error, dir string) error {
+	if err == nil || errors.Is(err, errFullDisk) {
+		return err
+	}
+	disk, e := host.DiskOf(dir)
+	if errors.Is(err, syscall.ENOSPC) || e == nil && disk.Free < spareSpace {
+		return fmt.Errorf("%w: %w", fullDisk(dir, "it has "+units.BytesSize(float64(disk.Free))+" left"), err)
+	}
+	return err
+}
+
+var errFullDisk = errors.New("free some space, then it goes on by itself")
+
+func fullDisk(dir, how string) error {
+	return fmt.Errorf("the disk of this computer that holds %s is full (%s): %w", dir, how, errFullDisk)
+}

@@ -1,0 +1,71 @@
+// Package qemu runs QEMU: it probes how guest code can run on this host, changes QEMU's arguments, watches a QEMU
+// that runs, and ends one that has outlived its hostagent. Packages hostagent and vm call it.
+package qemu
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+
+	limaqemu "github.com/lima-vm/lima/pkg/driver/qemu"
+	"github.com/lima-vm/lima/pkg/limayaml"
+
+	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// The values of spec.acceleration.
+const (
+	Auto      = "Auto"
+	Hardware  = "Hardware"
+	Emulation = "Emulation"
+)
+
+// ProbeTimeout is how long guest code may take in a probe. It takes a tenth of a second where hardware works.
+const ProbeTimeout = 5 * time.Second
+
+const emulator = "tcg"
+
+// Accelerate decides how guest code for arch is run. Hardware that is asked for and does not work is
+// a *PermanentError.
+func Accelerate(ctx context.Context, home string, arch limayaml.Arch, choice string) (event.Accelerator, error) {
+	switch choice {
+	case "", Auto, Hardware:
+	case Emulation:
+		return event.Accelerator{Name: emulator, Reason: event.EmulationRequested, Message: "emulated, as asked for: several times slower than hardware acceleration"}, nil
+	default:
+		return event.Accelerator{}, lima.Permanentf("acceleration must be %s, %s or %s; got %q", Auto, Hardware, Emulation, choice)
+	}
+	acc := emulated(event.ForeignArchitecture, fmt.Sprintf("the guest's architecture %s is not this host's, so it is emulated", arch))
+	if limayaml.IsNativeArch(arch) {
+		exe, _, err := limaqemu.Exe(arch)
+		if err != nil {
+			return acc, lima.MissingPrograms(lima.QEMUProgram(arch))
+		}
+		p := &prober{exe: exe, arch: arch, cache: layout.AccelerationFile(home), timeout: ProbeTimeout}
+		if acc, err = p.probe(ctx); err != nil {
+			return acc, err
+		}
+	}
+	if choice == Hardware && !acc.Hardware {
+		return acc, lima.Permanentf("hardware acceleration is required, and this host can't give it: %s Set spec.acceleration to Auto or Emulation to run the VM emulated, slower.", acc.Message)
+	}
+	return acc, nil
+}
+
+func emulated(reason, message string) event.Accelerator {
+	return event.Accelerator{Name: emulator, Reason: reason, Message: message}
+}
+
+// accelerator is what QEMU calls this system's hardware acceleration, and people too.
+func accelerator() (name, title string) {
+	switch runtime.GOOS {
+	case "darwin":
+		return "hvf", "the Hypervisor framework"
+	case "windows":
+		return "whpx", "the Windows Hypervisor Platform"
+	}
+	return "kvm", "KVM"
+}

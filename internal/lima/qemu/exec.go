@@ -1,0 +1,38 @@
+//go:build !windows
+
+package qemu
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// Exec becomes the real QEMU, which from then on holds the VM's QEMU lock, so that the kernel can
+// say whether it lives, and, on Linux, ends when the hostagent does, however that ends.
+func Exec(qemu, lock string, parent int, args []string) error {
+	// The wish to end with the parent is the thread's: the thread that execs must be the one that asked.
+	runtime.LockOSThread()
+	if err := endWithParent(parent); err != nil {
+		return err
+	}
+	held, err := proc.Acquire(lock)
+	if errors.Is(err, proc.ErrLocked) {
+		return fmt.Errorf("another QEMU of this VM still runs: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := unix.FcntlInt(held.File().Fd(), unix.F_SETFD, 0); err != nil { // survives exec
+		return err
+	}
+	cmd := exec.Command(qemu, args...)
+	cmd.Env = os.Environ()
+	return proc.Become(cmd)
+}

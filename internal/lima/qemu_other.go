@@ -1,6 +1,0 @@
-//go:build !linux && !windows
-
-package lima
-
-// endWithParent can't be had here: a QEMU that outlives its hostagent is ended by EndOrphan.
-func endWithParent(int) error { return nil }

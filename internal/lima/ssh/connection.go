@@ -1,0 +1,357 @@
+// Package ssh reaches into guests over SSH: it opens shells, runs commands, waits for a guest's SSH server, and
+// keeps up the connection that carries shared folders and forwarded sockets.
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lima-vm/lima/pkg/instance/hostname"
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/store/filenames"
+	"github.com/lima-vm/sshocker/pkg/reversesshfs"
+	sshocker "github.com/lima-vm/sshocker/pkg/ssh"
+	"github.com/sirupsen/logrus"
+
+	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/machine/event"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// Connection keeps up the one SSH connection that carries a guest's forwarded sockets and shared folders.
+// Lima makes it at boot, and doesn't notice when it ends.
+type Connection struct {
+	vm     layout.VM
+	y      *limayaml.LimaYAML
+	report func(event.Event)
+	ssh    func(ctx context.Context, args ...string) *exec.Cmd // with ssh's own arguments
+
+	retryInterval  time.Duration // between attempts
+	attemptTimeout time.Duration // of one attempt
+	checkInterval  time.Duration // between looks at whether all is there
+}
+
+func NewConnection(vm layout.VM, y *limayaml.LimaYAML, report func(event.Event)) *Connection {
+	ssh := func(ctx context.Context, args ...string) *exec.Cmd { return sshCommand(ctx, vm, args...) }
+	return &Connection{vm: vm, y: y, report: report, ssh: ssh, retryInterval: 2 * time.Second, attemptTimeout: 2 * time.Minute, checkInterval: time.Minute}
+}
+
+// sshCommand returns an ssh command with the VM's configuration. args must name the host.
+func sshCommand(ctx context.Context, vm layout.VM, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "ssh", append([]string{"-F", filepath.Join(vm.Dir(), filenames.SSHConfig)}, args...)...)
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+// Command returns an ssh command that runs a command in the guest, without a terminal.
+func Command(ctx context.Context, vm layout.VM, command ...string) *exec.Cmd {
+	return sshCommand(ctx, vm, append([]string{"-T", hostname.FromInstName(vm.Name), "--"}, command...)...)
+}
+
+// resource is one thing that the connection carries.
+type resource struct {
+	name   string
+	create func(context.Context) error
+}
+
+// Run makes the connection, and all that it carries, again whenever it ends, until ctx does. It says what
+// doesn't work meanwhile.
+func (c *Connection) Run(ctx context.Context) {
+	if *c.y.Plain || runtime.GOOS == "windows" { // nothing depends on it; Windows' ssh has no such connections
+		return
+	}
+	todo := c.missing(ctx) // what Lima could not make at boot
+	if len(todo) > 0 {
+		c.reportTrouble(retryingMessage, todo, nil)
+	}
+	lost := c.closed(ctx)
+	look := time.NewTicker(c.checkInterval)
+	defer look.Stop()
+	for pause := time.Duration(0); ; {
+		var again <-chan time.Time
+		if lost == nil || len(todo) > 0 {
+			again = time.After(pause)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-lost:
+			logrus.Warn("the SSH connection to the guest has ended; it is made again")
+			lost, todo, pause = nil, c.resources(), 0
+			c.reportTrouble(reconnectingMessage, todo, nil)
+			continue
+		case <-look.C:
+			if lost != nil && len(todo) == 0 {
+				if todo, pause = c.missing(ctx), 0; len(todo) > 0 {
+					c.reportTrouble(retryingMessage, todo, nil)
+				}
+			}
+			continue
+		case <-again:
+		}
+		var err error
+		if lost == nil {
+			if err = c.connect(ctx); err == nil {
+				lost = c.closed(ctx)
+			}
+		}
+		if err == nil {
+			todo, err = c.restore(ctx, todo)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			logrus.WithError(err).Warn("what needs the SSH connection to the guest could not all be made again")
+		}
+		c.reportTrouble(retryingMessage, todo, err)
+		pause = min(max(2*pause, c.retryInterval), 15*c.retryInterval)
+	}
+}
+
+// What is said while not all is there.
+const (
+	reconnectingMessage = "the SSH connection to the guest has ended, and is being made again"
+	retryingMessage     = "not all that needs the SSH connection to the guest is there; it is tried further"
+)
+
+// closed returns a channel that is closed when the connection ends: ssh keeps a client on its control
+// socket for as long as it lives. It is closed at once when there is none.
+func (c *Connection) closed(ctx context.Context) <-chan struct{} {
+	lost := make(chan struct{})
+	go func() {
+		defer close(lost)
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "unix", filepath.Join(c.vm.Dir(), filenames.SSHSock))
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+		_, _ = io.Copy(io.Discard, conn)
+	}()
+	return lost
+}
+
+// reportTrouble says what doesn't work, if anything.
+func (c *Connection) reportTrouble(what string, todo []resource, err error) {
+	t := &event.Trouble{Source: event.FromConnection}
+	if len(todo) > 0 || err != nil {
+		if len(todo) > 0 {
+			var names []string
+			for _, p := range todo {
+				names = append(names, p.name)
+			}
+			what += "; until then these don't work: " + strings.Join(names, ", ")
+		}
+		if err != nil {
+			what += "\n" + err.Error()
+		}
+		t.Messages = []string{what}
+	}
+	c.report(event.Event{Trouble: t})
+}
+
+// resources are all that the connection carries.
+func (c *Connection) resources() []resource {
+	var all []resource
+	for _, f := range c.forwards() {
+		all = append(all, resource{f.HostSocket, func(ctx context.Context) error { return c.forward(ctx, f) }})
+	}
+	for _, m := range c.mounts() {
+		all = append(all, c.share(m))
+	}
+	if *c.y.SSH.ForwardAgent {
+		all = append(all, resource{"the forwarded SSH agent", c.linkAgent})
+	}
+	return all
+}
+
+// forwards are the template's forwards of sockets.
+func (c *Connection) forwards() (all []limayaml.PortForward) {
+	for _, f := range c.y.PortForwards {
+		if f.GuestSocket != "" && f.HostSocket != "" {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+func (c *Connection) mounts() []limayaml.Mount {
+	if *c.y.MountType != limayaml.REVSSHFS {
+		return nil // QEMU carries the others
+	}
+	return c.y.Mounts
+}
+
+// missing are the forwards of sockets and the shared folders that are not there.
+func (c *Connection) missing(ctx context.Context) (all []resource) {
+	for _, f := range c.forwards() {
+		info, err := os.Lstat(f.HostSocket)
+		if !f.Reverse && (err != nil || info.Mode().Type() != os.ModeSocket) {
+			all = append(all, resource{f.HostSocket, func(ctx context.Context) error { return c.forward(ctx, f) }})
+		}
+	}
+	return append(all, c.missingMounts(ctx)...)
+}
+
+// missingMounts are the shared folders that the guest doesn't have, or whose process on this host has ended.
+func (c *Connection) missingMounts(ctx context.Context) (all []resource) {
+	mounts := c.mounts()
+	if len(mounts) == 0 {
+		return nil
+	}
+	var look strings.Builder
+	for i, m := range mounts {
+		// Of a share whose process has ended nothing can be asked, though it may be listed. Every guest has these commands.
+		fmt.Fprintf(&look, "%s && [ -d %s ] || echo %d\n", inMountTable(m), lima.ShellQuote(*m.MountPoint), i)
+	}
+	ctx, cancel := c.withTimeout(ctx)
+	defer cancel()
+	gone, err := c.ssh(ctx, "-T", c.host(), "--", look.String()).Output()
+	if err != nil {
+		return nil // without a connection it can't be known, and all is made again with the next one
+	}
+	for i, m := range mounts {
+		if slices.Contains(strings.Fields(string(gone)), strconv.Itoa(i)) {
+			all = append(all, c.share(m))
+		}
+	}
+	return all
+}
+
+// share is the part that shares a folder.
+func (c *Connection) share(m limayaml.Mount) resource {
+	return resource{"the shared folder " + m.Location, func(ctx context.Context) error { return c.mount(ctx, m) }}
+}
+
+// connect makes the connection.
+func (c *Connection) connect(ctx context.Context) error {
+	ctx, cancel := c.withTimeout(ctx)
+	defer cancel()
+	return c.runSSH(ctx, "connect to the guest over SSH", c.host(), "--", "true")
+}
+
+// restore makes the parts that the connection carries, and returns those that failed.
+func (c *Connection) restore(ctx context.Context, parts []resource) (left []resource, err error) {
+	ctx, cancel := c.withTimeout(ctx)
+	defer cancel()
+	var errs []error
+	for i, p := range parts {
+		err := p.create(ctx)
+		if err != nil {
+			left, errs = append(left, p), append(errs, err)
+			continue
+		}
+		if rest := slices.Concat(left, parts[i+1:]); len(rest) > 0 {
+			c.reportTrouble(reconnectingMessage, rest, errors.Join(errs...))
+		}
+	}
+	return left, errors.Join(errs...)
+}
+
+// withTimeout bounds one attempt.
+func (c *Connection) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, c.attemptTimeout, fmt.Errorf("%w: the guest has not answered within %s", context.DeadlineExceeded, c.attemptTimeout))
+}
+
+// linkAgent puts the forwarded SSH agent where Lima does.
+func (c *Connection) linkAgent(ctx context.Context) error {
+	return c.runSSH(ctx, "link the SSH agent", "-T", c.host(), "--",
+		`sudo mkdir -p -m 700 /run/host-services && sudo ln -sf "$SSH_AUTH_SOCK" /run/host-services/ssh-auth.sock && sudo chown -R "$USER" /run/host-services`)
+}
+
+func (c *Connection) host() string { return hostname.FromInstName(c.vm.Name) }
+
+// runSSH runs ssh to its end. Its error holds what ssh said.
+func (c *Connection) runSSH(ctx context.Context, what string, args ...string) error {
+	cmd := c.ssh(ctx, args...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	err := cmd.Run()
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	}
+	return fmt.Errorf("%s: %s: %w", what, OutputTail(said.String(), err.Error()), err)
+}
+
+// forward forwards one socket. On the host it takes the place of nothing but a socket.
+func (c *Connection) forward(ctx context.Context, f limayaml.PortForward) error {
+	if f.Reverse {
+		what := fmt.Sprintf("forward %s to the guest's %s", f.HostSocket, f.GuestSocket)
+		if err := c.runSSH(ctx, what, "-T", c.host(), "--", "rm -f "+lima.ShellQuote(f.GuestSocket)); err != nil {
+			return err
+		}
+		return c.runSSH(ctx, what, "-O", "forward", "-R", f.GuestSocket+":"+f.HostSocket, c.host())
+	}
+	what := fmt.Sprintf("forward the guest's %s to %s", f.GuestSocket, f.HostSocket)
+	switch info, err := os.Lstat(f.HostSocket); {
+	case errors.Is(err, os.ErrNotExist):
+		if err := os.MkdirAll(filepath.Dir(f.HostSocket), 0o750); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	case err != nil:
+		return fmt.Errorf("%s: %w", what, err)
+	case info.Mode().Type() != os.ModeSocket:
+		return fmt.Errorf("%s: this is there, and is no socket: move it away, or name another hostSocket in the template", what)
+	default:
+		if err := os.Remove(f.HostSocket); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	return c.runSSH(ctx, what, "-O", "forward", "-L", f.HostSocket+":"+f.GuestSocket, c.host())
+}
+
+// mount shares one folder again, as Lima does at boot.
+func (c *Connection) mount(ctx context.Context, m limayaml.Mount) error {
+	what := fmt.Sprintf("share %s", m.Location)
+	// The old share has ended with its connection, but the guest may not have noticed.
+	if err := c.runSSH(ctx, what, "-T", c.host(), "--", fmt.Sprintf("while %s; do sudo umount -l %s || exit 1; done", inMountTable(m), lima.ShellQuote(*m.MountPoint))); err != nil {
+		return err
+	}
+	options := "allow_other"
+	if !*m.SSHFS.Cache {
+		options += ",cache=no"
+	}
+	if *m.SSHFS.FollowSymlinks {
+		options += ",follow_symlinks"
+	}
+	share := &reversesshfs.ReverseSSHFS{
+		Driver:    *m.SSHFS.SFTPDriver,
+		SSHConfig: &sshocker.SSHConfig{ConfigFile: filepath.Join(c.vm.Dir(), filenames.SSHConfig)},
+		LocalPath: m.Location, Host: c.host(), RemotePath: *m.MountPoint, Readonly: !*m.Writable,
+		SSHFSAdditionalArgs: []string{"-o", options},
+	}
+	if err := share.Prepare(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if err := share.Start(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return c.runSSH(ctx, what, "-T", c.host(), "--", inMountTable(m))
+}
+
+// inMountTable is the guest's command that says whether a folder is in its mount table.
+func inMountTable(m limayaml.Mount) string {
+	return fmt.Sprintf("grep -q ' %s fuse.sshfs ' /proc/mounts", regexpWord(*m.MountPoint))
+}
+
+// regexpWord is a path as the guest's mount table has it, for grep.
+func regexpWord(path string) string {
+	return strings.NewReplacer(`\`, `\\134`, " ", `\\040`, "\t", `\\011`, "'", `'\''`, ".", `\.`, "*", `\*`, "[", `\[`, "^", `\^`, "$", `\$`).Replace(path)
+}

@@ -1,0 +1,127 @@
+//go:build !windows
+
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// Lima's hostagent asks for an SSH session, and sleeps 10 s when it fails. QEMU's network accepts a
+// connection before the guest can, holds its SYN back for growing times, and drops it in the end.
+// So ssh gets its connection from Dial, which begins a new one each second, and later less often, until one
+// is answered.
+const (
+	dialTimeout   = 10 * time.Minute
+	dialInterval  = time.Second
+	bannerTimeout = 15 * time.Second // for the guest to answer on one connection
+)
+
+// attemptTimes is how long to wait for the next attempt, and how long that may take, when the first was elapsed ago.
+// A guest that is slow is given more time: for each connection that is given up, its server has a process
+// to start and end, and enough of them keep it from ever answering one.
+func attemptTimes(elapsed time.Duration) (interval, limit time.Duration) {
+	return max(dialInterval, elapsed/20), max(bannerTimeout, elapsed/3)
+}
+
+// Exec becomes the real ssh, which gets its connection from this program's "dial".
+func Exec(ssh, self string, args []string) error {
+	proxy := fmt.Sprintf("ProxyCommand=%s dial %%h %%p", strings.ReplaceAll(lima.ShellQuote(self), "%", "%%"))
+	cmd := exec.Command(ssh, append([]string{"-o", proxy, "-o", "ProxyUseFdpass=yes"}, args...)...)
+	return proc.Become(cmd)
+}
+
+// Dial connects to an SSH server, waiting until it answers, and passes the connection to ssh over
+// out, a socket. It ends early when ssh has, which doesn't end its ProxyCommand, or when nobody holds
+// agentLock: the hostagent has gone.
+func Dial(ctx context.Context, address, agentLock string, out *os.File) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	ctx, gone := context.WithCancelCause(ctx)
+	go func() {
+		_, _ = out.Read(make([]byte, 1)) // ssh writes nothing: this returns when it has ended
+		gone(errors.New("ssh has ended"))
+	}()
+	answered := make(chan *net.TCPConn)
+	try := func(limit time.Duration) {
+		if c := dialOnce(ctx, address, limit); c != nil {
+			select {
+			case answered <- c:
+			case <-ctx.Done():
+			}
+		}
+	}
+	for began := time.Now(); ; {
+		interval, limit := attemptTimes(time.Since(began))
+		go try(limit)
+		select {
+		case c := <-answered:
+			return passOn(c, out)
+		case <-ctx.Done():
+			return fmt.Errorf("no SSH server answers on %s: %w", address, context.Cause(ctx))
+		case <-time.After(interval):
+		}
+		if held, err := proc.Held(agentLock); err == nil && !held {
+			return errors.New("the hostagent is gone")
+		}
+	}
+}
+
+// dialOnce makes one connection; nil when it isn't answered in time.
+func dialOnce(ctx context.Context, address string, limit time.Duration) *net.TCPConn {
+	d := net.Dialer{Timeout: limit}
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil
+	}
+	c := conn.(*net.TCPConn)
+	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Now()) })
+	defer stop()
+	_ = c.SetReadDeadline(time.Now().Add(limit))
+	if greeted(c) {
+		return c
+	}
+	_ = c.Close()
+	return nil
+}
+
+// greeting is how an SSH server begins (RFC 4253, 4.2). One that refuses a source of too many
+// connections, as OpenSSH does since 9.8, says other things.
+const greeting = "SSH-"
+
+// greeted waits until the server has greeted, and leaves that unread.
+func greeted(c *net.TCPConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	b := make([]byte, len(greeting))
+	n := 0
+	err = raw.Read(func(fd uintptr) bool {
+		var e error
+		n, _, e = unix.Recvfrom(int(fd), b, unix.MSG_PEEK)
+		return !errors.Is(e, unix.EAGAIN)
+	})
+	return err == nil && n > 0 && string(b[:n]) == greeting
+}
+
+// passOn gives the connection to ssh as ssh_config(5) describes under ProxyUseFdpass.
+func passOn(c *net.TCPConn, out *os.File) error {
+	f, err := c.File()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Sendmsg(int(out.Fd()), []byte{0}, unix.UnixRights(int(f.Fd())), nil, 0)
+}

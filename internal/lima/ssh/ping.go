@@ -1,0 +1,47 @@
+package ssh
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+)
+
+// Ping makes a connection to an SSH server and waits until the server speaks.
+func Ping(ctx context.Context, address string) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		return fmt.Errorf("%w: %w", errNoGreeting, err)
+	}
+	return nil
+}
+
+// sshAddress reads from an ssh configuration that Lima wrote where the guest's SSH server is.
+func sshAddress(config string) (string, error) {
+	f, err := os.Open(config)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	found := map[string]string{}
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if key, value, ok := strings.Cut(strings.TrimSpace(s.Text()), " "); ok {
+			found[key] = strings.TrimSpace(value)
+		}
+	}
+	if found["Hostname"] == "" || found["Port"] == "" {
+		return "", errors.New(config + " does not name the guest's address: restart the VM, which writes it again")
+	}
+	return net.JoinHostPort(found["Hostname"], found["Port"]), nil
+}
+
+var errNoGreeting = errors.New("its SSH server says nothing")

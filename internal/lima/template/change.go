@@ -1,0 +1,94 @@
+package template
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/store/filenames"
+
+	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/lima/image"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// ValidateChange says whether Lima accepts the template for a VM that may have a disk already: what
+// the disk was made of can't change. The error is a *PermanentError that names the field.
+func ValidateChange(vm layout.VM, template []byte, params map[string]string, asRoot bool) error {
+	if err := validate(vm, true, template, params, asRoot); err != nil || !layout.Exists(vm.Disk()) || vm.Unfinished() {
+		return err
+	}
+	old, err := os.ReadFile(filepath.Join(vm.Dir(), filenames.LimaYAML))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the configuration of VM %q: %w", vm.Name, err)
+	}
+	whole, err := Complete(template, params, asRoot)
+	if err != nil {
+		return err
+	}
+	return CheckChange(vm, old, whole)
+}
+
+// CheckChange compares the configuration that a VM's disk was made by with a new one, both as Lima
+// reads them, with every default filled in.
+func CheckChange(vm layout.VM, old, wanted []byte) error {
+	was, err := Load(vm, old)
+	if err != nil {
+		return nil //nolint:nilerr // an older RDD or Lima took it; there is nothing to compare with
+	}
+	y, err := Load(vm, wanted)
+	if err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		field    string
+		was, now any
+	}{
+		{"vmType", *was.VMType, *y.VMType},
+		{"os", *was.OS, *y.OS},
+		{"arch", *was.Arch, *y.Arch},
+		{"images", imagesFor(was), imagesFor(y)},
+	} {
+		if !reflect.DeepEqual(f.was, f.now) {
+			return lima.FieldErrorf(f.field, "can't change: the VM's disk was made of what it was; leave it, or make another VM")
+		}
+	}
+	return checkShrink(vm, *was.Disk, *y.Disk)
+}
+
+// imagesFor lists the images of the VM's own architecture; the others were never looked at.
+func imagesFor(y *limayaml.LimaYAML) (images []limayaml.Image) {
+	for _, img := range y.Images {
+		if img.Arch == *y.Arch {
+			images = append(images, img)
+		}
+	}
+	return images
+}
+
+// checkShrink says whether the disk of vm, which was to have the size was, can have the size now. What
+// counts is the disk itself: a size that it could not be given can be taken back.
+func checkShrink(vm layout.VM, was, now string) error {
+	has, ok := image.VirtualSize(filepath.Join(vm.Dir(), filenames.DiffDisk))
+	if !ok {
+		n, err := parseSize(was)
+		if err != nil {
+			return err
+		}
+		has = DiskSize(n)
+	}
+	want, err := parseSize(now)
+	if err != nil {
+		return lima.FieldError("disk", err)
+	}
+	if DiskSize(want) < has {
+		return lima.FieldErrorf("disk", "%s is smaller than the disk is already, %s: it can only grow", now, FormatSize(has))
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package template
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/lima-vm/lima/pkg/limayaml"
+
+	"rancherdesktop.io/rdd/internal/lima"
+)
+
+// guestPaths can't be mount points: the guest needs what is there. Lima knows some of them.
+var guestPaths = []string{
+	"/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var",
+	"/usr/bin", "/usr/lib", "/usr/sbin", "/var/lib", "/var/run", "/mnt/lima-cidata",
+}
+
+// checkMounts sees to it that each mount is there, with its own mode. Lima merges mounts of one folder,
+// and mounts them in the order of the template.
+func checkMounts(y, full *limayaml.LimaYAML) error {
+	if *full.Plain {
+		return nil // Lima mounts nothing
+	}
+	if err := checkSameFolder(y, full); err != nil {
+		return err
+	}
+	for i, m := range full.Mounts {
+		field := fmt.Sprintf("mounts[%d]", i)
+		if err := checkMountNames(field, m, *full.MountType); err != nil {
+			return err
+		}
+		if info, err := os.Stat(m.Location); err == nil && !info.IsDir() || errors.Is(err, syscall.ENOTDIR) {
+			return lima.FieldErrorf(field+".location", "%s is not a folder", m.Location)
+		}
+		point := path.Clean(*m.MountPoint)
+		switch {
+		case !path.IsAbs(point):
+			return lima.FieldErrorf(field+".mountPoint", "must be an absolute path in the guest; got %q", *m.MountPoint)
+		case slices.Contains(guestPaths, point), point == path.Clean(*full.User.Home):
+			return lima.FieldErrorf(field+".mountPoint", "must not be a system path such as /etc or /usr, or the home directory of the guest's user; got %q", *m.MountPoint)
+		case inGuestFolder(point, "/proc"), inGuestFolder(point, "/sys"), inGuestFolder(point, "/dev"):
+			return lima.FieldErrorf(field+".mountPoint", "can't be in /proc, /sys or /dev, which are the guest's kernel; got %q", *m.MountPoint)
+		}
+		for j, before := range full.Mounts[:i] {
+			switch taken := path.Clean(*before.MountPoint); {
+			case taken == point:
+				return lima.FieldErrorf(field, "%s is the mount point of mounts[%d] already, which could not be seen: give each its own", point, j)
+			case inGuestFolder(taken, point):
+				return lima.FieldErrorf(field, "%s would hide mounts[%d], which is mounted before it at %s: list the outer one first", point, j, taken)
+			case inGuestFolder(point, taken) && *full.MountType == limayaml.REVSSHFS && !*before.Writable:
+				return lima.FieldErrorf(field+".mountPoint", "%s is in mounts[%d], which is read-only, and with reverse-sshfs nothing can be mounted in a read-only folder: "+
+					"make mounts[%[2]d] writable, or choose a mount point outside it", point, j)
+			}
+		}
+	}
+	return nil
+}
+
+// checkSameFolder finds two mounts that Lima would make one of.
+func checkSameFolder(y, full *limayaml.LimaYAML) error {
+	seen := map[string]int{}
+	for i, m := range y.Mounts {
+		// What Lima does to a location before it compares.
+		expanded := limayaml.CopyToHost{HostFile: m.Location}
+		limayaml.FillCopyToHostDefaults(&expanded, "", full.User, full.Param)
+		location := filepath.Clean(expanded.HostFile)
+		if j, twice := seen[location]; twice {
+			return lima.FieldErrorf(fmt.Sprintf("mounts[%d]", i),
+				"%s is shared by mounts[%d] already, and Lima shares a folder only once, with one mode: leave one out, or name the folder here by a symbolic link to it", m.Location, j)
+		}
+		seen[location] = i
+	}
+	return nil
+}
+
+// inGuestFolder says whether p is in the folder dir of the guest. Both are clean.
+func inGuestFolder(p, dir string) bool {
+	return p != dir && strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
+}

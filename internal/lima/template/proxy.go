@@ -1,0 +1,127 @@
+package template
+
+import (
+	"net"
+	"os"
+	"strings"
+
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/networks"
+
+	"rancherdesktop.io/rdd/internal/lima"
+)
+
+// proxyNames are the environment variables that lead programs through a proxy.
+var proxyNames = []string{"ftp_proxy", "http_proxy", "https_proxy", "no_proxy"}
+
+// setProxies gives a template the host's proxies in its env, as lookup finds them, and those that are on
+// the host itself by an address that leads there from the guest. Lima would do the same, but it decodes
+// the password (%24) and logs it.
+func setProxies(y *limayaml.LimaYAML, lookup func(string) (string, bool)) error {
+	env := map[string]string{}
+	for _, lower := range proxyNames {
+		upper := strings.ToUpper(lower)
+		value, ok := "", false
+		// The host's own win over the template's, and the lower case over the upper.
+		for _, name := range []string{upper, lower} {
+			if v, has := y.Env[name]; has {
+				value, ok = v, true
+			}
+			delete(y.Env, name)
+		}
+		if y.PropagateProxyEnv == nil || *y.PropagateProxyEnv {
+			for _, name := range []string{upper, lower} {
+				if v, has := lookup(name); has {
+					value, ok = v, true
+					if err := checkEnvValue(v); err != nil {
+						return lima.Permanentf("the environment variable %s of the service can't be passed on to the guest: %w", name, err)
+					}
+				}
+			}
+		}
+		if !ok || value == "" {
+			continue
+		}
+		if lower != "no_proxy" {
+			value = fromGuest(value)
+		}
+		env[lower], env[upper] = value, value
+	}
+	if y.Env == nil {
+		y.Env = map[string]string{}
+	}
+	for name, value := range env {
+		y.Env[name] = value
+	}
+	y.PropagateProxyEnv = new(false)
+	return nil
+}
+
+// fromGuest replaces the host in a proxy's URL that is the host's own loopback by the address that leads
+// there from the guest, and changes nothing else.
+func fromGuest(proxy string) string {
+	begin, end := hostIn(proxy)
+	host, port, err := net.SplitHostPort(proxy[begin:end])
+	if err != nil {
+		host, port = strings.Trim(proxy[begin:end], "[]"), ""
+	}
+	if !loopback(host) {
+		return proxy
+	}
+	there := networks.SlirpGateway
+	if port != "" {
+		there = net.JoinHostPort(there, port)
+	}
+	return proxy[:begin] + there + proxy[end:]
+}
+
+// hostIn is where the host and its port are in a proxy's URL, which may lack its scheme. Before them are
+// the scheme and who logs in.
+func hostIn(proxy string) (begin, end int) {
+	if i := strings.Index(proxy, "://"); i >= 0 {
+		begin = i + len("://")
+	}
+	end = len(proxy)
+	if i := strings.IndexAny(proxy[begin:], "/?#"); i >= 0 {
+		end = begin + i
+	}
+	if i := strings.LastIndex(proxy[begin:end], "@"); i >= 0 {
+		begin += i + 1
+	}
+	return begin, end
+}
+
+// ProxyCredentials lists who logs in to the proxies of env and with what password, each with the @ after it.
+func ProxyCredentials(env map[string]string) (all []string) {
+	for _, lower := range proxyNames {
+		for _, name := range []string{lower, strings.ToUpper(lower)} {
+			begin, end := hostIn(env[name])
+			start := strings.LastIndex(env[name][:begin], "/") + 1
+			if credentials := env[name][start:begin]; credentials != "" && end > begin {
+				all = append(all, credentials)
+			}
+		}
+	}
+	return all
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// withEnv gives the guest the service's own proxies, and sees to it that all variables arrive.
+func withEnv(whole []byte) ([]byte, error) {
+	y, err := decode(whole)
+	if err != nil {
+		return nil, err
+	}
+	if err := setProxies(y, os.LookupEnv); err != nil {
+		return nil, err
+	}
+	deliverEnv(y)
+	return canonical(y)
+}

@@ -1,0 +1,139 @@
+// Package template reads, completes and checks Lima templates, and makes the configuration of them that Lima
+// is given. It refuses what Lima would accept and then do harm with, read as something else, or wait for in
+// vain. rdd-lima's commands and package vm call it.
+package template
+
+import (
+	"cmp"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/store/filenames"
+	"github.com/sirupsen/logrus"
+
+	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/lima/hostpath"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/templatetext"
+)
+
+// Validate says whether Lima accepts the template for vm. The error is a *PermanentError that names the
+// field. Nothing is downloaded and nothing is written.
+func Validate(vm layout.VM, text []byte, params map[string]string, asRoot bool) error {
+	return validate(vm, false, text, params, asRoot)
+}
+
+// validate judges a template for vm, which is only a place for a VM unless it is named.
+func validate(vm layout.VM, named bool, text []byte, params map[string]string, asRoot bool) error {
+	logrus.SetOutput(io.Discard) // Lima's warnings would be about another user's terminal
+	if err := templatetext.Check(text); err != nil {
+		return lima.Permanent(err)
+	}
+	_, y, full, err := evaluate(vm, text, params, asRoot)
+	if err != nil {
+		return err
+	}
+	if _, err := checkEffects(vm, named, y, full); err != nil {
+		return err
+	}
+	return checkSizes(full)
+}
+
+// evaluate completes a template, and says whether Lima takes it. It returns it as it was completed, as that
+// reads, and as Lima reads it, with every default filled in.
+func evaluate(vm layout.VM, text []byte, params map[string]string, asRoot bool) (whole []byte, y, full *limayaml.LimaYAML, err error) {
+	if whole, err = Complete(text, params, asRoot); err != nil {
+		return nil, nil, nil, err
+	}
+	if y, err = decode(whole); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := checkFields(y); err != nil {
+		return nil, nil, nil, err
+	}
+	if full, err = Load(vm, whole); err != nil {
+		return nil, nil, nil, err
+	}
+	return whole, y, full, checkDriver(vm, full)
+}
+
+// Resolved is a template as a VM gets it.
+type Resolved struct {
+	Text      []byte             // the configuration that Lima is given
+	Config    *limayaml.LimaYAML // the template with every default filled in
+	HostPaths []hostpath.Path    // what it puts on the host
+}
+
+// Resolve completes and checks a template for vm, and turns it into the configuration that Lima is given.
+// The error is a *PermanentError that names the field. Nothing is downloaded and nothing is written.
+func Resolve(vm layout.VM, text []byte, params map[string]string, asRoot bool) (*Resolved, error) {
+	whole, y, full, err := evaluate(vm, text, params, asRoot)
+	if err != nil {
+		return nil, err
+	}
+	r := &Resolved{Config: full}
+	if r.HostPaths, err = checkEffects(vm, true, y, full); err != nil {
+		return nil, err
+	}
+	if r.Text, err = redirect(whole, y, vm, r.HostPaths); err != nil {
+		return nil, err
+	}
+	if r.Text, err = withEnv(r.Text); err != nil {
+		return nil, err
+	}
+	return r, checkSizes(full)
+}
+
+// Load reads a template as Lima does, with every default filled in, and lets Lima judge it.
+func Load(vm layout.VM, template []byte) (y *limayaml.LimaYAML, err error) {
+	defer func() {
+		// Some of Lima's checks panic on input they don't expect.
+		if p := recover(); p != nil {
+			y, err = nil, lima.Permanentf("the template makes Lima panic: %v", p)
+		}
+	}()
+	path := filepath.Join(vm.Dir(), filenames.LimaYAML)
+	y, err = limayaml.Load(template, path)
+	if err != nil {
+		return nil, LimaError(cmp.Or(firstUnused(template, path), err))
+	}
+	if usesLimaNetwork(y) {
+		// Only then Lima reads, and makes if need be, its network configuration.
+		if _, err := os.Stat(filepath.Join(vm.Home, filenames.ConfigDir, filenames.NetworksConfig)); err != nil {
+			return y, nil // judged when the VM is prepared
+		}
+	}
+	if err := limayaml.Validate(y, false); err != nil {
+		return nil, LimaError(err)
+	}
+	return y, nil
+}
+
+// firstUnused is Lima's error about the first param, by name, that is used nowhere. Lima itself
+// reports any of them.
+func firstUnused(template []byte, path string) error {
+	y, err := decode(template)
+	if err != nil {
+		return nil //nolint:nilerr // then it is not about a param
+	}
+	for _, name := range slices.Sorted(maps.Keys(y.Param)) {
+		one := *y
+		one.Param = map[string]string{name: y.Param[name]}
+		text, err := canonical(&one)
+		if err == nil {
+			_, err = limayaml.Load(text, path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func usesLimaNetwork(y *limayaml.LimaYAML) bool {
+	return slices.ContainsFunc(y.Networks, func(n limayaml.Network) bool { return n.Lima != "" })
+}

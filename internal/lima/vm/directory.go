@@ -1,0 +1,131 @@
+package vm
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/lima-vm/lima/pkg/cidata"
+	"github.com/lima-vm/lima/pkg/driverutil"
+	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/store"
+	"github.com/lima-vm/lima/pkg/store/filenames"
+	"github.com/lima-vm/lima/pkg/version"
+
+	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/lima/template"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// claimDir makes sure that the VM's directory may be written: it is new or empty, is of a making or a
+// removal that was cut short, or holds the VM's own disk. Anything else is left as it is.
+func (p *preparer) claimDir() error {
+	if layout.Exists(p.vm.Prepared()) && !layout.Exists(p.vm.Removing()) {
+		return p.markPrepared()
+	}
+	if err := clearUnfinished(p.vm); err != nil {
+		return err
+	}
+	names, err := p.vm.Contents()
+	switch {
+	case err != nil:
+		return err
+	case len(names) > 0:
+		return p.reclaimDir(names)
+	}
+	if err := os.MkdirAll(p.vm.Dir(), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(p.vm.Making(), nil, 0o600)
+}
+
+// clearUnfinished removes what a making or a removal that was cut short has left.
+func clearUnfinished(vm layout.VM) error {
+	if !vm.Unfinished() {
+		return nil
+	}
+	return removeDir(vm)
+}
+
+// removeDir removes the VM's directory. A mark says so, and goes last: what an interruption leaves is
+// removed by the next preparation or removal.
+func removeDir(vm layout.VM) error {
+	if os.Rename(vm.Prepared(), vm.Removing()) != nil {
+		_ = os.WriteFile(vm.Removing(), nil, 0o600) // without it only an interruption would be seen
+	}
+	names, err := vm.Contents()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if path := filepath.Join(vm.Dir(), name); path != vm.Removing() {
+			if err := os.RemoveAll(path); err != nil {
+				return err
+			}
+		}
+	}
+	return os.RemoveAll(vm.Dir())
+}
+
+// reclaimDir accepts a directory that has lost RDD's mark but holds a disk that was made by a template
+// as this one. The disk was whole: its making has a mark of its own, which goes last.
+func (p *preparer) reclaimDir(names []string) error {
+	refuse := func(why string) error {
+		return lima.Permanentf("the folder %s holds %s, and %s; nothing in it was changed. Move it away to keep it; if what is in it may be lost, `rdd vm reset %s` makes a new disk in its place",
+			p.vm.Dir(), nameSome(names), why, p.vm.Name)
+	}
+	old, err := os.ReadFile(p.vm.LimaYAML())
+	if err != nil || !layout.Exists(p.vm.Disk()) {
+		return refuse("not a whole VM of RDD's")
+	}
+	if _, err := template.Load(p.vm, old); err != nil {
+		return refuse("a configuration that can't be read")
+	}
+	if err := template.CheckChange(p.vm, old, p.o.Template); err != nil {
+		return refuse(fmt.Sprintf("its disk was made by another template (%v)", err))
+	}
+	return p.markPrepared()
+}
+
+// nameSome names files, but not too many.
+func nameSome(names []string) string {
+	const most = 5
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
+	}
+	return strings.Join(names, ", ")
+}
+
+// writeConfig writes the configuration of a VM that has none, as Lima's own instance.Create does; that
+// refuses a directory which is there already.
+func (p *preparer) writeConfig(ctx context.Context, y *limayaml.LimaYAML) error {
+	if err := atomicfile.Write(p.vm.LimaYAML(), p.o.Template); err != nil {
+		return err
+	}
+	if err := cidata.GenerateCloudConfig(p.vm.Dir(), p.vm.Name, y); err != nil {
+		return err
+	}
+	if err := atomicfile.Write(filepath.Join(p.vm.Dir(), filenames.LimaVersion), []byte(version.Version)); err != nil {
+		return err
+	}
+	var err error
+	if p.inst, err = store.Inspect(p.vm.Name); err != nil {
+		return err
+	}
+	return driverutil.CreateTargetDriverInstance(p.inst, 0).Register(ctx)
+}
+
+// removable says whether the VM's directory is one: an unrelated folder of that name stays.
+func removable(vm layout.VM) error {
+	names, err := vm.Contents()
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 || vm.Made() || vm.Unfinished() {
+		return nil
+	}
+	return lima.Permanentf("the folder %s holds %s and nothing of a VM, so it is not removed: move it away", vm.Dir(), nameSome(names))
+}

@@ -1,0 +1,89 @@
+package vm
+
+import (
+	"sync"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+)
+
+const (
+	heartbeatInterval = time.Second            // an event at least this often
+	minReportInterval = 200 * time.Millisecond // and bytes at most this often
+)
+
+// progress reports the step under way. Neither the number of a step nor what is done of it goes back: what
+// has to start over, such as a download from the next place, is one step more.
+type progress struct {
+	w    *event.Writer
+	done chan struct{}
+
+	mu          sync.Mutex
+	now         event.Event
+	last        time.Time
+	minInterval time.Duration // between two reports of bytes
+	extra       int32         // steps that the plan didn't have
+}
+
+func newProgress(w *event.Writer) *progress {
+	p := &progress{w: w, done: make(chan struct{}), minInterval: minReportInterval}
+	go p.beat()
+	return p
+}
+
+func (p *progress) stop() { close(p.done) }
+
+// beat repeats the event under way. Writing to a reader that has gone ends this process (SIGPIPE),
+// which is how a child of a crashed service ends.
+func (p *progress) beat() {
+	tick := time.NewTicker(heartbeatInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-tick.C:
+			p.mu.Lock()
+			p.write()
+			p.mu.Unlock()
+		}
+	}
+}
+
+// begin reports a step, by its number in the plan. One of which nothing was done yet may be renamed.
+func (p *progress) begin(e event.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	least := p.now.Step
+	if p.now.Bytes > 0 {
+		least++
+	}
+	p.extra = max(p.extra, least-e.Step)
+	e.Step, e.Steps = e.Step+p.extra, e.Steps+p.extra
+	p.now = e
+	p.write()
+}
+
+// bytes reports how far the step is. It may be called often.
+func (p *progress) bytes(done, total int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if done < p.now.Bytes {
+		p.extra++
+		p.now.Step++
+		p.now.Steps++
+	}
+	p.now.Bytes, p.now.Total = done, total
+	if time.Since(p.last) >= p.minInterval || done == total && total > 0 {
+		p.write()
+	}
+}
+
+// write writes the event under way; the caller holds mu.
+func (p *progress) write() {
+	if p.now.Phase == "" {
+		return
+	}
+	p.last = time.Now()
+	_ = p.w.Write(p.now) // a reader that is gone ends us by a signal
+}

@@ -1,0 +1,82 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/lima-vm/lima/pkg/store"
+
+	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/lima/hostpath"
+	"rancherdesktop.io/rdd/internal/lima/qemu"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
+)
+
+// Clear ends what a dead hostagent of the VM has left. With kill it doesn't ask the guest first.
+func Clear(ctx context.Context, vm layout.VM, kill bool, say func(string)) error {
+	lock, err := lockIdle(ctx, vm)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+	if kill {
+		if err := qemu.KillOrphan(ctx, vm); err != nil {
+			return err
+		}
+	}
+	_, err = qemu.EndOrphan(ctx, vm, say)
+	return err
+}
+
+// Remove removes the VM's disk and configuration. It refuses while the VM runs; a VM that is not
+// there is removed already.
+func Remove(ctx context.Context, vm layout.VM) error {
+	if err := store.ValidateInstName(vm.Name); err != nil {
+		return lima.Permanent(err)
+	}
+	lock, err := lockIdle(ctx, vm)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }()
+	if held, err := proc.Held(vm.QEMULock()); held || err != nil {
+		return errors.Join(err, fmt.Errorf("VM %q still has a QEMU: stop it first", vm.Name))
+	}
+	if inst, err := store.Inspect(vm.Name); err == nil {
+		unlockDisks(inst)
+	}
+	if !layout.Exists(vm.Dir()) {
+		return hostpath.Release(vm)
+	}
+	if err := removable(vm); err != nil {
+		return err
+	}
+	if err := hostpath.Release(vm); err != nil {
+		return err
+	}
+	return removeDir(vm)
+}
+
+// lockIdle takes the disk lock of a VM that must not run.
+func lockIdle(ctx context.Context, vm layout.VM) (*proc.Lock, error) {
+	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := vm.LockDisk(ctx)
+	if errors.Is(err, proc.ErrLocked) {
+		return nil, fmt.Errorf("VM %q is in use: stop it first: %w", vm.Name, err)
+	}
+	return lock, err
+}
+
+// unlockDisks gives back the additional disks that the VM had in use.
+func unlockDisks(inst *store.Instance) {
+	for _, d := range inst.AdditionalDisks {
+		if disk, err := store.InspectDisk(d.Name); err == nil && disk.InstanceDir == inst.Dir {
+			_ = disk.Unlock() // only a note inside the disk's directory
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package vm
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/lima-vm/lima/pkg/lockutil"
+	"github.com/lima-vm/lima/pkg/store/filenames"
+	"github.com/sirupsen/logrus"
+	"golang.org/x/crypto/ssh"
+
+	"rancherdesktop.io/rdd/internal/atomicfile"
+)
+
+// keyComment ends the public key, as Lima's own keys do.
+const keyComment = " lima\n"
+
+// ensureUserKey makes the key by which guests let RDD in, or what is missing of it: Lima makes a pair only
+// when the private key is gone, and never looks at what is in the files. A private key that can't be one
+// is put aside. A guest that runs knows its key until it is started again.
+func ensureUserKey(limaHome string) error {
+	dir := filepath.Join(limaHome, filenames.ConfigDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	err := lockutil.WithDirLock(dir, func() error { return repairUserKey(dir) })
+	if err != nil {
+		return fmt.Errorf("make the key for guests in %s: %w", dir, err)
+	}
+	return nil
+}
+
+func repairUserKey(dir string) error {
+	private, public := filepath.Join(dir, filenames.UserPrivateKey), filepath.Join(dir, filenames.UserPublicKey)
+	key, err := readUserKey(private)
+	var damaged *atomicfile.DamagedError
+	switch {
+	case errors.As(err, &damaged):
+		aside, err := atomicfile.PutAside(private)
+		if err != nil {
+			return err
+		}
+		logrus.Warnf("%v; it is kept as %s, and there is a new one", damaged, aside)
+		if key, err = newUserKey(private); err != nil {
+			return err
+		}
+	case errors.Is(err, os.ErrNotExist):
+		if key, err = newUserKey(private); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	}
+	want := ssh.MarshalAuthorizedKey(key.PublicKey())
+	have, err := os.ReadFile(public)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if told, _, _, _, err := ssh.ParseAuthorizedKey(have); err == nil && bytes.Equal(ssh.MarshalAuthorizedKey(told), want) {
+		return nil
+	}
+	return atomicfile.Write(public, append(bytes.TrimSpace(want), keyComment...))
+}
+
+// readUserKey reads the private key, and closes it to others: ssh would not use it.
+func readUserKey(path string) (ssh.Signer, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	key, err := ssh.ParsePrivateKey(b)
+	if err != nil {
+		return nil, &atomicfile.DamagedError{File: path, Err: err}
+	}
+	if info, err := os.Stat(path); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return key, os.Chmod(path, 0o600)
+	}
+	return key, nil
+}
+
+func newUserKey(path string) (ssh.Signer, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	block, err := ssh.MarshalPrivateKey(private, "lima")
+	if err != nil {
+		return nil, err
+	}
+	if err := atomicfile.Write(path, pem.EncodeToMemory(block)); err != nil {
+		return nil, err
+	}
+	return ssh.NewSignerFromKey(private)
+}
