@@ -12,74 +12,6 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// probe finds out what there is of the VM, when the worker begins, and says what is odd about it.
-func (w *worker) probe(ctx context.Context) {
-	orphan, err := proc.Held(w.vm.QEMULock())
-	if err == nil {
-		err = w.reconcile(ctx)
-	}
-	switch {
-	case ctx.Err() != nil:
-	case err != nil:
-		if w.snapshot().Phase == Unknown {
-			w.phase(Stopped)
-		}
-		w.fail(Stop, fmt.Errorf("find out what there is of VM %q: %w", w.vm.Name, err))
-	case w.hostagent != nil:
-		w.reportFound(foundHostagent)
-	case orphan:
-		w.reportFound(foundQEMU)
-	case w.crashed:
-		w.reportFound(foundCrash)
-	}
-}
-
-// reconcile says what there is of a VM that this worker doesn't run: a hostagent, which it adopts; a
-// QEMU that outlived one, which it ends; a disk, or nothing.
-func (w *worker) reconcile(ctx context.Context) error {
-	a, err := w.adopt()
-	if err != nil {
-		return err
-	}
-	if a != nil {
-		w.hostagent = a
-		w.phase(Starting)
-		w.readEvents(a)
-		return nil
-	}
-	if w.crashed, err = w.recordCrash(); err != nil {
-		w.config.Log.Warn("VM: how its last hostagent ended can't be found out", "vm", w.vm.Name, "error", err)
-	}
-	held, err := proc.Held(w.vm.QEMULock())
-	if err == nil && held {
-		w.phase(Stopping)
-		err = w.runCommand(ctx, nil, "clear")
-	}
-	if err != nil {
-		return err
-	}
-	if w.vm.Unfinished() {
-		if err := w.runCommand(ctx, nil, "remove"); err != nil {
-			return err
-		}
-	}
-	names, err := w.vm.Contents()
-	switch {
-	case err != nil:
-		return err
-	case len(names) == 0:
-		w.stopped(Absent)
-	default: // whole, or what a preparation has to judge
-		w.stopped(Stopped)
-	}
-	return nil
-}
-
-// stopped says that nothing of the VM lives.
-func (w *worker) stopped(p Phase) {
-	w.change(func(s *State) { s.Phase, s.Progress, s.SSHPort, s.Problems, s.Health = p, nil, 0, nil, Health{} })
-}
-
 // prepare makes the VM's disk and configuration. Those of a VM that runs are left for its next start.
 func (w *worker) prepare(ctx context.Context, r Request) error {
 	if w.hostagent != nil {
@@ -155,9 +87,9 @@ func (w *worker) stop(ctx context.Context) error {
 
 // awaitEnd waits until the hostagent, which was asked to, has ended.
 func (w *worker) awaitEnd(ctx context.Context) error {
-	late := time.AfterFunc(w.timing.stopTimeout, func() {
+	late := time.AfterFunc(w.timeouts.stopTimeout, func() {
 		message := fmt.Sprintf("the guest of VM %q has not powered off within %s and is still being waited for; `rdd limavm stop --force` ends it at once, and what it has not written is lost. Its console: %s",
-			w.vm.Name, w.timing.stopTimeout, w.vm.SerialLog())
+			w.vm.Name, w.timeouts.stopTimeout, w.vm.SerialLog())
 		w.change(func(s *State) {
 			if s.Phase == Stopping {
 				s.Failure = &Failure{Action: Stop, Message: message, At: time.Now()}

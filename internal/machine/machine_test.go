@@ -72,7 +72,7 @@ func (r *rig) service() *service {
 			}
 		},
 	})
-	s.timing.busyInterval, s.timing.runningInterval = 5*time.Millisecond, 5*time.Millisecond
+	s.timeouts.busyInterval, s.timeouts.runningInterval = 5*time.Millisecond, 5*time.Millisecond
 	r.t.Cleanup(func() {
 		r.play("poweroff", "")
 		r.play("stopped", "")
@@ -193,7 +193,7 @@ func TestStalledChildIsNamedAndEnded(t *testing.T) {
 	r := newRig(t)
 	s := r.service()
 	// Longer than a busy machine takes to start the child, which then says its phase.
-	s.timing.stallTimeout, s.timing.interruptTimeout = 2*time.Second, 10*time.Millisecond
+	s.timeouts.stallTimeout, s.timeouts.interruptTimeout = 2*time.Second, 10*time.Millisecond
 	r.play("prepare", "deaf")
 	s.Do("rd", Request{Action: Prepare})
 	st := s.await("failure", failed)
@@ -318,7 +318,7 @@ func TestHostagentThatDiesIsSaid(t *testing.T) {
 func TestSlowStopIsSaidAndNotKilled(t *testing.T) {
 	r := newRig(t)
 	s := r.service()
-	s.timing.stopTimeout = 20 * time.Millisecond
+	s.timeouts.stopTimeout = 20 * time.Millisecond
 	r.play("stop", "slow")
 	s.Do("rd", start(""))
 	s.awaitPhase(Running)
@@ -585,7 +585,7 @@ func TestDegradedIsSaid(t *testing.T) {
 func TestOverdueBootNamesItsPhaseAndGoesOn(t *testing.T) {
 	r := newRig(t)
 	s := r.service()
-	s.timing.stepTimeouts = map[string]time.Duration{"boot": time.Millisecond}
+	s.timeouts.stepTimeouts = map[string]time.Duration{"boot": time.Millisecond}
 	r.play("boot", "late")
 	s.Do("rd", start(""))
 	st := s.await("overdue", func(st State) bool {
@@ -693,9 +693,7 @@ func TestRunningVMWhoseRecordIsGoneOrDamagedCanBeStopped(t *testing.T) {
 					t.Fatal(err)
 				}
 				second := r.service()
-				if st := second.awaitPhase(Running); st.Found != foundHostagent {
-					t.Errorf("%+v", st)
-				}
+				second.await("the hostagent that was found", func(st State) bool { return st.Phase == Running && st.Found == foundHostagent })
 				second.Do("rd", Request{Action: action})
 				second.awaitPhase(Stopped)
 				if alive, err := anyHeld(r.vm.HostagentLock(), r.vm.QEMULock()); alive || err != nil {

@@ -28,7 +28,7 @@ func (m *Manager) Validate(ctx context.Context, vm string, template []byte, para
 		return err
 	}
 	var last event.Event
-	err = runProgram(ctx, m.config.Program, args, job, m.timing.interruptTimeout, func(e event.Event) { last = e })
+	err = runProgram(ctx, m.config.Program, args, job, m.timeouts.interruptTimeout, func(e event.Event) { last = e })
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

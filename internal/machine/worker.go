@@ -15,12 +15,12 @@ import (
 
 // worker does the work of one VM, one thing at a time.
 type worker struct {
-	config Config
-	timing timing
-	vm     layout.VM
-	end    context.CancelFunc // ends the worker, and nothing else
-	done   chan struct{}      // closed when it has ended
-	wake   chan struct{}      // holds a token when there may be a new request
+	config   Config
+	timeouts timeouts
+	vm       layout.VM
+	end      context.CancelFunc // ends the worker, and nothing else
+	done     chan struct{}      // closed when it has ended
+	wake     chan struct{}      // holds a token when there may be a new request
 
 	mu      sync.Mutex
 	state   State
@@ -44,9 +44,9 @@ type job struct {
 // errReplaced ends a job whose place another has taken.
 var errReplaced = errors.New("another action was asked for")
 
-func newWorker(c Config, t timing, vm layout.VM) *worker {
+func newWorker(c Config, t timeouts, vm layout.VM) *worker {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &worker{config: c, timing: t, vm: vm, end: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	w := &worker{config: c, timeouts: t, vm: vm, end: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1)}
 	go func() {
 		defer close(w.done)
 		w.loop(ctx)
@@ -272,7 +272,7 @@ func (w *worker) shutDown(ctx context.Context, forced <-chan struct{}, say func(
 			force()
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(w.timing.runningInterval):
+		case <-time.After(w.timeouts.runningInterval):
 		}
 	}
 	if alive {

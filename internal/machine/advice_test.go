@@ -25,7 +25,7 @@ func told(t *testing.T, log, console string) *worker {
 			t.Fatal(err)
 		}
 	}
-	return &worker{vm: vm, timing: defaultTiming(), config: Config{Log: slog.New(slog.DiscardHandler), Changed: func(string) {}}}
+	return &worker{vm: vm, timeouts: defaultTimeouts(), config: Config{Log: slog.New(slog.DiscardHandler), Changed: func(string) {}}}
 }
 
 const (

@@ -21,18 +21,18 @@ func (w *worker) runCommand(ctx context.Context, stdin []byte, command string, f
 	args := append([]string{command, "--lima-home", w.vm.Home}, flags...)
 	silent, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(w.timing.stallTimeout, func() { cancel(errStalled) })
+	watchdog := time.AfterFunc(w.timeouts.stallTimeout, func() { cancel(errStalled) })
 	defer watchdog.Stop()
 	var last event.Event
 	heard := func(e event.Event) {
-		watchdog.Reset(w.timing.stallTimeout)
+		watchdog.Reset(w.timeouts.stallTimeout)
 		if e.Phase != "" {
 			w.progress(e)
 			e.Failure, e.OK = last.Failure, last.OK
 		}
 		last = e
 	}
-	if err := runProgram(silent, w.config.Program, append(args, w.vm.Name), stdin, w.timing.interruptTimeout, heard); err != nil {
+	if err := runProgram(silent, w.config.Program, append(args, w.vm.Name), stdin, w.timeouts.interruptTimeout, heard); err != nil {
 		return w.commandError(ctx, silent, command, last, err)
 	}
 	if !last.OK {
@@ -56,7 +56,7 @@ func (w *worker) commandError(ctx, silent context.Context, command string, last 
 		if p := w.snapshot().Progress; p != nil {
 			phase = p.Phase
 		}
-		return fmt.Errorf("%s: it stalled in the phase %q (%w, %s) and was ended", what, phase, context.Cause(silent), w.timing.stallTimeout)
+		return fmt.Errorf("%s: it stalled in the phase %q (%w, %s) and was ended", what, phase, context.Cause(silent), w.timeouts.stallTimeout)
 	}
 	return fmt.Errorf("%s: rdd-lima failed: %w", what, err)
 }

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
+	"rancherdesktop.io/rdd/internal/proc"
 )
 
 // What a service finds of a VM that an earlier one left running, and has done about it.
@@ -55,4 +57,72 @@ func (w *worker) recordCrash() (died bool, err error) {
 		}
 	}
 	return true, event.NewWriter(f).Write(event.Event{Exiting: true, Failure: &event.Failure{Message: "the hostagent has died"}})
+}
+
+// probe finds out what there is of the VM, when the worker begins, and says what is odd about it.
+func (w *worker) probe(ctx context.Context) {
+	orphan, err := proc.Held(w.vm.QEMULock())
+	if err == nil {
+		err = w.reconcile(ctx)
+	}
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		if w.snapshot().Phase == Unknown {
+			w.phase(Stopped)
+		}
+		w.fail(Stop, fmt.Errorf("find out what there is of VM %q: %w", w.vm.Name, err))
+	case w.hostagent != nil:
+		w.reportFound(foundHostagent)
+	case orphan:
+		w.reportFound(foundQEMU)
+	case w.crashed:
+		w.reportFound(foundCrash)
+	}
+}
+
+// reconcile says what there is of a VM that this worker doesn't run: a hostagent, which it adopts; a
+// QEMU that outlived one, which it ends; a disk, or nothing.
+func (w *worker) reconcile(ctx context.Context) error {
+	a, err := w.adopt()
+	if err != nil {
+		return err
+	}
+	if a != nil {
+		w.hostagent = a
+		w.phase(Starting)
+		w.readEvents(a)
+		return nil
+	}
+	if w.crashed, err = w.recordCrash(); err != nil {
+		w.config.Log.Warn("VM: how its last hostagent ended can't be found out", "vm", w.vm.Name, "error", err)
+	}
+	held, err := proc.Held(w.vm.QEMULock())
+	if err == nil && held {
+		w.phase(Stopping)
+		err = w.runCommand(ctx, nil, "clear")
+	}
+	if err != nil {
+		return err
+	}
+	if w.vm.Unfinished() {
+		if err := w.runCommand(ctx, nil, "remove"); err != nil {
+			return err
+		}
+	}
+	names, err := w.vm.Contents()
+	switch {
+	case err != nil:
+		return err
+	case len(names) == 0:
+		w.stopped(Absent)
+	default: // whole, or what a preparation has to judge
+		w.stopped(Stopped)
+	}
+	return nil
+}
+
+// stopped says that nothing of the VM lives.
+func (w *worker) stopped(p Phase) {
+	w.change(func(s *State) { s.Phase, s.Progress, s.SSHPort, s.Problems, s.Health = p, nil, 0, nil, Health{} })
 }

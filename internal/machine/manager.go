@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -26,22 +25,10 @@ type Config struct {
 	Changed  func(vm string) // called when a VM's state changed; must not block
 }
 
-// timing holds the durations of the workers.
-type timing struct {
-	busyInterval       time.Duration // between looks at a hostagent that boots or stops
-	runningInterval    time.Duration // and at one that runs
-	stallTimeout       time.Duration // longest silence of a child that reports at least every second
-	interruptTimeout   time.Duration // for a canceled child to end by itself
-	stopTimeout        time.Duration // for a guest to power off, before its state says that it is late
-	stepTimeouts       map[string]time.Duration
-	defaultStepTimeout time.Duration // for a step that has no time of its own
-	emulationFactor    int           // factor for the steps of an emulated guest
-}
-
 // Manager runs the VMs of one Lima home.
 type Manager struct {
-	config Config
-	timing timing
+	config   Config
+	timeouts timeouts
 
 	mu      sync.Mutex
 	workers map[string]*worker
@@ -51,7 +38,7 @@ type Manager struct {
 
 // New returns a Machines. It does nothing until it is asked about a VM.
 func New(c Config) *Manager {
-	return &Manager{config: c, timing: defaultTiming(), workers: map[string]*worker{}, forced: make(chan struct{})}
+	return &Manager{config: c, timeouts: defaultTimeouts(), workers: map[string]*worker{}, forced: make(chan struct{})}
 }
 
 // State returns what is known of a VM, at once. The first call for a VM makes its worker look at the
@@ -114,7 +101,7 @@ func (m *Manager) worker(vm string) *worker {
 func (m *Manager) workerLocked(vm string) *worker {
 	w, ok := m.workers[vm]
 	if !ok {
-		w = newWorker(m.config, m.timing, layout.VM{Home: m.config.LimaHome, Name: vm, Logs: filepath.Join(m.config.LogDir, vm)})
+		w = newWorker(m.config, m.timeouts, layout.VM{Home: m.config.LimaHome, Name: vm, Logs: filepath.Join(m.config.LogDir, vm)})
 		m.workers[vm] = w
 	}
 	return w

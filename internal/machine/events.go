@@ -1,0 +1,145 @@
+package machine
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+)
+
+// readEvents applies what the hostagent has said since.
+func (w *worker) readEvents(a *hostagent) {
+	err := a.events.read(func(e event.Event) { w.apply(a, e) })
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		w.config.Log.Warn("VM: its events can't be read", "vm", w.vm.Name, "error", err)
+	}
+}
+
+// apply turns one event into state.
+func (w *worker) apply(a *hostagent, e event.Event) {
+	if e.Failure != nil {
+		a.failure = e.Failure
+	}
+	if e.Phase == event.Stop {
+		a.stopRequested = true // by us, or before this process began
+	}
+	a.answered = a.answered || e.Running
+	if e.Ended != "" {
+		a.ended = e.Ended
+	}
+	if e.Running {
+		a.setTrouble(event.Trouble{Source: event.FromBoot, Messages: e.Degraded})
+	}
+	if e.Trouble != nil {
+		a.setTrouble(*e.Trouble)
+	}
+	w.change(func(s *State) {
+		s.Problems = a.problems()
+		if e.Accelerator != nil {
+			s.Accelerator = Accelerator(*e.Accelerator)
+		}
+		if e.SSHPort != 0 {
+			s.SSHPort = e.SSHPort
+		}
+		switch {
+		case a.stopRequested:
+			s.Phase = Stopping
+			if e.Phase == event.Stop {
+				s.Progress = progressOf(e)
+			}
+		case e.Running:
+			s.Phase, s.Progress, s.Failure = Running, nil, nil
+		case e.Health != nil:
+			s.Health, s.Progress = Health(*e.Health), nil
+			if e.Health.Reason != "" {
+				s.Progress = &Progress{Phase: strings.ToLower(e.Health.Reason), Message: e.Health.Message, StartedAt: e.Time}
+			}
+		case e.Phase != "":
+			if e.Steps > 0 {
+				e.Step, e.Steps = e.Step+w.prepared, e.Steps+w.prepared
+			}
+			began := s.Progress
+			s.Phase, s.Progress = Starting, progressOf(e)
+			if began != nil && began.Phase == e.Phase && began.Step == e.Step {
+				s.Progress.StartedAt = began.StartedAt // the same step, with more to say
+			}
+		}
+	})
+}
+
+// setTrouble notes what one source says doesn't work.
+func (h *hostagent) setTrouble(t event.Trouble) {
+	if h.trouble == nil {
+		h.trouble = map[string][]string{}
+	}
+	h.trouble[t.Source] = t.Messages
+}
+
+// problems are what all sources say, in a steady order.
+func (h *hostagent) problems() (all []string) {
+	for _, source := range slices.Sorted(maps.Keys(h.trouble)) {
+		for _, m := range h.trouble[source] {
+			all = append(all, printable(m))
+		}
+	}
+	return all
+}
+
+// progressOf is an event as progress.
+func progressOf(e event.Event) *Progress {
+	message := e.Message
+	if e.Said != "" {
+		message += ": " + printable(e.Said)
+	}
+	if e.Said != "" && e.Phase == event.Boot { // later ones are the guest's words, and its problems
+		message = withAdvice(nil, message)
+	}
+	return &Progress{Phase: e.Phase, Step: e.Step, Steps: e.Steps, Bytes: e.Bytes, Total: e.Total, Message: message, StartedAt: e.Time}
+}
+
+// reader reads the events of one run from a file that grows.
+type reader struct {
+	path, nonce string
+	offset      int64
+	found       bool // the file is that run's
+	rest        []byte
+}
+
+// read calls f for each new event of the run. A file of another run is left alone.
+func (r *reader) read(f func(event.Event)) error {
+	file, err := os.Open(r.path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if !r.found {
+		r.offset, r.rest = 0, nil
+	}
+	if _, err := file.Seek(r.offset, io.SeekStart); err != nil {
+		return err
+	}
+	b, err := io.ReadAll(file)
+	if err != nil {
+		return err
+	}
+	r.offset += int64(len(b))
+	lines := bytes.Split(append(r.rest, b...), []byte("\n"))
+	r.rest = lines[len(lines)-1]
+	for _, line := range lines[:len(lines)-1] {
+		e, ok := event.Parse(line)
+		switch {
+		case !ok:
+			continue
+		case !r.found && e.Nonce != r.nonce:
+			return nil // not yet, or no longer, that run's
+		}
+		r.found = true
+		f(e)
+	}
+	return nil
+}

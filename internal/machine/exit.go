@@ -1,0 +1,95 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/diag"
+)
+
+// exitReason says why a hostagent has ended that nobody asked to end. The error is an explainedError.
+func (w *worker) exitReason(a *hostagent) error {
+	if a.byGuest() {
+		return fmt.Errorf("%s: VM %q is started again, because it is to run; `rdd limavm stop %s` stops it for good", a.failure.Message, w.vm.Name, w.vm.Name)
+	}
+	cause := "it was ended from outside"
+	switch {
+	case a.failure != nil:
+		cause = a.failure.Message
+	case a.status != nil:
+		cause = a.status.Error()
+	case a.exited != nil || a.events.found:
+		cause = "its guest has powered off or its QEMU has ended"
+	}
+	message := fmt.Sprintf("the hostagent of VM %q has ended: %s", w.vm.Name, cause)
+	said, failures := logTail(w.vm.HostagentLog(), a.logged)
+	if lines := said[max(0, len(said)-maxTailLines):]; len(lines) > 0 {
+		message += "\nlast lines of " + w.vm.HostagentLog() + ":\n  " + strings.Join(lines, "\n  ")
+	} else {
+		message += "; its log is " + w.vm.HostagentLog()
+	}
+	if console := consoleTail(w.vm); console != "" {
+		message += "\n" + console
+	}
+	if p, known := knownProblem(cause, failures, tail(w.vm.SerialLog(), 0)); known {
+		message += "\n" + p.Advice(runtime.GOOS)
+	}
+	err := errors.New(message)
+	if a.failure != nil && a.failure.Permanent {
+		err = &permanentError{err}
+	}
+	return &explainedError{err}
+}
+
+// explainedError is a failure that the table of known problems was asked about already.
+type explainedError struct{ error }
+
+func (e *explainedError) Unwrap() error { return e.error }
+
+// knownProblem asks the table about the cause first, then about failures in the hostagent's log, and
+// then about the console, which may be an earlier boot's.
+func knownProblem(cause string, failures, console []string) (diag.KnownProblem, bool) {
+	if p, known := diag.Match(diag.Host, cause); known {
+		return p, true
+	}
+	if p, known := diag.Match(diag.Host, strings.Join(failures, "\n")); known {
+		return p, true
+	}
+	return diag.Match(diag.Guest, strings.Join(console, "\n"))
+}
+
+// withAdvice adds to a failure's message what a known problem means and what to do, unless err has been
+// explained.
+func withAdvice(err error, message string) string {
+	if _, explained := errors.AsType[*explainedError](err); explained {
+		return message
+	}
+	if p, known := diag.Match(diag.Host, message); known && !p.Advises(message) {
+		return message + "\n" + p.Advice(runtime.GOOS)
+	}
+	return message
+}
+
+// hostagentExited records that a hostagent has ended which was running its VM.
+func (w *worker) hostagentExited(ctx context.Context, a *hostagent) {
+	w.hostagent = nil
+	err := w.exitReason(a)
+	w.config.Log.Warn("VM: its hostagent has ended", "vm", w.vm.Name, "asked", a.stopRequested, "error", err)
+	if !a.stopRequested {
+		_, permanent := errors.AsType[*permanentError](err)
+		// Before it is said to be down: whoever saw that and no failure would start it again without a pause.
+		w.change(func(s *State) {
+			s.Failure = &Failure{Action: Start, Message: err.Error(), Permanent: permanent, At: time.Now(), ByGuest: a.byGuest()}
+			if a.answered && !a.byGuest() {
+				s.Exits++
+			}
+		})
+	}
+	if err := w.reconcile(ctx); err != nil {
+		w.fail(Stop, err)
+	}
+}
