@@ -237,7 +237,7 @@ func (s *Service) Force() error {
 
 func (s *Service) stop(ctx context.Context, force bool, o *operation) (was bool, err error) {
 	if force {
-		_ = lifecycle.Force(s.core.inst) // hurries a stop that is under way, if there is one
+		_ = lifecycle.Force(s.core.inst) // so that a stop that is under way, if any, is forced
 	}
 	run, was, err := lifecycle.Request(ctx, s.core.inst)
 	if err == nil && was && force {

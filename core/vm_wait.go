@@ -84,7 +84,7 @@ func (c *Core) runs(controller string) bool {
 	return err != nil || config.DatastoreEndpoint != "" || config.Runs(controller)
 }
 
-// Follow waits until what was last asked of the VM, by whomever, has come to be: it runs, has stopped, or is gone.
+// Follow waits until the last request about the VM, by any client, is done: it runs, has stopped, or is gone.
 func (v *VMs) Follow(ctx context.Context, name string, w Wait) error {
 	const op = "follow VM"
 	w = w.fromNow()

@@ -145,7 +145,7 @@ func (s *session) serviceStop() *cobra.Command {
 }
 
 // addServiceForce gives cmd the flag of commands that stop the service. Given while a stop is under way, it
-// hurries that one.
+// makes that one faster.
 func addServiceForce(cmd *cobra.Command) *bool {
 	return cmd.Flags().Bool("force", false, "end the virtual machines at once, without a shutdown, also in a stop that is under way; what they have not written to their disks is lost")
 }

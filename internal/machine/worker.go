@@ -267,7 +267,7 @@ func (w *worker) shutDown(ctx context.Context, forced <-chan struct{}, say func(
 		if !still {
 			break
 		}
-		select { // a stop that failed is tried again, without haste
+		select { // a stop that failed is retried after a pause
 		case <-forced:
 			force()
 		case <-ctx.Done():
