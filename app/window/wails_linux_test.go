@@ -104,7 +104,8 @@ func TestWailsBuildsAndServesTheWindow(t *testing.T) {
 			t.Errorf("%v\n%s", err, d.Read("wails.out"))
 		}
 	}()
-	for end := time.Now().Add(compileTimeout); len(windows(d)) == 0 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(compileTimeout); len(windows(d)) == 0 && time.Now().Before(end); {
+		time.Sleep(100 * time.Millisecond)
 	}
 	painted(d, seen(d, 1)[0])
 	page := d.Bus.Accessible().Find(desktoptest.Application, "rdd-window*")
