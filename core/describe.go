@@ -1,14 +1,12 @@
 package core
 
 import (
-	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
-	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
 // Description is a VM in a person's words. Every client shows these.
@@ -49,7 +47,8 @@ func Describe(vm *VM) Description {
 		}
 	}
 	if p := vm.Status.Progress; p != nil {
-		d.Progress, d.Phase = describeProgress(p), shortProgress(p)
+		step := eventOf(p)
+		d.Progress, d.Phase = step.Text(1), step.short()
 		if strings.EqualFold(p.Phase, d.State) { // "Unresponsive (unresponsive)" says it twice
 			d.Progress, d.Phase = p.Message, ""
 		}
@@ -63,30 +62,4 @@ func Describe(vm *VM) Description {
 		d.Template = v1alpha1.SystemNamespace + "/" + vm.Status.TemplateConfigMap
 	}
 	return d
-}
-
-func describeProgress(p *v1alpha1.Progress) string {
-	s := p.Phase
-	if p.Steps > 0 {
-		s = fmt.Sprintf("[%d/%d] %s", p.Step, p.Steps, s)
-	}
-	if p.Message != "" {
-		s += ": " + p.Message
-	}
-	if p.Total > 0 {
-		s += fmt.Sprintf(", %d %%", 100*p.Bytes/p.Total)
-	}
-	return s
-}
-
-func shortProgress(p *v1alpha1.Progress) string {
-	switch {
-	case p.Total > 0:
-		return fmt.Sprintf("%s %d %%", p.Phase, 100*p.Bytes/p.Total)
-	case p.Steps > 0:
-		return fmt.Sprintf("%s, %d of %d", p.Phase, p.Step, p.Steps)
-	case p.Phase == event.Stop: // the state says so
-		return ""
-	}
-	return p.Phase
 }

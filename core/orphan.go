@@ -63,7 +63,7 @@ func (v *VMs) DeleteOrphan(ctx context.Context, name string, w Wait) error {
 	}
 	_, err := v.Show(ctx, name)
 	if err == nil {
-		return refuse(Usage, "it has an object, so it is no orphan; delete it with: rdd limavm delete %s", name)
+		return refuse(Usage, "it has an object, so it is no orphan; delete it with: rdd vm delete %s", name)
 	}
 	if KindOf(err) != NotFound {
 		return err
@@ -82,7 +82,7 @@ func (v *VMs) DeleteOrphan(ctx context.Context, name string, w Wait) error {
 	}
 	w.Accepted = false // the folder goes only after the processes have
 	return w.run(ctx, op, name, func(ctx context.Context, o *operation) error {
-		o.report(Event{Phase: "deleting", Message: "ending what runs of it and removing " + vm.Dir()})
+		o.report(Event{Phase: phaseDeleting, Message: "ending what runs of it and removing " + vm.Dir()})
 		_, err := c.Service().rddd(ctx, "remove", "--", name)
 		return err
 	})

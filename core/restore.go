@@ -48,7 +48,7 @@ func (s *Service) Restore(ctx context.Context, backup string, w Wait) (done Rest
 		if _, live, err := lifecycle.Find(inst); live || err != nil {
 			return errors.Join(err, lifecycle.ErrNotStopped)
 		}
-		if err := s.reap(ctx, false, nil, func(step string) { o.report(Event{Phase: "stopping", Message: step}) }); err != nil {
+		if err := s.reap(ctx, false, nil, func(step string) { o.report(Event{Phase: phaseStopping, Message: step}) }); err != nil {
 			return err
 		}
 		o.report(Event{Phase: "restoring", Message: "checking and restoring the backup"})

@@ -142,7 +142,7 @@ func (s *Service) client(o *operation) lifecycle.Client {
 		Spawn:     spawned.run,
 		Next:      spawned.next,
 		Hello:     s.core.hello,
-		Step:      func(step string) { o.report(Event{Phase: "starting", Message: step}) },
+		Step:      func(step string) { o.report(Event{Phase: phaseStarting, Message: step}) },
 		LastWords: spawned.lastWords,
 	}
 }
@@ -252,7 +252,7 @@ func (s *Service) stop(ctx context.Context, force bool, o *operation) (was bool,
 // ended waits for the end of the run, if there was one, and stops what a crash of it left behind. Next
 // follows a run that crashes, too; nil: nothing does.
 func (s *Service) ended(ctx context.Context, run lifecycle.Record, was, force bool, next func() (lifecycle.Next, error), o *operation) error {
-	step := func(step string) { o.report(Event{Phase: "stopping", Message: step}) }
+	step := func(step string) { o.report(Event{Phase: phaseStopping, Message: step}) }
 	if was {
 		if err := lifecycle.AwaitExit(ctx, s.core.inst, run, step); err != nil {
 			return err
@@ -374,7 +374,7 @@ func (s *Service) Reset(ctx context.Context, w Wait) (was bool, err error) {
 	}
 	config, err := lifecycle.LoadConfig(inst)
 	if err == nil && config.DatastoreEndpoint != "" {
-		err = errors.New("its objects are in an external datastore, which other hosts may share: delete its VMs with rdd limavm delete, and the rest with the tools of that database")
+		err = errors.New("its objects are in an external datastore, which other hosts may share: delete its VMs with rdd vm delete, and the rest with the tools of that database")
 	}
 	if err != nil {
 		return true, Failed(op, inst.Name, err)
@@ -389,7 +389,7 @@ func (s *Service) remove(ctx context.Context, op string, w Wait, files func(inst
 		if _, err := s.stop(ctx, false, o); err != nil {
 			return err
 		}
-		o.report(Event{Phase: "deleting", Message: "removing the instance's files"})
+		o.report(Event{Phase: phaseDeleting, Message: "removing the instance's files"})
 		return files(s.core.inst)
 	})
 }

@@ -102,11 +102,11 @@ func (v *VMs) Follow(ctx context.Context, name string, w Wait) error {
 // reportVM passes on what the VM's status says is under way.
 func (o *operation) reportVM(vm *VM) {
 	if p := vm.Status.Progress; p != nil {
-		o.report(Event{Phase: p.Phase, Step: int(p.Step), Steps: int(p.Steps), Bytes: p.Bytes, Total: p.Total, Message: p.Message})
+		o.report(eventOf(p))
 		return
 	}
 	if failure, permanent := vm.Failure(); failure != nil && !permanent {
-		o.report(Event{Phase: "retry", Message: failure.Message})
+		o.report(Event{Phase: phaseRetry, Message: failure.Message})
 	}
 }
 

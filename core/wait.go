@@ -42,23 +42,6 @@ func (w Wait) Spent(d time.Duration) Wait {
 	return w
 }
 
-// PhaseLog is the phase of an event that tells where the log of the operation is. It is the first
-// one, and no step of the operation.
-const PhaseLog = "log"
-
-// Event is one step of an operation under way.
-type Event struct {
-	Op      string        `json:"op"`
-	Object  string        `json:"object"`
-	Phase   string        `json:"phase"`
-	Step    int           `json:"step,omitempty"`
-	Steps   int           `json:"steps,omitempty"`
-	Bytes   int64         `json:"bytes,omitempty"`
-	Total   int64         `json:"total,omitempty"`
-	Elapsed time.Duration `json:"-"` // since the operation began; seconds in JSON
-	Message string        `json:"message,omitempty"`
-}
-
 // Expired is the end of a wait at its deadline. It unwraps to context.DeadlineExceeded.
 type Expired struct {
 	After time.Duration

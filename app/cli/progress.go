@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
@@ -100,7 +99,7 @@ const silence = 30 * time.Second
 func (p *plainLines) event(e core.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	line := describe(e, 10)
+	line := e.Text(10)
 	if line == p.last {
 		return
 	}
@@ -155,7 +154,7 @@ func (b *bar) event(e core.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e.Phase == core.PhaseLog {
-		b.above(describe(e, 1))
+		b.above(e.Text(1))
 		return
 	}
 	was := b.last.Swap(&e)
@@ -202,7 +201,7 @@ func (b *bar) text(s decor.Statistics) string {
 	if e.Total > 0 {
 		room = s.AvailableWidth - barWidth - 4
 	}
-	text := []rune(clock(time.Since(b.start)) + "  " + describe(e, 1))
+	text := []rune(clock(time.Since(b.start)) + "  " + e.Text(1))
 	if len(text) <= room {
 		return string(text)
 	}
@@ -219,24 +218,6 @@ func (b *bar) finish() {
 	if all != nil {
 		all.Wait()
 	}
-}
-
-// describe is an event in words, with how much of its bytes is done, in steps of that many percent.
-func describe(e core.Event, percent int64) string {
-	if e.Phase == core.PhaseLog {
-		return "boot log: " + e.Message
-	}
-	s := e.Phase
-	if e.Steps > 0 {
-		s = fmt.Sprintf("[%d/%d] %s", e.Step, e.Steps, s)
-	}
-	if e.Total > 0 {
-		s += fmt.Sprintf(" %d %% of %s", percent*(100*e.Bytes/e.Total/percent), units.BytesSize(float64(e.Total)))
-	}
-	if e.Message != "" {
-		s += ": " + e.Message
-	}
-	return s
 }
 
 func clock(d time.Duration) string {
