@@ -20,7 +20,7 @@ var readOnly = []string{
 	"rdd completion bash", "rdd completion fish", "rdd completion powershell", "rdd completion zsh",
 	"rdd dashboard", "rdd diagnose", "rdd help", "rdd version",
 	"rdd ctl", // kubectl's own flags say how that waits
-	"rdd limavm list", "rdd limavm logs", "rdd limavm shell", "rdd limavm show",
+	"rdd vm list", "rdd vm logs", "rdd vm shell", "rdd vm show",
 	"rdd service config", "rdd service log", "rdd service paths", "rdd service status",
 }
 

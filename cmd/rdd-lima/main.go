@@ -1,5 +1,5 @@
 // Command rdd-lima is everything RDD does with Lima. The service runs it, one process per job; with
-// `rdd limavm shell` a user does. Under the names ssh and qemu-system-* it stands before the programs
+// `rdd vm shell` a user does. Under the names ssh and qemu-system-* it stands before the programs
 // that its hostagent runs.
 package main
 

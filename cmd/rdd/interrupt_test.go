@@ -60,15 +60,15 @@ func TestCtrlCEndsOnlyTheWaiting(t *testing.T) {
 // changes are the commands that Ctrl-C is tried on, with what makes something of them to wait for; %d
 // makes each try another. The table of TestEveryWaitEndsInOneWay says which there are.
 var changes = map[string]struct{ before, args string }{
-	"rdd limavm create":   {"", "vm create new%d TEMPLATE --start"},
-	"rdd limavm start":    {"vm stop demo", "vm start demo"},
-	"rdd limavm restart":  {"", "vm restart demo"},
-	"rdd limavm stop":     {"vm start demo", "vm stop demo"},
-	"rdd limavm params":   {"", "vm params demo color=c%d"},
-	"rdd limavm edit":     {"", "vm edit demo --file EDITED%d"},
-	"rdd limavm reset":    {"", "vm reset demo"},
-	"rdd limavm adopt":    {"vm create old%[1]d TEMPLATE", "vm adopt lost%d"}, // a copy of the other
-	"rdd limavm delete":   {"vm create old%[1]d TEMPLATE", "vm delete old%d"},
+	"rdd vm create":   {"", "vm create new%d TEMPLATE --start"},
+	"rdd vm start":    {"vm stop demo", "vm start demo"},
+	"rdd vm restart":  {"", "vm restart demo"},
+	"rdd vm stop":     {"vm start demo", "vm stop demo"},
+	"rdd vm params":   {"", "vm params demo color=c%d"},
+	"rdd vm edit":     {"", "vm edit demo --file EDITED%d"},
+	"rdd vm reset":    {"", "vm reset demo"},
+	"rdd vm adopt":    {"vm create old%[1]d TEMPLATE", "vm adopt lost%d"}, // a copy of the other
+	"rdd vm delete":   {"vm create old%[1]d TEMPLATE", "vm delete old%d"},
 	"rdd service start":   {"svc stop", "svc start"},
 	"rdd service stop":    {"svc start", "svc stop"},
 	"rdd service restart": {"svc start", "svc restart"},
@@ -106,7 +106,7 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceInOrder(t *testing.T) {
 				if change.before != "" {
 					b.must(0, line(change.before)...)
 				}
-				if path == "rdd limavm adopt" {
+				if path == "rdd vm adopt" {
 					if err := os.CopyFS(b.vm(fmt.Sprintf("lost%d", n)).Dir(), os.DirFS(b.vm(fmt.Sprintf("old%d", n)).Dir())); err != nil {
 						t.Fatal(err)
 					}
@@ -124,7 +124,7 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceInOrder(t *testing.T) {
 					t.Errorf("it does not say what goes on: %s", r.err)
 				}
 				b.must(0, "svc", "start")
-				if now := b.record(); strings.HasPrefix(path, "rdd limavm ") && now.Nonce != was.Nonce {
+				if now := b.record(); strings.HasPrefix(path, "rdd vm ") && now.Nonce != was.Nonce {
 					t.Errorf("the service has ended: %+v", now)
 				}
 				return

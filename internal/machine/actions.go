@@ -88,7 +88,7 @@ func (w *worker) stop(ctx context.Context) error {
 // awaitEnd waits until the hostagent, which was asked to, has ended.
 func (w *worker) awaitEnd(ctx context.Context) error {
 	late := time.AfterFunc(w.timeouts.stopTimeout, func() {
-		message := fmt.Sprintf("the guest of VM %q has not powered off within %s and is still being waited for; `rdd limavm stop --force` ends it at once, and what it has not written is lost. Its console: %s",
+		message := fmt.Sprintf("the guest of VM %q has not powered off within %s and is still being waited for; `rdd vm stop --force` ends it at once, and what it has not written is lost. Its console: %s",
 			w.vm.Name, w.timeouts.stopTimeout, w.vm.SerialLog())
 		w.change(func(s *State) {
 			if s.Phase == Stopping {

@@ -14,7 +14,7 @@ import (
 // exitReason says why a hostagent has ended that nobody asked to end. The error is an explainedError.
 func (w *worker) exitReason(a *hostagent) error {
 	if a.byGuest() {
-		return fmt.Errorf("%s: VM %q is started again, because it is to run; `rdd limavm stop %s` stops it for good", a.failure.Message, w.vm.Name, w.vm.Name)
+		return fmt.Errorf("%s: VM %q is started again, because it is to run; `rdd vm stop %s` stops it for good", a.failure.Message, w.vm.Name, w.vm.Name)
 	}
 	cause := "it was ended from outside"
 	switch {

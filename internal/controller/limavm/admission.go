@@ -87,7 +87,7 @@ func (g *validator) admitVM(ctx context.Context, r admission.Review) error {
 	}
 	if controllerutil.ContainsFinalizer(old, v1alpha1.Finalizer) && !controllerutil.ContainsFinalizer(vm, v1alpha1.Finalizer) && !r.ByService() {
 		return apierrors.NewForbidden(limaVMs, vm.Name, fmt.Errorf(
-			"the finalizer %s is the service's: without it the VM's processes and its disk would be left when the object goes; to delete all: rdd limavm delete %[2]s; to end a guest that does not stop: rdd limavm stop %[2]s --force", v1alpha1.Finalizer, vm.Name))
+			"the finalizer %s is the service's: without it the VM's processes and its disk would be left when the object goes; to delete all: rdd vm delete %[2]s; to end a guest that does not stop: rdd vm stop %[2]s --force", v1alpha1.Finalizer, vm.Name))
 	}
 	same := maps.Equal(vm.Spec.Params, old.Spec.Params) && vm.Spec.Template == old.Spec.Template &&
 		apiequality.Semantic.DeepEqual(vm.Spec.TemplateRef, old.Spec.TemplateRef)
@@ -203,7 +203,7 @@ func (g *validator) admitConfigMap(ctx context.Context, r admission.Review) erro
 		return err
 	}
 	return apierrors.NewForbidden(configMaps, r.Name, fmt.Errorf(
-		"it holds the template of VM %[1]q and goes when the VM does; to change the template's text: rdd limavm edit %[1]s; to delete both: rdd limavm delete %[1]s", vm.Name))
+		"it holds the template of VM %[1]q and goes when the VM does; to change the template's text: rdd vm edit %[1]s; to delete both: rdd vm delete %[1]s", vm.Name))
 }
 
 // editedTemplate returns the text that an update gives a template, if that is all that it changes.

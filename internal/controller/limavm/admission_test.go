@@ -275,7 +275,7 @@ func testOwnedTemplate(t *testing.T, w *world) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Delete(t.Context(), cm); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "rdd limavm delete owner") {
+	if err := w.Delete(t.Context(), cm); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "rdd vm delete owner") {
 		t.Error(err)
 	}
 	disowned, emptied, more, labelled, both := cm.DeepCopy(), cm.DeepCopy(), cm.DeepCopy(), cm.DeepCopy(), cm.DeepCopy()
@@ -403,7 +403,7 @@ func testFinalizerStays(t *testing.T, w *world) {
 	refused := func(when string) {
 		t.Helper()
 		err := w.Patch(t.Context(), vm.DeepCopy(), off)
-		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "rdd limavm delete held") {
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "rdd vm delete held") {
 			t.Errorf("%s: %v", when, err)
 		}
 	}

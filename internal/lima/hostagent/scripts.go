@@ -93,7 +93,7 @@ func failuresIn(said string, y *limayaml.LimaYAML) []string {
 	}
 	for i, p := range y.Provision {
 		if p.Mode == limayaml.ProvisionModeAnsible {
-			failed = append(failed, fmt.Sprintf("provision[%d] (mode ansible) was not run: RDD runs no playbooks. Run it by hand over `rdd limavm shell`, or use a script", i))
+			failed = append(failed, fmt.Sprintf("provision[%d] (mode ansible) was not run: RDD runs no playbooks. Run it by hand over `rdd vm shell`, or use a script", i))
 		}
 	}
 	return append(failed, cloudInitErrors(status)...)

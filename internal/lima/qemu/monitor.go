@@ -118,7 +118,7 @@ func (m *Monitor) watch(ctx context.Context, c *qmpConn, replies <-chan qmpReply
 		case <-late:
 			late = nil
 			m.setHealth(event.Unresponsive, fmt.Sprintf("QEMU has not answered for %s: its process is suspended, or the host gives it no time. Nothing is lost; it goes on when the process does. "+
-				"See what holds it up with `ps` or `top`; `rdd limavm stop --force` ends the VM, and what its guest has not written is lost.", m.timeouts.answerTimeout))
+				"See what holds it up with `ps` or `top`; `rdd vm stop --force` ends the VM, and what its guest has not written is lost.", m.timeouts.answerTimeout))
 		case err := <-checked:
 			next = time.Now().Add(m.timeouts.guestInterval)
 			m.guestAnswered(err)
@@ -151,7 +151,7 @@ func (m *Monitor) handleReply(c *qmpConn, r qmpReply, late <-chan time.Time) <-c
 		m.setHealth(event.Paused, fmt.Sprintf("the guest is paused, because the disk of the host that holds %s is full. Nothing is lost: free some space (`df -h %s` shows how much there is), and it goes on by itself.", m.disk, m.disk))
 		_ = c.send("cont") // QEMU writes again, and pauses again if that fails
 	case "paused", "suspended":
-		m.setHealth(event.Paused, "the guest was paused from outside, over QEMU's control socket; whoever did that can let it go on, or restart the VM with `rdd limavm restart`.")
+		m.setHealth(event.Paused, "the guest was paused from outside, over QEMU's control socket; whoever did that can let it go on, or restart the VM with `rdd vm restart`.")
 	default:
 		if m.misses == 0 {
 			m.setHealth("", "")
@@ -202,8 +202,8 @@ func (m *Monitor) guestAnswered(err error) {
 		m.setHealth("", "")
 	default:
 		if m.misses++; m.misses >= m.timeouts.maxMisses {
-			m.setHealth(event.Unresponsive, fmt.Sprintf("the guest runs but does not answer: %v. It hangs, or is short of memory or processor time. `rdd limavm logs --source serial` shows its console; "+
-				"`rdd limavm restart` restarts it, and `rdd limavm stop --force` ends it, when it does not recover.", err))
+			m.setHealth(event.Unresponsive, fmt.Sprintf("the guest runs but does not answer: %v. It hangs, or is short of memory or processor time. `rdd vm logs --source serial` shows its console; "+
+				"`rdd vm restart` restarts it, and `rdd vm stop --force` ends it, when it does not recover.", err))
 		}
 	}
 }

@@ -41,9 +41,9 @@ func Shell(ctx context.Context, vm layout.VM, o ShellOptions) (*exec.Cmd, error)
 	config := filepath.Join(vm.Dir(), filenames.SSHConfig)
 	switch there := running && layout.Exists(config); {
 	case !there && o.WaitTimeout > 0:
-		return nil, fmt.Errorf("VM %q is still being prepared, or is about to be started again, so there is no guest to enter yet: `rdd limavm show %s` tells how far it is", vm.Name, vm.Name)
+		return nil, fmt.Errorf("VM %q is still being prepared, or is about to be started again, so there is no guest to enter yet: `rdd vm show %s` tells how far it is", vm.Name, vm.Name)
 	case !there:
-		return nil, fmt.Errorf("VM %q does not run: start it with `rdd limavm start %s`", vm.Name, vm.Name)
+		return nil, fmt.Errorf("VM %q does not run: start it with `rdd vm start %s`", vm.Name, vm.Name)
 	}
 	ssh, err := exec.LookPath("ssh")
 	if err != nil {
@@ -119,7 +119,7 @@ func awaitSSH(ctx context.Context, vm layout.VM, config string, patience time.Du
 				return context.Cause(ctx)
 			}
 			return fmt.Errorf("VM %q runs, but its SSH server has not answered within %s, so nobody can enter it: it still boots, or it hangs. "+
-				"See its console with `rdd limavm logs %s --source serial`; try again later, or restart it with `rdd limavm restart %s`", vm.Name, patience, vm.Name, vm.Name)
+				"See its console with `rdd vm logs %s --source serial`; try again later, or restart it with `rdd vm restart %s`", vm.Name, patience, vm.Name, vm.Name)
 		case <-time.After(time.Second):
 		}
 	}

@@ -24,7 +24,7 @@ import (
 // checkFields checks what Lima would panic on, accept silently, or name badly.
 func checkFields(y *limayaml.LimaYAML) error {
 	if len(y.Base) > 0 {
-		return lima.FieldErrorf("base", "must be embedded: store the output of `rdd limavm create` from a file or URL, or `limactl template copy --embed-all`")
+		return lima.FieldErrorf("base", "must be embedded: store the output of `rdd vm create` from a file or URL, or `limactl template copy --embed-all`")
 	}
 	if y.Arch != nil && *y.Arch != "default" {
 		if err := checkArch("arch", *y.Arch); err != nil {
