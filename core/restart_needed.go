@@ -52,16 +52,14 @@ func (p *Pending) Changes(ctx context.Context, c *Core, vm *VM) []string {
 	return now.changes
 }
 
-// RestartNeeded names, in words, the settings of a running VM that wait for a restart, as Pending.Changes does.
-func (v *VMs) RestartNeeded(ctx context.Context, vm *VM) []string {
-	return new(Pending).Changes(ctx, v.session.core, vm)
-}
-
 // pending compares what a VM's guest was started with and what the next one will be.
 func (c *Core) pending(ctx context.Context, vm *VM) ([]string, error) {
 	launched, running, err := c.launched(vm.Name)
 	if err != nil || !running {
 		return nil, err
+	}
+	if v1alpha1.TemplateDigest(launched.Template) == vm.Status.TemplateDigest { // only params can differ
+		return template.Changes(launched, event.Job{Template: launched.Template, Params: vm.Spec.Params})
 	}
 	session, err := c.session()
 	if err != nil {

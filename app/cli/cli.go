@@ -64,6 +64,7 @@ func (p *Program) Run(ctx context.Context, args []string) int {
 // session is one command under way: the flags that every command has, and what they lead to.
 type session struct {
 	*Program
+	root     *cobra.Command
 	instance string
 	progress progressMode
 	logLevel string // empty: none was given
@@ -75,6 +76,17 @@ func (s *session) core() (*core.Core, error) {
 		return nil, err
 	}
 	return c.Logging(s.logLevel, s.Err), nil
+}
+
+// withCore is the RunE of a command that needs the instance's core.
+func (s *session) withCore(run func(cmd *cobra.Command, args []string, c *core.Core) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := s.core()
+		if err != nil {
+			return err
+		}
+		return run(cmd, args, c)
+	}
 }
 
 // Command is the command tree. Run carries it out; the reference pages are written from it.
@@ -99,6 +111,7 @@ func (p *Program) Command() *cobra.Command {
 		}
 		return cmd.Help()
 	}
+	s.root = root
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
@@ -134,7 +147,7 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 		if len(args) == len(names) {
 			return nil
 		}
-		return usagef("%s wants %d arguments, %s; got %d", cmd.CommandPath(), len(names), strings.Join(names, " "), len(args))
+		return usagef("%s wants %s, %s; got %d", cmd.CommandPath(), count(len(names), "argument"), strings.Join(names, " "), len(args))
 	}
 }
 
@@ -143,26 +156,37 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	if cmd.HasSubCommands() {
-		return usagef("unknown command %q for %q; see: %s --help", args[0], cmd.CommandPath(), cmd.CommandPath())
+		cmd.SuggestionsMinimumDistance = 2 // what cobra itself uses
+		if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+			return usagef("unknown command %q for %q; did you mean %s?", args[0], cmd.CommandPath(), strings.Join(similar, " or "))
+		}
+		return usagef("unknown command %q for %q", args[0], cmd.CommandPath())
 	}
 	return usagef("%s takes no arguments; got %q", cmd.CommandPath(), args)
 }
 
-// commandRE finds the commands that words advise.
-var commandRE = regexp.MustCompile("(^|[\\s`(])rdd (service|svc|limavm|lima|vm|ctl|diagnose|dashboard|version)\\b")
-
-// addressed makes the commands that words advise ones on the instance that was named on the command line.
-func addressed(words, instance string) string {
+// addressed adds --instance to each command of rdd that text mentions, if the user has named an instance.
+// root has the names of the commands.
+func addressed(root *cobra.Command, text, instance string) string {
 	if instance == "" {
-		return words
+		return text
 	}
-	return commandRE.ReplaceAllString(words, "${1}rdd --instance "+instance+" ${2}")
+	var names []string
+	for _, cmd := range root.Commands() {
+		names = append(names, cmd.Name())
+		names = append(names, cmd.Aliases...)
+	}
+	command := regexp.MustCompile("(^|[\\s`(])rdd (" + strings.Join(names, "|") + ")\\b")
+	return command.ReplaceAllString(text, "${1}rdd --instance "+instance+" ${2}")
 }
+
+// addressed is the function of this name, for the instance of this command.
+func (s *session) addressed(text string) string { return addressed(s.root, text, s.instance) }
 
 // finish says what went wrong and returns the exit code for it.
 func (p *Program) finish(cmd *cobra.Command, err error) int {
 	say := func(format string, a ...any) {
-		fmt.Fprint(p.Err, addressed(fmt.Sprintf(format, a...), cmd.Root().PersistentFlags().Lookup("instance").Value.String()))
+		fmt.Fprint(p.Err, addressed(cmd.Root(), fmt.Sprintf(format, a...), cmd.Root().PersistentFlags().Lookup("instance").Value.String()))
 	}
 	var status exitStatus
 	var child *exec.ExitError
@@ -198,7 +222,7 @@ func (p *Program) finish(cmd *cobra.Command, err error) int {
 			if ends != "" {
 				what = ends
 			}
-			say("%s%s%s\n", strings.ToUpper(what[:1]), what[1:], p.again(cmd, ends != ""))
+			say("%s%s%s\n%s", strings.ToUpper(what[:1]), what[1:], p.again(cmd, ends != ""), forceHint(cmd, expired.Last))
 		}
 		return exitTimeout
 	default:

@@ -152,6 +152,54 @@ func TestTheCommandThatWaitsAgainParses(t *testing.T) {
 	}
 }
 
+// A stop that is not done in time says how to force it, and what that loses.
+func TestAStopThatIsLateNamesForce(t *testing.T) {
+	for _, tc := range []struct{ args, phase, force string }{
+		{"svc stop", "stopping", "the virtual machines immediately and lose data that is not written to disk yet, run: rdd svc stop --force"},
+		{"svc stop", "", "run: rdd svc stop --force"},
+		{"svc restart", "stopping", "run: rdd svc restart --force"},
+		{"svc delete", "stopping", "run: rdd svc stop --force"},
+		{"svc reset", "stopping", "run: rdd svc stop --force"},
+		{"svc --instance other stop", "stopping", "run: rdd --instance other svc stop --force"},
+		{"vm stop demo", "stop", "the guest immediately and lose data that is not written to disk yet, run: rdd vm stop demo --force"},
+		{"vm restart demo", "stop", "run: rdd vm restart demo --force"},
+		{"vm reset demo", "stop", "run: rdd vm reset demo --force"},
+		{"vm delete demo", "stop", "run: rdd vm delete demo --force"},
+		{"svc stop --force", "stopping", ""},
+		{"svc restart", "starting", ""},
+		{"svc start", "stopping", ""},
+		{"vm restart demo", "boot", ""},
+		{"vm stop demo --force", "stop", ""},
+	} {
+		p, said := program(t)
+		root := p.Command()
+		cmd, rest, err := root.Traverse(strings.Fields(tc.args))
+		if err == nil {
+			err = cmd.ParseFlags(rest)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", tc.args, err)
+		}
+		late := &core.Error{Kind: core.Timeout, Err: &core.Expired{Last: core.Event{Phase: tc.phase}}}
+		if code := p.finish(cmd, late); code != exitTimeout || !strings.Contains(said.String(), tc.force) || strings.Contains(said.String(), "--force") != (tc.force != "") {
+			t.Errorf("%s: exit code %d, %s", tc.args, code, said)
+		}
+	}
+}
+
+func TestAnUnknownCommandIsToldOnceWhereTheHelpIs(t *testing.T) {
+	for args, want := range map[string]string{
+		"foo":          "rdd: unknown command \"foo\" for \"rdd\"\nSee: rdd --help\n",
+		"vm lst":       "rdd: unknown command \"lst\" for \"rdd vm\"; did you mean list?\nSee: rdd vm --help\n",
+		"limavm start": "rdd: rdd vm start wants 1 argument, NAME; got 0\nSee: rdd vm start --help\n",
+	} {
+		p, said := program(t)
+		if code := p.Run(t.Context(), strings.Fields(args)); code != exitUsage || said.String() != want {
+			t.Errorf("rdd %s: exit code %d\n got %q\nwant %q", args, code, said, want)
+		}
+	}
+}
+
 func TestWaitCondition(t *testing.T) {
 	p, said := program(t)
 	for _, tc := range []struct {

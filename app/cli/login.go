@@ -21,11 +21,7 @@ func (s *session) serviceInstall() *cobra.Command {
 	only := addParts(cmd)
 	output := addOutput(cmd)
 	cmd.Flags().BoolVar(&status, "status", false, "only say what starts at login now; change nothing")
-	cmd.RunE = func(*cobra.Command, []string) error {
-		c, err := s.core()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = s.withCore(func(_ *cobra.Command, _ []string, c *core.Core) error {
 		if status {
 			return s.printLogin(*output, c.Login().Status())
 		}
@@ -34,7 +30,7 @@ func (s *session) serviceInstall() *cobra.Command {
 			return err
 		}
 		return s.printLogin(*output, all)
-	}
+	})
 	return cmd
 }
 
@@ -45,17 +41,13 @@ func (s *session) serviceUninstall() *cobra.Command {
 	}
 	only := addParts(cmd)
 	output := addOutput(cmd)
-	cmd.RunE = func(*cobra.Command, []string) error {
-		c, err := s.core()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = s.withCore(func(_ *cobra.Command, _ []string, c *core.Core) error {
 		all, err := c.Login().Uninstall(*only...)
 		if err != nil {
 			return err
 		}
 		return s.printLogin(*output, all)
-	}
+	})
 	return cmd
 }
 

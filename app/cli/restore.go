@@ -32,28 +32,23 @@ func (s *session) serviceRestore() *cobra.Command {
 		}
 		return nil
 	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = s.withCore(func(cmd *cobra.Command, args []string, c *core.Core) error {
 		if !f.wait {
-			return usagef("rdd svc restore can't go on by itself: leave out --wait=false")
-		}
-		c, err := s.core()
-		if err != nil {
-			return err
+			return usagef("rdd svc restore can't finish in the background: leave out --wait=false")
 		}
 		if list {
 			return s.listBackups(cmd, c, *output)
 		}
-		w, finish, err := s.waiting(cmd, f)
-		if err != nil {
+		var done core.Restored
+		err := s.whileWaiting(cmd, f, func(w core.Wait) (err error) {
+			done, err = c.Service().Restore(cmd.Context(), strings.Join(args, ""), w)
 			return err
-		}
-		done, err := c.Service().Restore(cmd.Context(), strings.Join(args, ""), w)
-		finish()
+		})
 		if err != nil {
 			return err
 		}
 		return s.print(*output, done, func(w io.Writer) { describeRestored(w, done) })
-	}
+	})
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 		c, err := s.core()
 		if err != nil || len(args) > 0 {

@@ -30,11 +30,7 @@ func (s *session) serviceCreate() *cobra.Command {
 		Long: "Creates the instance, or changes the settings of one whose service is stopped. What no flag names stays as it was.\n" +
 			"Settings that can't be read are put aside and replaced only if --datastore-endpoint says where the objects are kept.\n" +
 			"--log-level becomes the instance's own: each start of the service uses it, unless that start is given another one.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.core()
-			if err != nil {
-				return err
-			}
+		RunE: s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
 			var change core.ServiceConfig
 			if cmd.Flags().Changed("controllers") {
 				change.Controllers = &controllers
@@ -59,7 +55,7 @@ func (s *session) serviceCreate() *cobra.Command {
 			}
 			s.sayf("instance %q is created; start its service with: rdd svc start\n", c.Instance().Name)
 			return nil
-		},
+		}),
 	}
 	cmd.Flags().StringSliceVar(&controllers, "controllers", nil, "controllers to run, or with a - before the name to leave out; * stands for all others, an empty list for none (default: all of "+strings.Join(core.Controllers(), ", ")+")")
 	cmd.Flags().StringVar(&endpoint, "datastore-endpoint", "", "postgres:// URL, or http(s):// URLs of an etcd cluster; '' for SQLite in the data directory (default: SQLite)")
@@ -76,17 +72,12 @@ func (s *session) serviceStart() *cobra.Command {
 			"stores one for all.",
 	}
 	f := addWait(cmd, startTimeout, "rdd svc start")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := s.core()
-		if err != nil {
+	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
+		var started bool
+		err := s.whileWaiting(cmd, f, func(w core.Wait) (err error) {
+			started, err = c.Service().Start(cmd.Context(), w)
 			return err
-		}
-		w, finish, err := s.waiting(cmd, f)
-		if err != nil {
-			return err
-		}
-		started, err := c.Service().Start(cmd.Context(), w)
-		finish()
+		})
 		if err != nil {
 			return err
 		}
@@ -100,7 +91,7 @@ func (s *session) serviceStart() *cobra.Command {
 		s.said(f, "the service is ready", "the service is starting")
 		s.warnSettings(c)
 		return nil
-	}
+	})
 	return cmd
 }
 
@@ -115,18 +106,15 @@ func (s *session) serviceStop() *cobra.Command {
 	cmd := &cobra.Command{Use: "stop", Short: "Stop the service and its virtual machines", Args: noArgs}
 	f := addWait(cmd, workTimeout, "rdd svc stop")
 	force := addServiceForce(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := s.core()
-		if err != nil {
+	hurriedBy(cmd, "rdd svc stop --force")
+	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
+		var vms []string
+		var was bool
+		err := s.whileWaiting(cmd, f, func(w core.Wait) (err error) {
+			vms = s.warnServiceForce(c, *force)
+			was, err = c.Service().Stop(cmd.Context(), *force, w)
 			return err
-		}
-		w, finish, err := s.waiting(cmd, f)
-		if err != nil {
-			return err
-		}
-		vms := s.warnServiceForce(c, *force)
-		was, err := c.Service().Stop(cmd.Context(), *force, w)
-		finish()
+		})
 		if err != nil {
 			return err
 		}
@@ -140,7 +128,7 @@ func (s *session) serviceStop() *cobra.Command {
 		}
 		s.said(f, "the service has stopped", "the service is stopping")
 		return s.warn(cmd, c)
-	}
+	})
 	return cmd
 }
 
@@ -173,18 +161,12 @@ func (s *session) serviceRestart() *cobra.Command {
 	cmd := &cobra.Command{Use: "restart", Short: "Stop the service, then start it", Args: noArgs}
 	f := addWait(cmd, workTimeout, "rdd svc start")
 	force := addServiceForce(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := s.core()
-		if err != nil {
-			return err
-		}
-		w, finish, err := s.waiting(cmd, f)
-		if err != nil {
-			return err
-		}
-		s.warnServiceForce(c, *force)
-		err = c.Service().Restart(cmd.Context(), *force, w)
-		finish()
+	hurriedBy(cmd, "rdd svc restart --force")
+	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
+		err := s.whileWaiting(cmd, f, func(w core.Wait) error {
+			s.warnServiceForce(c, *force)
+			return c.Service().Restart(cmd.Context(), *force, w)
+		})
 		if core.NothingBegan(err) {
 			waitAgainWith(cmd, "rdd svc restart")
 		}
@@ -194,7 +176,7 @@ func (s *session) serviceRestart() *cobra.Command {
 		s.said(f, "the service is ready", "the service is restarting")
 		s.warnSettings(c)
 		return nil
-	}
+	})
 	return cmd
 }
 
@@ -239,26 +221,22 @@ func ifThere(there bool, format string) string {
 // removing makes cmd one that removes files, which nothing can do after rdd has ended.
 func (s *session) removing(cmd *cobra.Command, do func(*cobra.Command, *core.Core, core.Wait) (string, error)) {
 	f := addWait(cmd, workTimeout, "rdd svc "+cmd.Name())
+	hurriedBy(cmd, "rdd svc stop --force")
 	attended(cmd, "a stop of the service that has begun goes on; nothing more is removed")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
 		if !f.wait {
-			return usagef("rdd svc %s can't go on by itself, because files are removed only after the service has ended: leave out --wait=false", cmd.Name())
+			return usagef("rdd svc %s can't finish in the background, because files are removed only after the service has ended: leave out --wait=false", cmd.Name())
 		}
-		c, err := s.core()
-		if err != nil {
+		var say string
+		err := s.whileWaiting(cmd, f, func(w core.Wait) (err error) {
+			say, err = do(cmd, c, w)
 			return err
-		}
-		w, finish, err := s.waiting(cmd, f)
-		if err != nil {
-			return err
-		}
-		say, err := do(cmd, c, w)
-		finish()
+		})
 		if err == nil {
 			s.sayf(say, c.Instance().Name)
 		}
 		return err
-	}
+	})
 }
 
 func (s *session) serviceStatus() *cobra.Command {
@@ -267,11 +245,7 @@ func (s *session) serviceStatus() *cobra.Command {
 		Long: "Says how the service is, and with its exit code: 0 running and ready, 6 stopped, 7 starting or stopping, 8 broken, 9 not created.",
 	}
 	output := addOutput(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := s.core()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
 		st, err := c.Service().Status(cmd.Context())
 		if err != nil {
 			return err
@@ -288,7 +262,7 @@ func (s *session) serviceStatus() *cobra.Command {
 			return err
 		}
 		return serviceExit(st.State)
-	}
+	})
 	return cmd
 }
 

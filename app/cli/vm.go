@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
+	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/duration"
 
@@ -15,7 +17,7 @@ import (
 
 func (s *session) vmCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "limavm", Aliases: []string{"vm", "lima"}, Short: "Create, run and look at virtual machines",
+		Use: "vm", Aliases: []string{"limavm", "lima"}, Short: "Create, run and look at virtual machines",
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(s.vmCreate(), s.vmAdopt(), s.vmStart(), s.vmStop(), s.vmRestart(), s.vmReset(), s.vmDelete(), s.vmParams(), s.vmEdit(),
@@ -161,6 +163,7 @@ func (s *session) vmStart() *cobra.Command {
 
 // addForce gives cmd the flag of every command that stops a virtual machine.
 func addForce(cmd *cobra.Command) *bool {
+	hurriedBy(cmd, "rdd vm "+cmd.Name()+" %s --force")
 	return cmd.Flags().Bool("force", false, "end it at once, without a shutdown; what it has not written to its disk is lost")
 }
 
@@ -209,10 +212,16 @@ func (s *session) vmReset() *cobra.Command {
 
 func (s *session) vmDelete() *cobra.Command {
 	var orphan bool
+	var force *bool
 	cmd := s.vmChange("delete", "Stop a virtual machine and remove its disk", "rdd ctl wait --for=delete limavm/%s", "VM %q has been deleted", "VM %q will be deleted",
 		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
 			if orphan {
 				return vms.DeleteOrphan(ctx, name, w)
+			}
+			if *force {
+				if err := vms.Force(ctx, name); err != nil {
+					return err
+				}
 			}
 			return vms.Delete(ctx, name, w)
 		})
@@ -220,6 +229,7 @@ func (s *session) vmDelete() *cobra.Command {
 		"With --orphan it ends a machine at once that is on this computer and that the service doesn't know (rdd diagnose names them),\n" +
 		"and removes its disk."
 	cmd.Flags().BoolVar(&orphan, "orphan", false, "delete a machine that the service doesn't know")
+	force = addForce(cmd)
 	return cmd
 }
 
@@ -237,8 +247,12 @@ func (s *session) vmAdopt() *cobra.Command {
 }
 
 func (s *session) vmList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the virtual machines", Args: noArgs}
-	output := addOutput(cmd)
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the virtual machines", Args: noArgs,
+		Long: "Lists the virtual machines. Processors, memory and disk are those of the running guest, or else those that the next\n" +
+			"start uses. --output wide shows more columns, and --output name prints TYPE/NAME, as kubectl does.",
+	}
+	output := addOutput(cmd, outputWide, outputName)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		vms, err := s.vms(cmd.Context())
 		if err != nil {
@@ -248,30 +262,52 @@ func (s *session) vmList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list := make([]shownVM, len(all))
-		for i := range all {
-			list[i] = shownVM{all[i], vms.RestartNeeded(cmd.Context(), &all[i])}
-		}
-		return s.print(*output, list, func(w io.Writer) {
-			fmt.Fprintln(w, "NAME\tSTATE\tACCELERATION\tRESTARTS\tAGE")
-			for i := range list {
-				d := core.Describe(&list[i].VM)
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", list[i].Name, list[i].state(d), d.Acceleration, list[i].Status.RestartCount, age(list[i].CreationTimestamp.Time))
+		if *output == outputName {
+			for i := range all {
+				kind := all[i].GroupVersionKind().GroupKind()
+				fmt.Fprintf(s.Out, "%s/%s\n", strings.ToLower(kind.String()), all[i].Name)
 			}
-		})
+			return nil
+		}
+		list := vms.Details(cmd.Context(), all)
+		return s.print(*output, list, func(w io.Writer) { printVMs(w, list, *output == outputWide) })
 	}
 	return cmd
 }
 
-// shownVM is a VM as list and show print it.
-type shownVM struct {
-	core.VM
-	RestartNeeded []string `json:"restartNeeded,omitempty"` // which of its settings wait for a restart
+// Formats that only a list has.
+const (
+	outputWide = "wide" // a table with more columns
+	outputName = "name" // TYPE/NAME, as kubectl prints it
+)
+
+func printVMs(w io.Writer, list []core.VMDetails, wide bool) {
+	fmt.Fprint(w, "NAME\tSTATE\tCPUS\tMEMORY\tDISK\tSSH PORT\tACCELERATION\tAGE")
+	if wide {
+		fmt.Fprint(w, "\tRESTARTS\tTEMPLATE\tPROBLEM")
+	}
+	fmt.Fprintln(w)
+	for i := range list {
+		vm := &list[i]
+		d := core.Describe(&vm.VM)
+		cpus, memory, disk, port := "-", "-", "-", "-"
+		if r := vm.Resources; r != nil {
+			cpus, memory, disk = fmt.Sprint(r.CPUs), units.BytesSize(float64(r.Memory)), units.BytesSize(float64(r.Disk))
+		}
+		if vm.Status.SSHPort > 0 {
+			port = fmt.Sprint(vm.Status.SSHPort)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", vm.Name, vmState(vm, d), cpus, memory, disk, port, d.Acceleration, age(vm.CreationTimestamp.Time))
+		if wide {
+			fmt.Fprintf(w, "\t%d\t%s\t%s", vm.Status.RestartCount, cmp.Or(d.Template, "-"), cmp.Or(oneLine(d.Problem), "-"))
+		}
+		fmt.Fprintln(w)
+	}
 }
 
-// state is a VM's state, and how much of it doesn't work, or how far it has come while that changes, or that it needs
-// a restart.
-func (v *shownVM) state(d core.Description) string {
+// vmState is a VM's state, and how much of it doesn't work, or how far it has come while that changes, or that it
+// needs a restart.
+func vmState(vm *core.VMDetails, d core.Description) string {
 	switch {
 	case d.Problems == 1:
 		return d.State + " (1 problem)"
@@ -279,7 +315,7 @@ func (v *shownVM) state(d core.Description) string {
 		return fmt.Sprintf("%s (%d problems)", d.State, d.Problems)
 	case d.Phase != "":
 		return d.State + " (" + d.Phase + ")"
-	case len(v.RestartNeeded) > 0:
+	case len(vm.RestartNeeded) > 0:
 		return d.State + " (restart needed)"
 	}
 	return d.State
@@ -297,15 +333,9 @@ func (s *session) vmShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		shown := shownVM{*vm, vms.RestartNeeded(cmd.Context(), vm)}
+		shown := vms.Details(cmd.Context(), []core.VM{*vm})[0]
 		return s.print(*output, shown, func(w io.Writer) {
-			d := core.Describe(vm)
-			restart := ""
-			if len(shown.RestartNeeded) > 0 {
-				restart = strings.Join(shown.RestartNeeded, ", ") + "; get that with: rdd vm restart " + vm.Name
-			}
-			fmt.Fprintf(w, "Name\t%s\nState\t%s\nAcceleration\t%s\nRestarts\t%d\nAge\t%s\n", vm.Name, d.State, d.Acceleration, vm.Status.RestartCount, age(vm.CreationTimestamp.Time))
-			for _, row := range [][2]string{{"Progress", d.Progress}, {"Problem", d.Problem}, {"Restart needed", addressed(restart, s.instance)}, {"Template", d.Template}, {"Logs", vms.LogDir(vm.Name)}} {
+			for _, row := range s.vmRows(&shown, vms.LogDir(vm.Name)) {
 				if row[1] != "" {
 					fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 				}
@@ -313,6 +343,26 @@ func (s *session) vmShow() *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// vmRows is what is shown of one VM: names and values, some of them empty.
+func (s *session) vmRows(vm *core.VMDetails, logs string) [][2]string {
+	d := core.Describe(&vm.VM)
+	var resources, port, restart string
+	if r := vm.Resources; r != nil {
+		resources = fmt.Sprintf("%s, %s of memory, %s of disk", count(r.CPUs, "processor"), units.BytesSize(float64(r.Memory)), units.BytesSize(float64(r.Disk)))
+	}
+	if vm.Status.SSHPort > 0 {
+		port = fmt.Sprint(vm.Status.SSHPort)
+	}
+	if len(vm.RestartNeeded) > 0 {
+		restart = s.addressed(strings.Join(vm.RestartNeeded, ", ") + "; apply with: rdd vm restart " + vm.Name)
+	}
+	return [][2]string{
+		{"Name", vm.Name}, {"State", d.State}, {"Resources", resources}, {"SSH port", port}, {"Acceleration", d.Acceleration},
+		{"Restarts", fmt.Sprint(vm.Status.RestartCount)}, {"Age", age(vm.CreationTimestamp.Time)}, {"Progress", d.Progress}, {"Problem", d.Problem},
+		{"Restart needed", restart}, {"Template", d.Template}, {"Logs", logs},
+	}
 }
 
 func (s *session) vmShell() *cobra.Command {
@@ -346,25 +396,6 @@ func (s *session) vmShell() *cobra.Command {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
 	cmd.Flags().SetInterspersed(false) // flags after NAME are the command's
-	return cmd
-}
-
-func (s *session) vmLogs() *cobra.Command {
-	var follow bool
-	var source string
-	cmd := &cobra.Command{
-		Use: "logs NAME", Aliases: []string{"log"}, Short: "Print the log of a virtual machine", Args: exactArgs("NAME"), ValidArgsFunction: s.completeVM,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := s.core()
-			if err != nil {
-				return err
-			}
-			return followed(cmd, c.VMLog(cmd.Context(), s.Out, args[0], source, follow))
-		},
-	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until Ctrl-C")
-	cmd.Flags().StringVar(&source, "source", core.LogHostagent, "which log: "+strings.Join(core.LogSources(), ", "))
-	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions(core.LogSources(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

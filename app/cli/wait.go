@@ -14,6 +14,7 @@ import (
 const (
 	waitAgain  = "wait-again"   // the command with which to wait for the same thing again
 	endsWithUs = "ends-with-us" // what ends with the command, where the work doesn't go on without it
+	hurries    = "hurries"      // the command that ends guests by force, where the command waits for them to shut down
 )
 
 // Defaults of --timeout.
@@ -52,6 +53,25 @@ func waitAgainWith(cmd *cobra.Command, again string) {
 // attended says of cmd that its work ends with it; ends is a sentence without its full stop.
 func attended(cmd *cobra.Command, ends string) { cmd.Annotations[endsWithUs] = ends }
 
+// hurriedBy says of cmd that it waits for guests to shut down. force is the command, with %s for the first
+// argument, that ends them at once.
+func hurriedBy(cmd *cobra.Command, force string) { cmd.Annotations[hurries] = force }
+
+// forceHint is the sentence that says how to end a shutdown that takes too long, and what that loses. It is
+// empty when no guest was shutting down at the deadline.
+func forceHint(cmd *cobra.Command, last core.Event) string {
+	force := cmd.Annotations[hurries]
+	forced := cmd.Flag("force")
+	if force == "" || forced != nil && forced.Changed || !last.Stopping() && cmd.Name() != "stop" && cmd.Name() != "delete" {
+		return ""
+	}
+	what := "the virtual machines"
+	if strings.Contains(force, "%s") {
+		what, force = "the guest", fmt.Sprintf(force, cmd.Flags().Arg(0))
+	}
+	return fmt.Sprintf("To power off %s immediately and lose data that is not written to disk yet, run: %s\n", what, force)
+}
+
 // waiting turns the flags into a Wait that shows progress. finish ends the showing.
 func (s *session) waiting(cmd *cobra.Command, f *waitFlags) (w core.Wait, finish func(), err error) {
 	switch {
@@ -62,6 +82,16 @@ func (s *session) waiting(cmd *cobra.Command, f *waitFlags) (w core.Wait, finish
 	}
 	show := s.newProgress()
 	return core.Wait{Timeout: f.timeout, Accepted: !f.wait, Progress: show.event}, show.finish, nil
+}
+
+// whileWaiting calls do with a Wait that f describes, and shows the progress until do returns.
+func (s *session) whileWaiting(cmd *cobra.Command, f *waitFlags, do func(core.Wait) error) error {
+	w, finish, err := s.waiting(cmd, f)
+	if err != nil {
+		return err
+	}
+	defer finish()
+	return do(w)
 }
 
 // again is the sentence that says how to wait for the same thing again, or how to do it again where it
@@ -92,6 +122,6 @@ func (s *session) said(f *waitFlags, done, accepted string) {
 // sayf writes a message for people to stderr, unless they asked for quiet.
 func (s *session) sayf(format string, a ...any) {
 	if s.progress != progressQuiet && s.progress != progressJSON {
-		fmt.Fprint(s.Err, addressed(fmt.Sprintf(format, a...), s.instance))
+		fmt.Fprint(s.Err, s.addressed(fmt.Sprintf(format, a...)))
 	}
 }

@@ -60,15 +60,15 @@ func TestCtrlCEndsOnlyTheWaiting(t *testing.T) {
 // changes are the commands that Ctrl-C is tried on, with what makes something of them to wait for; %d
 // makes each try another. The table of TestEveryWaitEndsInOneWay says which there are.
 var changes = map[string]struct{ before, args string }{
-	"rdd vm create":   {"", "vm create new%d TEMPLATE --start"},
-	"rdd vm start":    {"vm stop demo", "vm start demo"},
-	"rdd vm restart":  {"", "vm restart demo"},
-	"rdd vm stop":     {"vm start demo", "vm stop demo"},
-	"rdd vm params":   {"", "vm params demo color=c%d"},
-	"rdd vm edit":     {"", "vm edit demo --file EDITED%d"},
-	"rdd vm reset":    {"", "vm reset demo"},
-	"rdd vm adopt":    {"vm create old%[1]d TEMPLATE", "vm adopt lost%d"}, // a copy of the other
-	"rdd vm delete":   {"vm create old%[1]d TEMPLATE", "vm delete old%d"},
+	"rdd vm create":       {"", "vm create new%d TEMPLATE --start"},
+	"rdd vm start":        {"vm stop demo", "vm start demo"},
+	"rdd vm restart":      {"", "vm restart demo"},
+	"rdd vm stop":         {"vm start demo", "vm stop demo"},
+	"rdd vm params":       {"", "vm params demo color=c%d"},
+	"rdd vm edit":         {"", "vm edit demo --file EDITED%d"},
+	"rdd vm reset":        {"", "vm reset demo"},
+	"rdd vm adopt":        {"vm create old%[1]d TEMPLATE", "vm adopt lost%d"}, // a copy of the other
+	"rdd vm delete":       {"vm create old%[1]d TEMPLATE", "vm delete old%d"},
 	"rdd service start":   {"svc stop", "svc start"},
 	"rdd service stop":    {"svc start", "svc stop"},
 	"rdd service restart": {"svc start", "svc restart"},

@@ -25,7 +25,7 @@ func TestAVMWithNewSettingsSaysThatItNeedsARestart(t *testing.T) {
 	if r := b.must(0, "vm", "list"); !strings.Contains(r.out, "Running (restart needed)") {
 		t.Errorf("list: %s", r.out)
 	}
-	if r := b.must(0, "vm", "show", "demo"); !regexp.MustCompile(`Restart needed +processors \d+ → 3, mounts in the template; get that with: rdd vm restart demo\n`).MatchString(r.out) {
+	if r := b.must(0, "vm", "show", "demo"); !regexp.MustCompile(`Restart needed +processors \d+ → 3, mounts in the template; apply with: rdd vm restart demo\n`).MatchString(r.out) {
 		t.Errorf("show: %s", r.out)
 	}
 	for _, args := range [][]string{{"vm", "list", "-o", "json"}, {"vm", "show", "demo", "-o", "json"}} {

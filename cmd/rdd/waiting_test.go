@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,15 +32,15 @@ type waitCase struct {
 // waits has every command that changes a state. The VMs called bad are made from an image that
 // can't be reached, so they never run; those called good need no guest to be what they are.
 var waits = map[string]waitCase{
-	"rdd vm create":   {args: "vm create bad ./unreachable.yaml --start", before: "vm delete bad", forever: true},
-	"rdd vm start":    {args: "vm start bad", before: "vm stop bad", forever: true},
-	"rdd vm restart":  {args: "vm restart bad", before: "vm stop bad", forever: true},
-	"rdd vm stop":     {args: "vm stop bad", before: "vm start bad --wait=false"},
-	"rdd vm params":   {args: "vm params good color=blue", before: "vm params good color=red"},
-	"rdd vm edit":     {args: "vm edit good --file ./good.yaml", before: "vm edit good --file ./better.yaml"},
-	"rdd vm reset":    {args: "vm reset good"},
-	"rdd vm adopt":    {args: "vm adopt lost", before: "ctl delete limavm lost --ignore-not-found", orphan: "lost"},
-	"rdd vm delete":   {args: "vm delete gone", before: "ctl wait --for=delete limavm/gone --timeout=60s\nvm create gone ./good.yaml --wait=false"},
+	"rdd vm create":       {args: "vm create bad ./unreachable.yaml --start", before: "vm delete bad", forever: true},
+	"rdd vm start":        {args: "vm start bad", before: "vm stop bad", forever: true},
+	"rdd vm restart":      {args: "vm restart bad", before: "vm stop bad", forever: true},
+	"rdd vm stop":         {args: "vm stop bad", before: "vm start bad --wait=false"},
+	"rdd vm params":       {args: "vm params good color=blue", before: "vm params good color=red"},
+	"rdd vm edit":         {args: "vm edit good --file ./good.yaml", before: "vm edit good --file ./better.yaml"},
+	"rdd vm reset":        {args: "vm reset good"},
+	"rdd vm adopt":        {args: "vm adopt lost", before: "ctl delete limavm lost --ignore-not-found", orphan: "lost"},
+	"rdd vm delete":       {args: "vm delete gone", before: "ctl wait --for=delete limavm/gone --timeout=60s\nvm create gone ./good.yaml --wait=false"},
 	"rdd service start":   {args: "svc start", before: "svc stop"},
 	"rdd service stop":    {args: "svc stop", before: "svc start"},
 	"rdd service restart": {args: "svc restart", before: "svc start"},
@@ -155,7 +156,7 @@ func (d *desk) interrupt(args string) {
 }
 
 // deadline is what every wait says at its deadline: how it was, what goes on, and what to do then.
-var deadline = regexp.MustCompile(`(?s)context deadline exceeded: not done after .*(?:last seen in phase|no step of it was seen yet).*\n(The work goes on\. Wait for|A stop of the service that has begun goes on; nothing more is removed\. Do) it again with: rdd (.+)\n$`)
+var deadline = regexp.MustCompile(`(?s)context deadline exceeded: not done after .*(?:last seen in phase|no step of it was seen yet).*\n(The work goes on\. Wait for|A stop of the service that has begun goes on; nothing more is removed\. Do) it again with: rdd ([^\n]+)\n(To power off [^\n]+\n)?$`)
 
 func TestEveryWaitEndsInOneWay(t *testing.T) {
 	d := newDesk(t)
@@ -172,7 +173,8 @@ func TestEveryWaitEndsInOneWay(t *testing.T) {
 	d.must(0, "svc start")
 	d.must(0, "vm create good ./good.yaml")
 	d.must(0, "vm create bad ./unreachable.yaml --wait=false")
-	for _, path := range paths { // the service's come last: they are sorted
+	slices.SortStableFunc(paths, func(a, b string) int { return strings.Compare(b[:len("rdd s")], a[:len("rdd s")]) })
+	for _, path := range paths { // the service's come last
 		w := waits[path]
 		if w.args == "" {
 			continue

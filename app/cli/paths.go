@@ -11,22 +11,6 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-func (s *session) serviceLog() *cobra.Command {
-	var follow bool
-	cmd := &cobra.Command{
-		Use: "log", Aliases: []string{"logs"}, Short: "Print the service's log", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.core()
-			if err != nil {
-				return err
-			}
-			return followed(cmd, c.Service().Log(cmd.Context(), s.Out, follow))
-		},
-	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until Ctrl-C")
-	return cmd
-}
-
 func (s *session) servicePaths() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "paths [KEY]", Short: "Print where the instance keeps its files",
@@ -35,11 +19,7 @@ func (s *session) servicePaths() *cobra.Command {
 			"  eval \"$(rdd svc paths --output shell)\"; ls \"$RDD_VM_LOGS\"",
 	}
 	output := addOutput(cmd, outputShell)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		c, err := s.core()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = s.withCore(func(_ *cobra.Command, args []string, c *core.Core) error {
 		paths := c.Instance().Paths()
 		if len(args) == 0 {
 			return s.printPaths(*output, paths, paths, func(w io.Writer) {
@@ -56,7 +36,7 @@ func (s *session) servicePaths() *cobra.Command {
 			keys = append(keys, p.Key)
 		}
 		return usagef("there is no path %q; known: %s", args[0], strings.Join(keys, ", "))
-	}
+	})
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 {
 			return usagef("%s takes at most one KEY; got %q", cmd.CommandPath(), args)
@@ -95,16 +75,12 @@ func (s *session) serviceConfig() *cobra.Command {
 	return &cobra.Command{
 		Use: "config", Short: "Print the kubeconfig of the instance's control plane", Args: noArgs,
 		Long: "Prints the kubeconfig of the instance's control plane. It holds a credential: keep it to yourself.",
-		RunE: func(*cobra.Command, []string) error {
-			c, err := s.core()
-			if err != nil {
-				return err
-			}
+		RunE: s.withCore(func(_ *cobra.Command, _ []string, c *core.Core) error {
 			b, err := c.Service().Kubeconfig()
 			if err == nil {
 				_, err = s.Out.Write(b)
 			}
 			return err
-		},
+		}),
 	}
 }

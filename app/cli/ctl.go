@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+
+	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/core"
+)
+
+func (s *session) ctlCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "ctl [KUBECTL ARGS...]", Short: "Run kubectl against the instance's control plane",
+		Long: "Runs kubectl against the instance's control plane. Everything after ctl is kubectl's, so --instance goes before it.\n" +
+			"Only `rdd ctl wait-condition` is rdd's own.",
+		DisableFlagParsing: true,
+		RunE: s.withCore(func(cmd *cobra.Command, args []string, c *core.Core) error {
+			kubectl, err := c.Service().Kubectl(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			unready := c.Service().Ready()
+			if unready == nil {
+				return core.Become(kubectl)
+			}
+			// Some of what kubectl does needs no server. What fails gets the reason that kubectl can't know.
+			err = kubectl.Run()
+			if _, failed := errors.AsType[*exec.ExitError](err); failed {
+				fmt.Fprint(s.Err, s.addressed(fmt.Sprintf("rdd: %v\n", unready)))
+			}
+			return err
+		}),
+	}
+	cmd.AddCommand(s.waitCondition())
+	return cmd
+}

@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rancherdesktop.io/rdd/core"
+)
+
+func (s *session) serviceLog() *cobra.Command {
+	var follow bool
+	cmd := &cobra.Command{
+		Use: "log", Aliases: []string{"logs"}, Short: "Print the service's log", Args: noArgs,
+		RunE: s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
+			return followed(cmd, c.Service().Log(cmd.Context(), s.Out, follow))
+		}),
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until Ctrl-C")
+	return cmd
+}
+
+func (s *session) vmLogs() *cobra.Command {
+	var follow bool
+	var source string
+	cmd := &cobra.Command{
+		Use: "logs NAME", Aliases: []string{"log"}, Short: "Print the log of a virtual machine", Args: exactArgs("NAME"), ValidArgsFunction: s.completeVM,
+		RunE: s.withCore(func(cmd *cobra.Command, args []string, c *core.Core) error {
+			return followed(cmd, c.VMLog(cmd.Context(), s.Out, args[0], source, follow))
+		}),
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until Ctrl-C")
+	cmd.Flags().StringVar(&source, "source", core.LogHostagent, "which log: "+strings.Join(core.LogSources(), ", "))
+	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions(core.LogSources(), cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// followed is the end of a command that goes on until Ctrl-C: being interrupted is its way to end.
+func followed(cmd *cobra.Command, err error) error {
+	if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
+		return nil
+	}
+	return err
+}
