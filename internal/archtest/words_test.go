@@ -26,6 +26,7 @@ var words = map[string]string{
 	`likewise`:                 "also, for the same reason",
 	`shall`:                    "must, or the present tense",
 	`for ever`:                 "forever",
+	`rdd limavm`:               "rdd vm, which is what users type",
 	`upon`:                     "on, when",
 	`whilst|amongst`:           "while, among",
 	`lest`:                     "so that ... not",
