@@ -15,6 +15,7 @@ import (
 
 	"rancherdesktop.io/rdd/core/template"
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
 // CreateOptions is what a new VM is made of.
@@ -29,11 +30,14 @@ type CreateOptions struct {
 	Acceleration v1alpha1.Acceleration // empty: Auto
 	Start        bool
 	DryRun       bool // let the control plane judge, store nothing
+	// Created is called once the control plane has stored the VM; may be nil.
+	Created func(*VM)
 
 	adopt bool // the disk is there already; see Adopt
 }
 
-// Create makes a VM, and starts it if asked. It waits until its disk exists, or until it runs.
+// Create makes a VM, and starts it if asked. It waits until its disk exists, or until it runs. If ctx ends before
+// the VM is stored, none will be, and NothingBegan says so of the error; afterwards the VM stays.
 func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) error {
 	op := "create VM"
 	if o.adopt {
@@ -50,7 +54,7 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	}
 	vm.Spec = v1alpha1.LimaVMSpec{Running: o.Start, Params: o.Params, Acceleration: o.Acceleration}
 	if err := v.fillTemplate(ctx, vm, o); err != nil {
-		return Failed(op, name, err)
+		return Failed(op, name, notBegunIfEnded(ctx, err))
 	}
 	obj, err := runtime.DefaultUnstructuredConverter.ToUnstructured(vm)
 	if err != nil {
@@ -60,13 +64,21 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	if o.DryRun {
 		options.DryRun = []string{metav1.DryRunAll}
 	}
-	made, err := v.resource().Create(ctx, &unstructured.Unstructured{Object: obj}, options)
+	if err := notBegunIfEnded(ctx, nil); err != nil {
+		return Failed(op, name, err)
+	}
+	request, cancel := outlasting(ctx, createTimeout)
+	defer cancel()
+	made, err := v.resource().Create(request, &unstructured.Unstructured{Object: obj}, options)
 	if err != nil || o.DryRun {
 		return Failed(op, name, rejection(err))
 	}
 	vm, err = decode(made)
 	if err != nil {
 		return Failed(op, name, err)
+	}
+	if o.Created != nil {
+		o.Created(vm)
 	}
 	check := vm.Expectation().Created
 	if o.Start {
@@ -79,6 +91,28 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 		if left := v.undo(ctx, vm); left != nil {
 			err = fmt.Errorf("%w; and it is not gone: %v", err, left) //nolint:errorlint // why the creation failed decides the kind
 		}
+	}
+	return err
+}
+
+// createTimeout is how long a create request that has been sent is still waited for after the caller's context has
+// ended. Its answer says whether there is a VM now.
+const createTimeout = 10 * time.Second
+
+// outlasting returns a context that ends d after ctx does.
+func outlasting(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(d, func() { cancel(context.Cause(ctx)) })
+		context.AfterFunc(late, func() { timer.Stop() })
+	})
+	return late, func() { stop(); cancel(nil) }
+}
+
+// notBegunIfEnded is the end of ctx as an error that says that nothing was begun, or else err.
+func notBegunIfEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return &lifecycle.NotStartedError{Err: context.Cause(ctx)}
 	}
 	return err
 }

@@ -205,6 +205,7 @@ func (p *Program) finish(cmd *cobra.Command, err error) int {
 	ends := cmd.Annotations[endsWithUs]
 	if core.NothingBegan(err) {
 		ends = "nothing was begun"
+		waitAgainWith(cmd, commandLine(cmd))
 	}
 	switch kind := core.KindOf(err); kind {
 	case core.Canceled:
@@ -212,7 +213,7 @@ func (p *Program) finish(cmd *cobra.Command, err error) int {
 		if ends != "" {
 			what = ends
 		}
-		say("rdd: interrupted: %s%s\n", what, p.again(cmd, ends != ""))
+		say("rdd: interrupted: %s%s\n%s", what, p.again(cmd, ends != ""), undoHint(cmd))
 		return exitInterrupted
 	case core.Timeout:
 		say("rdd: %v\n", err)
@@ -222,7 +223,7 @@ func (p *Program) finish(cmd *cobra.Command, err error) int {
 			if ends != "" {
 				what = ends
 			}
-			say("%s%s%s\n%s", strings.ToUpper(what[:1]), what[1:], p.again(cmd, ends != ""), forceHint(cmd, expired.Last))
+			say("%s%s%s\n%s%s", strings.ToUpper(what[:1]), what[1:], p.again(cmd, ends != ""), forceHint(cmd, expired.Last), undoHint(cmd))
 		}
 		return exitTimeout
 	default:

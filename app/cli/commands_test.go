@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
 // readOnly lists the commands that change no state. Every other one waits, and a new command is
@@ -184,6 +186,27 @@ func TestAStopThatIsLateNamesForce(t *testing.T) {
 		if code := p.finish(cmd, late); code != exitTimeout || !strings.Contains(said.String(), tc.force) || strings.Contains(said.String(), "--force") != (tc.force != "") {
 			t.Errorf("%s: exit code %d, %s", tc.args, code, said)
 		}
+	}
+}
+
+func TestAnInterruptedCreateSaysWhetherThereIsAVM(t *testing.T) {
+	p, said := program(t)
+	cmd, rest, err := p.Command().Traverse([]string{"vm", "create", "demo", "./a b.yaml", "--start", "--param", "a=1", "--param=b=2", "--timeout", "1m"})
+	if err == nil {
+		err = cmd.ParseFlags(rest)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	undoneBy(cmd, "delete the VM", "rdd vm delete %s")
+	p.finish(cmd, context.Canceled)
+	if want := "rdd: interrupted: this ended the waiting only; work that was accepted goes on. Wait for it again with: rdd vm start demo\nTo delete the VM instead, run: rdd vm delete demo\n"; said.String() != want {
+		t.Errorf("got %q, want %q", said, want)
+	}
+	said.Reset()
+	p.finish(cmd, &lifecycle.NotStartedError{Err: context.Canceled})
+	if want := "rdd: interrupted: nothing was begun. Do it again with: rdd vm create demo './a b.yaml' --param a=1 --param b=2 --start\n"; said.String() != want {
+		t.Errorf("got %q, want %q", said, want)
 	}
 }
 

@@ -35,7 +35,7 @@ func (s *session) waitCondition() *cobra.Command {
 		if err := parseCondition(&c, args[0], args[1], since); err != nil {
 			return err
 		}
-		waitAgainWith(cmd, sameAgain(cmd, args))
+		waitAgainWith(cmd, commandLine(cmd))
 		w, finish, err := s.waiting(cmd, f)
 		if err != nil {
 			return err
@@ -85,17 +85,6 @@ func parseCondition(c *core.Condition, object, condition, since string) (err err
 		}
 	}
 	return nil
-}
-
-// sameAgain is the command line of a wait-condition, but for its deadline.
-func sameAgain(cmd *cobra.Command, args []string) string {
-	line := append([]string{"rdd ctl wait-condition"}, args...)
-	for _, name := range []string{"namespace", "reason", "since"} {
-		if flag := cmd.Flag(name); flag.Changed {
-			line = append(line, "--"+name, flag.Value.String())
-		}
-	}
-	return strings.ReplaceAll(strings.Join(line, " "), "%", "%%")
 }
 
 // completeCondition completes TYPE/, then NAME, then the conditions that the object has.

@@ -167,9 +167,6 @@ func (s *session) serviceRestart() *cobra.Command {
 			s.warnServiceForce(c, *force)
 			return c.Service().Restart(cmd.Context(), *force, w)
 		})
-		if core.NothingBegan(err) {
-			waitAgainWith(cmd, "rdd svc restart")
-		}
 		if err != nil {
 			return err
 		}

@@ -97,6 +97,7 @@ func (s *session) vmCreate() *cobra.Command {
 		if !o.Start {
 			waitAgainWith(cmd, "rdd ctl wait-condition limavm/%s Created")
 		}
+		undoneBy(cmd, "delete the VM", "rdd vm delete %s")
 		if err := vms.Create(cmd.Context(), args[0], o, w); err != nil {
 			return withFileHint(err, args[0], args[1])
 		}

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kballard/go-shellquote"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"rancherdesktop.io/rdd/core"
 )
@@ -14,6 +16,7 @@ import (
 const (
 	waitAgain  = "wait-again"   // the command with which to wait for the same thing again
 	endsWithUs = "ends-with-us" // what ends with the command, where the work doesn't go on without it
+	undoes     = "undoes"       // what the work of the command does, and the command that undoes it
 	hurries    = "hurries"      // the command that ends guests by force, where the command waits for them to shut down
 )
 
@@ -67,9 +70,47 @@ func forceHint(cmd *cobra.Command, last core.Event) string {
 	}
 	what := "the virtual machines"
 	if strings.Contains(force, "%s") {
-		what, force = "the guest", fmt.Sprintf(force, cmd.Flags().Arg(0))
+		what, force = "the guest", strings.ReplaceAll(force, "%s", cmd.Flags().Arg(0))
 	}
 	return fmt.Sprintf("To power off %s immediately and lose data that is not written to disk yet, run: %s\n", what, force)
+}
+
+// undoneBy says of cmd how its work is undone, as in "delete the VM". undo is the command, with %s for the first argument.
+func undoneBy(cmd *cobra.Command, what, undo string) {
+	cmd.Annotations[undoes] = "To " + what + " instead, run: " + undo + "\n"
+}
+
+// undoHint is the sentence that says how to undo work that goes on.
+func undoHint(cmd *cobra.Command) string {
+	hint := cmd.Annotations[undoes]
+	if hint == "" {
+		return ""
+	}
+	return strings.ReplaceAll(hint, "%s", cmd.Flags().Arg(0))
+}
+
+// commandLine is the command as the user typed it, without the flags that every command has and those of the wait.
+func commandLine(cmd *cobra.Command) string {
+	words := append(strings.Fields(cmd.CommandPath()), cmd.Flags().Args()...)
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		if cmd.Root().PersistentFlags().Lookup(flag.Name) != nil {
+			return
+		}
+		values := []string{flag.Value.String()}
+		if list, ok := flag.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, value := range values {
+			switch {
+			case flag.Name == "timeout" || flag.Name == "wait":
+			case flag.Value.Type() == "bool" && value == "true":
+				words = append(words, "--"+flag.Name)
+			default:
+				words = append(words, "--"+flag.Name, value)
+			}
+		}
+	})
+	return shellquote.Join(words...)
 }
 
 // waiting turns the flags into a Wait that shows progress. finish ends the showing.
@@ -101,9 +142,7 @@ func (p *Program) again(cmd *cobra.Command, ended bool) string {
 	if again == "" {
 		return ""
 	}
-	if strings.Contains(again, "%s") {
-		again = fmt.Sprintf(again, cmd.Flags().Arg(0))
-	}
+	again = strings.ReplaceAll(again, "%s", cmd.Flags().Arg(0))
 	if ended {
 		return ". Do it again with: " + again
 	}

@@ -22,8 +22,6 @@ type Options struct {
 	NewID func() string
 	// Changed is called after each change of the list, without a lock.
 	Changed func()
-	// VM says what is known of a VM, for Cancel; nil if there is no Cancel.
-	VM func(name string) (exists, running bool)
 }
 
 // Engine carries out the operations on one instance.
@@ -39,6 +37,8 @@ type Engine struct {
 type pending struct {
 	cancel  context.CancelCauseFunc
 	answers chan Answer
+	ended   chan struct{} // closed when Work.Run has returned
+	created func() *core.VM
 }
 
 // New returns an engine without operations.
@@ -53,9 +53,11 @@ type Work struct {
 	LogPath string
 	Run     func(context.Context, core.Wait) error
 
-	Fresh bool   // there was no such VM before
-	Loses string // what a forced stop loses; empty: nothing can be forced
-	Force func(context.Context) error
+	Fresh bool // there was no such VM before
+	// Created returns the VM that a creation has made, nil as long as there is none.
+	Created func() *core.VM
+	Loses   string // what a forced stop loses; empty: nothing can be forced
+	Force   func(context.Context) error
 }
 
 // What ends a wait before its operation has ended.
@@ -89,6 +91,7 @@ func (e *Engine) carryOut(ctx context.Context, w Work, known chan<- string) erro
 	}
 	e.options.Changed()
 	err := e.wait(ctx, id, w, p)
+	close(p.ended)
 	var problem *Problem
 	if err != nil {
 		problem = ProblemOf(err)
@@ -117,7 +120,7 @@ func (e *Engine) add(w Work, cancel context.CancelCauseFunc) (id string, p *pend
 			}
 		}
 	}
-	id, p = e.options.NewID(), &pending{cancel, make(chan Answer, 1)}
+	id, p = e.options.NewID(), &pending{cancel, make(chan Answer, 1), make(chan struct{}), w.Created}
 	e.pending[id] = p
 	e.list = e.list.Began(Operation{
 		ID: id, Verb: w.Verb, Object: w.Object, Started: time.Now(), Force: w.Loses, Log: &w.Log, Extend: w.Timeout, Fresh: w.Fresh,
@@ -208,18 +211,18 @@ func (e *Engine) Dismiss(id string) { e.change(func() { e.list = e.list.Dismisse
 // Cancel undoes what can be undone: a start becomes a stop, and a creation too, or a deletion if remove says so.
 // Otherwise it only ends the waiting. undo is the ID of the operation that undoes; empty when there is none.
 func (e *Engine) Cancel(id string, remove bool) (undo string, err error) {
-	o, err := e.stopWaiting(id)
+	o, p, err := e.stopWaiting(id)
 	if err != nil {
 		return "", err
 	}
-	if w, ok := e.undo(o, remove); ok {
+	if w, ok := e.undo(o, p, remove); ok {
 		return e.Begin(w)
 	}
 	return "", nil
 }
 
 // stopWaiting ends the waiting for an operation, which goes on.
-func (e *Engine) stopWaiting(id string) (Operation, error) {
+func (e *Engine) stopWaiting(id string) (Operation, *pending, error) {
 	e.mu.Lock()
 	o, _ := e.list.Find(id)
 	p := e.pending[id]
@@ -229,23 +232,19 @@ func (e *Engine) stopWaiting(id string) (Operation, error) {
 	}
 	e.mu.Unlock()
 	if p == nil {
-		return o, &core.Error{Kind: core.NotFound, Err: fmt.Errorf("operation %q is not running: it has ended", id)}
+		return o, nil, &core.Error{Kind: core.NotFound, Err: fmt.Errorf("operation %q is not running: it has ended", id)}
 	}
 	e.options.Changed()
-	return o, nil
+	return o, p, nil
 }
 
 // undo is what undoes an operation, if something does.
-func (e *Engine) undo(o Operation, remove bool) (Work, bool) {
+func (e *Engine) undo(o Operation, p *pending, remove bool) (Work, bool) {
 	switch o.Verb {
 	case Start, Restart:
 		return e.StopVM(o.Object), true
-	case Create: // it may not be there yet, or not be meant to run
-		exists, running := e.options.VM(o.Object)
-		if exists && remove && o.Fresh {
-			return e.removeNew(o.Object), true
-		}
-		return e.StopVM(o.Object), exists && running
+	case Create:
+		return e.undoCreation(o.Object, p, remove), true
 	case StartService, RestartService:
 		return e.StopService(), true
 	case StopService, ResetService, DeleteService, Stop, ForceStop, Delete, Reset, Change, Repair, Restore:

@@ -22,7 +22,6 @@ func newEngine(t *testing.T) *Engine {
 		Core: core.New(instance.At(t.TempDir(), "default", ""), "test"), Changed: func() {},
 		Go:    func(job func(context.Context)) error { go job(t.Context()); return nil },
 		NewID: func() string { ids++; return fmt.Sprint(ids) },
-		VM:    func(name string) (bool, bool) { return name != "unseen", name == "runs" },
 	})
 }
 
@@ -153,18 +152,52 @@ func TestCancelUndoesWhatCanBeUndone(t *testing.T) {
 		want   Verb
 	}{
 		{Operation{Verb: Start, Object: "demo"}, false, Stop},
-		{Operation{Verb: Create, Object: "runs"}, false, Stop},
-		{Operation{Verb: Create, Object: "demo"}, false, ""},
-		{Operation{Verb: Create, Object: "unseen", Fresh: true}, true, ""},
-		{Operation{Verb: Create, Object: "demo", Fresh: true}, true, Delete},
-		{Operation{Verb: Create, Object: "demo"}, true, ""}, // it was there before
+		{Operation{Verb: Create, Object: "demo"}, false, Stop},
+		{Operation{Verb: Create, Object: "demo"}, true, Delete},
 		{Operation{Verb: StartService, Object: "default"}, false, StopService},
 		{Operation{Verb: Stop, Object: "demo"}, false, ""},
 	} {
-		w, ok := newEngine(t).undo(tc.o, tc.remove)
+		w, ok := newEngine(t).undo(tc.o, nil, tc.remove)
 		if ok != (tc.want != "") || ok && w.Verb != tc.want {
 			t.Errorf("%+v, remove %t: %t, %q, want %q", tc.o, tc.remove, ok, w.Verb, tc.want)
 		}
+	}
+}
+
+// A creation is canceled while its request is under way. What it has made is undone once that is known.
+func TestACanceledCreationIsUndoneWhenItIsKnownWhatItMade(t *testing.T) {
+	running := &core.VM{}
+	running.Spec.Running = true
+	for _, tc := range []struct {
+		made   *core.VM
+		remove bool
+		undone bool
+	}{
+		{running, true, true}, {running, false, true}, {&core.VM{}, true, true}, {&core.VM{}, false, false}, {nil, true, false}, {nil, false, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			e, answered := newEngine(t), make(chan struct{})
+			var made *core.VM
+			id := begin(t, e, Work{Verb: Create, Object: "demo", Created: func() *core.VM { return made }, Run: func(ctx context.Context, _ core.Wait) error {
+				<-answered
+				made = tc.made
+				return context.Cause(ctx)
+			}})
+			undo, err := e.Cancel(id, tc.remove)
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if o, _ := e.List().Find(undo); !o.Waited() {
+				t.Fatalf("%+v: the undoing has ended before the creation: %+v", tc, o)
+			}
+			close(answered)
+			synctest.Wait()
+			// There is no service, so whatever is undone fails.
+			if o, _ := e.List().Find(undo); (o.State == Failed) != tc.undone || o.Waited() {
+				t.Errorf("%+v: %+v", tc, o)
+			}
+		})
 	}
 }
 

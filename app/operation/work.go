@@ -3,6 +3,7 @@ package operation
 import (
 	"context"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"rancherdesktop.io/rdd/core"
@@ -127,8 +128,50 @@ func (e *Engine) RestartVM(name string, force bool) Work {
 	})
 }
 
-// removeNew deletes a VM that has just been made. Its guest has nothing to lose, so nobody waits for it to power off.
-func (e *Engine) removeNew(name string) Work {
+// CreateVM creates a VM. It starts the service first, if needed.
+func (e *Engine) CreateVM(name string, o core.CreateOptions) Work {
+	w := e.OnVM(Create, name, core.LogHostagent, nil)
+	if o.Start {
+		w = e.BootingVM(Create, name, core.LogHostagent, nil)
+	}
+	var created atomic.Pointer[core.VM]
+	o.Created, w.Created = created.Store, created.Load
+	w.Run = func(ctx context.Context, wait core.Wait) error {
+		began := time.Now()
+		session, err := e.options.Core.Ensure(ctx, wait)
+		if err != nil {
+			return err
+		}
+		return session.VMs().Create(ctx, name, o, wait.Spent(time.Since(began)))
+	}
+	return w
+}
+
+// undoCreation deletes the VM that a canceled creation has made, or else stops it. It begins when the creation has
+// ended: only then is it known whether there is a VM.
+func (e *Engine) undoCreation(name string, p *pending, remove bool) Work {
+	w := e.StopVM(name)
+	if remove {
+		w = e.deleteNew(name)
+	}
+	undo := w.Run
+	w.Run = func(ctx context.Context, wait core.Wait) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-p.ended:
+		}
+		vm := p.created()
+		if vm == nil || !remove && !vm.Spec.Running {
+			return nil
+		}
+		return undo(ctx, wait)
+	}
+	return w
+}
+
+// deleteNew deletes a VM that has just been made. Its guest has nothing to lose, so nobody waits for it to power off.
+func (e *Engine) deleteNew(name string) Work {
 	return e.StoppingVM(Delete, name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 		err := vms.Force(ctx, name)
 		if err == nil {

@@ -150,12 +150,6 @@ func (a *API) newInstanceView(c *core.Core) *instanceView {
 	}
 	view.engine = operation.New(operation.Options{
 		Core: c, Go: a.background, NewID: a.newID, Changed: a.events.changed,
-		VM: func(name string) (exists, running bool) {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			vm := view.vm(name)
-			return vm != nil, vm != nil && vm.Running
-		},
 	})
 	return view
 }

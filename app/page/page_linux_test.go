@@ -280,6 +280,23 @@ func TestACanceledCreationIsUndoneAsAsked(t *testing.T) {
 	b.sees("no VM", vmIs("demo", ""))
 	cancel("")
 	b.sees("a VM that is stopped", vmIs("demo", "Stopped"))
+
+	// Canceled before the VM was seen, or even before it was created.
+	for n := range 5 {
+		name := fmt.Sprintf("unseen%d", n)
+		id := b.begin("vm.create", `{"name": %q, "template": %q, "start": true}`, name, b.template)
+		var undo Undo
+		b.call("operation.cancel", fmt.Sprintf(`{"id": %q, "delete": true}`, id), &undo)
+		b.becomes(id, "abandoned")
+		b.becomes(undo.Operation, "done")
+	}
+	session, err := core.New(b.inst, "test").Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if vms, err := session.VMs().List(t.Context()); err != nil || len(vms) != 1 {
+		t.Errorf("want demo only: %v, %v", vms, err)
+	}
 }
 
 func TestParamsOfATemplateAreKnownBeforeAVMIsMade(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/docker/go-units"
 
@@ -49,20 +48,9 @@ func (a *API) vmReset(_ context.Context, params NameParams) (Ref, error) {
 func (a *API) vmCreate(_ context.Context, params CreateParams) (Ref, error) {
 	view := a.current()
 	o := core.CreateOptions{Template: params.Template, Text: params.Text, Resources: params.Resources, Params: params.Params, Start: params.Start}
-	w := view.engine.OnVM(operation.Create, params.Name, core.LogHostagent, nil)
-	if o.Start {
-		w = view.engine.BootingVM(operation.Create, params.Name, core.LogHostagent, nil)
-	}
-	w.Run = func(ctx context.Context, w core.Wait) error {
-		began := time.Now()
-		session, err := view.core.Ensure(ctx, w)
-		if err != nil {
-			return err
-		}
-		return session.VMs().Create(ctx, params.Name, o, w.Spent(time.Since(began)))
-	}
+	w := view.engine.CreateVM(params.Name, o)
 	a.mu.Lock()
-	w.Fresh = view.vmsKnown && view.vm(params.Name) == nil
+	w.Fresh = view.vm(params.Name) == nil
 	a.mu.Unlock()
 	id, err := view.engine.Begin(w)
 	return Ref{id}, err

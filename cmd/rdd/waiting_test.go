@@ -156,7 +156,7 @@ func (d *desk) interrupt(args string) {
 }
 
 // deadline is what every wait says at its deadline: how it was, what goes on, and what to do then.
-var deadline = regexp.MustCompile(`(?s)context deadline exceeded: not done after .*(?:last seen in phase|no step of it was seen yet).*\n(The work goes on\. Wait for|A stop of the service that has begun goes on; nothing more is removed\. Do) it again with: rdd ([^\n]+)\n(To power off [^\n]+\n)?$`)
+var deadline = regexp.MustCompile(`(?s)context deadline exceeded: not done after .*(?:last seen in phase|no step of it was seen yet).*\n(The work goes on\. Wait for|A stop of the service that has begun goes on; nothing more is removed\. Do) it again with: rdd ([^\n]+)\n(?:To [^\n]+\n)*$`)
 
 func TestEveryWaitEndsInOneWay(t *testing.T) {
 	d := newDesk(t)
