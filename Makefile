@@ -141,6 +141,7 @@ generate: ## write what is generated: deep copies, CRDs, icons, docs/cli, the pa
 	@go generate ./internal/api
 	@go run ./build/icons app/tray/icons app/window/icon.png
 	@go run ./build/clidocs docs/cli
+	@go run ./build/links build/links/links.txt
 	@go run ./build/pageapi frontend/src/lib/api.ts
 
 .PHONY: verify
