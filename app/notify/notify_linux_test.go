@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/desktoptest"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // newBus is a bus that New finds.
@@ -68,7 +69,7 @@ func TestAChoiceIsHeardOnce(t *testing.T) {
 			if got != want {
 				t.Errorf("heard %q, want %q", got, want)
 			}
-		case <-time.After(desktoptest.Hang):
+		case <-time.After(testenv.Timeout):
 			t.Fatalf("%q was not heard", want)
 		}
 	}
@@ -129,7 +130,7 @@ func TestWhereNobodyShowsNotificationsNothingHappens(t *testing.T) {
 			}()
 			select {
 			case <-done:
-			case <-time.After(desktoptest.Hang):
+			case <-time.After(testenv.Timeout):
 				t.Fatal("it waits for the desktop")
 			}
 		})

@@ -20,10 +20,11 @@ import (
 	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine/machinetest"
 	"rancherdesktop.io/rdd/internal/proc"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // hang is how long a state may take before a test calls it one that never comes.
-const hang = 60 * time.Second
+const hang = testenv.Timeout
 
 // box is an instance in a home directory of its own, with a real service and a stand-in for rdd-lima, and the
 // page that shows it.
@@ -43,19 +44,7 @@ type box struct {
 
 func newBox(t *testing.T) *box {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("runs the programs that make build made")
-	}
-	libexec, err := filepath.Abs(filepath.Join("..", "..", "dist", "libexec", "rdd"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(libexec, "rddd")); err != nil {
-		if os.Getenv("RDD_TEST_REQUIRE") != "" {
-			t.Fatal("rddd is missing; make it with: make build")
-		}
-		t.Skip("rddd is missing; make it with: make build")
-	}
+	libexec := filepath.Dir(testenv.Built(t, "libexec/rdd/rddd", "make build"))
 	home, err := os.MkdirTemp("", "rp") // short, because sockets live below it
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/internal/desktoptest"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // up is the state of a running service with these VMs.
@@ -162,7 +163,7 @@ func TestATrayThatStartsBeforeTheSessionBus(t *testing.T) {
 		if err == nil || err.Error() != "exit status 1" {
 			t.Errorf("the bus has ended: %v", err) // a panic would be exit status 2
 		}
-	case <-time.After(desktoptest.Hang):
+	case <-time.After(testenv.Timeout):
 		t.Error("the bus has ended, and the tray has not")
 	}
 }
@@ -179,7 +180,7 @@ func TestATrayWithoutABusEndsWhenAsked(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(desktoptest.Hang):
+	case <-time.After(testenv.Timeout):
 		t.Error("it does not end")
 	}
 }
@@ -195,7 +196,7 @@ func TestTheIconOfAStartMoves(t *testing.T) {
 	starting.Snapshot.Service.State = core.ServiceStarting
 	p.show(Look(starting))
 	frames := map[string]bool{}
-	late := time.After(desktoptest.Hang)
+	late := time.After(testenv.Timeout)
 	for len(frames) < iconFrames {
 		select {
 		case s := <-panel.Changes:

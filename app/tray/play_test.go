@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"rancherdesktop.io/rdd/internal/desktoptest"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // systray is one to a process, so each test plays the tray in a process of its own: it gets Views on
@@ -110,7 +110,7 @@ func newPlayer(t *testing.T, address string) *player {
 		_ = p.in.Close()
 		select {
 		case <-p.ended:
-		case <-time.After(desktoptest.Hang):
+		case <-time.After(testenv.Timeout):
 			t.Error("the tray does not end")
 			_ = p.cmd.Process.Kill()
 		}
@@ -131,7 +131,7 @@ func (p *player) says() word {
 	select {
 	case w := <-p.words:
 		return w
-	case <-time.After(desktoptest.Hang):
+	case <-time.After(testenv.Timeout):
 		p.Fatal("the tray says nothing")
 		return word{}
 	}

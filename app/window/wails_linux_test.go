@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/desktoptest"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // wailsCLI is the Wails CLI of the library's version, which `make test` installs.
@@ -26,17 +27,7 @@ func wailsCLI(t *testing.T) string {
 	if version == nil {
 		t.Fatal("go.mod has no Wails")
 	}
-	path, err := filepath.Abs(filepath.Join("../../dist/tools/wails", string(version[1]), "wails"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		if os.Getenv("RDD_TEST_REQUIRE") != "" {
-			t.Fatal(err)
-		}
-		t.Skipf("%v; make it with: make %s", err, path)
-	}
-	return path
+	return testenv.Built(t, "tools/wails/"+string(version[1])+"/wails", "make test")
 }
 
 // checkout copies the sources, as a clone has them.

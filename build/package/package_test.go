@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // made is the one package of a kind in dist; without it the test is skipped, but not in CI.
@@ -23,10 +25,7 @@ func made(t *testing.T, kind string) string {
 		t.Fatal(err)
 	}
 	if len(found) != 1 {
-		if os.Getenv("RDD_TEST_REQUIRE") != "" {
-			t.Fatalf("want one .%s: run make package; there is %v", kind, found)
-		}
-		t.Skipf("there is no .%s: run make package", kind)
+		testenv.Missing(t, "want one .%s, found %v; run: make package", kind, found)
 	}
 	return found[0]
 }

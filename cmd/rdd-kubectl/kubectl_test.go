@@ -18,6 +18,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/controlplane"
 	"rancherdesktop.io/rdd/internal/datastore"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // asKubectl makes this test binary behave as the program it tests.
@@ -271,10 +272,7 @@ func debianKubectl(t *testing.T) string {
 	get := exec.CommandContext(t.Context(), "sh", "-c", "apt-get download kubernetes-client && dpkg -x kubernetes-client_*.deb .")
 	get.Dir = dir
 	if out, err := get.CombinedOutput(); err != nil {
-		if os.Getenv("RDD_TEST_REQUIRE") != "" {
-			t.Fatalf("Debian's kubectl can't be had: %v\n%s", err, out)
-		}
-		t.Skipf("Debian's kubectl can't be had: %v\n%s", err, out)
+		testenv.Missing(t, "Debian's kubectl can't be had: %v\n%s", err, out)
 	}
 	return program
 }

@@ -26,10 +26,11 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/machine/machinetest"
 	"rancherdesktop.io/rdd/internal/proc"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // hang is how long a command or a state may take before a test calls it one that never ends.
-const hang = 3 * time.Minute
+const hang = testenv.Timeout
 
 // box is an instance in a home directory of its own, run by the programs that `make build` made.
 // Its rdd-lima is the stand-in, so its VMs boot in milliseconds.
@@ -239,11 +240,7 @@ func (b *box) killAll(command string) {
 // eventually waits until ok.
 func (b *box) eventually(what string, ok func() bool) {
 	b.t.Helper()
-	for late := time.Now().Add(hang); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(late) {
-			b.t.Fatalf("not within %s: %s", hang, what)
-		}
-	}
+	testenv.Eventually(b.t, what, ok)
 }
 
 // processes are those of this home directory, without rdd itself, by PID. Their programs are in it.

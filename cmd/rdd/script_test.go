@@ -20,6 +20,7 @@ import (
 	"rancherdesktop.io/rdd/core"
 
 	"rancherdesktop.io/rdd/internal/machine/machinetest"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
@@ -182,11 +183,7 @@ func need(t testing.TB, path, target string) {
 	if testing.Short() {
 		t.Skip("runs what make builds")
 	}
-	if _, err := os.Stat(path); err == nil {
-		return
+	if _, err := os.Stat(path); err != nil {
+		testenv.Missing(t, "%s is missing; make it with: %s", path, target)
 	}
-	if os.Getenv("RDD_TEST_REQUIRE") != "" {
-		t.Fatalf("%s is missing; make it with: %s", path, target)
-	}
-	t.Skipf("%s is missing; make it with: %s", path, target)
 }

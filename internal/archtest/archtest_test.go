@@ -71,7 +71,7 @@ func ourPackages(t *testing.T) []pkg {
 func below(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
 
 // forTests says whether p exists for tests alone, as httptest does; no program may link it.
-func forTests(p pkg) bool { return strings.HasSuffix(p.Name, "test") }
+func forTests(p pkg) bool { return strings.HasSuffix(p.Name, "test") || p.Name == "testenv" }
 
 const (
 	apiServer  = "k8s.io/apiserver"
@@ -193,7 +193,7 @@ func TestLayers(t *testing.T) {
 func TestProgramsLinkNoTestPackages(t *testing.T) {
 	for _, p := range ourPackages(t) {
 		for _, dep := range p.Deps {
-			if p.Name == "main" && below(dep, module) && strings.HasSuffix(dep, "test") {
+			if p.Name == "main" && below(dep, module) && (strings.HasSuffix(dep, "test") || strings.HasSuffix(dep, "/testenv")) {
 				t.Errorf("%s links %s, which is for tests", p.path(), dep)
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 func makeOwner(t *testing.T, name string) *unstructured.Unstructured {
@@ -40,11 +42,11 @@ func TestOwnerTakesItsDependentsAlong(t *testing.T) {
 			if err := shared.dynamic.Resource(owners).Delete(t.Context(), owner.GetName(), deleting(policy)); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the dependent goes", func() bool {
+			testenv.Eventually(t, "the dependent goes", func() bool {
 				_, err := maps.Get(t.Context(), "dependent", metav1.GetOptions{})
 				return apierrors.IsNotFound(err)
 			})
-			eventually(t, "the owner goes", func() bool {
+			testenv.Eventually(t, "the owner goes", func() bool {
 				_, err := shared.dynamic.Resource(owners).Get(t.Context(), owner.GetName(), metav1.GetOptions{})
 				return apierrors.IsNotFound(err)
 			})
@@ -66,7 +68,7 @@ func TestForegroundDeletionWaitsForTheDependent(t *testing.T) {
 	if err := shared.dynamic.Resource(owners).Delete(t.Context(), owner.GetName(), deleting(metav1.DeletePropagationForeground)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the dependent is asked to go", func() bool {
+	testenv.Eventually(t, "the dependent is asked to go", func() bool {
 		m, err := maps.Get(t.Context(), "held", metav1.GetOptions{})
 		return err == nil && m.DeletionTimestamp != nil
 	})
@@ -76,7 +78,7 @@ func TestForegroundDeletionWaitsForTheDependent(t *testing.T) {
 	if _, err := maps.Patch(t.Context(), "held", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the owner goes", func() bool {
+	testenv.Eventually(t, "the owner goes", func() bool {
 		_, err := shared.dynamic.Resource(owners).Get(t.Context(), owner.GetName(), metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	})
@@ -91,7 +93,7 @@ func TestOrphanStays(t *testing.T) {
 	if err := shared.dynamic.Resource(owners).Delete(t.Context(), owner.GetName(), deleting(metav1.DeletePropagationOrphan)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the owner goes", func() bool {
+	testenv.Eventually(t, "the owner goes", func() bool {
 		_, err := shared.dynamic.Resource(owners).Get(t.Context(), owner.GetName(), metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	})
@@ -116,21 +118,21 @@ func TestDependentOfALaterKindIsCollected(t *testing.T) {
 	dependent := object(schema.GroupVersionResource{Group: "test.rdd.io", Version: "v1"}, "Later", "dependent", nil)
 	dependent.SetOwnerReferences(configMap("", owner).OwnerReferences)
 	laters := shared.dynamic.Resource(schema.GroupVersionResource{Group: "test.rdd.io", Version: "v1", Resource: "laters"}).Namespace("default")
-	eventually(t, "the new kind is served", func() bool {
+	testenv.Eventually(t, "the new kind is served", func() bool {
 		_, err := laters.Create(t.Context(), dependent, metav1.CreateOptions{})
 		return err == nil
 	})
 	if err := shared.dynamic.Resource(owners).Delete(t.Context(), owner.GetName(), deleting(metav1.DeletePropagationBackground)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the dependent goes", func() bool {
+	testenv.Eventually(t, "the dependent goes", func() bool {
 		_, err := laters.Get(t.Context(), "dependent", metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	})
 	if err := definitions.Delete(t.Context(), later.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the definition goes", func() bool {
+	testenv.Eventually(t, "the definition goes", func() bool {
 		_, err := definitions.Get(t.Context(), later.Name, metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	})
@@ -150,7 +152,7 @@ func TestNamespaceWithContentsGoes(t *testing.T) {
 	if err := namespaces.Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the content is asked to go", func() bool {
+	testenv.Eventually(t, "the content is asked to go", func() bool {
 		w, err := shared.dynamic.Resource(widgets).Namespace(name).Get(t.Context(), "held", metav1.GetOptions{})
 		return err == nil && w.GetDeletionTimestamp() != nil
 	})
@@ -160,7 +162,7 @@ func TestNamespaceWithContentsGoes(t *testing.T) {
 	if _, err := shared.dynamic.Resource(widgets).Namespace(name).Patch(t.Context(), "held", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the namespace goes", func() bool {
+	testenv.Eventually(t, "the namespace goes", func() bool {
 		_, err := namespaces.Get(t.Context(), name, metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	})

@@ -251,21 +251,6 @@ func configMap(name string, owner metav1.Object) *corev1.ConfigMap {
 	return c
 }
 
-// eventually asks until done says so. Only for what nothing announces.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(limit)
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
-
 // get is a plain request to the shared server.
 func get(t *testing.T, s *server, path string, header http.Header) (status int, body string) {
 	t.Helper()

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
@@ -114,11 +116,11 @@ func TestDefinitionThatGoesIsMadeAgainAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	erase(t, s, "/registry/apiextensions.k8s.io/customresourcedefinitions/"+widgetsName)
-	eventually(t, "the definition is there again", func() bool {
+	testenv.Eventually(t, "the definition is there again", func() bool {
 		now, err := s.dynamic.Resource(definitions).Get(t.Context(), widgetsName, metav1.GetOptions{})
 		return err == nil && now.GetUID() != before.GetUID()
 	})
-	eventually(t, "its objects are served again", func() bool {
+	testenv.Eventually(t, "its objects are served again", func() bool {
 		_, err := kept.Get(t.Context(), "kept", metav1.GetOptions{})
 		return err == nil
 	})

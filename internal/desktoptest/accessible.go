@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // Names of what programs show to screen readers. Source: AT-SPI2, xml/*.xml of at-spi2-core.
@@ -59,7 +61,7 @@ func (b *Bus) Accessible() *Accessible {
 
 // call calls a method of an object, which must answer within the time that anything may take.
 func (a *Accessible) call(method string, result any, args ...any) error {
-	ctx, cancel := context.WithTimeout(context.Background(), Hang)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
 	defer cancel()
 	return a.object.CallWithContext(ctx, method, 0, args...).Store(result)
 }
@@ -97,7 +99,7 @@ func (a *Accessible) children() (all []*Accessible) {
 // A name that ends in * may go on as it likes.
 func (a *Accessible) Find(role Role, name string) (found *Accessible) {
 	a.Helper()
-	if !within(func() bool { found = a.search(role, name); return found != nil }) {
+	if !testenv.Within(func() bool { found = a.search(role, name); return found != nil }) {
 		a.Fatalf("there is no %d %q; there is\n%s", role, name, a.Outline())
 	}
 	return found

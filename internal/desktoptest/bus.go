@@ -16,10 +16,9 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
-)
 
-// Hang is how long anything may take before a test calls it one that never comes.
-const Hang = 30 * time.Second
+	"rancherdesktop.io/rdd/internal/testenv"
+)
 
 // Bus is a session bus.
 type Bus struct {
@@ -37,7 +36,7 @@ func Path(tb testing.TB) string {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { // what the bus has started ends after it, and may write its last words meanwhile
-		for late := time.Now().Add(Hang); os.RemoveAll(dir) != nil && time.Now().Before(late); {
+		for late := time.Now().Add(testenv.Timeout); os.RemoveAll(dir) != nil && time.Now().Before(late); {
 			time.Sleep(10 * time.Millisecond)
 		}
 	})
@@ -83,10 +82,7 @@ func Need(tb testing.TB, program, debian string) {
 
 func missing(tb testing.TB, what, debian string) {
 	tb.Helper()
-	if os.Getenv("RDD_TEST_REQUIRE") != "" {
-		tb.Fatalf("there is no %s; install the package %s", what, debian)
-	}
-	tb.Skipf("there is no %s; install the package %s", what, debian)
+	testenv.Missing(tb, "there is no %s; install the package %s", what, debian)
 }
 
 // Home is the home directory of the programs that the bus starts because somebody calls them.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/machine/machinetest"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // Desk is where a person sits: a home directory with RDD in it. RDD's programs are those that `make build`
@@ -72,11 +73,7 @@ func NewDesk(tb testing.TB, programs ...string) *Desk {
 // lacks skips the test, or fails it where everything is required.
 func (d *Desk) lacks(program string) {
 	d.Helper()
-	const advice = "there is no %s; make it with: make build (rdd-window needs GTK and WebKit)"
-	if os.Getenv("RDD_TEST_REQUIRE") != "" {
-		d.Fatalf(advice, program)
-	}
-	d.Skipf(advice, program)
+	testenv.Missing(d, "there is no %s; make it with: make build (rdd-window needs GTK and WebKit)", program)
 }
 
 // leave deletes the instance and looks for processes.
@@ -84,7 +81,7 @@ func (d *Desk) leave() {
 	d.RDD("svc", "stop", "--force") // a test that failed may have left a guest that doesn't power off
 	d.RDD("svc", "delete")
 	var left map[int]string
-	if !within(func() bool { left = d.Processes(); return len(left) == 0 }) {
+	if !testenv.Within(func() bool { left = d.Processes(); return len(left) == 0 }) {
 		d.Errorf("left behind: %v", left)
 	}
 	if err := os.RemoveAll(d.Home); err != nil {
@@ -187,7 +184,7 @@ func (p *Program) Ends(code int) {
 		if got := p.cmd.ProcessState.ExitCode(); got != code {
 			p.Errorf("%s: exit code %d, want %d: %s", p.cmd, got, code, p.Said())
 		}
-	case <-time.After(Hang):
+	case <-time.After(testenv.Timeout):
 		_ = p.Kill()
 		p.Errorf("%s does not end: %s", p.cmd, p.Said())
 	}
@@ -219,17 +216,5 @@ func (d *Desk) Processes() map[int]string {
 // Eventually waits until ok.
 func (d *Desk) Eventually(what string, ok func() bool) {
 	d.Helper()
-	if !within(ok) {
-		d.Fatalf("never: %s", what)
-	}
-}
-
-// within says whether ok comes in the time that anything may take.
-func within(ok func() bool) bool {
-	for late := time.Now().Add(Hang); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(late) {
-			return false
-		}
-	}
-	return true
+	testenv.Eventually(d, what, ok)
 }

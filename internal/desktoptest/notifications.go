@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // Names of who shows notifications. Source: Desktop Notifications Specification 1.2.
@@ -89,7 +91,7 @@ func (n *Notifications) Next() Note {
 	select {
 	case note := <-n.notes:
 		return note
-	case <-time.After(Hang):
+	case <-time.After(testenv.Timeout):
 		n.Fatal("no notification is shown")
 		return Note{}
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	"github.com/godbus/dbus/v5/prop"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // watcher is the name of who keeps a list of tray icons. Source: StatusNotifierItem, as freedesktop.org
@@ -64,7 +66,7 @@ func (p *Panel) Registered() {
 	case sender := <-p.items:
 		p.item = p.conn.Object(sender, "/StatusNotifierItem")
 		p.menu = p.conn.Object(sender, "/StatusNotifierItem/menu")
-	case <-time.After(Hang):
+	case <-time.After(testenv.Timeout):
 		p.Fatal("no tray has registered")
 	}
 }
@@ -160,7 +162,7 @@ func (p *Panel) Until(what string, ok func(menu string) bool) {
 // Told looks at the menu whenever the panel is told of a change, until it is ok, and says when that was seen.
 func (p *Panel) Told(what string, ok func(menu string) bool) time.Time {
 	p.Helper()
-	for late := time.After(Hang); ; {
+	for late := time.After(testenv.Timeout); ; {
 		select {
 		case <-p.Changes:
 			if ok(p.Look()) {

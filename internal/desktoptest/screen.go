@@ -18,6 +18,8 @@ import (
 
 	"github.com/jezek/xgb"
 	"github.com/jezek/xgb/xproto"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // Screen is an X display of 24-bit colour that nobody sees. It has no window manager.
@@ -53,7 +55,7 @@ func StartScreen(tb testing.TB, width, height int) *Screen {
 	x := exec.CommandContext(ctx, "Xvfb", "-displayfd", "3", "-screen", "0", fmt.Sprintf("%dx%dx24", width, height), "-nolisten", "tcp")
 	x.ExtraFiles = []*os.File{write}
 	x.Cancel = func() error { return x.Process.Signal(syscall.SIGTERM) } // it removes its socket and its lock
-	x.WaitDelay = Hang
+	x.WaitDelay = testenv.Timeout
 	err = x.Start()
 	_ = write.Close()
 	if err != nil {

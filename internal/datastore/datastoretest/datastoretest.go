@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 const (
@@ -84,10 +86,7 @@ func postgresBin(t testing.TB) string {
 
 func missing(t testing.TB, pkg string) {
 	t.Helper()
-	if os.Getenv("RDD_TEST_REQUIRE") != "" {
-		t.Fatalf("the Debian package %s is not installed", pkg)
-	}
-	t.Skipf("the Debian package %s is not installed", pkg)
+	testenv.Missing(t, "the Debian package %s is not installed", pkg)
 }
 
 // plainDir is a folder whose parents others may enter: a server that refuses to run

@@ -15,6 +15,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // Template is the shortest template that is accepted. Its image is not there.
@@ -43,10 +44,7 @@ func Needs(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
-			if os.Getenv("RDD_TEST_REQUIRE") != "" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
+			testenv.Missing(t, "%v", err)
 		}
 	}
 }

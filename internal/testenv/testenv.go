@@ -1,0 +1,86 @@
+// Package testenv is what tests of many packages share: what to do when something that they need is missing,
+// where the built programs are, and waiting for something to happen.
+package testenv
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Timeout is how long anything may take that a test waits for. It is long, because a loaded machine is slow, and
+// only a test that fails waits for so long.
+const Timeout = 3 * time.Minute
+
+const pollInterval = 5 * time.Millisecond
+
+// Missing skips the test because of something that it needs; with RDD_TEST_REQUIRE set, as `make test` does, it fails.
+func Missing(tb testing.TB, format string, a ...any) {
+	tb.Helper()
+	if os.Getenv("RDD_TEST_REQUIRE") != "" {
+		tb.Fatalf(format, a...)
+	}
+	tb.Skipf(format, a...)
+}
+
+// Program returns the path of a program, and calls Missing when there is none. debian is the package that has it.
+func Program(tb testing.TB, name, debian string) string {
+	tb.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		Missing(tb, "there is no %s; install the package %s", name, debian)
+	}
+	return path
+}
+
+// Built returns the absolute path of a file in dist, such as libexec/rdd/rddd. It calls Missing when there is none;
+// target is what makes it. With -short the test is skipped: what it does with a program takes its time.
+func Built(tb testing.TB, file, target string) string {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("needs " + file)
+	}
+	path := filepath.Join(Root(tb), "dist", filepath.FromSlash(file))
+	if _, err := os.Stat(path); err != nil {
+		Missing(tb, "there is no %s; make it with: %s", path, target)
+	}
+	return path
+}
+
+// Root is the absolute path of the module's root.
+func Root(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		if filepath.Dir(dir) == dir {
+			tb.Fatal("the test does not run in a checkout")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// Within says whether ok comes within Timeout.
+func Within(ok func() bool) bool {
+	for late := time.Now().Add(Timeout); !ok(); time.Sleep(pollInterval) {
+		if time.Now().After(late) {
+			return false
+		}
+	}
+	return true
+}
+
+// Eventually waits until ok, and ends the test when that does not come within Timeout.
+func Eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	if !Within(ok) {
+		tb.Fatalf("not within %s: %s", Timeout, what)
+	}
+}
