@@ -20,13 +20,13 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// nameVM is the name under which Lima judges a template when no VM is named.
+// nameVM is the name for which a template is checked when no VM is named.
 const nameVM = "vm"
 
 func validateCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate [VM] < JOB",
-		Short: "Say whether Lima accepts a template, for the disk that VM has, if it is named; nothing is written",
+		Short: "Check a template and, if a VM is named, whether it fits that VM's disk; writes nothing",
 		Args:  args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			job, err := event.ReadJob(cmd.InOrStdin())
@@ -46,7 +46,7 @@ func validateCommand(f *flags) *cobra.Command {
 func templateCommand(*flags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "template LOCATOR",
-		Short: "Print a template from a file, a URL or template://NAME, with all it refers to",
+		Short: "Print a template from a file, a URL or template://NAME, with everything it refers to embedded",
 		Args:  args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b, err := template.Read(cmd.Context(), args[0])
@@ -61,7 +61,7 @@ func templateCommand(*flags) *cobra.Command {
 func prepareCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "prepare VM < JOB",
-		Short: "Make a VM's disk and configuration, or bring them up to date",
+		Short: "Create or update a VM's disk and configuration",
 		Args:  args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.needs("lima-home", "share"); err != nil {
@@ -81,7 +81,7 @@ func hostagentCommand(f *flags) *cobra.Command {
 	var o hostagent.Options
 	c := &cobra.Command{
 		Use:   "hostagent VM",
-		Short: "Boot a VM and serve it until its guest powers off; an interrupt asks the guest to",
+		Short: "Boot a VM and serve it until its guest powers off; an interrupt asks the guest to power off",
 		Args:  args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.needs("lima-home", "share", "log-dir"); err != nil {
@@ -91,7 +91,7 @@ func hostagentCommand(f *flags) *cobra.Command {
 			return hostagent.Run(cmd.Context(), o)
 		},
 	}
-	c.Flags().StringVar(&o.Nonce, "nonce", "", "names this run")
+	c.Flags().StringVar(&o.Nonce, "nonce", "", "identifies this run")
 	accelerationFlag(c, &o.Acceleration)
 	return c
 }
@@ -100,7 +100,7 @@ func clearCommand(f *flags) *cobra.Command {
 	var kill bool
 	c := &cobra.Command{
 		Use:   "clear VM",
-		Short: "End a QEMU that outlived its hostagent, and remove stale sockets",
+		Short: "End a QEMU that outlived its hostagent, and remove stale files",
 		Args:  args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.needs("lima-home"); err != nil {
@@ -112,7 +112,7 @@ func clearCommand(f *flags) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVar(&kill, "kill", false, "don't ask the guest first; unwritten data is lost")
+	c.Flags().BoolVar(&kill, "kill", false, "end QEMU without asking the guest first; unwritten data is lost")
 	return c
 }
 
@@ -134,7 +134,7 @@ func probeCommand(f *flags) *cobra.Command {
 	var choice string
 	c := &cobra.Command{
 		Use:   "probe",
-		Short: "Find out, by running something, whether guests can have hardware acceleration",
+		Short: "Check hardware acceleration by running a test guest",
 		Args:  args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.needs("lima-home"); err != nil {
@@ -171,9 +171,9 @@ func sshCommand(f *flags) *cobra.Command {
 			return proc.Become(shell)
 		},
 	}
-	c.Flags().StringVar(&o.Shell, "shell", "", "the guest's shell to run")
-	c.Flags().StringVar(&o.Workdir, "workdir", "", "the guest's folder to begin in")
-	c.Flags().DurationVar(&o.WaitTimeout, "patience", 0, "wait this long for a guest that is not known to answer")
+	c.Flags().StringVar(&o.Shell, "shell", "", "shell to run in the guest")
+	c.Flags().StringVar(&o.Workdir, "workdir", "", "working directory in the guest")
+	c.Flags().DurationVar(&o.WaitTimeout, "patience", 0, "wait this long for a guest that may not answer yet")
 	return c
 }
 
@@ -181,7 +181,7 @@ func accelerationFlag(c *cobra.Command, choice *string) {
 	c.Flags().StringVar(choice, "acceleration", qemu.Auto, fmt.Sprintf("%s, %s or %s", qemu.Auto, qemu.Hardware, qemu.Emulation))
 }
 
-// args makes a wrong number of arguments a usage error.
+// args turns a wrong number of arguments into a usage error.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
@@ -191,7 +191,7 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// asRoot says whether the guest needs a user of its own, since root, or a service's user, can't be it.
+// asRoot reports whether the guest needs its own user, because the host's user is root or a service's user.
 func asRoot() bool {
 	u, err := user.Current()
 	return os.Geteuid() == 0 || err == nil && template.NeedsOwnUser(u)

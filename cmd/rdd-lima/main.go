@@ -1,6 +1,6 @@
-// Command rdd-lima is everything RDD does with Lima. The service runs it, one process per job; with
-// `rdd vm shell` a user does. Under the names ssh and qemu-system-* it stands before the programs
-// that its hostagent runs.
+// Command rdd-lima is the part of RDD that uses Lima. The service runs it, one process for each job, and
+// `rdd vm shell` does. Under the names ssh and qemu-system-* it is the wrapper that its hostagent starts in
+// place of these programs.
 package main
 
 import (
@@ -95,7 +95,7 @@ func command() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.PersistentFlags().StringVar(&f.home, "lima-home", "", "Lima's home directory")
-	root.PersistentFlags().StringVar(&f.share, "share", "", "directory of the files that ship with RDD: guest agents, templates")
+	root.PersistentFlags().StringVar(&f.share, "share", "", "directory of files that ship with RDD, such as guest agents and templates")
 	root.PersistentFlags().StringVar(&f.logs, "log-dir", "", "directory of the VM's logs")
 	root.AddCommand(validateCommand(f), templateCommand(f), prepareCommand(f), hostagentCommand(f), clearCommand(f), removeCommand(f), probeCommand(f), sshCommand(f), dialCommand(), guardCommand())
 	return root
@@ -128,7 +128,7 @@ func (f *flags) apply() error {
 	return nil
 }
 
-// needs says which flags a command can't do without.
+// needs returns a usage error when a flag that the command requires is missing.
 func (f *flags) needs(names ...string) error {
 	values := map[string]string{"lima-home": f.home, "share": f.share, "log-dir": f.logs}
 	for _, n := range names {
@@ -139,7 +139,7 @@ func (f *flags) needs(names ...string) error {
 	return nil
 }
 
-// report runs work whose events go to stdout, and ends them with one line that says how it went.
+// report runs work whose events go to stdout. The last event reports the result.
 func report(ctx context.Context, work func(context.Context, *event.Writer) error) error {
 	w := event.NewWriter(os.Stdout)
 	done := make(chan error, 1)

@@ -18,7 +18,7 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// runWrapper plays the program that a hostagent of ours meant to run, if one did.
+// runWrapper runs QEMU or ssh when a hostagent started this program under their name.
 func runWrapper() (code int, ok bool) {
 	name := filepath.Base(os.Args[0])
 	var err error
@@ -48,7 +48,7 @@ func runWrapper() (code int, ok bool) {
 func dialCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "dial HOST PORT",
-		Short:  "Give ssh a connection that is answered",
+		Short:  "Connect to an SSH server, wait until it answers, and pass the connection to ssh",
 		Hidden: true,
 		Args:   args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,7 +60,7 @@ func dialCommand() *cobra.Command {
 func guardCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:                qemu.GuardCommand + " PROGRAM ARGS...",
-		Short:              "Run a program that ends when whoever started this ends, also when that is killed",
+		Short:              "Run a program that ends with the parent process, even if that is killed",
 		Hidden:             true,
 		Args:               args(cobra.MinimumNArgs(1)),
 		DisableFlagParsing: true,

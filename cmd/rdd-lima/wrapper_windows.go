@@ -2,7 +2,7 @@ package main
 
 import "github.com/spf13/cobra"
 
-// runWrapper is false: on Windows nothing stands before QEMU and ssh.
+// runWrapper does nothing: on Windows there are no wrappers for QEMU and ssh.
 func runWrapper() (code int, ok bool) { return 0, false }
 
 func dialCommand() *cobra.Command { return &cobra.Command{Use: "dial", Hidden: true} }

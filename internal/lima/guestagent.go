@@ -18,6 +18,7 @@ func GuestAgent(share string, y *limayaml.LimaYAML) (string, error) {
 	return "", Permanentf("the guest agent for %s is missing: no %s: install RDD again, or use a template for another architecture", *y.Arch, base)
 }
 
+// NeedsGuestAgent reports whether Lima has to install its agent in the guest.
 func NeedsGuestAgent(y *limayaml.LimaYAML) bool {
 	return !*y.Plain && y.Env[builtinGuestAgent] != "builtin"
 }

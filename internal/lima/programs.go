@@ -14,6 +14,7 @@ import (
 // Program is one that VMs need, and the Debian package that it comes with.
 type Program struct{ Name, debian string }
 
+// OpenSSH is the SSH client.
 var OpenSSH = Program{"ssh", "openssh-client"}
 
 // QEMUProgram is the QEMU that runs guests of an architecture.

@@ -12,7 +12,7 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// prepare makes the VM's disk and configuration. Those of a VM that runs are left for its next start.
+// prepare makes the VM's disk and configuration. For a VM that runs, its next start does that.
 func (w *worker) prepare(ctx context.Context, r Request) error {
 	if w.hostagent != nil {
 		return nil
@@ -88,7 +88,7 @@ func (w *worker) stop(ctx context.Context) error {
 // awaitEnd waits until the hostagent, which was asked to, has ended.
 func (w *worker) awaitEnd(ctx context.Context) error {
 	late := time.AfterFunc(w.timeouts.stopTimeout, func() {
-		message := fmt.Sprintf("the guest of VM %q has not powered off within %s and is still being waited for; `rdd vm stop --force` ends it at once, and what it has not written is lost. Its console: %s",
+		message := fmt.Sprintf("the guest of VM %q has not powered off within %s; still waiting. `rdd vm stop --force` ends it immediately, and unwritten data is lost. Its console: %s",
 			w.vm.Name, w.timeouts.stopTimeout, w.vm.SerialLog())
 		w.change(func(s *State) {
 			if s.Phase == Stopping {

@@ -11,12 +11,12 @@ import (
 	"rancherdesktop.io/rdd/internal/diag"
 )
 
-// exitReason says why a hostagent has ended that nobody asked to end. The error is an explainedError.
+// exitReason explains why a hostagent ended that nobody had asked to stop. The error is an explainedError.
 func (w *worker) exitReason(a *hostagent) error {
 	if a.byGuest() {
-		return fmt.Errorf("%s: VM %q is started again, because it is to run; `rdd vm stop %s` stops it for good", a.failure.Message, w.vm.Name, w.vm.Name)
+		return fmt.Errorf("%s: VM %q is started again because it is set to run; to keep it stopped: `rdd vm stop %s`", a.failure.Message, w.vm.Name, w.vm.Name)
 	}
-	cause := "it was ended from outside"
+	cause := "another program ended it"
 	switch {
 	case a.failure != nil:
 		cause = a.failure.Message

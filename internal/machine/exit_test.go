@@ -31,7 +31,7 @@ func TestGuestThatEndsByItselfHasNotCrashed(t *testing.T) {
 			if s.Failure == nil || s.Failure.ByGuest == crashed || (s.Exits == 1) != crashed {
 				t.Fatalf("%+v %+v", s, s.Failure)
 			}
-			if says := strings.Contains(s.Failure.Message, "`rdd vm stop rd` stops it for good"); says == crashed {
+			if says := strings.Contains(s.Failure.Message, "to keep it stopped: `rdd vm stop rd`"); says == crashed {
 				t.Error(s.Failure.Message)
 			}
 		})

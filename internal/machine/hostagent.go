@@ -36,7 +36,7 @@ type hostagent struct {
 	trouble       map[string][]string // what doesn't work, by who says so
 }
 
-// byGuest says whether a guest that ran has ended by itself, in order.
+// byGuest reports whether a guest that ran has ended by itself, in order.
 func (h *hostagent) byGuest() bool {
 	return h.answered && (h.ended == event.PoweredOff || h.ended == event.Rebooted)
 }
@@ -113,7 +113,7 @@ func (w *worker) spawn(acceleration string) error {
 	return nil
 }
 
-// aliveFunc says whether this very hostagent still lives.
+// aliveFunc reports whether this very hostagent still lives.
 func (h *hostagent) aliveFunc(vm layout.VM) func() bool {
 	return func() bool {
 		if h.exited != nil {
@@ -136,7 +136,7 @@ func (h *hostagent) aliveFunc(vm layout.VM) func() bool {
 	}
 }
 
-// ownsPIDFunc says whether a.pid is this very hostagent's, so that it may be signalled. A hostagent takes its
+// ownsPIDFunc reports whether a.pid is this very hostagent's, so that it may be signalled. A hostagent takes its
 // lock before it writes its record, so for an instant the record is an earlier one's.
 func (h *hostagent) ownsPIDFunc(vm layout.VM) func() bool {
 	return func() bool {

@@ -176,7 +176,7 @@ func (m *Manager) closing() ([]*worker, error) {
 	return workers, err
 }
 
-// anyHeld says whether a process holds one of the locks.
+// anyHeld reports whether a process holds one of the locks.
 func anyHeld(paths ...string) (bool, error) {
 	for _, path := range paths {
 		if held, err := proc.Held(path); held || err != nil {

@@ -12,10 +12,10 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// What a service finds of a VM that an earlier one left running, and has done about it.
+// What a service finds of a VM that an earlier service left, and what it did about that.
 const (
-	foundHostagent = "its hostagent went on while no service ran, and is in use again"
-	foundQEMU      = "its hostagent had died and left a QEMU running, which was asked to power off and has ended"
+	foundHostagent = "its hostagent kept running while the service was down, and the service uses it again"
+	foundQEMU      = "its hostagent had died and left a QEMU running, which was asked to power off and has stopped"
 	foundCrash     = "its hostagent had died while no service ran, and its guest with it"
 )
 
@@ -26,8 +26,8 @@ func (w *worker) reportFound(what string) {
 	w.change(func(s *State) { s.Found = what })
 }
 
-// recordCrash reports whether the last hostagent, which does not live, has died without a word, and puts
-// that word into its events, so that the next look doesn't report it again.
+// recordCrash reports whether the last hostagent, which does not run, has died without reporting its exit. It adds the
+// exit to the events, so that the next probe doesn't report it again.
 func (w *worker) recordCrash() (died bool, err error) {
 	r, err := w.vm.ReadRecord()
 	if _, damaged := errors.AsType[*atomicfile.DamagedError](err); damaged {

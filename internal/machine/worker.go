@@ -41,7 +41,7 @@ type job struct {
 	done   chan struct{} // closed when it was carried out, failed or was replaced
 }
 
-// errReplaced ends a job whose place another has taken.
+// errReplaced ends a job that another one replaces.
 var errReplaced = errors.New("another action was asked for")
 
 func newWorker(c Config, t timeouts, vm layout.VM) *worker {

@@ -16,8 +16,8 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// takeDisks sees to it that the VM can have its additional disks. A note of another VM that doesn't run
-// was left by a crash, and counts for nothing.
+// takeDisks makes sure that the VM can have its additional disks. A lock file of another VM that doesn't run was left
+// by a crash, and is removed.
 func takeDisks(vm layout.VM, y *limayaml.LimaYAML) error {
 	for i, d := range y.AdditionalDisks {
 		disk, err := store.InspectDisk(d.Name)
@@ -41,7 +41,7 @@ func takeDisks(vm layout.VM, y *limayaml.LimaYAML) error {
 	return nil
 }
 
-// reachNetworks says whether the programs of the VM's networks are there. They may come.
+// reachNetworks checks that the programs of the VM's networks answer. The error is not permanent: they may still start.
 func reachNetworks(ctx context.Context, y *limayaml.LimaYAML) error {
 	for i, n := range y.Networks {
 		if n.Socket == "" {
@@ -57,5 +57,5 @@ func reachNetworks(ctx context.Context, y *limayaml.LimaYAML) error {
 	return nil
 }
 
-// networkTimeout bounds a try to reach a network's program, which is on this host.
+// networkTimeout bounds a connection to a network's program, which runs on this host.
 const networkTimeout = 5 * time.Second

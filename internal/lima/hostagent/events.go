@@ -31,7 +31,7 @@ func (t *limaEvents) Write(p []byte) (int, error) {
 	}
 }
 
-// handleLimaEvent reports one of Lima's events. Its "exiting" is not taken over: we say that with the cause.
+// handleLimaEvent reports one of Lima's events, except "exiting", which is reported with its cause.
 func (h *hostagent) handleLimaEvent(s events.Status) {
 	if s.SSHLocalPort != 0 {
 		h.sshPort.Store(int32(s.SSHLocalPort))
@@ -50,7 +50,7 @@ func (h *hostagent) handleLimaEvent(s events.Status) {
 	}
 }
 
-// degraded is what doesn't work in a guest that has booted.
+// degraded lists what doesn't work in a guest that has booted.
 func (h *hostagent) degraded(s events.Status) (all []string) {
 	all = s.Errors
 	if h.requirements != nil {
@@ -62,7 +62,7 @@ func (h *hostagent) degraded(s events.Status) (all []string) {
 	return all
 }
 
-// copyOut puts what Lima has fetched from the guest in place, and says what went wrong.
+// copyOut moves the files that Lima has fetched from the guest to their places, and returns what went wrong.
 func (h *hostagent) copyOut() []string {
 	h.hostFilesMu.Lock()
 	defer h.hostFilesMu.Unlock()

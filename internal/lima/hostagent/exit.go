@@ -2,7 +2,7 @@ package hostagent
 
 import "rancherdesktop.io/rdd/internal/machine/event"
 
-// UnexpectedExit is that a guest has ended which nobody asked to.
+// UnexpectedExit reports that a guest stopped without being asked to.
 type UnexpectedExit struct{ How string } // see package event
 
 func (e *UnexpectedExit) Error() string {

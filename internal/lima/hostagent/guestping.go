@@ -14,8 +14,8 @@ import (
 	"rancherdesktop.io/rdd/internal/lima/ssh"
 )
 
-// pingFunc returns what asks the guest whether it answers: its agent, which is cheap, or else its SSH
-// server, which is there without an agent.
+// pingFunc returns a function that checks whether the guest answers: it asks the guest agent, which is cheap, or else
+// the SSH server, which exists without an agent.
 func (h *hostagent) pingFunc(y *limayaml.LimaYAML) func(context.Context) error {
 	if *y.Plain {
 		return h.pingSSH
@@ -37,7 +37,7 @@ func (h *hostagent) pingFunc(y *limayaml.LimaYAML) func(context.Context) error {
 	}
 }
 
-// guestAgentTimeout bounds the wait for the agent, so that there is time left to ask the SSH server.
+// guestAgentTimeout bounds the wait for the guest agent, so that there is time left to ask the SSH server.
 const guestAgentTimeout = 5 * time.Second
 
 // dialGuestAgent connects to the guest's agent through the socket that Lima forwards.
@@ -46,8 +46,8 @@ func (h *hostagent) dialGuestAgent(ctx context.Context) (net.Conn, error) {
 	return d.DialContext(ctx, "unix", filepath.Join(h.vm.Dir(), filenames.GuestAgentSock))
 }
 
-// pingSSH waits for the first byte from the guest's SSH server. That QEMU accepts a connection
-// says nothing about the guest.
+// pingSSH waits for the first byte from the guest's SSH server. QEMU accepts a connection
+// whatever the guest does, so a connection alone proves nothing.
 func (h *hostagent) pingSSH(ctx context.Context) error {
 	return ssh.Ping(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(int(h.sshPort.Load()))))
 }

@@ -44,7 +44,7 @@ var ErrRunning = errors.New("the VM's hostagent runs already")
 var bootSteps = [event.BootSteps]string{event.Acceleration, event.Configure, event.Boot, event.Guest, event.Ready}
 
 // Run boots the VM and serves it until the guest powers off. The end of ctx asks the guest to
-// power off; Run returns once it has, however long that takes. It must be called from the main
+// power off; Run returns once it has, however long that takes. Run must be called from the main
 // goroutine, which it ties to its thread: on Linux QEMU dies when the thread that started it does.
 func Run(ctx context.Context, o Options) (err error) {
 	runtime.LockOSThread()
@@ -74,7 +74,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	return a.boot(ctx)
 }
 
-// hostagent is one run of Hostagent.
+// hostagent is one call of Run.
 type hostagent struct {
 	o      Options
 	vm     layout.VM
@@ -124,7 +124,7 @@ func (h *hostagent) close() {
 	_ = h.log.Close()
 }
 
-// exit says how the run ended.
+// exit reports how the run ended.
 func (h *hostagent) exit(err error) {
 	e := event.Event{Exiting: true}
 	if err != nil {
@@ -146,7 +146,7 @@ func (h *hostagent) report(e event.Event) {
 // reportStep reports one of bootSteps.
 func (h *hostagent) reportStep(phase, message string) { h.reportStepOutput(phase, message, "") }
 
-// reportStepOutput also reports why the step does not get on, in a program's own words.
+// reportStepOutput also reports a program's output that explains why the step makes no progress.
 func (h *hostagent) reportStepOutput(phase, message, said string) {
 	for i, p := range bootSteps {
 		if p == phase {
@@ -179,7 +179,7 @@ func (h *hostagent) boot(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil // asked to stop before anything ran
 	}
-	h.reportStep(event.Configure, "writing what the guest reads at boot")
+	h.reportStep(event.Configure, "writing the files that the guest reads at boot")
 	opts, err := h.options(inst.Config)
 	if err != nil {
 		return err
@@ -208,7 +208,7 @@ func (h *hostagent) boot(ctx context.Context) error {
 	return nil
 }
 
-// startMonitor has the VM's QEMU monitored. The result is called when QEMU has ended, and says how.
+// startMonitor starts the monitor of the VM's QEMU. Call the result when QEMU has ended; it returns how.
 func (h *hostagent) startMonitor(ctx context.Context, y *limayaml.LimaYAML) (how func() string) {
 	if *y.VMType != limayaml.QEMU {
 		return func() string { return "" }
@@ -222,8 +222,8 @@ func (h *hostagent) startMonitor(ctx context.Context, y *limayaml.LimaYAML) (how
 	}
 }
 
-// inspect reads the VM's configuration, once nothing of an earlier run is left: Lima takes a VM for
-// broken whose PID files name a living process, whatever that is.
+// inspect clears what an earlier run has left, and reads the VM's configuration. Lima reports a VM as broken if its PID
+// files name a process that runs, whatever process that is.
 func (h *hostagent) inspect(ctx context.Context) (*store.Instance, error) {
 	if err := h.endOrphan(ctx); err != nil {
 		return nil, err
@@ -251,9 +251,9 @@ func (h *hostagent) endOrphan(ctx context.Context) error {
 	return nil
 }
 
-// configureQEMU finds out how guest code can run, says so, and makes Lima start QEMU accordingly.
+// configureQEMU chooses the accelerator, reports it, and makes Lima start QEMU with it.
 func (h *hostagent) configureQEMU(ctx context.Context, y *limayaml.LimaYAML) error {
-	h.reportStep(event.Acceleration, "finding out how guest code can run")
+	h.reportStep(event.Acceleration, "checking hardware acceleration")
 	acc, err := qemu.Accelerate(ctx, h.vm.Home, *y.Arch, h.o.Acceleration)
 	if err != nil {
 		return err
@@ -262,7 +262,7 @@ func (h *hostagent) configureQEMU(ctx context.Context, y *limayaml.LimaYAML) err
 	return h.wrapPrograms(y, append(qemu.AccelerationFlags(*y.Arch, y.CPUType[*y.Arch], acc), qemu.MonitorFlags(*y.Arch, h.vm.MonitorSocket())...))
 }
 
-// options are the files that Lima gives to the guest.
+// options lists the files that Lima gives to the guest.
 func (h *hostagent) options(y *limayaml.LimaYAML) ([]limahostagent.Opt, error) {
 	var opts []limahostagent.Opt
 	if lima.NeedsGuestAgent(y) {
@@ -303,7 +303,7 @@ func (h *hostagent) powerOff(ctx context.Context, ended <-chan struct{}) {
 	for {
 		wait := powerButtonInterval
 		if err := qemu.PowerDown(h.vm); err != nil {
-			logrus.WithError(err).Warn("the guest could not be asked to power off; it will be asked again")
+			logrus.WithError(err).Warn("the power button could not be pressed; retrying")
 			wait = time.Second
 		}
 		select {
@@ -314,7 +314,7 @@ func (h *hostagent) powerOff(ctx context.Context, ended <-chan struct{}) {
 	}
 }
 
-// releaseHostPaths removes what the run has put on the host. Nothing comes after it.
+// releaseHostPaths removes what the run has put on the host. It is the last step of the run.
 func (h *hostagent) releaseHostPaths() {
 	h.hostFilesMu.Lock()
 	defer h.hostFilesMu.Unlock()
@@ -322,8 +322,7 @@ func (h *hostagent) releaseHostPaths() {
 	h.hostFiles = hostpath.Files{}
 }
 
-// maintain keeps up, once the guest has booted, what Lima sets up at boot and does not look after. The result
-// ends that.
+// maintain keeps up what Lima sets up at boot and doesn't look after, once the guest has booted. The result stops it.
 func (h *hostagent) maintain(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

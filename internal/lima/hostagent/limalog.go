@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// scanLog reads a line of Lima's log by the format that Lima writes it with.
+// scanLog parses a line of Lima's log with the format that Lima writes it with.
 func scanLog(line, format string, into ...any) bool {
 	n, err := fmt.Sscanf(line, format, into...)
 	return err == nil && n == len(into)

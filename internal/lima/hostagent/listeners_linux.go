@@ -18,7 +18,7 @@ var socketLists = map[string]struct{ protocol, listens string }{
 	"/proc/net/udp": {"udp", "07"}, "/proc/net/udp6": {"udp", "07"},
 }
 
-// listeners lists what listens on this host. Which process that is, is told of our own only.
+// listeners lists what listens on this host. It names the process only for our own sockets.
 func listeners(context.Context) ([]listener, error) {
 	ours, err := socketsOf("self")
 	if err != nil {
@@ -83,7 +83,7 @@ func socketsOf(pid string) (map[string]bool, error) {
 	return inodes, nil
 }
 
-// processOf finds the process that has a socket; 0 when that is none of ours to see.
+// processOf finds the process that has a socket; 0 if we may not see it.
 func processOf(inode string) int {
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {

@@ -9,7 +9,7 @@ import (
 // maxLogSize is how large a log may be when a run begins.
 const maxLogSize = 5 << 20
 
-// openLog opens a log to append to. One that has grown large is kept once, as path.1.
+// openLog opens a log to append to. A large log is renamed to path.1 first.
 func openLog(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.Size() > maxLogSize {

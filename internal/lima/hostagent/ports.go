@@ -50,10 +50,10 @@ func newPorts(vm layout.VM, say func(event.Event)) *ports {
 	return &ports{vm: vm, report: say, list: listeners, self: os.Getpid(), wake: make(chan struct{}, 1), settleDelay: time.Second, checkInterval: 30 * time.Second}
 }
 
-// Levels are those at which Lima tells of forwards.
+// Levels are those at which Lima logs forwards.
 func (p *ports) Levels() []logrus.Level { return []logrus.Level{logrus.InfoLevel, logrus.DebugLevel} }
 
-// Fire is called for each line logged. A change of Lima's words would cost what we say of ports, and nothing else.
+// Fire is called for each log line. If Lima changes its messages, reports about ports are lost, and nothing else.
 func (p *ports) Fire(e *logrus.Entry) error {
 	var f forward
 	switch {
@@ -78,7 +78,7 @@ func (p *ports) change(f func([]forward) []forward) {
 	}
 }
 
-// run says what is wrong with the forwards, whenever that changes, until ctx ends.
+// run reports what is wrong with the forwards, whenever that changes, until ctx ends.
 func (p *ports) run(ctx context.Context) {
 	var said []string
 	look := time.NewTimer(p.settleDelay)
@@ -104,7 +104,7 @@ func (p *ports) run(ctx context.Context) {
 	}
 }
 
-// problems are what is wrong with the forwards now.
+// problems lists what is wrong with the forwards now.
 func (p *ports) problems(ctx context.Context) ([]string, error) {
 	p.mu.Lock()
 	forwards := slices.Clone(p.forwards)
@@ -126,7 +126,7 @@ func (p *ports) problems(ctx context.Context) ([]string, error) {
 	return said, nil
 }
 
-// problem says what is wrong with one forward; nothing when it is as it should be.
+// problem returns what is wrong with one forward; empty if nothing is.
 func (p *ports) problem(f forward, all []listener) string {
 	host, portText, err := net.SplitHostPort(f.host)
 	port, e := strconv.Atoi(portText)
@@ -160,13 +160,13 @@ func (p *ports) problem(f forward, all []listener) string {
 	return ""
 }
 
-// covers says whether who listens on ip gets what is sent to host.
+// covers reports whether a listener on ip receives what is sent to host.
 func covers(ip, host string) bool {
 	a, b := net.ParseIP(ip), net.ParseIP(host)
 	return a.Equal(b) || a != nil && a.IsUnspecified() || b != nil && b.IsUnspecified()
 }
 
-// holder names who listens.
+// holder names the program or VM that listens.
 func (p *ports) holder(l listener) string {
 	if l.pid == 0 {
 		l.pid = processOf(l.inode)

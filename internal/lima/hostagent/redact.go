@@ -10,8 +10,8 @@ import (
 	"rancherdesktop.io/rdd/internal/lima/template"
 )
 
-// withoutPasswords is a log format that leaves out who logs in to a proxy, and by what password. Lima
-// logs a proxy that it doesn't understand.
+// withoutPasswords is a log format that leaves out the credentials of proxies. Lima logs the URL of a proxy that it
+// can't parse.
 type withoutPasswords struct {
 	logrus.Formatter
 	hide *strings.Replacer

@@ -12,9 +12,9 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
-// requirements follow what Lima waits for while a guest boots: the SSH server, its boot scripts, the
-// template's probes. Lima tells of them in its log only, so a change of its words would cost details of
-// the progress and of a degraded VM's problems, and nothing else.
+// requirements follows what Lima waits for while a guest boots: the SSH server, its boot scripts, the template's
+// probes. Lima reports them in its log only. If it changes its messages, details of the progress and of a degraded VM's
+// problems are lost, and nothing else.
 type requirements struct {
 	hostagent *hostagent
 	probes    []limayaml.Probe
@@ -24,7 +24,7 @@ type requirements struct {
 	unmet   []*requirement // in the order in which Lima came to them
 }
 
-// requirement is one thing that Lima waits for. It asks a script in the guest.
+// requirement is one thing that Lima waits for. A script in the guest checks it.
 type requirement struct {
 	label       string // essential, optional or final
 	number, all int
@@ -59,7 +59,7 @@ func (r *requirements) Fire(e *logrus.Entry) error {
 	return nil
 }
 
-// begin notes that Lima tries a requirement, perhaps again.
+// begin records that Lima tries a requirement, perhaps again.
 func (r *requirements) begin(q requirement) {
 	if c := r.current; c != nil && c.label == q.label && c.number == q.number {
 		return // said already, with how it failed
@@ -76,10 +76,10 @@ func (r *requirements) begin(q requirement) {
 	}
 }
 
-// boots says whether this is the first thing of all: that somebody gets in.
+// boots reports whether this is the first requirement: that SSH logins work.
 func (q *requirement) boots() bool { return q.label == "essential" && q.number == 1 }
 
-// met notes that the current requirement is satisfied.
+// met records that the current requirement is satisfied.
 func (r *requirements) met() {
 	if r.current == nil {
 		return
@@ -91,7 +91,7 @@ func (r *requirements) met() {
 	r.current = nil
 }
 
-// failed says why the current requirement is not satisfied yet. Lima tries again.
+// failed reports why the current requirement is not satisfied yet. Lima retries.
 func (r *requirements) failed(stdout, stderr, failure string) {
 	q := r.current
 	if q == nil {
@@ -99,17 +99,17 @@ func (r *requirements) failed(stdout, stderr, failure string) {
 	}
 	q.stdout, q.stderr, q.failure = stdout, stderr, failure
 	if q.boots() {
-		r.hostagent.reportStepOutput(event.Boot, "booting, but nobody gets in over SSH yet", ssh.OutputTail(stderr, failure))
+		r.hostagent.reportStepOutput(event.Boot, "booting; the guest accepts no SSH login yet", ssh.OutputTail(stderr, failure))
 		return
 	}
 	message := "still waiting for " + r.name(q)
 	if hint := r.hint(q); hint != "" {
 		message += " (" + hint + ")"
 	}
-	r.hostagent.reportStepOutput(event.Guest, message+"; it is tried for 10 minutes, and then the VM runs without it", ssh.OutputTail(stderr, failure))
+	r.hostagent.reportStepOutput(event.Guest, message+"; retrying for 10 minutes, then the VM continues without it", ssh.OutputTail(stderr, failure))
 }
 
-// name is what a person calls a requirement.
+// name is the label of a requirement.
 func (r *requirements) name(q *requirement) string {
 	if i, ok := r.probe(q); ok {
 		return fmt.Sprintf("probes[%d] %q", i, q.description)
@@ -117,13 +117,13 @@ func (r *requirements) name(q *requirement) string {
 	return q.description
 }
 
-// probe is which of the template's probes a requirement is. Lima asks them last of what is optional.
+// probe returns which of the template's probes a requirement is. They are the last of Lima's optional requirements.
 func (r *requirements) probe(q *requirement) (int, bool) {
 	i := q.number - 1 - (q.all - len(r.probes))
 	return i, q.label == "optional" && i >= 0 && i < len(r.probes)
 }
 
-// hint is what the template says about a probe that is not true, and what is plainly wrong with it.
+// hint returns the template's hint for a probe that fails, and what is plainly wrong with its script.
 func (r *requirements) hint(q *requirement) string {
 	i, ok := r.probe(q)
 	if !ok {
@@ -136,10 +136,10 @@ func (r *requirements) hint(q *requirement) string {
 	return hint
 }
 
-// crlfMessage is what is wrong with a script that was saved on Windows.
+// crlfMessage explains what is wrong with a script that was saved on Windows.
 const crlfMessage = "its lines end in CR LF, with which no script runs: save the template with LF."
 
-// problems are what never came to be of what Lima waited for, and the rest of what Lima says is wrong.
+// problems lists the requirements that were never satisfied, and whatever else Lima reports in errs.
 func (r *requirements) problems(errs []string) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -160,7 +160,7 @@ func (r *requirements) problems(errs []string) []string {
 	return all
 }
 
-// message says that a requirement was never satisfied.
+// message explains that a requirement was never satisfied.
 func (r *requirements) message(q *requirement) string {
 	said := ssh.OutputTail(q.stderr, q.failure)
 	hint := r.hint(q)
@@ -168,15 +168,15 @@ func (r *requirements) message(q *requirement) string {
 		hint = ". " + hint
 	}
 	if i, ok := r.probe(q); ok {
-		return fmt.Sprintf("probes[%d] %q never came true, so what it looks for is not ready%s\nit said: %s", i, q.description, hint, said)
+		return fmt.Sprintf("probes[%d] %q never succeeded, so what it checks is not ready%s\nit said: %s", i, q.description, hint, said)
 	}
 	if q.boots() {
-		return "nobody gets into the guest over SSH, so shells, shared folders and forwarded sockets don't work\nssh said: " + said
+		return "the guest accepts no SSH login, so shells, shared folders and forwarded sockets don't work\nssh said: " + said
 	}
-	return fmt.Sprintf("the guest never got as far as %q, so what depends on it doesn't work\nit said: %s", q.description, said)
+	return fmt.Sprintf("the guest never reached %q, so what depends on it doesn't work\nit said: %s", q.description, said)
 }
 
-// cutFrom takes Lima's own sentence about a requirement out of its errors.
+// cutFrom removes Lima's own message about a requirement from its errors.
 func (q *requirement) cutFrom(errs string) string {
 	from := strings.Index(errs, fmt.Sprintf("failed to satisfy the %s requirement %d of %d %q: ", q.label, q.number, q.all, q.description))
 	if from < 0 {

@@ -81,7 +81,7 @@ func TestProbeThatNeverCameTrueIsSaidOfTheRunningVM(t *testing.T) {
 		fmt.Errorf("stdout=%q, stderr=%q: %w", "", "+ false\nnot yet\n", script))
 	got := r.problems([]string{lima.Error() + "\nguest agent does not seem to be running"})
 	want := []string{
-		"probes[1] \"web answers\" never came true, so what it looks for is not ready. see the log\nit said: not yet",
+		"probes[1] \"web answers\" never succeeded, so what it checks is not ready. see the log\nit said: not yet",
 		"guest agent does not seem to be running",
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {

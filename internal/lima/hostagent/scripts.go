@@ -38,7 +38,7 @@ cat /run/cloud-init/status.json 2>/dev/null || true
 
 const statusMark = "rdd: the status of cloud-init"
 
-// runsScripts says whether a guest may have to run any script that can fail.
+// runsScripts reports whether a guest may have to run any script that can fail.
 func runsScripts(y *limayaml.LimaYAML) bool {
 	return len(y.Provision) > 0 || len(y.AdditionalDisks) > 0 || *y.UpgradePackages || *y.HostResolver.Enabled ||
 		*y.Containerd.System || *y.Containerd.User || *y.CACertificates.RemoveDefaults || len(y.CACertificates.Files)+len(y.CACertificates.Certs) > 0 ||

@@ -31,7 +31,7 @@ const (
 	EnvPaths  = "RDD_LIMA_PATHS"  // the paths that Lima gives to QEMU in options, as a JSON list
 )
 
-// wrapPrograms makes Lima start QEMU and ssh through this program: see RunQEMU and RunSSH. Lima takes
+// wrapPrograms makes Lima start QEMU and ssh through this program: see qemu.Exec and ssh.Exec. Lima takes
 // QEMU, with flags, from a variable, and ssh from the PATH.
 func (h *hostagent) wrapPrograms(y *limayaml.LimaYAML, flags []string) error {
 	exe, args, err := limaqemu.Exe(*y.Arch)

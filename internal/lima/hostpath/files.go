@@ -20,7 +20,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// Files is the account of what a VM has on the host, kept outside its directory.
+// Files records what a VM has put on the host. It is stored outside the VM's directory.
 type Files struct {
 	Paths   []Path            `json:"paths"`
 	Written map[string]string `json:"written,omitempty"` // files that the VM has made, with their SHA-256
@@ -40,8 +40,8 @@ func readFiles(vm layout.VM) (Files, error) {
 
 func (f Files) save(vm layout.VM) error { return atomicfile.WriteJSON(vm.HostFiles(), f) }
 
-// Keep notes what the VM puts on the host, and removes what it has put elsewhere before. The
-// caller holds the VM's disk lock, and no hostagent of it lives.
+// Keep records what the VM puts on the host, and removes what it has put at other paths before. The caller holds
+// the VM's disk lock, so no hostagent runs.
 func Keep(vm layout.VM, paths []Path) error {
 	old, err := readFiles(vm)
 	if err != nil {
@@ -64,8 +64,8 @@ func Keep(vm layout.VM, paths []Path) error {
 	return now.save(vm)
 }
 
-// Release removes what a VM whose disk goes has left on the host. Copies that are to stay are
-// still known as the VM's own, since its next disk may come with the same template.
+// Release removes what a VM has left on the host, when its disk is removed. It keeps the record of copies that are to
+// stay, because the VM may be created again from the same template.
 func Release(vm layout.VM) error {
 	f, err := readFiles(vm)
 	if err != nil {
@@ -83,7 +83,7 @@ func Release(vm layout.VM) error {
 	return nil
 }
 
-// release removes the link at p, or the copy that is to go when the VM stops. What somebody has changed stays.
+// release removes the link at p, or the copy that is to go when the VM stops. A file that was changed stays.
 func (f Files) release(vm layout.VM, p Path) {
 	var err error
 	switch {
@@ -96,7 +96,7 @@ func (f Files) release(vm layout.VM, p Path) {
 	}
 }
 
-// unchanged says whether a file is just as the VM wrote it.
+// unchanged reports whether a file is just as the VM wrote it.
 func (f Files) unchanged(path string) bool {
 	sum, ok := f.Written[path]
 	if info, err := os.Lstat(path); !ok || err != nil || !info.Mode().IsRegular() {
@@ -138,7 +138,7 @@ func Place(vm layout.VM) (Files, error) {
 	return f, nil
 }
 
-// link puts a link to the socket that is to come at a path that is free.
+// link creates a link at a free path to the socket, which will exist later.
 func (p Path) link() error {
 	if err := os.MkdirAll(filepath.Dir(p.Path), 0o700); err != nil {
 		return lima.FieldError(p.Field, err)
@@ -152,6 +152,7 @@ func (p Path) link() error {
 	return nil
 }
 
+// ReleaseAll removes the links of all paths, and the copies that are to go when the VM stops.
 func (f Files) ReleaseAll(vm layout.VM) {
 	for _, p := range f.Paths {
 		f.release(vm, p)

@@ -17,8 +17,8 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// CheckFree says whether each path can be used: nothing is there, or what this VM has put there. A VM
-// that has no name yet has put nothing anywhere.
+// CheckFree checks that each path can be used: nothing is there, or something that this VM has put there. A VM that
+// has no name yet has put nothing anywhere.
 func CheckFree(vm layout.VM, named bool, paths []Path) error {
 	var mine Files
 	if named {
@@ -70,7 +70,7 @@ func (p Path) free(vm layout.VM, mine Files) error {
 	return p.taken("is not a " + p.kind())
 }
 
-// canMakeFolder says whether the folder of a path that doesn't exist can be there.
+// canMakeFolder checks that the folder of a path can be created.
 func (p Path) canMakeFolder() error {
 	for dir := filepath.Dir(p.Path); ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
@@ -87,13 +87,13 @@ func (p Path) taken(is string) error {
 	return lima.FieldErrorf(p.Field, "%s %s. RDD removes nothing to make room: choose a path where nothing is, or move it away", p.Path, is)
 }
 
-// linkOf says whether the path is a link to a socket of the VM, whatever the link's number.
+// linkOf reports whether the path is a link to a socket of the VM, whatever the link's number.
 func (p Path) linkOf(vm layout.VM) bool {
 	to, err := os.Readlink(p.Path)
 	return err == nil && p.Socket && IsBelow(to, filepath.Join(vm.Dir(), filenames.SocketDir))
 }
 
-// abandoned says whether a link leads to where a VM of RDD had a socket, and that VM has gone or was killed.
+// abandoned reports whether a link leads to where a VM of RDD had a socket, and that VM has gone or was killed.
 func abandoned(path string) bool {
 	to, err := os.Readlink(path)
 	if err != nil || layout.Exists(to) || !strings.HasPrefix(filepath.Base(to), "rdd-") || filepath.Base(filepath.Dir(to)) != filenames.SocketDir {
@@ -105,7 +105,7 @@ func abandoned(path string) bool {
 	return !held && err == nil
 }
 
-// dead says whether nobody listens at a socket. Nothing is lost with it.
+// dead reports whether nobody listens at a socket, so that it may be removed.
 func dead(path string) bool {
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {

@@ -100,7 +100,7 @@ func (p Path) example() string {
 	return "copied-from-guest/NAME"
 }
 
-// checkApart says whether two of the paths are the same, or one is in the other.
+// checkApart reports whether two of the paths are the same, or one is in the other.
 func checkApart(paths []Path) error {
 	for i, p := range paths {
 		for _, q := range paths[:i] {
@@ -113,7 +113,7 @@ func checkApart(paths []Path) error {
 	return nil
 }
 
-// IsBelow says whether path is in the folder dir, at any depth. Both are clean.
+// IsBelow reports whether path is in the folder dir, at any depth. Both are clean.
 func IsBelow(path, dir string) bool {
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && rel != "." && filepath.IsLocal(rel)

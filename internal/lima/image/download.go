@@ -19,8 +19,8 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// download is one file to be had from a server, by way of Lima's cache. What a download that was cut
-// short has brought is kept, and the next one goes on from there. The digest is that of the whole.
+// download is one file from a server that is kept in Lima's cache. A download keeps what it got before it was
+// interrupted, and the next one resumes there. The digest is that of the complete file.
 type download struct {
 	url          string
 	digest       digest.Digest   // empty: any
@@ -40,7 +40,7 @@ func (d *download) part() string         { return filepath.Join(d.dir, "rdd.part
 func (d *download) validator() string    { return filepath.Join(d.dir, "rdd.part.validator") }
 func (d *download) lock() string         { return filepath.Join(d.dir, "rdd.lock") }
 
-// cacheDir is where Lima keeps what it has from that URL.
+// cacheDir is where Lima caches the file at a URL.
 func cacheDir(url string) (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
@@ -55,7 +55,7 @@ var (
 	errMismatch = errors.New("it is another file or it is damaged; correct the template or get the file again")
 )
 
-// get fills the cache and returns the path of the file there. errNoFile and errMismatch are for good.
+// get fills the cache and returns the path of the file there. errNoFile and errMismatch are permanent.
 func (d *download) get(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return "", err
@@ -94,8 +94,8 @@ func (d *download) acquire(ctx context.Context) (*proc.Lock, error) {
 	}
 }
 
-// cached says whether the cache has the file. Without a digest to go by the server is asked whether
-// it has a newer one; when it doesn't answer, the old one is as good as any.
+// cached reports whether the cache has the file. Without a digest, it asks the server for a newer one; if the server
+// doesn't answer, the cached one is used.
 func (d *download) cached(ctx context.Context) (bool, error) {
 	if !layout.Exists(d.data()) {
 		return false, nil
@@ -112,7 +112,7 @@ func (d *download) cached(ctx context.Context) (bool, error) {
 	return false, context.Cause(ctx)
 }
 
-// newer asks the server whether it has another file than the cache.
+// newer asks the server whether its file differs from the cached one.
 func (d *download) newer(ctx context.Context) bool {
 	modified, _ := os.ReadFile(d.modifiedFile())
 	if len(modified) == 0 {
@@ -132,11 +132,10 @@ func (d *download) newer(ctx context.Context) bool {
 	return resp.StatusCode == http.StatusOK && resp.Header.Get("Last-Modified") != string(modified)
 }
 
-// maxAttempts bounds how often a download that is cut short goes on at once. After that it is for
-// whoever asked to try again, later.
+// maxAttempts limits how often an interrupted download is resumed immediately. After that the caller has to retry.
 const maxAttempts = 10
 
-// fetch downloads what is missing, judges the whole, and puts it into the cache.
+// fetch downloads what is missing, verifies the file, and puts it into the cache.
 func (d *download) fetch(ctx context.Context) error {
 	d.begin(downloading)
 	var modified string
@@ -186,7 +185,7 @@ func (d *download) keep(modified string) error {
 	return atomicfile.Write(d.digestFile(), []byte(d.digest))
 }
 
-// request asks once for what is missing. It returns when the server's file was last changed.
+// request requests the missing part once. It returns the server's modification time of the file.
 func (d *download) request(ctx context.Context) (modified string, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -234,7 +233,7 @@ func (d *download) request(ctx context.Context) (modified string, err error) {
 	return resp.Header.Get("Last-Modified"), nil
 }
 
-// validatorOf is what a later request can name this very file by; empty when there is nothing.
+// validatorOf returns what identifies this version of the file in a later request; empty if the server sent nothing.
 func validatorOf(resp *http.Response) string {
 	if tag := resp.Header.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
 		return tag
@@ -242,7 +241,7 @@ func validatorOf(resp *http.Response) string {
 	return resp.Header.Get("Last-Modified")
 }
 
-// write puts the body into the part, from there on. What comes in is kept whatever happens.
+// write writes the body to the partial file, from an offset on. It keeps what arrives even if it fails.
 func (d *download) write(body io.Reader, from, length int64) error {
 	if err := checkSpace(d.dir, length); err != nil {
 		return err
@@ -272,7 +271,7 @@ func (d *download) verify(ctx context.Context, path string) error {
 	return verifyDigest(ctx, path, d.digest, d.report)
 }
 
-// causeOr is why ctx has ended, or else err.
+// causeOr returns the cause of ctx if it has ended, or else err.
 func causeOr(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -310,7 +309,7 @@ func verifyDigest(ctx context.Context, path string, want digest.Digest, report f
 	return nil
 }
 
-// progressReader reports how much of r was read, and stops when stopped says why.
+// progressReader reports how much of r was read, and fails when stopped returns an error.
 type progressReader struct {
 	stopped     func() error
 	r           io.Reader

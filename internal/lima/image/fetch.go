@@ -22,7 +22,7 @@ import (
 	"rancherdesktop.io/rdd/internal/lima"
 )
 
-// Operation is one of the ways that a file's bytes go while it is fetched, in this order. Each is a step of its own.
+// Operation is a pass over the bytes of a file that is fetched. Operations follow in this order, each as its own step.
 type Operation string
 
 const (
@@ -31,7 +31,7 @@ const (
 	copying     Operation = "copying"
 )
 
-// OperationsFor are the passes that it may take to fetch one of the files.
+// OperationsFor lists the operations that fetching one of the files may take.
 func OperationsFor(files []limayaml.File, copied bool) (all []Operation) {
 	if slices.ContainsFunc(files, func(f limayaml.File) bool { return !downloader.IsLocal(f.Location) }) {
 		all = append(all, downloading)

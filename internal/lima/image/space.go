@@ -13,8 +13,8 @@ import (
 // spareSpace is what a disk that is not full has free at least.
 const spareSpace = 1 << 20
 
-// checkSpace refuses to begin writing need bytes below dir that don't fit: a disk is not filled to
-// the last byte, again and again, for a file that can't become whole.
+// checkSpace returns an error if need bytes don't fit below dir. Without it, each attempt would fill the disk for a
+// file that can't become complete.
 func checkSpace(dir string, need int64) error {
 	disk, err := host.DiskOf(dir)
 	if err != nil || need < 0 || disk.Free >= uint64(need) {
@@ -23,8 +23,8 @@ func checkSpace(dir string, need int64) error {
 	return fullDisk(dir, fmt.Sprintf("%s are needed, %s are free", units.BytesSize(float64(need)), units.BytesSize(float64(disk.Free))))
 }
 
-// ExplainSpace says of an error that a full disk has caused what to do. Programs such as qemu-img
-// give their reason in words only; that dir's disk is full by now says it as well.
+// ExplainSpace adds advice to an error that a full disk has caused. Programs such as qemu-img give their reason as
+// text only, so the disk of dir is checked, too.
 func ExplainSpace(err error, dir string) error {
 	if err == nil || errors.Is(err, errFullDisk) {
 		return err

@@ -28,8 +28,8 @@ const ProbeTimeout = 5 * time.Second
 
 const emulator = "tcg"
 
-// Accelerate decides how guest code for arch is run. Hardware that is asked for and does not work is
-// a *PermanentError.
+// Accelerate decides how guest code for arch runs. The error is a *PermanentError when choice requires hardware
+// acceleration and it doesn't work.
 func Accelerate(ctx context.Context, home string, arch limayaml.Arch, choice string) (event.Accelerator, error) {
 	switch choice {
 	case "", Auto, Hardware:
@@ -50,7 +50,7 @@ func Accelerate(ctx context.Context, home string, arch limayaml.Arch, choice str
 		}
 	}
 	if choice == Hardware && !acc.Hardware {
-		return acc, lima.Permanentf("hardware acceleration is required, and this host can't give it: %s Set spec.acceleration to Auto or Emulation to run the VM emulated, slower.", acc.Message)
+		return acc, lima.Permanentf("hardware acceleration is required but not available: %s To run the VM without it, which is slower, set spec.acceleration to Auto or Emulation.", acc.Message)
 	}
 	return acc, nil
 }
@@ -59,7 +59,7 @@ func emulated(reason, message string) event.Accelerator {
 	return event.Accelerator{Name: emulator, Reason: reason, Message: message}
 }
 
-// accelerator is what QEMU calls this system's hardware acceleration, and people too.
+// accelerator names this system's hardware acceleration, for QEMU and for people.
 func accelerator() (name, title string) {
 	switch runtime.GOOS {
 	case "darwin":

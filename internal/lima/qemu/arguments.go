@@ -8,8 +8,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
-// AccelerationFlags are the flags by which QEMU is started, before Lima's own. Those of Lima that say the
-// same give way.
+// AccelerationFlags are the flags that go before Lima's own. Where Lima sets the same flag, ours wins.
 func AccelerationFlags(arch limayaml.Arch, cpu string, acc event.Accelerator) []string {
 	if acc.Hardware || !limayaml.IsNativeArch(arch) {
 		return nil // Lima's own choice
@@ -24,9 +23,8 @@ func AccelerationFlags(arch limayaml.Arch, cpu string, acc event.Accelerator) []
 	return []string{"-machine", machine, "-accel", "tcg,thread=multi,tb-size=512", "-cpu", cpu}
 }
 
-// MonitorFlags give a monitor its control socket, and make QEMU end when its guest reboots or
-// panics: a new boot by a hostagent sets up shares and forwards again, which a reset would lose. RunQEMU's
-// caller quotes the socket's path.
+// MonitorFlags give a monitor its control socket, and make QEMU exit when its guest reboots or panics: a new boot by
+// a hostagent sets up shares and forwards again, which a reset would lose. The caller of Exec quotes the path.
 func MonitorFlags(arch limayaml.Arch, socket string) []string {
 	flags := []string{"-no-reboot", "-chardev", "socket,id=rdd,server=on,wait=off,path=" + socket, "-mon", "chardev=rdd,mode=control"}
 	switch arch { // the device by which Linux tells QEMU of a panic

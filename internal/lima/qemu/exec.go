@@ -14,8 +14,8 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// Exec becomes the real QEMU, which from then on holds the VM's QEMU lock, so that the kernel can
-// say whether it lives, and, on Linux, ends when the hostagent does, however that ends.
+// Exec replaces this process with the real QEMU. QEMU then holds the VM's QEMU lock, so that others can see whether it
+// runs, and, on Linux, ends when the hostagent does, however that ends.
 func Exec(qemu, lock string, parent int, args []string) error {
 	// The wish to end with the parent is the thread's: the thread that execs must be the one that asked.
 	runtime.LockOSThread()

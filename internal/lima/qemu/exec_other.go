@@ -2,5 +2,5 @@
 
 package qemu
 
-// endWithParent can't be had here: a QEMU that outlives its hostagent is ended by EndOrphan.
+// endWithParent does nothing on this system: EndOrphan ends a QEMU that outlives its hostagent.
 func endWithParent(int) error { return nil }

@@ -7,11 +7,11 @@ import (
 	"os/exec"
 )
 
-// GuardCommand is the command of rdd-lima that runs somebody else's program, so that it ends with us.
+// GuardCommand is the command of rdd-lima that runs another program and ends it when its parent ends.
 const GuardCommand = "guard"
 
-// guarded is a command for proc.Start that runs somebody else's program, which ends with this process
-// also when that is killed.
+// guarded returns a command for proc.Start that runs another program, which ends with this process, even if this
+// process is killed.
 func guarded(program string, args ...string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {

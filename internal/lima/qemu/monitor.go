@@ -11,8 +11,8 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// Monitor watches a QEMU over a control socket that Lima doesn't know of. It learns why QEMU ends, and
-// asks whether QEMU and its guest still answer. It ends nothing.
+// Monitor watches a QEMU over a control socket of its own, beside Lima's. It finds out why QEMU ends, and checks
+// whether QEMU and its guest still answer. It never ends either.
 type Monitor struct {
 	socket    string
 	disk      string // where the VM's disk is, for messages
@@ -28,7 +28,7 @@ type Monitor struct {
 	waiting bool          // QEMU owes an answer to query-status
 }
 
-// monitorTimeouts is how often a monitor asks, and for how long it waits.
+// monitorTimeouts say how often a monitor asks and how long it waits.
 type monitorTimeouts struct {
 	qemuInterval  time.Duration // between questions to QEMU; an answer takes a millisecond
 	guestInterval time.Duration // between questions to the guest
@@ -40,17 +40,18 @@ func defaultMonitorTimeouts() monitorTimeouts {
 	return monitorTimeouts{qemuInterval: 10 * time.Second, guestInterval: 30 * time.Second, answerTimeout: 15 * time.Second, maxMisses: 2}
 }
 
+// NewMonitor returns a monitor of the VM's QEMU. It reports the VM's health, and pings the guest with pingGuest.
 func NewMonitor(vm layout.VM, report func(event.Event), pingGuest func(context.Context) error) *Monitor {
 	return &Monitor{socket: vm.MonitorSocket(), disk: vm.Dir(), report: report, pingGuest: pingGuest, timeouts: defaultMonitorTimeouts(), done: make(chan struct{})}
 }
 
-// GuestBooted makes the monitor ask from now on whether the guest answers.
+// GuestBooted makes the monitor check from now on whether the guest answers.
 func (m *Monitor) GuestBooted() { m.booted.Store(true) }
 
 // monitorExitTimeout is how long a monitor may take to see that QEMU has ended. It takes a millisecond.
 const monitorExitTimeout = time.Second
 
-// WaitEnd says how the guest ended, once QEMU has. It is empty when QEMU never came up.
+// WaitEnd returns how the guest ended, once QEMU has ended. It is empty if QEMU never started.
 func (m *Monitor) WaitEnd() string {
 	select {
 	case <-m.done:
@@ -101,7 +102,7 @@ func (m *Monitor) connect(ctx context.Context) *qmpConn {
 	}
 }
 
-// watch takes what QEMU says, and asks in between.
+// watch handles QEMU's replies and events, and asks at intervals.
 func (m *Monitor) watch(ctx context.Context, c *qmpConn, replies <-chan qmpReply) {
 	ask := time.NewTicker(m.timeouts.qemuInterval)
 	defer ask.Stop()
@@ -117,8 +118,8 @@ func (m *Monitor) watch(ctx context.Context, c *qmpConn, replies <-chan qmpReply
 			late = m.handleReply(c, r, late)
 		case <-late:
 			late = nil
-			m.setHealth(event.Unresponsive, fmt.Sprintf("QEMU has not answered for %s: its process is suspended, or the host gives it no time. Nothing is lost; it goes on when the process does. "+
-				"See what holds it up with `ps` or `top`; `rdd vm stop --force` ends the VM, and what its guest has not written is lost.", m.timeouts.answerTimeout))
+			m.setHealth(event.Unresponsive, fmt.Sprintf("QEMU has not answered for %s: its process is suspended, or the host gives it no time. Nothing is lost; the guest continues when the process does. "+
+				"Look for the cause with `ps` or `top`; `rdd vm stop --force` ends the VM, and what its guest has not written is lost.", m.timeouts.answerTimeout))
 		case err := <-checked:
 			next = time.Now().Add(m.timeouts.guestInterval)
 			m.guestAnswered(err)
@@ -135,7 +136,7 @@ func (m *Monitor) watch(ctx context.Context, c *qmpConn, replies <-chan qmpReply
 	}
 }
 
-// handleReply takes a reply and returns when QEMU is late.
+// handleReply handles a reply and returns when the next one is late.
 func (m *Monitor) handleReply(c *qmpConn, r qmpReply, late <-chan time.Time) <-chan time.Time {
 	if r.Event != "" {
 		m.handleEvent(r)
@@ -148,10 +149,10 @@ func (m *Monitor) handleReply(c *qmpConn, r qmpReply, late <-chan time.Time) <-c
 	m.waiting = false
 	switch status.Status {
 	case "io-error":
-		m.setHealth(event.Paused, fmt.Sprintf("the guest is paused, because the disk of the host that holds %s is full. Nothing is lost: free some space (`df -h %s` shows how much there is), and it goes on by itself.", m.disk, m.disk))
+		m.setHealth(event.Paused, fmt.Sprintf("the guest is paused, because the disk of the host that holds %s is full. Nothing is lost: free some space (`df -h %s` shows how much there is), and the guest continues by itself.", m.disk, m.disk))
 		_ = c.send("cont") // QEMU writes again, and pauses again if that fails
 	case "paused", "suspended":
-		m.setHealth(event.Paused, "the guest was paused from outside, over QEMU's control socket; whoever did that can let it go on, or restart the VM with `rdd vm restart`.")
+		m.setHealth(event.Paused, "the guest was paused from outside, over QEMU's control socket; continue it over that socket, or restart the VM with `rdd vm restart`.")
 	default:
 		if m.misses == 0 {
 			m.setHealth("", "")
@@ -160,7 +161,7 @@ func (m *Monitor) handleReply(c *qmpConn, r qmpReply, late <-chan time.Time) <-c
 	return nil
 }
 
-// handleEvent takes note of how the guest ends.
+// handleEvent records how the guest ends.
 func (m *Monitor) handleEvent(r qmpReply) {
 	switch r.Event {
 	case "GUEST_PANICKED":
@@ -193,7 +194,7 @@ func (m *Monitor) askGuest(ctx context.Context, result chan<- error) {
 	result <- m.pingGuest(ctx)
 }
 
-// guestAnswered takes the guest's answer, or that there is none. A guest is given more than one chance.
+// guestAnswered handles the result of a ping. The guest may miss one before it is reported.
 func (m *Monitor) guestAnswered(err error) {
 	switch {
 	case m.health.Reason == event.Paused || m.waiting: // it can't answer
@@ -208,7 +209,7 @@ func (m *Monitor) guestAnswered(err error) {
 	}
 }
 
-// setHealth reports how the VM is, when that has changed.
+// setHealth reports the VM's health when it has changed.
 func (m *Monitor) setHealth(reason, message string) {
 	if m.health.Reason == reason {
 		return

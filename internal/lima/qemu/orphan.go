@@ -17,7 +17,7 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// orphanTimeouts are how long a QEMU without a hostagent gets.
+// orphanTimeouts say how long each way to end a QEMU without a hostagent may take.
 type orphanTimeouts struct {
 	selfExit time.Duration // to end by itself: it was told to when its hostagent died
 	powerOff time.Duration // for the guest to power off
@@ -28,9 +28,9 @@ func defaultOrphanTimeouts() orphanTimeouts {
 	return orphanTimeouts{selfExit: 3 * time.Second, powerOff: time.Minute, quit: 5 * time.Second}
 }
 
-// EndOrphan ends a QEMU of the VM that outlived its hostagent, gently first, and removes the
-// sockets and PID files that both left. The caller holds the VM's disk lock, so no hostagent lives.
-// It reports whether there was a QEMU.
+// EndOrphan ends a QEMU of the VM that outlived its hostagent: it asks first, and forces it then. It removes the
+// sockets and PID files that both left, and reports whether there was a QEMU. The caller holds the VM's disk lock, so
+// no hostagent runs.
 func EndOrphan(ctx context.Context, vm layout.VM, say func(string)) (found bool, err error) {
 	return defaultOrphanTimeouts().end(ctx, vm, say)
 }
@@ -70,7 +70,7 @@ func (g orphanTimeouts) end(ctx context.Context, vm layout.VM, say func(string))
 	return found, clearStale(vm)
 }
 
-// KillOrphan ends the VM's QEMU at once. The caller holds the disk lock.
+// KillOrphan kills the VM's QEMU. The caller holds the disk lock.
 func KillOrphan(ctx context.Context, vm layout.VM) error {
 	held, err := proc.Held(vm.QEMULock())
 	if err != nil || !held {

@@ -37,7 +37,7 @@ func awaitLock(t *testing.T, path string, want bool) {
 	}
 }
 
-// hostagentWithQEMU starts a process that starts, through RunQEMU, a program that stays.
+// hostagentWithQEMU starts a process that starts, through Exec, a program that stays.
 func hostagentWithQEMU(t *testing.T, vm layout.VM, program ...string) *exec.Cmd {
 	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
 		t.Fatal(err)

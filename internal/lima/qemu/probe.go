@@ -18,8 +18,8 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// prober finds out whether hardware acceleration works, by running something under it: a device
-// that opens says little.
+// prober finds out whether hardware acceleration works by running a test guest: that the device can be opened proves
+// little.
 type prober struct {
 	exe     string // QEMU
 	arch    limayaml.Arch
@@ -27,13 +27,13 @@ type prober struct {
 	timeout time.Duration
 }
 
-// cached is a probe's result and what it is about.
+// cached is the result of a probe, with a key that says which host boot and QEMU it is for.
 type cached struct {
 	Key         string            `json:"key"`
 	Accelerator event.Accelerator `json:"accelerator"`
 }
 
-// probe returns how guest code is best run.
+// probe returns the best accelerator.
 func (p *prober) probe(ctx context.Context) (event.Accelerator, error) {
 	if acc, bad := p.checkDevice(); bad {
 		return acc, nil // cheap to find out, and fixed without a reboot
@@ -58,7 +58,7 @@ func (p *prober) runGuestCached(ctx context.Context) (event.Accelerator, error) 
 	return acc, nil
 }
 
-// key changes when the host boots or its QEMU does.
+// key changes when the host boots or its QEMU changes.
 func (p *prober) key() string {
 	parts := []string{bootID(), p.exe, p.timeout.String()}
 	if info, err := os.Stat(p.exe); err == nil {
@@ -110,7 +110,7 @@ func (p *prober) writeROM() (path string, err error) {
 	return path, atomicfile.Write(path, romFor(p.arch))
 }
 
-// cause is the last line that QEMU wrote, or else how it ended.
+// cause returns the last line that QEMU wrote, or else how it ended.
 func cause(err error, stderr string) string {
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
 	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {

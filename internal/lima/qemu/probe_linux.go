@@ -11,7 +11,7 @@ import (
 
 const kvmDevice = "/dev/kvm"
 
-// checkDevice says why KVM can't even be tried.
+// checkDevice reports why KVM can't be tried at all.
 func (p *prober) checkDevice() (acc event.Accelerator, bad bool) {
 	f, err := os.OpenFile(kvmDevice, os.O_RDWR, 0)
 	switch {

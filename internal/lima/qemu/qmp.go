@@ -28,7 +28,7 @@ type qmpConn struct {
 	out *json.Encoder
 }
 
-// qmpReply is what QEMU says: the answer to a command, or an event.
+// qmpReply is a message from QEMU: the answer to a command, or an event.
 type qmpReply struct {
 	Return json.RawMessage
 	Error  *struct{ Desc string }
@@ -36,7 +36,7 @@ type qmpReply struct {
 	Data   json.RawMessage
 }
 
-// dialQMP connects to a QEMU and negotiates, within qmpLimit.
+// dialQMP connects to a QEMU and negotiates, within qmpTimeout.
 func dialQMP(ctx context.Context, socket string) (*qmpConn, error) {
 	d := net.Dialer{Timeout: qmpTimeout}
 	conn, err := d.DialContext(ctx, "unix", socket)

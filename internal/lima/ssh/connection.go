@@ -31,7 +31,7 @@ import (
 )
 
 // Connection keeps up the one SSH connection that carries a guest's forwarded sockets and shared folders.
-// Lima makes it at boot, and doesn't notice when it ends.
+// Lima connects at boot, and doesn't notice when the connection ends.
 type Connection struct {
 	vm     layout.VM
 	y      *limayaml.LimaYAML
@@ -43,6 +43,7 @@ type Connection struct {
 	checkInterval  time.Duration // between looks at whether all is there
 }
 
+// NewConnection returns the connection of a VM with the configuration y. It reports what doesn't work.
 func NewConnection(vm layout.VM, y *limayaml.LimaYAML, report func(event.Event)) *Connection {
 	ssh := func(ctx context.Context, args ...string) *exec.Cmd { return sshCommand(ctx, vm, args...) }
 	return &Connection{vm: vm, y: y, report: report, ssh: ssh, retryInterval: 2 * time.Second, attemptTimeout: 2 * time.Minute, checkInterval: time.Minute}
@@ -66,8 +67,8 @@ type resource struct {
 	create func(context.Context) error
 }
 
-// Run makes the connection, and all that it carries, again whenever it ends, until ctx does. It says what
-// doesn't work meanwhile.
+// Run reconnects whenever the connection ends, and restores everything that it carries, until ctx ends. It reports
+// what doesn't work meanwhile.
 func (c *Connection) Run(ctx context.Context) {
 	if *c.y.Plain || runtime.GOOS == "windows" { // nothing depends on it; Windows' ssh has no such connections
 		return
@@ -88,7 +89,7 @@ func (c *Connection) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-lost:
-			logrus.Warn("the SSH connection to the guest has ended; it is made again")
+			logrus.Warn("the SSH connection to the guest was lost; reconnecting")
 			lost, todo, pause = nil, c.resources(), 0
 			c.reportTrouble(reconnectingMessage, todo, nil)
 			continue
@@ -114,17 +115,17 @@ func (c *Connection) Run(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			logrus.WithError(err).Warn("what needs the SSH connection to the guest could not all be made again")
+			logrus.WithError(err).Warn("some of what uses the SSH connection to the guest could not be restored")
 		}
 		c.reportTrouble(retryingMessage, todo, err)
 		pause = min(max(2*pause, c.retryInterval), 15*c.retryInterval)
 	}
 }
 
-// What is said while not all is there.
+// What is reported while something is missing.
 const (
-	reconnectingMessage = "the SSH connection to the guest has ended, and is being made again"
-	retryingMessage     = "not all that needs the SSH connection to the guest is there; it is tried further"
+	reconnectingMessage = "the SSH connection to the guest was lost; reconnecting"
+	retryingMessage     = "some of what uses the SSH connection to the guest is missing; retrying"
 )
 
 // closed returns a channel that is closed when the connection ends: ssh keeps a client on its control
@@ -145,7 +146,7 @@ func (c *Connection) closed(ctx context.Context) <-chan struct{} {
 	return lost
 }
 
-// reportTrouble says what doesn't work, if anything.
+// reportTrouble reports what doesn't work, if anything.
 func (c *Connection) reportTrouble(what string, todo []resource, err error) {
 	t := &event.Trouble{Source: event.FromConnection}
 	if len(todo) > 0 || err != nil {
@@ -154,7 +155,7 @@ func (c *Connection) reportTrouble(what string, todo []resource, err error) {
 			for _, p := range todo {
 				names = append(names, p.name)
 			}
-			what += "; until then these don't work: " + strings.Join(names, ", ")
+			what += ". These don't work until then: " + strings.Join(names, ", ")
 		}
 		if err != nil {
 			what += "\n" + err.Error()
@@ -164,7 +165,7 @@ func (c *Connection) reportTrouble(what string, todo []resource, err error) {
 	c.report(event.Event{Trouble: t})
 }
 
-// resources are all that the connection carries.
+// resources lists everything that the connection carries.
 func (c *Connection) resources() []resource {
 	var all []resource
 	for _, f := range c.forwards() {
@@ -196,7 +197,7 @@ func (c *Connection) mounts() []limayaml.Mount {
 	return c.y.Mounts
 }
 
-// missing are the forwards of sockets and the shared folders that are not there.
+// missing lists the forwards of sockets and the shared folders that don't exist.
 func (c *Connection) missing(ctx context.Context) (all []resource) {
 	for _, f := range c.forwards() {
 		info, err := os.Lstat(f.HostSocket)
@@ -207,7 +208,7 @@ func (c *Connection) missing(ctx context.Context) (all []resource) {
 	return append(all, c.missingMounts(ctx)...)
 }
 
-// missingMounts are the shared folders that the guest doesn't have, or whose process on this host has ended.
+// missingMounts lists the shared folders that the guest lacks, or whose process on this host has ended.
 func (c *Connection) missingMounts(ctx context.Context) (all []resource) {
 	mounts := c.mounts()
 	if len(mounts) == 0 {
@@ -222,7 +223,7 @@ func (c *Connection) missingMounts(ctx context.Context) (all []resource) {
 	defer cancel()
 	gone, err := c.ssh(ctx, "-T", c.host(), "--", look.String()).Output()
 	if err != nil {
-		return nil // without a connection it can't be known, and all is made again with the next one
+		return nil // unknown without a connection; the next one restores everything
 	}
 	for i, m := range mounts {
 		if slices.Contains(strings.Fields(string(gone)), strconv.Itoa(i)) {
@@ -232,19 +233,19 @@ func (c *Connection) missingMounts(ctx context.Context) (all []resource) {
 	return all
 }
 
-// share is the part that shares a folder.
+// share is the resource of a shared folder.
 func (c *Connection) share(m limayaml.Mount) resource {
 	return resource{"the shared folder " + m.Location, func(ctx context.Context) error { return c.mount(ctx, m) }}
 }
 
-// connect makes the connection.
+// connect opens the connection.
 func (c *Connection) connect(ctx context.Context) error {
 	ctx, cancel := c.withTimeout(ctx)
 	defer cancel()
 	return c.runSSH(ctx, "connect to the guest over SSH", c.host(), "--", "true")
 }
 
-// restore makes the parts that the connection carries, and returns those that failed.
+// restore creates resources, and returns those that failed.
 func (c *Connection) restore(ctx context.Context, parts []resource) (left []resource, err error) {
 	ctx, cancel := c.withTimeout(ctx)
 	defer cancel()
@@ -275,7 +276,7 @@ func (c *Connection) linkAgent(ctx context.Context) error {
 
 func (c *Connection) host() string { return hostname.FromInstName(c.vm.Name) }
 
-// runSSH runs ssh to its end. Its error holds what ssh said.
+// runSSH runs ssh to its end. Its error holds ssh's output.
 func (c *Connection) runSSH(ctx context.Context, what string, args ...string) error {
 	cmd := c.ssh(ctx, args...)
 	var said bytes.Buffer
@@ -290,7 +291,7 @@ func (c *Connection) runSSH(ctx context.Context, what string, args ...string) er
 	return fmt.Errorf("%s: %s: %w", what, OutputTail(said.String(), err.Error()), err)
 }
 
-// forward forwards one socket. On the host it takes the place of nothing but a socket.
+// forward forwards one socket. On the host it replaces nothing but a socket.
 func (c *Connection) forward(ctx context.Context, f limayaml.PortForward) error {
 	if f.Reverse {
 		what := fmt.Sprintf("forward %s to the guest's %s", f.HostSocket, f.GuestSocket)
@@ -308,7 +309,7 @@ func (c *Connection) forward(ctx context.Context, f limayaml.PortForward) error 
 	case err != nil:
 		return fmt.Errorf("%s: %w", what, err)
 	case info.Mode().Type() != os.ModeSocket:
-		return fmt.Errorf("%s: this is there, and is no socket: move it away, or name another hostSocket in the template", what)
+		return fmt.Errorf("%s: there is something else at that path: move it away, or name another hostSocket in the template", what)
 	default:
 		if err := os.Remove(f.HostSocket); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
@@ -346,12 +347,12 @@ func (c *Connection) mount(ctx context.Context, m limayaml.Mount) error {
 	return c.runSSH(ctx, what, "-T", c.host(), "--", inMountTable(m))
 }
 
-// inMountTable is the guest's command that says whether a folder is in its mount table.
+// inMountTable is the guest's command that reports whether a folder is in its mount table.
 func inMountTable(m limayaml.Mount) string {
 	return fmt.Sprintf("grep -q ' %s fuse.sshfs ' /proc/mounts", regexpWord(*m.MountPoint))
 }
 
-// regexpWord is a path as the guest's mount table has it, for grep.
+// regexpWord escapes a path for a grep in the guest's mount table.
 func regexpWord(path string) string {
 	return strings.NewReplacer(`\`, `\\134`, " ", `\\040`, "\t", `\\011`, "'", `'\''`, ".", `\.`, "*", `\*`, "[", `\[`, "^", `\^`, "$", `\$`).Replace(path)
 }

@@ -216,7 +216,7 @@ func TestFileInThePlaceOfAForwardedSocketIsKept(t *testing.T) {
 	for late := time.After(limatest.Timeout); ; {
 		select {
 		case tr := <-said:
-			if !strings.Contains(strings.Join(tr.Messages, "\n"), "is no socket") {
+			if !strings.Contains(strings.Join(tr.Messages, "\n"), "something else at that path") {
 				continue
 			}
 		case <-late:

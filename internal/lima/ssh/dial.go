@@ -28,23 +28,23 @@ const (
 	bannerTimeout = 15 * time.Second // for the guest to answer on one connection
 )
 
-// attemptTimes is how long to wait for the next attempt, and how long that may take, when the first was elapsed ago.
-// A guest that is slow is given more time: for each connection that is given up, its server has a process
-// to start and end, and enough of them keep it from ever answering one.
+// attemptTimes returns the time until the next attempt and the timeout of that attempt; the first was elapsed ago. A
+// slow guest gets more time: its server starts and ends a process for each abandoned connection, and enough of them
+// keep it from ever answering.
 func attemptTimes(elapsed time.Duration) (interval, limit time.Duration) {
 	return max(dialInterval, elapsed/20), max(bannerTimeout, elapsed/3)
 }
 
-// Exec becomes the real ssh, which gets its connection from this program's "dial".
+// Exec replaces this process with the real ssh, which gets its connection from this program's "dial" command.
 func Exec(ssh, self string, args []string) error {
 	proxy := fmt.Sprintf("ProxyCommand=%s dial %%h %%p", strings.ReplaceAll(lima.ShellQuote(self), "%", "%%"))
 	cmd := exec.Command(ssh, append([]string{"-o", proxy, "-o", "ProxyUseFdpass=yes"}, args...)...)
 	return proc.Become(cmd)
 }
 
-// Dial connects to an SSH server, waiting until it answers, and passes the connection to ssh over
-// out, a socket. It ends early when ssh has, which doesn't end its ProxyCommand, or when nobody holds
-// agentLock: the hostagent has gone.
+// Dial connects to an SSH server, waits until it answers, and passes the connection to ssh over the socket out. It ends
+// early when ssh ends, which doesn't end its ProxyCommand, or when nobody holds agentLock any more, because the
+// hostagent is gone.
 func Dial(ctx context.Context, address, agentLock string, out *os.File) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -100,7 +100,7 @@ func dialOnce(ctx context.Context, address string, limit time.Duration) *net.TCP
 // connections, as OpenSSH does since 9.8, says other things.
 const greeting = "SSH-"
 
-// greeted waits until the server has greeted, and leaves that unread.
+// greeted waits for the server's greeting, and leaves it unread.
 func greeted(c *net.TCPConn) bool {
 	raw, err := c.SyscallConn()
 	if err != nil {

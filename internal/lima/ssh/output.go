@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// OutputTail are the last lines that a script or a program said, or else how it ended.
+// OutputTail returns the last lines of a script's or a program's output, or else how it ended.
 func OutputTail(said, failure string) string {
 	lines := strings.FieldsFunc(said, func(r rune) bool { return r == '\n' || r == '\r' })
 	var kept []string
@@ -24,5 +24,5 @@ func OutputTail(said, failure string) string {
 	return failure
 }
 
-// maxOutputLines is how many lines of a script's words are shown.
+// maxOutputLines is how many lines of a script's output are shown.
 const maxOutputLines = 6

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Ping makes a connection to an SSH server and waits until the server speaks.
+// Ping connects to an SSH server and waits for its first byte.
 func Ping(ctx context.Context, address string) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", address)
@@ -44,4 +44,4 @@ func sshAddress(config string) (string, error) {
 	return net.JoinHostPort(found["Hostname"], found["Port"]), nil
 }
 
-var errNoGreeting = errors.New("its SSH server says nothing")
+var errNoGreeting = errors.New("its SSH server does not answer")

@@ -21,7 +21,7 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// ShellOptions say what runs in the guest, and where.
+// ShellOptions says what runs in the guest, and where.
 type ShellOptions struct {
 	Command  []string // empty: a login shell
 	Terminal bool     // the guest gets one
@@ -41,7 +41,7 @@ func Shell(ctx context.Context, vm layout.VM, o ShellOptions) (*exec.Cmd, error)
 	config := filepath.Join(vm.Dir(), filenames.SSHConfig)
 	switch there := running && layout.Exists(config); {
 	case !there && o.WaitTimeout > 0:
-		return nil, fmt.Errorf("VM %q is still being prepared, or is about to be started again, so there is no guest to enter yet: `rdd vm show %s` tells how far it is", vm.Name, vm.Name)
+		return nil, fmt.Errorf("VM %q is still being prepared or is about to restart, so there is no guest to log in to yet: `rdd vm show %s` shows its progress", vm.Name, vm.Name)
 	case !there:
 		return nil, fmt.Errorf("VM %q does not run: start it with `rdd vm start %s`", vm.Name, vm.Name)
 	}
@@ -66,13 +66,13 @@ func Shell(ctx context.Context, vm layout.VM, o ShellOptions) (*exec.Cmd, error)
 	} else {
 		args = append(args, "-T")
 	}
-	cmd := exec.Command(ssh, append(args, hostname.FromInstName(vm.Name), "--", o.Script(mounted(vm, o.Dir)))...)
+	cmd := exec.Command(ssh, append(args, hostname.FromInstName(vm.Name), "--", o.script(mounted(vm, o.Dir)))...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return cmd, nil
 }
 
-// Script is what the guest's shell is told. Mounted says whether the guest has Dir.
-func (o ShellOptions) Script(mounted bool) (script string) {
+// script returns the command for the guest's shell. mounted says whether the guest has Dir.
+func (o ShellOptions) script(mounted bool) (script string) {
 	script = template.ReadEnvCommand + "; "
 	switch {
 	case o.Workdir != "":
@@ -118,14 +118,14 @@ func awaitSSH(ctx context.Context, vm layout.VM, config string, patience time.Du
 			if context.Cause(ctx) != context.DeadlineExceeded { //nolint:errorlint // it is our own
 				return context.Cause(ctx)
 			}
-			return fmt.Errorf("VM %q runs, but its SSH server has not answered within %s, so nobody can enter it: it still boots, or it hangs. "+
+			return fmt.Errorf("VM %q runs, but its SSH server has not answered within %s, so logins don't work: it is still booting, or it hangs. "+
 				"See its console with `rdd vm logs %s --source serial`; try again later, or restart it with `rdd vm restart %s`", vm.Name, patience, vm.Name, vm.Name)
 		case <-time.After(time.Second):
 		}
 	}
 }
 
-// mounted says whether the guest sees this host's directory dir under the same name.
+// mounted reports whether the guest sees this host's directory dir under the same name.
 func mounted(vm layout.VM, dir string) bool {
 	inst, err := store.Inspect(vm.Name)
 	if err != nil || inst.Config == nil || dir == "" {

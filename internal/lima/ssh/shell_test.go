@@ -32,7 +32,7 @@ func TestAShellBeginsWhereAndAsAsked(t *testing.T) {
 		"another shell, in a folder": {ShellOptions{Command: []string{"printf", "%s|", "a b", "it's", "$HOME"}, Shell: "bash", Workdir: odd}, false, "a b|it's|$HOME|", 0},
 		"no such shell":              {ShellOptions{Command: []string{"pwd"}, Shell: "no-such-shell"}, false, "no-such-shell", 127},
 	} {
-		cmd := exec.Command("sh", "-c", tc.options.Script(tc.mounted))
+		cmd := exec.Command("sh", "-c", tc.options.script(tc.mounted))
 		cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/bin:/bin", "HOME=" + dir}
 		if !strings.HasPrefix(cmd.Args[2], template.ReadEnvCommand+"; ") {
 			t.Errorf("%s: the shell lacks the template's environment variables", name)

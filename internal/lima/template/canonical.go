@@ -12,8 +12,8 @@ import (
 	"rancherdesktop.io/rdd/internal/lima"
 )
 
-// canonical writes a decoded template as JSON, which is YAML that every parser reads in the same
-// way. Lima is given nothing else: then no verdict depends on how the author wrote the template.
+// canonical writes a decoded template as JSON, which is YAML that every parser reads in the same way. Lima gets only
+// this form, so that the result of a check does not depend on how the author wrote the template.
 func canonical(y *limayaml.LimaYAML) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -37,7 +37,7 @@ func canonical(y *limayaml.LimaYAML) ([]byte, error) {
 	return text, nil
 }
 
-// escaped replaces the characters that JSON allows in a string as they are and YAML does not.
+// escaped escapes the characters that are allowed in JSON strings but not in YAML.
 func escaped(text string) string {
 	if strings.IndexFunc(text, unprintable) < 0 {
 		return text

@@ -15,7 +15,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// ValidateChange says whether Lima accepts the template for a VM that may have a disk already: what
+// ValidateChange reports whether Lima accepts the template for a VM that may have a disk already: what
 // the disk was made of can't change. The error is a *PermanentError that names the field.
 func ValidateChange(vm layout.VM, template []byte, params map[string]string, asRoot bool) error {
 	if err := validate(vm, true, template, params, asRoot); err != nil || !layout.Exists(vm.Disk()) || vm.Unfinished() {
@@ -62,7 +62,7 @@ func CheckChange(vm layout.VM, old, wanted []byte) error {
 	return checkShrink(vm, *was.Disk, *y.Disk)
 }
 
-// imagesFor lists the images of the VM's own architecture; the others were never looked at.
+// imagesFor lists the images for the VM's architecture; the others are never used.
 func imagesFor(y *limayaml.LimaYAML) (images []limayaml.Image) {
 	for _, img := range y.Images {
 		if img.Arch == *y.Arch {
@@ -72,8 +72,8 @@ func imagesFor(y *limayaml.LimaYAML) (images []limayaml.Image) {
 	return images
 }
 
-// checkShrink says whether the disk of vm, which was to have the size was, can have the size now. What
-// counts is the disk itself: a size that it could not be given can be taken back.
+// checkShrink checks that the disk of vm doesn't have to shrink to the size now. If there is a disk, its
+// own size counts and not the configured size was, so that a size which the disk never got can be reverted.
 func checkShrink(vm layout.VM, was, now string) error {
 	has, ok := image.VirtualSize(filepath.Join(vm.Dir(), filenames.DiffDisk))
 	if !ok {

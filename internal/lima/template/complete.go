@@ -7,7 +7,7 @@ import (
 	"rancherdesktop.io/rdd/internal/lima"
 )
 
-// guestUser is who logs in to the guest when RDD runs as root, since the guest's user can't be root.
+// guestUser is the guest's user when RDD runs as root, because the guest's user can't be root.
 const guestUser = "lima"
 
 const guestUID = 1000

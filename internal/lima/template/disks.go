@@ -17,7 +17,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// checkDisks says whether the additional disks are there, and whether the guest would format one that
+// checkDisks reports whether the additional disks are there, and whether the guest would format one that
 // holds data: it does so with each that lacks the label lima-NAME, unless the template forbids it.
 func checkDisks(vm layout.VM, y *limayaml.LimaYAML) error {
 	for i, d := range y.AdditionalDisks {
@@ -41,8 +41,8 @@ func checkDisks(vm layout.VM, y *limayaml.LimaYAML) error {
 	return nil
 }
 
-// diskBegin holds what tells a blank disk: tables of partitions, and, in a first partition where sfdisk
-// begins it, a file system's label.
+// diskBegin is how much of a disk has to be read to know whether it is blank: partition tables, and the label of a
+// file system in a first partition where sfdisk puts it.
 const diskBegin = 2 << 20
 
 // readBegin reads the beginning of a disk.
@@ -64,7 +64,7 @@ func readBegin(path string) ([]byte, error) {
 	return b, nil
 }
 
-// hasLabel says whether a file system at the beginning of a disk has a label. ext4 cuts it off after 16 bytes.
+// hasLabel reports whether a file system at the beginning of a disk has a label. ext4 cuts it off after 16 bytes.
 func hasLabel(begin []byte, label string) bool {
 	field := label + "\x00"
 	if len(label) >= 16 {

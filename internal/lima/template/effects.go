@@ -7,8 +7,8 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// checkEffects checks what Lima accepts and then does harm with, never gets to work, or quietly reads as
-// something else. y is the template as it is written, full has all defaults. named says that vm is the
+// checkEffects refuses what Lima accepts although it does harm, can never work, or means something else to Lima than
+// to its author. y is the template as it is written, full has all defaults. named says that vm is the
 // VM that gets the template; otherwise it is only a place for one. It returns what the template puts on the host.
 func checkEffects(vm layout.VM, named bool, y, full *limayaml.LimaYAML) ([]hostpath.Path, error) {
 	for _, check := range []func(y, full *limayaml.LimaYAML) error{checkMounts, checkUser} {

@@ -21,10 +21,10 @@ const envFile = "/run/rdd/env.sh"
 // ReadEnvCommand reads envFile, in any shell.
 const ReadEnvCommand = "[ ! -r " + envFile + " ] || . " + envFile
 
-// envName is a name that every shell takes.
+// envName matches names that every shell accepts.
 var envName = regexp.MustCompile("^[A-Za-z_][A-Za-z0-9_]*$")
 
-// checkEnv says whether the guest can have the variables that a template gives it.
+// checkEnv reports whether the guest can have the variables that a template gives it.
 func checkEnv(y *limayaml.LimaYAML) error {
 	for _, name := range slices.Sorted(maps.Keys(y.Env)) {
 		field, value := "env."+name, y.Env[name]
@@ -44,7 +44,7 @@ func checkEnv(y *limayaml.LimaYAML) error {
 	return nil
 }
 
-// checkEnvValue refuses what would end the line that a value is on, and begin another variable.
+// checkEnvValue refuses characters that would end the value's line and begin another variable.
 func checkEnvValue(value string) error {
 	for _, r := range value {
 		if unicode.IsControl(r) && r != '\t' {
@@ -54,7 +54,7 @@ func checkEnvValue(value string) error {
 	return nil
 }
 
-// misread says whether PAM or Lima's boot scripts would take a value for something else. Source: pam_env(8)
+// misread reports whether PAM or Lima's boot scripts would change a value. Source: pam_env(8)
 // on /etc/environment, and boot.sh of Lima's cidata, which echoes it.
 func misread(value string) bool {
 	return strings.ContainsAny(value, `#\`) || strings.TrimSpace(value) != value || strings.IndexAny(value, `'"`) == 0
@@ -63,7 +63,7 @@ func misread(value string) bool {
 // shells are those that can read envFile.
 var shells = []string{"sh", "ash", "bash", "dash", "ksh", "mksh", "zsh"}
 
-// shellScript says whether a shell runs a script.
+// shellScript reports whether a shell runs a script.
 func shellScript(script string) bool {
 	first, _, _ := strings.Cut(script, "\n")
 	command, has := strings.CutPrefix(first, "#!")
@@ -73,8 +73,8 @@ func shellScript(script string) bool {
 	return slices.ContainsFunc(strings.Fields(command), func(word string) bool { return slices.Contains(shells, path.Base(word)) })
 }
 
-// deliverEnv sees to it that the variables of y, which has the host's proxies in it, are the same in
-// shells, scripts, services and with sudo. Lima writes them to /etc/environment, where services don't
+// deliverEnv gives the variables of y, which include the host's proxies, the same values in shells, scripts and
+// services, and with sudo. Lima writes them to /etc/environment, where services don't
 // look and where not every value can be. A script of ours does the rest, at each boot, before all others.
 func deliverEnv(y *limayaml.LimaYAML) {
 	if len(y.Env) == 0 {
@@ -93,7 +93,7 @@ func deliverEnv(y *limayaml.LimaYAML) {
 	y.Provision = append([]limayaml.Provision{{Mode: limayaml.ProvisionModeBoot, Script: script}}, provision...)
 }
 
-// readingEnv is a script that reads envFile first.
+// readingEnv returns a script that reads envFile first.
 func readingEnv(script string) string {
 	if script == "" || !shellScript(script) {
 		return script
@@ -105,7 +105,7 @@ func readingEnv(script string) string {
 	return ReadEnvCommand + "\n" + script
 }
 
-// envScript is what gives the guest its variables.
+// envScript returns the script that gives the guest its variables.
 func envScript(env map[string]string) string {
 	names := slices.Sorted(maps.Keys(env))
 	var exports, assignments strings.Builder

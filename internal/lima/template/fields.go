@@ -78,8 +78,8 @@ func checkFields(y *limayaml.LimaYAML) error {
 	return checkNumbers(y)
 }
 
-// paramName is what Lima takes as the name of a param. It makes a regular expression of it before it
-// looks whether it is one.
+// paramName matches the names that Lima accepts for a param. Lima builds a regular expression from a name before it
+// validates the name.
 var paramName = regexp.MustCompile("^[a-zA-Z][a-zA-Z0-9_]*$")
 
 // checkParams checks names and values, the first by name first; Lima takes them in any order.
@@ -122,7 +122,7 @@ func checkArch(field string, arch limayaml.Arch) error {
 	return lima.FieldErrorf(field, "must be one of %s; got %q", strings.Join(limayaml.ArchTypes, ", "), arch)
 }
 
-// checkDriver says whether this host can run VMs of the template's type.
+// checkDriver reports whether this host can run VMs of the template's type.
 func checkDriver(vm layout.VM, y *limayaml.LimaYAML) error {
 	if types := driverutil.Drivers(); !slices.Contains(types, *y.VMType) {
 		return lima.FieldErrorf("vmType", "must be one of %s on this computer; got %q", strings.Join(types, ", "), *y.VMType)
@@ -137,7 +137,7 @@ func checkDriver(vm layout.VM, y *limayaml.LimaYAML) error {
 	return nil
 }
 
-// checkQEMUMounts says whether QEMU can share folders in that way here.
+// checkQEMUMounts reports whether QEMU can share folders in that way here.
 func checkQEMUMounts(mountType limayaml.MountType) error {
 	types := []string{limayaml.REVSSHFS, limayaml.NINEP}
 	if runtime.GOOS == "linux" {
@@ -193,7 +193,7 @@ func checkSizes(y *limayaml.LimaYAML) error {
 	return nil
 }
 
-// CheckDiskFits says whether an image of size bytes fits on a disk.
+// CheckDiskFits reports whether an image of size bytes fits on a disk.
 func CheckDiskFits(disk string, size int64) error {
 	n, err := parseSize(disk)
 	if err != nil || n == 0 || DiskSize(n) >= size {

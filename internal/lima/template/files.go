@@ -13,7 +13,7 @@ import (
 	"rancherdesktop.io/rdd/internal/lima"
 )
 
-// usedFile is a file of this computer that a template names.
+// usedFile is a file on this host that a template names.
 type usedFile struct {
 	field string
 	path  *string

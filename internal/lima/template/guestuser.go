@@ -16,7 +16,7 @@ import (
 	"rancherdesktop.io/rdd/internal/lima"
 )
 
-// userName is what a Linux user may be called. Source: useradd(8), and regexUsername in Lima's pkg/osutil.
+// userName matches valid names of Linux users. Source: useradd(8), and regexUsername in Lima's pkg/osutil.
 var userName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 
 // imageNames are users and groups that images of the common distributions have already. A guest's user
@@ -36,13 +36,13 @@ const (
 	maxUID = 1<<31 - 1
 )
 
-// goodShells are in every image.
+// goodShells exist in every image.
 var goodShells = []string{"/bin/bash", "/bin/sh", "/usr/bin/bash", "/usr/bin/sh"}
 
-// shellPath is a path that may be in /etc/passwd.
+// shellPath matches paths that are valid in /etc/passwd.
 var shellPath = regexp.MustCompile(`^/[A-Za-z0-9/._+-]+$`)
 
-// checkUser says whether a guest can have the user that a template gives it: with one that is there
+// checkUser reports whether a guest can have the user that a template gives it: with one that is there
 // already, or can't log in, it would never get ready. What the template leaves out is the host's user's,
 // see NeedsUser.
 func checkUser(y, full *limayaml.LimaYAML) error {
@@ -128,7 +128,7 @@ func checkShell(shell string, provision []limayaml.Provision) error {
 		"%s may be missing in the guest, and then nobody can log in: use /bin/bash or /bin/sh, or install %s with a provision script of mode system", shell, path.Base(shell))
 }
 
-// NeedsOwnUser says whether a guest can't have the user u of the host as its own.
+// NeedsOwnUser reports whether a guest can't have the user u of the host as its own.
 func NeedsOwnUser(u *user.User) bool {
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil { // Windows: Lima finds one

@@ -31,7 +31,7 @@ func LimaError(err error) error {
 	return lima.FieldErrorf(field, "%s", strings.Join(messages, "; "))
 }
 
-// splitField splits one of Lima's messages into the field, empty when it names none, and what is wrong with it.
+// splitField splits one of Lima's messages into the field, which may be empty, and what is wrong with it.
 func splitField(text string) (field, message string) {
 	if m := limaParam.FindStringSubmatch(text); m != nil {
 		if name, err := strconv.Unquote(m[2]); err == nil {

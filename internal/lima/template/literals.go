@@ -12,7 +12,7 @@ import (
 	"rancherdesktop.io/rdd/internal/lima"
 )
 
-// plainNumber is a number that everybody reads alike.
+// plainNumber matches numbers that every parser reads in the same way.
 var plainNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
 // checkLiterals checks the part of a template that is read into a t, before the parser does. It refuses

@@ -21,7 +21,7 @@ var guestPaths = []string{
 	"/usr/bin", "/usr/lib", "/usr/sbin", "/var/lib", "/var/run", "/mnt/lima-cidata",
 }
 
-// checkMounts sees to it that each mount is there, with its own mode. Lima merges mounts of one folder,
+// checkMounts checks that the guest can have each mount, with its own mode. Lima merges mounts of one folder,
 // and mounts them in the order of the template.
 func checkMounts(y, full *limayaml.LimaYAML) error {
 	if *full.Plain {
@@ -62,7 +62,7 @@ func checkMounts(y, full *limayaml.LimaYAML) error {
 	return nil
 }
 
-// checkSameFolder finds two mounts that Lima would make one of.
+// checkSameFolder finds two mounts that Lima would merge into one.
 func checkSameFolder(y, full *limayaml.LimaYAML) error {
 	seen := map[string]int{}
 	for i, m := range y.Mounts {
@@ -79,7 +79,7 @@ func checkSameFolder(y, full *limayaml.LimaYAML) error {
 	return nil
 }
 
-// inGuestFolder says whether p is in the folder dir of the guest. Both are clean.
+// inGuestFolder reports whether p is in the folder dir of the guest. Both are clean.
 func inGuestFolder(p, dir string) bool {
 	return p != dir && strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
 }

@@ -10,7 +10,7 @@ import (
 	"rancherdesktop.io/rdd/internal/lima"
 )
 
-// checkNetworks refuses networks that a VM could never be on.
+// checkNetworks refuses networks that a VM can't join.
 func checkNetworks(y *limayaml.LimaYAML) error {
 	for i, n := range y.Networks {
 		field := fmt.Sprintf("networks[%d]", i)

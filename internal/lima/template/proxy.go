@@ -75,8 +75,8 @@ func fromGuest(proxy string) string {
 	return proxy[:begin] + there + proxy[end:]
 }
 
-// hostIn is where the host and its port are in a proxy's URL, which may lack its scheme. Before them are
-// the scheme and who logs in.
+// hostIn finds the host and its port in a proxy's URL, which may lack a scheme. The scheme and the credentials stand
+// before them.
 func hostIn(proxy string) (begin, end int) {
 	if i := strings.Index(proxy, "://"); i >= 0 {
 		begin = i + len("://")
@@ -113,7 +113,7 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// withEnv gives the guest the service's own proxies, and sees to it that all variables arrive.
+// withEnv adds the service's proxies to a template's variables, and a script that makes all variables reach the guest.
 func withEnv(whole []byte) ([]byte, error) {
 	y, err := decode(whole)
 	if err != nil {

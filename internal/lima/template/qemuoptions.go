@@ -24,7 +24,7 @@ func checkQEMUOptions(y *limayaml.LimaYAML) error {
 	return nil
 }
 
-// isVNCDisplay says whether a text is a TCP address as QEMU's VNC and Lima read it. QEMU would remove a
+// isVNCDisplay reports whether a text is a TCP address as QEMU's VNC and Lima read it. QEMU would remove a
 // file at the path of a unix socket.
 func isVNCDisplay(text string) bool {
 	address, options, _ := strings.Cut(text, ",")

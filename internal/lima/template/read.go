@@ -56,7 +56,7 @@ func Read(ctx context.Context, locator string) ([]byte, error) {
 	return absoluteFiles(t.Bytes, y, filepath.Dir(strings.TrimPrefix(t.Locator, "file://")))
 }
 
-// statusErrors makes errors of a server's refusals. Lima would take what comes with them for a template.
+// statusErrors turns HTTP error responses into errors. Lima would use their body as a template.
 type statusErrors struct{ http.RoundTripper }
 
 // RoundTrip is called for each request.
@@ -81,7 +81,7 @@ func readPlain(text *[]byte) (*limayaml.LimaYAML, error) {
 	return decode(*text)
 }
 
-// hasParts says whether a template refers to others, or to files of scripts.
+// hasParts reports whether a template refers to others, or to files of scripts.
 func hasParts(y *limayaml.LimaYAML) bool {
 	return len(y.Base) > 0 ||
 		slices.ContainsFunc(y.Provision, func(p limayaml.Provision) bool { return p.File != nil }) ||

@@ -17,10 +17,10 @@ import (
 	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
-// sector is what QEMU's disks consist of.
+// sector is the unit of QEMU's disk sizes.
 const sector = 512
 
-// parseSize reads a size as Lima does. One that is too large for Lima is the largest there is.
+// parseSize parses a size as Lima does. A size that is too large for Lima becomes the largest possible.
 func parseSize(text string) (int64, error) {
 	n, err := units.RAMInBytes(text)
 	if err == nil && n < 0 {
@@ -29,7 +29,7 @@ func parseSize(text string) (int64, error) {
 	return n, err
 }
 
-// DiskSize is how many bytes a disk of n bytes really has.
+// DiskSize rounds n up to the size that QEMU gives to a disk.
 func DiskSize(n int64) int64 {
 	if n > math.MaxInt64-sector {
 		return n
@@ -37,7 +37,7 @@ func DiskSize(n int64) int64 {
 	return (n + sector - 1) / sector * sector
 }
 
-// FormatSize is a size as a template can say it, not less than n bytes.
+// FormatSize formats n bytes as a size for a template.
 func FormatSize(n int64) string {
 	for _, u := range []struct {
 		bytes int64
@@ -50,11 +50,11 @@ func FormatSize(n int64) string {
 	return fmt.Sprintf("%dB", n)
 }
 
-// maxCPUs is how many processors a VM can have here: more than the host has makes it slow, and many
-// more keep it from ever booting.
+// maxCPUs is the largest number of processors for a VM on this host. More than the host has make it slow; many more
+// keep it from booting.
 func maxCPUs() int { return min(255, max(16, 4*runtime.NumCPU())) }
 
-// checkHostHas says whether this host has what a template asks for. A disk that the VM has already may stay.
+// checkHostHas checks that this host has what a template asks for. A disk that the VM already has is accepted.
 func checkHostHas(vm layout.VM, named bool, y *limayaml.LimaYAML) error {
 	if most := maxCPUs(); y.CPUs != nil && *y.CPUs > most {
 		return lima.FieldErrorf("cpus", "must be from 1 to %d on this host, which has %d; got %d", most, runtime.NumCPU(), *y.CPUs)
@@ -83,7 +83,7 @@ func checkHostHas(vm layout.VM, named bool, y *limayaml.LimaYAML) error {
 	return nil
 }
 
-// wholeMiB is a size in a unit that a template can say, rounded down.
+// wholeMiB formats a size for a template, rounded down.
 func wholeMiB(n uint64) string {
 	if n >= 10<<30 {
 		return FormatSize(int64(n) >> 30 << 30)

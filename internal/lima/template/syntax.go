@@ -117,7 +117,7 @@ func yamlError(err error, b []byte) error {
 	return lima.FieldErrorf(fieldAt(b, at), "%s", message)
 }
 
-// kindName is a type in the words of a YAML author.
+// kindName names a Go type as a YAML author would.
 func kindName(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:
@@ -136,7 +136,7 @@ func kindName(t reflect.Type) string {
 	return "a whole number"
 }
 
-// nodeName is a part of a document in the words of a YAML author.
+// nodeName names a kind of YAML node as a YAML author would.
 func nodeName(t ast.NodeType) string {
 	switch t {
 	case ast.MappingType, ast.MappingValueType:

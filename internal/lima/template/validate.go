@@ -1,6 +1,6 @@
-// Package template reads, completes and checks Lima templates, and makes the configuration of them that Lima
-// is given. It refuses what Lima would accept and then do harm with, read as something else, or wait for in
-// vain. rdd-lima's commands and package vm call it.
+// Package template reads, completes and checks Lima templates, and turns them into the configuration that Lima
+// gets. It refuses what Lima accepts although it does harm, can never work, or means something else to Lima than to its
+// author. rdd-lima's commands and package vm call it.
 package template
 
 import (
@@ -21,13 +21,13 @@ import (
 	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
-// Validate says whether Lima accepts the template for vm. The error is a *PermanentError that names the
+// Validate reports whether Lima accepts the template for vm. The error is a *PermanentError that names the
 // field. Nothing is downloaded and nothing is written.
 func Validate(vm layout.VM, text []byte, params map[string]string, asRoot bool) error {
 	return validate(vm, false, text, params, asRoot)
 }
 
-// validate judges a template for vm, which is only a place for a VM unless it is named.
+// validate checks a template for vm, which is only a place for a VM unless it is named.
 func validate(vm layout.VM, named bool, text []byte, params map[string]string, asRoot bool) error {
 	logrus.SetOutput(io.Discard) // Lima's warnings would be about another user's terminal
 	if err := templatetext.Check(text); err != nil {
@@ -43,8 +43,8 @@ func validate(vm layout.VM, named bool, text []byte, params map[string]string, a
 	return checkSizes(full)
 }
 
-// evaluate completes a template, and says whether Lima takes it. It returns it as it was completed, as that
-// reads, and as Lima reads it, with every default filled in.
+// evaluate completes a template and checks whether Lima accepts it. It returns the completed text, that text decoded,
+// and the template as Lima reads it, with every default filled in.
 func evaluate(vm layout.VM, text []byte, params map[string]string, asRoot bool) (whole []byte, y, full *limayaml.LimaYAML, err error) {
 	if whole, err = Complete(text, params, asRoot); err != nil {
 		return nil, nil, nil, err
@@ -88,10 +88,10 @@ func Resolve(vm layout.VM, text []byte, params map[string]string, asRoot bool) (
 	return r, checkSizes(full)
 }
 
-// Load reads a template as Lima does, with every default filled in, and lets Lima judge it.
+// Load reads a template as Lima does, with every default filled in, and has Lima validate it.
 func Load(vm layout.VM, template []byte) (y *limayaml.LimaYAML, err error) {
 	defer func() {
-		// Some of Lima's checks panic on input they don't expect.
+		// Some of Lima's checks panic on unexpected input.
 		if p := recover(); p != nil {
 			y, err = nil, lima.Permanentf("the template makes Lima panic: %v", p)
 		}
@@ -113,8 +113,8 @@ func Load(vm layout.VM, template []byte) (y *limayaml.LimaYAML, err error) {
 	return y, nil
 }
 
-// firstUnused is Lima's error about the first param, by name, that is used nowhere. Lima itself
-// reports any of them.
+// firstUnused returns Lima's error about the first unused param in the order of names. Lima itself reports a random
+// one.
 func firstUnused(template []byte, path string) error {
 	y, err := decode(template)
 	if err != nil {

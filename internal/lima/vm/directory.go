@@ -20,8 +20,8 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// claimDir makes sure that the VM's directory may be written: it is new or empty, is of a making or a
-// removal that was cut short, or holds the VM's own disk. Anything else is left as it is.
+// claimDir makes sure that the VM's directory may be written: it is new or empty, was left by an interrupted
+// creation or removal, or holds the VM's own disk. It leaves anything else as it is.
 func (p *preparer) claimDir() error {
 	if layout.Exists(p.vm.Prepared()) && !layout.Exists(p.vm.Removing()) {
 		return p.markPrepared()
@@ -42,7 +42,7 @@ func (p *preparer) claimDir() error {
 	return os.WriteFile(p.vm.Making(), nil, 0o600)
 }
 
-// clearUnfinished removes what a making or a removal that was cut short has left.
+// clearUnfinished removes what an interrupted creation or removal has left.
 func clearUnfinished(vm layout.VM) error {
 	if !vm.Unfinished() {
 		return nil
@@ -50,8 +50,8 @@ func clearUnfinished(vm layout.VM) error {
 	return removeDir(vm)
 }
 
-// removeDir removes the VM's directory. A mark says so, and goes last: what an interruption leaves is
-// removed by the next preparation or removal.
+// removeDir removes the VM's directory. It creates a marker file first and removes that last, so that the next
+// preparation or removal completes an interrupted one.
 func removeDir(vm layout.VM) error {
 	if os.Rename(vm.Prepared(), vm.Removing()) != nil {
 		_ = os.WriteFile(vm.Removing(), nil, 0o600) // without it only an interruption would be seen
@@ -70,8 +70,8 @@ func removeDir(vm layout.VM) error {
 	return os.RemoveAll(vm.Dir())
 }
 
-// reclaimDir accepts a directory that has lost RDD's mark but holds a disk that was made by a template
-// as this one. The disk was whole: its making has a mark of its own, which goes last.
+// reclaimDir accepts a directory that lacks RDD's marker file but holds a disk made from the same template. That
+// disk is complete: an incomplete one has a marker file of its own.
 func (p *preparer) reclaimDir(names []string) error {
 	refuse := func(why string) error {
 		return lima.Permanentf("the folder %s holds %s, and %s; nothing in it was changed. Move it away to keep it; if what is in it may be lost, `rdd vm reset %s` makes a new disk in its place",
@@ -90,7 +90,7 @@ func (p *preparer) reclaimDir(names []string) error {
 	return p.markPrepared()
 }
 
-// nameSome names files, but not too many.
+// nameSome lists file names, but not too many.
 func nameSome(names []string) string {
 	const most = 5
 	if more := len(names) - most; more > 0 {
@@ -118,7 +118,7 @@ func (p *preparer) writeConfig(ctx context.Context, y *limayaml.LimaYAML) error 
 	return driverutil.CreateTargetDriverInstance(p.inst, 0).Register(ctx)
 }
 
-// removable says whether the VM's directory is one: an unrelated folder of that name stays.
+// removable returns an error if the directory is not a VM's: an unrelated folder of that name must stay.
 func removable(vm layout.VM) error {
 	names, err := vm.Contents()
 	if err != nil {

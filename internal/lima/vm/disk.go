@@ -8,7 +8,7 @@ import (
 	"rancherdesktop.io/rdd/internal/lima/template"
 )
 
-// growDisk makes the disk as large as the configuration says. A VM without a disk has none to grow.
+// growDisk grows the disk to the size in the configuration. It does nothing for a VM without a disk.
 func growDisk(path string, want int64) error {
 	have, ok := image.VirtualSize(path)
 	want = template.DiskSize(want)

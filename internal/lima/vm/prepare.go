@@ -39,9 +39,9 @@ type PrepareOptions struct {
 	AsRoot   bool
 }
 
-// Prepare makes the VM's configuration and disk, or brings them up to date. It may be repeated, and
-// completes what an earlier one that was cut short has left. Steps are reported to w, at least one event
-// a second, so that a reader that is gone is noticed.
+// Prepare creates or updates the VM's configuration and disk. It may be called again, and completes what an
+// interrupted call has left. It reports steps to w, at least one event a second, so that this process notices
+// when the reader is gone.
 func Prepare(ctx context.Context, o PrepareOptions, w *event.Writer) error {
 	if err := os.MkdirAll(o.VM.Run(), 0o700); err != nil {
 		return fmt.Errorf("make the directory of VM %q: %w: is its parent writable?", o.VM.Name, err)
@@ -126,12 +126,12 @@ func (p *preparer) run(ctx context.Context) error {
 	return nil
 }
 
-// report says that a step of the stage under way begins.
+// report reports that a step of the current stage begins.
 func (p *preparer) report(step int, message string) {
 	p.progress.begin(event.Event{Phase: p.stage.phase, Step: int32(p.first + step), Steps: int32(p.steps), Message: message})
 }
 
-// check judges the template and the programs that are needed, before anything is written.
+// check checks the template and the programs that the VM needs, before anything is written.
 func (p *preparer) check() (*limayaml.LimaYAML, error) {
 	var err error
 	if p.job, err = (event.Job{Template: string(p.o.Template), Params: p.o.Params}).Bytes(); err != nil {
@@ -229,7 +229,7 @@ func (p *preparer) makeDisk(ctx context.Context) error {
 	return p.markPrepared()
 }
 
-// markPrepared notes that the disk is whole, before a guest can write to it.
+// markPrepared records that the disk is complete, before a guest can write to it.
 func (p *preparer) markPrepared() error {
 	if !layout.Exists(p.vm.Prepared()) {
 		y, err := template.Load(p.vm, p.o.Template)
@@ -248,7 +248,7 @@ func (p *preparer) markPrepared() error {
 	return errors.Join(err, syncDir(p.vm.Dir()))
 }
 
-// syncDir brings the names in a directory to the disk; not every system can.
+// syncDir syncs a directory, so that the names in it survive a power failure; not every system can.
 func syncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {

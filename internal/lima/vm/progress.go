@@ -12,8 +12,8 @@ const (
 	minReportInterval = 200 * time.Millisecond // and bytes at most this often
 )
 
-// progress reports the step under way. Neither the number of a step nor what is done of it goes back: what
-// has to start over, such as a download from the next place, is one step more.
+// progress reports the current step. Neither the number of a step nor its bytes ever go back: work that starts over,
+// such as a download from the next place, is one more step.
 type progress struct {
 	w    *event.Writer
 	done chan struct{}
@@ -33,8 +33,8 @@ func newProgress(w *event.Writer) *progress {
 
 func (p *progress) stop() { close(p.done) }
 
-// beat repeats the event under way. Writing to a reader that has gone ends this process (SIGPIPE),
-// which is how a child of a crashed service ends.
+// beat repeats the current event. Writing to a reader that is gone ends this process (SIGPIPE), which is how a child
+// of a crashed service ends.
 func (p *progress) beat() {
 	tick := time.NewTicker(heartbeatInterval)
 	defer tick.Stop()
@@ -50,7 +50,7 @@ func (p *progress) beat() {
 	}
 }
 
-// begin reports a step, by its number in the plan. One of which nothing was done yet may be renamed.
+// begin reports a step, by its number in the plan. A step without any bytes yet may be renamed.
 func (p *progress) begin(e event.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,7 +64,7 @@ func (p *progress) begin(e event.Event) {
 	p.write()
 }
 
-// bytes reports how far the step is. It may be called often.
+// bytes reports the progress of the step. It may be called often.
 func (p *progress) bytes(done, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,7 +79,7 @@ func (p *progress) bytes(done, total int64) {
 	}
 }
 
-// write writes the event under way; the caller holds mu.
+// write writes the current event; the caller holds mu.
 func (p *progress) write() {
 	if p.now.Phase == "" {
 		return

@@ -15,7 +15,7 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// Clear ends what a dead hostagent of the VM has left. With kill it doesn't ask the guest first.
+// Clear ends the QEMU that a dead hostagent of the VM has left. With kill it doesn't ask the guest first.
 func Clear(ctx context.Context, vm layout.VM, kill bool, say func(string)) error {
 	lock, err := lockIdle(ctx, vm)
 	if err != nil {
@@ -31,8 +31,8 @@ func Clear(ctx context.Context, vm layout.VM, kill bool, say func(string)) error
 	return err
 }
 
-// Remove removes the VM's disk and configuration. It refuses while the VM runs; a VM that is not
-// there is removed already.
+// Remove removes the VM's disk and configuration. It refuses while the VM runs, and succeeds for a VM that doesn't
+// exist.
 func Remove(ctx context.Context, vm layout.VM) error {
 	if err := store.ValidateInstName(vm.Name); err != nil {
 		return lima.Permanent(err)

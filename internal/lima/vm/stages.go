@@ -16,7 +16,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
-// filesFor are those for an architecture.
+// filesFor filters files by architecture.
 func filesFor(arch limayaml.Arch, files []limayaml.File) (fit []limayaml.File) {
 	for _, f := range files {
 		if f.Arch == arch {
@@ -26,7 +26,7 @@ func filesFor(arch limayaml.Arch, files []limayaml.File) (fit []limayaml.File) {
 	return fit
 }
 
-// imageStages are the downloads of the first image that can be had, with its kernel and initrd.
+// imageStages are the stages that fetch the first available image, with its kernel and initrd.
 func (p *preparer) imageStages(y *limayaml.LimaYAML) []stage {
 	chosen := -1 // the image that was downloaded
 	var images, kernels, initrds []limayaml.File
@@ -63,7 +63,7 @@ func (p *preparer) imageStages(y *limayaml.LimaYAML) []stage {
 	return stages
 }
 
-// fetchFirst fetches the first image for the architecture that can be had.
+// fetchFirst fetches the first available image for the architecture.
 func (p *preparer) fetchFirst(ctx context.Context) (int, error) {
 	var errs []error
 	permanent := true

@@ -22,9 +22,9 @@ import (
 // keyComment ends the public key, as Lima's own keys do.
 const keyComment = " lima\n"
 
-// ensureUserKey makes the key by which guests let RDD in, or what is missing of it: Lima makes a pair only
-// when the private key is gone, and never looks at what is in the files. A private key that can't be one
-// is put aside. A guest that runs knows its key until it is started again.
+// ensureUserKey creates the SSH key pair for guests, or the missing half of it: Lima creates a pair only when the
+// private key is missing, and never checks what is in the files. A damaged private key is renamed. A running guest
+// accepts the old key until it restarts.
 func ensureUserKey(limaHome string) error {
 	dir := filepath.Join(limaHome, filenames.ConfigDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -69,7 +69,7 @@ func repairUserKey(dir string) error {
 	return atomicfile.Write(public, append(bytes.TrimSpace(want), keyComment...))
 }
 
-// readUserKey reads the private key, and closes it to others: ssh would not use it.
+// readUserKey reads the private key, and removes the access of other users: ssh refuses a key that others can read.
 func readUserKey(path string) (ssh.Signer, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -48,16 +48,16 @@ func Found(inst instance.Instance) (vms []VM) {
 	return vms
 }
 
-// HostagentAlive says whether the VM's hostagent runs.
+// HostagentAlive reports whether the VM's hostagent runs.
 func (v VM) HostagentAlive() bool { return held(v.HostagentLock()) }
 
-// Alive says whether a hostagent or a QEMU of the VM runs.
+// Alive reports whether a hostagent or a QEMU of the VM runs.
 func (v VM) Alive() bool { return v.HostagentAlive() || held(v.QEMULock()) }
 
-// DiskInUse says whether a process works on the VM's disk or configuration.
+// DiskInUse reports whether a process works on the VM's disk or configuration.
 func (v VM) DiskInUse() bool { return held(v.DiskLock()) }
 
-// Exists says whether the VM has a directory.
+// Exists reports whether the VM has a directory.
 func (v VM) Exists() bool { return Exists(v.Dir()) }
 
 // Orphaned says, of a VM without an object, whether it has processes or may have data.
@@ -122,7 +122,7 @@ func (v VM) Job() string { return filepath.Join(v.Dir(), "rdd.job") }
 // Removing exists once somebody has asked for the VM's disk to go.
 func (v VM) Removing() string { return filepath.Join(v.Dir(), "rdd.removing") }
 
-// Unfinished says whether a making or a removal of the VM was cut short, or is under way: what is in
+// Unfinished reports whether a making or a removal of the VM was cut short, or is under way: what is in
 // Dir never ran, or was to go. A disk that ran has what Lima gives a guest at each boot beside it.
 func (v VM) Unfinished() bool {
 	ran := Exists(v.Prepared()) || Exists(filepath.Join(v.Dir(), "cidata.iso"))
@@ -153,7 +153,7 @@ func (v VM) LimaYAML() string { return filepath.Join(v.Dir(), "lima.yaml") }
 // Disk is what the guest writes to.
 func (v VM) Disk() string { return filepath.Join(v.Dir(), "diffdisk") }
 
-// Made says whether Dir is a VM's that may hold data: the mark may be missing.
+// Made reports whether Dir is a VM's that may hold data: the mark may be missing.
 func (v VM) Made() bool {
 	return !v.Unfinished() && (Exists(v.Prepared()) || Exists(v.LimaYAML()) || Exists(v.Disk()))
 }

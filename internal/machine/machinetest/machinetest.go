@@ -118,7 +118,7 @@ func (s Stage) mode(name, vm string) string {
 	return string(b)
 }
 
-// has says whether the setting is there for a VM.
+// has reports whether the setting is there for a VM.
 func (s Stage) has(name, vm string) bool {
 	for _, file := range []string{name + "." + vm, name} {
 		if _, err := os.Stat(filepath.Join(s.settings(), file)); err == nil {
