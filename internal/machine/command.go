@@ -13,10 +13,10 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// errStalled ends a child that has said nothing for too long.
+// errStalled ends a child that has reported nothing for too long.
 var errStalled = errors.New("it has said nothing for too long")
 
-// runCommand runs rdd-lima for the VM to its end, turning its events into progress. It dies with us.
+// runCommand runs a command of rdd-lima for the VM and turns its events into progress. The child ends with this process.
 func (w *worker) runCommand(ctx context.Context, stdin []byte, command string, flags ...string) error {
 	args := append([]string{command, "--lima-home", w.vm.Home}, flags...)
 	silent, cancel := context.WithCancelCause(ctx)
@@ -41,7 +41,7 @@ func (w *worker) runCommand(ctx context.Context, stdin []byte, command string, f
 	return nil
 }
 
-// commandError says why a child's work is not done.
+// commandError explains why a child's command failed.
 func (w *worker) commandError(ctx, silent context.Context, command string, last event.Event, err error) error {
 	what := fmt.Sprintf("%s VM %q", command, w.vm.Name)
 	switch {

@@ -12,7 +12,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
-// readEvents applies what the hostagent has said since.
+// readEvents applies the hostagent's new events.
 func (w *worker) readEvents(a *hostagent) {
 	err := a.events.read(func(e event.Event) { w.apply(a, e) })
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -72,7 +72,7 @@ func (w *worker) apply(a *hostagent, e event.Event) {
 	})
 }
 
-// setTrouble notes what one source says doesn't work.
+// setTrouble records what doesn't work according to one source.
 func (h *hostagent) setTrouble(t event.Trouble) {
 	if h.trouble == nil {
 		h.trouble = map[string][]string{}
@@ -80,7 +80,7 @@ func (h *hostagent) setTrouble(t event.Trouble) {
 	h.trouble[t.Source] = t.Messages
 }
 
-// problems are what all sources say, in a steady order.
+// problems lists what doesn't work according to all sources, in a stable order.
 func (h *hostagent) problems() (all []string) {
 	for _, source := range slices.Sorted(maps.Keys(h.trouble)) {
 		for _, m := range h.trouble[source] {
@@ -90,7 +90,7 @@ func (h *hostagent) problems() (all []string) {
 	return all
 }
 
-// progressOf is an event as progress.
+// progressOf converts an event to progress.
 func progressOf(e event.Event) *Progress {
 	message := e.Message
 	if e.Said != "" {

@@ -45,13 +45,13 @@ func (w *worker) exitReason(a *hostagent) error {
 	return &explainedError{err}
 }
 
-// explainedError is a failure that the table of known problems was asked about already.
+// explainedError is a failure that was already looked up in the table of known problems.
 type explainedError struct{ error }
 
 func (e *explainedError) Unwrap() error { return e.error }
 
-// knownProblem asks the table about the cause first, then about failures in the hostagent's log, and
-// then about the console, which may be an earlier boot's.
+// knownProblem looks up the cause first, then failures in the hostagent's log, and then the console, which may be an
+// earlier boot's.
 func knownProblem(cause string, failures, console []string) (diag.KnownProblem, bool) {
 	if p, known := diag.Match(diag.Host, cause); known {
 		return p, true
@@ -74,7 +74,7 @@ func withAdvice(err error, message string) string {
 	return message
 }
 
-// hostagentExited records that a hostagent has ended which was running its VM.
+// hostagentExited handles the end of a hostagent that was running its VM.
 func (w *worker) hostagentExited(ctx context.Context, a *hostagent) {
 	w.hostagent = nil
 	err := w.exitReason(a)

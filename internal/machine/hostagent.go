@@ -16,8 +16,8 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// hostagent is a hostagent that lives, or did. It belongs to its lock and its nonce: it outlives this
-// process and is adopted by the next.
+// hostagent is a hostagent process that runs or has run. Its lock and its nonce identify it: it outlives this process,
+// and the next service adopts it.
 type hostagent struct {
 	nonce  string
 	pid    int
@@ -41,7 +41,7 @@ func (h *hostagent) byGuest() bool {
 	return h.answered && (h.ended == event.PoweredOff || h.ended == event.Rebooted)
 }
 
-// adopt finds a living hostagent; nil when there is none.
+// adopt finds a hostagent that runs; nil when there is none.
 func (w *worker) adopt() (*hostagent, error) {
 	held, err := proc.Held(w.vm.HostagentLock())
 	if err != nil || !held {
@@ -74,7 +74,7 @@ func firstNonce(path string) string {
 	return e.Nonce
 }
 
-// spawn starts a hostagent in a session of its own, so that nobody's Ctrl-C reaches it.
+// spawn starts a hostagent in its own session, so that no Ctrl-C reaches it.
 func (w *worker) spawn(acceleration string) error {
 	if err := os.MkdirAll(w.vm.Logs, 0o700); err != nil {
 		return fmt.Errorf("make the log directory of VM %q: %w", w.vm.Name, err)
@@ -113,7 +113,7 @@ func (w *worker) spawn(acceleration string) error {
 	return nil
 }
 
-// aliveFunc reports whether this very hostagent still lives.
+// aliveFunc returns a function that reports whether this hostagent still runs.
 func (h *hostagent) aliveFunc(vm layout.VM) func() bool {
 	return func() bool {
 		if h.exited != nil {
@@ -136,8 +136,8 @@ func (h *hostagent) aliveFunc(vm layout.VM) func() bool {
 	}
 }
 
-// ownsPIDFunc reports whether a.pid is this very hostagent's, so that it may be signalled. A hostagent takes its
-// lock before it writes its record, so for an instant the record is an earlier one's.
+// ownsPIDFunc returns a function that reports whether the PID still is this hostagent's, so that it may be signalled. A
+// hostagent takes its lock before it writes its record, so for a moment the record is an earlier one's.
 func (h *hostagent) ownsPIDFunc(vm layout.VM) func() bool {
 	return func() bool {
 		return h.aliveFunc(vm)() && (h.exited != nil || proc.Holds(h.pid, vm.HostagentLock()))
@@ -159,8 +159,8 @@ func (h *hostagent) kill(vm layout.VM) error {
 // errEnded means that the hostagent has ended.
 var errEnded = errors.New("the hostagent has ended")
 
-// follow turns the hostagent's events into state until enough says so, ctx ends, or the hostagent
-// does, which is errEnded.
+// follow turns the hostagent's events into state until enough returns true or ctx ends. It returns errEnded when the
+// hostagent has ended.
 func (w *worker) follow(ctx context.Context, enough func(State) bool) error {
 	a := w.hostagent
 	for {

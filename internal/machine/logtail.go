@@ -11,7 +11,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// consoleTail is the end of the guest's console, with the file's name.
+// consoleTail returns the last lines of the guest's console, with the file's name.
 func consoleTail(vm layout.VM) string {
 	lines := lastLines(vm.SerialLog())
 	if len(lines) == 0 {
@@ -20,9 +20,8 @@ func consoleTail(vm layout.VM) string {
 	return "last lines of its console, " + vm.SerialLog() + ":\n  " + strings.Join(lines, "\n  ")
 }
 
-// logTail is what the end of a hostagent's log has to say, from the offset on where its run begins:
-// warnings, failures, and what is not Lima's. A warning, as of a port that can't be forwarded, is no
-// failure.
+// logTail returns what matters at the end of a hostagent's log: warnings, failures, and lines that are not Lima's. from
+// is the offset where the run begins. A warning, such as of a port that can't be forwarded, is no failure.
 func logTail(path string, from int64) (said, failures []string) {
 	for _, line := range tail(path, from) {
 		var l struct{ Level, Msg, Error string }
@@ -42,14 +41,14 @@ func logTail(path string, from int64) (said, failures []string) {
 	return said, failures
 }
 
-// lastLines are the last lines of a file that say something.
+// lastLines returns the last lines of a file that are not empty.
 func lastLines(path string) []string {
 	lines := tail(path, 0)
 	return lines[max(0, len(lines)-maxTailLines):]
 }
 
-// tail is the end of a file, but nothing before from, in lines without control characters and empty
-// ones. A file that is shorter than from was rotated.
+// tail returns the last lines of a file, but none before the offset from. It drops control characters and empty lines. A
+// file that is shorter than from was rotated.
 func tail(path string, from int64) []string {
 	f, err := os.Open(path)
 	if err != nil {
@@ -79,7 +78,7 @@ func tail(path string, from int64) []string {
 	return lines
 }
 
-// printable drops what would steer a terminal: guests' text is only ever text.
+// printable drops control characters, so that a guest's text can't control the user's terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\t' && r != '\n' || r == 0x7f || r == '\uFFFD' {

@@ -36,7 +36,7 @@ type Manager struct {
 	forced  chan struct{} // closed when no guest is waited for any more
 }
 
-// New returns a Machines. It does nothing until it is asked about a VM.
+// New returns a Manager. It does nothing until it is asked about a VM.
 func New(c Config) *Manager {
 	return &Manager{config: c, timeouts: defaultTimeouts(), workers: map[string]*worker{}, forced: make(chan struct{})}
 }
@@ -156,7 +156,7 @@ func (m *Manager) Force() {
 	}
 }
 
-// closing refuses further work and returns the workers of all VMs that live or have one.
+// closing refuses further work, and returns the workers of all VMs that run or have one.
 func (m *Manager) closing() ([]*worker, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

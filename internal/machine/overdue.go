@@ -10,7 +10,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
-// markOverdue says of a step that takes too long which one it is and what the console shows.
+// markOverdue adds to the progress of a step that takes too long how late it is, and what the console shows.
 func (w *worker) markOverdue(s State) {
 	p := s.Progress
 	if s.Phase != Starting || p == nil {
@@ -33,7 +33,7 @@ func (w *worker) markOverdue(s State) {
 	w.change(func(s *State) { s.Progress = &late })
 }
 
-// overdueProblem is why a step takes long: what console and log tell, or else what is likely.
+// overdueProblem finds out why a step takes long: from console and log, or else the likely reason.
 func (w *worker) overdueProblem(phase string) (diag.KnownProblem, bool) {
 	_, failures := logTail(w.vm.HostagentLog(), w.hostagent.logged)
 	if p, known := knownProblem("", failures, tail(w.vm.SerialLog(), 0)); known {

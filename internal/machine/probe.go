@@ -19,8 +19,8 @@ const (
 	foundCrash     = "its hostagent had died while no service ran, and its guest with it"
 )
 
-// reportFound says, in the log and in the state, what an earlier service has left. It is said once: the state
-// says it until the VM is next asked to stop.
+// reportFound reports what an earlier service has left, in the log and in the state. The state keeps it until the VM is
+// asked to stop.
 func (w *worker) reportFound(what string) {
 	w.config.Log.Warn("VM: found at the start", "vm", w.vm.Name, "found", what)
 	w.change(func(s *State) { s.Found = what })
@@ -59,7 +59,7 @@ func (w *worker) recordCrash() (died bool, err error) {
 	return true, event.NewWriter(f).Write(event.Event{Exiting: true, Failure: &event.Failure{Message: "the hostagent has died"}})
 }
 
-// probe finds out what there is of the VM, when the worker begins, and says what is odd about it.
+// probe finds out what exists of the VM when the worker begins, and reports what an earlier service has left.
 func (w *worker) probe(ctx context.Context) {
 	orphan, err := proc.Held(w.vm.QEMULock())
 	if err == nil {
@@ -81,8 +81,8 @@ func (w *worker) probe(ctx context.Context) {
 	}
 }
 
-// reconcile says what there is of a VM that this worker doesn't run: a hostagent, which it adopts; a
-// QEMU that outlived one, which it ends; a disk, or nothing.
+// reconcile sets the state to what exists of a VM that this worker doesn't run. It adopts a hostagent, ends a QEMU that
+// outlived its hostagent, and completes an interrupted removal.
 func (w *worker) reconcile(ctx context.Context) error {
 	a, err := w.adopt()
 	if err != nil {
@@ -122,7 +122,7 @@ func (w *worker) reconcile(ctx context.Context) error {
 	return nil
 }
 
-// stopped says that nothing of the VM lives.
+// stopped sets the state of a VM of which no process runs.
 func (w *worker) stopped(p Phase) {
 	w.change(func(s *State) { s.Phase, s.Progress, s.SSHPort, s.Problems, s.Health = p, nil, 0, nil, Health{} })
 }

@@ -51,7 +51,7 @@ type Failure struct {
 	ByGuest bool
 }
 
-// Progress is the step under way.
+// Progress is the current step.
 type Progress struct {
 	Phase        string
 	Step, Steps  int32

@@ -37,7 +37,7 @@ func defaultTimeouts() timeouts {
 	}
 }
 
-// stepTimeout is how long a step of a boot may take before it is called overdue. Nothing ends it then.
+// stepTimeout is how long a step of a boot may take before it is reported as overdue. It is not ended then.
 func (t timeouts) stepTimeout(phase string, a Accelerator) time.Duration {
 	d, ok := t.stepTimeouts[phase]
 	if !ok {

@@ -10,7 +10,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
-// validateTimeout bounds a look at a template, which takes some 30 ms.
+// validateTimeout bounds the check of a template, which takes some 30 ms.
 const validateTimeout = 15 * time.Second
 
 // Validate asks Lima whether it accepts a template with these values for its params, and, when vm

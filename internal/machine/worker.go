@@ -114,7 +114,7 @@ func (w *worker) nextJob(ctx context.Context) (context.Context, *job) {
 	return ctx, j
 }
 
-// runJob carries out one job and says how it went.
+// runJob carries out one job and records the result.
 func (w *worker) runJob(ctx context.Context, j *job) {
 	w.config.Log.Info("VM", "vm", w.vm.Name, "action", j.Action)
 	w.change(func(s *State) { s.Failure = nil })
@@ -193,7 +193,7 @@ func (w *worker) fail(a Action, err error) {
 	w.change(func(s *State) { s.Failure, s.Progress = f, nil })
 }
 
-// failure is err, which an action ended with, as a state says it.
+// failure converts the error of an action for the state.
 func (w *worker) failure(a Action, err error) *Failure {
 	f := &Failure{Action: a, Message: err.Error(), At: time.Now()}
 	if p, ok := errors.AsType[*permanentError](err); ok {
@@ -215,8 +215,7 @@ func (w *worker) snapshot() State {
 	return w.state
 }
 
-// change changes the state and tells whoever watches. What the state points to is never changed,
-// only replaced.
+// change changes the state and notifies the watcher. What the state points to is replaced, and never changed.
 func (w *worker) change(f func(*State)) {
 	w.mu.Lock()
 	before := w.state
@@ -233,8 +232,8 @@ func (w *worker) phase(p Phase) {
 	w.change(func(s *State) { s.Phase, s.Progress = p, nil })
 }
 
-// shutDown stops the VM, whatever its worker does, and returns once nothing of it lives. Once forced is
-// closed, it ends the guest at once.
+// shutDown stops the VM, whatever its worker does, and returns when none of its processes runs. Once forced is closed,
+// it ends the guest immediately.
 func (w *worker) shutDown(ctx context.Context, forced <-chan struct{}, say func(string, ...any)) error {
 	alive, err := anyHeld(w.vm.HostagentLock(), w.vm.QEMULock())
 	if err != nil {

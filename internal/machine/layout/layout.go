@@ -1,5 +1,5 @@
-// Package layout is where the files of a VM are, and what its locks mean. The machine workers and
-// rdd-lima agree through it.
+// Package layout defines where the files of a VM are and what its locks mean. The machine workers, rdd-lima and
+// core/diagnose share it.
 //
 // The locks are kernel locks, so they tell the truth after any crash. They live outside the VM's
 // own directory, because that is removed with the VM and a removed lock file could be held twice.
@@ -20,7 +20,7 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// VM is a VM's place below a Lima home.
+// VM locates a VM below a Lima home.
 type VM struct {
 	Home string // LIMA_HOME
 	Name string
@@ -60,7 +60,7 @@ func (v VM) DiskInUse() bool { return held(v.DiskLock()) }
 // Exists reports whether the VM has a directory.
 func (v VM) Exists() bool { return Exists(v.Dir()) }
 
-// Orphaned says, of a VM without an object, whether it has processes or may have data.
+// Orphaned reports whether a VM without an object has processes or may have data.
 func (v VM) Orphaned() bool { return v.Alive() || v.Made() }
 
 func held(path string) bool {
