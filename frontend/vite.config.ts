@@ -33,5 +33,10 @@ export default defineConfig(async ({ mode, command, isPreview }) => ({
     proxy: command === 'serve' && !isPreview && process.env.RDD_URL ? await goSide(process.env.RDD_URL) : undefined,
   },
   preview: { host: '127.0.0.1', port: 4173, strictPort: true, headers: { 'Content-Security-Policy': policy } },
-  test: { environment: 'jsdom', setupFiles: ['src/testing/setup.ts'], include: ['src/**/*.test.ts'] },
+  test: {
+    testTimeout: 30_000,
+    environment: 'jsdom',
+    setupFiles: ['src/testing/setup.ts'],
+    include: ['src/**/*.test.ts'],
+  },
 }))
