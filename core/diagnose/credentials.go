@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 // checkCredentials reports files with credentials that other users can read.
@@ -33,7 +34,7 @@ func (i *inspection) credentials() []string {
 	paths := []string{
 		i.inst.KubeConfig(), i.inst.ConfigFile(), i.inst.RecordFile(),
 		filepath.Join(i.inst.ControlPlaneDir(), "token"), filepath.Join(i.inst.ControlPlaneDir(), "serving.key"),
-		filepath.Join(i.inst.LimaHome(), "_config", "user"),
+		layout.UserKey(i.inst.LimaHome()),
 	}
 	entries, _ := os.ReadDir(i.inst.StoreDir())
 	for _, e := range entries {

@@ -68,7 +68,7 @@ func leftoversOf(vm layout.VM, unserved bool) []Finding {
 // staleDiskLocks looks at Lima's notes of who uses an additional disk: links to a VM's directory.
 func staleDiskLocks(home string) []Finding {
 	var all []Finding
-	disks := filepath.Join(home, "_disks")
+	disks := layout.DisksDir(home)
 	entries, _ := os.ReadDir(disks)
 	for _, e := range entries {
 		note := filepath.Join(disks, e.Name(), "in_use_by")

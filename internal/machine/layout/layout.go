@@ -170,6 +170,12 @@ func (v VM) MonitorSocket() string { return filepath.Join(v.Dir(), "rdd.sock") }
 // AccelerationFile keeps what the last probe of hardware acceleration found, for the VMs of a Lima home.
 func AccelerationFile(home string) string { return filepath.Join(home, runDir, "acceleration.json") }
 
+// UserKey is the private SSH key for the guests of a Lima home.
+func UserKey(home string) string { return filepath.Join(home, "_config", "user") }
+
+// DisksDir holds the additional disks of a Lima home.
+func DisksDir(home string) string { return filepath.Join(home, "_disks") }
+
 // QEMUPID is where Lima's QEMU driver writes the process ID of QEMU.
 func (v VM) QEMUPID() string { return filepath.Join(v.Dir(), "qemu.pid") }
 
