@@ -30,18 +30,12 @@ func checkAcceleration(ctx context.Context, i *inspection) []Finding {
 		return []Finding{explainedProblem(SeverityWarning, diag.AccelerationBroken, "not known: "+err.Error())}
 	}
 	what, _, _ := strings.Cut(acc.Message, ". ") // after it comes a remedy, which the table has
-	switch acc.Reason {
-	case event.NoPermission:
-		return []Finding{problem(SeverityWarning, diag.AccelerationPermission, "%s", what)}
-	case event.NoHardwareDevice:
-		if host.Virtual() {
-			return []Finding{problem(SeverityWarning, diag.NestedVirtualization, "%s", what)}
-		}
-		return []Finding{problem(SeverityWarning, diag.AccelerationMissing, "%s", what)}
-	case event.HardwareHangs:
-		return []Finding{problem(SeverityWarning, diag.AccelerationHangs, "%s", what)}
-	}
-	if !acc.Hardware {
+	switch id := acc.Problem(); {
+	case id == diag.AccelerationMissing && host.Virtual():
+		return []Finding{problem(SeverityWarning, diag.NestedVirtualization, "%s", what)}
+	case id != "":
+		return []Finding{problem(SeverityWarning, id, "%s", what)}
+	case !acc.Hardware:
 		return []Finding{problem(SeverityWarning, diag.AccelerationBroken, "%s", what)}
 	}
 	return []Finding{ok("%s", what)}

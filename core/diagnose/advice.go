@@ -15,21 +15,14 @@ func Advice(err error) string {
 	if core.KindOf(err) != core.Other {
 		return ""
 	}
-	if _, explained := diag.Of(err); explained {
-		return ""
-	}
-	text := err.Error()
-	if _, _, explained := diag.Split(text); explained {
+	if _, _, explained := diag.Split(err.Error()); explained {
 		return ""
 	}
 	if _, explained := errors.AsType[*v1alpha1.FailedError](err); explained {
 		return "" // the service has asked the table, and knows what is the guest's
 	}
-	p, ok := diag.Match(diag.Host, text)
-	if !ok || p.Advises(text) {
-		return ""
-	}
-	return p.Advice(runtime.GOOS)
+	_, advice, _ := diag.AdviceFor(err, runtime.GOOS)
+	return advice
 }
 
 // Explain parts a message into what happened and, when a known problem is named at its end, what that

@@ -53,9 +53,9 @@ func judgeState(vm *core.VM, what string) Finding {
 	failure, permanent := vm.Failure()
 	switch p := vm.Status.Progress; {
 	case failure != nil && permanent:
-		return explainedProblem(SeverityProblem, diag.VMFailed, what+": "+failure.Message)
+		return failureOf(vm, SeverityProblem, what+": "+failure.Message)
 	case failure != nil:
-		return explainedProblem(SeverityWarning, diag.VMFailed, what+", and is tried again: "+failure.Message)
+		return failureOf(vm, SeverityWarning, what+", and is tried again: "+failure.Message)
 	case p != nil:
 		if _, _, known := diag.Split(p.Message); known {
 			return explainedProblem(SeverityWarning, diag.VMFailed, what+": "+d.Progress)
@@ -66,4 +66,13 @@ func judgeState(vm *core.VM, what string) Finding {
 		return ok("%s; %s", what, c.Message) // what an earlier service left
 	}
 	return ok("%s", what)
+}
+
+// failureOf is a finding of the known problem that the VM's status names, if it names one.
+func failureOf(vm *core.VM, s Severity, text string) Finding {
+	cause, _, _ := diag.Split(text) // the meaning and the remedy have fields of their own
+	if known(vm.Status.KnownProblem) {
+		return problem(s, diag.ID(vm.Status.KnownProblem), "%s", cause)
+	}
+	return explainedProblem(s, diag.VMFailed, text) // an older service's
 }

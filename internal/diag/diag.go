@@ -29,7 +29,6 @@ type KnownProblem struct {
 	remedy  remedy
 	host    []string // regular expressions, without regard to case; empty: only a check finds it
 	guest   []string
-	ours    []string // messages of ours on the host, which say the remedy themselves
 }
 
 // remedy says how to fix a problem, by GOOS; "" is for all other systems.
@@ -66,27 +65,60 @@ func Split(text string) (cause string, p KnownProblem, ok bool) {
 	}
 }
 
-// Advises says whether a text of this problem says its remedy itself, so that advice would repeat it.
-func (p KnownProblem) Advises(text string) bool { return matches(p.ours, text) }
-
 // Identified is an error of ours that is a known problem: it has the problem's ID, so that nobody has to recognise
-// its text, and its text says what to do.
+// its text.
 type Identified interface {
 	error
 	ProblemID() string
 }
 
-// Errorf returns an Identified error. The format is that of fmt.Errorf.
-func Errorf(id ID, format string, a ...any) error { return &identified{id, fmt.Errorf(format, a...)} }
+// Errorf returns an Identified error whose text says what to do. The format is that of fmt.Errorf.
+func Errorf(id ID, format string, a ...any) error {
+	return &identified{id, fmt.Errorf(format, a...), true}
+}
+
+// Mark makes err an Identified error. Its text does not say what to do; AdviceFor does.
+func Mark(id ID, err error) error { return &identified{id, err, false} }
+
+// Restore makes err what Errorf or Mark had made it before it came from another process; err itself without an ID.
+func Restore(err error, id string, advised bool) error {
+	if id == "" {
+		return err
+	}
+	return &identified{ID(id), err, advised}
+}
 
 type identified struct {
-	id  ID
-	err error
+	id      ID
+	err     error
+	advised bool // the text says what to do
 }
 
 func (e *identified) Error() string     { return e.err.Error() }
 func (e *identified) Unwrap() error     { return e.err }
 func (e *identified) ProblemID() string { return string(e.id) }
+func (e *identified) Advised() bool     { return e.advised }
+
+// Advised says whether the text of an Identified error says what to do. It does unless it was made by Mark.
+func Advised(err error) bool {
+	var e interface{ Advised() bool }
+	return !errors.As(err, &e) || e.Advised()
+}
+
+// AdviceFor returns the known problem that err is, or that its text tells of, and what to add to its text; advice is
+// empty when the text says what to do.
+func AdviceFor(err error, goos string) (p KnownProblem, advice string, ok bool) {
+	if p, ok = Of(err); ok {
+		if Advised(err) {
+			return p, "", true
+		}
+		return p, p.Advice(goos), true
+	}
+	if p, ok = Match(Host, err.Error()); ok {
+		return p, p.Advice(goos), true
+	}
+	return p, "", false
+}
 
 // Of returns the known problem that an error in err's chain says it is.
 func Of(err error) (KnownProblem, bool) {
@@ -117,7 +149,7 @@ func Match(source Source, text string) (KnownProblem, bool) {
 		return KnownProblem{}, false
 	}
 	for _, p := range problems {
-		if source == Guest && matches(p.guest, text) || source == Host && (matches(p.host, text) || matches(p.ours, text)) {
+		if source == Guest && matches(p.guest, text) || source == Host && matches(p.host, text) {
 			return p, true
 		}
 	}

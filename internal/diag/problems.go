@@ -33,6 +33,11 @@ const (
 	SettingsDamaged        ID = "settings-damaged"
 	HomeUnusable           ID = "home-unusable"
 	DatastoreUnreachable   ID = "datastore-unreachable"
+	ImageDigest            ID = "image-digest"
+	DownloadMissing        ID = "download-missing"
+	DownloadCut            ID = "download-cut"
+	VMBusy                 ID = "vm-busy"
+	GuestPanic             ID = "guest-panic"
 	SSHSilent              ID = "ssh-silent"
 	GuestScripts           ID = "guest-scripts"
 	VMFailed               ID = "vm-failed"
@@ -54,7 +59,7 @@ var problems = []KnownProblem{
 		host: []string{
 			`could not access KVM kernel module: (permission denied|operation not permitted)`,
 			`failed to initialize kvm: (permission denied|operation not permitted)`,
-			`you may not use /dev/kvm`, `/dev/kvm\S*: permission denied`, `HV_DENIED`,
+			`/dev/kvm\S*: permission denied`, `HV_DENIED`,
 		},
 	},
 	{
@@ -73,7 +78,6 @@ var problems = []KnownProblem{
 			"":      "If this computer is a virtual machine, switch nested virtualization on in its hypervisor; else update firmware and QEMU. Emulation works meanwhile (acceleration: Auto).",
 			"linux": "If this computer is a virtual machine, switch nested virtualization on in its hypervisor; else update firmware, kernel and QEMU. After a change reboot the host: what was found holds until then. Emulation works meanwhile (acceleration: Auto).",
 		},
-		host: []string{`a test guest did not finish within`},
 	},
 	{
 		ID:      AccelerationBroken,
@@ -103,7 +107,7 @@ var problems = []KnownProblem{
 			"windows": "Switch virtualization on in the firmware, then the feature on as administrator: dism /online /enable-feature /featurename:HypervisorPlatform, and reboot.",
 		},
 		host: []string{
-			`could not access KVM kernel module: no such (file|device)`, `failed to initialize (kvm|hvf|whpx)`, `there is no usable /dev/kvm`,
+			`could not access KVM kernel module: no such (file|device)`, `failed to initialize (kvm|hvf|whpx)`,
 			`invalid accelerator (kvm|hvf|whpx)`, `WHPX: no accelerator found`, `accelerator "?\w+"? is not supported by`, `KVM is not available`,
 		},
 	},
@@ -136,7 +140,7 @@ var problems = []KnownProblem{
 			"":        "Install QEMU and OpenSSH, then: rdd svc restart",
 		},
 		host: []string{
-			`programs that run virtual machines are not in`, `\bssh is missing`, `failed to find the QEMU binary`,
+			`failed to find the QEMU binary`,
 			`exec: "(qemu-[a-z0-9_-]+|ssh|ssh-keygen)(\.exe)?": executable file not found`,
 		},
 	},
@@ -164,7 +168,6 @@ var problems = []KnownProblem{
 		ID:      InstallBroken,
 		Meaning: "A part of RDD is missing, can't be run, or was built for another kind of computer.",
 		remedy:  remedy{"": "Install RDD again; where it was unpacked by hand, name its libexec folder in RDD_LIBEXEC."},
-		ours:    []string{`the guest agent for \S+ is missing`},
 		host:    []string{`exec format error`, `not a valid Win32 application`, `bad CPU type in executable`},
 	},
 	{
@@ -184,16 +187,16 @@ var problems = []KnownProblem{
 
 	// Downloads.
 	{
-		ID:      "image-digest",
+		ID:      ImageDigest,
 		Meaning: "The file is not the one that the template names by its digest: it has changed at its source, is damaged, or was tampered with.",
 		remedy:  remedy{"": "Check with the image's publisher which digest is right. If the template's is outdated, correct it: rdd vm edit NAME. If the file is damaged, get it again."},
-		host:    []string{`the file's digest is \S+, not`, `expected digest (of )?"?sha\d+:`, `digest mismatch`},
+		host:    []string{`expected digest (of )?"?sha\d+:`, `digest mismatch`},
 	},
 	{
-		ID:      "download-missing",
+		ID:      DownloadMissing,
 		Meaning: "The server has no such file (any more); distributions remove old images.",
 		remedy:  remedy{"": "Correct the location in the template, or use a newer template; template://NAME names those that come with RDD."},
-		host:    []string{`the server has no such file`, `unexpected HTTP status (not found|gone)`},
+		host:    []string{`unexpected HTTP status (not found|gone)`},
 	},
 	{
 		ID:      "download-denied",
@@ -252,12 +255,11 @@ var problems = []KnownProblem{
 		},
 	},
 	{
-		ID:      "download-cut",
+		ID:      DownloadCut,
 		Meaning: "A download ended early or stalled.",
 		remedy:  remedy{"": "It is tried again by itself. On a line where it never gets through, download the file in another way and name its path in the template."},
 		host: []string{
 			`(get|head|https?://|images\[|download).*(unexpected EOF|connection reset by peer|stream error|GOAWAY|broken pipe)`,
-			`the server sent nothing for too long`, `stalled in the phase "(image|kernel|initrd|containerd)"`,
 		},
 	},
 
@@ -272,10 +274,10 @@ var problems = []KnownProblem{
 		host: []string{`failed to get (shared )?"(write|consistent read)" lock`, `is another process using the image`, `could not attach disk .* in use by instance`},
 	},
 	{
-		ID:      "vm-busy",
+		ID:      VMBusy,
 		Meaning: "Another process works on this VM: its hostagent or QEMU of an earlier run, or a preparation.",
 		remedy:  remedy{"": "Wait until it has ended; it is tried again by itself. If it doesn't end: rdd vm stop NAME --force, or rdd svc restart"},
-		host:    []string{`another QEMU of this VM still runs`, `is in use \(its hostagent runs`, `is being prepared or removed`, `the VM's hostagent runs already`, `a QEMU of VM "[^"]*" can't be ended`},
+		host:    []string{`another QEMU of this VM still runs`}, // the QEMU wrapper's, in the hostagent's log
 	},
 	{
 		ID:      "disk-damaged",
@@ -437,10 +439,9 @@ var problems = []KnownProblem{
 		guest:   []string{`out of memory: (killed|kill) process`, `system is deadlocked on memory`, `invoked oom-killer`},
 	},
 	{
-		ID:      "guest-panic",
+		ID:      GuestPanic,
 		Meaning: "The guest's kernel has crashed; what it had not written is lost.",
 		remedy:  remedy{"": "rdd vm logs NAME --source serial shows why. Start it again; if it crashes at each boot, try another processor or image, and with an emulated guest a newer QEMU."},
-		host:    []string{`kernel of its guest has panicked`},
 		guest:   []string{`kernel panic`, `end kernel panic`},
 	},
 	{

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 
 	"github.com/lima-vm/lima/pkg/limayaml"
+
+	"rancherdesktop.io/rdd/internal/diag"
 )
 
 // GuestAgent is the path of the agent in share that fits the guest.
@@ -15,7 +17,7 @@ func GuestAgent(share string, y *limayaml.LimaYAML) (string, error) {
 			return path, nil
 		}
 	}
-	return "", Permanentf("the guest agent for %s is missing: no %s: install RDD again, or use a template for another architecture", *y.Arch, base)
+	return "", Permanent(diag.Errorf(diag.InstallBroken, "the guest agent for %s is missing: no %s: install RDD again, or use a template for another architecture", *y.Arch, base))
 }
 
 // NeedsGuestAgent reports whether Lima has to install its agent in the guest.

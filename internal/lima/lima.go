@@ -22,6 +22,7 @@ import (
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/version"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
@@ -75,8 +76,12 @@ func FieldErrorf(field, format string, args ...any) error {
 
 // Failure is err as an event says it.
 func Failure(err error) *event.Failure {
+	f := &event.Failure{Message: err.Error()}
 	if p, ok := errors.AsType[*PermanentError](err); ok {
-		return &event.Failure{Field: p.Field, Message: err.Error(), Permanent: true}
+		f.Field, f.Permanent = p.Field, true
 	}
-	return &event.Failure{Message: err.Error()}
+	if p, ok := diag.Of(err); ok {
+		f.Problem, f.Advised = string(p.ID), diag.Advised(err)
+	}
+	return f
 }

@@ -9,6 +9,8 @@ import (
 
 	limaqemu "github.com/lima-vm/lima/pkg/driver/qemu"
 	"github.com/lima-vm/lima/pkg/limayaml"
+
+	"rancherdesktop.io/rdd/internal/diag"
 )
 
 // Program is one that VMs need, and the Debian package that it comes with.
@@ -64,6 +66,6 @@ func MissingPrograms(missing ...Program) error {
 		slices.Sort(packages)
 		how = "install them; on Debian: sudo apt-get install " + strings.Join(slices.Compact(packages), " ")
 	}
-	return Permanentf("programs that run virtual machines are not in the service's PATH: %s (its PATH is %q). If they are installed, restart the service from a terminal that finds them: rdd svc restart. Else %s",
-		strings.Join(names, ", "), os.Getenv("PATH"), how)
+	return Permanent(diag.Errorf(diag.QEMUMissing, "programs that run virtual machines are not in the service's PATH: %s (its PATH is %q). If they are installed, restart the service from a terminal that finds them: rdd svc restart. Else %s",
+		strings.Join(names, ", "), os.Getenv("PATH"), how))
 }

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
@@ -70,10 +72,20 @@ func TestWarningsOfTheLogAreShown(t *testing.T) {
 
 func TestFailedActionSaysRemedyOnce(t *testing.T) {
 	w := told(t, "", "")
-	w.fail(Prepare, &permanentError{errors.New(`prepare VM "rd": programs that run virtual machines are not in the service's PATH: qemu-img`)})
-	f := w.snapshot().Failure
-	if !f.Permanent || strings.Count(f.Message, "known problem qemu-missing: ") != 1 {
-		t.Errorf("%+v", f)
+	for _, tc := range []struct {
+		err     error
+		problem diag.ID
+		advised int
+	}{
+		{diag.Errorf(diag.QEMUMissing, "no QEMU: install it"), diag.QEMUMissing, 0},
+		{diag.Mark(diag.VMBusy, errors.New("in use")), diag.VMBusy, 1},
+		{errors.New("write x: no space left on device"), diag.DiskFull, 1},
+	} {
+		w.fail(Prepare, &permanentError{fmt.Errorf("prepare VM: %w", tc.err)})
+		f := w.snapshot().Failure
+		if !f.Permanent || f.Problem != string(tc.problem) || strings.Count(f.Message, fmt.Sprintf("known problem %s: ", tc.problem)) != tc.advised {
+			t.Errorf("%+v", f)
+		}
 	}
 	w.fail(Prepare, errors.New("something else"))
 	if f := w.snapshot().Failure; f.Message != "something else" {

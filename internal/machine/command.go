@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/proc"
 )
@@ -47,16 +49,22 @@ func (w *worker) commandError(ctx, silent context.Context, command string, last 
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case last.Failure != nil && last.Failure.Permanent:
-		return &permanentError{fmt.Errorf("%s: %s", what, last.Failure.Message)}
 	case last.Failure != nil:
-		return fmt.Errorf("%s: %s", what, last.Failure.Message)
+		err := diag.Restore(fmt.Errorf("%s: %s", what, last.Failure.Message), last.Failure.Problem, last.Failure.Advised)
+		if last.Failure.Permanent {
+			err = &permanentError{err}
+		}
+		return err
 	case silent.Err() != nil:
 		phase := "start"
 		if p := w.snapshot().Progress; p != nil {
 			phase = p.Phase
 		}
-		return fmt.Errorf("%s: it stalled in the phase %q (%w, %s) and was ended", what, phase, context.Cause(silent), w.timeouts.stallTimeout)
+		err := fmt.Errorf("%s: it stalled in the phase %q (%w, %s) and was ended", what, phase, context.Cause(silent), w.timeouts.stallTimeout)
+		if slices.Contains([]string{event.Image, event.Kernel, event.Initrd, event.Containerd}, phase) {
+			err = diag.Mark(diag.DownloadCut, err)
+		}
+		return err
 	}
 	return fmt.Errorf("%s: rdd-lima failed: %w", what, err)
 }

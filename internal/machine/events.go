@@ -97,7 +97,7 @@ func progressOf(e event.Event) *Progress {
 		message += ": " + printable(e.Said)
 	}
 	if e.Said != "" && e.Phase == event.Boot { // later ones are the guest's words, and its problems
-		message = withAdvice(nil, message)
+		message, _ = describe(errors.New(message))
 	}
 	return &Progress{Phase: e.Phase, Step: e.Step, Steps: e.Steps, Bytes: e.Bytes, Total: e.Total, Message: message, StartedAt: e.Time}
 }

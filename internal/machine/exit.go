@@ -35,10 +35,17 @@ func (w *worker) exitReason(a *hostagent) error {
 	if console := consoleTail(w.vm); console != "" {
 		message += "\n" + console
 	}
-	if p, known := knownProblem(cause, failures, tail(w.vm.SerialLog(), 0)); known {
+	p, known := diag.KnownProblem{}, false
+	if a.failure != nil {
+		p, known = diag.Find(diag.ID(a.failure.Problem))
+	}
+	if !known {
+		p, known = knownProblem(cause, failures, tail(w.vm.SerialLog(), 0))
+	}
+	if known {
 		message += "\n" + p.Advice(runtime.GOOS)
 	}
-	err := errors.New(message)
+	err := diag.Restore(errors.New(message), string(p.ID), true)
 	if a.failure != nil && a.failure.Permanent {
 		err = &permanentError{err}
 	}
@@ -62,16 +69,20 @@ func knownProblem(cause string, failures, console []string) (diag.KnownProblem, 
 	return diag.Match(diag.Guest, strings.Join(console, "\n"))
 }
 
-// withAdvice adds to a failure's message what a known problem means and what to do, unless err has been
-// explained.
-func withAdvice(err error, message string) string {
-	if _, explained := errors.AsType[*explainedError](err); explained {
-		return message
+// describe returns the text of a failure, with what a known problem means and what to do, and the problem's ID.
+func describe(err error) (message, problem string) {
+	message = err.Error()
+	p, known := diag.Of(err)
+	if _, explained := errors.AsType[*explainedError](err); !explained {
+		var advice string
+		if p, advice, known = diag.AdviceFor(err, runtime.GOOS); advice != "" {
+			message += "\n" + advice
+		}
 	}
-	if p, known := diag.Match(diag.Host, message); known && !p.Advises(message) {
-		return message + "\n" + p.Advice(runtime.GOOS)
+	if known {
+		problem = string(p.ID)
 	}
-	return message
+	return message, problem
 }
 
 // hostagentExited handles the end of a hostagent that was running its VM.
@@ -83,7 +94,8 @@ func (w *worker) hostagentExited(ctx context.Context, a *hostagent) {
 		_, permanent := errors.AsType[*permanentError](err)
 		// Before it is said to be down: whoever saw that and no failure would start it again without a pause.
 		w.change(func(s *State) {
-			s.Failure = &Failure{Action: Start, Message: err.Error(), Permanent: permanent, At: time.Now(), ByGuest: a.byGuest()}
+			message, problem := describe(err)
+			s.Failure = &Failure{Action: Start, Message: message, Problem: problem, Permanent: permanent, At: time.Now(), ByGuest: a.byGuest()}
 			if a.answered && !a.byGuest() {
 				s.Exits++
 			}

@@ -44,6 +44,7 @@ type Request struct {
 type Failure struct {
 	Action    Action
 	Message   string // what happened, what it means, what to do, where the log is
+	Problem   string // ID of the known problem that it is; may be empty
 	Permanent bool   // waiting doesn't help: invalid template, digest mismatch, no QEMU
 	At        time.Time
 

@@ -195,18 +195,19 @@ func (w *worker) fail(a Action, err error) {
 
 // failure converts the error of an action for the state.
 func (w *worker) failure(a Action, err error) *Failure {
-	f := &Failure{Action: a, Message: err.Error(), At: time.Now()}
+	f := &Failure{Action: a, At: time.Now()}
 	if p, ok := errors.AsType[*permanentError](err); ok {
-		f.Permanent = true
-		f.Message = p.Error()
+		f.Permanent, err = true, p
 	}
-	f.Message = withAdvice(err, f.Message)
+	f.Message, f.Problem = describe(err)
 	w.config.Log.Warn("VM: action failed", "vm", w.vm.Name, "action", a, "permanent", f.Permanent, "error", f.Message)
 	return f
 }
 
 // permanentError is a failure that waiting doesn't solve.
 type permanentError struct{ error }
+
+func (e *permanentError) Unwrap() error { return e.error }
 
 // snapshot is the state now.
 func (w *worker) snapshot() State {

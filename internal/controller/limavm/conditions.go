@@ -29,7 +29,10 @@ func (d *decision) report(o observation, want goal, t failureState) {
 		set(v1alpha1.ConditionAccelerated, acceleratedCondition(a))
 	}
 	d.status.Progress = progressOf(o.state.Progress)
-	d.status.SSHPort, d.status.Problems = 0, nil
+	d.status.SSHPort, d.status.Problems, d.status.KnownProblem = 0, nil, ""
+	if t.failure != nil {
+		d.status.KnownProblem = t.failure.Problem
+	}
 	if o.state.Phase == machine.Running {
 		d.status.SSHPort = o.state.SSHPort
 		for _, p := range o.state.Problems {

@@ -1,6 +1,9 @@
 package hostagent
 
-import "rancherdesktop.io/rdd/internal/machine/event"
+import (
+	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/machine/event"
+)
 
 // UnexpectedExit reports that a guest stopped without being asked to.
 type UnexpectedExit struct{ How string } // see package event
@@ -16,3 +19,14 @@ func (e *UnexpectedExit) Error() string {
 	}
 	return "its QEMU has crashed or was killed, and what the guest had not written is lost; the host's kernel log says so if the host ran out of memory"
 }
+
+// ProblemID names the known problem of a guest that has panicked.
+func (e *UnexpectedExit) ProblemID() string {
+	if e.How == event.Panicked {
+		return string(diag.GuestPanic)
+	}
+	return ""
+}
+
+// Advised says that the text doesn't say what to do.
+func (e *UnexpectedExit) Advised() bool { return false }

@@ -19,6 +19,7 @@ import (
 	"github.com/lima-vm/lima/pkg/store"
 	"github.com/sirupsen/logrus"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/lima"
 	"rancherdesktop.io/rdd/internal/lima/hostpath"
 	"rancherdesktop.io/rdd/internal/lima/qemu"
@@ -38,7 +39,7 @@ type Options struct {
 }
 
 // ErrRunning means that the VM has a hostagent already.
-var ErrRunning = errors.New("the VM's hostagent runs already")
+var ErrRunning = diag.Mark(diag.VMBusy, errors.New("the VM's hostagent runs already"))
 
 // bootSteps are the steps of a boot, in the order in which they are reported.
 var bootSteps = [event.BootSteps]string{event.Acceleration, event.Configure, event.Boot, event.Guest, event.Ready}
@@ -61,7 +62,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { _ = lock.Release() }()
 	disk, err := o.VM.LockDisk(ctx)
 	if err != nil {
-		return fmt.Errorf("VM %q is being prepared or removed: %w", o.VM.Name, err)
+		return diag.Mark(diag.VMBusy, fmt.Errorf("VM %q is being prepared or removed: %w", o.VM.Name, err))
 	}
 	defer func() { _ = disk.Release() }()
 	a, err := newHostagent(o)

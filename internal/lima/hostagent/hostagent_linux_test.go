@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/lima/limatest"
 
 	"rancherdesktop.io/rdd/internal/lima/vm"
@@ -42,9 +43,11 @@ func TestHostagentRefusesASecondOne(t *testing.T) {
 	limatest.HoldHostagentLock(t, vm)
 	done := make(chan error, 1)
 	go func() { done <- Run(t.Context(), Options{VM: vm}) }() // it ties its goroutine to a thread
-	if err := <-done; err == nil || !strings.Contains(err.Error(), ErrRunning.Error()) {
+	err := <-done
+	if err == nil || !strings.Contains(err.Error(), ErrRunning.Error()) {
 		t.Fatal(err)
 	}
+	limatest.IsProblem(t, err, diag.VMBusy)
 	if layout.Exists(vm.Events()) {
 		t.Error("the living hostagent's events were touched")
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
 )
@@ -50,9 +51,9 @@ func cacheDir(url string) (string, error) {
 }
 
 var (
-	errStalled  = errors.New("the server sent nothing for too long")
-	errNoFile   = errors.New("the server has no such file")
-	errMismatch = errors.New("it is another file or it is damaged; correct the template or get the file again")
+	errStalled  = diag.Mark(diag.DownloadCut, errors.New("the server sent nothing for too long"))
+	errNoFile   = diag.Mark(diag.DownloadMissing, errors.New("the server has no such file"))
+	errMismatch = diag.Errorf(diag.ImageDigest, "it is another file or it is damaged; correct the template or get the file again")
 )
 
 // get fills the cache and returns the path of the file there. errNoFile and errMismatch are permanent.

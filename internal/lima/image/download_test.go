@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/lima/limatest"
 
 	"github.com/opencontainers/go-digest"
@@ -121,9 +122,11 @@ func TestSilentServerIsGivenUp(t *testing.T) {
 	d := newDownload(t, s)
 	defer close(s.Hold)
 	d.stallTimeout = time.Second // longer than a busy machine takes to send the half
-	if _, err := d.get(t.Context()); !errors.Is(err, errStalled) {
+	_, err := d.get(t.Context())
+	if !errors.Is(err, errStalled) {
 		t.Fatal(err)
 	}
+	limatest.IsProblem(t, err, diag.DownloadCut)
 	if size(d.part()) != int64(len(limatest.Image())/2) {
 		t.Error("what came was not kept")
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/lima-vm/lima/pkg/version"
 
+	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/lima"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
 	"rancherdesktop.io/rdd/internal/testenv"
@@ -26,6 +28,14 @@ const Timeout = 20 * time.Second
 
 // MiB is a mebibyte.
 const MiB = 1 << 20
+
+// IsProblem fails the test unless an event would say that err is the known problem.
+func IsProblem(t testing.TB, err error, want diag.ID) {
+	t.Helper()
+	if f := lima.Failure(err); f.Problem != string(want) {
+		t.Errorf("%v is known as %q, want %q", err, f.Problem, want)
+	}
+}
 
 // NewVM is a VM in a Lima home of its own, with a cache of its own.
 func NewVM(t testing.TB) layout.VM {

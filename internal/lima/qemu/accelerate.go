@@ -11,6 +11,7 @@ import (
 	limaqemu "github.com/lima-vm/lima/pkg/driver/qemu"
 	"github.com/lima-vm/lima/pkg/limayaml"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/lima"
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
@@ -50,7 +51,8 @@ func Accelerate(ctx context.Context, home string, arch limayaml.Arch, choice str
 		}
 	}
 	if choice == Hardware && !acc.Hardware {
-		return acc, lima.Permanentf("hardware acceleration is required but not available: %s To run the VM without it, which is slower, set spec.acceleration to Auto or Emulation.", acc.Message)
+		err := fmt.Errorf("hardware acceleration is required but not available: %s To run the VM without it, which is slower, set spec.acceleration to Auto or Emulation", acc.Message)
+		return acc, lima.Permanent(diag.Restore(err, string(acc.Problem()), false))
 	}
 	return acc, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
@@ -24,7 +25,7 @@ func Exec(qemu, lock string, parent int, args []string) error {
 	}
 	held, err := proc.Acquire(lock)
 	if errors.Is(err, proc.ErrLocked) {
-		return fmt.Errorf("another QEMU of this VM still runs: %w", err)
+		return diag.Mark(diag.VMBusy, fmt.Errorf("another QEMU of this VM still runs: %w", err))
 	}
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/store/filenames"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
 )
@@ -65,7 +66,7 @@ func (g orphanTimeouts) end(ctx context.Context, vm layout.VM, say func(string))
 		}
 	}
 	if held, err := proc.Held(vm.QEMULock()); held || err != nil {
-		return found, errors.Join(err, fmt.Errorf("a QEMU of VM %q can't be ended: find it with `fuser %s` and end it", vm.Name, vm.QEMULock()))
+		return found, errors.Join(err, diag.Errorf(diag.VMBusy, "a QEMU of VM %q can't be ended: find it with `fuser %s` and end it", vm.Name, vm.QEMULock()))
 	}
 	return found, clearStale(vm)
 }

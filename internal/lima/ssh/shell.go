@@ -15,6 +15,7 @@ import (
 	"github.com/lima-vm/lima/pkg/store"
 	"github.com/lima-vm/lima/pkg/store/filenames"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/lima"
 	"rancherdesktop.io/rdd/internal/lima/template"
 	"rancherdesktop.io/rdd/internal/machine/layout"
@@ -47,7 +48,7 @@ func Shell(ctx context.Context, vm layout.VM, o ShellOptions) (*exec.Cmd, error)
 	}
 	ssh, err := exec.LookPath("ssh")
 	if err != nil {
-		return nil, fmt.Errorf("ssh is missing: install it; its Debian package is openssh-client: %w", err)
+		return nil, diag.Errorf(diag.QEMUMissing, "ssh is missing: install it; its Debian package is openssh-client: %w", err)
 	}
 	if o.WaitTimeout > 0 {
 		if err := awaitSSH(ctx, vm, config, o.WaitTimeout); err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/lima"
 	"rancherdesktop.io/rdd/internal/lima/hostpath"
 	"rancherdesktop.io/rdd/internal/lima/image"
@@ -48,7 +49,7 @@ func Prepare(ctx context.Context, o PrepareOptions, w *event.Writer) error {
 	}
 	lock, err := o.VM.LockDisk(ctx)
 	if err != nil {
-		return fmt.Errorf("VM %q is in use (its hostagent runs, or it is being prepared or removed): %w", o.VM.Name, err)
+		return diag.Mark(diag.VMBusy, fmt.Errorf("VM %q is in use (its hostagent runs, or it is being prepared or removed): %w", o.VM.Name, err))
 	}
 	defer func() { _ = lock.Release() }()
 	p := &preparer{o: o, vm: o.VM, progress: newProgress(w)}

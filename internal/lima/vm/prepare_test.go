@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/lima/limatest"
 
 	"rancherdesktop.io/rdd/internal/lima"
@@ -199,6 +200,7 @@ func TestMissingProgramsNameTheirPackages(t *testing.T) {
 	if p, ok := errors.AsType[*lima.PermanentError](err); !ok || !strings.Contains(p.Error(), "qemu-system-x86 ") || !strings.Contains(p.Error(), "qemu-utils") || !strings.Contains(p.Error(), "openssh-client") {
 		t.Fatal(err)
 	}
+	limatest.IsProblem(t, err, diag.QEMUMissing)
 	if layout.Exists(vm.Dir()) {
 		t.Error("something was made")
 	}
@@ -219,9 +221,11 @@ func TestVMInUseIsLeftAlone(t *testing.T) {
 	if err := Remove(ctx, vm); !errors.Is(err, proc.ErrLocked) {
 		t.Error(err)
 	}
-	if _, err := prepareVM(ctx, vm, limatest.Template); !errors.Is(err, proc.ErrLocked) {
+	_, err = prepareVM(ctx, vm, limatest.Template)
+	if !errors.Is(err, proc.ErrLocked) {
 		t.Error(err)
 	}
+	limatest.IsProblem(t, err, diag.VMBusy)
 }
 
 func TestDownload(t *testing.T) {
@@ -238,11 +242,12 @@ func TestDownload(t *testing.T) {
 		site      limatest.Server
 		digest    string
 		permanent bool
+		problem   diag.ID
 	}{
-		{"cut off", limatest.Server{Cut: 100}, limatest.Digest(limatest.Image()), false},
-		{"server's trouble", limatest.Server{Status: http.StatusServiceUnavailable}, limatest.Digest(limatest.Image()), false},
-		{"no such file", limatest.Server{Status: http.StatusNotFound}, limatest.Digest(limatest.Image()), true},
-		{"digest mismatch", limatest.Server{}, limatest.Digest([]byte("another")), true},
+		{"cut off", limatest.Server{Cut: 100}, limatest.Digest(limatest.Image()), false, ""},
+		{"server's trouble", limatest.Server{Status: http.StatusServiceUnavailable}, limatest.Digest(limatest.Image()), false, ""},
+		{"no such file", limatest.Server{Status: http.StatusNotFound}, limatest.Digest(limatest.Image()), true, diag.DownloadMissing},
+		{"digest mismatch", limatest.Server{}, limatest.Digest([]byte("another")), true, diag.ImageDigest},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			*s = tc.site
@@ -250,6 +255,7 @@ func TestDownload(t *testing.T) {
 			if _, permanent := errors.AsType[*lima.PermanentError](err); err == nil || permanent != tc.permanent {
 				t.Fatalf("permanent %v: %v", permanent, err)
 			}
+			limatest.IsProblem(t, err, tc.problem)
 			if layout.Exists(vm.Dir()) {
 				t.Error("a half-made VM was left")
 			}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"rancherdesktop.io/rdd/internal/diag"
 )
 
 // Phases of a preparation, a boot and an end, in their order. They are stable words.
@@ -51,11 +53,28 @@ const (
 	HardwareBroken      = "HardwareBroken"
 )
 
+// Problem is the known problem that keeps this host from hardware acceleration; empty when none does.
+func (a Accelerator) Problem() diag.ID {
+	switch a.Reason {
+	case NoPermission:
+		return diag.AccelerationPermission
+	case NoHardwareDevice:
+		return diag.AccelerationMissing
+	case HardwareHangs:
+		return diag.AccelerationHangs
+	case HardwareBroken:
+		return diag.AccelerationBroken
+	}
+	return ""
+}
+
 // Failure is why the work ended early.
 type Failure struct {
 	Field     string `json:"field,omitempty"` // of the template
 	Message   string `json:"message"`
 	Permanent bool   `json:"permanent,omitempty"` // waiting doesn't help
+	Problem   string `json:"problem,omitempty"`   // ID of the known problem that it is
+	Advised   bool   `json:"advised,omitempty"`   // Message says what to do about that
 }
 
 // How a guest ended that nobody asked to stop.

@@ -202,6 +202,11 @@ type LimaVMStatus struct {
 	// +optional
 	TemplateDigest string `json:"templateDigest,omitempty"`
 
+	// KnownProblem is the ID of the known problem that the last failure is, for
+	// example "disk-full"; docs/diagnose.md lists them. Absent when there is none.
+	// +optional
+	KnownProblem string `json:"knownProblem,omitempty"`
+
 	// SSHPort is the port of the guest's SSH server on 127.0.0.1; absent while it
 	// is not up.
 	// +optional
