@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"image"
+	"image/color"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +17,15 @@ import (
 // xfce is a desk with Xfce's panel on its screen, which has room for tray icons and nothing else.
 type xfce struct{ *box }
 
-const panelHeight = 32
+// Sizes in pixels. The screen is little larger than the menu, because the README shows a picture of it.
+const (
+	panelHeight  = 32
+	screenWidth  = 480
+	screenHeight = 320
+)
+
+// background is the colour of the desktop. It is darker than an icon's ink.
+const background = 0x2b5c7e
 
 const panelConfig = `<?xml version="1.0" encoding="UTF-8"?>
 <channel name="xfce4-panel" version="1.0">
@@ -42,7 +51,8 @@ func newXfce(t *testing.T) *xfce {
 		desktoptest.Need(t, program, program)
 	}
 	s := &xfce{newBox(t)}
-	s.Screen = desktoptest.StartScreen(t, 800, 600)
+	s.Screen = desktoptest.StartScreen(t, screenWidth, screenHeight)
+	s.Screen.Background(background)
 	config := filepath.Join(s.Bus.Home(), ".config/xfce4/xfconf/xfce-perchannel-xml")
 	err := os.MkdirAll(config, 0o700)
 	if err == nil {
@@ -100,8 +110,8 @@ func (s *xfce) xdotool(args ...string) {
 func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 	s := newXfce(t)
 	s.tray()
-	band := image.Rect(0, 0, 800, panelHeight)
-	below := image.Rect(0, panelHeight+2, 800, 600)
+	band := image.Rect(0, 0, screenWidth, panelHeight)
+	below := image.Rect(0, panelHeight+2, screenWidth, screenHeight)
 	var icon image.Rectangle
 	var empty int
 	s.Eventually("the panel shows the icon", func() bool {
@@ -121,7 +131,7 @@ func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 	})
 	s.Screen.Save("menu")
 	s.xdotool("key", "Down", "Return")
-	s.xdotool("mousemove", "799", "599") // else the icon's tooltip would be taken for the menu
+	s.xdotool("mousemove", fmt.Sprint(screenWidth-1), fmt.Sprint(screenHeight-1)) // else the icon's tooltip would be taken for the menu
 	s.Eventually("the icon is another one", func() bool {
 		_, pixels := bright(s.Screen.Picture(), band)
 		return pixels > empty+empty/2
@@ -142,4 +152,7 @@ func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 		return menu.Dy() > 180
 	})
 	s.Screen.Save("running")
+	if c := s.Screen.Picture().NRGBAAt(screenWidth-1, screenHeight-1); c != (color.NRGBA{R: 0x2b, G: 0x5c, B: 0x7e, A: 0xff}) {
+		t.Errorf("beside the menu the picture has the colour %v", c)
+	}
 }

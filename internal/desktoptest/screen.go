@@ -93,6 +93,18 @@ func (s *Screen) connect() {
 	})
 }
 
+// Background fills the screen behind all windows with a colour, such as 0x336699. Without it the screen is black.
+func (s *Screen) Background(colour uint32) {
+	s.Helper()
+	err := xproto.ChangeWindowAttributesChecked(s.conn, s.root, xproto.CwBackPixel, []uint32{colour}).Check()
+	if err == nil {
+		err = xproto.ClearAreaChecked(s.conn, false, s.root, 0, 0, uint16(s.all.Dx()), uint16(s.all.Dy())).Check()
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
 // Windows are those that are seen now, the one in front last.
 func (s *Screen) Windows() (all []Window) {
 	s.Helper()
