@@ -236,13 +236,7 @@ func (s *Service) Force() error {
 }
 
 func (s *Service) stop(ctx context.Context, force bool, o *operation) (was bool, err error) {
-	if force {
-		_ = lifecycle.Force(s.core.inst) // so that a stop that is under way, if any, is forced
-	}
-	run, was, err := lifecycle.Request(ctx, s.core.inst)
-	if err == nil && was && force {
-		err = lifecycle.Force(s.core.inst)
-	}
+	run, was, err := lifecycle.Request(ctx, s.core.inst, force)
 	if err != nil || o.wait.Accepted {
 		return was, err
 	}
@@ -270,14 +264,8 @@ func (s *Service) Restart(ctx context.Context, force bool, w Wait) error {
 		return Failed(op, inst.Name, err)
 	}
 	return w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) error {
-		if force {
-			_ = lifecycle.Force(inst)
-		}
 		client := s.client(o)
-		run, was, err := lifecycle.Restart(ctx, inst, client)
-		if err == nil && was && force {
-			err = lifecycle.Force(inst)
-		}
+		run, was, err := lifecycle.Restart(ctx, inst, client, force)
 		if err != nil || was && o.wait.Accepted {
 			return err
 		}
@@ -301,7 +289,14 @@ func (s *Service) reap(ctx context.Context, force bool, next func() (lifecycle.N
 	}
 	var words bytes.Buffer
 	exited, err := s.spawnReap(force, next, &words)
-	if err != nil || exited == nil {
+	for errors.Is(err, lifecycle.ErrRunning) { // somebody has come between
+		step("waiting for another stop of the virtual machines that a crashed service left behind")
+		if _, live, err := lifecycle.AwaitKnown(ctx, inst, force); live || err != nil {
+			return err // a new run has adopted what the old one left
+		}
+		exited, err = s.spawnReap(force, next, &words)
+	}
+	if err != nil {
 		return err
 	}
 	step("looking for virtual machines that a crashed service left behind")
@@ -319,7 +314,7 @@ func (s *Service) reap(ctx context.Context, force bool, next func() (lifecycle.N
 	return nil
 }
 
-// spawnReap returns no channel when a new run lives, which has adopted what the old one left.
+// spawnReap returns ErrRunning when somebody else has the instance's lock.
 func (s *Service) spawnReap(force bool, next func() (lifecycle.Next, error), words *bytes.Buffer) (<-chan error, error) {
 	inst := s.core.inst
 	program, err := inst.Program("rddd")
@@ -327,9 +322,6 @@ func (s *Service) spawnReap(force bool, next func() (lifecycle.Next, error), wor
 		return nil, err
 	}
 	claim, err := lifecycle.TakeLeftovers(inst)
-	if errors.Is(err, lifecycle.ErrRunning) {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -28,22 +28,29 @@ func Force(inst instance.Instance) error {
 	case (rec.Phase == Starting || rec.Phase == Ready) && !asked(inst, rec.Nonce):
 		return errors.New("the service is not stopping: stop it first with: rdd svc stop")
 	}
+	if isForced(inst, rec.Nonce) {
+		return nil
+	}
 	return atomicfile.Write(inst.ForceFile(), []byte(rec.Nonce))
+}
+
+// isForced says whether the stop of the run with that nonce has been forced.
+func isForced(inst instance.Instance, nonce string) bool {
+	forced, err := os.ReadFile(inst.ForceFile())
+	return err == nil && string(forced) == nonce
 }
 
 // AwaitForce returns nil once somebody forces the stop of the run with that nonce, and the cause of ctx's
 // end when that comes first.
 func AwaitForce(ctx context.Context, inst instance.Instance, nonce string) error {
-	for {
-		if asked, err := os.ReadFile(inst.ForceFile()); err == nil && string(asked) == nonce {
-			return nil
-		}
+	for !isForced(inst, nonce) {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(forcePollInterval):
 		}
 	}
+	return nil
 }
 
 // unforced removes what was asked of stops before this one. The caller holds the instance's lock.

@@ -141,13 +141,16 @@ func (c Client) askToFollow(ctx context.Context, inst instance.Instance, rec Rec
 }
 
 // Restart asks the live run to stop and to be followed by another. It says whether there was one. Once
-// it returns without an error, the restart goes on though nobody waits for it.
-func Restart(ctx context.Context, inst instance.Instance, c Client) (was Record, live bool, err error) {
-	was, live, err = awaitKnown(ctx, inst)
+// it returns without an error, the restart goes on though nobody waits for it. Force is Request's.
+func Restart(ctx context.Context, inst instance.Instance, c Client, force bool) (was Record, live bool, err error) {
+	was, live, err = AwaitKnown(ctx, inst, force)
 	if !live || err != nil {
 		return was, false, err
 	}
 	follows, err := c.askToFollow(ctx, inst, was)
+	if err == nil && force {
+		err = Force(inst)
+	}
 	if err != nil || follows {
 		return was, true, err
 	}
@@ -239,7 +242,7 @@ func (r *recordedError) ProblemID() string { return r.rec.Problem }
 // Stop asks the live run to stop in order and waits until its lock is free. It says whether there
 // was a run to stop. Ending ctx ends the waiting, not the stop.
 func Stop(ctx context.Context, inst instance.Instance, step func(string)) (was bool, err error) {
-	rec, was, err := Request(ctx, inst)
+	rec, was, err := Request(ctx, inst, false)
 	if err != nil || !was {
 		return was, err
 	}
@@ -254,12 +257,18 @@ func AwaitExit(ctx context.Context, inst instance.Instance, run Record, step fun
 	return awaitExit(ctx, inst, run.Nonce, step)
 }
 
-// awaitKnown is Find once it is known which run lives.
-func awaitKnown(ctx context.Context, inst instance.Instance) (rec Record, live bool, err error) {
+// AwaitKnown is Find once it is known which run lives. With force, whoever has the lock until then and stops what a
+// killed run left is forced, as by Force.
+func AwaitKnown(ctx context.Context, inst instance.Instance, force bool) (rec Record, live bool, err error) {
 	for {
 		rec, live, err = Find(inst)
 		if !live || err != nil || rec.Nonce != "" {
 			return rec, live, err
+		}
+		if force { // each time: a stop that begins forgets what was asked before
+			if err := Force(inst); err != nil {
+				return rec, live, err
+			}
 		}
 		if err := pause(ctx); err != nil {
 			return rec, live, &NotStartedError{err}
@@ -268,13 +277,17 @@ func awaitKnown(ctx context.Context, inst instance.Instance) (rec Record, live b
 }
 
 // Request asks the live run to stop in order, and returns once the run has said that it stops: a
-// start that comes right after must not take it for a service that goes on.
-func Request(ctx context.Context, inst instance.Instance) (asked Record, was bool, err error) {
-	asked, live, err := awaitKnown(ctx, inst)
+// start that comes right after must not take it for a service that goes on. Force ends the guests at once, also
+// those of a stop that is under way.
+func Request(ctx context.Context, inst instance.Instance, force bool) (asked Record, was bool, err error) {
+	asked, live, err := AwaitKnown(ctx, inst, force)
 	if !live || err != nil {
 		return asked, false, err
 	}
 	_, err = askToStop(ctx, inst, asked, nil)
+	if err == nil && force {
+		err = Force(inst)
+	}
 	return asked, true, err
 }
 

@@ -323,7 +323,7 @@ func TestResetKeepsSettingsBackupsAndTheLog(t *testing.T) {
 func TestStartWhileStopping(t *testing.T) {
 	r := newRig(t)
 	first := r.mustEnsure("slowstop", true)
-	if _, was, err := Request(t.Context(), r.inst); !was || err != nil {
+	if _, was, err := Request(t.Context(), r.inst, false); !was || err != nil {
 		t.Fatal(was, err)
 	}
 	started := make(chan error, 1)
@@ -357,7 +357,7 @@ func TestStartWhileStopping(t *testing.T) {
 func TestStartThatAsksARunAtItsVeryEndHasStartedTheNext(t *testing.T) {
 	r := newRig(t)
 	first := r.mustEnsure("slowend", true)
-	if _, was, err := Request(t.Context(), r.inst); !was || err != nil {
+	if _, was, err := Request(t.Context(), r.inst, false); !was || err != nil {
 		t.Fatal(was, err)
 	}
 	let := func(file string) {
@@ -596,7 +596,7 @@ func TestStopRightAfterACrashStopsTheNewRun(t *testing.T) {
 func (r *rig) request(timeout time.Duration) (was bool, err error) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
 	defer cancel()
-	_, was, err = Request(ctx, r.inst)
+	_, was, err = Request(ctx, r.inst, false)
 	return was, err
 }
 
@@ -768,7 +768,7 @@ func TestRestartGoesOnWhenNobodyWaits(t *testing.T) {
 	for range 2 { // a second one in the middle changes nothing
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if was, live, err := Restart(ctx, r.inst, r.client("ok")); !live || err != nil || was.Nonce != first.Nonce {
+		if was, live, err := Restart(ctx, r.inst, r.client("ok"), false); !live || err != nil || was.Nonce != first.Nonce {
 			t.Fatal(was, live, err)
 		}
 	}
@@ -796,7 +796,7 @@ func TestStopAfterARestartThatNobodyWaitsForStops(t *testing.T) {
 	r.mustEnsure("slowstop", true)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, live, err := Restart(ctx, r.inst, r.client("ok")); !live || err != nil {
+	if _, live, err := Restart(ctx, r.inst, r.client("ok"), false); !live || err != nil {
 		t.Fatal(live, err)
 	}
 	if was, err := r.request(long); !was || err != nil {
@@ -894,7 +894,7 @@ func TestForcedStopOfARunThatHasNotReactedYet(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, was, err := Request(ctx, r.inst); !was || err != nil {
+	if _, was, err := Request(ctx, r.inst, false); !was || err != nil {
 		t.Fatal(was, err)
 	}
 	if now, _, err := Find(r.inst); err != nil || now.Phase != Ready {
@@ -911,5 +911,40 @@ func TestForcedStopOfARunThatHasNotReactedYet(t *testing.T) {
 	}
 	if _, err := Stop(t.Context(), r.inst, func(string) {}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// One stop has the lock for what a crash left. A forced one that comes at the same moment forces it.
+func TestAForcedStopThatMeetsAnotherOneForcesIt(t *testing.T) {
+	inst := testInstance(t.TempDir())
+	if err := inst.Create(); err != nil {
+		t.Fatal(err)
+	}
+	other, err := TakeLeftovers(inst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	stopped := make(chan error, 1)
+	go func() {
+		_, was, err := Request(ctx, inst, true)
+		if was {
+			err = errors.Join(err, errors.New("there was a service"))
+		}
+		stopped <- err
+	}()
+	err = AwaitForce(ctx, inst, Leftovers)
+	if err == nil {
+		err = unforced(inst) // as the other one does when it begins, perhaps only now
+	}
+	if err == nil {
+		err = AwaitForce(ctx, inst, Leftovers)
+	}
+	if err = errors.Join(err, other.Release()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
 	}
 }
