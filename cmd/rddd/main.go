@@ -16,7 +16,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
-	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"rancherdesktop.io/rdd/internal/instance"
@@ -31,8 +30,9 @@ import (
 var version = "dev"
 
 func main() {
+	stderr := os.Stderr // see server.CaptureLibraryLogs
 	if err := execute(); err != nil {
-		fmt.Fprintln(os.Stderr, "rddd:", err)
+		fmt.Fprintln(stderr, "rddd:", err)
 		fmt.Println(err)
 		os.Exit(1)
 	}
@@ -169,7 +169,9 @@ func runAt(ctx context.Context, name string, level slog.Level, fn func(context.C
 	log := slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: level})).With("pid", os.Getpid())
 	// The libraries' own logs say what they do, not what it means to the user.
 	quiet := slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: max(level, slog.LevelWarn)})).With("pid", os.Getpid())
-	klog.SetSlogLogger(quiet)
+	if err := server.CaptureLibraryLogs(log); err != nil {
+		return errors.Join(err, file.Close())
+	}
 	ctrllog.SetLogger(logr.FromSlogHandler(quiet.Handler()))
 	err = fn(ctx, inst, log)
 	if err != nil {

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"crypto/tls"
+	"net"
+	"os"
+	"strings"
+	"testing"
+)
+
+// What a stranger does to the API's port is told in the log that rotates, not in the file for crashes.
+func TestErrorsOfConnectionsAreInTheLog(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.must(0, "svc", "start", "--log-level", "debug")
+	address := strings.TrimPrefix(b.record().Server, "https://")
+	for range 3 {
+		plain, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = plain.Write([]byte("neither TLS nor HTTP\r\n\r\n"))
+		_, _ = plain.Read(make([]byte, 1)) // it closes
+		_ = plain.Close()
+	}
+	//nolint:gosec // G402: the test is a client that makes mistakes
+	wrong, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = wrong.Write([]byte("no HTTP/2 begins like this\r\n\r\n"))
+	t.Cleanup(func() { _ = wrong.Close() })
+	has := func(text string) bool {
+		log, err := os.ReadFile(b.log())
+		return err == nil && strings.Contains(string(log), text)
+	}
+	b.eventually("the failed handshake is in the log", func() bool { return has("TLS handshake error") })
+	b.eventually("the wrong protocol is in the log", func() bool { return has("error reading preface") })
+	if out, err := os.ReadFile(b.output()); err != nil || strings.Contains(string(out), "http2") || strings.Contains(string(out), "TLS") {
+		t.Errorf("%s: %s, %v", b.output(), out, err)
+	}
+}
