@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
-	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -17,7 +15,6 @@ import (
 	"rancherdesktop.io/rdd/app/window"
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/frontend"
-	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
@@ -40,9 +37,12 @@ func run() int {
 		fmt.Println("rdd-window", version)
 		return 0
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := show(ctx, args); err != nil {
+	ctx, stop, err := proc.Interruptible(context.Background())
+	if err == nil {
+		defer stop()
+		err = show(ctx, args)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "rdd-window:", err)
 		return 1
 	}
@@ -50,10 +50,7 @@ func run() int {
 }
 
 func show(ctx context.Context, args window.Arguments) error {
-	open := func(name string) (*core.Core, error) {
-		inst, err := instance.Resolve(name)
-		return core.New(inst, version), err
-	}
+	open := core.Opener(version)
 	c, err := open(args.Instance)
 	if err != nil {
 		return err

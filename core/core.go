@@ -36,6 +36,14 @@ func New(inst instance.Instance, version string) *Core {
 	return &Core{inst, version, inst.LogLevel(), slog.New(slog.DiscardHandler)}
 }
 
+// Opener returns what mains open cores with: of the instance called name, or of the one that RDD_INSTANCE names.
+func Opener(version string) func(name string) (*Core, error) {
+	return func(name string) (*Core, error) {
+		inst, err := instance.Resolve(name)
+		return New(inst, version), err
+	}
+}
+
 // Instance is the instance that this core serves.
 func (c *Core) Instance() instance.Instance { return c.inst }
 

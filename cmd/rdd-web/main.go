@@ -7,8 +7,6 @@ import (
 	"html"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/pkg/browser"
 	"github.com/spf13/cobra"
@@ -17,7 +15,6 @@ import (
 	"rancherdesktop.io/rdd/app/web"
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/frontend"
-	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
@@ -28,9 +25,12 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	proc.OwnFiles()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := command().ExecuteContext(ctx); err != nil {
+	ctx, stop, err := proc.Interruptible(context.Background())
+	if err == nil {
+		defer stop()
+		err = command().ExecuteContext(ctx)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "rdd-web:", err)
 		return 1
 	}
@@ -52,10 +52,7 @@ func command() *cobra.Command {
 }
 
 func show(ctx context.Context, name string, open, readOnly bool) error {
-	opened := func(name string) (*core.Core, error) {
-		inst, err := instance.Resolve(name)
-		return core.New(inst, version), err
-	}
+	opened := core.Opener(version)
 	c, err := opened(name)
 	if err != nil {
 		return err

@@ -8,7 +8,6 @@ import (
 
 	"rancherdesktop.io/rdd/app/cli"
 	"rancherdesktop.io/rdd/core"
-	"rancherdesktop.io/rdd/internal/instance"
 )
 
 // These are set by the build. Without them, commit and built are empty.
@@ -33,10 +32,7 @@ func run() int {
 		Err:      os.Stderr,
 		Terminal: isatty.IsTerminal(os.Stderr.Fd()) && os.Getenv("TERM") != "dumb",
 		Edit:     ends.edit,
-		Open: func(name string) (*core.Core, error) {
-			inst, err := instance.Resolve(name)
-			return core.New(inst, version), err
-		},
+		Open:     core.Opener(version),
 	}
 	return program.Run(ctx, os.Args[1:])
 }
