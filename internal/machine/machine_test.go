@@ -372,9 +372,7 @@ func TestLivingHostagentIsAdopted(t *testing.T) {
 		t.Fatalf("%+v", st)
 	}
 	r.play("booted", "")
-	if st := second.awaitPhase(Running); st.Found != foundHostagent {
-		t.Errorf("it does not say what was found: %+v", st)
-	}
+	second.await("the hostagent that was found", func(st State) bool { return st.Phase == Running && st.Found == foundHostagent })
 	second.Do("rd", start(""))
 	second.Do("rd", Request{Action: Stop})
 	if st := second.awaitPhase(Stopped); st.Found != "" {
