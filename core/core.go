@@ -84,7 +84,7 @@ func (c *Core) ready() (lifecycle.Record, error) {
 	case !live:
 		return rec, ErrNotRunning
 	case rec.Nonce == "":
-		return rec, errors.New("the service is about to start or to end; wait for it with: rdd svc start")
+		return rec, errors.New("the service is just starting or stopping; wait for it with: rdd svc start")
 	case rec.Phase != lifecycle.Ready:
 		return rec, fmt.Errorf("the service is %s (%s); wait for it with: rdd svc start", rec.Phase, rec.Step)
 	}

@@ -46,7 +46,7 @@ func (v *VMs) Adopt(ctx context.Context, name string, start bool, w Wait) error 
 	vm := layout.Of(c.inst, name)
 	job, err := preparedBy(vm)
 	if errors.Is(err, os.ErrNotExist) {
-		return &Error{Kind: NotFound, Op: op, Object: name, Err: fmt.Errorf("there is no VM to take in: no %s", vm.LimaYAML())}
+		return &Error{Kind: NotFound, Op: op, Object: name, Err: fmt.Errorf("there is no VM to adopt: %s is missing", vm.LimaYAML())}
 	}
 	if err != nil {
 		return Failed(op, name, err)

@@ -33,7 +33,7 @@ type reconnectingReader struct {
 const reconnectGrace = 5 * time.Second
 
 // errServiceEnded ends a wait for something that only the service can do.
-var errServiceEnded = errors.New("the service ended while waiting, and what was asked for goes on only when it runs again; start it with: rdd svc start")
+var errServiceEnded = errors.New("the service stopped during the wait, and the work continues only when it runs again; start it with: rdd svc start")
 
 // errReconnected makes the wait ask again.
 var errReconnected = errors.New("the connection to the service was renewed")

@@ -30,7 +30,7 @@ func (c *Core) First(ctx context.Context, program string, args []string) (*Singl
 	if err != nil {
 		return nil, Failed(op, program, err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, handOverTimeout, fmt.Errorf("%w: %s runs already and does not answer within %s; end it, then try again", context.DeadlineExceeded, program, handOverTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, handOverTimeout, fmt.Errorf("%w: %s is already running, but did not answer within %s; end it, then try again", context.DeadlineExceeded, program, handOverTimeout))
 	defer cancel()
 	for {
 		lock, err := proc.Acquire(lockFile)

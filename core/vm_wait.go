@@ -117,7 +117,7 @@ func (v *VMs) explain(name string, err error) error {
 	}
 	missing := errors.New("there is no such VM; see: rdd vm list")
 	if vm := layout.Of(v.session.core.inst, name); filepath.IsLocal(name) && vm.Orphaned() {
-		missing = fmt.Errorf("the service has no object for the VM in %[1]s; take it in with: rdd vm adopt %[2]s; or remove it with its disk: rdd vm delete %[2]s --orphan", vm.Dir(), name)
+		missing = fmt.Errorf("the service has no object for the VM in %[1]s; adopt it with: rdd vm adopt %[2]s; or delete it and its disk with: rdd vm delete %[2]s --orphan", vm.Dir(), name)
 	}
 	return &Error{Kind: NotFound, Err: missing}
 }

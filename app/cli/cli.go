@@ -95,7 +95,7 @@ func (p *Program) Command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "rdd",
 		Short:         "Run virtual machines and the container engine inside them",
-		Long:          "rdd runs virtual machines, and the container engine inside them, through a background service.\n\nBegin with:\n  rdd svc start                            start the service\n  rdd vm create NAME TEMPLATE --start      make and boot a virtual machine\n  rdd vm shell NAME                        work in it",
+		Long:          "rdd runs virtual machines, and the container engine inside them, through a background service.\n\nBegin with:\n  rdd svc start                            start the service\n  rdd vm create NAME TEMPLATE --start      create and boot a virtual machine\n  rdd vm shell NAME                        open a shell in it",
 		SilenceErrors: true,
 		// The flags before ctl are ours, those after it are kubectl's.
 		TraverseChildren: true,
@@ -115,14 +115,14 @@ func (p *Program) Command() *cobra.Command {
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.PersistentFlags().StringVar(&s.instance, "instance", "", `instance to work on (default: $RDD_INSTANCE, or "default")`)
+	root.PersistentFlags().StringVar(&s.instance, "instance", "", `instance to use (default: $RDD_INSTANCE, or "default")`)
 	root.PersistentFlags().Var(&s.progress, "progress", "how to show progress: auto, tty, plain, json or quiet")
 	_ = root.RegisterFlagCompletionFunc("instance", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		names, _ := core.Instances()
 		return names, cobra.ShellCompDirectiveNoFileComp
 	})
 	_ = root.RegisterFlagCompletionFunc("progress", cobra.FixedCompletions(progressModes(), cobra.ShellCompDirectiveNoFileComp))
-	root.PersistentFlags().Var(choice{&s.logLevel, "LEVEL", core.LogLevels()}, "log-level", "least of what is logged: error, warn, info or debug; by a service that this command starts, and by rdd itself, which has\nonly debug messages, on stderr (default: $RDD_LOG_LEVEL, or else what rdd svc create --log-level has stored, or info)")
+	root.PersistentFlags().Var(choice{&s.logLevel, "LEVEL", core.LogLevels()}, "log-level", "minimum log level: error, warn, info or debug. It is for a service that this command starts, and for rdd itself, which\nprints only debug messages, on stderr (default: $RDD_LOG_LEVEL, else the level stored by rdd svc create --log-level, else info)")
 	_ = root.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions(core.LogLevels(), cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(s.serviceCommand(), s.vmCommand(), s.ctlCommand(), s.diagnoseCommand(), s.dashboardCommand(), s.versionCommand())
 	return root
@@ -147,7 +147,7 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 		if len(args) == len(names) {
 			return nil
 		}
-		return usagef("%s wants %s, %s; got %d", cmd.CommandPath(), count(len(names), "argument"), strings.Join(names, " "), len(args))
+		return usagef("%s requires %s, %s; got %d", cmd.CommandPath(), count(len(names), "argument"), strings.Join(names, " "), len(args))
 	}
 }
 
@@ -209,7 +209,7 @@ func (p *Program) finish(cmd *cobra.Command, err error) int {
 	}
 	switch kind := core.KindOf(err); kind {
 	case core.Canceled:
-		what := "this ended the waiting only; work that was accepted goes on"
+		what := "only the waiting has ended; work that was accepted goes on"
 		if ends != "" {
 			what = ends
 		}

@@ -200,12 +200,12 @@ func TestAnInterruptedCreateSaysWhetherThereIsAVM(t *testing.T) {
 	}
 	undoneBy(cmd, "delete the VM", "rdd vm delete %s")
 	p.finish(cmd, context.Canceled)
-	if want := "rdd: interrupted: this ended the waiting only; work that was accepted goes on. Wait for it again with: rdd vm start demo\nTo delete the VM instead, run: rdd vm delete demo\n"; said.String() != want {
+	if want := "rdd: interrupted: only the waiting has ended; work that was accepted goes on. Wait for it again with: rdd vm start demo\nTo delete the VM instead, run: rdd vm delete demo\n"; said.String() != want {
 		t.Errorf("got %q, want %q", said, want)
 	}
 	said.Reset()
 	p.finish(cmd, &lifecycle.NotStartedError{Err: context.Canceled})
-	if want := "rdd: interrupted: nothing was begun. Do it again with: rdd vm create demo './a b.yaml' --param a=1 --param b=2 --start\n"; said.String() != want {
+	if want := "rdd: interrupted: nothing was begun. Run it again with: rdd vm create demo './a b.yaml' --param a=1 --param b=2 --start\n"; said.String() != want {
 		t.Errorf("got %q, want %q", said, want)
 	}
 }
@@ -214,7 +214,7 @@ func TestAnUnknownCommandIsToldOnceWhereTheHelpIs(t *testing.T) {
 	for args, want := range map[string]string{
 		"foo":          "rdd: unknown command \"foo\" for \"rdd\"\nSee: rdd --help\n",
 		"vm lst":       "rdd: unknown command \"lst\" for \"rdd vm\"; did you mean list?\nSee: rdd vm --help\n",
-		"limavm start": "rdd: rdd vm start wants 1 argument, NAME; got 0\nSee: rdd vm start --help\n",
+		"limavm start": "rdd: rdd vm start requires 1 argument, NAME; got 0\nSee: rdd vm start --help\n",
 	} {
 		p, said := program(t)
 		if code := p.Run(t.Context(), strings.Fields(args)); code != exitUsage || said.String() != want {
@@ -233,13 +233,13 @@ func TestWaitCondition(t *testing.T) {
 		{"limavm/a Running", exitOther, "not running"},
 		{"limavm/a Running=False --reason Stopped --since startup --timeout 0", exitOther, "not running"},
 		{"limavm/a Running=unknown --since 2026-01-02T15:04:05+01:00", exitOther, "not running"},
-		{"limavm/a", exitUsage, "wants 2 arguments"},
+		{"limavm/a", exitUsage, "requires 2 arguments"},
 		{"limavm Running", exitUsage, `want TYPE/NAME, such as limavm/demo; got "limavm"`},
 		{"limavm/ Running", exitUsage, "want TYPE/NAME"},
 		{"limavm/a/b Running", exitUsage, "want TYPE/NAME"},
 		{"limavm/a Running=Perhaps", exitUsage, "True, False or Unknown"},
 		{"limavm/a =True", exitUsage, "want CONDITION"},
-		{"limavm/a Running --since yesterday", exitUsage, "--since wants a time"},
+		{"limavm/a Running --since yesterday", exitUsage, "--since requires a time"},
 		{"limavm/a Running --timeout=-1s", exitUsage, "must not be negative"},
 		{"limavm/a Running --timeout soon", exitUsage, "invalid argument"},
 		{"limavm/a Running --wait=false", exitUsage, "unknown flag"},

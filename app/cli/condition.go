@@ -20,15 +20,15 @@ func (s *session) waitCondition() *cobra.Command {
 	var since string
 	cmd := &cobra.Command{
 		Use: "wait-condition TYPE/NAME CONDITION[=STATUS]", Short: "Wait for a condition of an object of the control plane",
-		Long: "Waits until an object of the control plane has a condition with a status, which is True if none is given, as of the\n" +
-			"object's present generation. It ends at once when there is no such object, and when the object is deleted.\n" +
+		Long: "Waits until an object of the control plane has a condition with a status, True by default, for the object's current\n" +
+			"generation. It fails immediately if the object doesn't exist or is deleted.\n" +
 			"For example:\n  rdd ctl wait-condition limavm/demo Running\n  rdd ctl wait-condition limavm/demo Running=False --reason Stopped",
 		Args:              exactArgs("TYPE/NAME", "CONDITION[=STATUS]"),
 		ValidArgsFunction: s.completeCondition(&c.Namespace),
 	}
-	cmd.Flags().StringVar(&c.Reason, "reason", "", "the reason that the condition must have")
-	cmd.Flags().StringVar(&since, "since", "", `ignore a condition whose status is older: a time such as 2026-01-02T15:04:05Z, or "startup": when the running service got ready`)
-	cmd.Flags().StringVarP(&c.Namespace, "namespace", "n", "", "namespace of an object that is in one (default: default)")
+	cmd.Flags().StringVar(&c.Reason, "reason", "", "reason that the condition must have")
+	cmd.Flags().StringVar(&since, "since", "", `ignore a condition that changed before this time, such as 2026-01-02T15:04:05Z, or before the service became ready ("startup")`)
+	cmd.Flags().StringVarP(&c.Namespace, "namespace", "n", "", "namespace of a namespaced object (default: default)")
 	_ = cmd.RegisterFlagCompletionFunc("since", cobra.FixedCompletions([]string{startup}, cobra.ShellCompDirectiveNoFileComp))
 	f := addTimeout(cmd, workTimeout, "rdd ctl wait-condition %s")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -81,7 +81,7 @@ func parseCondition(c *core.Condition, object, condition, since string) (err err
 		c.Startup = true
 	default:
 		if c.Since, err = time.Parse(time.RFC3339, since); err != nil {
-			return usagef("--since wants a time such as 2026-01-02T15:04:05Z, or %s; got %q", startup, since)
+			return usagef("--since requires a time such as 2026-01-02T15:04:05Z, or %s; got %q", startup, since)
 		}
 	}
 	return nil

@@ -17,19 +17,19 @@ func (s *session) diagnoseCommand() *cobra.Command {
 	var bundle string
 	var dryRun bool
 	cmd := &cobra.Command{
-		Use: "diagnose", Short: "Look for what is wrong with this computer and the instance", Args: noArgs,
-		Long: "Looks for problems of this computer and the instance, present and coming ones, and says how to fix them.\n" +
+		Use: "diagnose", Short: "Find problems and explain how to fix them", Args: noArgs,
+		Long: "Checks this computer and the instance for problems, and for what will soon become one, and explains how to fix them.\n" +
 			"It changes nothing, starts nothing, and works while the service is stopped.\n\n" +
 			"The exit code is 0 when there is no problem, and 1 when there is one; warnings don't count.\n\n" +
-			"--bundle collects logs, status, versions, findings and VM objects in one file for whoever helps. Tokens, keys,\n" +
-			"passwords and values of environment variables are taken out; the file's manifest lists what is in it.",
+			"--bundle collects logs, status, versions, findings and VM objects in one file for a bug report. Tokens, keys,\n" +
+			"passwords and values of environment variables are removed; a manifest in the file lists its contents.",
 	}
 	output := addOutput(cmd)
-	cmd.Flags().StringVar(&bundle, "bundle", "", "also write a bundle for a report to this new file; its name ends in "+strings.Join(diagnose.BundleSuffixes(), " or "))
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "with --bundle: list what would be in it, write nothing")
+	cmd.Flags().StringVar(&bundle, "bundle", "", "also write a bundle for a bug report to this new file; its name must end in "+strings.Join(diagnose.BundleSuffixes(), " or "))
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "with --bundle: list its contents without writing it")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if dryRun && bundle == "" {
-			return usagef("--dry-run is about --bundle FILE; without it nothing is written anyway")
+			return usagef("--dry-run requires --bundle FILE")
 		}
 		if bundle != "" {
 			if err := diagnose.CheckBundle(bundle); err != nil {
@@ -78,7 +78,7 @@ func (s *session) bundle(ctx context.Context, c *core.Core, report diagnose.Repo
 		s.sayf("%d files and their manifest would be in %s, with %d secrets redacted; nothing was written\n", len(b.Files), path, b.Redactions())
 		return nil
 	}
-	s.sayf("%d files and their manifest are in %s, with %d secrets redacted; look through it before you hand it on\n", len(b.Files), path, b.Redactions())
+	s.sayf("%d files and their manifest are in %s, with %d secrets redacted; review it before you share it\n", len(b.Files), path, b.Redactions())
 	return nil
 }
 

@@ -13,14 +13,14 @@ func (s *session) serviceInstall() *cobra.Command {
 	var status bool
 	cmd := &cobra.Command{
 		Use: "install", Short: "Start the service and the tray icon when you log in", Args: noArgs,
-		Long: "Makes the service, with the virtual machines that are to run, and the tray icon start when you log in, and says\n" +
-			"where it put what. Nothing is started now, and nothing needs an administrator. On Linux the service becomes a unit\n" +
-			"of your own systemd, which also stops it in order when you log out; the tray icon becomes an autostart entry of\n" +
-			"the desktop. Undo it with: rdd svc uninstall",
+		Long: "Starts the service, its virtual machines and the tray icon whenever you log in, and prints the files that it has written.\n" +
+			"It starts nothing now and needs no administrator rights. On Linux the service becomes a unit of your systemd user\n" +
+			"manager, which also shuts it down when you log out; the tray icon becomes an autostart entry of the desktop.\n" +
+			"To undo it, run: rdd svc uninstall",
 	}
 	only := addParts(cmd)
 	output := addOutput(cmd)
-	cmd.Flags().BoolVar(&status, "status", false, "only say what starts at login now; change nothing")
+	cmd.Flags().BoolVar(&status, "status", false, "show what starts at login without changing it")
 	cmd.RunE = s.withCore(func(_ *cobra.Command, _ []string, c *core.Core) error {
 		if status {
 			return s.printLogin(*output, c.Login().Status())
@@ -36,8 +36,8 @@ func (s *session) serviceInstall() *cobra.Command {
 
 func (s *session) serviceUninstall() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "uninstall", Short: "No longer start the service and the tray icon when you log in", Args: noArgs,
-		Long: "Undoes rdd svc install. What runs goes on; the instance, its virtual machines and RDD itself stay.",
+		Use: "uninstall", Short: "Stop starting the service and the tray icon when you log in", Args: noArgs,
+		Long: "Undoes rdd svc install. Running programs continue; the instance, its virtual machines and RDD itself are kept.",
 	}
 	only := addParts(cmd)
 	output := addOutput(cmd)
@@ -58,7 +58,7 @@ func addParts(cmd *cobra.Command) *[]core.LoginPart {
 	for _, part := range core.LoginParts() {
 		names = append(names, string(part))
 	}
-	cmd.Flags().Func("only", "only the service, or only the tray (default: both)", func(value string) error {
+	cmd.Flags().Func("only", "service or tray (default: both)", func(value string) error {
 		parts = append(parts, core.LoginPart(value)) // the core knows which there are
 		return nil
 	})

@@ -18,7 +18,7 @@ func (s *session) serviceLog() *cobra.Command {
 			return followed(cmd, c.Service().Log(cmd.Context(), s.Out, follow))
 		}),
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until Ctrl-C")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing new lines (Ctrl-C to stop)")
 	return cmd
 }
 
@@ -31,8 +31,8 @@ func (s *session) vmLogs() *cobra.Command {
 			return followed(cmd, c.VMLog(cmd.Context(), s.Out, args[0], source, follow))
 		}),
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is added, until Ctrl-C")
-	cmd.Flags().StringVar(&source, "source", core.LogHostagent, "which log: "+strings.Join(core.LogSources(), ", "))
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing new lines (Ctrl-C to stop)")
+	cmd.Flags().StringVar(&source, "source", core.LogHostagent, "log to print: "+strings.Join(core.LogSources(), ", "))
 	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions(core.LogSources(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

@@ -14,8 +14,8 @@ import (
 func (s *session) servicePaths() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "paths [KEY]", Short: "Print where the instance keeps its files",
-		Long: "Prints where the instance keeps its files: all paths, or the one that KEY names. With --output shell they are\n" +
-			"variables for a POSIX shell, quoted where they have to be:\n" +
+		Long: "Prints where the instance keeps its files: all paths, or the one with this KEY. --output shell prints\n" +
+			"assignments for a POSIX shell:\n" +
 			"  eval \"$(rdd svc paths --output shell)\"; ls \"$RDD_VM_LOGS\"",
 	}
 	output := addOutput(cmd, outputShell)
@@ -74,7 +74,7 @@ func (s *session) printPaths(o outputFlag, paths []core.Path, data any, table fu
 func (s *session) serviceConfig() *cobra.Command {
 	return &cobra.Command{
 		Use: "config", Short: "Print the kubeconfig of the instance's control plane", Args: noArgs,
-		Long: "Prints the kubeconfig of the instance's control plane. It holds a credential: keep it to yourself.",
+		Long: "Prints the kubeconfig of the instance's control plane. It contains a credential: keep it secret.",
 		RunE: s.withCore(func(_ *cobra.Command, _ []string, c *core.Core) error {
 			b, err := c.Service().Kubeconfig()
 			if err == nil {

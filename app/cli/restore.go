@@ -13,22 +13,21 @@ import (
 
 func (s *session) serviceRestore() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "restore [BACKUP]", Short: "Put a backup in the place of the service's datastore",
-		Long: "Puts a backup in the place of the datastore of a stopped service: the newest one that is whole, or the one named, " +
-			"as --list names it or as the path of a file.\n\n" +
-			"A backup is made each time the service stops in order, unless nothing has changed; the newest three are kept. It holds the objects " +
-			"of the control plane, among them those of the virtual machines, and no disks: disks are left as they are.\n" +
-			"What has changed since the backup is lost to the service. Nothing is deleted: the replaced datastore is put aside, and its path told, " +
-			"which is a BACKUP too.",
+		Use: "restore [BACKUP]", Short: "Restore the datastore from a backup",
+		Long: "Restores the datastore of a stopped service from its newest intact backup, or from BACKUP: a name from --list, or the path of a file.\n\n" +
+			"The service makes a backup each time it shuts down, unless nothing has changed, and keeps the newest three. A backup contains the objects " +
+			"of the control plane, including those of the virtual machines. It contains no disks, and restoring doesn't change them.\n" +
+			"The service forgets what has changed since the backup. Nothing is deleted: the replaced datastore is moved to a folder whose path is printed, " +
+			"and which can be restored as well.",
 	}
 	f := addWait(cmd, workTimeout, "rdd svc restore")
 	attended(cmd, "nothing more is restored")
 	output := addOutput(cmd)
 	var list bool
-	cmd.Flags().BoolVar(&list, "list", false, "only list the backups, newest first, and what is wrong with them")
+	cmd.Flags().BoolVar(&list, "list", false, "list the backups, newest first, with their problems")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 || len(args) == 1 && list {
-			return usagef("%s takes one BACKUP, or --list and none; got %q", cmd.CommandPath(), args)
+			return usagef("%s takes one BACKUP, or --list; got %q", cmd.CommandPath(), args)
 		}
 		return nil
 	}
@@ -69,14 +68,14 @@ func (s *session) listBackups(cmd *cobra.Command, c *core.Core, output outputFla
 		return err
 	}
 	if len(all) == 0 {
-		s.sayf("there is no backup yet; one is made each time the service stops in order\n")
+		s.sayf("there is no backup yet; the service makes one each time it shuts down\n")
 	}
 	return s.print(output, all, func(w io.Writer) {
 		if len(all) > 0 {
 			fmt.Fprintln(w, "NAME\tTAKEN\tSIZE\tVMS\tSTATE")
 		}
 		for _, b := range all {
-			state := "whole"
+			state := "intact"
 			if b.Problem != "" {
 				state = "damaged: " + b.Problem
 			}
@@ -89,16 +88,16 @@ func describeRestored(w io.Writer, done core.Restored) {
 	for _, b := range done.Skipped {
 		fmt.Fprintf(w, "Skipped\t%s of %s, which is damaged: %s\n", b.Name, local(b.Time), b.Problem)
 	}
-	fmt.Fprintf(w, "Restored\t%s of %s; what has changed since is lost to the service\n", done.Backup.Name, local(done.Backup.Time))
-	fmt.Fprintf(w, "VMs\t%s; their disks are as they were\n", orNone(done.Backup.VMs))
+	fmt.Fprintf(w, "Restored\t%s of %s; the service has forgotten later changes\n", done.Backup.Name, local(done.Backup.Time))
+	fmt.Fprintf(w, "VMs\t%s; their disks are unchanged\n", orNone(done.Backup.VMs))
 	if done.Aside != "" {
-		fmt.Fprintf(w, "Put aside\t%s, which holds what was in its place\n", done.Aside)
+		fmt.Fprintf(w, "Moved to\t%s: the datastore that was replaced\n", done.Aside)
 	}
 	if len(done.Unknown) > 0 {
-		fmt.Fprintf(w, "Not in it\t%s: the disk is here, and the backup doesn't know the VM; take it in with rdd vm adopt NAME once the service runs\n", orNone(done.Unknown))
+		fmt.Fprintf(w, "Not in backup\t%s: the VM has a disk here, but is not in the backup; once the service runs, adopt it with: rdd vm adopt NAME\n", orNone(done.Unknown))
 	}
 	if len(done.Diskless) > 0 {
-		fmt.Fprintf(w, "No disk\t%s: the backup knows the VM, and its disk is gone; the service makes a new one when it starts\n", orNone(done.Diskless))
+		fmt.Fprintf(w, "No disk\t%s: the VM is in the backup, but its disk is gone; the service creates a new one when it starts\n", orNone(done.Diskless))
 	}
 	fmt.Fprintln(w, "Next\trdd svc start")
 }

@@ -12,7 +12,7 @@ import (
 
 func (s *session) serviceCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "service", Aliases: []string{"svc"}, Short: "Start, stop and look at the background service",
+		Use: "service", Aliases: []string{"svc"}, Short: "Manage the background service",
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(s.serviceCreate(), s.serviceStart(), s.serviceStop(), s.serviceRestart(), s.serviceStatus(),
@@ -27,9 +27,9 @@ func (s *session) serviceCreate() *cobra.Command {
 	var port int
 	cmd := &cobra.Command{
 		Use: "create", Short: "Create the instance, or change the settings of a stopped one", Args: noArgs,
-		Long: "Creates the instance, or changes the settings of one whose service is stopped. What no flag names stays as it was.\n" +
-			"Settings that can't be read are put aside and replaced only if --datastore-endpoint says where the objects are kept.\n" +
-			"--log-level becomes the instance's own: each start of the service uses it, unless that start is given another one.",
+		Long: "Creates the instance, or changes the settings of one whose service is stopped. Settings without a flag are kept.\n" +
+			"If the settings can't be read, they are moved aside and replaced, but only with --datastore-endpoint, which says where the objects are.\n" +
+			"--log-level is stored for the instance: each start of the service uses it, unless that start has its own --log-level.",
 		RunE: s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
 			var change core.ServiceConfig
 			if cmd.Flags().Changed("controllers") {
@@ -46,7 +46,7 @@ func (s *session) serviceCreate() *cobra.Command {
 				return err
 			}
 			if aside != "" {
-				s.sayf("the former settings could not be read; they are kept in %s\n", aside)
+				s.sayf("the previous settings could not be read; they are kept in %s\n", aside)
 			}
 			if cmd.Flags().Changed("log-level") {
 				if err := c.SetLogLevel(s.logLevel); err != nil {
@@ -57,9 +57,9 @@ func (s *session) serviceCreate() *cobra.Command {
 			return nil
 		}),
 	}
-	cmd.Flags().StringSliceVar(&controllers, "controllers", nil, "controllers to run, or with a - before the name to leave out; * stands for all others, an empty list for none (default: all of "+strings.Join(core.Controllers(), ", ")+")")
+	cmd.Flags().StringSliceVar(&controllers, "controllers", nil, "controllers to run; -NAME leaves one out, * means all others, an empty list means none (default: all of "+strings.Join(core.Controllers(), ", ")+")")
 	cmd.Flags().StringVar(&endpoint, "datastore-endpoint", "", "postgres:// URL, or http(s):// URLs of an etcd cluster; '' for SQLite in the data directory (default: SQLite)")
-	cmd.Flags().IntVar(&port, "port", 0, "port of the API on loopback; 0 takes any that is free, and stays with it")
+	cmd.Flags().IntVar(&port, "port", 0, "port of the API on the loopback interface; 0 chooses a free one and keeps it")
 	_ = cmd.RegisterFlagCompletionFunc("port", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("controllers", cobra.FixedCompletions(core.Controllers(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -68,8 +68,8 @@ func (s *session) serviceCreate() *cobra.Command {
 func (s *session) serviceStart() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "start", Short: "Start the service and wait until it is ready", Args: noArgs,
-		Long: "Starts the service and waits until it is ready. --log-level and RDD_LOG_LEVEL are for this run of it; rdd svc create --log-level\n" +
-			"stores one for all.",
+		Long: "Starts the service and waits until it is ready. --log-level and RDD_LOG_LEVEL apply to this run only;\n" +
+			"rdd svc create --log-level stores the level for all runs.",
 	}
 	f := addWait(cmd, startTimeout, "rdd svc start")
 	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
@@ -82,9 +82,9 @@ func (s *session) serviceStart() *cobra.Command {
 			return err
 		}
 		if !started {
-			s.said(f, "the service runs already", "the service is starting or runs already")
+			s.said(f, "the service is already running", "the service is starting or already running")
 			if s.logLevel != "" {
-				s.sayf("it logs as it was started to; change that with: rdd svc restart --log-level %s\n", s.logLevel)
+				s.sayf("its log level stays as it was; to change it, run: rdd svc restart --log-level %s\n", s.logLevel)
 			}
 			return nil
 		}
@@ -120,7 +120,7 @@ func (s *session) serviceStop() *cobra.Command {
 		}
 		switch {
 		case !was && len(vms) > 0 && f.wait:
-			s.sayf("the service was not running; what a crashed one had left has been ended: %s\n", strings.Join(vms, ", "))
+			s.sayf("the service was not running; virtual machines that a crashed service had left have been stopped: %s\n", strings.Join(vms, ", "))
 			return nil
 		case !was:
 			s.sayf("the service was not running\n")
@@ -135,7 +135,7 @@ func (s *session) serviceStop() *cobra.Command {
 // addServiceForce gives cmd the flag of commands that stop the service. Given while a stop is under way, it
 // makes that one faster.
 func addServiceForce(cmd *cobra.Command) *bool {
-	return cmd.Flags().Bool("force", false, "end the virtual machines at once, without a shutdown, also in a stop that is under way; what they have not written to their disks is lost")
+	return cmd.Flags().Bool("force", false, "power off the virtual machines immediately, also in a stop that is in progress; data they have not written to disk is lost")
 }
 
 // warnServiceForce says what a forced stop may lose, if there is anything to lose. It names the virtual
@@ -143,7 +143,7 @@ func addServiceForce(cmd *cobra.Command) *bool {
 func (s *session) warnServiceForce(c *core.Core, force bool) (vms []string) {
 	vms = c.LiveVMs()
 	if force && len(vms) > 0 {
-		s.sayf("ending the virtual machines at once (%s); what they have not written to their disks is lost\n", strings.Join(vms, ", "))
+		s.sayf("powering off the virtual machines immediately (%s); data they have not written to disk is lost\n", strings.Join(vms, ", "))
 	}
 	return vms
 }
@@ -179,9 +179,9 @@ func (s *session) serviceRestart() *cobra.Command {
 
 func (s *session) serviceDelete() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "delete", Short: "Stop the service and remove everything the instance owns", Args: noArgs,
-		Long: "Stops the service and its virtual machines, then removes the instance's data, backups, virtual disks and logs.\n" +
-			"Nothing is removed before the service process has ended. RDD_KEEP_LOGS, set in the environment, keeps the logs.",
+		Use: "delete", Short: "Stop the service and delete the instance with all its data", Args: noArgs,
+		Long: "Stops the service and its virtual machines, then deletes the instance's data, backups, virtual disks and logs.\n" +
+			"Nothing is deleted before the service process has ended. Set RDD_KEEP_LOGS in the environment to keep the logs.",
 	}
 	s.removing(cmd, func(cmd *cobra.Command, c *core.Core, w core.Wait) (string, error) {
 		was, err := c.Service().Delete(cmd.Context(), w)
@@ -192,13 +192,13 @@ func (s *session) serviceDelete() *cobra.Command {
 
 func (s *session) serviceReset() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "reset", Short: "Stop the service and remove all virtual machines and stored objects", Args: noArgs,
-		Long: "Stops the service, then removes:\n" +
+		Use: "reset", Short: "Stop the service and delete all virtual machines and stored objects", Args: noArgs,
+		Long: "Stops the service, then deletes:\n" +
 			"  - all virtual machines with their disks, and their logs unless RDD_KEEP_LOGS is set\n" +
 			"  - all objects of the control plane, such as ConfigMaps\n\n" +
 			"It keeps the settings of rdd svc create, the service's log, the kubeconfig's credentials and the backups: " +
 			"rdd svc restore brings the objects back, and virtual machines with new disks.\n" +
-			"Nothing is removed before the service process has ended. Afterwards the service is stopped.",
+			"Nothing is deleted before the service process has ended. Afterwards the service is stopped.",
 	}
 	s.removing(cmd, func(cmd *cobra.Command, c *core.Core, w core.Wait) (string, error) {
 		was, err := c.Service().Reset(cmd.Context(), w)
@@ -219,7 +219,7 @@ func ifThere(there bool, format string) string {
 func (s *session) removing(cmd *cobra.Command, do func(*cobra.Command, *core.Core, core.Wait) (string, error)) {
 	f := addWait(cmd, workTimeout, "rdd svc "+cmd.Name())
 	hurriedBy(cmd, "rdd svc stop --force")
-	attended(cmd, "a stop of the service that has begun goes on; nothing more is removed")
+	attended(cmd, "a stop of the service that has begun continues; no more files are deleted")
 	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
 		if !f.wait {
 			return usagef("rdd svc %s can't finish in the background, because files are removed only after the service has ended: leave out --wait=false", cmd.Name())
@@ -238,8 +238,8 @@ func (s *session) removing(cmd *cobra.Command, do func(*cobra.Command, *core.Cor
 
 func (s *session) serviceStatus() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status", Short: "Say how the service is", Args: noArgs,
-		Long: "Says how the service is, and with its exit code: 0 running and ready, 6 stopped, 7 starting or stopping, 8 broken, 9 not created.",
+		Use: "status", Short: "Show the service's status", Args: noArgs,
+		Long: "Shows the service's status. The exit code says the same: 0 running and ready, 6 stopped, 7 starting or stopping, 8 broken, 9 not created.",
 	}
 	output := addOutput(cmd)
 	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {

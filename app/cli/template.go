@@ -18,16 +18,16 @@ import (
 
 func (s *session) vmParams() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "params NAME [KEY=VALUE...] [KEY-...]", Short: "Show or set the values of a template's params for a virtual machine",
-		Long: "Gives the params of a virtual machine's template values; KEY- goes back to the template's own. They take effect at\n" +
-			"the next start. Without any it lists them.",
+		Use: "params NAME [KEY=VALUE...] [KEY-...]", Short: "Show or set a virtual machine's params",
+		Long: "Sets params of a virtual machine's template; KEY- restores the template's own value. Changes take effect at the next\n" +
+			"start. Without changes, it lists the params.",
 		Args:              vmAndMore,
 		ValidArgsFunction: s.completeParams,
 	}
 	output := addOutput(cmd)
 	f := addWait(cmd, workTimeout, "rdd vm params %s")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		set, remove, err := parseParams(args[1:], "KEY=VALUE, or KEY- to go back to the template's own value", true)
+		set, remove, err := parseParams(args[1:], "KEY=VALUE, or KEY- to restore the template's own value", true)
 		if err != nil {
 			return err
 		}
@@ -55,7 +55,7 @@ func (s *session) vmParams() *cobra.Command {
 // vmAndMore wants the name of a virtual machine, before whatever else.
 func vmAndMore(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return usagef("%s wants the NAME of a virtual machine", cmd.CommandPath())
+		return usagef("%s requires the NAME of a virtual machine", cmd.CommandPath())
 	}
 	return nil
 }
@@ -167,12 +167,12 @@ func (s *session) vmEdit() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "edit NAME", Short: "Edit the template of a virtual machine",
-		Long: "Opens the template that a virtual machine was made from, a copy of its own, in $VISUAL or $EDITOR. What Lima doesn't\n" +
-			"accept is shown in the editor again, with the reason. The change takes effect at the next start. What the disk was\n" +
-			"made of can't change: the image, the architecture, the VM type; and the disk can only grow.",
+		Long: "Opens a virtual machine's own copy of its template in $VISUAL or $EDITOR. If Lima doesn't accept the change, the editor\n" +
+			"opens again and shows the reason. The change takes effect at the next start. The image, the architecture and the VM\n" +
+			"type can't change, because the disk was made from them, and the disk can only grow.",
 		Args: exactArgs("NAME"), ValidArgsFunction: s.completeVM,
 	}
-	cmd.Flags().StringVarP(&file, "file", "f", "", "take the new template from a file or URL, or with - from stdin, instead of an editor")
+	cmd.Flags().StringVarP(&file, "file", "f", "", "read the new template from a file, a URL or stdin (-) instead of opening an editor")
 	f := addWait(cmd, workTimeout, "rdd vm show %s")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		w, finish, err := s.waiting(cmd, f)

@@ -17,7 +17,7 @@ import (
 
 func (s *session) vmCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "vm", Aliases: []string{"limavm", "lima"}, Short: "Create, run and look at virtual machines",
+		Use: "vm", Aliases: []string{"limavm", "lima"}, Short: "Manage virtual machines",
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(s.vmCreate(), s.vmAdopt(), s.vmStart(), s.vmStop(), s.vmRestart(), s.vmReset(), s.vmDelete(), s.vmParams(), s.vmEdit(),
@@ -61,18 +61,18 @@ func (s *session) vmCreate() *cobra.Command {
 	var o core.CreateOptions
 	var params []string
 	cmd := &cobra.Command{
-		Use: "create NAME TEMPLATE", Short: "Make a virtual machine",
-		Long: "Makes a virtual machine from a template and waits until its disk exists, or with --start until it runs.\n" +
-			"TEMPLATE is the name of a ConfigMap that holds a Lima template under the key \"template\"; or, if it holds\n" +
-			"a / or a :, a file or template URL, which is embedded whole; or -, for a template on stdin.",
+		Use: "create NAME TEMPLATE", Short: "Create a virtual machine",
+		Long: "Creates a virtual machine from a template and waits until its disk exists, or with --start until it runs.\n" +
+			"TEMPLATE is the name of a ConfigMap with a Lima template under the key \"template\"; or, if it contains a / or a :,\n" +
+			"a file or template URL, which is copied whole; or - for a template on stdin.",
 		Args: exactArgs("NAME", "TEMPLATE"),
 	}
-	cmd.Flags().StringVar(&o.Namespace, "namespace", "", "namespace of the ConfigMap that TEMPLATE names (default \"default\")")
+	cmd.Flags().StringVar(&o.Namespace, "namespace", "", "namespace of the ConfigMap TEMPLATE (default \"default\")")
 	_ = cmd.RegisterFlagCompletionFunc("namespace", s.completeNamespace)
-	cmd.Flags().BoolVar(&o.Start, "start", false, "boot it, and wait until it runs")
-	cmd.Flags().StringArrayVar(&params, "param", nil, "value for one of the template's params, as KEY=VALUE; may be repeated")
+	cmd.Flags().BoolVar(&o.Start, "start", false, "boot the virtual machine and wait until it runs")
+	cmd.Flags().StringArrayVar(&params, "param", nil, "set a param of the template, as KEY=VALUE; can be repeated")
 	cmd.Flags().StringVar((*string)(&o.Acceleration), "acceleration", "", "how to run guest code: Auto, Hardware or Emulation (default Auto)")
-	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "check everything, store nothing")
+	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "check everything without creating the virtual machine")
 	_ = cmd.RegisterFlagCompletionFunc("acceleration", cobra.FixedCompletions([]string{"Auto", "Hardware", "Emulation"}, cobra.ShellCompDirectiveNoFileComp))
 	f := addWait(cmd, workTimeout, "rdd vm start %s")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -104,12 +104,12 @@ func (s *session) vmCreate() *cobra.Command {
 		finish()
 		switch {
 		case o.DryRun:
-			s.sayf("VM %q would be accepted; nothing was stored\n", args[0])
+			s.sayf("VM %q would be created (dry run)\n", args[0])
 		case o.Start:
-			s.said(f, fmt.Sprintf("VM %q runs; work in it with: rdd vm shell %s", args[0], args[0]), fmt.Sprintf("VM %q is accepted and will start", args[0]))
+			s.said(f, fmt.Sprintf("VM %q is running; open a shell with: rdd vm shell %s", args[0], args[0]), fmt.Sprintf("VM %q is accepted and will start", args[0]))
 			s.warnProblems(cmd.Context(), vms, args[0], w)
 		default:
-			s.said(f, fmt.Sprintf("VM %q is created; boot it with: rdd vm start %s", args[0], args[0]), fmt.Sprintf("VM %q is accepted", args[0]))
+			s.said(f, fmt.Sprintf("VM %q is created; start it with: rdd vm start %s", args[0], args[0]), fmt.Sprintf("VM %q is accepted", args[0]))
 		}
 		return nil
 	}
@@ -151,12 +151,12 @@ func (s *session) warnProblems(ctx context.Context, vms *core.VMs, name string, 
 		return // deleted, as was asked or meanwhile
 	}
 	if d := core.Describe(vm); d.Problems > 0 {
-		s.sayf("warning: not all of VM %q works:\n%s\n", name, d.Problem)
+		s.sayf("warning: VM %q is running with problems:\n%s\n", name, d.Problem)
 	}
 }
 
 func (s *session) vmStart() *cobra.Command {
-	return s.vmChange("start", "Boot a virtual machine and wait until it runs", "rdd vm start %s", "VM %q runs", "VM %q will start",
+	return s.vmChange("start", "Start a virtual machine and wait until it runs", "rdd vm start %s", "VM %q is running", "VM %q will start",
 		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
 			return vms.Start(ctx, name, w)
 		})
@@ -165,12 +165,12 @@ func (s *session) vmStart() *cobra.Command {
 // addForce gives cmd the flag of every command that stops a virtual machine.
 func addForce(cmd *cobra.Command) *bool {
 	hurriedBy(cmd, "rdd vm "+cmd.Name()+" %s --force")
-	return cmd.Flags().Bool("force", false, "end it at once, without a shutdown; what it has not written to its disk is lost")
+	return cmd.Flags().Bool("force", false, "power it off immediately; data it has not written to disk is lost")
 }
 
 func (s *session) vmStop() *cobra.Command {
 	var force *bool
-	cmd := s.vmChange("stop", "Shut a virtual machine down and wait until it has ended", "rdd vm stop %s", "VM %q has stopped", "VM %q will stop",
+	cmd := s.vmChange("stop", "Shut down a virtual machine and wait until it has stopped", "rdd vm stop %s", "VM %q has stopped", "VM %q will stop",
 		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
 			s.warnForce(*force, name)
 			return vms.Stop(ctx, name, *force, w)
@@ -182,13 +182,13 @@ func (s *session) vmStop() *cobra.Command {
 // warnForce says what a forced stop may lose.
 func (s *session) warnForce(force bool, name string) {
 	if force {
-		s.sayf("ending VM %q at once; what it has not written to its disk is lost\n", name)
+		s.sayf("powering off VM %q immediately; data it has not written to disk is lost\n", name)
 	}
 }
 
 func (s *session) vmRestart() *cobra.Command {
 	var force *bool
-	cmd := s.vmChange("restart", "Shut a virtual machine down and boot it again", "rdd vm start %s", "VM %q runs again", "VM %q will restart",
+	cmd := s.vmChange("restart", "Shut down a virtual machine and start it again", "rdd vm start %s", "VM %q is running again", "VM %q will restart",
 		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
 			s.warnForce(*force, name)
 			return vms.Restart(ctx, name, *force, w)
@@ -199,14 +199,14 @@ func (s *session) vmRestart() *cobra.Command {
 
 func (s *session) vmReset() *cobra.Command {
 	var force *bool
-	cmd := s.vmChange("reset", "Recreate a virtual machine's disk; everything on it is lost",
+	cmd := s.vmChange("reset", "Recreate a virtual machine's disk (deletes all its data)",
 		"rdd ctl wait-condition limavm/%s Created", "VM %q has a new disk", "VM %q will be reset",
 		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
-			s.sayf("resetting VM %q: everything on its disk is lost\n", name)
+			s.sayf("resetting VM %q: all data on its disk is deleted\n", name)
 			return vms.Reset(ctx, name, *force, w)
 		})
-	cmd.Long = "Stops a virtual machine, removes its disk with everything on it, makes a new one from the machine's template\n" +
-		"and params, and boots it again if it ran. Its name, settings and logs stay."
+	cmd.Long = "Stops a virtual machine, deletes its disk with all its data, creates a new one from its template and params, and starts\n" +
+		"the virtual machine again if it was running. Its name, settings and logs are kept."
 	force = addForce(cmd)
 	return cmd
 }
@@ -214,7 +214,7 @@ func (s *session) vmReset() *cobra.Command {
 func (s *session) vmDelete() *cobra.Command {
 	var orphan bool
 	var force *bool
-	cmd := s.vmChange("delete", "Stop a virtual machine and remove its disk", "rdd ctl wait --for=delete limavm/%s", "VM %q has been deleted", "VM %q will be deleted",
+	cmd := s.vmChange("delete", "Delete a virtual machine and its disk", "rdd ctl wait --for=delete limavm/%s", "VM %q has been deleted", "VM %q will be deleted",
 		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
 			if orphan {
 				return vms.DeleteOrphan(ctx, name, w)
@@ -226,23 +226,23 @@ func (s *session) vmDelete() *cobra.Command {
 			}
 			return vms.Delete(ctx, name, w)
 		})
-	cmd.Long = "Stops a virtual machine, removes its disk and then the machine itself.\n" +
-		"With --orphan it ends a machine at once that is on this computer and that the service doesn't know (rdd diagnose names them),\n" +
-		"and removes its disk."
-	cmd.Flags().BoolVar(&orphan, "orphan", false, "delete a machine that the service doesn't know")
+	cmd.Long = "Stops a virtual machine, then deletes its disk and the virtual machine itself.\n" +
+		"With --orphan, it powers off a virtual machine on this computer that the service doesn't know, and deletes its disk;\n" +
+		"rdd diagnose lists such virtual machines."
+	cmd.Flags().BoolVar(&orphan, "orphan", false, "delete a virtual machine that the service doesn't know")
 	force = addForce(cmd)
 	return cmd
 }
 
 func (s *session) vmAdopt() *cobra.Command {
 	var start bool
-	cmd := s.vmChange("adopt", "Take in a virtual machine that the service doesn't know", "rdd ctl wait-condition limavm/%s Created", "VM %q is taken in", "VM %q will be taken in",
+	cmd := s.vmChange("adopt", "Adopt a virtual machine that the service doesn't know", "rdd ctl wait-condition limavm/%s Created", "VM %q has been adopted", "VM %q will be adopted",
 		func(ctx context.Context, vms *core.VMs, name string, w core.Wait) error {
 			return vms.Adopt(ctx, name, start, w)
 		})
-	cmd.Long = "Takes in a virtual machine that is on this computer and that the service doesn't know, as after restoring a backup that is\n" +
-		"older than the machine; rdd diagnose names them. Its disk stays as it is, and one that runs goes on."
-	cmd.Flags().BoolVar(&start, "start", false, "boot it, and wait until it runs")
+	cmd.Long = "Adopts a virtual machine on this computer that the service doesn't know, for example after a restore from a backup that is\n" +
+		"older than the virtual machine; rdd diagnose lists them. Its disk is unchanged, and it continues to run if it is running."
+	cmd.Flags().BoolVar(&start, "start", false, "boot the virtual machine and wait until it runs")
 	cmd.ValidArgsFunction = s.completeOrphan
 	return cmd
 }
@@ -323,7 +323,7 @@ func vmState(vm *core.VMDetails, d core.Description) string {
 }
 
 func (s *session) vmShow() *cobra.Command {
-	cmd := &cobra.Command{Use: "show NAME", Short: "Show one virtual machine", Args: exactArgs("NAME"), ValidArgsFunction: s.completeVM}
+	cmd := &cobra.Command{Use: "show NAME", Short: "Show a virtual machine", Args: exactArgs("NAME"), ValidArgsFunction: s.completeVM}
 	output := addOutput(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		vms, err := s.vms(cmd.Context())
@@ -370,9 +370,9 @@ func (s *session) vmShell() *cobra.Command {
 	var o core.ShellOptions
 	cmd := &cobra.Command{
 		Use: "shell NAME [-- COMMAND...]", Short: "Open a shell, or run a command, in a running virtual machine",
-		Long: "Opens a login shell in a virtual machine, or runs COMMAND there and ends with its exit code. The -- may be left out.\n" +
-			"The guest's side has a terminal when stdin and stdout are ones; else data passes unchanged, and stderr apart.\n" +
-			"A machine that still boots, or does not answer, is given half a minute to let you in.",
+		Long: "Opens a login shell in a virtual machine, or runs COMMAND there and exits with its exit code. The -- can be omitted.\n" +
+			"The guest gets a terminal if stdin and stdout are terminals; otherwise stdin, stdout and stderr are passed unchanged.\n" +
+			"It waits up to 30 s for a virtual machine that is still booting or doesn't answer.",
 		ValidArgsFunction: s.completeVM,
 		Args:              vmAndMore,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -391,8 +391,8 @@ func (s *session) vmShell() *cobra.Command {
 			return core.Become(shell)
 		},
 	}
-	cmd.Flags().StringVar(&o.Shell, "shell", "", "shell of the guest to use, such as zsh, also for COMMAND (default: the guest user's own)")
-	cmd.Flags().StringVar(&o.Workdir, "workdir", "", "folder of the guest to begin in (default: the current one where the guest has it mounted, else the guest user's home)")
+	cmd.Flags().StringVar(&o.Shell, "shell", "", "shell to use in the guest, also for COMMAND, such as zsh (default: the guest user's login shell)")
+	cmd.Flags().StringVar(&o.Workdir, "workdir", "", "working directory in the guest (default: the current one if it is mounted there, else the guest user's home)")
 	for _, name := range []string{"shell", "workdir"} { // only the guest knows
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}

@@ -119,7 +119,7 @@ func (s *session) waiting(cmd *cobra.Command, f *waitFlags) (w core.Wait, finish
 	case f.timeout < 0:
 		return w, nil, usagef("--timeout must not be negative; got %s (0 waits forever)", f.timeout)
 	case !f.wait && cmd.Flags().Changed("timeout"):
-		return w, nil, usagef("--timeout makes no sense with --wait=false")
+		return w, nil, usagef("--timeout can't be used with --wait=false")
 	}
 	show := s.newProgress()
 	return core.Wait{Timeout: f.timeout, Accepted: !f.wait, Progress: show.event}, show.finish, nil
@@ -144,7 +144,7 @@ func (p *Program) again(cmd *cobra.Command, ended bool) string {
 	}
 	again = strings.ReplaceAll(again, "%s", cmd.Flags().Arg(0))
 	if ended {
-		return ". Do it again with: " + again
+		return ". Run it again with: " + again
 	}
 	return ". Wait for it again with: " + again
 }
@@ -155,7 +155,7 @@ func (s *session) said(f *waitFlags, done, accepted string) {
 		s.sayf("%s\n", done)
 		return
 	}
-	s.sayf("%s; not waiting, so this is all that is known\n", accepted)
+	s.sayf("%s (not waiting for it to finish)\n", accepted)
 }
 
 // sayf writes a message for people to stderr, unless they asked for quiet.

@@ -140,7 +140,7 @@ func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 		_, pixels := bright(s.Screen.Picture(), below)
 		return pixels == 0
 	})
-	if got := s.RDD("svc", "start"); !strings.Contains(got, "runs already") {
+	if got := s.RDD("svc", "start"); !strings.Contains(got, "already running") {
 		t.Errorf("the menu started no service:\n%s", got)
 	}
 

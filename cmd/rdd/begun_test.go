@@ -80,7 +80,7 @@ func TestRestartGoesOnAfterADeadlineInItsStop(t *testing.T) {
 				return rec.Nonce != old.Nonce && rec.Phase == "ready"
 			})
 			b.must(0, "vm", "start", "demo")
-			if r := b.must(0, "svc", "start"); !strings.Contains(r.err, "runs already") {
+			if r := b.must(0, "svc", "start"); !strings.Contains(r.err, "already running") {
 				t.Error(r.err)
 			}
 		})

@@ -24,7 +24,7 @@ func TestATemplateIsEditedRightAfterItsVMWasAskedFor(t *testing.T) {
 	if r := b.must(0, "vm", "params", "demo"); !strings.Contains(r.out, "red") {
 		t.Errorf("params: %s", r.out)
 	}
-	kept := regexp.MustCompile(`your text is in (\S+)\. Do it again with: rdd vm edit demo --file (\S+)`)
+	kept := regexp.MustCompile(`your text is in (\S+)\. Run it again with: rdd vm edit demo --file (\S+)`)
 	r := b.must(4, "vm", "edit", "demo", "--timeout", "50ms")
 	path := kept.FindStringSubmatch(r.err)
 	if path == nil || path[1] != path[2] || !strings.Contains(r.err, "Nothing was changed") {

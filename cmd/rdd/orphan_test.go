@@ -43,7 +43,7 @@ func TestVMThatTheServiceDoesNotKnowIsNamedAndTakenInOrRemoved(t *testing.T) {
 		}
 	}
 	for _, more := range [][]string{nil, {"--dry-run"}} {
-		if r := b.must(3, append([]string{"vm", "create", "demo", b.template}, more...)...); !strings.Contains(r.err, "limavm adopt demo") {
+		if r := b.must(3, append([]string{"vm", "create", "demo", b.template}, more...)...); !strings.Contains(r.err, "rdd vm adopt demo") {
 			t.Error(r.err)
 		}
 	}

@@ -150,13 +150,13 @@ func (d *desk) interrupt(args string) {
 			_ = cmd.Process.Signal(syscall.SIGINT)
 		}
 	}
-	if got := exitCode(cmd.Wait()); got != 130 || !strings.Contains(said, "interrupted: this ended the waiting only") {
+	if got := exitCode(cmd.Wait()); got != 130 || !strings.Contains(said, "interrupted: only the waiting has ended") {
 		d.Errorf("rdd %s, interrupted: exit code %d\n%s", args, got, said)
 	}
 }
 
 // deadline is what every wait says at its deadline: how it was, what goes on, and what to do then.
-var deadline = regexp.MustCompile(`(?s)context deadline exceeded: not done after .*(?:last seen in phase|no step of it was seen yet).*\n(The work goes on\. Wait for|A stop of the service that has begun goes on; nothing more is removed\. Do) it again with: rdd ([^\n]+)\n(?:To [^\n]+\n)*$`)
+var deadline = regexp.MustCompile(`(?s)context deadline exceeded: not done after .*(?:last seen in phase|no step of it was seen yet).*\n(The work goes on\. Wait for|A stop of the service that has begun continues; no more files are deleted\. Run) it again with: rdd ([^\n]+)\n(?:To [^\n]+\n)*$`)
 
 func TestEveryWaitEndsInOneWay(t *testing.T) {
 	d := newDesk(t)
@@ -183,7 +183,7 @@ func TestEveryWaitEndsInOneWay(t *testing.T) {
 		said := d.must(4, w.args+" --timeout=1ms")
 		m := deadline.FindStringSubmatch(said)
 		switch {
-		case m == nil || w.attended != strings.HasSuffix(m[1], "Do"):
+		case m == nil || w.attended != strings.HasSuffix(m[1], "Run"):
 			t.Errorf("rdd %s at its deadline:\n%s", w.args, said)
 		case w.forever:
 			d.must(4, m[2]+" --timeout=1ms")
@@ -194,7 +194,7 @@ func TestEveryWaitEndsInOneWay(t *testing.T) {
 		d.ready(w)
 		if w.attended {
 			d.must(2, w.args+" --wait=false")
-		} else if said := d.must(0, w.args+" --wait=false"); !strings.Contains(said, "this is all that is known") {
+		} else if said := d.must(0, w.args+" --wait=false"); !strings.Contains(said, "not waiting for it to finish") {
 			t.Errorf("rdd %s --wait=false: %s", w.args, said)
 		}
 

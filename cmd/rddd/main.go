@@ -71,7 +71,7 @@ func command() *cobra.Command {
 	}
 	c.flags(serve)
 	_ = serve.MarkFlagRequired(lifecycle.FlagNonce)
-	serve.Flags().TextVar(&level, "log-level", level, "least of what is logged: error, warn, info or debug")
+	serve.Flags().TextVar(&level, "log-level", level, "minimum log level: error, warn, info or debug")
 
 	var force bool
 	reap := &cobra.Command{

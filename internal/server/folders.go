@@ -23,7 +23,7 @@ func (r *Run) checkFolder(ownsEmptyHost bool) func(vm *v1alpha1.LimaVM) error {
 		case len(names) == 0 || at.Unfinished():
 			return nil
 		case at.Made():
-			return fmt.Errorf("there is a VM of this name already, in %[1]s, that no object stands for. Take it in with: rdd vm adopt %[2]s; or remove it with its disk: rdd vm delete %[2]s --orphan", at.Dir(), vm.Name)
+			return fmt.Errorf("there is already a VM with this name in %[1]s, without an object. Adopt it with: rdd vm adopt %[2]s; or delete it and its disk with: rdd vm delete %[2]s --orphan", at.Dir(), vm.Name)
 		}
 		return fmt.Errorf("the folder %s is there already and is no VM's (it holds %s): move it away, or choose another name", at.Dir(), strings.Join(names[:min(len(names), 5)], ", "))
 	}
