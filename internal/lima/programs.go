@@ -1,6 +1,7 @@
 package lima
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -66,6 +67,6 @@ func MissingPrograms(missing ...Program) error {
 		slices.Sort(packages)
 		how = "install them; on Debian: sudo apt-get install " + strings.Join(slices.Compact(packages), " ")
 	}
-	return Permanent(diag.Errorf(diag.QEMUMissing, "programs that run virtual machines are not in the service's PATH: %s (its PATH is %q). If they are installed, restart the service from a terminal that finds them: rdd svc restart. Else %s",
-		strings.Join(names, ", "), os.Getenv("PATH"), how))
+	return Permanent(diag.Mark(diag.QEMUMissing, fmt.Errorf("programs that run virtual machines are not in the service's PATH: %s (its PATH is %q). If they are installed, restart the service from a terminal that finds them: rdd svc restart. Else %s",
+		strings.Join(names, ", "), os.Getenv("PATH"), how)))
 }

@@ -53,7 +53,7 @@ func cacheDir(url string) (string, error) {
 var (
 	errStalled  = diag.Mark(diag.DownloadCut, errors.New("the server sent nothing for too long"))
 	errNoFile   = diag.Mark(diag.DownloadMissing, errors.New("the server has no such file"))
-	errMismatch = diag.Errorf(diag.ImageDigest, "it is another file or it is damaged; correct the template or get the file again")
+	errMismatch = diag.Mark(diag.ImageDigest, errors.New("it is another file or it is damaged; correct the template or get the file again"))
 )
 
 // get fills the cache and returns the path of the file there. errNoFile and errMismatch are permanent.
