@@ -2,7 +2,6 @@ package window_test
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,13 +89,21 @@ func TestWailsBuildsAndServesTheWindow(t *testing.T) {
 	if err := dev.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- dev.Wait() }()
 	defer func() {
-		if err := errors.Join(dev.Process.Signal(syscall.SIGTERM), dev.Wait()); err != nil || t.Failed() {
+		_ = dev.Process.Signal(syscall.SIGTERM)
+		if err := <-ended; err != nil || t.Failed() {
 			t.Errorf("%v\n%s", err, d.Read("wails.out"))
 		}
 	}()
 	for end := time.Now().Add(compileTimeout); len(windows(d)) == 0 && time.Now().Before(end); {
-		time.Sleep(100 * time.Millisecond)
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatal("wails dev has ended by itself:", err)
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 	painted(d, seen(d, 1)[0])
 	page := d.Bus.Accessible().Find(desktoptest.Application, "rdd-window*")
