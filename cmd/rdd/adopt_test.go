@@ -19,7 +19,7 @@ func TestWhatACrashedServiceLeavesIsUsedOrEnded(t *testing.T) {
 		says string
 		runs int // hostagents that ran in all
 	}{
-		{"hostagent lives", "", func(*box) {}, "in use again", 1},
+		{"hostagent lives", "", func(*box) {}, "the service uses it again", 1},
 		{"hostagent killed", "", func(b *box) { b.killAgent("demo") }, "had died while no service ran", 2},
 		{"QEMU left alone", "orphan", func(b *box) { b.killAgent("demo") }, "left a QEMU running", 2},
 		{"QEMU left alone, its guest hangs", "deaf", func(b *box) { b.killAgent("demo") }, "left a QEMU running", 2},
