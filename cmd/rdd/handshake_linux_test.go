@@ -23,7 +23,6 @@ func TestErrorsOfConnectionsAreInTheLog(t *testing.T) {
 		_, _ = plain.Read(make([]byte, 1)) // it closes
 		_ = plain.Close()
 	}
-	//nolint:gosec // G402: the test is a client that makes mistakes
 	wrong, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 	if err != nil {
 		t.Fatal(err)
