@@ -5,7 +5,6 @@ package operation
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -18,7 +17,7 @@ type Options struct {
 	Core *core.Core
 	// Go runs a job that outlives the call, until the program ends. An error says that it is ending.
 	Go func(job func(context.Context)) error
-	// NewID returns an ID for an operation, unique in the program.
+	// NewID returns an ID for an operation, unique in the program. It is called without a lock.
 	NewID func() string
 	// Changed is called after each change of the list, without a lock.
 	Changed func()
@@ -106,6 +105,7 @@ func (e *Engine) carryOut(ctx context.Context, w Work, known chan<- string) erro
 
 // add puts the operation on the list. It returns no *pending when the same one is waited for already.
 func (e *Engine) add(w Work, cancel context.CancelCauseFunc) (id string, p *pending) {
+	id = e.options.NewID() // takes a lock under which the list is read
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if w.Verb.replaces() {
@@ -120,7 +120,7 @@ func (e *Engine) add(w Work, cancel context.CancelCauseFunc) (id string, p *pend
 			}
 		}
 	}
-	id, p = e.options.NewID(), &pending{cancel, make(chan Answer, 1), make(chan struct{}), w.Created}
+	p = &pending{cancel, make(chan Answer, 1), make(chan struct{}), w.Created}
 	e.pending[id] = p
 	e.list = e.list.Began(Operation{
 		ID: id, Verb: w.Verb, Object: w.Object, Started: time.Now(), Force: w.Loses, Log: &w.Log, Extend: w.Timeout, Fresh: w.Fresh,
@@ -251,6 +251,3 @@ func (e *Engine) undo(o Operation, p *pending, remove bool) (Work, bool) {
 	}
 	return Work{}, false
 }
-
-// IsReplaced says whether an operation was no longer waited for because another one was begun.
-func IsReplaced(err error) bool { return errors.Is(err, errReplaced) }

@@ -219,3 +219,22 @@ func TestTheSettingsSayWhenAnOperationIsLate(t *testing.T) {
 		t.Errorf("as chosen: %v", got)
 	}
 }
+
+// The page reads the list under the lock that gives out IDs.
+func TestIDsAreGivenOutWithoutALockOnTheList(t *testing.T) {
+	e := newEngine(t)
+	newID := e.options.NewID
+	e.options.NewID = func() string {
+		read := make(chan List)
+		go func() { read <- e.List() }()
+		select {
+		case <-read:
+		case <-time.After(10 * time.Second):
+			t.Error("the list can't be read while an ID is given out")
+		}
+		return newID()
+	}
+	if err := e.Run(t.Context(), Work{Verb: Start, Object: "demo", Run: func(context.Context, core.Wait) error { return nil }}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -122,9 +122,9 @@ func (e *Engine) ForceStopVM(name string) Work {
 }
 
 // RestartVM stops a VM and starts it.
-func (e *Engine) RestartVM(name string, force bool) Work {
+func (e *Engine) RestartVM(name string) Work {
 	return e.StoppingVM(Restart, name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
-		return vms.Restart(ctx, name, force, w)
+		return vms.Restart(ctx, name, false, w)
 	})
 }
 

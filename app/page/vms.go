@@ -28,8 +28,8 @@ func (a *API) vmStop(_ context.Context, params StopParams) (Ref, error) {
 	})
 }
 
-func (a *API) vmRestart(_ context.Context, params StopParams) (Ref, error) {
-	return a.beginWork(func(e *operation.Engine) operation.Work { return e.RestartVM(params.Name, params.Force) })
+func (a *API) vmRestart(_ context.Context, params NameParams) (Ref, error) {
+	return a.beginWork(func(e *operation.Engine) operation.Work { return e.RestartVM(params.Name) })
 }
 
 func (a *API) vmDelete(_ context.Context, params NameParams) (Ref, error) {

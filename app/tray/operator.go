@@ -135,7 +135,7 @@ func (o *Operator) work(id ID) (operation.Work, bool) {
 	case StartVM:
 		return o.engine.StartVM(id.VM), true
 	case RestartVM:
-		return o.engine.RestartVM(id.VM, false), true
+		return o.engine.RestartVM(id.VM), true
 	case StopVM, CancelVM:
 		return o.engine.StopVM(id.VM), true
 	case ForceVM:

@@ -317,7 +317,7 @@ export interface Methods {
   'vm.create': [CreateParams, Ref]
   'vm.start': [NameParams, Ref]
   'vm.stop': [StopParams, Ref]
-  'vm.restart': [StopParams, Ref]
+  'vm.restart': [NameParams, Ref]
   'vm.delete': [NameParams, Ref]
   'vm.reset': [NameParams, Ref]
   'vm.template': [NameParams, VersionedText]

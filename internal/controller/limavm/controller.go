@@ -170,7 +170,7 @@ func (r *reconciler) storeBackoff(vm *v1alpha1.LimaVM, m backoff) {
 	r.signal()
 }
 
-// signal wakes looked, which nobody may be waiting in.
+// signal wakes waitSynced, if it waits.
 func (r *reconciler) signal() {
 	select {
 	case r.changed <- struct{}{}:

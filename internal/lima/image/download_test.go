@@ -15,6 +15,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/lima/limatest"
+	"rancherdesktop.io/rdd/internal/testenv"
 
 	"github.com/opencontainers/go-digest"
 
@@ -25,7 +26,7 @@ import (
 func newDownload(t *testing.T, s *limatest.Server) *download {
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	return &download{url: server.URL + "/image.raw", digest: digest.Digest(limatest.Digest(limatest.Image())), dir: t.TempDir(), stallTimeout: limatest.Timeout, begin: func(Operation) {}, report: func(int64, int64) {}}
+	return &download{url: server.URL + "/image.raw", digest: digest.Digest(limatest.Digest(limatest.Image())), dir: t.TempDir(), stallTimeout: testenv.Timeout, begin: func(Operation) {}, report: func(int64, int64) {}}
 }
 
 // whole fails the test unless the download brings the whole picture.

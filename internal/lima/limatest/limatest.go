@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/lima-vm/lima/pkg/version"
 
@@ -22,9 +21,6 @@ import (
 
 // Template is the shortest template that is accepted. Its image is not there.
 const Template = "images: [{location: /no/such.img}]\n"
-
-// Timeout bounds what a test waits for.
-const Timeout = 20 * time.Second
 
 // MiB is a mebibyte.
 const MiB = 1 << 20

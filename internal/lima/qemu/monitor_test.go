@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/lima/limatest"
+	"rancherdesktop.io/rdd/internal/testenv"
 
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
@@ -71,7 +72,7 @@ func (w *watched) await(reason, says string) {
 		if h.Reason != reason || !strings.Contains(h.Message, says) {
 			w.t.Fatalf("%+v", h)
 		}
-	case <-time.After(limatest.Timeout):
+	case <-time.After(testenv.Timeout):
 		w.t.Fatalf("%q was not reported", reason)
 	}
 }
@@ -79,7 +80,7 @@ func (w *watched) await(reason, says string) {
 // tell sends a command to QEMU, once it listens, as somebody else would.
 func (w *watched) tell(command string) {
 	w.t.Helper()
-	for late := time.Now().Add(limatest.Timeout); ; {
+	for late := time.Now().Add(testenv.Timeout); ; {
 		err := qmpExecute(w.vm.Dir()+"/qmp.sock", command)
 		if err == nil {
 			return
@@ -95,7 +96,7 @@ func (w *watched) awaitEnd(how string) {
 	w.t.Helper()
 	select {
 	case <-w.done:
-	case <-time.After(limatest.Timeout):
+	case <-time.After(testenv.Timeout):
 		w.t.Fatal("the end was not seen")
 	}
 	if w.ended != how {

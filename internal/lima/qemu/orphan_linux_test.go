@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/lima/limatest"
+	"rancherdesktop.io/rdd/internal/testenv"
 
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -23,7 +24,7 @@ import (
 // awaitLock waits until the lock is held, or free.
 func awaitLock(t *testing.T, path string, want bool) {
 	t.Helper()
-	for late := time.Now().Add(limatest.Timeout); ; {
+	for late := time.Now().Add(testenv.Timeout); ; {
 		held, err := proc.Held(path)
 		if err != nil {
 			t.Fatal(err)
@@ -88,13 +89,13 @@ func TestQEMUThatIgnoresEverythingIsKilled(t *testing.T) {
 	vm := limatest.NewVM(t)
 	pid := filepath.Join(vm.Dir(), "qemu.pid")
 	cmd := hostagentWithQEMU(t, vm, sh, "-c", "trap '' TERM; echo $$ > "+pid+".new; mv "+pid+".new "+pid+"; while :; do sleep 0.05; done")
-	for late := time.Now().Add(limatest.Timeout); !layout.Exists(pid) && time.Now().Before(late); {
+	for late := time.Now().Add(testenv.Timeout); !layout.Exists(pid) && time.Now().Before(late); {
 		runtime.Gosched()
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	var said []string
-	quick := orphanTimeouts{selfExit: time.Millisecond, powerOff: time.Millisecond, quit: limatest.Timeout}
+	quick := orphanTimeouts{selfExit: time.Millisecond, powerOff: time.Millisecond, quit: testenv.Timeout}
 	found, err := quick.end(t.Context(), vm, func(m string) { said = append(said, m) })
 	if err != nil || !found || !strings.Contains(strings.Join(said, " "), "killing it") {
 		t.Fatal(found, err, said)
@@ -123,12 +124,12 @@ func TestRealQEMUWithoutHostagentQuits(t *testing.T) {
 	}
 	defer func() { _ = cmd.Wait() }()
 	awaitLock(t, vm.QEMULock(), true)
-	for late := time.Now().Add(limatest.Timeout); qmpExecute(socket, "query-status") != nil; {
+	for late := time.Now().Add(testenv.Timeout); qmpExecute(socket, "query-status") != nil; {
 		if time.Now().After(late) {
 			t.Fatal("QEMU does not answer")
 		}
 	}
-	quick := orphanTimeouts{selfExit: time.Millisecond, powerOff: 50 * time.Millisecond, quit: limatest.Timeout}
+	quick := orphanTimeouts{selfExit: time.Millisecond, powerOff: 50 * time.Millisecond, quit: testenv.Timeout}
 	var said []string
 	if found, err := quick.end(t.Context(), vm, func(m string) { said = append(said, m) }); err != nil || !found || len(said) != 2 {
 		t.Fatal(found, err, said)
@@ -234,7 +235,7 @@ func TestKilledProbeLeavesNoGuestAndNoFolder(t *testing.T) {
 				t.Fatal(err)
 			}
 			pid := filepath.Join(home, "pid")
-			for late := time.Now().Add(limatest.Timeout); !layout.Exists(pid); time.Sleep(time.Millisecond) {
+			for late := time.Now().Add(testenv.Timeout); !layout.Exists(pid); time.Sleep(time.Millisecond) {
 				if time.Now().After(late) {
 					t.Fatal("the guest does not start")
 				}
@@ -248,7 +249,7 @@ func TestKilledProbeLeavesNoGuestAndNoFolder(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = cmd.Wait()
-			for late := time.Now().Add(limatest.Timeout); running(guest); time.Sleep(time.Millisecond) {
+			for late := time.Now().Add(testenv.Timeout); running(guest); time.Sleep(time.Millisecond) {
 				if time.Now().After(late) {
 					t.Fatal("the guest runs on")
 				}

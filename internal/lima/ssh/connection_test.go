@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/lima/limatest"
+	"rancherdesktop.io/rdd/internal/testenv"
 
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"golang.org/x/crypto/ssh"
@@ -148,7 +149,7 @@ func connected(t *testing.T, s *sshd, mounts ...limayaml.Mount) (c *Connection, 
 // hears waits until what is said does, or does not, name the socket.
 func hears(t *testing.T, said <-chan *event.Trouble, socket string, down bool) {
 	t.Helper()
-	for late := time.After(limatest.Timeout); ; {
+	for late := time.After(testenv.Timeout); ; {
 		select {
 		case tr := <-said:
 			if tr.Source != event.FromConnection {
@@ -171,7 +172,7 @@ func echoes(t *testing.T, socket string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(limatest.Timeout))
+	_ = conn.SetDeadline(time.Now().Add(testenv.Timeout))
 	b := make([]byte, 4)
 	if _, err = conn.Write([]byte("ping")); err == nil {
 		_, err = io.ReadFull(conn, b)
@@ -213,7 +214,7 @@ func TestFileInThePlaceOfAForwardedSocketIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.hangUp()
-	for late := time.After(limatest.Timeout); ; {
+	for late := time.After(testenv.Timeout); ; {
 		select {
 		case tr := <-said:
 			if !strings.Contains(strings.Join(tr.Messages, "\n"), "something else at that path") {

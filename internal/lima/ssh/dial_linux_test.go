@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/lima/limatest"
+	"rancherdesktop.io/rdd/internal/testenv"
 
 	"golang.org/x/sys/unix"
 )
@@ -76,7 +77,7 @@ func TestDialEndsWithItsHostagent(t *testing.T) {
 	if err := os.WriteFile(vm.HostagentLock(), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), limatest.Timeout)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Timeout)
 	defer cancel()
 	ours, theirs := sshSocket(t)
 	defer func() { _ = unix.Close(ours) }()
@@ -98,7 +99,7 @@ func TestDialEndsWithItsSSH(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "ssh has ended") {
 			t.Fatal(err)
 		}
-	case <-time.After(limatest.Timeout):
+	case <-time.After(testenv.Timeout):
 		t.Fatal("it goes on")
 	}
 }
