@@ -3,15 +3,20 @@ package proc
 import (
 	"errors"
 	"os/exec"
+	"time"
 )
 
-// Spawn starts cmd so that it outlives this process: no terminal's Ctrl-C or hang-up reaches it, and it
-// holds no file open but those that cmd names. The files that whoever started this process gave it,
-// such as the lock of a script, stay with this process.
+// spawnTimeout is for how long Spawn tries again to start a process that a Ctrl-C ends at once. A number of
+// tries would be too few on a busy machine, where every try takes longer.
+const spawnTimeout = 10 * time.Second
+
+// Spawn starts cmd so that it outlives this process: no terminal's Ctrl-C or hang-up reaches it. The
+// child inherits only the files that cmd names. It doesn't inherit what this process was given by its
+// parent, such as the lock of a script.
 func Spawn(cmd *exec.Cmd) error {
 	detach(cmd)
-	for range maxSpawnTries {
-		try := *cmd // which can be started once
+	for began := time.Now(); ; {
+		try := *cmd // an exec.Cmd can be started only once
 		if err := startAlone(&try); err != nil {
 			return err
 		}
@@ -19,13 +24,12 @@ func Spawn(cmd *exec.Cmd) error {
 			*cmd = try
 			return nil
 		}
-		_ = try.Wait() // a Ctrl-C came between fork and setsid, when it was still in our session
+		_ = try.Wait() // a Ctrl-C came between fork and setsid, when the child was still in our session
+		if time.Since(began) > spawnTimeout {
+			return errors.New("it was interrupted each time that it was started: try again")
+		}
 	}
-	return errors.New("it was interrupted each time that it was started: try again")
 }
-
-// maxSpawnTries is how often Spawn starts a process that a Ctrl-C ends at once.
-const maxSpawnTries = 10
 
 // OwnFiles keeps the files that whoever started this process gave it from every child from now on, also
 // from those that a library starts, such as a browser. A program that becomes another one doesn't call it.
