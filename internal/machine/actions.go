@@ -12,14 +12,13 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// prepare makes the VM's disk and configuration. For a VM that runs, its next start does that.
+// prepare makes the VM's disk and configuration. It does nothing for a VM that runs: its next start prepares it.
 func (w *worker) prepare(ctx context.Context, r Request) error {
 	if w.hostagent != nil {
 		return nil
 	}
 	if err := w.make(ctx, r); err != nil {
-		// What is there now is said before the failure, which belongs to it.
-		return errors.Join(err, w.reconcile(context.WithoutCancel(ctx)))
+		return errors.Join(err, w.reconcile(context.WithoutCancel(ctx))) // the state first, then the failure
 	}
 	w.phase(Stopped)
 	return nil
@@ -29,14 +28,10 @@ func (w *worker) make(ctx context.Context, r Request) error {
 	w.phase(Preparing)
 	w.prepared, w.boots = 0, r.Action == Start
 	defer func() { w.boots = false }()
-	job, err := event.Job{Template: string(r.Template), Params: r.Params}.Bytes()
-	if err != nil {
-		return err
-	}
-	return w.runCommand(ctx, job, "prepare", "--share", w.config.ShareDir)
+	return w.runCommand(ctx, &event.Job{Template: string(r.Template), Params: r.Params}, "prepare", "--share", w.config.ShareDir)
 }
 
-// start brings the VM to Running, from wherever it is.
+// start brings the VM to Running, whatever its phase.
 func (w *worker) start(ctx context.Context, r Request) error {
 	if w.hostagent != nil && w.hostagent.stopRequested {
 		w.phase(Stopping)
@@ -45,15 +40,16 @@ func (w *worker) start(ctx context.Context, r Request) error {
 		}
 	}
 	if w.hostagent == nil {
-		if err := w.make(ctx, r); err != nil {
-			return errors.Join(err, w.reconcile(context.WithoutCancel(ctx)))
+		err := w.make(ctx, r)
+		if err == nil {
+			err = w.spawn(r.Acceleration)
 		}
-		if err := w.spawn(r.Acceleration); err != nil {
+		if err != nil {
 			return errors.Join(err, w.reconcile(context.WithoutCancel(ctx)))
 		}
 	}
 	for {
-		err := w.follow(ctx, func(s State) bool { return s.Phase == Running })
+		err := w.follow(ctx, Running)
 		if !errors.Is(err, errEnded) {
 			return err
 		}
@@ -63,19 +59,19 @@ func (w *worker) start(ctx context.Context, r Request) error {
 		if err != nil || w.hostagent == nil {
 			return errors.Join(w.exitReason(a), err)
 		}
-		// Another service was quicker; its hostagent is ours now.
+		// Another service has started a hostagent before this one did. This worker has adopted it.
 	}
 }
 
-// stop asks the guest to power off and waits, as long as it takes. After a while the state says that
-// it takes long.
+// stop asks the guest to power off, and waits for that without a limit. After stopTimeout the state says that the stop is
+// late.
 func (w *worker) stop(ctx context.Context) error {
 	if w.hostagent == nil {
 		if err := w.reconcile(ctx); err != nil || w.hostagent == nil {
 			return err
 		}
 	}
-	if err := w.hostagent.interrupt(w.vm); err != nil && !errors.Is(err, proc.ErrGone) {
+	if err := w.hostagent.signal(proc.Interrupt); err != nil {
 		return fmt.Errorf("ask the hostagent of VM %q to stop: %w", w.vm.Name, err)
 	}
 	w.change(func(s *State) {
@@ -85,7 +81,7 @@ func (w *worker) stop(ctx context.Context) error {
 	return w.awaitEnd(ctx)
 }
 
-// awaitEnd waits until the hostagent, which was asked to, has ended.
+// awaitEnd waits for the end of a hostagent that was asked to stop.
 func (w *worker) awaitEnd(ctx context.Context) error {
 	late := time.AfterFunc(w.timeouts.stopTimeout, func() {
 		message := fmt.Sprintf("the guest of VM %q has not powered off within %s; still waiting. `rdd vm stop --force` ends it immediately, and unwritten data is lost. Its console: %s",
@@ -97,23 +93,22 @@ func (w *worker) awaitEnd(ctx context.Context) error {
 		})
 	})
 	defer late.Stop()
-	err := w.follow(ctx, func(State) bool { return false })
-	if !errors.Is(err, errEnded) {
+	if err := w.follow(ctx, Unknown); !errors.Is(err, errEnded) {
 		return err
 	}
 	w.hostagent = nil
-	w.change(func(s *State) { s.Failure = nil }) // late, perhaps, but no more
+	w.change(func(s *State) { s.Failure = nil }) // it is no longer late
 	return w.reconcile(ctx)
 }
 
-// kill ends the VM at once.
+// kill ends the VM immediately.
 func (w *worker) kill(ctx context.Context) error {
 	if a := w.hostagent; a != nil {
 		w.phase(Stopping)
-		if err := a.kill(w.vm); err != nil && !errors.Is(err, proc.ErrGone) {
+		if err := a.signal(proc.Kill); err != nil {
 			return fmt.Errorf("kill the hostagent of VM %q: %w", w.vm.Name, err)
 		}
-		if err := w.follow(ctx, func(State) bool { return false }); !errors.Is(err, errEnded) {
+		if err := w.follow(ctx, Unknown); !errors.Is(err, errEnded) {
 			return err
 		}
 		w.hostagent = nil
@@ -131,8 +126,8 @@ func (w *worker) kill(ctx context.Context) error {
 	return w.reconcile(ctx)
 }
 
-// remove ends the VM at once and removes its disk and configuration, and its logs or else keeps the
-// guest's console with them.
+// remove ends the VM immediately and removes its disk and configuration. It also removes the logs, or with KeepLogs copies
+// the guest's console to them.
 func (w *worker) remove(ctx context.Context) error {
 	if err := w.kill(ctx); err != nil {
 		return err
@@ -153,8 +148,7 @@ func (w *worker) remove(ctx context.Context) error {
 	return nil
 }
 
-// keepConsole copies the guest's console from the VM's directory to its logs. Without it the VM still
-// can go.
+// keepConsole copies the guest's console from the VM's directory to its logs. The removal goes on when it can't.
 func (w *worker) keepConsole() {
 	b, err := os.ReadFile(w.vm.SerialLog())
 	if err == nil {

@@ -26,7 +26,7 @@ func (w *worker) apply(a *hostagent, e event.Event) {
 		a.failure = e.Failure
 	}
 	if e.Phase == event.Stop {
-		a.stopRequested = true // by us, or before this process began
+		a.stopRequested = true // perhaps by an earlier service
 	}
 	a.answered = a.answered || e.Running
 	if e.Ended != "" {
@@ -41,7 +41,7 @@ func (w *worker) apply(a *hostagent, e event.Event) {
 	w.change(func(s *State) {
 		s.Problems = a.problems()
 		if e.Accelerator != nil {
-			s.Accelerator = Accelerator(*e.Accelerator)
+			s.Accelerator = *e.Accelerator
 		}
 		if e.SSHPort != 0 {
 			s.SSHPort = e.SSHPort
@@ -55,7 +55,7 @@ func (w *worker) apply(a *hostagent, e event.Event) {
 		case e.Running:
 			s.Phase, s.Progress, s.Failure = Running, nil, nil
 		case e.Health != nil:
-			s.Health, s.Progress = Health(*e.Health), nil
+			s.Health, s.Progress = *e.Health, nil
 			if e.Health.Reason != "" {
 				s.Progress = &Progress{Phase: strings.ToLower(e.Health.Reason), Message: e.Health.Message, StartedAt: e.Time}
 			}
@@ -63,11 +63,8 @@ func (w *worker) apply(a *hostagent, e event.Event) {
 			if e.Steps > 0 {
 				e.Step, e.Steps = e.Step+w.prepared, e.Steps+w.prepared
 			}
-			began := s.Progress
-			s.Phase, s.Progress = Starting, progressOf(e)
-			if began != nil && began.Phase == e.Phase && began.Step == e.Step {
-				s.Progress.StartedAt = began.StartedAt // the same step, with more to say
-			}
+			s.Phase = Starting
+			s.setProgress(e)
 		}
 	})
 }
@@ -80,7 +77,7 @@ func (h *hostagent) setTrouble(t event.Trouble) {
 	h.trouble[t.Source] = t.Messages
 }
 
-// problems lists what doesn't work according to all sources, in a stable order.
+// problems lists what doesn't work according to all sources, sorted by source.
 func (h *hostagent) problems() (all []string) {
 	for _, source := range slices.Sorted(maps.Keys(h.trouble)) {
 		for _, m := range h.trouble[source] {
@@ -90,13 +87,22 @@ func (h *hostagent) problems() (all []string) {
 	return all
 }
 
+// setProgress shows a step. The time at which it began stays while the step lasts.
+func (s *State) setProgress(e event.Event) {
+	p := progressOf(e)
+	if old := s.Progress; old != nil && old.Phase == p.Phase && old.Step == p.Step {
+		p.StartedAt = old.StartedAt
+	}
+	s.Progress = p
+}
+
 // progressOf converts an event to progress.
 func progressOf(e event.Event) *Progress {
 	message := e.Message
 	if e.Said != "" {
 		message += ": " + printable(e.Said)
 	}
-	if e.Said != "" && e.Phase == event.Boot { // later ones are the guest's words, and its problems
+	if e.Said != "" && e.Phase == event.Boot { // in later phases the guest says it, and the problem is the guest's
 		message, _ = describe(errors.New(message))
 	}
 	return &Progress{Phase: e.Phase, Step: e.Step, Steps: e.Steps, Bytes: e.Bytes, Total: e.Total, Message: message, StartedAt: e.Time}
@@ -106,8 +112,8 @@ func progressOf(e event.Event) *Progress {
 type reader struct {
 	path, nonce string
 	offset      int64
-	found       bool // the file is that run's
-	rest        []byte
+	found       bool   // the file is that run's
+	rest        []byte // of the last line, which is not complete
 }
 
 // read calls f for each new event of the run. A file of another run is left alone.
@@ -136,7 +142,7 @@ func (r *reader) read(f func(event.Event)) error {
 		case !ok:
 			continue
 		case !r.found && e.Nonce != r.nonce:
-			return nil // not yet, or no longer, that run's
+			return nil // the file is another run's
 		}
 		r.found = true
 		f(e)

@@ -19,29 +19,30 @@ import (
 // hostagent is a hostagent process that runs or has run. Its lock and its nonce identify it: it outlives this process,
 // and the next service adopts it.
 type hostagent struct {
+	vm     layout.VM
 	nonce  string
 	pid    int
 	events reader
 
-	unrecorded bool  // its record is missing or damaged; it is known by its lock
-	logged     int64 // where its log begins in the file; 0 when that is not known
+	unrecorded bool  // its record is missing or damaged, so only its lock identifies it
+	logged     int64 // offset in the log file at which its log begins; 0 when unknown
 
-	exited <-chan struct{} // closed when our child has ended; nil for an adopted one
+	exited <-chan struct{} // closed when our child has ended; nil for an adopted hostagent
 	status error           // how it ended, once exited is closed
 
-	stopRequested bool // to stop
+	stopRequested bool
 	answered      bool // the guest has answered
 	failure       *event.Failure
-	ended         string              // how the guest ended that nobody asked to stop; see package event
-	trouble       map[string][]string // what doesn't work, by who says so
+	ended         string              // how a guest ended that nobody asked to stop; see package event
+	trouble       map[string][]string // what doesn't work, by event.Trouble.Source
 }
 
-// byGuest reports whether a guest that ran has ended by itself, in order.
+// byGuest reports whether the guest has run and then powered itself off or rebooted.
 func (h *hostagent) byGuest() bool {
 	return h.answered && (h.ended == event.PoweredOff || h.ended == event.Rebooted)
 }
 
-// adopt finds a hostagent that runs; nil when there is none.
+// adopt returns the hostagent that runs, nil when there is none.
 func (w *worker) adopt() (*hostagent, error) {
 	held, err := proc.Held(w.vm.HostagentLock())
 	if err != nil || !held {
@@ -53,17 +54,17 @@ func (w *worker) adopt() (*hostagent, error) {
 		switch {
 		case holderErr == nil:
 			nonce := firstNonce(w.vm.Events())
-			return &hostagent{nonce: nonce, pid: pid, unrecorded: true, events: reader{path: w.vm.Events(), nonce: nonce}}, nil
+			return &hostagent{vm: w.vm, nonce: nonce, pid: pid, unrecorded: true, events: reader{path: w.vm.Events(), nonce: nonce}}, nil
 		case errors.Is(holderErr, proc.ErrGone):
 			return nil, nil
 		case err != nil:
 			return nil, errors.Join(err, holderErr)
 		}
 	}
-	return &hostagent{nonce: r.Nonce, pid: r.PID, events: reader{path: layout.VM{Logs: r.Logs}.Events(), nonce: r.Nonce}}, nil
+	return &hostagent{vm: w.vm, nonce: r.Nonce, pid: r.PID, events: reader{path: layout.VM{Logs: r.Logs}.Events(), nonce: r.Nonce}}, nil
 }
 
-// firstNonce is the nonce of the run whose events are at path, which says it first; empty when there is none.
+// firstNonce returns the nonce in the first event at path, empty when there is none.
 func firstNonce(path string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -74,7 +75,7 @@ func firstNonce(path string) string {
 	return e.Nonce
 }
 
-// spawn starts a hostagent in its own session, so that no Ctrl-C reaches it.
+// spawn starts a hostagent in a session of its own, so that no Ctrl-C reaches it.
 func (w *worker) spawn(acceleration string) error {
 	if err := os.MkdirAll(w.vm.Logs, 0o700); err != nil {
 		return fmt.Errorf("make the log directory of VM %q: %w", w.vm.Name, err)
@@ -100,7 +101,7 @@ func (w *worker) spawn(acceleration string) error {
 		return fmt.Errorf("start the hostagent of VM %q: %w", w.vm.Name, err)
 	}
 	exited := make(chan struct{})
-	a := &hostagent{nonce: nonce, pid: cmd.Process.Pid, logged: logged, exited: exited, events: reader{path: w.vm.Events(), nonce: nonce}}
+	a := &hostagent{vm: w.vm, nonce: nonce, pid: cmd.Process.Pid, logged: logged, exited: exited, events: reader{path: w.vm.Events(), nonce: nonce}}
 	go func() {
 		a.status = cmd.Wait()
 		close(exited)
@@ -113,64 +114,57 @@ func (w *worker) spawn(acceleration string) error {
 	return nil
 }
 
-// aliveFunc returns a function that reports whether this hostagent still runs.
-func (h *hostagent) aliveFunc(vm layout.VM) func() bool {
-	return func() bool {
-		if h.exited != nil {
-			select {
-			case <-h.exited:
-				return false
-			default:
-				return true // our child, not waited for: nobody else can have its number
-			}
-		}
-		held, err := proc.Held(vm.HostagentLock())
-		if err != nil || !held {
+// alive reports whether this hostagent still runs.
+func (h *hostagent) alive() bool {
+	if h.exited != nil {
+		select {
+		case <-h.exited:
 			return false
+		default:
+			return true // our child, not waited for: no other process can have its PID
 		}
-		r, err := vm.ReadRecord()
-		if h.unrecorded && (err != nil || r.Nonce == "") {
-			return proc.Holds(h.pid, vm.HostagentLock())
-		}
-		return err == nil && r.Nonce == h.nonce && r.PID == h.pid
 	}
-}
-
-// ownsPIDFunc returns a function that reports whether the PID still is this hostagent's, so that it may be signalled. A
-// hostagent takes its lock before it writes its record, so for a moment the record is an earlier one's.
-func (h *hostagent) ownsPIDFunc(vm layout.VM) func() bool {
-	return func() bool {
-		return h.aliveFunc(vm)() && (h.exited != nil || proc.Holds(h.pid, vm.HostagentLock()))
+	held, err := proc.Held(h.vm.HostagentLock())
+	if err != nil || !held {
+		return false
 	}
+	r, err := h.vm.ReadRecord()
+	if h.unrecorded && (err != nil || r.Nonce == "") {
+		return proc.Holds(h.pid, h.vm.HostagentLock())
+	}
+	return err == nil && r.Nonce == h.nonce && r.PID == h.pid
 }
 
-// interrupt asks the hostagent to power its guest off.
-func (h *hostagent) interrupt(vm layout.VM) error {
-	h.stopRequested = true
-	return proc.Interrupt(h.pid, h.ownsPIDFunc(vm))
+// ownsPID reports whether the PID still is this hostagent's, so that it may be signalled. A hostagent takes its lock before
+// it writes its record, so for a moment the record is an earlier one's.
+func (h *hostagent) ownsPID() bool {
+	return h.alive() && (h.exited != nil || proc.Holds(h.pid, h.vm.HostagentLock()))
 }
 
-// kill ends the hostagent at once.
-func (h *hostagent) kill(vm layout.VM) error {
+// signal asks the hostagent to power its guest off (proc.Interrupt) or ends it (proc.Kill), unless it has ended.
+func (h *hostagent) signal(send func(pid int, owned func() bool) error) error {
 	h.stopRequested = true
-	return proc.Kill(h.pid, h.ownsPIDFunc(vm))
+	if err := send(h.pid, h.ownsPID); !errors.Is(err, proc.ErrGone) {
+		return err
+	}
+	return nil
 }
 
 // errEnded means that the hostagent has ended.
 var errEnded = errors.New("the hostagent has ended")
 
-// follow turns the hostagent's events into state until enough returns true or ctx ends. It returns errEnded when the
-// hostagent has ended.
-func (w *worker) follow(ctx context.Context, enough func(State) bool) error {
+// follow turns the hostagent's events into state until the VM reaches the phase or ctx ends. It returns errEnded when the
+// hostagent has ended. No VM with a hostagent reaches Unknown: with that, follow waits for the end.
+func (w *worker) follow(ctx context.Context, until Phase) error {
 	a := w.hostagent
 	for {
-		gone := !a.aliveFunc(w.vm)() // before reading: what it wrote last is there then
+		gone := !a.alive() // before the events are read, so that the last ones are not missed
 		w.readEvents(a)
 		s := w.snapshot()
 		switch {
 		case gone:
 			return errEnded
-		case enough(s):
+		case s.Phase == until:
 			return nil
 		}
 		w.markOverdue(s)

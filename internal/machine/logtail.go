@@ -13,20 +13,20 @@ import (
 
 // consoleTail returns the last lines of the guest's console, with the file's name.
 func consoleTail(vm layout.VM) string {
-	lines := lastLines(vm.SerialLog())
+	lines := tail(vm.SerialLog(), 0)
 	if len(lines) == 0 {
 		return ""
 	}
-	return "last lines of its console, " + vm.SerialLog() + ":\n  " + strings.Join(lines, "\n  ")
+	return "last lines of its console, " + vm.SerialLog() + ":" + lastLines(lines)
 }
 
-// logTail returns what matters at the end of a hostagent's log: warnings, failures, and lines that are not Lima's. from
-// is the offset where the run begins. A warning, such as of a port that can't be forwarded, is no failure.
+// logTail returns warnings, failures and lines that are not Lima's from the end of a hostagent's log. from is the offset
+// where the run begins. A warning, such as one of a port that can't be forwarded, is no failure.
 func logTail(path string, from int64) (said, failures []string) {
 	for _, line := range tail(path, from) {
 		var l struct{ Level, Msg, Error string }
 		if json.Unmarshal([]byte(line), &l) != nil {
-			l.Level, l.Msg = "panic", line // or a program's own words
+			l.Level, l.Msg = "panic", line // or the output of a program
 		}
 		if l.Error != "" {
 			l.Msg += ": " + l.Error
@@ -41,10 +41,9 @@ func logTail(path string, from int64) (said, failures []string) {
 	return said, failures
 }
 
-// lastLines returns the last lines of a file that are not empty.
-func lastLines(path string) []string {
-	lines := tail(path, 0)
-	return lines[max(0, len(lines)-maxTailLines):]
+// lastLines puts the last few lines below a line of a message.
+func lastLines(lines []string) string {
+	return "\n  " + strings.Join(lines[max(0, len(lines)-maxTailLines):], "\n  ")
 }
 
 // tail returns the last lines of a file, but none before the offset from. It drops control characters and empty lines. A

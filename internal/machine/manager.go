@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,13 +15,13 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// Config is what the workers need to know.
+// Config is what a Manager needs to know.
 type Config struct {
 	LimaHome string
 	Program  string // rdd-lima
 	ShareDir string // guest agents and templates
-	LogDir   string // a directory for each VM is made below it
-	KeepLogs bool   // also of a VM that is removed
+	LogDir   string // each VM has a directory below it
+	KeepLogs bool   // keep the logs of a VM that is removed
 	Log      *slog.Logger
 	Changed  func(vm string) // called when a VM's state changed; must not block
 }
@@ -33,16 +34,18 @@ type Manager struct {
 	mu      sync.Mutex
 	workers map[string]*worker
 	closed  bool
-	forced  chan struct{} // closed when no guest is waited for any more
+	forced  chan struct{} // closed by force: from then on no guest is waited for
+	force   func()
 }
 
 // New returns a Manager. It does nothing until it is asked about a VM.
 func New(c Config) *Manager {
-	return &Manager{config: c, timeouts: defaultTimeouts(), workers: map[string]*worker{}, forced: make(chan struct{})}
+	forced := make(chan struct{})
+	return &Manager{config: c, timeouts: defaultTimeouts(), workers: map[string]*worker{}, forced: forced, force: sync.OnceFunc(func() { close(forced) })}
 }
 
-// State returns what is known of a VM, at once. The first call for a VM makes its worker look at the
-// disk, and adopt a hostagent that lives; until it has, the phase is Unknown.
+// State returns immediately what is known of a VM. The first call for a VM makes its worker look at the disk and adopt a
+// hostagent that runs; until that is done, the phase is Unknown.
 func (m *Manager) State(vm string) State {
 	w := m.worker(vm)
 	if w == nil {
@@ -51,16 +54,16 @@ func (m *Manager) State(vm string) State {
 	return w.snapshot()
 }
 
-// Do asks for an action and returns at once. It replaces what the VM's worker does, unless that is
-// the same. After Close it does nothing.
+// Do asks for an action and returns immediately. It replaces what the VM's worker is doing, unless that is the same. After
+// Close it does nothing.
 func (m *Manager) Do(vm string, r Request) {
 	if w := m.worker(vm); w != nil {
 		w.submit(r)
 	}
 }
 
-// Remove ends a VM at once, removes its disk and configuration, and returns once that is done. The end of
-// ctx ends the waiting only.
+// Remove ends a VM immediately, removes its disk and configuration, and returns once that is done. The end of ctx ends only
+// the wait.
 func (m *Manager) Remove(ctx context.Context, vm string) error {
 	w := m.worker(vm)
 	if w == nil {
@@ -77,7 +80,7 @@ func (m *Manager) Remove(ctx context.Context, vm string) error {
 	return nil
 }
 
-// Forget ends a VM's worker. It is meant for after Remove; a hostagent that lives is left alone.
+// Forget ends a VM's worker. It is called after Remove. A hostagent that runs keeps running.
 func (m *Manager) Forget(vm string) {
 	m.mu.Lock()
 	w := m.workers[vm]
@@ -88,7 +91,7 @@ func (m *Manager) Forget(vm string) {
 	}
 }
 
-// worker returns the VM's worker, which it starts if need be; nil after Close.
+// worker returns the VM's worker, and starts it if necessary. It returns nil after Close.
 func (m *Manager) worker(vm string) *worker {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -107,9 +110,9 @@ func (m *Manager) workerLocked(vm string) *worker {
 	return w
 }
 
-// Close asks every guest of this Lima home to power off, all at once, and waits until no hostagent
-// and no QEMU is left. progress is told what happens, one call at a time. When ctx ends first, the
-// error names the VMs that still run; they go on powering off.
+// Close asks all guests of this Lima home to power off, and waits until no hostagent and no QEMU is left. It reports what
+// happens to progress, one call at a time. When ctx ends first, the error names the VMs that still run; they go on powering
+// off.
 func (m *Manager) Close(ctx context.Context, progress func(string)) error {
 	workers, err := m.closing()
 	var mu sync.Mutex
@@ -126,17 +129,13 @@ func (m *Manager) Close(ctx context.Context, progress func(string)) error {
 			if w.shutDown(ctx, m.forced, say) != nil {
 				late[i] = w.vm.Name
 			}
+			w.end()
+			<-w.done
 		})
 	}
 	wg.Wait()
-	for _, w := range workers {
-		w.end()
-	}
-	for _, w := range workers {
-		<-w.done
-	}
 	m.mu.Lock()
-	clear(m.workers) // Close may be called again, and looks again
+	clear(m.workers) // Close may be called again
 	m.mu.Unlock()
 	if late = slices.DeleteFunc(late, func(s string) bool { return s == "" }); len(late) > 0 {
 		errs = append(errs, fmt.Errorf("these VMs still run: %s: their guests have been asked to power off and go on with that; `rdd svc stop --force` would end them at once: %w",
@@ -145,18 +144,10 @@ func (m *Manager) Close(ctx context.Context, progress func(string)) error {
 	return errors.Join(errs...)
 }
 
-// Force makes Close end the guests at once, also one that is under way. What they have not written is lost.
-func (m *Manager) Force() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	select {
-	case <-m.forced:
-	default:
-		close(m.forced)
-	}
-}
+// Force makes Close end the guests immediately, also when it is already waiting. What they have not written is lost.
+func (m *Manager) Force() { m.force() }
 
-// closing refuses further work, and returns the workers of all VMs that run or have one.
+// closing makes the Manager refuse work, and returns the workers of all VMs that run or have a worker.
 func (m *Manager) closing() ([]*worker, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -168,12 +159,8 @@ func (m *Manager) closing() ([]*worker, error) {
 			m.workerLocked(name)
 		}
 	}
-	var workers []*worker
-	for _, w := range m.workers {
-		workers = append(workers, w)
-	}
-	slices.SortFunc(workers, func(a, b *worker) int { return strings.Compare(a.vm.Name, b.vm.Name) })
-	return workers, err
+	byName := func(a, b *worker) int { return strings.Compare(a.vm.Name, b.vm.Name) }
+	return slices.SortedFunc(maps.Values(m.workers), byName), err
 }
 
 // anyHeld reports whether a process holds one of the locks.

@@ -12,15 +12,15 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// What a service finds of a VM that an earlier service left, and what it did about that.
+// What an earlier service has left of a VM, and what this one did with it.
 const (
 	foundHostagent = "its hostagent kept running while the service was down, and the service uses it again"
 	foundQEMU      = "its hostagent had died and left a QEMU running, which was asked to power off and has stopped"
 	foundCrash     = "its hostagent had died while no service ran, and its guest with it"
 )
 
-// reportFound reports what an earlier service has left, in the log and in the state. The state keeps it until the VM is
-// asked to stop.
+// reportFound writes to the log and the state what an earlier service has left. The state keeps it until the VM is asked to
+// stop.
 func (w *worker) reportFound(what string) {
 	w.config.Log.Warn("VM: found at the start", "vm", w.vm.Name, "found", what)
 	w.change(func(s *State) { s.Found = what })
@@ -81,8 +81,8 @@ func (w *worker) probe(ctx context.Context) {
 	}
 }
 
-// reconcile sets the state to what exists of a VM that this worker doesn't run. It adopts a hostagent, ends a QEMU that
-// outlived its hostagent, and completes an interrupted removal.
+// reconcile sets the state to what exists of the VM. It adopts a hostagent, ends a QEMU that outlived its hostagent, and
+// completes an interrupted removal.
 func (w *worker) reconcile(ctx context.Context) error {
 	a, err := w.adopt()
 	if err != nil {
@@ -116,13 +116,13 @@ func (w *worker) reconcile(ctx context.Context) error {
 		return err
 	case len(names) == 0:
 		w.stopped(Absent)
-	default: // whole, or what a preparation has to judge
+	default: // a VM, or something that the next preparation has to check
 		w.stopped(Stopped)
 	}
 	return nil
 }
 
-// stopped sets the state of a VM of which no process runs.
+// stopped sets the state of a VM without processes.
 func (w *worker) stopped(p Phase) {
 	w.change(func(s *State) { s.Phase, s.Progress, s.SSHPort, s.Problems, s.Health = p, nil, 0, nil, Health{} })
 }

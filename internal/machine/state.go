@@ -2,7 +2,11 @@
 // rdd-lima and watches the VM's hostagent. The LimaVM controller observes its State and asks it to act.
 package machine
 
-import "time"
+import (
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/event"
+)
 
 // Phase is what a VM on this host is doing.
 type Phase string
@@ -48,7 +52,7 @@ type Failure struct {
 	Permanent bool   // waiting doesn't help: invalid template, digest mismatch, no QEMU
 	At        time.Time
 
-	// The guest ended by itself, in order: it powered off or rebooted. It is no crash.
+	// The guest powered itself off or rebooted. That is not a crash.
 	ByGuest bool
 }
 
@@ -61,19 +65,11 @@ type Progress struct {
 	StartedAt    time.Time
 }
 
-// Accelerator is how guest code is run, and why.
-type Accelerator struct {
-	Name     string // kvm, hvf, whpx or tcg; empty while unknown
-	Hardware bool
-	Reason   string // CamelCase, for a condition
-	Message  string
-}
+// Accelerator is how guest code is run, and why. Name is empty while that is unknown.
+type Accelerator = event.Accelerator
 
 // Health is whether a guest that runs still answers. Reason is empty when it does.
-type Health struct {
-	Reason  string // CamelCase, for a condition
-	Message string // what happened, what it means, what to do
-}
+type Health = event.Health
 
 // State is what is known of a VM on this host.
 type State struct {
@@ -84,13 +80,13 @@ type State struct {
 	SSHPort     int32
 	Problems    []string // with Running: what does not work, one sentence or more each; none when everything does
 	Health      Health   // with Running: whether the guest answers now
-	Found       string   // what an earlier service left and what became of it; until the VM is asked to stop
+	Found       string   // what an earlier service left of the VM and what this one did with it; kept until the VM is asked to stop
 	Exits       int      // crashes of a guest that ran, or of its hostagent, since this process began
 }
 
 // TemplateError says what Lima rejects in a template.
 type TemplateError struct {
-	Field   string // of the template, such as images[0].digest; empty when the whole is at fault
+	Field   string // of the template, such as images[0].digest; empty when the error is not about one field
 	Message string
 }
 

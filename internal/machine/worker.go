@@ -13,40 +13,39 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// worker does the work of one VM, one thing at a time.
+// worker runs one VM. Its goroutine carries out one job at a time, and watches the hostagent between jobs.
 type worker struct {
 	config   Config
 	timeouts timeouts
 	vm       layout.VM
-	end      context.CancelFunc // ends the worker, and nothing else
-	done     chan struct{}      // closed when it has ended
-	wake     chan struct{}      // holds a token when there may be a new request
+	end      context.CancelFunc // ends the goroutine; the hostagent keeps running
+	done     chan struct{}      // closed when the goroutine has ended
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields that follow
 	state   State
-	pending *job // asked for, not begun
-	current *job // being carried out
+	pending *job                    // submitted, not begun
+	current *job                    // being carried out; nil while the worker waits for a job
+	cancel  context.CancelCauseFunc // ends the current job, or the wait for one
 
-	hostagent *hostagent // the hostagent that lives; the loop's own
-	crashed   bool       // the last hostagent has died without a word; the loop's own
-
-	boots    bool  // a boot follows what is prepared, and counts its steps on; the loop's own
-	prepared int32 // steps that came before the boot; the loop's own
+	// Only the goroutine uses the fields that follow.
+	hostagent *hostagent // nil when none runs
+	crashed   bool       // the last hostagent has died without reporting its exit
+	boots     bool       // a boot follows the preparation, and its steps are counted on
+	prepared  int32      // number of steps of the preparation before the boot
 }
 
-// job is a request and what is needed to replace it.
+// job is a submitted request.
 type job struct {
 	Request
-	cancel context.CancelCauseFunc
-	done   chan struct{} // closed when it was carried out, failed or was replaced
+	done chan struct{} // closed when the job was carried out, has failed, or was replaced
 }
 
-// errReplaced ends a job that another one replaces.
+// errReplaced is why a job ends that another one replaces.
 var errReplaced = errors.New("another action was asked for")
 
 func newWorker(c Config, t timeouts, vm layout.VM) *worker {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &worker{config: c, timeouts: t, vm: vm, end: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	w := &worker{config: c, timeouts: t, vm: vm, end: cancel, done: make(chan struct{}), cancel: func(error) {}}
 	go func() {
 		defer close(w.done)
 		w.loop(ctx)
@@ -63,7 +62,7 @@ func sameRequest(a, b Request) bool {
 	return !making || bytes.Equal(a.Template, b.Template) && maps.Equal(a.Params, b.Params) && a.Acceleration == b.Acceleration
 }
 
-// submit hands a request to the loop; the channel is closed once it is over.
+// submit makes r the next job, and ends the current one unless it is the same. The channel is closed when the job is over.
 func (w *worker) submit(r Request) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -77,41 +76,34 @@ func (w *worker) submit(r Request) <-chan struct{} {
 		close(w.pending.done)
 	}
 	w.pending = &job{Request: r, done: make(chan struct{})}
-	if w.current != nil {
-		w.current.cancel(errReplaced)
-	}
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.cancel(errReplaced)
 	return w.pending.done
 }
 
-// loop carries out one request after another, and watches the hostagent in between.
+// loop carries out one job after another, and watches the hostagent in between.
 func (w *worker) loop(ctx context.Context) {
 	w.probe(ctx)
 	for ctx.Err() == nil {
 		jobCtx, j := w.nextJob(ctx)
-		if j == nil {
-			w.idle(ctx)
-			continue
+		switch {
+		case j != nil:
+			w.runJob(jobCtx, j)
+		case w.hostagent == nil:
+			<-jobCtx.Done()
+		case errors.Is(w.follow(jobCtx, Unknown), errEnded):
+			w.hostagentExited(ctx, w.hostagent)
 		}
-		w.runJob(jobCtx, j)
+		w.cancel(nil)
 	}
 }
 
-// nextJob returns the next job, or nil.
+// nextJob returns the next job, nil when there is none, and a context that the next request ends.
 func (w *worker) nextJob(ctx context.Context) (context.Context, *job) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	j := w.pending
-	if j == nil {
-		return ctx, nil
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	j.cancel = cancel
-	w.pending, w.current = nil, j
-	return ctx, j
+	w.pending, w.current, w.cancel = nil, w.pending, cancel
+	return ctx, w.current
 }
 
 // runJob carries out one job and records the result.
@@ -125,16 +117,15 @@ func (w *worker) runJob(ctx context.Context, j *job) {
 	case errors.Is(err, errReplaced), errors.Is(err, context.Canceled):
 		w.config.Log.Info("VM: given up", "vm", w.vm.Name, "action", j.Action)
 	default:
-		f = w.failure(j.Action, err)
+		f = w.newFailure(j.Action, err)
 	}
-	// At once: whoever saw the job over and no failure would ask for the same again, without a pause.
+	// The job ends together with its failure: the controller would submit a job again at once that has ended without one.
 	w.change(func(s *State) {
 		w.current = nil
 		if f != nil {
 			s.Failure, s.Progress = f, nil
 		}
 	})
-	j.cancel(nil)
 	close(j.done)
 }
 
@@ -159,52 +150,22 @@ func (w *worker) act(ctx context.Context, r Request) error {
 	return fmt.Errorf("unknown action %q", r.Action)
 }
 
-// idle watches the hostagent, if one lives, until there is a new request.
-func (w *worker) idle(ctx context.Context) {
-	if w.hostagent == nil {
-		select {
-		case <-ctx.Done():
-		case <-w.wake:
-		}
-		return
-	}
-	watch, cancel := context.WithCancel(ctx)
-	defer cancel()
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
-		select {
-		case <-w.wake:
-			cancel()
-		case <-watch.Done():
-		}
-	}()
-	err := w.follow(watch, func(State) bool { return false })
-	cancel()
-	<-watching
-	if errors.Is(err, errEnded) {
-		w.hostagentExited(ctx, w.hostagent)
-	}
-}
-
 // fail records why an action failed.
 func (w *worker) fail(a Action, err error) {
-	f := w.failure(a, err)
+	f := w.newFailure(a, err)
 	w.change(func(s *State) { s.Failure, s.Progress = f, nil })
 }
 
-// failure converts the error of an action for the state.
-func (w *worker) failure(a Action, err error) *Failure {
+// newFailure converts the error of an action, and logs it.
+func (w *worker) newFailure(a Action, err error) *Failure {
 	f := &Failure{Action: a, At: time.Now()}
-	if p, ok := errors.AsType[*permanentError](err); ok {
-		f.Permanent, err = true, p
-	}
+	_, f.Permanent = errors.AsType[*permanentError](err)
 	f.Message, f.Problem = describe(err)
 	w.config.Log.Warn("VM: action failed", "vm", w.vm.Name, "action", a, "permanent", f.Permanent, "error", f.Message)
 	return f
 }
 
-// permanentError is a failure that waiting doesn't solve.
+// permanentError is a failure that a later attempt would meet again.
 type permanentError struct{ error }
 
 func (e *permanentError) Unwrap() error { return e.error }
@@ -216,7 +177,8 @@ func (w *worker) snapshot() State {
 	return w.state
 }
 
-// change changes the state and notifies the watcher. What the state points to is replaced, and never changed.
+// change changes the state, and calls Config.Changed if it differs. f replaces what the state points to and doesn't modify it:
+// others may have a copy of the state.
 func (w *worker) change(f func(*State)) {
 	w.mu.Lock()
 	before := w.state
@@ -228,12 +190,12 @@ func (w *worker) change(f func(*State)) {
 	}
 }
 
-// phase changes the phase, with no progress yet.
+// phase changes the phase and clears the progress.
 func (w *worker) phase(p Phase) {
 	w.change(func(s *State) { s.Phase, s.Progress = p, nil })
 }
 
-// shutDown stops the VM, whatever its worker does, and returns when none of its processes runs. Once forced is closed,
+// shutDown stops the VM, whatever its worker is doing, and returns when none of its processes runs. Once forced is closed,
 // it ends the guest immediately.
 func (w *worker) shutDown(ctx context.Context, forced <-chan struct{}, say func(string, ...any)) error {
 	alive, err := anyHeld(w.vm.HostagentLock(), w.vm.QEMULock())

@@ -1,11 +1,12 @@
-// Package event is what rdd-lima says while it works: one JSON object a line. The machine workers
-// read it, from a pipe (prepare, remove) or from a file (hostagent).
+// Package event defines what rdd-lima reads and writes: a Job on stdin, and events, one JSON object per line. The machine
+// workers read the events from a pipe (prepare, remove) or from a file (hostagent).
 package event
 
 import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -13,7 +14,7 @@ import (
 	"rancherdesktop.io/rdd/internal/diag"
 )
 
-// Phases of a preparation, a boot and an end, in their order. They are stable words.
+// Phases of a preparation, a boot and a stop, in their order. They are part of the API and don't change.
 const (
 	Check        = "check"        // programs and configuration
 	Image        = "image"        // download and verify the image
@@ -22,16 +23,16 @@ const (
 	Containerd   = "containerd"   // and for containerd, when the template wants it
 	Disk         = "disk"         // make or grow the disk
 	Acceleration = "acceleration" // find out how guest code can run
-	Leftover     = "leftover"     // end a QEMU whose hostagent is gone
-	Configure    = "configure"    // what the guest reads at boot
-	Boot         = "boot"         // until its SSH server answers
-	Guest        = "guest"        // boot scripts, agent, forwards
+	Leftover     = "leftover"     // end a QEMU whose hostagent has ended
+	Configure    = "configure"    // write the files that the guest reads at boot
+	Boot         = "boot"         // until the guest's SSH server answers
+	Guest        = "guest"        // boot scripts, guest agent, port forwards
 	Ready        = "ready"
 	Stop         = "stop" // until the guest has powered off
 )
 
-// BootSteps is how many steps a boot has: from Acceleration to Ready, without Leftover. A preparation has as many
-// as it needs.
+// BootSteps is the number of steps of a boot: from Acceleration to Ready, without Leftover. The number of a preparation's
+// steps varies.
 const BootSteps = 5
 
 // Accelerator is how guest code is run, and why.
@@ -53,7 +54,7 @@ const (
 	HardwareBroken      = "HardwareBroken"
 )
 
-// Problem is the known problem that keeps this host from hardware acceleration; empty when none does.
+// Problem returns the known problem that prevents hardware acceleration on this host, empty when there is none.
 func (a Accelerator) Problem() diag.ID {
 	switch a.Reason {
 	case NoPermission:
@@ -68,27 +69,27 @@ func (a Accelerator) Problem() diag.ID {
 	return ""
 }
 
-// Failure is why the work ended early.
+// Failure is why a command failed.
 type Failure struct {
 	Field     string `json:"field,omitempty"` // of the template
 	Message   string `json:"message"`
-	Permanent bool   `json:"permanent,omitempty"` // waiting doesn't help
-	Problem   string `json:"problem,omitempty"`   // ID of the known problem that it is
-	Advised   bool   `json:"advised,omitempty"`   // Message says what to do about that
+	Permanent bool   `json:"permanent,omitempty"` // another attempt would fail, too
+	Problem   string `json:"problem,omitempty"`   // ID of the known problem
+	Advised   bool   `json:"advised,omitempty"`   // Message says what to do
 }
 
 // How a guest ended that nobody asked to stop.
 const (
-	PoweredOff = "poweroff" // by itself
-	Rebooted   = "reboot"   // by itself
-	Panicked   = "panic"    // its kernel gave up
-	Killed     = "killed"   // its QEMU crashed, or was ended by somebody else
+	PoweredOff = "poweroff" // it powered itself off
+	Rebooted   = "reboot"   // it rebooted
+	Panicked   = "panic"    // its kernel panicked
+	Killed     = "killed"   // its QEMU crashed, or another program ended it
 )
 
 // Reasons of a Health.
 const (
-	Unresponsive = "Unresponsive" // the guest, or QEMU, does not answer
-	Paused       = "Paused"       // the guest does not run, and nothing of it is lost
+	Unresponsive = "Unresponsive" // the guest or QEMU does not answer
+	Paused       = "Paused"       // QEMU has paused the guest; no data is lost
 )
 
 // Health is whether a guest that runs still answers; Reason is empty when it does.
@@ -100,14 +101,14 @@ type Health struct {
 // Where a Trouble comes from.
 const (
 	FromBoot       = "boot"       // scripts and probes of the template
-	FromConnection = "connection" // what the host and the guest share over SSH
+	FromConnection = "connection" // shared folders and forwarded sockets, which need the SSH connection
 	FromPorts      = "ports"      // forwarded ports
 )
 
-// Trouble is what doesn't work in a VM that runs. It takes the place of what its source said before.
+// Trouble lists what doesn't work in a VM that runs. It replaces the list that the same source has sent before.
 type Trouble struct {
 	Source   string   `json:"source"`
-	Messages []string `json:"messages,omitempty"` // one for each thing; none: all is well
+	Messages []string `json:"messages,omitempty"` // one per problem
 }
 
 // Event is one line. Fields that are not known are absent.
@@ -119,21 +120,21 @@ type Event struct {
 	Bytes   int64     `json:"bytes,omitempty"`
 	Total   int64     `json:"total,omitempty"` // 0: unknown
 	Message string    `json:"message,omitempty"`
-	Said    string    `json:"said,omitempty"` // a program's own words about why the step does not get on
+	Said    string    `json:"said,omitempty"` // output of a program that explains why the step makes no progress
 
-	OK      bool     `json:"ok,omitempty"`      // the last line of work that succeeded
-	Failure *Failure `json:"failure,omitempty"` // the last line of work that failed
+	OK      bool     `json:"ok,omitempty"`      // in the last event of a command that succeeded
+	Failure *Failure `json:"failure,omitempty"` // in the last event of a command that failed
 
-	// A hostagent says these too.
-	Nonce       string       `json:"nonce,omitempty"` // its first line: which run this file is about
+	// Only a hostagent writes the fields that follow.
+	Nonce       string       `json:"nonce,omitempty"` // in the first event: identifies the run
 	Accelerator *Accelerator `json:"accelerator,omitempty"`
 	SSHPort     int32        `json:"sshPort,omitempty"`
 	Running     bool         `json:"running,omitempty"`
-	Degraded    []string     `json:"degraded,omitempty"` // with Running: what does not work
+	Degraded    []string     `json:"degraded,omitempty"` // with Running: what doesn't work
 	Trouble     *Trouble     `json:"trouble,omitempty"`  // when it has changed
 	Health      *Health      `json:"health,omitempty"`   // when it has changed
 	Exiting     bool         `json:"exiting,omitempty"`
-	Ended       string       `json:"ended,omitempty"` // with Exiting: how the guest ended that nobody asked to
+	Ended       string       `json:"ended,omitempty"` // with Exiting: how a guest ended that nobody asked to stop
 }
 
 // Writer writes events. It may be used by several goroutines.
@@ -145,14 +146,14 @@ type Writer struct {
 // NewWriter returns a Writer to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-// Write writes one event, with the time if it has none.
+// Write writes one event. If it has no time, it gets the current one.
 func (w *Writer) Write(e Event) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now().UTC()
 	}
 	var line bytes.Buffer
 	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false) // people read these lines too
+	enc.SetEscapeHTML(false) // people read these lines, too
 	if err := enc.Encode(e); err != nil {
 		return err
 	}
@@ -162,10 +163,10 @@ func (w *Writer) Write(e Event) error {
 	return err
 }
 
-// maxLine bounds what is kept of one line.
+// maxLine is the longest line that Read accepts.
 const maxLine = 1 << 20
 
-// Read calls f for each event of r until r ends. Lines that are not events are given to other.
+// Read calls f for each event of r, and other for each line that is not an event, until r ends.
 func Read(r io.Reader, f func(Event), other func(line string)) error {
 	s := bufio.NewScanner(r)
 	s.Buffer(nil, maxLine)
@@ -187,4 +188,23 @@ func Parse(line []byte) (e Event, ok bool) {
 	}
 	err := json.Unmarshal(line, &e)
 	return e, err == nil
+}
+
+// Job is what rdd-lima reads from stdin to validate a template or to prepare a VM. Values of params can be secret and contain
+// any characters, so they are not on its command line.
+type Job struct {
+	Template string            `json:"template"`
+	Params   map[string]string `json:"params,omitempty"`
+}
+
+// Bytes encodes the job for stdin.
+func (j Job) Bytes() ([]byte, error) { return json.Marshal(j) }
+
+// ReadJob reads a job from r.
+func ReadJob(r io.Reader) (Job, error) {
+	var j Job
+	if err := json.NewDecoder(r).Decode(&j); err != nil {
+		return j, fmt.Errorf("read the template and its params from stdin: %w", err)
+	}
+	return j, nil
 }

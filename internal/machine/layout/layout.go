@@ -1,13 +1,13 @@
 // Package layout defines where the files of a VM are and what its locks mean. The machine workers, rdd-lima and
 // core/diagnose share it.
 //
-// The locks are kernel locks, so they tell the truth after any crash. They live outside the VM's
-// own directory, because that is removed with the VM and a removed lock file could be held twice.
+// The locks are kernel locks: the kernel releases them when a process ends, however it ends. Their files are outside the
+// VM's own directory, because that is removed with the VM, and two processes could hold a lock file that was removed in
+// between.
 package layout
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -27,12 +27,12 @@ type VM struct {
 	Logs string // the VM's own log directory
 }
 
-// Of is the place of the VM called name in an instance.
+// Of returns the VM called name of an instance.
 func Of(inst instance.Instance, name string) VM {
 	return VM{Home: inst.LimaHome(), Name: name, Logs: filepath.Join(inst.VMLogDir(), name)}
 }
 
-// Found lists the VMs that have files below the instance's Lima home, whether or not an object stands for them.
+// Found lists the VMs that have files below the instance's Lima home, with or without an object.
 func Found(inst instance.Instance) (vms []VM) {
 	names, _ := Names(inst.LimaHome())
 	entries, _ := os.ReadDir(inst.LimaHome())
@@ -68,23 +68,23 @@ func held(path string) bool {
 	return h && err == nil
 }
 
-// runDir is below the Lima home; Lima leaves names alone that begin with an underscore.
+// runDir is below the Lima home. Lima ignores names that begin with an underscore.
 const runDir = "_run"
 
 // Dir is Lima's directory of the VM: disk, configuration, sockets.
 func (v VM) Dir() string { return filepath.Join(v.Home, v.Name) }
 
-// Run holds locks, the hostagent's record and the programs put before Lima.
+// Run is the directory of the VM's locks, of the hostagent's record and of Programs.
 func (v VM) Run() string { return filepath.Join(v.Home, runDir, v.Name) }
 
-// DiskLock is held by whoever may change the VM's disk and configuration: prepare, hostagent, remove.
+// DiskLock is held by the process that may change the VM's disk and configuration: prepare, hostagent or remove.
 func (v VM) DiskLock() string { return filepath.Join(v.Run(), "disk.lock") }
 
 // diskLockTimeout bounds the wait of LockDisk.
 const diskLockTimeout = 10 * time.Second
 
-// LockDisk takes DiskLock. It waits a while for an earlier process that was canceled and is still going
-// away. The error wraps proc.ErrLocked when the VM is in use.
+// LockDisk takes DiskLock. It waits up to 10 s for an earlier process that was canceled and has not ended yet. The error
+// wraps proc.ErrLocked when the VM is in use.
 func (v VM) LockDisk(ctx context.Context) (*proc.Lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, diskLockTimeout)
 	defer cancel()
@@ -101,35 +101,34 @@ func (v VM) LockDisk(ctx context.Context) (*proc.Lock, error) {
 	}
 }
 
-// HostagentLock is held by the VM's hostagent for as long as it lives.
+// HostagentLock is held by the VM's hostagent while it runs.
 func (v VM) HostagentLock() string { return filepath.Join(v.Run(), "hostagent.lock") }
 
-// QEMULock is held by the VM's QEMU itself for as long as it lives. (Not on Windows, where QEMU
-// can't outlive its hostagent.)
+// QEMULock is held by the VM's QEMU itself while it runs. It is not used on Windows, where QEMU can't outlive its hostagent.
 func (v VM) QEMULock() string { return filepath.Join(v.Run(), "qemu.lock") }
 
-// Prepared exists once disk and configuration are whole. That it is missing says nothing: only
-// Unfinished says that what is in Dir may go.
+// Prepared exists once disk and configuration are complete. A VM without this file may still hold data: only Unfinished
+// says that the contents of Dir may be removed.
 func (v VM) Prepared() string { return filepath.Join(v.Dir(), "rdd.prepared") }
 
-// Making exists while disk and configuration are made for the first time.
+// Making exists while disk and configuration are created.
 func (v VM) Making() string { return filepath.Join(v.Dir(), "rdd.making") }
 
-// Job holds the template and the params that the configuration was last made of, as rdd-lima was given
-// them; see event.Job. Lima's own lima.yaml says the same in another form.
+// Job holds the event.Job of the last preparation: the template and the params. Lima's own lima.yaml has the same in another
+// form.
 func (v VM) Job() string { return filepath.Join(v.Dir(), "rdd.job") }
 
-// Removing exists once somebody has asked for the VM's disk to go.
+// Removing exists once the removal of the VM's disk was requested.
 func (v VM) Removing() string { return filepath.Join(v.Dir(), "rdd.removing") }
 
-// Unfinished reports whether a making or a removal of the VM was cut short, or is under way: what is in
-// Dir never ran, or was to go. A disk that ran has what Lima gives a guest at each boot beside it.
+// Unfinished reports whether the creation or the removal of the VM was interrupted or is under way: the contents of Dir have
+// never run, or were to be removed. Lima puts cidata.iso there at each boot, so a VM with that file has run.
 func (v VM) Unfinished() bool {
 	ran := Exists(v.Prepared()) || Exists(filepath.Join(v.Dir(), "cidata.iso"))
 	return Exists(v.Removing()) || Exists(v.Making()) && !ran
 }
 
-// Contents names what is in Dir; nothing when it is empty or not there.
+// Contents lists the names in Dir, none when there is no such directory.
 func (v VM) Contents() (names []string, err error) {
 	entries, err := os.ReadDir(v.Dir())
 	if errors.Is(err, os.ErrNotExist) {
@@ -141,33 +140,33 @@ func (v VM) Contents() (names []string, err error) {
 	return names, err
 }
 
-// Exists reports whether there is anything at path, a dangling symbolic link included.
+// Exists reports whether there is anything at path, even a dangling symbolic link.
 func Exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
 
-// LimaYAML is what Lima reads; see Configuration.
+// LimaYAML is the configuration that Lima reads.
 func (v VM) LimaYAML() string { return filepath.Join(v.Dir(), "lima.yaml") }
 
-// Disk is what the guest writes to.
+// Disk is the guest's disk.
 func (v VM) Disk() string { return filepath.Join(v.Dir(), "diffdisk") }
 
-// Made reports whether Dir is a VM's that may hold data: the mark may be missing.
+// Made reports whether Dir is a VM that may hold data. Prepared may be missing.
 func (v VM) Made() bool {
 	return !v.Unfinished() && (Exists(v.Prepared()) || Exists(v.LimaYAML()) || Exists(v.Disk()))
 }
 
-// Programs is put first in the hostagent's PATH.
+// Programs is the directory that comes first in the hostagent's PATH.
 func (v VM) Programs() string { return filepath.Join(v.Run(), "bin") }
 
-// HostFiles is the account of the sockets and files that the VM's template puts on the host.
+// HostFiles lists the sockets and files that the VM's template puts on the host.
 func (v VM) HostFiles() string { return filepath.Join(v.Run(), "hostfiles.json") }
 
-// MonitorSocket is where the hostagent asks QEMU how it is. Lima has a control socket of its own.
+// MonitorSocket is the QMP socket through which the hostagent watches QEMU. Lima has a control socket of its own.
 func (v VM) MonitorSocket() string { return filepath.Join(v.Dir(), "rdd.sock") }
 
-// AccelerationFile keeps what the last probe of hardware acceleration found, for the VMs of a Lima home.
+// AccelerationFile caches the result of the last probe of hardware acceleration for the VMs of a Lima home.
 func AccelerationFile(home string) string { return filepath.Join(home, runDir, "acceleration.json") }
 
 // UserKey is the private SSH key for the guests of a Lima home.
@@ -182,33 +181,27 @@ func (v VM) QEMUPID() string { return filepath.Join(v.Dir(), "qemu.pid") }
 // SerialLog is the guest's console.
 func (v VM) SerialLog() string { return filepath.Join(v.Dir(), "serial.log") }
 
-// HostagentLog is what Lima's hostagent logs, and Events what it reports.
+// HostagentLog is the log of Lima's hostagent.
 func (v VM) HostagentLog() string { return filepath.Join(v.Logs, "hostagent.log") }
 
-// Events is written by the living or last hostagent; see package event.
+// Events holds what the running or last hostagent has reported; see package event.
 func (v VM) Events() string { return filepath.Join(v.Logs, "events.jsonl") }
 
 // record is below Run.
 func (v VM) record() string { return filepath.Join(v.Run(), "hostagent.json") }
 
-// Record is what a hostagent says about itself. It is about a living process only while HostagentLock is held.
+// Record is what a hostagent writes about itself. It describes a running process only while HostagentLock is held.
 type Record struct {
 	Nonce string `json:"nonce"`
-	PID   int    `json:"pid"`  // to signal, and only while the lock is held
-	Logs  string `json:"logs"` // where its events and log are
+	PID   int    `json:"pid"`  // used to signal the process, and only while the lock is held
+	Logs  string `json:"logs"` // directory of its events and log
 }
 
 // WriteRecord replaces the record.
-func (v VM) WriteRecord(r Record) error {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(v.record(), b)
-}
+func (v VM) WriteRecord(r Record) error { return atomicfile.WriteJSON(v.record(), r) }
 
-// ReadRecord returns the record of the living or last hostagent; zero when there was none. The error
-// wraps an *atomicfile.DamagedError when the file can't be what a hostagent wrote.
+// ReadRecord returns the record of the running or last hostagent, the zero Record when there was none. The error wraps an
+// *atomicfile.DamagedError when the file is damaged.
 func (v VM) ReadRecord() (r Record, err error) {
 	err = atomicfile.ReadJSON(v.record(), &r)
 	if errors.Is(err, os.ErrNotExist) {
@@ -220,7 +213,7 @@ func (v VM) ReadRecord() (r Record, err error) {
 	return r, nil
 }
 
-// Names lists the VMs that this Lima home has or had.
+// Names lists the VMs that this Lima home has or has had.
 func Names(home string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(home, runDir))
 	if errors.Is(err, os.ErrNotExist) {

@@ -9,9 +9,10 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
-// exitReason explains why a hostagent ended that nobody had asked to stop. The error is an explainedError.
+// exitReason explains why a hostagent has ended.
 func (w *worker) exitReason(a *hostagent) error {
 	if a.byGuest() {
 		return fmt.Errorf("%s: VM %q is started again because it is set to run; to keep it stopped: `rdd vm stop %s`", a.failure.Message, w.vm.Name, w.vm.Name)
@@ -27,8 +28,8 @@ func (w *worker) exitReason(a *hostagent) error {
 	}
 	message := fmt.Sprintf("the hostagent of VM %q has ended: %s", w.vm.Name, cause)
 	said, failures := logTail(w.vm.HostagentLog(), a.logged)
-	if lines := said[max(0, len(said)-maxTailLines):]; len(lines) > 0 {
-		message += "\nlast lines of " + w.vm.HostagentLog() + ":\n  " + strings.Join(lines, "\n  ")
+	if len(said) > 0 {
+		message += "\nlast lines of " + w.vm.HostagentLog() + ":" + lastLines(said)
 	} else {
 		message += "; its log is " + w.vm.HostagentLog()
 	}
@@ -52,13 +53,13 @@ func (w *worker) exitReason(a *hostagent) error {
 	return &explainedError{err}
 }
 
-// explainedError is a failure that was already looked up in the table of known problems.
+// explainedError is a failure that was looked up in the table of known problems already.
 type explainedError struct{ error }
 
 func (e *explainedError) Unwrap() error { return e.error }
 
-// knownProblem looks up the cause first, then failures in the hostagent's log, and then the console, which may be an
-// earlier boot's.
+// knownProblem looks up the cause, then the failures in the hostagent's log, then the console, which may be an earlier
+// boot's.
 func knownProblem(cause string, failures, console []string) (diag.KnownProblem, bool) {
 	if p, known := diag.Match(diag.Host, cause); known {
 		return p, true
@@ -85,18 +86,18 @@ func describe(err error) (message, problem string) {
 	return message, problem
 }
 
-// hostagentExited handles the end of a hostagent that was running its VM.
+// hostagentExited handles the end of a hostagent whose VM ran.
 func (w *worker) hostagentExited(ctx context.Context, a *hostagent) {
 	w.hostagent = nil
 	err := w.exitReason(a)
-	w.config.Log.Warn("VM: its hostagent has ended", "vm", w.vm.Name, "asked", a.stopRequested, "error", err)
+	w.config.Log.Warn("VM: its hostagent has ended", "vm", w.vm.Name, "stopRequested", a.stopRequested, "error", err)
 	if !a.stopRequested {
-		_, permanent := errors.AsType[*permanentError](err)
-		// Before it is said to be down: whoever saw that and no failure would start it again without a pause.
+		f := w.newFailure(Start, err)
+		f.ByGuest = a.byGuest()
+		// The failure is set before the phase: the controller would start a VM again at once that is stopped without one.
 		w.change(func(s *State) {
-			message, problem := describe(err)
-			s.Failure = &Failure{Action: Start, Message: message, Problem: problem, Permanent: permanent, At: time.Now(), ByGuest: a.byGuest()}
-			if a.answered && !a.byGuest() {
+			s.Failure = f
+			if a.answered && !f.ByGuest {
 				s.Exits++
 			}
 		})
@@ -105,3 +106,44 @@ func (w *worker) hostagentExited(ctx context.Context, a *hostagent) {
 		w.fail(Stop, err)
 	}
 }
+
+// markOverdue adds to the progress of a step that takes too long how late it is, the end of the console, and what to do.
+func (w *worker) markOverdue(s State) {
+	p := s.Progress
+	if s.Phase != Starting || p == nil {
+		return
+	}
+	limit := w.timeouts.stepTimeout(p.Phase, s.Accelerator)
+	over := time.Since(p.StartedAt)
+	if over < limit || strings.HasPrefix(p.Message, overduePrefix) {
+		return
+	}
+	late := *p
+	late.Message = fmt.Sprintf("%s%s for more than %s (%s)", overduePrefix, p.Phase, limit, p.Message)
+	if console := consoleTail(w.vm); console != "" {
+		late.Message += "\n" + console
+	}
+	if problem, known := w.overdueProblem(p.Phase); known {
+		late.Message += "\n" + problem.Advice(runtime.GOOS)
+	}
+	w.config.Log.Warn("VM: a step takes long", "vm", w.vm.Name, "phase", p.Phase, "limit", limit)
+	w.change(func(s *State) { s.Progress = &late })
+}
+
+// overdueProblem finds out from console and log why a step takes long. If they don't tell, it returns the likely reason.
+func (w *worker) overdueProblem(phase string) (diag.KnownProblem, bool) {
+	_, failures := logTail(w.vm.HostagentLog(), w.hostagent.logged)
+	if p, known := knownProblem("", failures, tail(w.vm.SerialLog(), 0)); known {
+		return p, true
+	}
+	switch phase {
+	case event.Boot:
+		return diag.Find(diag.SSHSilent)
+	case event.Guest:
+		return diag.Find(diag.GuestScripts)
+	}
+	return diag.KnownProblem{}, false
+}
+
+// overduePrefix begins the message of a step that takes too long.
+const overduePrefix = "still in the phase "
