@@ -23,7 +23,7 @@ func TestAForcedStopWaitsForAnotherOneAndForcesIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := lifecycle.TakeLeftovers(inst)
+	other, err := lifecycle.Take(inst, lifecycle.Leftovers)
 	if err != nil {
 		t.Fatal(err)
 	}

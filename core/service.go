@@ -103,7 +103,7 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 func (s *Service) Create(change ServiceConfig) (aside string, err error) {
 	const op = "create service"
 	inst := s.core.inst
-	if err := change.Of(lifecycle.Config{}).Validate(); err != nil {
+	if err := change.Apply(lifecycle.Config{}).Validate(); err != nil {
 		return "", &Error{Kind: Usage, Op: op, Object: inst.Name, Err: err}
 	}
 	if err := inst.Create(); err != nil {
@@ -248,7 +248,7 @@ func (s *Service) stop(ctx context.Context, force bool, o *operation) (was bool,
 func (s *Service) ended(ctx context.Context, run lifecycle.Record, was, force bool, next func() (lifecycle.Next, error), o *operation) error {
 	step := func(step string) { o.report(Event{Phase: phaseStopping, Message: step}) }
 	if was {
-		if err := lifecycle.AwaitExit(ctx, s.core.inst, run, step); err != nil {
+		if err := lifecycle.AwaitExit(ctx, s.core.inst, run.Nonce, step); err != nil {
 			return err
 		}
 	}
@@ -321,7 +321,7 @@ func (s *Service) spawnReap(force bool, next func() (lifecycle.Next, error), wor
 	if err != nil {
 		return nil, err
 	}
-	claim, err := lifecycle.TakeLeftovers(inst)
+	claim, err := lifecycle.Take(inst, lifecycle.Leftovers)
 	if err != nil {
 		return nil, err
 	}
@@ -329,7 +329,7 @@ func (s *Service) spawnReap(force bool, next func() (lifecycle.Next, error), wor
 	if next != nil {
 		follows, err := next()
 		if err == nil {
-			err = claim.AskFollow(inst, follows)
+			err = claim.RequestNext(inst, follows)
 		}
 		if err != nil {
 			return nil, err

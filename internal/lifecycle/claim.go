@@ -8,34 +8,16 @@ import (
 	"os/exec"
 	"strings"
 
-	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// Claim is the right to run an instance: its lock, and that of the run. Whoever starts a run takes the
-// claim first and passes it to the process, so that there is no moment at which a service has been
-// started and nobody sees it.
+// Claim is the right to run an instance: the instance's lock and that of the run. A client that starts a run takes the claim
+// first and passes it to the process, so that every client sees the run from the beginning.
 type Claim struct {
 	Nonce string
 	lock  *proc.Lock // of the instance
 	own   *proc.Lock // of the run; nil for Leftovers
-}
-
-// TakeLeftovers claims the instance for the stop of what a killed run left, which is no run. It returns
-// ErrRunning when the instance is taken.
-func TakeLeftovers(inst instance.Instance) (*Claim, error) {
-	lock, err := proc.Acquire(inst.LockFile())
-	if errors.Is(err, proc.ErrLocked) {
-		return nil, ErrRunning
-	}
-	if err != nil {
-		return nil, fmt.Errorf("take the instance's lock: %w", err)
-	}
-	if err := unforced(inst); err != nil {
-		return nil, errors.Join(err, lock.Release())
-	}
-	return &Claim{Nonce: Leftovers, lock: lock}, nil
 }
 
 // The flags by which a program of ours gets a claim.
@@ -44,7 +26,8 @@ const (
 	FlagClaim = "claim"
 )
 
-// Take claims the instance for a new run. It returns ErrRunning when the instance is taken.
+// Take claims the instance for a new run or, with the nonce Leftovers, for the stop of what a killed run left, which is not
+// a run. It returns ErrRunning when another process has the instance.
 func Take(inst instance.Instance, nonce string) (*Claim, error) {
 	lock, err := proc.Acquire(inst.LockFile())
 	if errors.Is(err, proc.ErrLocked) {
@@ -53,14 +36,19 @@ func Take(inst instance.Instance, nonce string) (*Claim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take the instance's lock: %w", err)
 	}
-	own, err := takeRunLock(inst, nonce)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("take the run's lock: %w", err), lock.Release())
+	c := &Claim{Nonce: nonce, lock: lock}
+	if nonce == Leftovers {
+		err = clearForce(inst)
+	} else if c.own, err = takeRunLock(inst, nonce); err != nil {
+		err = fmt.Errorf("take the run's lock: %w", err)
 	}
-	return &Claim{nonce, lock, own}, nil
+	if err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	return c, nil
 }
 
-// Pass has cmd, one of our programs, hold the claim as well, and tells it so.
+// Pass makes cmd, one of our programs, hold the claim as well, and adds the flags that tell it so.
 func (c *Claim) Pass(cmd *exec.Cmd) error {
 	var ids []string
 	for _, lock := range []*proc.Lock{c.lock, c.own} {
@@ -77,25 +65,22 @@ func (c *Claim) Pass(cmd *exec.Cmd) error {
 	return nil
 }
 
-// Inherited is the claim that whoever started this process has passed to it by these flags. Without
-// one it is taken.
+// Inherited returns the claim that the parent of this process has passed to it by these flags. If it has passed none,
+// Inherited takes the claim.
 func Inherited(inst instance.Instance, nonce, claim string) (*Claim, error) {
-	switch {
-	case claim == "" && nonce == Leftovers:
-		return TakeLeftovers(inst)
-	case claim == "":
+	if claim == "" {
 		return Take(inst, nonce)
 	}
-	instanceID, runID, served := strings.Cut(claim, ",")
+	instanceID, runID, isRun := strings.Cut(claim, ",")
 	lock, err := proc.Inherited(instanceID, inst.LockFile())
-	if err != nil || !served {
+	if err != nil || !isRun {
 		return &Claim{Nonce: nonce, lock: lock}, err
 	}
 	own, err := proc.Inherited(runID, inst.RunLock(nonce))
 	return &Claim{nonce, lock, own}, err
 }
 
-// Release gives the claim up, unless it was passed on.
+// Release gives the claim up. A process to which it was passed still holds it.
 func (c *Claim) Release() error {
 	err := c.lock.Release()
 	if c.own != nil {
@@ -104,45 +89,40 @@ func (c *Claim) Release() error {
 	return err
 }
 
-// stepSpawned is the step of a run whose process has not said anything yet.
+// stepSpawned is the step of a run whose process has not reported anything yet.
 const stepSpawned = "starting the process"
 
-// begin claims the instance and spawns a run. It returns ErrRunning when the instance is taken, or just goes.
+// begin claims the instance and spawns a run. It returns ErrRunning when another process has the instance, or removes it.
 func (c Client) begin(inst instance.Instance) (nonce string, exited <-chan error, err error) {
 	if err := inst.Create(); err != nil { // it may have been deleted meanwhile
 		return "", nil, err
 	}
 	claim, err := Take(inst, rand.Text())
-	if errors.Is(err, os.ErrNotExist) { // a deletion has come between
+	if errors.Is(err, os.ErrNotExist) { // it was deleted after Create
 		err = ErrRunning
 	}
 	if err != nil {
 		return "", nil, err
 	}
 	defer func() { err = errors.Join(err, claim.Release()) }()
-	if err := inst.Create(); err != nil { // now nobody deletes it
+	if err := inst.Create(); err != nil { // with the lock held, so that no deletion interferes
 		return "", nil, err
 	}
-	exited, err = introduced(inst, claim.Nonce, func() (<-chan error, error) { return c.Spawn(claim) })
+	exited, err = c.spawnRecorded(inst, claim)
 	return claim.Nonce, exited, err
 }
 
-// introduced spawns a run that is found from now on. One that can't be spawned has never been.
-func introduced[T any](inst instance.Instance, nonce string, spawn func() (T, error)) (t T, err error) {
-	before, err := os.ReadFile(inst.RecordFile())
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return t, err
+// spawnRecorded spawns a run that Find returns from the beginning. When that fails, the record is the last run's again.
+func (c Client) spawnRecorded(inst instance.Instance, claim *Claim) (exited <-chan error, err error) {
+	last, err := Last(inst)
+	if err != nil {
+		return nil, err
 	}
-	if err := write(inst, Record{Nonce: nonce, Phase: Starting, Step: stepSpawned}); err != nil {
-		return t, err
+	if err := write(inst, Record{Nonce: claim.Nonce, Phase: Starting, Step: stepSpawned}); err != nil {
+		return nil, err
 	}
-	t, err = spawn()
-	switch {
-	case err == nil:
-	case before == nil:
-		err = errors.Join(err, Forget(inst))
-	default:
-		err = errors.Join(err, atomicfile.Write(inst.RecordFile(), before))
+	if exited, err = c.Spawn(claim); err != nil {
+		err = errors.Join(err, write(inst, last))
 	}
-	return t, err
+	return exited, err
 }

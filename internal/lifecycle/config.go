@@ -18,8 +18,8 @@ import (
 
 // Config is what a user chose for an instance's service. It may hold a password.
 type Config struct {
-	// Controllers selects them by name: NAME runs it, -NAME doesn't, * stands for all others. A list
-	// that only leaves out, or no list at all (nil), runs all others; an empty list runs none.
+	// Controllers selects controllers by name: NAME runs one, -NAME leaves one out, * stands for all that aren't named. A list
+	// with only -NAME, or no list at all (nil), runs all others; an empty list runs none.
 	Controllers       []string `json:"controllers,omitzero"`
 	DatastoreEndpoint string   `json:"datastoreEndpoint,omitempty"` // empty: SQLite in the data directory
 	Port              int      `json:"port,omitempty"`              // of the API, on loopback; 0: the last run's if it is free, else any
@@ -28,7 +28,7 @@ type Config struct {
 // allControllers is the element of Controllers that stands for those that aren't named.
 const allControllers = "*"
 
-// Runs says whether the service runs the named controller.
+// Runs reports whether the service runs the named controller.
 func (c Config) Runs(controller string) bool {
 	switch {
 	case c.Controllers != nil && len(c.Controllers) == 0, slices.Contains(c.Controllers, "-"+controller):
@@ -40,12 +40,12 @@ func (c Config) Runs(controller string) bool {
 	return slices.Contains(c.Controllers, allControllers) || !slices.ContainsFunc(c.Controllers, named)
 }
 
-// Enabled names the controllers that the service runs.
+// Enabled lists the controllers that the service runs.
 func (c Config) Enabled() []string {
 	return slices.DeleteFunc(api.Controllers(), func(name string) bool { return !c.Runs(name) })
 }
 
-// Validate says what is wrong with the configuration. It never repeats a password.
+// Validate returns what is wrong with the configuration. The error never contains a password.
 func (c Config) Validate() error {
 	for _, element := range c.Controllers {
 		name := strings.TrimPrefix(element, "-")
@@ -71,12 +71,12 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// ConfigError means that it isn't known what the user chose for the service, so that it must not run.
+// ConfigError means that the configuration of the service is unknown, so that the service must not run.
 type ConfigError struct {
 	File string
 	Err  error
 
-	read *Config // what could be read, and can't be; nil when nothing could
+	read *Config // the configuration, if it could be read and is invalid
 }
 
 func (e *ConfigError) Error() string {
@@ -89,9 +89,8 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // ProblemID names the known problem.
 func (*ConfigError) ProblemID() string { return string(diag.ConfigDamaged) }
 
-// LoadConfig reads the instance's configuration; the zero Config when none was saved. The error is a
-// *ConfigError when the file is damaged or says what can't be, or is gone although the objects were in an
-// external datastore.
+// LoadConfig reads the instance's configuration, the zero Config when none was saved. The error is a *ConfigError when the
+// file is damaged or invalid, or is missing although the objects are in an external datastore.
 func LoadConfig(inst instance.Instance) (c Config, err error) {
 	b, err := atomicfile.Read(inst.ConfigFile())
 	if errors.Is(err, os.ErrNotExist) {
@@ -107,21 +106,20 @@ func LoadConfig(inst instance.Instance) (c Config, err error) {
 		return Config{}, &ConfigError{File: inst.ConfigFile(), Err: err}
 	}
 	if err := c.Validate(); err != nil {
-		read := c
-		return Config{}, &ConfigError{inst.ConfigFile(), fmt.Errorf("%s: %w", inst.ConfigFile(), err), &read}
+		return Config{}, &ConfigError{inst.ConfigFile(), fmt.Errorf("%s: %w", inst.ConfigFile(), err), new(c)}
 	}
 	return c, nil
 }
 
-// ConfigChange is what a user chose now; what is nil stays as it was.
+// ConfigChange is a change of the configuration. A field that is nil leaves the value as it is.
 type ConfigChange struct {
 	Controllers       *[]string
 	DatastoreEndpoint *string
 	Port              *int
 }
 
-// Of returns c with the change.
-func (change ConfigChange) Of(c Config) Config {
+// Apply returns c with the change.
+func (change ConfigChange) Apply(c Config) Config {
 	if change.Controllers != nil {
 		c.Controllers = *change.Controllers
 	}
@@ -134,31 +132,31 @@ func (change ConfigChange) Of(c Config) Config {
 	return c
 }
 
-// mend returns the configuration with the change. Where nothing could be read, the change has to say where
-// the objects are kept; where a value can't be, the change has to replace it. Otherwise it returns err.
-func (change ConfigChange) mend(c Config, err error) (Config, error) {
+// repair returns the configuration with the change. If LoadConfig has failed with err, the change has to replace what is
+// invalid or, when nothing could be read, say where the objects are; otherwise repair returns err.
+func (change ConfigChange) repair(c Config, err error) (Config, error) {
 	damaged, is := errors.AsType[*ConfigError](err)
 	switch {
 	case err == nil:
-		c = change.Of(c)
+		c = change.Apply(c)
 		return c, c.Validate()
 	case is && damaged.read != nil:
-		if c = change.Of(*damaged.read); c.Validate() == nil {
+		if c = change.Apply(*damaged.read); c.Validate() == nil {
 			return c, nil
 		}
 	case is && change.DatastoreEndpoint != nil:
-		c = change.Of(Config{})
+		c = change.Apply(Config{})
 		return c, c.Validate()
 	}
 	return c, err
 }
 
-// Configure changes the configuration of an instance whose service is stopped. One that is damaged is put
-// aside, if the change replaces what is damaged; aside is where it is then. Otherwise the error is the *ConfigError.
+// Configure changes the configuration of an instance whose service is stopped. It renames a damaged configuration to aside if
+// the change replaces what is damaged. Otherwise the error is the *ConfigError.
 func Configure(inst instance.Instance, change ConfigChange) (aside string, err error) {
 	err = WhileStopped(inst, func() error {
 		c, damage := LoadConfig(inst)
-		c, err := change.mend(c, damage)
+		c, err := change.repair(c, damage)
 		if err != nil {
 			return err
 		}

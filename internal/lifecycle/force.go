@@ -10,14 +10,14 @@ import (
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
-// forcePollInterval is how often a stop looks whether it is forced. Only a stop that waits for guests does.
+// forcePollInterval is how often a stop that waits for guests checks whether it is forced.
 const forcePollInterval = 100 * time.Millisecond
 
-// Leftovers stands for the nonce of the stop of what a killed run left, which is no run's.
+// Leftovers is used in place of a nonce by the stop of what a killed run left, which is not a run.
 const Leftovers = "leftovers"
 
-// Force makes the stop that is under way, of a run or of what a killed one left, end its guests at once: what
-// they have not written to their disks is lost. Without a run there is nothing to force.
+// Force makes the stop that is under way, of a run or of what a killed run left, end its guests immediately: what they have
+// not written to their disks is lost. Without a stop there is nothing to force.
 func Force(inst instance.Instance) error {
 	rec, live, err := Find(inst)
 	switch {
@@ -25,7 +25,7 @@ func Force(inst instance.Instance) error {
 		return err
 	case rec.Nonce == "":
 		rec.Nonce = Leftovers
-	case (rec.Phase == Starting || rec.Phase == Ready) && !asked(inst, rec.Nonce):
+	case (rec.Phase == Starting || rec.Phase == Ready) && !stopRequested(inst, rec.Nonce):
 		return errors.New("the service is not stopping: stop it first with: rdd svc stop")
 	}
 	if isForced(inst, rec.Nonce) {
@@ -34,14 +34,14 @@ func Force(inst instance.Instance) error {
 	return atomicfile.Write(inst.ForceFile(), []byte(rec.Nonce))
 }
 
-// isForced says whether the stop of the run with that nonce has been forced.
+// isForced reports whether the stop of the run with that nonce was forced.
 func isForced(inst instance.Instance, nonce string) bool {
 	forced, err := os.ReadFile(inst.ForceFile())
 	return err == nil && string(forced) == nonce
 }
 
-// AwaitForce returns nil once somebody forces the stop of the run with that nonce, and the cause of ctx's
-// end when that comes first.
+// AwaitForce returns nil once a client forces the stop of the run with that nonce, or the cause of ctx's end if that comes
+// first.
 func AwaitForce(ctx context.Context, inst instance.Instance, nonce string) error {
 	for !isForced(inst, nonce) {
 		select {
@@ -53,10 +53,5 @@ func AwaitForce(ctx context.Context, inst instance.Instance, nonce string) error
 	return nil
 }
 
-// unforced removes what was asked of stops before this one. The caller holds the instance's lock.
-func unforced(inst instance.Instance) error {
-	if err := os.Remove(inst.ForceFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
+// clearForce forgets that earlier stops were forced. The caller holds the instance's lock.
+func clearForce(inst instance.Instance) error { return os.RemoveAll(inst.ForceFile()) }

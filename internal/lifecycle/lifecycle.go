@@ -1,13 +1,12 @@
 // Package lifecycle starts, finds and stops the one service process of an instance. The core calls
 // it from outside, rddd from inside.
 //
-// Four files carry the whole protocol. serve.lock is held by the service for as long as it lives,
-// so the kernel says whether it lives. serve.json is written by the service and says which run
-// this is (a nonce), how far it got, and how to reach it. run-NONCE.lock is held by that run, so the
-// record of a dead one is told from that of its successor. Whoever starts a run takes both locks and
-// writes its first record, and the process inherits them: a start is seen before there is a process.
-// serve.ask says what was last asked of a run: to stop, and what to start then. No process id, file
-// time or clock decides anything.
+// Clients and service communicate through four files. serve.lock is held by the service while it runs, so the kernel says
+// whether one runs. serve.json is the record that the service writes: the nonce of the run, its phase, and how to reach it.
+// run-NONCE.lock is held by that run, which distinguishes its record from the record that an earlier run has left. The
+// client that starts a run takes both locks and writes its first record, and the process inherits the locks, so every client
+// sees the start before there is a process. serve.ask is the last request to a run: to stop, and what to start afterwards.
+// No decision depends on a process ID, the time of a file or a clock.
 package lifecycle
 
 import (
@@ -21,70 +20,68 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// ErrExited means the run ended before it reached the wanted phase.
+// ErrExited means that the run ended before it was ready.
 var ErrExited = errors.New("the service process ended before it was ready")
 
-// errSuperseded means another run took the instance first.
+// errSuperseded means that the run was stopped or killed, or that another run has the instance: the caller starts over.
 var errSuperseded = errors.New("another run took over")
 
-// Hello asks the server in a record to prove that it is that run. It returns a Refused error when
-// asking again can't help.
+// Hello asks the server in a record to prove that it is that run. It returns a *Refused when another attempt would fail, too.
 type Hello func(ctx context.Context, rec Record) error
 
-// Refused is an answer of the right server that no retry will change.
+// Refused is an answer of the right server that another attempt would not change.
 type Refused struct{ Err error }
 
 func (r *Refused) Error() string { return r.Err.Error() }
 func (r *Refused) Unwrap() error { return r.Err }
 
-// Spawn starts a run and passes the claim to its process. When that ends, exited gets one value: nil
-// when it was stopped in order.
+// Spawn starts a run and passes the claim to its process. When the process ends, exited gets one value: nil if it exited
+// with code 0.
 type Spawn func(claim *Claim) (exited <-chan error, err error)
 
-// Client is what a caller outside the service brings along.
+// Client starts a run for a program outside the service, and follows it.
 type Client struct {
 	Spawn Spawn
-	Next  func() (Next, error) // what Spawn would start; called when a run is to follow another
+	Next  func() (Next, error) // the command that Spawn would run; called when another run has to start it after its end
 	Hello Hello
-	Step  func(string) // told each new step of the run; never concurrently
+	Step  func(string) // called for each new step of the run; never concurrently
 
-	// LastWords is what a run that Spawn started has said as it ended, for when it couldn't write its
-	// record; it is asked once exited is closed, and may be nil.
+	// LastWords returns what a run that Spawn started has printed. It is called after the end of a run that could not write
+	// why it failed into its record. It may be nil.
 	LastWords func() string
 }
 
-// NotStartedError is the end of a wait before anything was asked for: nothing goes on.
+// NotStartedError means that a wait has ended before anything was requested: nothing goes on in the background.
 type NotStartedError struct{ Err error }
 
 func (u *NotStartedError) Error() string { return u.Err.Error() }
 func (u *NotStartedError) Unwrap() error { return u.Err }
 
-// Ensure brings the instance to a ready service, whatever it finds: it attaches to a run that is
-// starting or ready, has one that is stopping be followed by another, and spawns one when none lives.
-// It says whether this call started the run.
+// Ensure returns when the service is ready. It joins a run that is starting or ready, asks a run that is stopping to start
+// another one afterwards, and spawns a run when there is none. started says whether this call started the run.
 func Ensure(ctx context.Context, inst instance.Instance, c Client) (started bool, err error) {
-	for asked := false; ; {
+	for requested := false; ; {
 		rec, live, err := Find(inst)
 		switch {
 		case err != nil:
 			return false, err
-		case live && rec.Nonce == "": // a run that ends, or a command at work
-			if err = pause(ctx); err != nil && !asked {
+		case live && rec.Nonce == "": // a run that ends, or a command that has the lock
+			if err = pause(ctx); err != nil && !requested {
 				err = &NotStartedError{err}
 			}
 		case live && (rec.Phase == Starting || rec.Phase == Ready):
 			if err = await(ctx, inst, rec.Nonce, nil, c); err == nil {
-				return asked, nil
+				return requested, nil
 			}
 		case live:
 			c.Step("waiting for the previous run to stop")
 			var follows bool
-			if follows, err = c.askToFollow(ctx, inst, rec); err == nil {
-				err = awaitExit(ctx, inst, rec.Nonce, func(string) {})
-				follows = follows || err == nil && taken(inst, rec.Nonce)
+			if follows, err = requestStop(ctx, inst, rec, c.Next); err == nil {
+				err = AwaitExit(ctx, inst, rec.Nonce, func(string) {})
+				follows = follows || err == nil && !stopRequested(inst, rec.Nonce) // it has read the request after its last record
 			}
-			asked = asked || follows
-			if err != nil && !asked {
+			requested = requested || follows
+			if err != nil && !requested {
 				err = &NotStartedError{err}
 			}
 		default:
@@ -105,8 +102,8 @@ func Ensure(ctx context.Context, inst instance.Instance, c Client) (started bool
 	}
 }
 
-// Begin is Ensure without the wait for readiness: it returns once a run lives, or is certain to follow
-// the one that stops.
+// Begin is Ensure without the wait for readiness: it returns once a run has begun, or is certain to follow the one that
+// stops.
 func Begin(ctx context.Context, inst instance.Instance, c Client) (started bool, err error) {
 	for {
 		rec, live, err := Find(inst)
@@ -120,7 +117,7 @@ func Begin(ctx context.Context, inst instance.Instance, c Client) (started bool,
 		case rec.Phase == Starting || rec.Phase == Ready:
 			return false, nil
 		case rec.Nonce != "":
-			if follows, err := c.askToFollow(ctx, inst, rec); follows || err != nil {
+			if follows, err := requestStop(ctx, inst, rec, c.Next); follows || err != nil {
 				return follows, err
 			}
 		}
@@ -130,29 +127,12 @@ func Begin(ctx context.Context, inst instance.Instance, c Client) (started bool,
 	}
 }
 
-// askToFollow asks a run that stops to be followed by another. It says whether that is certain: a run
-// that has said its last word has not heard it.
-func (c Client) askToFollow(ctx context.Context, inst instance.Instance, rec Record) (bool, error) {
-	next, err := c.Next()
-	if err != nil {
-		return false, err
-	}
-	return askToStop(ctx, inst, rec, &next)
-}
-
-// Restart asks the live run to stop and to be followed by another. It says whether there was one. Once
-// it returns without an error, the restart goes on though nobody waits for it. Force is Request's.
+// Restart asks the running service to stop and to start another run afterwards. live is false when there is none. Once it
+// returns without an error, the restart goes on even if no client waits for it. With force, the guests are ended immediately.
 func Restart(ctx context.Context, inst instance.Instance, c Client, force bool) (was Record, live bool, err error) {
-	was, live, err = AwaitKnown(ctx, inst, force)
-	if !live || err != nil {
-		return was, false, err
-	}
-	follows, err := c.askToFollow(ctx, inst, was)
-	if err == nil && force {
-		err = Force(inst)
-	}
-	if err != nil || follows {
-		return was, true, err
+	was, live, follows, err := request(ctx, inst, c.Next, force)
+	if !live || err != nil || follows {
+		return was, live, err
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopAckTimeout)
 	defer cancel()
@@ -160,14 +140,13 @@ func Restart(ctx context.Context, inst instance.Instance, c Client, force bool) 
 	return was, true, err
 }
 
-// await follows one run until its own server says the nonce. It returns ErrExited, with the
-// recorded reason, as soon as the run is gone. A nil exited means that the run was found, not
-// spawned; then the lock says when it is gone.
+// await follows one run until its server has answered with the nonce. It returns ErrExited, with the recorded reason, as
+// soon as the run has ended. A nil exited means that another client spawned the run; then the lock says when it has ended.
 func await(ctx context.Context, inst instance.Instance, nonce string, exited <-chan error, c Client) error {
 	var gone bool
 	var end error // of the process, once it is gone
 	for last := ""; ; {
-		select { // before Find: what it wrote is there by then
+		select { // before Find, which then returns the last record of a process that has exited
 		case end = <-exited:
 			gone = true
 		default:
@@ -187,16 +166,16 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 			if err == nil || errors.As(err, &refused) {
 				return err
 			}
-			if step := fmt.Sprintf("the service is ready, but this program can't ask it: %v", err); step != last { // what a wait that ends will say
+			if step := fmt.Sprintf("the service is ready, but this program can't ask it: %v", err); step != last { // a wait that ends reports the last step
 				last = step
 				c.Step(step)
 			}
 		case ours && rec.Phase == Stopping && exited == nil:
-			return errSuperseded // somebody stops it: wait that out and start again
+			return errSuperseded // another client stops it: the caller waits for its end and starts another run
 		case live && !ours && (gone || exited == nil):
 			return errSuperseded
 		case !live && exited == nil && !failed(inst, nonce):
-			return errSuperseded // by whoever stopped or killed it
+			return errSuperseded // it was stopped or killed
 		case !live && (gone || exited == nil):
 			return exitReason(inst, nonce, end, c.LastWords)
 		}
@@ -206,13 +185,13 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 	}
 }
 
-// failed says whether the run has ended with a reason of its own.
+// failed reports whether the run has ended with an error.
 func failed(inst instance.Instance, nonce string) bool {
 	rec, err := read(inst)
 	return err == nil && rec.Nonce == nonce && rec.Phase == Failed
 }
 
-// exitReason is why a run ended, as its record says. Another run, which has ended too, may have written its own since.
+// exitReason returns why a run ended, from its record. Another run, which has ended too, may have replaced that record.
 func exitReason(inst instance.Instance, nonce string, end error, lastWords func() string) error {
 	rec, err := read(inst)
 	ours := err == nil && rec.Nonce == nonce
@@ -236,36 +215,18 @@ type recordedError struct{ rec Record }
 
 func (r *recordedError) Error() string { return r.rec.Error }
 
-// ProblemID is empty when the failure is no known problem, or nobody knows it as one.
+// ProblemID implements diag.Identified. It is empty when the failure is not a known problem.
 func (r *recordedError) ProblemID() string { return r.rec.Problem }
 
-// Stop asks the live run to stop in order and waits until its lock is free. It says whether there
-// was a run to stop. Ending ctx ends the waiting, not the stop.
-func Stop(ctx context.Context, inst instance.Instance, step func(string)) (was bool, err error) {
-	rec, was, err := Request(ctx, inst, false)
-	if err != nil || !was {
-		return was, err
-	}
-	if ctx.Err() != nil {
-		return true, context.Cause(ctx)
-	}
-	return true, awaitExit(ctx, inst, rec.Nonce, step)
-}
-
-// AwaitExit blocks until the run has ended. Another one may live then.
-func AwaitExit(ctx context.Context, inst instance.Instance, run Record, step func(string)) error {
-	return awaitExit(ctx, inst, run.Nonce, step)
-}
-
-// AwaitKnown is Find once it is known which run lives. With force, whoever has the lock until then and stops what a
-// killed run left is forced, as by Force.
+// AwaitKnown is Find, but waits until it is known which run has the lock. With force, it forces a stop of what a killed run
+// left that has the lock until then.
 func AwaitKnown(ctx context.Context, inst instance.Instance, force bool) (rec Record, live bool, err error) {
 	for {
 		rec, live, err = Find(inst)
 		if !live || err != nil || rec.Nonce != "" {
 			return rec, live, err
 		}
-		if force { // each time: a stop that begins forgets what was asked before
+		if force { // each time, because a stop clears earlier requests when it begins
 			if err := Force(inst); err != nil {
 				return rec, live, err
 			}
@@ -276,22 +237,26 @@ func AwaitKnown(ctx context.Context, inst instance.Instance, force bool) (rec Re
 	}
 }
 
-// Request asks the live run to stop in order, and returns once the run has said that it stops: a
-// start that comes right after must not take it for a service that goes on. Force ends the guests at once, also
-// those of a stop that is under way.
-func Request(ctx context.Context, inst instance.Instance, force bool) (asked Record, was bool, err error) {
-	asked, live, err := AwaitKnown(ctx, inst, force)
+// Request asks the running service to stop, and returns once it has reported that it stops: a start that comes right
+// afterwards must not join it. With force, the guests are ended immediately, also those of a stop that is under way.
+func Request(ctx context.Context, inst instance.Instance, force bool) (run Record, live bool, err error) {
+	run, live, _, err = request(ctx, inst, nil, force)
+	return run, live, err
+}
+
+func request(ctx context.Context, inst instance.Instance, next func() (Next, error), force bool) (run Record, live, follows bool, err error) {
+	run, live, err = AwaitKnown(ctx, inst, force)
 	if !live || err != nil {
-		return asked, false, err
+		return run, false, false, err
 	}
-	_, err = askToStop(ctx, inst, asked, nil)
+	follows, err = requestStop(ctx, inst, run, next)
 	if err == nil && force {
 		err = Force(inst)
 	}
-	return asked, true, err
+	return run, true, follows, err
 }
 
-// acknowledged blocks until the run has said that it stops, or is gone.
+// acknowledged blocks until the run has reported that it stops, or has ended.
 func acknowledged(ctx context.Context, inst instance.Instance, nonce string) error {
 	for {
 		rec, live, err := Find(inst)
@@ -304,7 +269,7 @@ func acknowledged(ctx context.Context, inst instance.Instance, nonce string) err
 	}
 }
 
-// interrupt signals a run's process only while the same run holds the lock.
+// interrupt signals a run's process, but only while that run holds the lock.
 func interrupt(inst instance.Instance, rec Record) error {
 	return proc.Interrupt(rec.PID, func() bool {
 		now, live, err := Find(inst)
@@ -312,8 +277,8 @@ func interrupt(inst instance.Instance, rec Record) error {
 	})
 }
 
-// awaitExit blocks until the run has ended. Another one may live then.
-func awaitExit(ctx context.Context, inst instance.Instance, nonce string, step func(string)) error {
+// AwaitExit blocks until the run with that nonce has ended. Another one may have begun by then.
+func AwaitExit(ctx context.Context, inst instance.Instance, nonce string, step func(string)) error {
 	for last := ""; ; {
 		rec, live, err := Find(inst)
 		if !live || err != nil || rec.Nonce != "" && rec.Nonce != nonce {
@@ -329,7 +294,7 @@ func awaitExit(ctx context.Context, inst instance.Instance, nonce string, step f
 	}
 }
 
-// pause spaces looks at the lock and the record; a look costs some 20 µs.
+// pause is the interval between two calls of Find, which takes some 20 µs.
 func pause(ctx context.Context) error {
 	select {
 	case <-ctx.Done():

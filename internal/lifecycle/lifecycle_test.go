@@ -23,24 +23,24 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// TestMain lets the test binary play the service, so that the tests cross real processes.
+// TestMain makes the test binary act as the service, so that the tests use real processes.
 func TestMain(m *testing.M) {
-	if mode := os.Getenv("DAEMON_TEST_MODE"); mode != "" {
-		os.Exit(playService(mode))
+	if mode := os.Getenv("RDD_TEST_MODE"); mode != "" {
+		os.Exit(fakeService(mode))
 	}
 	os.Exit(m.Run())
 }
 
 func testInstance(root string) instance.Instance { return instance.At(root, "t", root) }
 
-func playService(mode string) int {
+func fakeService(mode string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	inst := testInstance(os.Getenv("DAEMON_TEST_ROOT"))
-	flags := flag.NewFlagSet("play", flag.ExitOnError)
+	inst := testInstance(os.Getenv("RDD_TEST_ROOT"))
+	flags := flag.NewFlagSet("service", flag.ExitOnError)
 	nonce, ids := flags.String(FlagNonce, "", ""), flags.String(FlagClaim, "", "")
 	_ = flags.Parse(os.Args[1:]) // ExitOnError
-	if mode == "late" {          // it has done nothing at all until the test lets it go
+	if mode == "late" {          // a process that does nothing until the test interrupts it
 		<-ctx.Done()
 		stop()
 		ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt)
@@ -51,11 +51,11 @@ func playService(mode string) int {
 		fmt.Println(err)
 		return 1
 	}
-	err = playRun(ctx, inst, claim, mode)
+	err = fakeRun(ctx, inst, claim, mode)
 	if err != nil {
 		fmt.Println(err)
 	}
-	if mode == "slowend" { // to look what is to follow
+	if mode == "slowend" { // it reads its stop request late
 		awaitFile(filepath.Join(inst.DataDir(), "follow"))
 	}
 	if err = errors.Join(err, claim.Follow(inst)); err != nil {
@@ -64,18 +64,18 @@ func playService(mode string) int {
 	return 0
 }
 
-func playRun(ctx context.Context, inst instance.Instance, claim *Claim, mode string) error {
+func fakeRun(ctx context.Context, inst instance.Instance, claim *Claim, mode string) error {
 	return Run(ctx, inst, claim, "test", slog.New(slog.DiscardHandler), func(ctx context.Context, publish func(Record)) error {
 		switch mode {
 		case "crash":
 			os.Exit(7)
-		case "cut": // a start that is interrupted in the middle of a step
+		case "cut": // it is interrupted in the middle of a step of its start
 			publish(Record{Phase: Starting, Step: "opening the datastore"})
 			<-ctx.Done()
 			return fmt.Errorf("datastore: %w", context.Cause(ctx))
 		case "fail":
 			return errors.New("unknown flag: --nope")
-		case "unrecorded": // from now on, no file has room for a byte
+		case "unrecorded": // from now on it can write to no file
 			signal.Ignore(syscall.SIGXFSZ)
 			if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{}); err != nil {
 				return err
@@ -95,11 +95,11 @@ func playRun(ctx context.Context, inst instance.Instance, claim *Claim, mode str
 		}()
 		publish(Record{Phase: Ready, Server: l.Addr().String()})
 		<-ctx.Done()
-		if mode == "slow" { // to say that it stops
+		if mode == "slow" { // it reports late that it stops
 			awaitFile(filepath.Join(inst.DataDir(), "go"))
 		}
 		publish(Record{Phase: Stopping, Step: "last words"})
-		if mode == "slowstop" || mode == "slowend" { // until the test lets it go
+		if mode == "slowstop" || mode == "slowend" { // it stops when the test allows it
 			awaitFile(filepath.Join(inst.DataDir(), "go"))
 		}
 		return nil
@@ -112,7 +112,8 @@ func awaitFile(path string) {
 	}
 }
 
-type rig struct {
+// testEnv is an instance in a directory of its own, and the fake services that run for it.
+type testEnv struct {
 	t    *testing.T
 	inst instance.Instance
 	root string
@@ -120,62 +121,62 @@ type rig struct {
 	mu      sync.Mutex
 	spawned int
 	steps   []string
-	words   bytes.Buffer // of the spawned process
+	output  bytes.Buffer // of the spawned process
 
-	late chan *os.Process // gets those that are spawned, unless it is nil
+	processes chan *os.Process // receives the spawned processes, unless it is nil
 }
 
-func newRig(t *testing.T) *rig {
+func newTestEnv(t *testing.T) *testEnv {
 	t.Helper()
 	root, err := os.MkdirTemp("", "rdd") // shorter than the test's own, for sockets
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, root: root, inst: testInstance(root)}
-	if err := r.inst.Create(); err != nil {
+	env := &testEnv{t: t, root: root, inst: testInstance(root)}
+	if err := env.inst.Create(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if rec, live, _ := Find(r.inst); live && rec.PID != 0 { // one that followed another
-			r.kill(rec.PID)
+		if rec, live, _ := Find(env.inst); live && rec.PID != 0 { // a run that another run has started
+			env.kill(rec.PID)
 		}
 		if err := os.RemoveAll(root); err != nil {
 			t.Error(err)
 		}
 	})
-	return r
+	return env
 }
 
-func (r *rig) ensure(mode string, timeout time.Duration) (spawned bool, err error) {
-	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
+func (env *testEnv) ensure(mode string, timeout time.Duration) (spawned bool, err error) {
+	ctx, cancel := context.WithTimeout(env.t.Context(), timeout)
 	defer cancel()
-	return Ensure(ctx, r.inst, r.client(mode))
+	return Ensure(ctx, env.inst, env.client(mode))
 }
 
-func (r *rig) client(mode string) Client {
-	return Client{Spawn: r.spawner(mode), Next: r.next(mode), Hello: hello, LastWords: r.words.String, Step: func(s string) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.steps = append(r.steps, s)
+func (env *testEnv) client(mode string) Client {
+	return Client{Spawn: env.spawner(mode), Next: env.next(mode), Hello: hello, LastWords: env.output.String, Step: func(s string) {
+		env.mu.Lock()
+		defer env.mu.Unlock()
+		env.steps = append(env.steps, s)
 	}}
 }
 
-// next is a run that the test did not spawn; it ends with the test.
-func (r *rig) next(mode string) func() (Next, error) {
+// next returns the command of a run that another run starts. It ends with the test.
+func (env *testEnv) next(mode string) func() (Next, error) {
 	return func() (Next, error) {
-		return Next{Program: os.Args[0], Dir: r.root, Env: append(os.Environ(), "DAEMON_TEST_MODE="+mode, "DAEMON_TEST_ROOT="+r.root)}, nil
+		return Next{Program: os.Args[0], Dir: env.root, Env: append(os.Environ(), "RDD_TEST_MODE="+mode, "RDD_TEST_ROOT="+env.root)}, nil
 	}
 }
 
-func (r *rig) spawner(mode string) Spawn {
+func (env *testEnv) spawner(mode string) Spawn {
 	return func(claim *Claim) (<-chan error, error) {
-		r.mu.Lock()
-		r.spawned++
-		r.mu.Unlock()
+		env.mu.Lock()
+		env.spawned++
+		env.mu.Unlock()
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "DAEMON_TEST_MODE="+mode, "DAEMON_TEST_ROOT="+r.root)
-		if mode == "unrecorded" { // the others may run side by side
-			cmd.Stdout = &r.words
+		cmd.Env = append(os.Environ(), "RDD_TEST_MODE="+mode, "RDD_TEST_ROOT="+env.root)
+		if mode == "unrecorded" { // in other modes several may run at once
+			cmd.Stdout = &env.output
 		}
 		if err := claim.Pass(cmd); err != nil {
 			return nil, err
@@ -188,15 +189,15 @@ func (r *rig) spawner(mode string) Spawn {
 			defer close(ended)
 			exited <- cmd.Wait()
 		}()
-		r.t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
-		if r.late != nil {
-			r.late <- cmd.Process
+		env.t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
+		if env.processes != nil {
+			env.processes <- cmd.Process
 		}
 		return exited, nil
 	}
 }
 
-// hello reads the nonce that the listening process states.
+// hello reads the nonce that the listening process sends.
 func hello(ctx context.Context, rec Record) error {
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", rec.Server)
 	if err != nil {
@@ -210,58 +211,58 @@ func hello(ctx context.Context, rec Record) error {
 	return err
 }
 
-const long = 30 * time.Second
+const timeout = 30 * time.Second
 
-func (r *rig) mustEnsure(mode string, wantSpawned bool) Record {
-	r.t.Helper()
-	spawned, err := r.ensure(mode, long)
+func (env *testEnv) mustEnsure(mode string, wantSpawned bool) Record {
+	env.t.Helper()
+	spawned, err := env.ensure(mode, timeout)
 	if err != nil || spawned != wantSpawned {
-		r.t.Fatalf("spawned %t, %v; want %t", spawned, err, wantSpawned)
+		env.t.Fatalf("spawned %t, %v; want %t", spawned, err, wantSpawned)
 	}
-	rec, live, err := Find(r.inst)
+	rec, live, err := Find(env.inst)
 	if err != nil || !live || rec.Phase != Ready {
-		r.t.Fatal(rec, live, err)
+		env.t.Fatal(rec, live, err)
 	}
 	return rec
 }
 
 func TestEnsureStartsOnce(t *testing.T) {
-	r := newRig(t)
-	first := r.mustEnsure("ok", true)
-	if second := r.mustEnsure("ok", false); second.Nonce != first.Nonce || r.spawned != 1 {
-		t.Fatal("the second call must find the first run", second, r.spawned)
+	env := newTestEnv(t)
+	first := env.mustEnsure("ok", true)
+	if second := env.mustEnsure("ok", false); second.Nonce != first.Nonce || env.spawned != 1 {
+		t.Fatal("the second call must find the first run", second, env.spawned)
 	}
 }
 
 func TestStartupFailureIsReportedAtOnce(t *testing.T) {
-	_, err := newRig(t).ensure("fail", 10*time.Minute)
+	_, err := newTestEnv(t).ensure("fail", 10*time.Minute)
 	if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), "--nope") {
 		t.Fatal(err)
 	}
 }
 
 func TestCrashNamesTheLog(t *testing.T) {
-	r := newRig(t)
-	_, err := r.ensure("crash", 10*time.Minute)
-	if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), r.inst.ServiceLog()) {
+	env := newTestEnv(t)
+	_, err := env.ensure("crash", 10*time.Minute)
+	if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), env.inst.ServiceLog()) {
 		t.Fatal(err)
 	}
 }
 
-// On a full disk a run can't say how far it is: nobody would ever find it ready.
+// On a full disk a run can't write its record: no client would ever see that it is ready.
 func TestRunThatCanNotWriteItsRecordEndsAtOnceAndSaysWhy(t *testing.T) {
-	r := newRig(t)
-	_, err := r.ensure("unrecorded", 10*time.Minute)
-	if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), "write the service's record "+r.inst.RecordFile()) || !strings.Contains(err.Error(), "file too large") {
+	env := newTestEnv(t)
+	_, err := env.ensure("unrecorded", 10*time.Minute)
+	if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), "write the service's record "+env.inst.RecordFile()) || !strings.Contains(err.Error(), "file too large") {
 		t.Fatal(err)
 	}
-	if _, live, err := Find(r.inst); live || err != nil {
+	if _, live, err := Find(env.inst); live || err != nil {
 		t.Fatal("it lives on", err)
 	}
 }
 
 func TestWarningStaysToTheEndOfTheRun(t *testing.T) {
-	inst := newRig(t).inst
+	inst := newTestEnv(t).inst
 	claim, err := Take(inst, "n")
 	if err != nil {
 		t.Fatal(err)
@@ -277,30 +278,30 @@ func TestWarningStaysToTheEndOfTheRun(t *testing.T) {
 }
 
 func TestResetKeepsSettingsBackupsAndTheLog(t *testing.T) {
-	r := newRig(t)
-	if _, err := Configure(r.inst, ConfigChange{Controllers: &[]string{"limavm"}}); err != nil {
+	env := newTestEnv(t)
+	if _, err := Configure(env.inst, ConfigChange{Controllers: &[]string{"limavm"}}); err != nil {
 		t.Fatal(err)
 	}
 	files := map[string]bool{ // whether it stays
-		filepath.Join(r.inst.StoreDir(), "state.db"):      false,
-		filepath.Join(r.inst.LimaHome(), "a", "diffdisk"): false,
-		filepath.Join(r.inst.VMLogDir(), "a", "log"):      false,
-		r.inst.RecordFile():                               false,
-		filepath.Join(r.inst.BackupDir(), "b.db"):         true,
-		filepath.Join(r.inst.ControlPlaneDir(), "token"):  true,
-		r.inst.ServiceLog():                               true,
-		r.inst.ConfigFile():                               true,
+		filepath.Join(env.inst.StoreDir(), "state.db"):      false,
+		filepath.Join(env.inst.LimaHome(), "a", "diffdisk"): false,
+		filepath.Join(env.inst.VMLogDir(), "a", "log"):      false,
+		env.inst.RecordFile():                               false,
+		filepath.Join(env.inst.BackupDir(), "b.db"):         true,
+		filepath.Join(env.inst.ControlPlaneDir(), "token"):  true,
+		env.inst.ServiceLog():                               true,
+		env.inst.ConfigFile():                               true,
 	}
 	for path := range files {
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("{}"), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	lock, err := proc.Acquire(r.inst.LockFile())
+	lock, err := proc.Acquire(env.inst.LockFile())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Reset(r.inst); !errors.Is(err, ErrNotStopped) {
+	if err := Reset(env.inst); !errors.Is(err, ErrNotStopped) {
 		t.Fatal("it was reset under a service", err)
 	}
 	for path := range files {
@@ -308,7 +309,7 @@ func TestResetKeepsSettingsBackupsAndTheLog(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := errors.Join(lock.Release(), Reset(r.inst)); err != nil {
+	if err := errors.Join(lock.Release(), Reset(env.inst)); err != nil {
 		t.Fatal(err)
 	}
 	for path, stays := range files {
@@ -321,15 +322,15 @@ func TestResetKeepsSettingsBackupsAndTheLog(t *testing.T) {
 // A stop that nobody waited for leaves a service that is still dying. Starting again must wait for
 // its end and then start a new run, not wait for the old one to be ready.
 func TestStartWhileStopping(t *testing.T) {
-	r := newRig(t)
-	first := r.mustEnsure("slowstop", true)
-	if _, was, err := Request(t.Context(), r.inst, false); !was || err != nil {
+	env := newTestEnv(t)
+	first := env.mustEnsure("slowstop", true)
+	if _, was, err := Request(t.Context(), env.inst, false); !was || err != nil {
 		t.Fatal(was, err)
 	}
 	started := make(chan error, 1)
 	waiting := make(chan struct{})
 	go func() {
-		_, err := Ensure(t.Context(), r.inst, Client{Spawn: r.spawner("ok"), Next: r.next("ok"), Hello: hello, Step: func(s string) {
+		_, err := Ensure(t.Context(), env.inst, Client{Spawn: env.spawner("ok"), Next: env.next("ok"), Hello: hello, Step: func(s string) {
 			if strings.Contains(s, "previous run") {
 				close(waiting)
 			}
@@ -341,47 +342,47 @@ func TestStartWhileStopping(t *testing.T) {
 	case err := <-started:
 		t.Fatal("it took the stopping run for its own", err)
 	}
-	if err := os.WriteFile(filepath.Join(r.inst.DataDir(), "go"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(env.inst.DataDir(), "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
-	now, live, err := Find(r.inst)
-	if err != nil || !live || now.Nonce == first.Nonce || r.spawned != 1 {
-		t.Fatal(now, live, err, r.spawned)
+	now, live, err := Find(env.inst)
+	if err != nil || !live || now.Nonce == first.Nonce || env.spawned != 1 {
+		t.Fatal(now, live, err, env.spawned)
 	}
 }
 
 // A start that asked a run in its last moments said that the service ran already.
 func TestStartThatAsksARunAtItsVeryEndHasStartedTheNext(t *testing.T) {
-	r := newRig(t)
-	first := r.mustEnsure("slowend", true)
-	if _, was, err := Request(t.Context(), r.inst, false); !was || err != nil {
+	env := newTestEnv(t)
+	first := env.mustEnsure("slowend", true)
+	if _, was, err := Request(t.Context(), env.inst, false); !was || err != nil {
 		t.Fatal(was, err)
 	}
 	let := func(file string) {
-		if err := os.WriteFile(filepath.Join(r.inst.DataDir(), file), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(env.inst.DataDir(), file), nil, 0o600); err != nil {
 			t.Error(err)
 		}
 	}
-	client := r.client("ok")
+	client := env.client("ok")
 	client.Next = func() (Next, error) {
 		let("go")
-		for rec, live, _ := Find(r.inst); live && rec.Nonce == first.Nonce; rec, live, _ = Find(r.inst) {
+		for rec, live, _ := Find(env.inst); live && rec.Nonce == first.Nonce; rec, live, _ = Find(env.inst) {
 			time.Sleep(time.Millisecond)
 		}
-		return r.next("ok")()
+		return env.next("ok")()
 	}
 	asking := make(chan struct{})
 	go func() {
 		defer close(asking)
-		for a, _ := readAsk(r.inst, first.Nonce); a.Next == nil && t.Context().Err() == nil; a, _ = readAsk(r.inst, first.Nonce) {
+		for a, _ := readRequest(env.inst, first.Nonce); a.Next == nil && t.Context().Err() == nil; a, _ = readRequest(env.inst, first.Nonce) {
 			time.Sleep(time.Millisecond)
 		}
 		let("follow")
 	}()
-	started, err := Ensure(t.Context(), r.inst, client)
+	started, err := Ensure(t.Context(), env.inst, client)
 	<-asking
 	if err != nil || !started {
 		t.Errorf("started %t, %v", started, err)
@@ -389,14 +390,14 @@ func TestStartThatAsksARunAtItsVeryEndHasStartedTheNext(t *testing.T) {
 }
 
 func TestStopSaysStoppedOnlyAfterTheProcessIsGone(t *testing.T) {
-	r := newRig(t)
-	r.mustEnsure("slowstop", true)
+	env := newTestEnv(t)
+	env.mustEnsure("slowstop", true)
 	// The deadline passes once the run has told a step of its stop, however busy the machine is.
 	ctx, expire := context.WithCancelCause(t.Context())
 	defer expire(nil)
-	deadline := time.AfterFunc(long, func() { expire(errors.New("no step of the stop was told")) })
+	deadline := time.AfterFunc(timeout, func() { expire(errors.New("no step of the stop was told")) })
 	defer deadline.Stop()
-	was, err := Stop(ctx, r.inst, func(s string) {
+	was, err := stop(ctx, env.inst, func(s string) {
 		if s == "last words" {
 			expire(context.DeadlineExceeded)
 		}
@@ -404,44 +405,44 @@ func TestStopSaysStoppedOnlyAfterTheProcessIsGone(t *testing.T) {
 	if !was || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(was, err)
 	}
-	if err := Remove(r.inst); err == nil || !r.inst.Exists() {
+	if err := Remove(env.inst); err == nil || !env.inst.Exists() {
 		t.Fatal("files must stay while the process lives")
 	}
-	if err := os.WriteFile(filepath.Join(r.inst.DataDir(), "go"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(env.inst.DataDir(), "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if was, err := Stop(t.Context(), r.inst, func(string) {}); err != nil {
+	if was, err := stop(t.Context(), env.inst, func(string) {}); err != nil {
 		t.Fatal(was, err)
 	}
-	if err := Remove(r.inst); err != nil || r.inst.Exists() {
+	if err := Remove(env.inst); err != nil || env.inst.Exists() {
 		t.Fatal(err)
 	}
 }
 
 func TestStopOfAStoppedService(t *testing.T) {
-	if was, err := Stop(t.Context(), newRig(t).inst, func(string) {}); was || err != nil {
+	if was, err := stop(t.Context(), newTestEnv(t).inst, func(string) {}); was || err != nil {
 		t.Fatal(was, err)
 	}
 }
 
 func TestAfterKillNineItStartsAgain(t *testing.T) {
-	r := newRig(t)
-	rec := r.mustEnsure("ok", true)
+	env := newTestEnv(t)
+	rec := env.mustEnsure("ok", true)
 	if err := syscall.Kill(rec.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := awaitExit(t.Context(), r.inst, rec.Nonce, func(string) {}); err != nil {
+	if err := AwaitExit(t.Context(), env.inst, rec.Nonce, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
-	r.mustEnsure("ok", true)
+	env.mustEnsure("ok", true)
 }
 
 func TestConcurrentStartsMakeOneService(t *testing.T) {
-	r := newRig(t)
+	env := newTestEnv(t)
 	errs := make(chan error, 4)
 	for range 4 {
 		go func() {
-			_, err := r.ensure("ok", long)
+			_, err := env.ensure("ok", timeout)
 			errs <- err
 		}()
 	}
@@ -455,32 +456,32 @@ func TestConcurrentStartsMakeOneService(t *testing.T) {
 // A record left by a killed run, read in the instant after its successor took the lock, must not
 // pass for the successor's.
 func TestStaleReadyRecordIsNotBelieved(t *testing.T) {
-	r := newRig(t)
-	if err := write(r.inst, Record{Nonce: "old", Phase: Ready, Server: "127.0.0.1:1"}); err != nil {
+	env := newTestEnv(t)
+	if err := write(env.inst, Record{Nonce: "old", Phase: Ready, Server: "127.0.0.1:1"}); err != nil {
 		t.Fatal(err)
 	}
-	lock, err := proc.Acquire(r.inst.LockFile())
+	lock, err := proc.Acquire(env.inst.LockFile())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer lock.Release()
-	if _, err := r.ensure("ok", 300*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := env.ensure("ok", 300*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(err)
 	}
 }
 
 // A PID in the record that now belongs to somebody else must never be signalled.
 func TestForeignProcessIsNeverSignalled(t *testing.T) {
-	r := newRig(t)
+	env := newTestEnv(t)
 	bystander := exec.Command("sleep", "60")
 	if err := bystander.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = bystander.Process.Kill(); _ = bystander.Wait() }()
-	if err := write(r.inst, Record{Nonce: "old", PID: bystander.Process.Pid, Phase: Ready}); err != nil {
+	if err := write(env.inst, Record{Nonce: "old", PID: bystander.Process.Pid, Phase: Ready}); err != nil {
 		t.Fatal(err)
 	}
-	if was, err := Stop(t.Context(), r.inst, func(string) {}); was || err != nil {
+	if was, err := stop(t.Context(), env.inst, func(string) {}); was || err != nil {
 		t.Fatal(was, err)
 	}
 	if err := bystander.Process.Signal(syscall.Signal(0)); err != nil {
@@ -530,13 +531,13 @@ func TestControllersAreSelected(t *testing.T) {
 }
 
 func TestFilesWithCredentialsAreOwnersOnly(t *testing.T) {
-	r := newRig(t)
+	env := newTestEnv(t)
 	endpoint := "postgres://u:secret@db/rdd"
-	if _, err := Configure(r.inst, ConfigChange{DatastoreEndpoint: &endpoint}); err != nil {
+	if _, err := Configure(env.inst, ConfigChange{DatastoreEndpoint: &endpoint}); err != nil {
 		t.Fatal(err)
 	}
-	r.mustEnsure("ok", true)
-	for _, path := range []string{r.inst.ConfigFile(), r.inst.RecordFile()} {
+	env.mustEnsure("ok", true)
+	for _, path := range []string{env.inst.ConfigFile(), env.inst.RecordFile()} {
 		if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o600 {
 			t.Error(path, fi.Mode(), err)
 		}
@@ -547,37 +548,37 @@ func TestFilesWithCredentialsAreOwnersOnly(t *testing.T) {
 // killed one, must not believe that record: it would signal somebody else's process, and wait for
 // ever for a run that nobody asked to stop.
 func TestStopRightAfterACrashStopsTheNewRun(t *testing.T) {
-	r := newRig(t)
+	env := newTestEnv(t)
 	bystander := exec.Command("sleep", "60")
 	if err := bystander.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = bystander.Process.Kill(); _ = bystander.Wait() }()
-	if err := write(r.inst, Record{Nonce: "old", PID: bystander.Process.Pid, Phase: Ready}); err != nil {
+	if err := write(env.inst, Record{Nonce: "old", PID: bystander.Process.Pid, Phase: Ready}); err != nil {
 		t.Fatal(err)
 	}
-	lock, err := proc.Acquire(r.inst.LockFile()) // as a run that has not written its record yet
+	lock, err := proc.Acquire(env.inst.LockFile()) // as a run that has not written its record yet
 	if err != nil {
 		t.Fatal(err)
 	}
 	stopped := make(chan error, 1)
 	go func() {
-		_, err := Stop(t.Context(), r.inst, func(string) {})
+		_, err := stop(t.Context(), env.inst, func(string) {})
 		stopped <- err
 	}()
-	if rec, live, err := Find(r.inst); rec.Nonce != "" || !live || err != nil {
+	if rec, live, err := Find(env.inst); rec.Nonce != "" || !live || err != nil {
 		t.Error("a dead run's record is believed:", rec, live, err)
 	}
-	if was, err := r.request(100 * time.Millisecond); was || !errors.Is(err, context.DeadlineExceeded) {
+	if was, err := env.request(100 * time.Millisecond); was || !errors.Is(err, context.DeadlineExceeded) {
 		t.Error("nobody was asked to stop:", was, err)
 	}
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.ensure("ok", long); err != nil && !errors.Is(err, ErrExited) { // which the stop may end before it is ready
+	if _, err := env.ensure("ok", timeout); err != nil && !errors.Is(err, ErrExited) { // which the stop may end before it is ready
 		t.Fatal(err)
 	}
-	if _, err := Stop(t.Context(), r.inst, func(string) {}); err != nil { // the other stop may have come before the run
+	if _, err := stop(t.Context(), env.inst, func(string) {}); err != nil { // the other stop may have come before the run
 		t.Fatal(err)
 	}
 	select {
@@ -585,7 +586,7 @@ func TestStopRightAfterACrashStopsTheNewRun(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(long):
+	case <-time.After(timeout):
 		t.Fatal("the stop waits for a run that has ended")
 	}
 	if err := bystander.Process.Signal(syscall.Signal(0)); err != nil {
@@ -593,51 +594,60 @@ func TestStopRightAfterACrashStopsTheNewRun(t *testing.T) {
 	}
 }
 
-func (r *rig) request(timeout time.Duration) (was bool, err error) {
-	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
+// stop stops the service and waits until it has ended. It returns whether there was one.
+func stop(ctx context.Context, inst instance.Instance, step func(string)) (was bool, err error) {
+	run, was, err := Request(ctx, inst, false)
+	if err != nil || !was {
+		return was, err
+	}
+	return true, AwaitExit(ctx, inst, run.Nonce, step)
+}
+
+func (env *testEnv) request(timeout time.Duration) (was bool, err error) {
+	ctx, cancel := context.WithTimeout(env.t.Context(), timeout)
 	defer cancel()
-	_, was, err = Request(ctx, r.inst, false)
+	_, was, err = Request(ctx, env.inst, false)
 	return was, err
 }
 
 // A stop that waits must end with its run, though somebody starts another one at once.
 func TestStopEndsWithItsRunThoughAnotherFollows(t *testing.T) {
-	r := newRig(t)
-	r.mustEnsure("ok", true)
+	env := newTestEnv(t)
+	env.mustEnsure("ok", true)
 	stopped := make(chan error, 1)
-	go func() { stopped <- awaitExit(t.Context(), r.inst, "of the run before", func(string) {}) }()
+	go func() { stopped <- AwaitExit(t.Context(), env.inst, "of the run before", func(string) {}) }()
 	select {
 	case err := <-stopped:
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(long):
+	case <-time.After(timeout):
 		t.Fatal("the stop waits for a run that nobody stops")
 	}
 }
 
 // A start whose own claim comes too late joins the run that has the instance.
 func TestStartThatLosesTheRaceJoins(t *testing.T) {
-	r := newRig(t)
-	claim, err := Take(r.inst, "winner")
+	env := newTestEnv(t)
+	claim, err := Take(env.inst, "winner")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := r.client("ok").begin(r.inst); !errors.Is(err, ErrRunning) || r.spawned != 0 {
+	if _, _, err := env.client("ok").begin(env.inst); !errors.Is(err, ErrRunning) || env.spawned != 0 {
 		t.Fatal("two have claimed one instance:", err)
 	}
 	if err := claim.Release(); err != nil {
 		t.Fatal(err)
 	}
-	r.mustEnsure("ok", true)
+	env.mustEnsure("ok", true)
 }
 
 // A service that is stopped while it is starting has been stopped; nothing is broken.
 func TestStopWhileStartingIsNoFailure(t *testing.T) {
-	r := newRig(t)
+	env := newTestEnv(t)
 	starting, started := make(chan struct{}), make(chan error, 1)
 	go func() {
-		_, err := Ensure(t.Context(), r.inst, Client{Spawn: r.spawner("cut"), Hello: hello, Step: func(s string) {
+		_, err := Ensure(t.Context(), env.inst, Client{Spawn: env.spawner("cut"), Hello: hello, Step: func(s string) {
 			if s == "opening the datastore" {
 				close(starting)
 			}
@@ -645,31 +655,31 @@ func TestStopWhileStartingIsNoFailure(t *testing.T) {
 		started <- err
 	}()
 	<-starting
-	if was, err := Stop(t.Context(), r.inst, func(string) {}); !was || err != nil {
+	if was, err := stop(t.Context(), env.inst, func(string) {}); !was || err != nil {
 		t.Fatal(was, err)
 	}
 	if err := <-started; !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), "asked to stop meanwhile") {
 		t.Error(err)
 	}
-	if rec, err := Last(r.inst); err != nil || rec.Phase != Stopped {
+	if rec, err := Last(env.inst); err != nil || rec.Phase != Stopped {
 		t.Error(rec, err)
 	}
 }
 
 // A start that looks late, when its run was stopped and another one has come and gone since, was stopped.
 func TestStopWhileStartingIsNoFailureThoughAnotherRunFollowed(t *testing.T) {
-	r := newRig(t)
+	env := newTestEnv(t)
 	stop := func(exited <-chan error) error {
-		_, err := Stop(t.Context(), r.inst, func(string) {})
+		_, err := stop(t.Context(), env.inst, func(string) {})
 		return errors.Join(err, <-exited)
 	}
 	looked := errors.New("it looks late")
-	_, err := Ensure(t.Context(), r.inst, Client{Step: func(string) {}, Hello: func(context.Context, Record) error { return looked }, Spawn: func(claim *Claim) (<-chan error, error) {
-		first, err := r.spawner("ok")(claim)
+	_, err := Ensure(t.Context(), env.inst, Client{Step: func(string) {}, Hello: func(context.Context, Record) error { return looked }, Spawn: func(claim *Claim) (<-chan error, error) {
+		first, err := env.spawner("ok")(claim)
 		exited := make(chan error, 1)
 		go func() {
 			err := stop(first)
-			_, second, began := r.client("ok").begin(r.inst)
+			_, second, began := env.client("ok").begin(env.inst)
 			exited <- errors.Join(err, began, stop(second))
 		}()
 		return exited, err
@@ -681,11 +691,11 @@ func TestStopWhileStartingIsNoFailureThoughAnotherRunFollowed(t *testing.T) {
 
 // A start that finds a run just before that is killed starts another one.
 func TestStartRightAfterKillNine(t *testing.T) {
-	r := newRig(t)
-	first := r.mustEnsure("ok", true)
-	_, err := Ensure(t.Context(), r.inst, Client{Spawn: r.spawner("ok"), Next: r.next("ok"), Step: func(string) {}, Hello: func(ctx context.Context, rec Record) error {
+	env := newTestEnv(t)
+	first := env.mustEnsure("ok", true)
+	_, err := Ensure(t.Context(), env.inst, Client{Spawn: env.spawner("ok"), Next: env.next("ok"), Step: func(string) {}, Hello: func(ctx context.Context, rec Record) error {
 		if rec.Nonce == first.Nonce {
-			r.kill(rec.PID)
+			env.kill(rec.PID)
 			return errors.New("it is gone")
 		}
 		return hello(ctx, rec)
@@ -693,20 +703,20 @@ func TestStartRightAfterKillNine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if now, _, err := Find(r.inst); err != nil || now.Nonce == first.Nonce {
+	if now, _, err := Find(env.inst); err != nil || now.Nonce == first.Nonce {
 		t.Fatal(now, err)
 	}
 }
 
 // kill kills the service and returns when its lock is free.
-func (r *rig) kill(pid int) {
+func (env *testEnv) kill(pid int) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		r.t.Error(err)
+		env.t.Error(err)
 	}
 	for held := true; held; {
 		var err error
-		if held, err = proc.Held(r.inst.LockFile()); err != nil {
-			r.t.Error(err)
+		if held, err = proc.Held(env.inst.LockFile()); err != nil {
+			env.t.Error(err)
 		}
 	}
 }
@@ -716,45 +726,45 @@ func (r *rig) kill(pid int) {
 func TestStopOfAProcessThatHasDoneNothingYetIsNotLost(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		start func(r *rig) error
+		start func(env *testEnv) error
 	}{
-		{"after a start that waits for nothing", func(r *rig) error {
-			_, err := Begin(t.Context(), r.inst, r.client("late"))
+		{"after a start that waits for nothing", func(env *testEnv) error {
+			_, err := Begin(t.Context(), env.inst, env.client("late"))
 			return err
 		}},
-		{"after a start that timed out", func(r *rig) error {
-			if _, err := r.ensure("late", 30*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		{"after a start that timed out", func(env *testEnv) error {
+			if _, err := env.ensure("late", 30*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 				return fmt.Errorf("it did not time out: %w", err)
 			}
 			return nil
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := newRig(t)
-			r.late = make(chan *os.Process, 1)
-			if err := tc.start(r); err != nil {
+			env := newTestEnv(t)
+			env.processes = make(chan *os.Process, 1)
+			if err := tc.start(env); err != nil {
 				t.Fatal(err)
 			}
-			service := <-r.late
-			if rec, live, err := Find(r.inst); !live || err != nil || rec.Nonce == "" || rec.Phase != Starting {
+			service := <-env.processes
+			if rec, live, err := Find(env.inst); !live || err != nil || rec.Nonce == "" || rec.Phase != Starting {
 				t.Fatal("nobody sees that it is started:", rec, live, err)
 			}
-			if was, err := r.request(long); !was || err != nil {
+			if was, err := env.request(timeout); !was || err != nil {
 				t.Fatal(was, err)
 			}
-			if rec, live, err := Find(r.inst); !live || err != nil || rec.Phase != Stopping {
+			if rec, live, err := Find(env.inst); !live || err != nil || rec.Phase != Stopping {
 				t.Fatal("a start would take it for one that goes on:", rec, live, err)
 			}
-			if err := Remove(r.inst); !errors.Is(err, ErrNotStopped) {
+			if err := Remove(env.inst); !errors.Is(err, ErrNotStopped) {
 				t.Fatal("its files are removed under it:", err)
 			}
 			if err := service.Signal(os.Interrupt); err != nil { // lets it go on
 				t.Fatal(err)
 			}
-			if was, err := Stop(t.Context(), r.inst, func(string) {}); err != nil {
+			if was, err := stop(t.Context(), env.inst, func(string) {}); err != nil {
 				t.Fatal(was, err)
 			}
-			if rec, err := Last(r.inst); err != nil || rec.Phase != Stopped {
+			if rec, err := Last(env.inst); err != nil || rec.Phase != Stopped {
 				t.Fatal(rec, err)
 			}
 		})
@@ -763,118 +773,118 @@ func TestStopOfAProcessThatHasDoneNothingYetIsNotLost(t *testing.T) {
 
 // A restart whose waiting ended while the service stopped left it stopped.
 func TestRestartGoesOnWhenNobodyWaits(t *testing.T) {
-	r := newRig(t)
-	first := r.mustEnsure("slowstop", true)
+	env := newTestEnv(t)
+	first := env.mustEnsure("slowstop", true)
 	for range 2 { // a second one in the middle changes nothing
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if was, live, err := Restart(ctx, r.inst, r.client("ok"), false); !live || err != nil || was.Nonce != first.Nonce {
+		if was, live, err := Restart(ctx, env.inst, env.client("ok"), false); !live || err != nil || was.Nonce != first.Nonce {
 			t.Fatal(was, live, err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(r.inst.DataDir(), "go"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(env.inst.DataDir(), "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := awaitExit(t.Context(), r.inst, first.Nonce, func(string) {}); err != nil {
+	if err := AwaitExit(t.Context(), env.inst, first.Nonce, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
-	second, live, err := Find(r.inst)
-	if !live || err != nil || second.Nonce == first.Nonce || r.spawned != 1 {
-		t.Fatal("nothing follows at once:", second, live, err, r.spawned)
+	second, live, err := Find(env.inst)
+	if !live || err != nil || second.Nonce == first.Nonce || env.spawned != 1 {
+		t.Fatal("nothing follows at once:", second, live, err, env.spawned)
 	}
-	if started, err := r.ensure("ok", long); started || err != nil {
+	if started, err := env.ensure("ok", timeout); started || err != nil {
 		t.Fatal(started, err)
 	}
-	if _, err := os.Stat(r.inst.AskFile()); err == nil {
+	if _, err := os.Stat(env.inst.AskFile()); err == nil {
 		t.Error("what was asked is still there")
 	}
 }
 
 // The last request counts, waiting or not.
 func TestStopAfterARestartThatNobodyWaitsForStops(t *testing.T) {
-	r := newRig(t)
-	r.mustEnsure("slowstop", true)
+	env := newTestEnv(t)
+	env.mustEnsure("slowstop", true)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, live, err := Restart(ctx, r.inst, r.client("ok"), false); !live || err != nil {
+	if _, live, err := Restart(ctx, env.inst, env.client("ok"), false); !live || err != nil {
 		t.Fatal(live, err)
 	}
-	if was, err := r.request(long); !was || err != nil {
+	if was, err := env.request(timeout); !was || err != nil {
 		t.Fatal(was, err)
 	}
-	if err := os.WriteFile(filepath.Join(r.inst.DataDir(), "go"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(env.inst.DataDir(), "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Stop(t.Context(), r.inst, func(string) {}); err != nil {
+	if _, err := stop(t.Context(), env.inst, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
-	if rec, live, err := Find(r.inst); live || err != nil {
+	if rec, live, err := Find(env.inst); live || err != nil {
 		t.Fatal("it runs:", rec, err)
 	}
 }
 
 // A start that waits for a stop to end, and whose own waiting ends first, said that it goes on.
 func TestStartWhileStoppingGoesOnWhenNobodyWaits(t *testing.T) {
-	r := newRig(t)
-	first := r.mustEnsure("slowstop", true)
-	if was, err := r.request(long); !was || err != nil {
+	env := newTestEnv(t)
+	first := env.mustEnsure("slowstop", true)
+	if was, err := env.request(timeout); !was || err != nil {
 		t.Fatal(was, err)
 	}
-	if _, err := r.ensure("ok", 50*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := env.ensure("ok", 50*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(r.inst.DataDir(), "go"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(env.inst.DataDir(), "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := awaitExit(t.Context(), r.inst, first.Nonce, func(string) {}); err != nil {
+	if err := AwaitExit(t.Context(), env.inst, first.Nonce, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
-	if rec, live, err := Find(r.inst); !live || err != nil || rec.Nonce == "" {
+	if rec, live, err := Find(env.inst); !live || err != nil || rec.Nonce == "" {
 		t.Fatal("nothing follows:", rec, live, err)
 	}
-	if started, err := r.ensure("ok", long); started || err != nil {
+	if started, err := env.ensure("ok", timeout); started || err != nil {
 		t.Fatal(started, err)
 	}
 }
 
 // A start that meets a command at work asks for nothing, and must not say that something goes on.
 func TestWaitThatEndsBeforeAnythingWasAskedSaysSo(t *testing.T) {
-	r := newRig(t)
-	err := WhileStopped(r.inst, func() error {
-		_, err := r.ensure("ok", 30*time.Millisecond)
+	env := newTestEnv(t)
+	err := WhileStopped(env.inst, func() error {
+		_, err := env.ensure("ok", 30*time.Millisecond)
 		return err
 	})
-	if _, unbegun := errors.AsType[*NotStartedError](err); !unbegun || !errors.Is(err, context.DeadlineExceeded) || r.spawned != 0 {
-		t.Fatal(err, r.spawned)
+	if _, unbegun := errors.AsType[*NotStartedError](err); !unbegun || !errors.Is(err, context.DeadlineExceeded) || env.spawned != 0 {
+		t.Fatal(err, env.spawned)
 	}
 }
 
 // A start that waits for a deletion begins as soon as the lock is gone, while the last folder goes.
 func TestStartRightAfterADeletionMakesAWholeInstance(t *testing.T) {
-	r := newRig(t)
+	env := newTestEnv(t)
 	for range 60 {
-		if err := r.inst.Create(); err != nil {
+		if err := env.inst.Create(); err != nil {
 			t.Fatal(err)
 		}
-		lock, err := acquireStopped(r.inst)
+		lock, err := acquireStopped(env.inst)
 		if err != nil {
 			t.Fatal(err)
 		}
 		removed := make(chan error, 1)
-		go func() { removed <- removeLocked(r.inst, lock) }()
+		go func() { removed <- removeLocked(env.inst, lock) }()
 		c := Client{Spawn: func(claim *Claim) (<-chan error, error) {
 			err := <-removed
-			rec, live, found := Find(r.inst)
+			rec, live, found := Find(env.inst)
 			if found != nil || err != nil || !live || rec.Nonce != claim.Nonce {
 				return nil, fmt.Errorf("the deletion (%w) took what is not its own: %+v %t %w", err, rec, live, found)
 			}
 			return nil, nil
 		}}
 		for begun := false; !begun; {
-			if _, live, err := Find(r.inst); live || err != nil {
+			if _, live, err := Find(env.inst); live || err != nil {
 				continue
 			}
-			switch _, _, err := c.begin(r.inst); {
+			switch _, _, err := c.begin(env.inst); {
 			case err == nil:
 				begun = true
 			case !errors.Is(err, ErrRunning):
@@ -886,30 +896,30 @@ func TestStartRightAfterADeletionMakesAWholeInstance(t *testing.T) {
 
 // A forced stop of a service that takes long to react, as on a busy machine, said that it is not stopping.
 func TestForcedStopOfARunThatHasNotReactedYet(t *testing.T) {
-	t.Parallel() // it takes as long as a stop waits to be heard
-	r := newRig(t)
-	rec := r.mustEnsure("slow", true)
-	if err := Force(r.inst); err == nil {
+	t.Parallel() // it takes stopAckTimeout
+	env := newTestEnv(t)
+	rec := env.mustEnsure("slow", true)
+	if err := Force(env.inst); err == nil {
 		t.Fatal("a run that nobody has asked to stop is forced")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, was, err := Request(ctx, r.inst, false); !was || err != nil {
+	if _, was, err := Request(ctx, env.inst, false); !was || err != nil {
 		t.Fatal(was, err)
 	}
-	if now, _, err := Find(r.inst); err != nil || now.Phase != Ready {
+	if now, _, err := Find(env.inst); err != nil || now.Phase != Ready {
 		t.Fatal("it has reacted:", now, err)
 	}
-	if err := Force(r.inst); err != nil {
+	if err := Force(env.inst); err != nil {
 		t.Fatal(err)
 	}
-	if err := AwaitForce(t.Context(), r.inst, rec.Nonce); err != nil {
+	if err := AwaitForce(t.Context(), env.inst, rec.Nonce); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(r.inst.DataDir(), "go"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(env.inst.DataDir(), "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Stop(t.Context(), r.inst, func(string) {}); err != nil {
+	if _, err := stop(t.Context(), env.inst, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -920,7 +930,7 @@ func TestAForcedStopThatMeetsAnotherOneForcesIt(t *testing.T) {
 	if err := inst.Create(); err != nil {
 		t.Fatal(err)
 	}
-	other, err := TakeLeftovers(inst)
+	other, err := Take(inst, Leftovers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -936,7 +946,7 @@ func TestAForcedStopThatMeetsAnotherOneForcesIt(t *testing.T) {
 	}()
 	err = AwaitForce(ctx, inst, Leftovers)
 	if err == nil {
-		err = unforced(inst) // as the other one does when it begins, perhaps only now
+		err = clearForce(inst) // as the other one does when it begins, perhaps only now
 	}
 	if err == nil {
 		err = AwaitForce(ctx, inst, Leftovers)

@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,16 +16,15 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// ErrRunning means that another process serves the instance.
+// ErrRunning means that another process has the instance.
 var ErrRunning = errors.New("another service process already runs for this instance")
 
-// ErrNotStopped means that something can be done only while no service runs.
+// ErrNotStopped means that a command needs the service to be stopped.
 var ErrNotStopped = errors.New("the service is running; stop it first with: rdd svc stop")
 
-// Run is the service's side: it publishes each phase while serve runs. From here on it is the only
-// writer of the record. A run that can't say how far it is can't be found: it ends. The claim is still
-// held then: a process keeps it to its very end, so that whoever finds the instance stopped finds no
-// process, and nothing writes to its log any more.
+// Run is the service's side: it calls serve and publishes each phase of it in the record, which only Run writes from here on.
+// If the record can't be written, no client can follow the run, so it ends. Run doesn't release the claim. The process holds
+// that until it exits: once a client sees that the service has stopped, there is no process, and nothing writes to the log.
 func Run(ctx context.Context, inst instance.Instance, claim *Claim, version string, log *slog.Logger, serve func(ctx context.Context, publish func(Record)) error) (err error) {
 	nonce := claim.Nonce
 	ctx, stop := context.WithCancel(ctx)
@@ -40,7 +38,7 @@ func Run(ctx context.Context, inst instance.Instance, claim *Claim, version stri
 		}
 		r.Nonce, r.PID, r.Version, r.Warning, r.SearchPath = nonce, os.Getpid(), version, warning, inst.SearchPath()
 		if err := write(inst, r); err != nil {
-			log.Error("the run can't be followed", "err", err)
+			log.Error("the record of this run can't be written", "err", err)
 			cancel(err)
 		}
 	}
@@ -51,16 +49,16 @@ func Run(ctx context.Context, inst instance.Instance, claim *Claim, version stri
 		} else {
 			publish(Record{Phase: Stopped})
 		}
-		_ = os.Remove(inst.RunLock(nonce)) // the next run does it where a file in use can't be removed
+		_ = os.Remove(inst.RunLock(nonce)) // on Windows, where a file in use can't be removed, the next run does this
 	}()
 	publish(Record{Phase: Starting, Step: "taking over the instance"})
-	if asked(inst, nonce) { // before there was a process to tell
+	if stopRequested(inst, nonce) { // before there was a process to signal
 		stop()
 	}
 	if running.Err() == nil {
 		err = serve(running, publish)
 	}
-	if ctx.Err() == nil { // nobody has asked it to end
+	if ctx.Err() == nil { // it was not asked to stop
 		return errors.Join(err, context.Cause(running))
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)) {
@@ -70,8 +68,8 @@ func Run(ctx context.Context, inst instance.Instance, claim *Claim, version stri
 	return err
 }
 
-// takeRunLock takes the lock that says that the record with this nonce is a living run's, and removes
-// those of runs that were killed. The caller holds the instance's lock, so there is no other run.
+// takeRunLock takes the lock of the run with this nonce, and removes those of runs that were killed. The caller holds the
+// instance's lock, so there is no other run.
 func takeRunLock(inst instance.Instance, nonce string) (*proc.Lock, error) {
 	dir, pattern := filepath.Split(inst.RunLock("*"))
 	stale, err := fs.Glob(os.DirFS(dir), pattern) // filepath.Glob would take a [ in dir for a pattern
@@ -79,7 +77,7 @@ func takeRunLock(inst instance.Instance, nonce string) (*proc.Lock, error) {
 		return nil, err
 	}
 	for _, name := range stale {
-		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return nil, err
 		}
 	}
@@ -87,18 +85,14 @@ func takeRunLock(inst instance.Instance, nonce string) (*proc.Lock, error) {
 }
 
 func write(inst instance.Instance, r Record) error {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encode record: %w", err)
-	}
-	if err := atomicfile.Write(inst.RecordFile(), b); err != nil {
+	if err := atomicfile.WriteJSON(inst.RecordFile(), r); err != nil {
 		return fmt.Errorf("write the service's record %s: %w", inst.RecordFile(), err)
 	}
 	return nil
 }
 
-// Remove deletes every file of an instance whose service is stopped. The lock file goes last, so
-// that no run can begin on half of an instance.
+// Remove deletes every file of an instance whose service is stopped. It removes the lock file last, so that no run can begin
+// with half of the files.
 func Remove(inst instance.Instance) error {
 	lock, err := acquireStopped(inst)
 	if err != nil {
@@ -116,12 +110,12 @@ func removeLocked(inst instance.Instance, lock *proc.Lock) error {
 	}
 	err := os.Remove(inst.DataDir())
 	if left, _ := os.ReadDir(inst.DataDir()); len(left) > 0 {
-		return nil // a start that waited for the lock has made it its own
+		return nil // a start that waited for the lock has created the instance again
 	}
 	return err
 }
 
-// removeFiles removes all of the instance but its lock.
+// removeFiles removes all files of the instance except its lock.
 func removeFiles(inst instance.Instance) error {
 	paths := []string{inst.ShortDir()}
 	if !inst.KeepLogs() {
@@ -142,17 +136,17 @@ func removeFiles(inst instance.Instance) error {
 		}
 	}
 	if !inst.KeepLogs() {
-		_ = os.Remove(filepath.Dir(inst.LogDir())) // the instance's own folder around it, unless something is left in it
+		_ = os.Remove(filepath.Dir(inst.LogDir())) // the instance's own folder, if it is empty now
 	}
 	return nil
 }
 
-// Reset removes the VMs of an instance whose service is stopped, with all that its datastore holds. It
-// leaves the settings, the identity of the control plane, the backups, and the logs of the service.
+// Reset removes the VMs and the datastore of an instance whose service is stopped. It keeps the settings, the identity of the
+// control plane, the backups, and the logs of the service.
 func Reset(inst instance.Instance) error {
 	return WhileStopped(inst, func() error {
-		// The disks go first: what an interrupted reset leaves is then VMs that get new disks, not
-		// disks that nobody knows.
+		// The disks go first: an interrupted reset then leaves objects without disks, which get new ones, and not disks
+		// without objects.
 		paths := []string{inst.LimaHome()}
 		if !inst.KeepLogs() {
 			paths = append(paths, inst.VMLogDir())
@@ -166,16 +160,10 @@ func Reset(inst instance.Instance) error {
 	})
 }
 
-// Forget removes the record of the last run of an instance whose lock the caller holds: what it says
-// of the datastore is no longer true.
-func Forget(inst instance.Instance) error {
-	if err := os.Remove(inst.RecordFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
+// Forget removes the record of the last run, after its datastore was replaced. The caller holds the instance's lock.
+func Forget(inst instance.Instance) error { return os.RemoveAll(inst.RecordFile()) }
 
-// WhileStopped calls fn with the instance's lock held, so that no service can run meanwhile.
+// WhileStopped calls fn while it holds the instance's lock, so that no service can start.
 func WhileStopped(inst instance.Instance, fn func() error) error {
 	lock, err := acquireStopped(inst)
 	if err != nil {
