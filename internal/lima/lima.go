@@ -3,10 +3,10 @@
 //
 //   - template: read and check a template
 //   - image: download and check images
-//   - vm: make, update and remove a VM's disk and configuration
+//   - vm: create, update and remove a VM's disk and configuration
 //   - hostagent: boot a VM and serve it while it runs
-//   - qemu: acceleration, QEMU's arguments, its health and its end
-//   - ssh: shells and the connection that carries folders and sockets
+//   - qemu: choose an accelerator; start, watch and end QEMU
+//   - ssh: open shells; keep up the connection that carries folders and sockets
 //   - hostpath: sockets and files that a template puts on the host
 //
 // Only rdd-lima links them, so that a leak or a crash in Lima affects no other program. Lima finds its home in
@@ -28,7 +28,7 @@ import (
 
 const module = "github.com/lima-vm/lima"
 
-// NativeArch is this host's architecture as Lima calls it.
+// NativeArch is Lima's name for this host's architecture.
 func NativeArch() string { return limayaml.NewArch(runtime.GOARCH) }
 
 // SetVersion tells Lima its own version, which it writes beside instances and compares with a
@@ -60,21 +60,26 @@ func (p *PermanentError) Error() string {
 
 func (p *PermanentError) Unwrap() error { return p.Err }
 
-// Permanent makes err a PermanentError that no field of the template is to blame for.
-func Permanent(err error) error { return &PermanentError{Err: err} }
+// Permanent makes err a PermanentError that no field of the template is to blame for. A nil err stays nil.
+func Permanent(err error) error { return FieldError("", err) }
 
 // Permanentf is Permanent for a message, formatted as by fmt.Errorf.
 func Permanentf(format string, args ...any) error { return Permanent(fmt.Errorf(format, args...)) }
 
-// FieldError makes err a PermanentError about a field of the template.
-func FieldError(field string, err error) error { return &PermanentError{field, err} }
+// FieldError makes err a PermanentError about a field of the template. A nil err stays nil.
+func FieldError(field string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &PermanentError{field, err}
+}
 
 // FieldErrorf is FieldError for a message, formatted as by fmt.Errorf.
 func FieldErrorf(field, format string, args ...any) error {
 	return FieldError(field, fmt.Errorf(format, args...))
 }
 
-// Failure is err as an event says it.
+// Failure describes err for an event.
 func Failure(err error) *event.Failure {
 	f := &event.Failure{Message: err.Error()}
 	if p, ok := errors.AsType[*PermanentError](err); ok {

@@ -34,7 +34,7 @@ func QEMUProgram(arch limayaml.Arch) Program {
 	return p
 }
 
-// CheckPrograms says which programs the VM needs that the service can't find.
+// CheckPrograms returns an error that names the programs that the VM needs and the service can't find.
 func CheckPrograms(y *limayaml.LimaYAML) error {
 	var missing []Program
 	need := []Program{OpenSSH, {"ssh-keygen", "openssh-client"}}
@@ -52,7 +52,7 @@ func CheckPrograms(y *limayaml.LimaYAML) error {
 	return MissingPrograms(missing...)
 }
 
-// MissingPrograms says that the service can't find programs, and what to do about it; nil when there are none. This
+// MissingPrograms returns an error that names missing programs and says what to do; nil if there are none. This
 // process was started by the service and has its PATH.
 func MissingPrograms(missing ...Program) error {
 	if len(missing) == 0 {

@@ -4,47 +4,39 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"reflect"
+	"slices"
 
 	"github.com/lima-vm/lima/pkg/limayaml"
-	"github.com/lima-vm/lima/pkg/store/filenames"
 
 	"rancherdesktop.io/rdd/internal/lima"
 	"rancherdesktop.io/rdd/internal/lima/image"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// ValidateChange reports whether Lima accepts the template for a VM that may have a disk already: what
-// the disk was made of can't change. The error is a *PermanentError that names the field.
+// ValidateChange reports whether Lima accepts the template for a VM that may have a disk already. It refuses to change
+// what the disk was made of. The error is a *PermanentError that names the field.
 func ValidateChange(vm layout.VM, template []byte, params map[string]string, asRoot bool) error {
-	if err := validate(vm, true, template, params, asRoot); err != nil || !layout.Exists(vm.Disk()) || vm.Unfinished() {
+	full, err := validate(vm, true, template, params, asRoot)
+	if err != nil || !layout.Exists(vm.Disk()) || vm.Unfinished() {
 		return err
 	}
-	old, err := os.ReadFile(filepath.Join(vm.Dir(), filenames.LimaYAML))
+	old, err := os.ReadFile(vm.LimaYAML())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read the configuration of VM %q: %w", vm.Name, err)
 	}
-	whole, err := Complete(template, params, asRoot)
-	if err != nil {
-		return err
-	}
-	return CheckChange(vm, old, whole)
+	return CheckChange(vm, old, full)
 }
 
-// CheckChange compares the configuration that a VM's disk was made by with a new one, both as Lima
-// reads them, with every default filled in.
-func CheckChange(vm layout.VM, old, wanted []byte) error {
+// CheckChange compares the configuration that a VM's disk was made by with a new one, which has every default filled
+// in.
+func CheckChange(vm layout.VM, old []byte, y *limayaml.LimaYAML) error {
 	was, err := Load(vm, old)
 	if err != nil {
 		return nil //nolint:nilerr // an older RDD or Lima took it; there is nothing to compare with
-	}
-	y, err := Load(vm, wanted)
-	if err != nil {
-		return err
 	}
 	for _, f := range []struct {
 		field    string
@@ -62,20 +54,15 @@ func CheckChange(vm layout.VM, old, wanted []byte) error {
 	return checkShrink(vm, *was.Disk, *y.Disk)
 }
 
-// imagesFor lists the images for the VM's architecture; the others are never used.
-func imagesFor(y *limayaml.LimaYAML) (images []limayaml.Image) {
-	for _, img := range y.Images {
-		if img.Arch == *y.Arch {
-			images = append(images, img)
-		}
-	}
-	return images
+// imagesFor lists the images for the VM's architecture. Those for others are never used.
+func imagesFor(y *limayaml.LimaYAML) []limayaml.Image {
+	return slices.DeleteFunc(slices.Clone(y.Images), func(img limayaml.Image) bool { return img.Arch != *y.Arch })
 }
 
 // checkShrink checks that the disk of vm doesn't have to shrink to the size now. If there is a disk, its
 // own size counts and not the configured size was, so that a size which the disk never got can be reverted.
 func checkShrink(vm layout.VM, was, now string) error {
-	has, ok := image.VirtualSize(filepath.Join(vm.Dir(), filenames.DiffDisk))
+	has, ok := image.VirtualSize(vm.Disk())
 	if !ok {
 		n, err := parseSize(was)
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
-// envFile is where the guest keeps its variables for the shells that read it. It is gone after each run.
+// envFile is a file in the guest that sets its variables in a shell. It is gone after each run.
 const envFile = "/run/rdd/env.sh"
 
 // ReadEnvCommand reads envFile, in any shell.
@@ -68,14 +68,14 @@ func shellScript(script string) bool {
 	first, _, _ := strings.Cut(script, "\n")
 	command, has := strings.CutPrefix(first, "#!")
 	if !has {
-		return true // who runs it takes /bin/sh
+		return true // /bin/sh runs it
 	}
 	return slices.ContainsFunc(strings.Fields(command), func(word string) bool { return slices.Contains(shells, path.Base(word)) })
 }
 
 // deliverEnv gives the variables of y, which include the host's proxies, the same values in shells, scripts and
-// services, and with sudo. Lima writes them to /etc/environment, where services don't
-// look and where not every value can be. A script of ours does the rest, at each boot, before all others.
+// services, and with sudo. Lima alone writes them to /etc/environment, which services don't read and which can't hold
+// every value. A script of ours does the rest; it runs at each boot before all other scripts.
 func deliverEnv(y *limayaml.LimaYAML) {
 	if len(y.Env) == 0 {
 		return
@@ -117,7 +117,7 @@ func envScript(env map[string]string) string {
 	restart := ""
 	if proxied {
 		restart = `
-	# Those of these that run, or are starting, have begun without the proxies. Not every guest has them.
+	# These services may have started without the proxies. Not every guest has them.
 	for unit in containerd.service docker.service; do
 		systemctl try-restart "$unit" 2>/dev/null || :
 	done`

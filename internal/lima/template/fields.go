@@ -1,8 +1,11 @@
 package template
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"net"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -35,14 +38,11 @@ func checkFields(y *limayaml.LimaYAML) error {
 		return lima.FieldErrorf("images", "must name at least one image")
 	}
 	for _, f := range filesOf(y) {
-		if f.relative() {
-			return lima.FieldErrorf(f.field, "%q must be an absolute path: a template that is stored has no folder that it could be relative to", *f.path)
+		if err := f.check(); err != nil {
+			return err
 		}
 	}
-	if err := checkParams(y.Param); err != nil {
-		return err
-	}
-	if err := checkEnv(y); err != nil {
+	if err := cmp.Or(checkParams(y.Param), checkEnv(y)); err != nil {
 		return err
 	}
 	for _, arch := range slices.Sorted(maps.Keys(y.CPUType)) {
@@ -51,31 +51,10 @@ func checkFields(y *limayaml.LimaYAML) error {
 		}
 	}
 	arch := limayaml.ResolveArch(y.Arch)
-	fits := false
-	for i, img := range y.Images {
-		field := fmt.Sprintf("images[%d]", i)
-		if err := checkFile(field, img.File); err != nil {
-			return err
-		}
-		if img.Kernel != nil {
-			if err := checkFile(field+".kernel", img.Kernel.File); err != nil {
-				return err
-			}
-		}
-		if img.Initrd != nil {
-			if err := checkFile(field+".initrd", *img.Initrd); err != nil {
-				return err
-			}
-		}
-		fits = fits || img.Arch == "" || img.Arch == arch
-	}
-	if !fits {
+	if !slices.ContainsFunc(y.Images, func(img limayaml.Image) bool { return img.Arch == "" || img.Arch == arch }) {
 		return lima.FieldErrorf("images", "none is for the architecture %s", arch)
 	}
-	if err := checkNetworks(y); err != nil {
-		return err
-	}
-	return checkNumbers(y)
+	return cmp.Or(checkNetworks(y), checkNumbers(y))
 }
 
 // paramName matches the names that Lima accepts for a param. Lima builds a regular expression from a name before it
@@ -97,54 +76,54 @@ func checkParams(params map[string]string) error {
 	return nil
 }
 
-func checkFile(field string, f limayaml.File) error {
-	if f.Location == "" {
-		return lima.FieldErrorf(field+".location", "must be a path or a URL")
-	}
-	if f.Arch != "" {
-		if err := checkArch(field+".arch", f.Arch); err != nil {
-			return err
-		}
-	}
-	if f.Digest == "" {
-		return nil
-	}
-	if err := f.Digest.Validate(); err != nil {
-		return lima.FieldErrorf(field+".digest", "%q is not a digest such as sha256: and 64 hexadecimal digits: %w", f.Digest, err)
-	}
-	return nil
+func checkArch(field string, arch limayaml.Arch) error {
+	return checkOneOf(field, arch, limayaml.ArchTypes, "")
 }
 
-func checkArch(field string, arch limayaml.Arch) error {
-	if slices.Contains(limayaml.ArchTypes, arch) {
+// checkOneOf checks that the value of a field is one of those allowed. where says on what that depends.
+func checkOneOf(field, value string, allowed []string, where string) error {
+	if slices.Contains(allowed, value) {
 		return nil
 	}
-	return lima.FieldErrorf(field, "must be one of %s; got %q", strings.Join(limayaml.ArchTypes, ", "), arch)
+	return lima.FieldErrorf(field, "must be one of %s%s; got %q", strings.Join(allowed, ", "), where, value)
 }
 
 // checkDriver reports whether this host can run VMs of the template's type.
 func checkDriver(vm layout.VM, y *limayaml.LimaYAML) error {
-	if types := driverutil.Drivers(); !slices.Contains(types, *y.VMType) {
-		return lima.FieldErrorf("vmType", "must be one of %s on this computer; got %q", strings.Join(types, ", "), *y.VMType)
+	if err := checkOneOf("vmType", *y.VMType, driverutil.Drivers(), " on this computer"); err != nil {
+		return err
 	}
 	if *y.VMType == limayaml.QEMU {
-		return checkQEMUMounts(*y.MountType)
+		types := []string{limayaml.REVSSHFS, limayaml.NINEP}
+		if runtime.GOOS == "linux" {
+			types = append(types, limayaml.VIRTIOFS)
+		}
+		return checkOneOf("mountType", *y.MountType, types, " with QEMU on this computer")
 	}
 	inst := &store.Instance{Name: vm.Name, Dir: vm.Dir(), VMType: *y.VMType, Arch: *y.Arch, Config: y}
-	if err := driverutil.CreateTargetDriverInstance(inst, 0).Validate(); err != nil {
-		return LimaError(err)
-	}
-	return nil
+	return LimaError(driverutil.CreateTargetDriverInstance(inst, 0).Validate())
 }
 
-// checkQEMUMounts reports whether QEMU can share folders in that way here.
-func checkQEMUMounts(mountType limayaml.MountType) error {
-	types := []string{limayaml.REVSSHFS, limayaml.NINEP}
-	if runtime.GOOS == "linux" {
-		types = append(types, limayaml.VIRTIOFS)
-	}
-	if !slices.Contains(types, mountType) {
-		return lima.FieldErrorf("mountType", "must be one of %s with QEMU on this computer; got %q", strings.Join(types, ", "), mountType)
+// checkNetworks refuses networks that a VM can't join.
+func checkNetworks(y *limayaml.LimaYAML) error {
+	for i, n := range y.Networks {
+		field := fmt.Sprintf("networks[%d]", i)
+		switch {
+		case n.Lima != "":
+			return lima.FieldErrorf(field+".lima", "%q is a network of Lima's, whose daemon RDD doesn't run: leave it out, since a VM reaches the internet and the host without, or name the socket of a network that runs, with socket: PATH", n.Lima)
+		case n.Socket == "" && (n.VZNAT == nil || !*n.VZNAT):
+			return lima.FieldErrorf(field+".socket", "must be the path of the socket of a network that runs; or leave the network out")
+		case n.Socket != "" && !filepath.IsAbs(n.Socket):
+			return lima.FieldErrorf(field+".socket", "must be an absolute path; got %q", n.Socket)
+		}
+		if n.MACAddress == "" {
+			continue
+		}
+		if mac, err := net.ParseMAC(n.MACAddress); err != nil || len(mac) != 6 {
+			return lima.FieldErrorf(field+".macAddress", "must be six bytes such as 52:55:55:12:34:56; got %q", n.MACAddress)
+		} else if mac[0]&1 != 0 {
+			return lima.FieldErrorf(field+".macAddress", "%s is an address of a group: its first byte must be even, such as 52", n.MACAddress)
+		}
 	}
 	return nil
 }

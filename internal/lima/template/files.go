@@ -17,37 +17,65 @@ import (
 type usedFile struct {
 	field string
 	path  *string
-	plain bool // a path, and no URL and no ~
+	file  *limayaml.File // which path belongs to; nil when it is a plain path, which can't be a URL or begin with ~
 }
 
 func (f usedFile) relative() bool {
 	p := *f.path
-	return p != "" && !filepath.IsAbs(p) && (f.plain || !strings.Contains(p, "://") && !strings.HasPrefix(p, "~"))
+	return p != "" && !filepath.IsAbs(p) && (f.file == nil || !strings.Contains(p, "://") && !strings.HasPrefix(p, "~"))
+}
+
+// check checks the path, and the architecture and digest that the template gives with it.
+func (f usedFile) check() error {
+	switch {
+	case f.relative():
+		return lima.FieldErrorf(f.field, "%q must be an absolute path: a template that is stored has no folder that it could be relative to", *f.path)
+	case f.file == nil:
+		return nil
+	case *f.path == "":
+		return lima.FieldErrorf(f.field, "must be a path or a URL")
+	}
+	field := strings.TrimSuffix(f.field, ".location")
+	if f.file.Arch != "" {
+		if err := checkArch(field+".arch", f.file.Arch); err != nil {
+			return err
+		}
+	}
+	if f.file.Digest == "" {
+		return nil
+	}
+	if err := f.file.Digest.Validate(); err != nil {
+		return lima.FieldErrorf(field+".digest", "%q is not a digest such as sha256: and 64 hexadecimal digits: %w", f.file.Digest, err)
+	}
+	return nil
 }
 
 // filesOf lists the files that a template names and Lima reads.
 func filesOf(y *limayaml.LimaYAML) (all []usedFile) {
+	add := func(file *limayaml.File, field string, index int, part string) {
+		all = append(all, usedFile{fmt.Sprintf("%s[%d]%s.location", field, index, part), &file.Location, file})
+	}
 	for i := range y.Images {
-		image, field := &y.Images[i], fmt.Sprintf("images[%d]", i)
-		all = append(all, usedFile{field + ".location", &image.Location, false})
+		image := &y.Images[i]
+		add(&image.File, "images", i, "")
 		if image.Kernel != nil {
-			all = append(all, usedFile{field + ".kernel.location", &image.Kernel.Location, false})
+			add(&image.Kernel.File, "images", i, ".kernel")
 		}
 		if image.Initrd != nil {
-			all = append(all, usedFile{field + ".initrd.location", &image.Initrd.Location, false})
+			add(image.Initrd, "images", i, ".initrd")
 		}
 	}
 	for i := range y.Firmware.Images {
-		all = append(all, usedFile{fmt.Sprintf("firmware.images[%d].location", i), &y.Firmware.Images[i].Location, false})
+		add(&y.Firmware.Images[i].File, "firmware.images", i, "")
 	}
 	for i := range y.Containerd.Archives {
-		all = append(all, usedFile{fmt.Sprintf("containerd.archives[%d].location", i), &y.Containerd.Archives[i].Location, false})
+		add(&y.Containerd.Archives[i], "containerd.archives", i, "")
 	}
 	for i := range y.CACertificates.Files {
-		all = append(all, usedFile{fmt.Sprintf("caCerts.files[%d]", i), &y.CACertificates.Files[i], true})
+		all = append(all, usedFile{fmt.Sprintf("caCerts.files[%d]", i), &y.CACertificates.Files[i], nil})
 	}
 	for i := range y.Provision {
-		all = append(all, usedFile{fmt.Sprintf("provision[%d].playbook", i), &y.Provision[i].Playbook, true})
+		all = append(all, usedFile{fmt.Sprintf("provision[%d].playbook", i), &y.Provision[i].Playbook, nil})
 	}
 	return all
 }
@@ -70,7 +98,7 @@ func absoluteFiles(text []byte, y *limayaml.LimaYAML, dir string) ([]byte, error
 	}
 	text, err = yqutil.EvaluateExpression(yqutil.Join(exprs), text)
 	if err == nil {
-		// The program that did this knows another YAML than the one that reads it.
+		// yq's YAML parser is another one than that which reads templates.
 		if y, err = decode(text); err == nil {
 			var got []byte
 			if got, err = canonical(y); err == nil && !bytes.Equal(got, wanted) {

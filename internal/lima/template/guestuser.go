@@ -1,6 +1,7 @@
 package template
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os/user"
@@ -19,8 +20,8 @@ import (
 // userName matches valid names of Linux users. Source: useradd(8), and regexUsername in Lima's pkg/osutil.
 var userName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 
-// imageNames are users and groups that images of the common distributions have already. A guest's user
-// gets a group of the same name, so neither can be had a second time.
+// imageNames are users and groups that images of the common distributions have already. A guest's user can't have the
+// name of either, because it gets a group of the same name.
 // Source: base-passwd and the packages of Debian's and Ubuntu's cloud images, Fedora's setup, Alpine's baselayout.
 var imageNames = strings.Fields(`
 	root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody nogroup
@@ -29,8 +30,8 @@ var imageNames = strings.Fields(`
 	landscape pollinate ftp halt shutdown lock mem dnsmasq chrony cron at squid xfs postmaster cyrus vpopmail ntp smmsp guest
 	readproc ping rpc rpcuser unbound postfix fwupd-refresh rtkit avahi geoclue`)
 
-// What a guest's user may have as its uid. Images give lower ones, and those from 900 to 999, to their own
-// services; macOS begins at 501 for people.
+// The limits of the uid of a guest's user. Images give lower uids, and those from 900 to 999, to their own services.
+// macOS gives people uids from 501 on.
 const (
 	minUID = 500
 	maxUID = 1<<31 - 1
@@ -42,37 +43,29 @@ var goodShells = []string{"/bin/bash", "/bin/sh", "/usr/bin/bash", "/usr/bin/sh"
 // shellPath matches paths that are valid in /etc/passwd.
 var shellPath = regexp.MustCompile(`^/[A-Za-z0-9/._+-]+$`)
 
-// checkUser reports whether a guest can have the user that a template gives it: with one that is there
-// already, or can't log in, it would never get ready. What the template leaves out is the host's user's,
-// see NeedsUser.
+// checkUser reports whether a guest can have the user that a template gives it. A guest never gets ready with a user
+// that its image has already, or one that can't log in. What the template leaves out, the guest takes from the
+// host's user; see NeedsOwnUser.
 func checkUser(y, full *limayaml.LimaYAML) error {
 	u := y.User
-	if u.Name != nil {
-		if err := checkUserName(*u.Name); err != nil {
-			return lima.FieldError("user.name", err)
-		}
-	}
-	if u.UID != nil {
-		if err := checkUID(*u.UID); err != nil {
-			return lima.FieldError("user.uid", err)
-		}
-	}
-	if u.Comment != nil {
-		if err := checkComment(*u.Comment); err != nil {
-			return lima.FieldError("user.comment", err)
-		}
-	}
 	if u.Home != nil {
-		if err := checkHome(*full.User.Home); err != nil {
-			return lima.FieldError("user.home", err)
-		}
+		u.Home = full.User.Home // with the values of its variables
 	}
-	if u.Shell != nil {
-		if err := checkShell(*u.Shell, full.Provision); err != nil {
-			return lima.FieldError("user.shell", err)
-		}
+	return cmp.Or(
+		checkIfSet("user.name", u.Name, checkUserName),
+		checkIfSet("user.uid", u.UID, checkUID),
+		checkIfSet("user.comment", u.Comment, checkComment),
+		checkIfSet("user.home", u.Home, checkHome),
+		checkIfSet("user.shell", u.Shell, func(shell string) error { return checkShell(shell, full.Provision) }),
+	)
+}
+
+// checkIfSet checks the value of a field, if the template has it.
+func checkIfSet[T any](field string, value *T, check func(T) error) error {
+	if value == nil {
+		return nil
 	}
-	return nil
+	return lima.FieldError(field, check(*value))
 }
 
 func checkUserName(name string) error {
@@ -134,6 +127,6 @@ func NeedsOwnUser(u *user.User) bool {
 	if err != nil { // Windows: Lima finds one
 		return false
 	}
-	// Lima has a name of its own for what is no name in Linux.
+	// Lima replaces a name that is not valid in Linux.
 	return errors.Join(checkUID(uint32(uid)), checkComment(u.Name)) != nil || userName.MatchString(u.Username) && checkUserName(u.Username) != nil
 }

@@ -8,14 +8,18 @@ import (
 	"rancherdesktop.io/rdd/internal/lima"
 )
 
-// These find the field in Lima's messages, and the param in those about one. They are all that Lima says.
+// These find the field in Lima's messages, and the param in messages about one. Lima's errors are nothing but text.
 var (
 	limaField = regexp.MustCompile("^(?:failed to [^`]*)?field `([^`]+)`:? ?")
 	limaParam = regexp.MustCompile("^(field `param` key|param) (\"(?:[^\"\\\\]|\\\\.)*\") ")
 )
 
-// LimaError turns Lima's error, perhaps several joined, into a PermanentError with the first one's field.
+// LimaError turns Lima's error, perhaps several joined, into a PermanentError with the first one's field. A nil err
+// stays nil.
 func LimaError(err error) error {
+	if err == nil {
+		return nil
+	}
 	var field string
 	var messages []string
 	for _, e := range flatten(err) {

@@ -15,10 +15,10 @@ import (
 // plainNumber matches numbers that every parser reads in the same way.
 var plainNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
-// checkLiterals checks the part of a template that is read into a t, before the parser does. It refuses
-// numbers that YAML quietly reads as others: 2.5 as 2 where a whole number is wanted, 010 as 8, 1.20 as 1.2
-// where a text is; fields that t doesn't have, of which the parser would name any; and lists that hold more
-// than fits, at which it would panic.
+// checkLiterals checks the part of a template that is decoded into a t, before it is decoded. It refuses
+//   - numbers that YAML changes without an error: 2.5 becomes the whole number 2, 010 becomes 8, and 1.20 the text 1.2;
+//   - fields that t doesn't have: the decoder would name a random one;
+//   - lists that are longer than t: the decoder would panic.
 func checkLiterals(n ast.Node, t reflect.Type) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -63,7 +63,7 @@ func checkLiterals(n ast.Node, t reflect.Type) error {
 	return nil
 }
 
-// typeOfKey is the type of a field, or of a map's values; nil when there is none.
+// typeOfKey returns the type of a field, or of a map's values; nil if there is no such field.
 func typeOfKey(t reflect.Type, key string) reflect.Type {
 	switch t.Kind() {
 	case reflect.Map:
@@ -83,7 +83,7 @@ func typeOfKey(t reflect.Type, key string) reflect.Type {
 	return nil
 }
 
-// checkLiteral checks one value that is read into a t.
+// checkLiteral checks one value that is decoded into a t.
 func checkLiteral(n ast.Node, t reflect.Type) error {
 	at := n.GetToken()
 	problem := func(format string, args ...any) error {
@@ -95,7 +95,7 @@ func checkLiteral(n ast.Node, t reflect.Type) error {
 		if number := strings.TrimSpace(at.Value); strings.Trim(number, "+-.0123456789_eExXoObBaAcCdDfF") == "" && !plainNumber.MatchString(number) {
 			return problem("must be a whole number in decimal digits, without a leading zero; got %s", number)
 		}
-	case reflect.String, reflect.Struct: // a struct that is given as a plain value has a short form, such as a disk's name
+	case reflect.String, reflect.Struct: // a struct may have a short form, such as a disk's name
 		var read string
 		if err := yaml.Unmarshal([]byte(at.Value), &read); !text && err == nil && read != at.Value {
 			return problem("YAML reads %s as %s: put it in quotes, or write it differently", at.Value, read)

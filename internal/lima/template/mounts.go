@@ -9,13 +9,14 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/lima-vm/lima/pkg/limayaml"
 
 	"rancherdesktop.io/rdd/internal/lima"
 )
 
-// guestPaths can't be mount points: the guest needs what is there. Lima knows some of them.
+// guestPaths can't be mount points, because the guest needs what is there. Lima refuses only some of them.
 var guestPaths = []string{
 	"/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var",
 	"/usr/bin", "/usr/lib", "/usr/sbin", "/var/lib", "/var/run", "/mnt/lima-cidata",
@@ -66,7 +67,7 @@ func checkMounts(y, full *limayaml.LimaYAML) error {
 func checkSameFolder(y, full *limayaml.LimaYAML) error {
 	seen := map[string]int{}
 	for i, m := range y.Mounts {
-		// What Lima does to a location before it compares.
+		// Expand the location as Lima does before it compares locations.
 		expanded := limayaml.CopyToHost{HostFile: m.Location}
 		limayaml.FillCopyToHostDefaults(&expanded, "", full.User, full.Param)
 		location := filepath.Clean(expanded.HostFile)
@@ -75,6 +76,35 @@ func checkSameFolder(y, full *limayaml.LimaYAML) error {
 				"%s is shared by mounts[%d] already, and Lima shares a folder only once, with one mode: leave one out, or name the folder here by a symbolic link to it", m.Location, j)
 		}
 		seen[location] = i
+	}
+	return nil
+}
+
+// unmountable lists the characters that a mount's paths can't have. Lima doesn't quote them correctly for the guest's
+// shell (reverse-sshfs) or its cloud-init (the others).
+var unmountable = map[limayaml.MountType]struct{ location, mountPoint string }{
+	limayaml.REVSSHFS: {"$`", "$`"},
+	limayaml.NINEP:    {"", `,[]{}"#`},
+	limayaml.VIRTIOFS: {"", `,[]{}"#`},
+}
+
+// checkMountNames refuses a mount whose paths would arrive in the guest as something else.
+func checkMountNames(field string, m limayaml.Mount, kind limayaml.MountType) error {
+	bad := unmountable[kind]
+	for _, p := range []struct{ field, path, bad string }{
+		{".location", m.Location, bad.location},
+		{".mountPoint", *m.MountPoint, bad.mountPoint},
+	} {
+		others := ""
+		if p.bad != "" {
+			others = " and without any of " + strings.Join(strings.Split(p.bad, ""), " ")
+		}
+		for _, c := range p.path {
+			if !unicode.IsPrint(c) || strings.ContainsRune(p.bad, c) {
+				return lima.FieldErrorf(field+p.field, "%q has the character %q, which a path can't have that is mounted by %s: use a path without control characters%s, or give the folder another name by a symbolic link",
+					p.path, c, kind, others)
+			}
+		}
 	}
 	return nil
 }

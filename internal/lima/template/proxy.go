@@ -1,8 +1,8 @@
 package template
 
 import (
+	"maps"
 	"net"
-	"os"
 	"strings"
 
 	"github.com/lima-vm/lima/pkg/limayaml"
@@ -11,18 +11,17 @@ import (
 	"rancherdesktop.io/rdd/internal/lima"
 )
 
-// proxyNames are the environment variables that lead programs through a proxy.
+// proxyNames are the environment variables that tell programs which proxies to use.
 var proxyNames = []string{"ftp_proxy", "http_proxy", "https_proxy", "no_proxy"}
 
-// setProxies gives a template the host's proxies in its env, as lookup finds them, and those that are on
-// the host itself by an address that leads there from the guest. Lima would do the same, but it decodes
-// the password (%24) and logs it.
+// setProxies adds the host's proxies, as lookup finds them, to a template's env. A proxy on the host itself gets the
+// address by which the guest reaches the host. Lima would do the same, but it decodes the password (%24) and logs it.
 func setProxies(y *limayaml.LimaYAML, lookup func(string) (string, bool)) error {
 	env := map[string]string{}
 	for _, lower := range proxyNames {
 		upper := strings.ToUpper(lower)
 		value, ok := "", false
-		// The host's own win over the template's, and the lower case over the upper.
+		// The host's value wins over the template's, and the lower case over the upper.
 		for _, name := range []string{upper, lower} {
 			if v, has := y.Env[name]; has {
 				value, ok = v, true
@@ -47,18 +46,14 @@ func setProxies(y *limayaml.LimaYAML, lookup func(string) (string, bool)) error 
 		}
 		env[lower], env[upper] = value, value
 	}
-	if y.Env == nil {
-		y.Env = map[string]string{}
-	}
-	for name, value := range env {
-		y.Env[name] = value
-	}
+	maps.Copy(env, y.Env)
+	y.Env = env
 	y.PropagateProxyEnv = new(false)
 	return nil
 }
 
-// fromGuest replaces the host in a proxy's URL that is the host's own loopback by the address that leads
-// there from the guest, and changes nothing else.
+// fromGuest replaces a loopback address in a proxy's URL by the address by which the guest reaches the host. It changes
+// nothing else.
 func fromGuest(proxy string) string {
 	begin, end := hostIn(proxy)
 	host, port, err := net.SplitHostPort(proxy[begin:end])
@@ -75,8 +70,7 @@ func fromGuest(proxy string) string {
 	return proxy[:begin] + there + proxy[end:]
 }
 
-// hostIn finds the host and its port in a proxy's URL, which may lack a scheme. The scheme and the credentials stand
-// before them.
+// hostIn finds the host and its port in a proxy's URL, after the scheme, which may be missing, and the credentials.
 func hostIn(proxy string) (begin, end int) {
 	if i := strings.Index(proxy, "://"); i >= 0 {
 		begin = i + len("://")
@@ -91,7 +85,7 @@ func hostIn(proxy string) (begin, end int) {
 	return begin, end
 }
 
-// ProxyCredentials lists who logs in to the proxies of env and with what password, each with the @ after it.
+// ProxyCredentials lists the users and passwords in the URLs of env's proxies, such as "me:secret@".
 func ProxyCredentials(env map[string]string) (all []string) {
 	for _, lower := range proxyNames {
 		for _, name := range []string{lower, strings.ToUpper(lower)} {
@@ -111,17 +105,4 @@ func loopback(host string) bool {
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
-}
-
-// withEnv adds the service's proxies to a template's variables, and a script that makes all variables reach the guest.
-func withEnv(whole []byte) ([]byte, error) {
-	y, err := decode(whole)
-	if err != nil {
-		return nil, err
-	}
-	if err := setProxies(y, os.LookupEnv); err != nil {
-		return nil, err
-	}
-	deliverEnv(y)
-	return canonical(y)
 }

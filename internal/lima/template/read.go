@@ -69,10 +69,10 @@ func (r statusErrors) RoundTrip(req *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// nameless stands for the name of a VM. Without it Lima takes the file's name, which may be no valid one.
+// nameless is the VM's name that Lima is given. Without one Lima takes the file's name, which may not be valid.
 const nameless = "rdd"
 
-// readPlain makes a text plain and reads it.
+// readPlain makes a text plain, as templatetext.Plain does, and decodes it.
 func readPlain(text *[]byte) (*limayaml.LimaYAML, error) {
 	if err := templatetext.Check(*text); err != nil {
 		return nil, lima.Permanent(err)

@@ -3,12 +3,10 @@ package template
 import (
 	"fmt"
 	"math"
-	"path/filepath"
 	"runtime"
 
 	"github.com/docker/go-units"
 	"github.com/lima-vm/lima/pkg/limayaml"
-	"github.com/lima-vm/lima/pkg/store/filenames"
 
 	"rancherdesktop.io/rdd/internal/host"
 	"rancherdesktop.io/rdd/internal/lima"
@@ -73,7 +71,7 @@ func checkHostHas(vm layout.VM, named bool, y *limayaml.LimaYAML) error {
 		return nil //nolint:nilerr // checkNumbers has said so
 	}
 	if named {
-		if has, ok := image.VirtualSize(filepath.Join(vm.Dir(), filenames.DiffDisk)); ok && DiskSize(n) <= has {
+		if has, ok := image.VirtualSize(vm.Disk()); ok && DiskSize(n) <= has {
 			return nil
 		}
 	}

@@ -2,6 +2,7 @@ package template
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -30,7 +31,7 @@ func parse(b []byte) (ast.Node, error) {
 	if err := templatetext.CheckAliases(f); err != nil {
 		return nil, lima.Permanent(err)
 	}
-	// This parser takes some texts that are no YAML. Lima asks a second one, too.
+	// This parser accepts some texts that are no YAML, so Lima's second parser has to accept the text, too.
 	if err := yqutil.ValidateContent(b); err != nil {
 		return nil, lima.Permanentf("this is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 	}
@@ -83,8 +84,8 @@ func decode(b []byte) (y *limayaml.LimaYAML, err error) {
 	return y, nil
 }
 
-// orString reads a T that may be written as a plain string. The parts are for what T is made of, and
-// never for T itself: that would not end.
+// orString decodes a T that may be written as a plain string. parts decode types inside T. A part for T itself would
+// recurse without end.
 func orString[T any](set func(*T, string), parts ...yaml.DecodeOption) func(*T, []byte) error {
 	return func(t *T, b []byte) error {
 		var s string
@@ -119,41 +120,26 @@ func yamlError(err error, b []byte) error {
 
 // kindName names a Go type as a YAML author would.
 func kindName(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Bool:
-		return "true or false"
-	case reflect.String:
-		return "a text"
-	case reflect.Slice, reflect.Array:
-		return "a list"
-	case reflect.Map, reflect.Struct:
-		return "a map"
-	case reflect.Pointer:
-		return kindName(t.Elem())
-	case reflect.Float32, reflect.Float64:
-		return "a number"
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
-	return "a whole number"
+	return cmp.Or(kindNames[t.Kind()], "a whole number")
+}
+
+var kindNames = map[reflect.Kind]string{
+	reflect.Bool: "true or false", reflect.String: "a text", reflect.Float32: "a number", reflect.Float64: "a number",
+	reflect.Slice: "a list", reflect.Array: "a list", reflect.Map: "a map", reflect.Struct: "a map",
 }
 
 // nodeName names a kind of YAML node as a YAML author would.
-func nodeName(t ast.NodeType) string {
-	switch t {
-	case ast.MappingType, ast.MappingValueType:
-		return "a map"
-	case ast.SequenceType:
-		return "a list"
-	case ast.NullType:
-		return "nothing"
-	case ast.BoolType:
-		return "true or false"
-	case ast.IntegerType, ast.FloatType:
-		return "a number"
-	}
-	return "a text"
+func nodeName(t ast.NodeType) string { return cmp.Or(nodeNames[t], "a text") }
+
+var nodeNames = map[ast.NodeType]string{
+	ast.MappingType: "a map", ast.MappingValueType: "a map", ast.SequenceType: "a list", ast.NullType: "nothing",
+	ast.BoolType: "true or false", ast.IntegerType: "a number", ast.FloatType: "a number",
 }
 
-// fieldAt is the path of the field at a token, such as images[0].digest.
+// fieldAt returns the path of the field at a token, such as images[0].digest.
 func fieldAt(b []byte, at *token.Token) string {
 	f, err := parser.ParseBytes(b, 0)
 	if err != nil {
@@ -168,7 +154,7 @@ func fieldAt(b []byte, at *token.Token) string {
 	return strings.TrimPrefix(strings.TrimPrefix(finder.path, "$"), ".")
 }
 
-// finder keeps the path of the innermost node at a place.
+// finder remembers the path of the innermost node at a position.
 type finder struct {
 	line, column int
 	path         string

@@ -16,7 +16,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"rancherdesktop.io/rdd/internal/lima"
-	"rancherdesktop.io/rdd/internal/lima/hostpath"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/templatetext"
 )
@@ -24,68 +23,44 @@ import (
 // Validate reports whether Lima accepts the template for vm. The error is a *PermanentError that names the
 // field. Nothing is downloaded and nothing is written.
 func Validate(vm layout.VM, text []byte, params map[string]string, asRoot bool) error {
-	return validate(vm, false, text, params, asRoot)
+	_, err := validate(vm, false, text, params, asRoot)
+	return err
 }
 
-// validate checks a template for vm, which is only a place for a VM unless it is named.
-func validate(vm layout.VM, named bool, text []byte, params map[string]string, asRoot bool) error {
+// validate checks a template for vm and returns it with every default filled in. If named is false, vm only says where
+// a VM would be.
+func validate(vm layout.VM, named bool, text []byte, params map[string]string, asRoot bool) (*limayaml.LimaYAML, error) {
 	logrus.SetOutput(io.Discard) // Lima's warnings would be about another user's terminal
 	if err := templatetext.Check(text); err != nil {
-		return lima.Permanent(err)
+		return nil, lima.Permanent(err)
 	}
-	_, y, full, err := evaluate(vm, text, params, asRoot)
+	y, full, err := evaluate(vm, text, params, asRoot)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := checkEffects(vm, named, y, full); err != nil {
-		return err
+		return nil, err
 	}
-	return checkSizes(full)
+	return full, checkSizes(full)
 }
 
-// evaluate completes a template and checks whether Lima accepts it. It returns the completed text, that text decoded,
-// and the template as Lima reads it, with every default filled in.
-func evaluate(vm layout.VM, text []byte, params map[string]string, asRoot bool) (whole []byte, y, full *limayaml.LimaYAML, err error) {
-	if whole, err = Complete(text, params, asRoot); err != nil {
-		return nil, nil, nil, err
+// evaluate completes a template and checks whether Lima accepts it. It returns the completed template as it is
+// written, and as Lima reads it, with every default filled in.
+func evaluate(vm layout.VM, text []byte, params map[string]string, asRoot bool) (y, full *limayaml.LimaYAML, err error) {
+	whole, err := Complete(text, params, asRoot)
+	if err != nil {
+		return nil, nil, err
 	}
 	if y, err = decode(whole); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	if err := checkFields(y); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	if full, err = Load(vm, whole); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	return whole, y, full, checkDriver(vm, full)
-}
-
-// Resolved is a template as a VM gets it.
-type Resolved struct {
-	Text      []byte             // the configuration that Lima is given
-	Config    *limayaml.LimaYAML // the template with every default filled in
-	HostPaths []hostpath.Path    // what it puts on the host
-}
-
-// Resolve completes and checks a template for vm, and turns it into the configuration that Lima is given.
-// The error is a *PermanentError that names the field. Nothing is downloaded and nothing is written.
-func Resolve(vm layout.VM, text []byte, params map[string]string, asRoot bool) (*Resolved, error) {
-	whole, y, full, err := evaluate(vm, text, params, asRoot)
-	if err != nil {
-		return nil, err
-	}
-	r := &Resolved{Config: full}
-	if r.HostPaths, err = checkEffects(vm, true, y, full); err != nil {
-		return nil, err
-	}
-	if r.Text, err = redirect(whole, y, vm, r.HostPaths); err != nil {
-		return nil, err
-	}
-	if r.Text, err = withEnv(r.Text); err != nil {
-		return nil, err
-	}
-	return r, checkSizes(full)
+	return y, full, checkDriver(vm, full)
 }
 
 // Load reads a template as Lima does, with every default filled in, and has Lima validate it.
@@ -102,23 +77,19 @@ func Load(vm layout.VM, template []byte) (y *limayaml.LimaYAML, err error) {
 		return nil, LimaError(cmp.Or(firstUnused(template, path), err))
 	}
 	if usesLimaNetwork(y) {
-		// Only then Lima reads, and makes if need be, its network configuration.
+		// Only for such a template Lima reads its network configuration, and makes it if it is missing.
 		if _, err := os.Stat(filepath.Join(vm.Home, filenames.ConfigDir, filenames.NetworksConfig)); err != nil {
-			return y, nil // judged when the VM is prepared
+			return y, nil // checked when the VM is prepared
 		}
 	}
-	if err := limayaml.Validate(y, false); err != nil {
-		return nil, LimaError(err)
-	}
-	return y, nil
+	return y, LimaError(limayaml.Validate(y, false))
 }
 
-// firstUnused returns Lima's error about the first unused param in the order of names. Lima itself reports a random
-// one.
+// firstUnused returns Lima's error about the unused param whose name comes first. Lima itself reports a random one.
 func firstUnused(template []byte, path string) error {
 	y, err := decode(template)
 	if err != nil {
-		return nil //nolint:nilerr // then it is not about a param
+		return nil //nolint:nilerr // the error is not about a param
 	}
 	for _, name := range slices.Sorted(maps.Keys(y.Param)) {
 		one := *y

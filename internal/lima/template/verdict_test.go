@@ -85,11 +85,11 @@ func again(vm layout.VM, text string, params map[string]string) error {
 // sameMeaning compares what Lima reads for root and for others: nothing but the guest's user may differ.
 func sameMeaning(t *testing.T, vm layout.VM, text string, params map[string]string) {
 	t.Helper()
-	_, _, user, err := evaluate(vm, []byte(text), params, false)
+	_, user, err := evaluate(vm, []byte(text), params, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, root, err := evaluate(vm, []byte(text), params, true)
+	_, root, err := evaluate(vm, []byte(text), params, true)
 	if err != nil {
 		t.Fatal(err)
 	}

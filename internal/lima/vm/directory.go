@@ -9,7 +9,6 @@ import (
 
 	"github.com/lima-vm/lima/pkg/cidata"
 	"github.com/lima-vm/lima/pkg/driverutil"
-	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/store"
 	"github.com/lima-vm/lima/pkg/store/filenames"
 	"github.com/lima-vm/lima/pkg/version"
@@ -54,7 +53,7 @@ func clearUnfinished(vm layout.VM) error {
 // preparation or removal completes an interrupted one.
 func removeDir(vm layout.VM) error {
 	if os.Rename(vm.Prepared(), vm.Removing()) != nil {
-		_ = os.WriteFile(vm.Removing(), nil, 0o600) // without it only an interruption would be seen
+		_ = os.WriteFile(vm.Removing(), nil, 0o600) // only an interrupted removal needs it
 	}
 	names, err := vm.Contents()
 	if err != nil {
@@ -84,7 +83,7 @@ func (p *preparer) reclaimDir(names []string) error {
 	if _, err := template.Load(p.vm, old); err != nil {
 		return refuse("a configuration that can't be read")
 	}
-	if err := template.CheckChange(p.vm, old, p.o.Template); err != nil {
+	if err := template.CheckChange(p.vm, old, p.resolved.Config); err != nil {
 		return refuse(fmt.Sprintf("its disk was made by another template (%v)", err))
 	}
 	return p.markPrepared()
@@ -99,19 +98,18 @@ func nameSome(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// writeConfig writes the configuration of a VM that has none, as Lima's own instance.Create does; that
-// refuses a directory which is there already.
-func (p *preparer) writeConfig(ctx context.Context, y *limayaml.LimaYAML) error {
-	if err := atomicfile.Write(p.vm.LimaYAML(), p.o.Template); err != nil {
+// writeConfig writes the configuration of a VM that has none. Lima's own instance.Create does the same, but refuses a
+// directory that exists.
+func (p *preparer) writeConfig(ctx context.Context) (err error) {
+	if err := atomicfile.Write(p.vm.LimaYAML(), p.resolved.Text); err != nil {
 		return err
 	}
-	if err := cidata.GenerateCloudConfig(p.vm.Dir(), p.vm.Name, y); err != nil {
+	if err := cidata.GenerateCloudConfig(p.vm.Dir(), p.vm.Name, p.resolved.Config); err != nil {
 		return err
 	}
 	if err := atomicfile.Write(filepath.Join(p.vm.Dir(), filenames.LimaVersion), []byte(version.Version)); err != nil {
 		return err
 	}
-	var err error
 	if p.inst, err = store.Inspect(p.vm.Name); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/lima-vm/lima/pkg/downloader"
 	"github.com/lima-vm/lima/pkg/driverutil"
-	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/imgutil/proxyimgutil"
 	"github.com/lima-vm/lima/pkg/store"
 	"github.com/lima-vm/lima/pkg/store/filenames"
 	"github.com/lima-vm/lima/pkg/version"
@@ -69,29 +69,28 @@ type preparer struct {
 	o        PrepareOptions
 	vm       layout.VM
 	progress *progress
-	inst     *store.Instance
-	job      []byte          // what it was asked to make; o.Template is completed
-	paths    []hostpath.Path // what it puts on the host
+	job      []byte             // the template and params that it was called with, for the VM's directory
+	resolved *template.Resolved // the template as the VM gets it
+	inst     *store.Instance    // the VM as Lima sees it; set by configure
 
-	stage        stage // under way
-	first, steps int   // number of its first step, and of all
+	stage        stage // the current one
+	first, steps int   // the number of its first step, and how many steps all stages have
 }
 
 // stage is a part of the work that is reported.
 type stage struct {
 	phase, message string
-	operations     []image.Operation // the steps that it is planned to take; none: one
+	operations     []image.Operation // one step each; a stage without any is one step
 	run            func(context.Context) error
 }
 
 func (s stage) steps() int { return max(1, len(s.operations)) }
 
 func (p *preparer) run(ctx context.Context) error {
-	y, err := p.check()
-	if err != nil {
+	if err := p.check(); err != nil {
 		return err
 	}
-	// The PID files of processes that are gone make Lima take the VM for broken, or for running.
+	// Lima takes a VM with the PID files of dead processes for broken or running.
 	leftover := func(m string) { p.progress.begin(event.Event{Phase: event.Leftover, Message: m}) }
 	if _, err := qemu.EndOrphan(ctx, p.vm, leftover); err != nil {
 		return err
@@ -99,15 +98,13 @@ func (p *preparer) run(ctx context.Context) error {
 	if err := p.claimDir(); err != nil {
 		return err
 	}
-	configure := func(ctx context.Context) error { return p.configure(ctx, y) }
-	stages := []stage{{event.Check, "checking programs and configuration", nil, configure}}
+	stages := []stage{{event.Check, "checking programs and configuration", nil, p.configure}}
 	if !layout.Exists(p.vm.Prepared()) {
-		stages = append(stages, p.imageStages(y)...)
+		stages = append(stages, p.imageStages()...)
 	}
 	stages = append(stages, stage{event.Disk, "making the disk", nil, p.makeDisk})
-	if *y.Containerd.System || *y.Containerd.User {
-		passes := image.OperationsFor(filesFor(*y.Arch, y.Containerd.Archives), false)
-		stages = append(stages, stage{event.Containerd, "downloading containerd", passes, p.fetchContainerd})
+	if c := p.resolved.Config.Containerd; *c.System || *c.User {
+		stages = append(stages, p.containerdStage())
 	}
 	for _, s := range stages {
 		p.steps += s.steps()
@@ -133,48 +130,38 @@ func (p *preparer) report(step int, message string) {
 }
 
 // check checks the template and the programs that the VM needs, before anything is written.
-func (p *preparer) check() (*limayaml.LimaYAML, error) {
-	var err error
+func (p *preparer) check() (err error) {
 	if p.job, err = (event.Job{Template: string(p.o.Template), Params: p.o.Params}).Bytes(); err != nil {
-		return nil, err
+		return err
 	}
-	resolved, err := template.Resolve(p.vm, p.o.Template, p.o.Params, p.o.AsRoot)
-	if err != nil {
-		return nil, err
+	if p.resolved, err = template.Resolve(p.vm, p.o.Template, p.o.Params, p.o.AsRoot); err != nil {
+		return err
 	}
-	p.o.Template, p.paths = resolved.Text, resolved.HostPaths
-	y := resolved.Config
-	if err := lima.CheckPrograms(y); err != nil {
-		return nil, err
+	if err := lima.CheckPrograms(p.resolved.Config); err != nil {
+		return err
 	}
-	if lima.NeedsGuestAgent(y) {
-		if _, err := lima.GuestAgent(p.o.Share, y); err != nil {
-			return nil, err
-		}
+	if lima.NeedsGuestAgent(p.resolved.Config) {
+		_, err = lima.GuestAgent(p.o.Share, p.resolved.Config)
 	}
-	return y, nil
+	return err
 }
 
 // configure writes Lima's configuration of the VM.
-func (p *preparer) configure(ctx context.Context, y *limayaml.LimaYAML) error {
-	path := filepath.Join(p.vm.Dir(), filenames.LimaYAML)
-	old, err := os.ReadFile(path)
+func (p *preparer) configure(ctx context.Context) error {
+	old, err := os.ReadFile(p.vm.LimaYAML())
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		if err := p.writeConfig(ctx, y); err != nil {
-			return err
-		}
-	case err != nil:
+		err = p.writeConfig(ctx)
+	case err == nil:
+		err = p.updateConfig(old)
+	}
+	if err != nil {
 		return err
-	default:
-		if err := p.update(path, old); err != nil {
-			return err
-		}
 	}
 	if len(p.inst.Errors) > 0 {
 		return template.LimaError(errors.Join(p.inst.Errors...))
 	}
-	if err := hostpath.Keep(p.vm, p.paths); err != nil {
+	if err := hostpath.Keep(p.vm, p.resolved.HostPaths); err != nil {
 		return err
 	}
 	if b, err := atomicfile.Read(p.vm.Job()); err != nil || !bytes.Equal(b, p.job) {
@@ -185,25 +172,24 @@ func (p *preparer) configure(ctx context.Context, y *limayaml.LimaYAML) error {
 	return ensureUserKey(p.vm.Home)
 }
 
-// update brings the configuration of an existing VM up to date.
-func (p *preparer) update(path string, old []byte) error {
-	if err := template.CheckChange(p.vm, old, p.o.Template); err != nil {
+// updateConfig brings the configuration of an existing VM up to date.
+func (p *preparer) updateConfig(old []byte) (err error) {
+	if err := template.CheckChange(p.vm, old, p.resolved.Config); err != nil {
 		return err
 	}
-	if string(old) != string(p.o.Template) {
-		if err := atomicfile.Write(path, p.o.Template); err != nil {
+	if !bytes.Equal(old, p.resolved.Text) {
+		if err := atomicfile.Write(p.vm.LimaYAML(), p.resolved.Text); err != nil {
 			return err
 		}
 	}
-	var err error
 	p.inst, err = store.Inspect(p.vm.Name)
 	return err
 }
 
-// prepared is kept in the VM's directory once its disk is whole.
+// prepared is written to the VM's directory when its disk is complete.
 type prepared struct {
 	Lima  string `json:"lima"`
-	Image string `json:"image"` // hash of the configuration's images, for whoever looks
+	Image string `json:"image"` // a hash of the configuration's images; no program reads it
 }
 
 // makeDisk makes the disk, or grows it.
@@ -224,34 +210,38 @@ func (p *preparer) makeDisk(ctx context.Context) error {
 	if err := d.CreateDisk(ctx); err != nil {
 		return err
 	}
-	if err := growDisk(filepath.Join(p.vm.Dir(), filenames.DiffDisk), p.inst.Disk); err != nil {
+	if err := growDisk(p.vm.Disk(), p.inst.Disk); err != nil {
 		return err
 	}
 	return p.markPrepared()
 }
 
+// growDisk grows a disk to the size in the configuration. It does nothing for a VM without a disk.
+func growDisk(path string, want int64) error {
+	have, ok := image.VirtualSize(path)
+	want = template.DiskSize(want)
+	switch {
+	case !ok || want == 0 || have == want:
+		return nil
+	case have > want:
+		return lima.FieldErrorf("disk", "the VM's disk has %s and can't shrink: set disk to at least that", template.FormatSize(have))
+	}
+	return proxyimgutil.NewDiskUtil().ResizeDisk(path, want)
+}
+
 // markPrepared records that the disk is complete, before a guest can write to it.
 func (p *preparer) markPrepared() error {
 	if !layout.Exists(p.vm.Prepared()) {
-		y, err := template.Load(p.vm, p.o.Template)
-		if err != nil {
-			return err
-		}
-		sum := sha256.Sum256(fmt.Append(nil, y.Images))
+		sum := sha256.Sum256(fmt.Append(nil, p.resolved.Config.Images))
 		if err := atomicfile.WriteJSON(p.vm.Prepared(), prepared{version.Version, hex.EncodeToString(sum[:])}); err != nil {
 			return err
 		}
 	}
-	err := os.Remove(p.vm.Making())
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
+	if err := os.Remove(p.vm.Making()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
-	return errors.Join(err, syncDir(p.vm.Dir()))
-}
-
-// syncDir syncs a directory, so that the names in it survive a power failure; not every system can.
-func syncDir(path string) error {
-	d, err := os.Open(path)
+	// The names of the files survive a power failure once the directory is synced; not every system can do that.
+	d, err := os.Open(p.vm.Dir())
 	if err != nil {
 		return err
 	}

@@ -171,7 +171,7 @@ func TestConfigurationThatIsGoneOrZerosIsWrittenAgain(t *testing.T) {
 	}
 }
 
-func TestInterruptedPrepareIsMended(t *testing.T) {
+func TestInterruptedPrepareIsCompletedByTheNext(t *testing.T) {
 	limatest.NeedsVMPrograms(t)
 	vm := limatest.NewVM(t)
 	path := limatest.WriteImage(t)
@@ -277,6 +277,17 @@ func TestDownload(t *testing.T) {
 	second.Name = "second"
 	if _, err := prepareVM(t.Context(), second, template(limatest.Digest(limatest.Image()))); err != nil || s.Served != 1 {
 		t.Error("the cache was not used:", s.Served, err)
+	}
+}
+
+// The server of the second image was down for a while, and the VM was given up because the first image is gone.
+func TestVMIsPreparedAgainWhileOneOfItsImagesMayComeBack(t *testing.T) {
+	limatest.NeedsVMPrograms(t)
+	server := httptest.NewServer(&limatest.Server{Status: http.StatusServiceUnavailable})
+	defer server.Close()
+	_, err := prepareVM(t.Context(), limatest.NewVM(t), fmt.Sprintf("images: [{location: /no/such.img}, {location: %s/image.raw}]\n", server.URL))
+	if err == nil || lima.Failure(err).Permanent || !strings.Contains(err.Error(), "503") || !strings.Contains(err.Error(), "no file /no/such.img") {
+		t.Fatal(err)
 	}
 }
 

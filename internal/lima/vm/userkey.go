@@ -40,22 +40,18 @@ func ensureUserKey(limaHome string) error {
 func repairUserKey(dir string) error {
 	private, public := filepath.Join(dir, filenames.UserPrivateKey), filepath.Join(dir, filenames.UserPublicKey)
 	key, err := readUserKey(private)
-	var damaged *atomicfile.DamagedError
-	switch {
-	case errors.As(err, &damaged):
-		aside, err := atomicfile.PutAside(private)
-		if err != nil {
-			return err
+	if damaged, ok := errors.AsType[*atomicfile.DamagedError](err); ok {
+		aside, failed := atomicfile.PutAside(private)
+		if failed != nil {
+			return failed
 		}
-		logrus.Warnf("%v; it is kept as %s, and there is a new one", damaged, aside)
-		if key, err = newUserKey(private); err != nil {
-			return err
-		}
-	case errors.Is(err, os.ErrNotExist):
-		if key, err = newUserKey(private); err != nil {
-			return err
-		}
-	case err != nil:
+		logrus.Warnf("%v; it is kept as %s, and a new one is made", damaged, aside)
+		err = os.ErrNotExist
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		key, err = newUserKey(private)
+	}
+	if err != nil {
 		return err
 	}
 	want := ssh.MarshalAuthorizedKey(key.PublicKey())
@@ -63,7 +59,7 @@ func repairUserKey(dir string) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if told, _, _, _, err := ssh.ParseAuthorizedKey(have); err == nil && bytes.Equal(ssh.MarshalAuthorizedKey(told), want) {
+	if found, _, _, _, err := ssh.ParseAuthorizedKey(have); err == nil && bytes.Equal(ssh.MarshalAuthorizedKey(found), want) {
 		return nil
 	}
 	return atomicfile.Write(public, append(bytes.TrimSpace(want), keyComment...))

@@ -1,0 +1,73 @@
+package template
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/lima-vm/lima/pkg/limayaml"
+
+	"rancherdesktop.io/rdd/internal/lima/hostpath"
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// Resolved is a template as a VM gets it.
+type Resolved struct {
+	Text      []byte             // the configuration that Lima is given
+	Config    *limayaml.LimaYAML // the template with every default filled in
+	HostPaths []hostpath.Path    // what it puts on the host
+}
+
+// Resolve completes and checks a template for vm, and turns it into the configuration that Lima is given.
+// The error is a *PermanentError that names the field. Nothing is downloaded and nothing is written.
+func Resolve(vm layout.VM, text []byte, params map[string]string, asRoot bool) (*Resolved, error) {
+	y, full, err := evaluate(vm, text, params, asRoot)
+	if err != nil {
+		return nil, err
+	}
+	r := &Resolved{Config: full}
+	if r.HostPaths, err = checkEffects(vm, true, y, full); err != nil {
+		return nil, err
+	}
+	if err := checkSizes(full); err != nil {
+		return nil, err
+	}
+	redirect(y, vm, r.HostPaths)
+	if err := setProxies(y, os.LookupEnv); err != nil {
+		return nil, err
+	}
+	deliverEnv(y)
+	r.Text, err = canonical(y)
+	return r, err
+}
+
+// redirect makes Lima put into the VM's own directory what the template wants elsewhere on the host.
+func redirect(y *limayaml.LimaYAML, vm layout.VM, paths []hostpath.Path) {
+	inside := map[string]string{} // by field, relative to the VM's directory
+	for _, p := range paths {
+		if p.Inside != p.Path {
+			inside[p.Field], _ = filepath.Rel(vm.Dir(), p.Inside)
+		}
+	}
+	// Lima refuses params that nothing uses, and looks only for their names.
+	uses := ""
+	if len(y.Param) > 0 {
+		uses = "{{/*"
+		for _, name := range slices.Sorted(maps.Keys(y.Param)) {
+			uses += " .Param." + name
+		}
+		uses += " */}}"
+	}
+	for i := range y.PortForwards {
+		if to := inside[fmt.Sprintf("portForwards[%d].hostSocket", i)]; to != "" {
+			y.PortForwards[i].HostSocket = uses + filepath.Base(to) // a relative path is one in Lima's directory of sockets
+		}
+	}
+	for i := range y.CopyToHost {
+		if to := inside[fmt.Sprintf("copyToHost[%d].host", i)]; to != "" {
+			y.CopyToHost[i].HostFile = uses + "{{.Dir}}/" + filepath.ToSlash(to)
+		}
+	}
+}
