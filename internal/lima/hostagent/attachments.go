@@ -2,11 +2,10 @@ package hostagent
 
 import (
 	"context"
-	"net"
-	"time"
-
 	"errors"
 	"fmt"
+	"net"
+	"time"
 
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/store"

@@ -1,5 +1,5 @@
-// Package hostagent runs a VM: it boots the guest with Lima's hostagent, reports what happens, and keeps up what
-// Lima sets up at boot. `rdd-lima hostagent` calls it, one process for each VM.
+// Package hostagent runs a VM: it boots the guest with Lima's hostagent, reports what happens, and restores what
+// Lima sets up only at boot. `rdd-lima hostagent` calls it, one process for each VM.
 package hostagent
 
 import (
@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,14 +66,14 @@ func Run(ctx context.Context, o Options) (err error) {
 		return diag.Mark(diag.VMBusy, fmt.Errorf("VM %q is being prepared or removed: %w", o.VM.Name, err))
 	}
 	defer func() { _ = disk.Release() }()
-	a, err := newHostagent(o)
+	h, err := newHostagent(o)
 	if err != nil {
 		return err
 	}
-	defer a.close()
-	defer func() { a.exit(err) }()
+	defer h.close()
+	defer func() { h.exit(err) }()
 	defer endChildren() // before the locks say that nothing is left
-	return a.boot(ctx)
+	return h.boot(ctx)
 }
 
 // hostagent is one call of Run.
@@ -102,7 +103,7 @@ func newHostagent(o Options) (*hostagent, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A crash of ours goes to the log as well; nobody holds our stderr.
+	// A panic is written to the log as well, because stderr goes nowhere.
 	if err := debug.SetCrashOutput(log, debug.CrashOptions{}); err != nil {
 		return nil, err
 	}
@@ -113,11 +114,11 @@ func newHostagent(o Options) (*hostagent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &hostagent{o: o, vm: o.VM, w: event.NewWriter(file), events: file, log: log, ready: make(chan struct{})}
-	if err := a.w.Write(event.Event{Nonce: o.Nonce}); err != nil {
+	h := &hostagent{o: o, vm: o.VM, w: event.NewWriter(file), events: file, log: log, ready: make(chan struct{})}
+	if err := h.w.Write(event.Event{Nonce: o.Nonce}); err != nil {
 		return nil, err
 	}
-	return a, o.VM.WriteRecord(layout.Record{Nonce: o.Nonce, PID: os.Getpid(), Logs: o.VM.Logs})
+	return h, o.VM.WriteRecord(layout.Record{Nonce: o.Nonce, PID: os.Getpid(), Logs: o.VM.Logs})
 }
 
 func (h *hostagent) close() {
@@ -149,11 +150,8 @@ func (h *hostagent) reportStep(phase, message string) { h.reportStepOutput(phase
 
 // reportStepOutput also reports a program's output that explains why the step makes no progress.
 func (h *hostagent) reportStepOutput(phase, message, said string) {
-	for i, p := range bootSteps {
-		if p == phase {
-			h.report(event.Event{Phase: phase, Step: int32(i + 1), Steps: event.BootSteps, Message: message, Said: said})
-		}
-	}
+	step := slices.Index(bootSteps[:], phase) + 1
+	h.report(event.Event{Phase: phase, Step: int32(step), Steps: event.BootSteps, Message: message, Said: said})
 }
 
 func (h *hostagent) boot(ctx context.Context) error {
@@ -323,7 +321,8 @@ func (h *hostagent) releaseHostPaths() {
 	h.hostFiles = hostpath.Files{}
 }
 
-// maintain keeps up what Lima sets up at boot and doesn't look after, once the guest has booted. The result stops it.
+// maintain restores what Lima sets up only at boot when it breaks later. It begins once the guest has booted, and the
+// result stops it.
 func (h *hostagent) maintain(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

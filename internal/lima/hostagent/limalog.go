@@ -2,7 +2,6 @@ package hostagent
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -12,21 +11,12 @@ func scanLog(line, format string, into ...any) bool {
 	return err == nil && n == len(into)
 }
 
-// scriptResult reads how a script in the guest ended, which Lima logs in this form.
+// scriptResult parses the log line in which Lima says how a script in the guest ended.
 func scriptResult(line string) (stdout, stderr, failure string, ok bool) {
-	for _, part := range []struct {
-		key  string
-		into *string
-	}{{"stdout=", &stdout}, {", stderr=", &stderr}} {
-		rest, found := strings.CutPrefix(line, part.key)
-		quoted, err := strconv.QuotedPrefix(rest)
-		if !found || err != nil {
-			return "", "", "", false
-		}
-		*part.into, _ = strconv.Unquote(quoted)
-		line = rest[len(quoted):]
+	if !scanLog(line, "stdout=%q, stderr=%q, err=", &stdout, &stderr) {
+		return "", "", "", false
 	}
-	failure, ok = strings.CutPrefix(line, ", err=")
+	failure, ok = strings.CutPrefix(line, fmt.Sprintf("stdout=%q, stderr=%q, err=", stdout, stderr))
 	if failure == "<nil>" {
 		failure = ""
 	}

@@ -25,7 +25,7 @@ func listeners(ctx context.Context) ([]listener, error) {
 		case c.Status != "LISTEN":
 			continue
 		}
-		if l.ip == "*" { // so says lsof
+		if l.ip == "*" { // from lsof
 			l.ip = "0.0.0.0"
 		}
 		all = append(all, l)

@@ -28,7 +28,7 @@ type ports struct {
 	self   int                                       // our process
 	wake   chan struct{}                             // holds a token when the forwards have changed
 
-	settleDelay, checkInterval time.Duration // how long Lima may take to listen, and the time between looks
+	settleDelay, checkInterval time.Duration // how long Lima may take to listen, and the time between two checks
 
 	mu       sync.Mutex
 	forwards []forward
@@ -43,7 +43,7 @@ type listener struct {
 	ip       string
 	port     int
 	pid      int    // 0: not known
-	inode    string // of its socket, where the system has those; by it the process can be found
+	socket   string // how the system names it among a process's files; empty if it doesn't
 }
 
 func newPorts(vm layout.VM, say func(event.Event)) *ports {
@@ -55,27 +55,23 @@ func (p *ports) Levels() []logrus.Level { return []logrus.Level{logrus.InfoLevel
 
 // Fire is called for each log line. If Lima changes its messages, reports about ports are lost, and nothing else.
 func (p *ports) Fire(e *logrus.Entry) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var f forward
 	switch {
 	case scanLog(e.Message, "Forwarding %s from %s to %s", &f.protocol, &f.guest, &f.host):
 		f.protocol = strings.ToLower(f.protocol)
-		p.change(func(all []forward) []forward { return append(all, f) })
+		p.forwards = append(p.forwards, f)
 	case scanLog(e.Message, "Port forwarding closed proto:%s host:%s guest:%s", &f.protocol, &f.host, &f.guest):
-		p.change(func(all []forward) []forward {
-			return slices.DeleteFunc(slices.Clone(all), func(other forward) bool { return other == f })
-		})
+		p.forwards = slices.DeleteFunc(p.forwards, func(other forward) bool { return other == f })
+	default:
+		return nil
 	}
-	return nil
-}
-
-func (p *ports) change(f func([]forward) []forward) {
-	p.mu.Lock()
-	p.forwards = f(p.forwards)
-	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
 	default:
 	}
+	return nil
 }
 
 // run reports what is wrong with the forwards, whenever that changes, until ctx ends.
@@ -131,7 +127,7 @@ func (p *ports) problem(f forward, all []listener) string {
 	host, portText, err := net.SplitHostPort(f.host)
 	port, e := strconv.Atoi(portText)
 	if err != nil || e != nil {
-		return "" // a socket, which is none of ours to judge
+		return "" // a socket; Connection looks after it
 	}
 	_, guest, _ := net.SplitHostPort(f.guest)
 	var mine *listener
@@ -168,8 +164,8 @@ func covers(ip, host string) bool {
 
 // holder names the program or VM that listens.
 func (p *ports) holder(l listener) string {
-	if l.pid == 0 {
-		l.pid = processOf(l.inode)
+	if l.pid == 0 && l.socket != "" {
+		l.pid = processOf(l.socket)
 	}
 	if l.pid == 0 {
 		return "another user's program"
@@ -178,7 +174,7 @@ func (p *ports) holder(l listener) string {
 	if err != nil {
 		return fmt.Sprintf("process %d", l.pid)
 	}
-	args, _ := proc.CmdlineSlice() // it may be gone, or nobody's to look at
+	args, _ := proc.CmdlineSlice() // it may be gone, or not ours to look at
 	if vm, ok := hostagentOf(args); ok {
 		if vm.Home == p.vm.Home {
 			return fmt.Sprintf("VM %q", vm.Name)

@@ -81,7 +81,7 @@ func TestTwoThatShareAPortAreBothSeen(t *testing.T) {
 			seen = append(seen, l)
 		}
 	}
-	if len(seen) != 2 || seen[0].pid != os.Getpid() || processOf(seen[0].inode) != os.Getpid() {
+	if len(seen) != 2 || seen[0].pid != os.Getpid() || processOf(seen[0].socket) != os.Getpid() {
 		t.Errorf("%+v", seen)
 	}
 }

@@ -30,7 +30,7 @@ type requirement struct {
 	number, all int
 	description string
 
-	stdout, stderr, failure string // how the script last failed; empty: it has not
+	stdout, stderr, failure string // of the script's last failure; empty if it has not failed
 }
 
 // Levels are those of progress and of what scripts say.
@@ -62,13 +62,13 @@ func (r *requirements) Fire(e *logrus.Entry) error {
 // begin records that Lima tries a requirement, perhaps again.
 func (r *requirements) begin(q requirement) {
 	if c := r.current; c != nil && c.label == q.label && c.number == q.number {
-		return // said already, with how it failed
+		return // it is reported already, with how it failed
 	}
 	r.current = &q
 	r.unmet = append(r.unmet, r.current)
 	switch {
 	case r.current.boots():
-		// The guest does not answer yet, and what is said of its boot is right.
+		// The guest does not answer yet, and the reported step is still right.
 	case q.label == "essential":
 		r.hostagent.reportStep(event.Guest, "the guest answers; waiting for: "+q.description)
 	default:
@@ -123,7 +123,7 @@ func (r *requirements) probe(q *requirement) (int, bool) {
 	return i, q.label == "optional" && i >= 0 && i < len(r.probes)
 }
 
-// hint returns the template's hint for a probe that fails, and what is plainly wrong with its script.
+// hint returns the template's hint for a probe that fails, and says if its script has the wrong line ends.
 func (r *requirements) hint(q *requirement) string {
 	i, ok := r.probe(q)
 	if !ok {

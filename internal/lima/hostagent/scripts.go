@@ -17,11 +17,11 @@ import (
 	"rancherdesktop.io/rdd/internal/lima/ssh"
 )
 
-// scriptsTimeout bounds the question how the boot scripts went.
+// scriptsTimeout bounds the wait for the guest's answer how its boot scripts went.
 const scriptsTimeout = 30 * time.Second
 
-// askScripts prints what this boot's scripts said: RDD's guest keeps it in its journal, others in a file;
-// and after a line of its own cloud-init's status, where there is one.
+// askScripts prints the output of this boot's scripts, which RDD's guest keeps in its journal and others in a file.
+// After the line statusMark it prints the status of cloud-init, if the guest has that.
 const askScripts = `
 if [ -d /usr/lib/rdd ]; then
 	journalctl --sync 2>/dev/null
@@ -61,24 +61,24 @@ func (h *hostagent) failedScripts(ctx context.Context, y *limayaml.LimaYAML) []s
 	return failuresIn(string(out), y)
 }
 
-// How Lima's boot scripts and RDD's guest say that a script begins, and that it has failed; and how Lima's
-// begin. Source: Lima's cidata.TEMPLATE.d/boot.sh and build/guest's extras.sh.
+// These match what Lima's boot scripts and RDD's guest print when a script begins or has failed, and what Lima's print
+// at the beginning of a boot. Source: Lima's cidata.TEMPLATE.d/boot.sh and build/guest's extras.sh.
 var (
 	scriptBegins = regexp.MustCompile(`^(?:LIMA [^|]*\| Executing|rdd: running) (\S+)`)
 	scriptFailed = regexp.MustCompile(`^(?:LIMA [^|]*\| WARNING: Failed to execute|rdd: failed:) (\S+)(?:.*exit code (\d+))?`)
 	bootBegins   = regexp.MustCompile(`^LIMA [^|]*\| (?:Executing \S+/boot/00-alpine-user-group\.sh|Plain mode\.)`)
 )
 
-// failuresIn finds what failed in what the guest's boot scripts said.
+// failuresIn lists what failed, by the output of the guest's boot scripts.
 func failuresIn(said string, y *limayaml.LimaYAML) []string {
 	said, status, _ := strings.Cut(said, "\n"+statusMark+"\n")
 	var failed []string
-	var since []string // what was said since the last script began
+	var since []string // the output since the last script began
 	for line := range strings.Lines(said) {
 		line = strings.TrimRight(line, "\r\n")
 		switch {
 		case bootBegins.MatchString(line):
-			failed, since = nil, nil // what came before is an earlier boot's
+			failed, since = nil, nil // what came before is of an earlier boot
 		case scriptBegins.MatchString(line):
 			since = nil
 		case scriptFailed.MatchString(line):
@@ -99,7 +99,7 @@ func failuresIn(said string, y *limayaml.LimaYAML) []string {
 	return append(failed, cloudInitErrors(status)...)
 }
 
-// stepFields are what RDD's guest does beside scripts, by the names that it calls them, and where a template asks for it.
+// stepFields maps the steps of RDD's guest to the fields of a template that they carry out.
 var stepFields = map[string]string{
 	"run_boot_commands":  "a script of provision with mode boot",
 	"trust_certificates": "caCerts",
@@ -111,7 +111,8 @@ var stepFields = map[string]string{
 	"copy_files":         "a file of provision with mode data",
 }
 
-// failureMessage says that a script failed. It is empty for a step whose scripts are told one by one.
+// failureMessage says that a script failed. It is empty for a step that runs several scripts, which are reported one
+// by one.
 func failureMessage(name, code, said string, y *limayaml.LimaYAML) string {
 	folder, file := path.Base(path.Dir(name)), path.Base(name)
 	what, hint := stepFields[name], ""
@@ -139,7 +140,7 @@ func failureMessage(name, code, said string, y *limayaml.LimaYAML) string {
 	return fmt.Sprintf("%s has %s, so what it sets up may be missing in the guest%s%s", what, how, hint, said)
 }
 
-// cloudInitErrors are what cloud-init says went wrong in this boot, without the scripts, which are told one by one.
+// cloudInitErrors lists cloud-init's errors in this boot, except those of scripts, which are reported one by one.
 func cloudInitErrors(status string) []string {
 	var s struct {
 		V1 map[string]json.RawMessage `json:"v1"`

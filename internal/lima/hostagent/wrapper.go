@@ -21,14 +21,14 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// Variables by which a hostagent tells the programs it puts before Lima what to do.
+// The environment variables that tell the wrappers of QEMU and ssh what to do.
 const (
 	EnvQEMU   = "RDD_LIMA_QEMU"   // the real QEMU
 	EnvSSH    = "RDD_LIMA_SSH"    // the real ssh
 	EnvLock   = "RDD_LIMA_LOCK"   // QEMU's lock
 	EnvParent = "RDD_LIMA_PARENT" // the hostagent
 	EnvAgent  = "RDD_LIMA_AGENT"  // the hostagent's lock
-	EnvPaths  = "RDD_LIMA_PATHS"  // the paths that Lima gives to QEMU in options, as a JSON list
+	EnvPaths  = "RDD_LIMA_PATHS"  // the folders of the files in QEMU's options, as a JSON list
 )
 
 // wrapPrograms makes Lima start QEMU and ssh through this program: see qemu.Exec and ssh.Exec. Lima takes
@@ -81,7 +81,7 @@ func (h *hostagent) wrapPrograms(y *limayaml.LimaYAML, flags []string) error {
 	return nil
 }
 
-// optionPaths lists the paths below which everything is that Lima gives to QEMU in options, as JSON.
+// optionPaths lists, as JSON, the folders of all files that Lima names in QEMU's options.
 func optionPaths(vm layout.VM, y *limayaml.LimaYAML) (string, error) {
 	paths := []string{vm.Home}
 	if home, err := localpathutil.Expand("~"); err == nil { // firmware may be there
@@ -94,8 +94,8 @@ func optionPaths(vm layout.VM, y *limayaml.LimaYAML) (string, error) {
 	return string(b), err
 }
 
-// endChildren ends the ssh processes that Lima started and doesn't wait for. They are of our group
-// when we lead one, as a hostagent does; we have a handler for the signal ourselves.
+// endChildren ends the ssh processes that Lima started and doesn't wait for, with a signal to the process group that
+// a hostagent leads. The hostagent itself handles the signal.
 func endChildren() {
 	if unix.Getpgrp() == os.Getpid() {
 		_ = unix.Kill(0, unix.SIGTERM)

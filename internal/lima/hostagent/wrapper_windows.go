@@ -24,5 +24,5 @@ func (h *hostagent) wrapPrograms(y *limayaml.LimaYAML, flags []string) error {
 	return os.Setenv("QEMU_SYSTEM_"+strings.ToUpper(*y.Arch), strings.Join(words, " "))
 }
 
-// endChildren has nothing to do: the job ends them.
+// endChildren does nothing on Windows: the job ends them.
 func endChildren() {}
