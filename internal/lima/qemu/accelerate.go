@@ -45,9 +45,12 @@ func Accelerate(ctx context.Context, home string, arch limayaml.Arch, choice str
 		if err != nil {
 			return acc, lima.MissingPrograms(lima.QEMUProgram(arch))
 		}
-		p := &prober{exe: exe, arch: arch, cache: layout.AccelerationFile(home), timeout: ProbeTimeout}
-		if acc, err = p.probe(ctx); err != nil {
-			return acc, err
+		unusable := false
+		if acc, unusable = checkDevice(); !unusable { // checked each time: it is cheap, and can change without a reboot
+			p := &prober{exe: exe, arch: arch, cache: layout.AccelerationFile(home), timeout: ProbeTimeout}
+			if acc, err = p.runGuestCached(ctx); err != nil {
+				return acc, err
+			}
 		}
 	}
 	if choice == Hardware && !acc.Hardware {

@@ -23,8 +23,8 @@ func AccelerationFlags(arch limayaml.Arch, cpu string, acc event.Accelerator) []
 	return []string{"-machine", machine, "-accel", "tcg,thread=multi,tb-size=512", "-cpu", cpu}
 }
 
-// MonitorFlags give a monitor its control socket, and make QEMU exit when its guest reboots or panics: a new boot by
-// a hostagent sets up shares and forwards again, which a reset would lose. The caller of Exec quotes the path.
+// MonitorFlags give a monitor its control socket, and make QEMU exit when its guest reboots or panics. A reset would
+// lose shares and forwards; a new boot by a hostagent sets them up again. The caller of Exec quotes the path.
 func MonitorFlags(arch limayaml.Arch, socket string) []string {
 	flags := []string{"-no-reboot", "-chardev", "socket,id=rdd,server=on,wait=off,path=" + socket, "-mon", "chardev=rdd,mode=control"}
 	switch arch { // the device by which Linux tells QEMU of a panic

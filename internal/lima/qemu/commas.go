@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// splitting lists QEMU's options whose values are split at commas. Lima doesn't quote them.
+// splitting lists the options whose values QEMU splits at commas. Lima doesn't quote the commas of paths in them.
 var splitting = []string{"-drive", "-chardev", "-virtfs", "-fsdev", "-netdev", "-device", "-object", "-blockdev"}
 
 // QuoteCommas doubles the commas of the paths, a JSON list, where QEMU would split an option at them.

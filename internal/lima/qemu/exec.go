@@ -16,9 +16,9 @@ import (
 )
 
 // Exec replaces this process with the real QEMU. QEMU then holds the VM's QEMU lock, so that others can see whether it
-// runs, and, on Linux, ends when the hostagent does, however that ends.
+// runs. On Linux it ends when the hostagent does, even if the hostagent is killed.
 func Exec(qemu, lock string, parent int, args []string) error {
-	// The wish to end with the parent is the thread's: the thread that execs must be the one that asked.
+	// PR_SET_PDEATHSIG belongs to a thread, so the thread that calls exec must be the one that has set it.
 	runtime.LockOSThread()
 	if err := endWithParent(parent); err != nil {
 		return err

@@ -12,13 +12,17 @@ import (
 )
 
 // Monitor watches a QEMU over a control socket of its own, beside Lima's. It finds out why QEMU ends, and checks
-// whether QEMU and its guest still answer. It never ends either.
+// whether QEMU and its guest still answer. It never stops QEMU.
 type Monitor struct {
 	socket    string
 	disk      string // where the VM's disk is, for messages
 	report    func(event.Event)
 	pingGuest func(context.Context) error // asks the guest whether it answers
-	timeouts  monitorTimeouts
+
+	qemuInterval  time.Duration // between questions to QEMU; an answer takes a millisecond
+	guestInterval time.Duration // between questions to the guest
+	answerTimeout time.Duration // for either to answer
+	maxMisses     int           // questions in a row that a guest may leave unanswered
 
 	booted  atomic.Bool // the guest has answered once; before that its boot is watched
 	health  event.Health
@@ -28,21 +32,12 @@ type Monitor struct {
 	waiting bool          // QEMU owes an answer to query-status
 }
 
-// monitorTimeouts say how often a monitor asks and how long it waits.
-type monitorTimeouts struct {
-	qemuInterval  time.Duration // between questions to QEMU; an answer takes a millisecond
-	guestInterval time.Duration // between questions to the guest
-	answerTimeout time.Duration // for either to answer
-	maxMisses     int           // questions in a row that a guest may leave unanswered
-}
-
-func defaultMonitorTimeouts() monitorTimeouts {
-	return monitorTimeouts{qemuInterval: 10 * time.Second, guestInterval: 30 * time.Second, answerTimeout: 15 * time.Second, maxMisses: 2}
-}
-
 // NewMonitor returns a monitor of the VM's QEMU. It reports the VM's health, and pings the guest with pingGuest.
 func NewMonitor(vm layout.VM, report func(event.Event), pingGuest func(context.Context) error) *Monitor {
-	return &Monitor{socket: vm.MonitorSocket(), disk: vm.Dir(), report: report, pingGuest: pingGuest, timeouts: defaultMonitorTimeouts(), done: make(chan struct{})}
+	return &Monitor{
+		socket: vm.MonitorSocket(), disk: vm.Dir(), report: report, pingGuest: pingGuest, done: make(chan struct{}),
+		qemuInterval: 10 * time.Second, guestInterval: 30 * time.Second, answerTimeout: 15 * time.Second, maxMisses: 2,
+	}
 }
 
 // GuestBooted makes the monitor check from now on whether the guest answers.
@@ -104,11 +99,11 @@ func (m *Monitor) connect(ctx context.Context) *qmpConn {
 
 // watch handles QEMU's replies and events, and asks at intervals.
 func (m *Monitor) watch(ctx context.Context, c *qmpConn, replies <-chan qmpReply) {
-	ask := time.NewTicker(m.timeouts.qemuInterval)
+	ask := time.NewTicker(m.qemuInterval)
 	defer ask.Stop()
 	var late <-chan time.Time // QEMU should have answered by then
 	checked := make(chan error, 1)
-	next := time.Now().Add(m.timeouts.guestInterval)
+	next := time.Now().Add(m.guestInterval)
 	for {
 		select {
 		case r, ok := <-replies:
@@ -119,14 +114,14 @@ func (m *Monitor) watch(ctx context.Context, c *qmpConn, replies <-chan qmpReply
 		case <-late:
 			late = nil
 			m.setHealth(event.Unresponsive, fmt.Sprintf("QEMU has not answered for %s: its process is suspended, or the host gives it no time. Nothing is lost; the guest continues when the process does. "+
-				"Look for the cause with `ps` or `top`; `rdd vm stop --force` ends the VM, and what its guest has not written is lost.", m.timeouts.answerTimeout))
+				"Look for the cause with `ps` or `top`; `rdd vm stop --force` ends the VM, and what its guest has not written is lost.", m.answerTimeout))
 		case err := <-checked:
-			next = time.Now().Add(m.timeouts.guestInterval)
+			next = time.Now().Add(m.guestInterval)
 			m.guestAnswered(err)
 		case now := <-ask.C:
 			if !m.waiting && c.send("query-status") == nil {
 				m.waiting = true
-				late = time.After(m.timeouts.answerTimeout)
+				late = time.After(m.answerTimeout)
 			}
 			if m.booted.Load() && m.health.Reason != event.Paused && (now.After(next) || m.misses > 0) {
 				next = now.Add(time.Hour) // until this one is answered
@@ -175,8 +170,7 @@ func (m *Monitor) handleEvent(r qmpReply) {
 	}
 }
 
-// endings are QEMU's reasons of a shutdown (ShutdownCause in its QAPI schema) that are the guest's own,
-// or somebody's on the host.
+// endings maps QEMU's reasons for a shutdown (ShutdownCause in its QAPI schema) to how the guest ended.
 var endings = map[string]string{
 	"guest-shutdown":        event.PoweredOff,
 	"guest-reset":           event.Rebooted,
@@ -189,7 +183,7 @@ var endings = map[string]string{
 
 // askGuest asks whether the guest answers.
 func (m *Monitor) askGuest(ctx context.Context, result chan<- error) {
-	ctx, cancel := context.WithTimeout(ctx, m.timeouts.answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, m.answerTimeout)
 	defer cancel()
 	result <- m.pingGuest(ctx)
 }
@@ -202,7 +196,7 @@ func (m *Monitor) guestAnswered(err error) {
 		m.misses = 0
 		m.setHealth("", "")
 	default:
-		if m.misses++; m.misses >= m.timeouts.maxMisses {
+		if m.misses++; m.misses >= m.maxMisses {
 			m.setHealth(event.Unresponsive, fmt.Sprintf("the guest runs but does not answer: %v. It hangs, or is short of memory or processor time. `rdd vm logs --source serial` shows its console; "+
 				"`rdd vm restart` restarts it, and `rdd vm stop --force` ends it, when it does not recover.", err))
 		}

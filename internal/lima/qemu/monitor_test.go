@@ -51,8 +51,8 @@ func watchQEMU(t *testing.T) *watched {
 	})
 	w.Monitor = &Monitor{
 		socket: w.vm.MonitorSocket(), disk: w.vm.Dir(), done: make(chan struct{}),
-		timeouts: monitorTimeouts{qemuInterval: 10 * time.Millisecond, guestInterval: 10 * time.Millisecond, answerTimeout: 300 * time.Millisecond, maxMisses: 2},
-		report:   func(e event.Event) { w.health <- *e.Health },
+		qemuInterval: 10 * time.Millisecond, guestInterval: 10 * time.Millisecond, answerTimeout: 300 * time.Millisecond, maxMisses: 2,
+		report: func(e event.Event) { w.health <- *e.Health },
 		pingGuest: func(context.Context) error {
 			if w.mute.Load() {
 				return errors.New("not a word")

@@ -3,15 +3,11 @@ package qemu
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/lima-vm/lima/pkg/limayaml"
-	"github.com/lima-vm/lima/pkg/store/filenames"
 
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/machine/layout"
@@ -20,33 +16,46 @@ import (
 
 // orphanTimeouts say how long each way to end a QEMU without a hostagent may take.
 type orphanTimeouts struct {
-	selfExit time.Duration // to end by itself: it was told to when its hostagent died
+	selfExit time.Duration // to end by itself: the kernel told it to when its hostagent died
 	powerOff time.Duration // for the guest to power off
-	quit     time.Duration // for QEMU to quit
+	quit     time.Duration // for QEMU to quit, or to end when it is killed
 }
 
-func defaultOrphanTimeouts() orphanTimeouts {
-	return orphanTimeouts{selfExit: 3 * time.Second, powerOff: time.Minute, quit: 5 * time.Second}
-}
+const quitTimeout = 5 * time.Second
 
 // EndOrphan ends a QEMU of the VM that outlived its hostagent: it asks first, and forces it then. It removes the
 // sockets and PID files that both left, and reports whether there was a QEMU. The caller holds the VM's disk lock, so
 // no hostagent runs.
 func EndOrphan(ctx context.Context, vm layout.VM, say func(string)) (found bool, err error) {
-	return defaultOrphanTimeouts().end(ctx, vm, say)
+	return orphanTimeouts{selfExit: 3 * time.Second, powerOff: time.Minute, quit: quitTimeout}.end(ctx, vm, say)
 }
 
 func (g orphanTimeouts) end(ctx context.Context, vm layout.VM, say func(string)) (found bool, err error) {
-	for _, try := range []struct {
-		message string
-		act     func() error
-		grace   time.Duration
-	}{
-		{"", func() error { return nil }, g.selfExit},
-		{"a QEMU without a hostagent was found; asking its guest to power off", func() error { return PowerDown(vm) }, g.powerOff},
-		{"the guest doesn't power off; ending its QEMU", func() error { return qmpExecute(limaSocket(vm), "quit") }, g.quit},
-		{"QEMU doesn't answer; killing it", func() error { return killQEMU(vm) }, g.quit},
-	} {
+	return endQEMU(ctx, vm, say,
+		attempt{"", func() error { return nil }, g.selfExit},
+		attempt{"a QEMU without a hostagent was found; asking its guest to power off", func() error { return PowerDown(vm) }, g.powerOff},
+		attempt{"the guest doesn't power off; ending its QEMU", func() error { return qmpExecute(limaSocket(vm), "quit") }, g.quit},
+		attempt{"QEMU doesn't answer; killing it", func() error { return killQEMU(vm) }, g.quit},
+	)
+}
+
+// KillOrphan kills the VM's QEMU. The caller holds the disk lock.
+func KillOrphan(ctx context.Context, vm layout.VM) error {
+	_, err := endQEMU(ctx, vm, nil, attempt{"", func() error { return killQEMU(vm) }, quitTimeout})
+	return err
+}
+
+// attempt is one way to end a QEMU.
+type attempt struct {
+	message string // is reported before; empty: nothing is
+	act     func() error
+	grace   time.Duration // for QEMU to end then
+}
+
+// endQEMU makes one attempt after the other until the VM's QEMU has ended, and reports whether there was one.
+func endQEMU(ctx context.Context, vm layout.VM, say func(string), attempts ...attempt) (found bool, err error) {
+	var failed error // the last attempt
+	for _, a := range attempts {
 		held, err := proc.Held(vm.QEMULock())
 		if err != nil {
 			return found, err
@@ -54,40 +63,21 @@ func (g orphanTimeouts) end(ctx context.Context, vm layout.VM, say func(string))
 		if !held {
 			return found, clearStale(vm)
 		}
-		if try.message != "" {
-			say(try.message)
+		if a.message != "" {
+			say(a.message)
 		}
 		found = true
-		if try.act() != nil {
-			continue // the next one is rougher
+		if failed = a.act(); failed != nil && !errors.Is(failed, proc.ErrGone) { // one that is gone frees its lock soon
+			continue
 		}
-		if err := awaitFree(ctx, vm.QEMULock(), try.grace); err != nil {
+		if err := awaitFree(ctx, vm.QEMULock(), a.grace); err != nil {
 			return found, err
 		}
 	}
 	if held, err := proc.Held(vm.QEMULock()); held || err != nil {
-		return found, errors.Join(err, diag.Errorf(diag.VMBusy, "a QEMU of VM %q can't be ended: find it with `fuser %s` and end it", vm.Name, vm.QEMULock()))
+		return found, errors.Join(err, diag.Errorf(diag.VMBusy, "a QEMU of VM %q can't be ended: find it with `fuser %s` and end it", vm.Name, vm.QEMULock()), failed)
 	}
 	return found, clearStale(vm)
-}
-
-// KillOrphan kills the VM's QEMU. The caller holds the disk lock.
-func KillOrphan(ctx context.Context, vm layout.VM) error {
-	held, err := proc.Held(vm.QEMULock())
-	if err != nil || !held {
-		return err
-	}
-	err = killQEMU(vm)
-	if ending := errors.Is(err, os.ErrNotExist) || errors.Is(err, proc.ErrGone); err != nil && !ending { // its hostagent's death has told it to end
-		return fmt.Errorf("kill the QEMU of VM %q: %w", vm.Name, err)
-	}
-	if err := awaitFree(ctx, vm.QEMULock(), defaultOrphanTimeouts().quit); err != nil {
-		return err
-	}
-	if held, err := proc.Held(vm.QEMULock()); held || err != nil {
-		return errors.Join(err, fmt.Errorf("the QEMU of VM %q does not end", vm.Name))
-	}
-	return clearStale(vm)
 }
 
 // killQEMU kills the process that holds the QEMU lock.
@@ -99,14 +89,17 @@ func killQEMU(vm layout.VM) error {
 	return proc.Kill(pid, func() bool { return proc.Holds(pid, vm.QEMULock()) })
 }
 
-// qemuPID finds the process that holds the QEMU lock. QEMU's PID file is asked only where the system
-// doesn't tell: it may be missing, or an earlier QEMU's.
+// qemuPID finds the process that holds the QEMU lock. It reads QEMU's PID file only where the system doesn't tell who
+// holds a lock: the file may be missing, or be an earlier QEMU's.
 func qemuPID(vm layout.VM) (int, error) {
 	pid, err := proc.Holder(vm.QEMULock())
 	if !errors.Is(err, errors.ErrUnsupported) {
 		return pid, err
 	}
-	b, err := os.ReadFile(filepath.Join(vm.Dir(), filenames.PIDFile(limayaml.QEMU)))
+	b, err := os.ReadFile(vm.QEMUPID())
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, proc.ErrGone
+	}
 	if err != nil {
 		return 0, err
 	}

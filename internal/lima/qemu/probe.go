@@ -3,7 +3,6 @@ package qemu
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -33,22 +32,12 @@ type cached struct {
 	Accelerator event.Accelerator `json:"accelerator"`
 }
 
-// probe returns the best accelerator.
-func (p *prober) probe(ctx context.Context) (event.Accelerator, error) {
-	if acc, bad := p.checkDevice(); bad {
-		return acc, nil // cheap to find out, and fixed without a reboot
-	}
-	return p.runGuestCached(ctx)
-}
-
 // runGuestCached runs a guest once for each boot of the host and each QEMU.
 func (p *prober) runGuestCached(ctx context.Context) (event.Accelerator, error) {
 	key := p.key()
-	if b, err := os.ReadFile(p.cache); err == nil {
-		var c cached
-		if json.Unmarshal(b, &c) == nil && c.Key == key {
-			return c.Accelerator, nil
-		}
+	var c cached
+	if atomicfile.ReadJSON(p.cache, &c) == nil && c.Key == key {
+		return c.Accelerator, nil
 	}
 	acc, err := p.runGuest(ctx)
 	if err != nil {

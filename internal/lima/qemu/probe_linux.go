@@ -12,7 +12,7 @@ import (
 const kvmDevice = "/dev/kvm"
 
 // checkDevice reports why KVM can't be tried at all.
-func (p *prober) checkDevice() (acc event.Accelerator, bad bool) {
+func checkDevice() (acc event.Accelerator, unusable bool) {
 	f, err := os.OpenFile(kvmDevice, os.O_RDWR, 0)
 	switch {
 	case err == nil:
@@ -24,7 +24,7 @@ func (p *prober) checkDevice() (acc event.Accelerator, bad bool) {
 	return emulated(event.NoHardwareDevice, "there is no usable "+kvmDevice+" ("+err.Error()+"), so VMs are emulated, several times slower. Switch virtualization on in the firmware, or nested virtualization in the hypervisor."), true
 }
 
-// bootID is new for each boot of the host. Source: random(4).
+// bootID differs for each boot of the host. Source: random(4).
 func bootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

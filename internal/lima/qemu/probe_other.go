@@ -4,8 +4,8 @@ package qemu
 
 import "rancherdesktop.io/rdd/internal/machine/event"
 
-// checkDevice has nothing to look at: QEMU itself says what is missing.
-func (p *prober) checkDevice() (acc event.Accelerator, bad bool) { return acc, false }
+// checkDevice does nothing on this system: QEMU itself says what is missing.
+func checkDevice() (acc event.Accelerator, unusable bool) { return acc, false }
 
 // bootID is not known; only a new QEMU is probed again.
 func bootID() string { return "" }

@@ -17,8 +17,8 @@ import (
 // qmpTimeout bounds one exchange with QEMU.
 const qmpTimeout = 5 * time.Second
 
-// This is our own client and not github.com/digitalocean/go-qemu/qmp, which waits for answers without a limit
-// and can't be told to stop: a suspended QEMU would hold up whoever asks it.
+// This client is our own because github.com/digitalocean/go-qemu/qmp waits for answers without a limit and can't be
+// canceled: a suspended QEMU would block its callers.
 
 // qmpConn is a connection to QEMU's control socket. Protocol: QEMU Machine Protocol Specification;
 // QEMU greets, capabilities are negotiated, then commands are taken and answered in their order.

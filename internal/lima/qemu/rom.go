@@ -3,11 +3,11 @@ package qemu
 import "github.com/lima-vm/lima/pkg/limayaml"
 
 // The test guests count down from 100 million and then end QEMU. Hardware does that in a tenth of a
-// second. There are KVMs that take every instruction one by one in software; those need minutes.
+// second. A KVM that executes every instruction in software needs minutes.
 
 const romSize = 64 << 10
 
-// romX86 begins where an x86 processor does: 16 bytes below the end of the ROM, in real mode.
+// romX86 is what an x86 processor executes first: 16 bytes below the end of the ROM, in real mode.
 var romX86 = []byte{
 	0xE9, 0xED, 0xFF, // jmp 16 bytes before the reset vector
 }
@@ -33,7 +33,7 @@ var romARM = []byte{
 	0x02, 0x00, 0x00, 0xD4, // hvc #0
 }
 
-// romFor is the test guest for an architecture.
+// romFor returns the test guest for an architecture.
 func romFor(arch limayaml.Arch) []byte {
 	rom := make([]byte, romSize)
 	if arch != limayaml.X8664 {
@@ -46,7 +46,7 @@ func romFor(arch limayaml.Arch) []byte {
 	return rom
 }
 
-// romExit is QEMU's exit code when the guest got to its end.
+// romExit is QEMU's exit code when the test guest ends it.
 func romExit(arch limayaml.Arch) int {
 	if arch == limayaml.X8664 {
 		return 2*0x10 + 1
