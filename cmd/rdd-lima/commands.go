@@ -60,13 +60,11 @@ func templateCommand(*flags) *cobra.Command {
 
 func prepareCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
-		Use:   "prepare VM < JOB",
-		Short: "Create or update a VM's disk and configuration",
-		Args:  args(cobra.ExactArgs(1)),
+		Use:     "prepare VM < JOB",
+		Short:   "Create or update a VM's disk and configuration",
+		Args:    args(cobra.ExactArgs(1)),
+		PreRunE: f.require("lima-home", "share"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.needs("lima-home", "share"); err != nil {
-				return err
-			}
 			job, err := event.ReadJob(cmd.InOrStdin())
 			if err != nil {
 				return err
@@ -80,13 +78,11 @@ func prepareCommand(f *flags) *cobra.Command {
 func hostagentCommand(f *flags) *cobra.Command {
 	var o hostagent.Options
 	c := &cobra.Command{
-		Use:   "hostagent VM",
-		Short: "Boot a VM and serve it until its guest powers off; an interrupt asks the guest to power off",
-		Args:  args(cobra.ExactArgs(1)),
+		Use:     "hostagent VM",
+		Short:   "Boot a VM and serve it until its guest powers off; an interrupt asks the guest to power off",
+		Args:    args(cobra.ExactArgs(1)),
+		PreRunE: f.require("lima-home", "share", "log-dir"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.needs("lima-home", "share", "log-dir"); err != nil {
-				return err
-			}
 			o.VM, o.Share, o.Path = f.vm(args[0]), f.share, os.Getenv("PATH")
 			return hostagent.Run(cmd.Context(), o)
 		},
@@ -99,13 +95,11 @@ func hostagentCommand(f *flags) *cobra.Command {
 func clearCommand(f *flags) *cobra.Command {
 	var kill bool
 	c := &cobra.Command{
-		Use:   "clear VM",
-		Short: "End a QEMU that outlived its hostagent, and remove stale files",
-		Args:  args(cobra.ExactArgs(1)),
+		Use:     "clear VM",
+		Short:   "End a QEMU that outlived its hostagent, and remove stale files",
+		Args:    args(cobra.ExactArgs(1)),
+		PreRunE: f.require("lima-home"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.needs("lima-home"); err != nil {
-				return err
-			}
 			return report(cmd.Context(), func(ctx context.Context, w *event.Writer) error {
 				say := func(m string) { _ = w.Write(event.Event{Phase: event.Leftover, Message: m}) }
 				return vm.Clear(ctx, f.vm(args[0]), kill, say)
@@ -118,13 +112,11 @@ func clearCommand(f *flags) *cobra.Command {
 
 func removeCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
-		Use:   "remove VM",
-		Short: "Remove the disk and configuration of a VM that doesn't run",
-		Args:  args(cobra.ExactArgs(1)),
+		Use:     "remove VM",
+		Short:   "Remove the disk and configuration of a VM that doesn't run",
+		Args:    args(cobra.ExactArgs(1)),
+		PreRunE: f.require("lima-home"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.needs("lima-home"); err != nil {
-				return err
-			}
 			return report(cmd.Context(), func(ctx context.Context, _ *event.Writer) error { return vm.Remove(ctx, f.vm(args[0])) })
 		},
 	}
@@ -133,13 +125,11 @@ func removeCommand(f *flags) *cobra.Command {
 func probeCommand(f *flags) *cobra.Command {
 	var choice string
 	c := &cobra.Command{
-		Use:   "probe",
-		Short: "Check hardware acceleration by running a test guest",
-		Args:  args(cobra.NoArgs),
+		Use:     "probe",
+		Short:   "Check hardware acceleration by running a test guest",
+		Args:    args(cobra.NoArgs),
+		PreRunE: f.require("lima-home"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.needs("lima-home"); err != nil {
-				return err
-			}
 			acc, err := qemu.Accelerate(cmd.Context(), f.home, lima.NativeArch(), choice)
 			if err != nil {
 				return err
@@ -154,13 +144,11 @@ func probeCommand(f *flags) *cobra.Command {
 func sshCommand(f *flags) *cobra.Command {
 	var o ssh.ShellOptions
 	c := &cobra.Command{
-		Use:   "ssh VM [-- COMMAND...]",
-		Short: "Open a shell in a running VM, or run a command there",
-		Args:  args(cobra.MinimumNArgs(1)),
+		Use:     "ssh VM [-- COMMAND...]",
+		Short:   "Open a shell in a running VM, or run a command there",
+		Args:    args(cobra.MinimumNArgs(1)),
+		PreRunE: f.require("lima-home"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.needs("lima-home"); err != nil {
-				return err
-			}
 			// The guest's terminal turns line ends into CR LF and joins stderr with stdout, so a file or a pipe gets none.
 			o.Command, o.Terminal = args[1:], isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stdout.Fd())
 			o.Dir, _ = os.Getwd() // without one the shell begins at home

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,15 +21,15 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// Exit codes. The last line of events says why; these are for people and scripts.
+// Exit codes, for people and scripts. The service reads the last line of the events instead.
 const (
 	exitFailed  = 1
 	exitUsage   = 2
-	exitRefused = 3 // by Lima: the template, or what the host lacks
+	exitRefused = 3 // a *lima.PermanentError: the template is refused, or the host lacks something
 )
 
-// cancelGrace is how long canceled work may take to leave no half-made file, before this process
-// ends anyway. The next run completes what is left then.
+// cancelGrace is how long canceled work may take to remove its incomplete files before this process ends anyway. The
+// next run completes what is left.
 const cancelGrace = 3 * time.Second
 
 func main() { os.Exit(run()) }
@@ -48,10 +49,10 @@ func run() int {
 	if code, guarded := errors.AsType[guardedCode](err); guarded {
 		return int(code)
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return 0
-	case !errors.Is(err, errReported):
+	}
+	if !errors.Is(err, errReported) {
 		fmt.Fprintln(os.Stderr, "rdd-lima:", err)
 	}
 	if _, usage := errors.AsType[*usageError](err); usage {
@@ -63,10 +64,10 @@ func run() int {
 	return exitFailed
 }
 
-// errReported marks an error that stdout tells already.
+// errReported marks an error that is on stdout already.
 var errReported = errors.New("reported")
 
-// guardedCode is how a guarded program ended.
+// guardedCode is the exit code of a guarded program.
 type guardedCode int
 
 func (c guardedCode) Error() string { return fmt.Sprintf("it ended with exit code %d", int(c)) }
@@ -74,12 +75,12 @@ func (c guardedCode) Error() string { return fmt.Sprintf("it ended with exit cod
 // usageError is a wrong command line.
 type usageError struct{ error }
 
-// flags are those of all commands.
+// flags are the flags of all commands.
 type flags struct {
 	home, share, logs string
 }
 
-// vm is the place of the VM called name.
+// vm returns the layout of the VM called name.
 func (f *flags) vm(name string) layout.VM {
 	return layout.VM{Home: f.home, Name: name, Logs: f.logs}
 }
@@ -104,9 +105,7 @@ func command() *cobra.Command {
 // apply tells Lima where its files are. Lima knows no other way than the environment.
 func (f *flags) apply() error {
 	lima.SetVersion()
-	if f.home == "" {
-		f.home = os.Getenv("LIMA_HOME")
-	}
+	f.home = cmp.Or(f.home, os.Getenv("LIMA_HOME"))
 	for _, dir := range []*string{&f.home, &f.share, &f.logs} {
 		if *dir == "" {
 			continue
@@ -128,15 +127,17 @@ func (f *flags) apply() error {
 	return nil
 }
 
-// needs returns a usage error when a flag that the command requires is missing.
-func (f *flags) needs(names ...string) error {
-	values := map[string]string{"lima-home": f.home, "share": f.share, "log-dir": f.logs}
-	for _, n := range names {
-		if values[n] == "" {
-			return &usageError{fmt.Errorf("--%s is required", n)}
+// require returns a check that a command's required flags are set; --lima-home may come from the environment instead.
+func (f *flags) require(names ...string) func(*cobra.Command, []string) error {
+	return func(*cobra.Command, []string) error {
+		values := map[string]string{"lima-home": f.home, "share": f.share, "log-dir": f.logs}
+		for _, n := range names {
+			if values[n] == "" {
+				return &usageError{fmt.Errorf("--%s is required", n)}
+			}
 		}
+		return nil
 	}
-	return nil
 }
 
 // report runs work whose events go to stdout. The last event reports the result.

@@ -3,7 +3,6 @@ package hostpath
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,13 +26,10 @@ type Files struct {
 }
 
 func readFiles(vm layout.VM) (Files, error) {
-	var f Files
-	b, err := atomicfile.Read(vm.HostFiles())
-	if errors.Is(err, fs.ErrNotExist) {
-		return f, nil
-	}
-	if err == nil && json.Unmarshal(b, &f) != nil {
-		return Files{}, nil // nothing is then known to be the VM's own
+	f := Files{Written: map[string]string{}}
+	err := atomicfile.ReadJSON(vm.HostFiles(), &f)
+	if _, damaged := errors.AsType[*atomicfile.DamagedError](err); damaged || errors.Is(err, fs.ErrNotExist) {
+		return Files{Written: map[string]string{}}, nil // without a record nothing is known to be the VM's own
 	}
 	return f, err
 }
@@ -77,10 +73,7 @@ func Release(vm layout.VM) error {
 	if len(f.Written) > 0 {
 		return f.save(vm)
 	}
-	if err := os.Remove(vm.HostFiles()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return os.RemoveAll(vm.HostFiles())
 }
 
 // release removes the link at p, or the copy that is to go when the VM stops. A file that was changed stays.
@@ -112,7 +105,7 @@ func sumOf(b []byte) string {
 }
 
 // Place puts links to the VM's sockets where its template wants them, before its guest boots.
-// The error is a *PermanentError when something else is there.
+// The error is a *PermanentError when there is something else at such a path.
 func Place(vm layout.VM) (Files, error) {
 	f, err := readFiles(vm)
 	if err != nil {
@@ -146,10 +139,7 @@ func (p Path) link() error {
 	if err := os.Remove(p.Path); err != nil && !errors.Is(err, fs.ErrNotExist) { // an old link or a dead socket
 		return lima.FieldError(p.Field, err)
 	}
-	if err := os.Symlink(p.Inside, p.Path); err != nil {
-		return lima.FieldError(p.Field, err)
-	}
-	return nil
+	return lima.FieldError(p.Field, os.Symlink(p.Inside, p.Path))
 }
 
 // ReleaseAll removes the links of all paths, and the copies that are to go when the VM stops.
@@ -168,7 +158,7 @@ func (f *Files) CopyOut(vm layout.VM) (wrong []string) {
 		}
 		b, err := os.ReadFile(p.Inside)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // Lima has said why
+			continue // Lima has reported why
 		}
 		if err == nil {
 			err = f.write(vm, p, b)
@@ -196,11 +186,8 @@ func (f *Files) write(vm layout.VM, p Path, b []byte) error {
 			return err
 		}
 	}
-	if f.Written == nil {
-		f.Written = map[string]string{}
-	}
 	f.Written[p.Path] = sumOf(b)
-	if err := f.save(vm); err != nil { // first, so that the file is known to be ours in any case
+	if err := f.save(vm); err != nil { // before the file is written, so that it is known to be ours in any case
 		return err
 	}
 	to, err := os.OpenFile(p.Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)

@@ -17,8 +17,8 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// CheckFree checks that each path can be used: nothing is there, or something that this VM has put there. A VM that
-// has no name yet has put nothing anywhere.
+// CheckFree checks that each path can be used: nothing is there, or something that this VM has put there. If named is
+// false, vm only says where a VM would be.
 func CheckFree(vm layout.VM, named bool, paths []Path) error {
 	var mine Files
 	if named {
@@ -38,6 +38,7 @@ func CheckFree(vm layout.VM, named bool, paths []Path) error {
 	return nil
 }
 
+// free checks that nothing is at the path but what the VM has put there.
 func (p Path) free(vm layout.VM, mine Files) error {
 	info, err := os.Lstat(p.Path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -93,7 +94,7 @@ func (p Path) linkOf(vm layout.VM) bool {
 	return err == nil && p.Socket && IsBelow(to, filepath.Join(vm.Dir(), filenames.SocketDir))
 }
 
-// abandoned reports whether a link leads to where a VM of RDD had a socket, and that VM has gone or was killed.
+// abandoned reports whether a link leads to the former socket of a VM of RDD that is gone or was killed.
 func abandoned(path string) bool {
 	to, err := os.Readlink(path)
 	if err != nil || layout.Exists(to) || !strings.HasPrefix(filepath.Base(to), "rdd-") || filepath.Base(filepath.Dir(to)) != filenames.SocketDir {

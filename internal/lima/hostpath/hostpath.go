@@ -30,8 +30,8 @@ type Path struct {
 // copiesDir is below the VM's directory. Lima copies the guest's files there.
 const copiesDir = "rdd.copies"
 
-// List lists what a template puts on the host. The error is a *PermanentError for a path that can't be
-// meant, whatever is there.
+// List lists what a template puts on the host. The error is a *PermanentError for a path that can never be used,
+// whatever is there.
 func List(vm layout.VM, y, full *limayaml.LimaYAML) ([]Path, error) {
 	var paths []Path
 	for i, rule := range y.PortForwards {
@@ -67,7 +67,7 @@ func List(vm layout.VM, y, full *limayaml.LimaYAML) ([]Path, error) {
 	return paths, checkApart(paths)
 }
 
-// check judges a path without a look at what is there. It was written so in the template.
+// check checks a path without looking at what is there. written is its text in the template.
 func (p Path) check(vm layout.VM, written string) error {
 	switch {
 	case strings.Contains(written, "{{") && (written == p.Path || strings.Contains(p.Path, "{{") || strings.Contains(p.Path, "<no value>")):
@@ -81,7 +81,11 @@ func (p Path) check(vm layout.VM, written string) error {
 	}
 	path, home, dir := resolveLinks(p.Path), resolveLinks(vm.Home), resolveLinks(vm.Dir())
 	if path == home || IsBelow(home, path) || IsBelow(path, home) && !IsBelow(filepath.Dir(path), dir) || IsBelow(path, filepath.Join(dir, copiesDir)) {
-		return lima.FieldErrorf(p.Field, "%s is among RDD's own files: choose another path, or one in a folder of the VM's directory, such as {{.Dir}}/%s", p.Path, p.example())
+		example := "copied-from-guest/NAME"
+		if p.Socket {
+			example = filenames.SocketDir + "/NAME.sock"
+		}
+		return lima.FieldErrorf(p.Field, "%s is among RDD's own files: choose another path, or one in a folder of the VM's directory, such as {{.Dir}}/%s", p.Path, example)
 	}
 	return nil
 }
@@ -93,14 +97,7 @@ func (p Path) kind() string {
 	return "file"
 }
 
-func (p Path) example() string {
-	if p.Socket {
-		return filenames.SocketDir + "/NAME.sock"
-	}
-	return "copied-from-guest/NAME"
-}
-
-// checkApart reports whether two of the paths are the same, or one is in the other.
+// checkApart refuses two paths that are the same, or of which one is in the other.
 func checkApart(paths []Path) error {
 	for i, p := range paths {
 		for _, q := range paths[:i] {

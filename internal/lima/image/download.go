@@ -20,14 +20,14 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// download is one file from a server that is kept in Lima's cache. A download keeps what it got before it was
-// interrupted, and the next one resumes there. The digest is that of the complete file.
+// download gets one file from a server into Lima's cache. It keeps what it got before it was interrupted, and the
+// next one resumes there.
 type download struct {
 	url          string
-	digest       digest.Digest   // empty: any
+	digest       digest.Digest   // of the complete file; empty: any
 	dir          string          // the cache's for this URL
 	stallTimeout time.Duration   // longest silence of the server
-	begin        func(Operation) // what report is about from now on
+	begin        func(Operation) // called before report is, for another operation
 	report       func(done, total int64)
 }
 
@@ -71,7 +71,7 @@ func (d *download) get(ctx context.Context) (string, error) {
 	}
 	resumed := layout.Exists(d.part())
 	err = d.fetch(ctx)
-	if resumed && errors.Is(err, errMismatch) { // of another file, perhaps
+	if resumed && errors.Is(err, errMismatch) { // the part may have been of another file
 		err = d.fetch(ctx)
 	}
 	return d.data(), err
@@ -165,14 +165,14 @@ func (d *download) fetch(ctx context.Context) error {
 
 // keep makes the downloaded part the cached file.
 func (d *download) keep(modified string) error {
-	// The notes on the old file go before it does.
+	// What describes the old file is replaced or removed before the file is.
 	for name, text := range map[string]string{d.modifiedFile(): modified, filepath.Join(d.dir, "url"): d.url} {
 		if err := atomicfile.Write(name, []byte(text)); err != nil {
 			return err
 		}
 	}
 	if d.digest != "" {
-		if err := os.Remove(d.digestFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.RemoveAll(d.digestFile()); err != nil {
 			return err
 		}
 	}
@@ -202,7 +202,7 @@ func (d *download) request(ctx context.Context) (modified string, err error) {
 	case have > 0 && len(validator) > 0: // the rest of that very file, or all of another
 		req.Header.Set("If-Range", string(validator))
 		fallthrough
-	case have > 0 && d.digest != "": // its digest will tell
+	case have > 0 && d.digest != "": // the digest will show whether the parts fit
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
 	}
 	resp, err := http.DefaultClient.Do(req)
@@ -280,7 +280,7 @@ func causeOr(ctx context.Context, err error) error {
 	return err
 }
 
-// size of a file; 0 when it isn't there.
+// size returns the size of a file, or 0 if it doesn't exist.
 func size(path string) int64 {
 	info, err := os.Stat(path)
 	if err != nil {

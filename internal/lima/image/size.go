@@ -10,8 +10,8 @@ import (
 	"github.com/lima-vm/lima/pkg/localpathutil"
 )
 
-// VirtualSize is the size of the disk in an image file; ok is false when it can't be told, as for a
-// file that is missing or compressed.
+// VirtualSize returns the size of the disk in an image file. ok is false if the file doesn't show it, because it is
+// missing or compressed.
 func VirtualSize(path string) (size int64, ok bool) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"rancherdesktop.io/rdd/internal/host"
 )
 
-// spareSpace is what a disk that is not full has free at least.
+// A disk with less free space than spareSpace counts as full.
 const spareSpace = 1 << 20
 
 // checkSpace returns an error if need bytes don't fit below dir. Without it, each attempt would fill the disk for a
@@ -18,7 +18,7 @@ const spareSpace = 1 << 20
 func checkSpace(dir string, need int64) error {
 	disk, err := host.DiskOf(dir)
 	if err != nil || need < 0 || disk.Free >= uint64(need) {
-		return nil // who can't tell, tries
+		return nil // if the free space is unknown, try
 	}
 	return fullDisk(dir, fmt.Sprintf("%s are needed, %s are free", units.BytesSize(float64(need)), units.BytesSize(float64(disk.Free))))
 }

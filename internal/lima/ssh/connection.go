@@ -40,7 +40,7 @@ type Connection struct {
 
 	retryInterval  time.Duration // between attempts
 	attemptTimeout time.Duration // of one attempt
-	checkInterval  time.Duration // between looks at whether all is there
+	checkInterval  time.Duration // between checks whether everything is there
 }
 
 // NewConnection returns the connection of a VM with the configuration y. It reports what doesn't work.
@@ -73,7 +73,7 @@ func (c *Connection) Run(ctx context.Context) {
 	if *c.y.Plain || runtime.GOOS == "windows" { // nothing depends on it; Windows' ssh has no such connections
 		return
 	}
-	todo := c.missing(ctx) // what Lima could not make at boot
+	todo := c.missing(ctx) // what Lima could not set up at boot
 	if len(todo) > 0 {
 		c.reportTrouble(retryingMessage, todo, nil)
 	}
@@ -167,10 +167,7 @@ func (c *Connection) reportTrouble(what string, todo []resource, err error) {
 
 // resources lists everything that the connection carries.
 func (c *Connection) resources() []resource {
-	var all []resource
-	for _, f := range c.forwards() {
-		all = append(all, resource{f.HostSocket, func(ctx context.Context) error { return c.forward(ctx, f) }})
-	}
+	all := c.forwards(func(limayaml.PortForward) bool { return true })
 	for _, m := range c.mounts() {
 		all = append(all, c.share(m))
 	}
@@ -180,11 +177,11 @@ func (c *Connection) resources() []resource {
 	return all
 }
 
-// forwards are the template's forwards of sockets.
-func (c *Connection) forwards() (all []limayaml.PortForward) {
+// forwards lists those of the template's forwards of sockets that match.
+func (c *Connection) forwards(match func(limayaml.PortForward) bool) (all []resource) {
 	for _, f := range c.y.PortForwards {
-		if f.GuestSocket != "" && f.HostSocket != "" {
-			all = append(all, f)
+		if f.GuestSocket != "" && f.HostSocket != "" && match(f) {
+			all = append(all, resource{f.HostSocket, func(ctx context.Context) error { return c.forward(ctx, f) }})
 		}
 	}
 	return all
@@ -198,14 +195,12 @@ func (c *Connection) mounts() []limayaml.Mount {
 }
 
 // missing lists the forwards of sockets and the shared folders that don't exist.
-func (c *Connection) missing(ctx context.Context) (all []resource) {
-	for _, f := range c.forwards() {
+func (c *Connection) missing(ctx context.Context) []resource {
+	forwards := c.forwards(func(f limayaml.PortForward) bool {
 		info, err := os.Lstat(f.HostSocket)
-		if !f.Reverse && (err != nil || info.Mode().Type() != os.ModeSocket) {
-			all = append(all, resource{f.HostSocket, func(ctx context.Context) error { return c.forward(ctx, f) }})
-		}
-	}
-	return append(all, c.missingMounts(ctx)...)
+		return !f.Reverse && (err != nil || info.Mode().Type() != os.ModeSocket)
+	})
+	return append(forwards, c.missingMounts(ctx)...)
 }
 
 // missingMounts lists the shared folders that the guest lacks, or whose process on this host has ended.
@@ -216,7 +211,7 @@ func (c *Connection) missingMounts(ctx context.Context) (all []resource) {
 	}
 	var look strings.Builder
 	for i, m := range mounts {
-		// Of a share whose process has ended nothing can be asked, though it may be listed. Every guest has these commands.
+		// A share whose process has ended may still be in the mount table, but can't be read. Every guest has these commands.
 		fmt.Fprintf(&look, "%s && [ -d %s ] || echo %d\n", inMountTable(m), lima.ShellQuote(*m.MountPoint), i)
 	}
 	ctx, cancel := c.withTimeout(ctx)
@@ -301,19 +296,17 @@ func (c *Connection) forward(ctx context.Context, f limayaml.PortForward) error 
 		return c.runSSH(ctx, what, "-O", "forward", "-R", f.GuestSocket+":"+f.HostSocket, c.host())
 	}
 	what := fmt.Sprintf("forward the guest's %s to %s", f.GuestSocket, f.HostSocket)
-	switch info, err := os.Lstat(f.HostSocket); {
+	info, err := os.Lstat(f.HostSocket)
+	switch {
 	case errors.Is(err, os.ErrNotExist):
-		if err := os.MkdirAll(filepath.Dir(f.HostSocket), 0o750); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-	case err != nil:
+		err = os.MkdirAll(filepath.Dir(f.HostSocket), 0o750)
+	case err == nil && info.Mode().Type() != os.ModeSocket:
+		err = errors.New("there is something else at that path: move it away, or name another hostSocket in the template")
+	case err == nil:
+		err = os.Remove(f.HostSocket)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
-	case info.Mode().Type() != os.ModeSocket:
-		return fmt.Errorf("%s: there is something else at that path: move it away, or name another hostSocket in the template", what)
-	default:
-		if err := os.Remove(f.HostSocket); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
 	}
 	return c.runSSH(ctx, what, "-O", "forward", "-L", f.HostSocket+":"+f.GuestSocket, c.host())
 }
@@ -338,10 +331,11 @@ func (c *Connection) mount(ctx context.Context, m limayaml.Mount) error {
 		LocalPath: m.Location, Host: c.host(), RemotePath: *m.MountPoint, Readonly: !*m.Writable,
 		SSHFSAdditionalArgs: []string{"-o", options},
 	}
-	if err := share.Prepare(); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+	err := share.Prepare()
+	if err == nil {
+		err = share.Start()
 	}
-	if err := share.Start(); err != nil {
+	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return c.runSSH(ctx, what, "-T", c.host(), "--", inMountTable(m))

@@ -18,8 +18,8 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// Lima's hostagent asks for an SSH session, and sleeps 10 s when it fails. QEMU's network accepts a
-// connection before the guest can, holds its SYN back for growing times, and drops it in the end.
+// Lima's hostagent opens an SSH session, and sleeps 10 s when that fails. QEMU's network accepts a
+// connection before the guest can, resends its SYN after growing delays, and drops it in the end.
 // So ssh gets its connection from Dial, which begins a new one each second, and later less often, until one
 // is answered.
 const (
@@ -96,8 +96,8 @@ func dialOnce(ctx context.Context, address string, limit time.Duration) *net.TCP
 	return nil
 }
 
-// greeting is how an SSH server begins (RFC 4253, 4.2). One that refuses a source of too many
-// connections, as OpenSSH does since 9.8, says other things.
+// greeting is how an SSH server begins (RFC 4253, 4.2). OpenSSH since 9.8 sends something else when it refuses the
+// source of too many connections.
 const greeting = "SSH-"
 
 // greeted waits for the server's greeting, and leaves it unread.

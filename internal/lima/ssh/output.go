@@ -1,8 +1,6 @@
 package ssh
 
-import (
-	"strings"
-)
+import "strings"
 
 // OutputTail returns the last lines of a script's or a program's output, or else how it ended.
 func OutputTail(said, failure string) string {

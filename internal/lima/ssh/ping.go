@@ -25,7 +25,7 @@ func Ping(ctx context.Context, address string) error {
 	return nil
 }
 
-// sshAddress reads from an ssh configuration that Lima wrote where the guest's SSH server is.
+// sshAddress reads the address of the guest's SSH server from the ssh configuration that Lima wrote.
 func sshAddress(config string) (string, error) {
 	f, err := os.Open(config)
 	if err != nil {

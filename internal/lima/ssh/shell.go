@@ -25,12 +25,12 @@ import (
 // ShellOptions says what runs in the guest, and where.
 type ShellOptions struct {
 	Command  []string // empty: a login shell
-	Terminal bool     // the guest gets one
-	Dir      string   // of the caller; it is begun in if the guest has it mounted, else at home
-	Workdir  string   // in the guest, to begin in instead of Dir; fails if that can't be; empty: as Dir says
-	Shell    string   // of the guest, as a login shell, which also runs Command; empty: the user's own
+	Terminal bool     // give the command a terminal in the guest
+	Dir      string   // the caller's directory, to start in if the guest has mounted it; otherwise in the home directory
+	Workdir  string   // a directory of the guest to start in instead; it must exist
+	Shell    string   // the guest's login shell that runs Command; empty: the user's own
 
-	WaitTimeout time.Duration // wait this long for the guest's SSH server first; 0: it is known to answer
+	WaitTimeout time.Duration // wait this long for the guest's SSH server first; 0: the server is known to answer
 }
 
 // Shell returns the ssh command that opens a login shell in the guest, or runs a command there.
@@ -55,8 +55,8 @@ func Shell(ctx context.Context, vm layout.VM, o ShellOptions) (*exec.Cmd, error)
 			return nil, err
 		}
 	}
-	// A shell uses the hostagent's connection, but never becomes the one that others depend on.
-	// LogLevel leaves the reasons of a failure, and nothing else.
+	// A shell uses the hostagent's connection, but never becomes the master on which others depend.
+	// With this LogLevel ssh prints the reasons for a failure and nothing else.
 	args := []string{"-F", config, "-o", "ControlMaster=no", "-o", "LogLevel=ERROR"}
 	if o.WaitTimeout > 0 {
 		// The hostagent's own connection may hang where a new one is answered.
@@ -91,7 +91,7 @@ func (o ShellOptions) script(mounted bool) (script string) {
 	case o.Shell != "" && command != "":
 		return script + "exec " + lima.ShellQuote(o.Shell) + " -l -c " + lima.ShellQuote(command)
 	case o.Shell != "":
-		return script + "exec " + lima.ShellQuote(o.Shell) + " -l" // as dash and BusyBox know it, too
+		return script + "exec " + lima.ShellQuote(o.Shell) + " -l" // the form that dash and BusyBox know, too
 	case command != "":
 		return script + command
 	}
