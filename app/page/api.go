@@ -1,3 +1,6 @@
+// Package page is the API of the desktop's page: a table of typed methods, and events that push the whole state after
+// each change. The window and the browser mode both serve it, so it knows neither of them. The page's types,
+// frontend/src/lib/api.ts, are generated from Methods (build/pageapi).
 package page
 
 import (
@@ -6,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
@@ -20,27 +24,27 @@ type Options struct {
 	ReadOnly bool // refuse what changes anything
 }
 
-// API is what one page, or several copies of it, see and do. Run has to run for it.
+// API serves one page, or several copies of it. Its calls need a Run that is under way.
 type API struct {
 	options Options
 	methods []Method
 	jobs    chan func(context.Context) // work that outlives a call; Run does it
 	ended   chan struct{}              // closed when Run ends
-	events  broadcaster
+	events  *broadcaster
+	ids     atomic.Int64
 
 	mu      sync.Mutex
 	shown   *instanceView            // of the instance that is shown
 	views   map[string]*instanceView // by instance; the operations of hidden ones continue
 	streams map[string]*stream
 	bundle  map[string]*diagnose.Bundle // the last one that was previewed
-	ids     int
 }
 
 // New returns the API for one program. It reads nothing before Run.
 func New(o Options) *API {
 	a := &API{
 		options: o, methods: Methods(), jobs: make(chan func(context.Context)), ended: make(chan struct{}),
-		views: map[string]*instanceView{}, streams: map[string]*stream{},
+		events: newBroadcaster(), views: map[string]*instanceView{}, streams: map[string]*stream{},
 	}
 	a.shown = a.newInstanceView(o.Core)
 	a.views[a.shown.name()] = a.shown
@@ -86,12 +90,7 @@ func (a *API) current() *instanceView {
 }
 
 // newID returns an ID for an operation, a stream or a bundle.
-func (a *API) newID() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.ids++
-	return strconv.Itoa(a.ids)
-}
+func (a *API) newID() string { return strconv.FormatInt(a.ids.Add(1), 10) }
 
 // change changes a view under the lock, and notifies the subscribers.
 func (a *API) change(do func()) {
@@ -148,20 +147,8 @@ func (a *API) newInstanceView(c *core.Core) *instanceView {
 		vms: []VM{}, instances: []string{}, seen: make(chan struct{}), left: make(chan struct{}), used: map[string]sample{},
 		settings: Settings{Settings: core.DefaultSettings()}, computer: c.Host(),
 	}
-	view.engine = operation.New(operation.Options{
-		Core: c, Go: a.background, NewID: a.newID, Changed: a.events.changed,
-	})
+	view.engine = operation.New(operation.Options{Core: c, Go: a.background, NewID: a.newID, Changed: a.events.changed})
 	return view
-}
-
-// vm is the VM of that name, as it was seen last; nil when there is none. The lock is held.
-func (view *instanceView) vm(name string) *VM {
-	for i := range view.vms {
-		if view.vms[i].Name == name {
-			return &view.vms[i]
-		}
-	}
-	return nil
 }
 
 func (view *instanceView) name() string { return view.core.Instance().Name }

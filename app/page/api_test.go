@@ -50,16 +50,15 @@ func TestUnknownAndForbiddenMethods(t *testing.T) {
 			continue
 		}
 		if _, problem := a.Call(t.Context(), m.Name, []byte("{}")); problem == nil || problem.Kind != "rejected" {
-			t.Errorf("%s in a page that only looks: %+v", m.Name, problem)
+			t.Errorf("%s in a read-only page: %+v", m.Name, problem)
 		}
 	}
 }
 
-// events takes events in a bubble of synctest.
 func TestStateIsPushedAtOnceAndThenAtMostEvery50ms(t *testing.T) {
 	a := newTestAPI(t)
 	synctest.Test(t, func(t *testing.T) {
-		a.ended = make(chan struct{}) // of this bubble
+		a.ended, a.events = make(chan struct{}), newBroadcaster() // channels of this bubble
 		ctx, cancel := context.WithCancel(t.Context())
 		began := time.Now()
 		var at []time.Duration
@@ -106,8 +105,8 @@ func TestASlowSubscriberGetsTheNewestState(t *testing.T) {
 	}
 }
 
-// part reads the next part of a stream.
-func parts(t *testing.T, e Event) (s Stream, ok bool) {
+// partOf returns the part of a stream that an event carries.
+func partOf(t *testing.T, e Event) (s Stream, ok bool) {
 	t.Helper()
 	if e.Name != "stream" {
 		return s, false
@@ -139,7 +138,7 @@ func TestAStreamWaitsForASlowSubscriberAndLosesNothing(t *testing.T) {
 	var text strings.Builder
 	most := 0
 	for e := range a.Events(ctx) {
-		s, ok := parts(t, e)
+		s, ok := partOf(t, e)
 		if !ok {
 			continue
 		}
@@ -159,30 +158,26 @@ func TestAStreamWaitsForASlowSubscriberAndLosesNothing(t *testing.T) {
 		}
 		want++
 	}
-	if want != lines || most > maxPartSize {
+	if want != lines || most > maxPartSize*(maxQueuedParts+1) {
 		t.Errorf("%d lines, parts of up to %d bytes", want, most)
 	}
 	cancel()
 	<-ran
 }
 
-func TestASubscriberThatTakesNothingIsLetGo(t *testing.T) {
+func TestASubscriberThatReadsNothingIsDisconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var h broadcaster
-		stuck, fine := h.subscribe(), h.subscribe()
+		events := newBroadcaster()
+		stuck, fine := events.subscribe(), events.subscribe()
 		got := 0
 		go func() {
-			for range fine.wake {
-				_, queue, _ := fine.take(false)
-				for _, s := range queue {
-					got += len(s.Data)
-				}
+			for range fine.parts {
+				got++
 			}
 		}()
 		began := time.Now()
-		part := Stream{ID: "1", Data: strings.Repeat("x", 1000)}
-		for range 2 * maxQueued / 1000 {
-			if err := h.deliver(t.Context(), part); err != nil {
+		for range 2 * maxQueuedParts {
+			if err := events.deliver(t.Context(), Stream{ID: "1", Data: "x"}); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -190,20 +185,25 @@ func TestASubscriberThatTakesNothingIsLetGo(t *testing.T) {
 		if took := time.Since(began); took != subscriberTimeout {
 			t.Errorf("others waited for %s", took)
 		}
-		if _, queue, gone := stuck.take(false); !gone || queue != nil {
-			t.Error("it is still there")
+		select {
+		case <-stuck.gone:
+		default:
+			t.Error("it is still subscribed")
 		}
-		if want := 2 * maxQueued / 1000 * 1000; got != want {
-			t.Errorf("the other one got %d of %d bytes", got, want)
+		if got != 2*maxQueuedParts {
+			t.Errorf("the other one got %d of %d parts", got, 2*maxQueuedParts)
 		}
-		close(fine.wake)
+		if events.unsubscribe(stuck) || !events.unsubscribe(fine) {
+			t.Error("only the end of the other one is the end of the last one")
+		}
+		close(fine.parts)
 	})
 }
 
-func TestStreamsEndWhenNobodyLooksForAMinute(t *testing.T) {
+func TestStreamsEndAMinuteAfterTheLastPage(t *testing.T) {
 	a := newTestAPI(t)
 	synctest.Test(t, func(t *testing.T) {
-		a.ended, a.jobs = make(chan struct{}), make(chan func(context.Context))
+		a.ended, a.jobs, a.events = make(chan struct{}), make(chan func(context.Context)), newBroadcaster()
 		a.shown.core = core.New(instance.At(t.TempDir(), "default", ""), "test")
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { // Run without the watch, which waits for the system
@@ -227,7 +227,7 @@ func TestStreamsEndWhenNobodyLooksForAMinute(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		for range a.Events(ctx) { // one who comes, and goes at once
+		for range a.Events(ctx) { // a page that closes at once
 			break
 		}
 		left := time.Now()
@@ -318,6 +318,6 @@ func TestSettingsOfThePage(t *testing.T) {
 		}
 	}
 	if got := a.State().Settings; got != s {
-		t.Errorf("%+v after what was refused", got)
+		t.Errorf("%+v after refused changes", got)
 	}
 }

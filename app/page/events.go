@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
-	"strings"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,48 +19,43 @@ type Event struct {
 
 const (
 	stateInterval     = 50 * time.Millisecond // the least time between two states for one subscriber
-	maxQueued         = 256 << 10             // bytes of stream data that wait for a subscriber
-	maxPartSize       = 64 << 10              // bytes in one stream event
+	maxPartSize       = 16 << 10              // bytes in one part of a stream
+	maxQueuedParts    = 16                    // parts of streams that wait for a subscriber
 	subscriberTimeout = 10 * time.Second      // a subscriber that reads nothing for so long is disconnected
 	unwatchedTimeout  = time.Minute           // streams end when there was no subscriber for so long
 )
 
 // Events yields the state at once and then after changes, at most once in 50 ms, and the data of open streams in
-// order, until ctx or the loop ends. A slow loop gets the newest state only, and makes streams wait.
+// order, until ctx or the loop ends. A slow loop gets only the newest state, and makes streams wait.
 func (a *API) Events(ctx context.Context) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		s := a.events.subscribe()
 		defer a.leave(s)
 		var last time.Time
 		for {
-			due := time.Since(last) >= stateInterval
-			changed, parts, gone := s.take(due)
-			if gone {
-				return
-			}
-			for _, part := range parts {
-				if !send(yield, "stream", part) {
-					return
-				}
-			}
-			if changed && due {
-				last = time.Now()
-				if !send(yield, "state", a.State()) {
-					return
-				}
-				continue
-			}
-			var gap <-chan time.Time
-			if changed {
-				gap = time.After(stateInterval - time.Since(last))
+			changed, interval := s.changed, (<-chan time.Time)(nil)
+			if wait := stateInterval - time.Since(last); wait > 0 {
+				changed, interval = nil, time.After(wait)
 			}
 			select {
 			case <-ctx.Done():
 				return
 			case <-a.ended:
 				return
-			case <-s.wake:
-			case <-gap:
+			case <-s.gone:
+				return
+			case <-interval:
+			case <-changed:
+				last = time.Now()
+				if !send(yield, "state", a.State()) {
+					return
+				}
+			case first := <-s.parts:
+				for _, part := range s.joined(first) {
+					if !send(yield, "stream", part) {
+						return
+					}
+				}
 			}
 		}
 	}
@@ -96,168 +92,102 @@ type broadcaster struct {
 	any         chan struct{} // closed while there is a subscriber
 }
 
+func newBroadcaster() *broadcaster {
+	return &broadcaster{subscribers: map[*subscriber]bool{}, any: make(chan struct{})}
+}
+
 // subscriber reads events.
 type subscriber struct {
-	wake chan struct{} // something may have arrived
+	changed chan struct{} // holds a value when there is a newer state
+	parts   chan Stream
+	gone    chan struct{} // closed when the subscriber is disconnected
+}
 
-	mu      sync.Mutex
-	changed bool // there is a newer state
-	queue   []Stream
-	queued  int
-	gone    bool
-	room    chan struct{} // closed when the queue was read
+// joined returns a part and those that wait behind it. Consecutive parts of one stream become one.
+func (s *subscriber) joined(first Stream) []Stream {
+	all := []Stream{first}
+	for range len(s.parts) {
+		part, last := <-s.parts, &all[len(all)-1]
+		if part.ID == last.ID {
+			last.Data, last.End, last.Problem = last.Data+part.Data, part.End, part.Problem
+		} else {
+			all = append(all, part)
+		}
+	}
+	return all
 }
 
 func (b *broadcaster) subscribe() *subscriber {
-	s := &subscriber{wake: make(chan struct{}, 1), room: make(chan struct{}), changed: true}
+	s := &subscriber{make(chan struct{}, 1), make(chan Stream, maxQueuedParts), make(chan struct{})}
+	notify(s.changed)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.subscribers == nil {
-		b.subscribers = map[*subscriber]bool{}
+	if len(b.subscribers) == 0 {
+		close(b.any)
 	}
 	b.subscribers[s] = true
-	if len(b.subscribers) == 1 {
-		close(b.anySubscriber())
-	}
 	return s
 }
 
-// anySubscriber returns any, and makes it if needed.
-func (b *broadcaster) anySubscriber() chan struct{} {
-	if b.any == nil {
-		b.any = make(chan struct{})
-	}
-	return b.any
-}
-
-// unsubscribe removes a subscriber, and returns whether it was the last one.
+// unsubscribe disconnects a subscriber, and returns whether no other one is left.
 func (b *broadcaster) unsubscribe(s *subscriber) (last bool) {
-	s.mu.Lock()
-	s.close()
-	s.mu.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.subscribers, s)
-	if len(b.subscribers) > 0 {
-		return false
+	last = len(b.subscribers) == 0
+	if b.subscribers[s] {
+		delete(b.subscribers, s)
+		close(s.gone)
+		if last = len(b.subscribers) == 0; last {
+			b.any = make(chan struct{})
+		}
 	}
-	b.any = make(chan struct{})
-	return true
+	return last
 }
 
 // subscribed returns a channel that is closed while there is a subscriber.
 func (b *broadcaster) subscribed() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.anySubscriber()
-}
-
-func (b *broadcaster) each(do func(*subscriber)) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for s := range b.subscribers {
-		do(s)
-	}
+	return b.any
 }
 
 // changed tells all subscribers that there is a new state.
 func (b *broadcaster) changed() {
-	b.each(func(s *subscriber) {
-		s.mu.Lock()
-		s.changed = true
-		s.mu.Unlock()
-		s.notify()
-	})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.subscribers {
+		notify(s.changed)
+	}
 }
 
-func (s *subscriber) notify() {
+// notify puts a value into a channel that has room for one, unless there is one already.
+func notify(c chan<- struct{}) {
 	select {
-	case s.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
-// deliver sends data of a stream to all subscribers. It waits until there is one, and until each has room.
+// deliver sends data of a stream to all subscribers. It waits until there is one, and until each has room. A subscriber
+// that makes no room in time is disconnected.
 func (b *broadcaster) deliver(ctx context.Context, part Stream) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-b.subscribed():
 	}
-	var all []*subscriber
-	b.each(func(s *subscriber) { all = append(all, s) })
+	b.mu.Lock()
+	all := slices.Collect(maps.Keys(b.subscribers))
+	b.mu.Unlock()
 	for _, s := range all {
-		if err := s.send(ctx, part); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// send adds data to the queue. It waits for room; a subscriber that makes none in time is disconnected.
-func (s *subscriber) send(ctx context.Context, part Stream) error {
-	for {
-		s.mu.Lock()
-		if s.gone || s.queued < maxQueued {
-			s.add(part)
-			s.mu.Unlock()
-			s.notify()
-			return nil
-		}
-		room := s.room
-		s.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-room:
+		case s.parts <- part:
+		case <-s.gone:
 		case <-time.After(subscriberTimeout):
-			s.mu.Lock()
-			s.close()
-			s.mu.Unlock()
-			s.notify()
+			b.unsubscribe(s)
 		}
 	}
-}
-
-// add appends data to the queue, to the last entry if that is of the same stream.
-func (s *subscriber) add(part Stream) {
-	if s.gone {
-		return
-	}
-	s.queued += len(part.Data)
-	if n := len(s.queue); n > 0 && s.queue[n-1].ID == part.ID && !s.queue[n-1].End && !part.End && len(s.queue[n-1].Data)+len(part.Data) <= maxPartSize {
-		s.queue[n-1].Data += part.Data
-		return
-	}
-	s.queue = append(s.queue, part)
-}
-
-// close disconnects a subscriber.
-func (s *subscriber) close() {
-	if !s.gone {
-		s.gone, s.queue, s.queued = true, nil, 0
-		close(s.room)
-	}
-}
-
-// take returns what has arrived for the subscriber. It takes the change of state only when that is due.
-func (s *subscriber) take(due bool) (changed bool, parts []Stream, gone bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	changed, parts, gone = s.changed, s.queue, s.gone
-	if due {
-		s.changed = false
-	}
-	if len(parts) > 0 {
-		s.queue, s.queued = nil, 0
-		close(s.room)
-		s.room = make(chan struct{})
-	}
-	return changed, parts, gone
-}
-
-// printable returns valid UTF-8, and the rest: an incomplete character at the end, with which the next data begins.
-func printable(b []byte) (text string, rest []byte) {
-	text = strings.ToValidUTF8(string(b[:len(b)-cut(b)]), "\uFFFD")
-	return text, b[len(b)-cut(b):]
+	return nil
 }

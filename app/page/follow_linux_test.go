@@ -8,21 +8,21 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// What was begun elsewhere, as in the tray, has its progress, its question and its end at the page, too.
-func TestWhatOthersAskedForIsFollowed(t *testing.T) {
-	b := newBox(t)
-	b.becomes(b.begin("service.start", `{}`), "done")
-	b.becomes(b.begin("vm.create", `{"name": "demo", "template": %q, "start": false}`, b.template), "done")
-	b.call("settings.set", `{"vmTimeout": 1}`, nil)
+// The page shows the progress, the question and the end of an operation that another client has begun, such as the tray.
+func TestOperationsOfOtherClientsAreFollowed(t *testing.T) {
+	e := newEnv(t)
+	e.becomes(e.begin("service.start", `{}`), "done")
+	e.becomes(e.begin("vm.create", `{"name": "demo", "template": %q, "start": false}`, e.template), "done")
+	e.call("settings.set", `{"vmTimeout": 1}`, nil)
 	follow := func(verb operation.Verb) string {
 		t.Helper()
-		ref, err := b.api.Follow(verb, "demo")
+		ref, err := e.api.Follow(verb, "demo")
 		if err != nil {
 			t.Fatal(err)
 		}
 		return ref.Operation
 	}
-	session, err := core.New(b.inst, "test").Connect(t.Context())
+	session, err := core.New(e.inst, "test").Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,33 +35,33 @@ func TestWhatOthersAskedForIsFollowed(t *testing.T) {
 	start := func(v *core.VMs) error { return v.Start(t.Context(), "demo", core.Wait{Accepted: true}) }
 	remove := func(v *core.VMs) error { return v.Delete(t.Context(), "demo", core.Wait{Accepted: true}) }
 
-	b.set("boot", "late")
+	e.set("boot", "late")
 	elsewhere(start)
 	id := follow(operation.Start)
 	if again := follow(operation.Start); again != id {
 		t.Errorf("followed twice: %s and %s", id, again)
 	}
-	b.sees("a question", func(s State) bool { return s.Question != nil && s.Question.Operation == id && s.Question.Force != "" })
-	b.set("booted", "")
-	b.becomes(id, "done")
-	b.sees("a VM that runs", vmIs("demo", "Running"))
-	b.becomes(follow(operation.Start), "done") // nothing is left to wait for
+	e.sees("a question", func(s State) bool { return s.Question != nil && s.Question.Operation == id && s.Question.Force != "" })
+	e.set("booted", "")
+	e.becomes(id, "done")
+	e.sees("a VM that runs", vmIs("demo", "Running"))
+	e.becomes(follow(operation.Start), "done") // nothing is left to wait for
 
-	_ = b.stage.Unset("booted")
+	_ = e.lima.Unset("booted")
 	elsewhere(func(v *core.VMs) error { return v.Restart(t.Context(), "demo", false, core.Wait{Accepted: true}) })
 	id = follow(operation.Restart)
-	b.sees("a question", func(s State) bool { return s.Question != nil && s.Question.Operation == id })
-	b.call("operation.answer", `{"id": "`+id+`", "answer": "force"}`, nil)
-	b.set("booted", "")
-	b.becomes(id, "done")
+	e.sees("a question", func(s State) bool { return s.Question != nil && s.Question.Operation == id })
+	e.call("operation.answer", `{"id": "`+id+`", "answer": "force"}`, nil)
+	e.set("booted", "")
+	e.becomes(id, "done")
 
-	b.set("remove", (300 * time.Millisecond).String())
+	e.set("remove", (300 * time.Millisecond).String())
 	elsewhere(remove)
-	b.becomes(follow(operation.Delete), "done")
-	b.sees("no VM", vmIs("demo", ""))
-	b.becomes(follow(operation.Start), "failed") // there is nothing to follow
+	e.becomes(follow(operation.Delete), "done")
+	e.sees("no VM", vmIs("demo", ""))
+	e.becomes(follow(operation.Start), "failed") // there is nothing to follow
 	for _, verb := range []operation.Verb{operation.StopService, "party"} {
-		if ref, err := b.api.Follow(verb, "demo"); err == nil {
+		if ref, err := e.api.Follow(verb, "demo"); err == nil {
 			t.Errorf("%s: %+v", verb, ref)
 		}
 	}

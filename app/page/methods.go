@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 )
 
@@ -34,6 +35,17 @@ func asks[P, R any](name string, do func(*API, context.Context, P) (R, error)) M
 	}}
 }
 
+// asksVMs returns a method that asks the running service about its VMs.
+func asksVMs[P, R any](name string, do func(context.Context, *core.VMs, P) (R, error)) Method {
+	return asks(name, func(a *API, ctx context.Context, params P) (result R, err error) {
+		session, err := a.current().core.Connect(ctx)
+		if err != nil {
+			return result, err
+		}
+		return do(ctx, session.VMs(), params)
+	})
+}
+
 // changes returns a method that changes something, which a read-only page may not call.
 func changes[P, R any](name string, do func(*API, context.Context, P) (R, error)) Method {
 	m := asks(name, do)
@@ -41,15 +53,26 @@ func changes[P, R any](name string, do func(*API, context.Context, P) (R, error)
 	return m
 }
 
+// begins returns a method that begins work on the instance that is shown.
+func begins[P any](name string, work func(*operation.Engine, P) operation.Work) Method {
+	return changes(name, func(a *API, _ context.Context, params P) (Ref, error) {
+		engine := a.current().engine
+		return begun(engine.Begin(work(engine, params)))
+	})
+}
+
+// begun is the result of a method that has begun work.
+func begun(id string, err error) (Ref, error) { return Ref{id}, err }
+
 // Methods lists the whole API.
 func Methods() []Method {
 	return []Method{
 		asks("state", (*API).callState),
 		asks("usage", (*API).usage),
-		changes("service.start", (*API).serviceStart),
-		changes("service.stop", (*API).serviceStop),
-		changes("service.restart", (*API).serviceRestart),
-		changes("service.reset", (*API).serviceReset),
+		begins("service.start", startService),
+		begins("service.stop", stopService),
+		begins("service.restart", restartService),
+		begins("service.reset", resetService),
 		changes("service.delete", (*API).serviceDelete),
 		asks("service.backups", (*API).serviceBackups),
 		changes("service.restore", (*API).serviceRestore),
@@ -58,19 +81,19 @@ func Methods() []Method {
 		asks("template.params", (*API).templateParams),
 		asks("vm.check", (*API).vmCheck),
 		changes("vm.create", (*API).vmCreate),
-		changes("vm.start", (*API).vmStart),
-		changes("vm.stop", (*API).vmStop),
-		changes("vm.restart", (*API).vmRestart),
-		changes("vm.delete", (*API).vmDelete),
-		changes("vm.reset", (*API).vmReset),
-		asks("vm.template", (*API).vmTemplate),
+		begins("vm.start", startVM),
+		begins("vm.stop", stopVM),
+		begins("vm.restart", restartVM),
+		begins("vm.delete", deleteVM),
+		begins("vm.reset", resetVM),
+		asksVMs("vm.template", vmTemplate),
 		asks("vm.checkTemplate", (*API).vmCheckTemplate),
-		changes("vm.setTemplate", (*API).vmSetTemplate),
-		asks("vm.resources", (*API).vmResources),
+		begins("vm.setTemplate", setTemplate),
+		asksVMs("vm.resources", vmResources),
 		changes("vm.setResources", (*API).vmSetResources),
-		asks("vm.params", (*API).vmParams),
-		asks("vm.checkParams", (*API).vmCheckParams),
-		changes("vm.setParams", (*API).vmSetParams),
+		asksVMs("vm.params", vmParams),
+		asksVMs("vm.checkParams", checkParams),
+		begins("vm.setParams", setParams),
 		asks("operation.background", (*API).operationBackground),
 		asks("operation.dismiss", (*API).operationDismiss),
 		changes("operation.cancel", (*API).operationCancel),
@@ -119,6 +142,15 @@ type fieldError struct {
 func (e *fieldError) Error() string { return e.err.Error() }
 func (e *fieldError) Unwrap() error { return e.err }
 
+// problemOf describes an error for the user.
+func problemOf(err error) *Problem {
+	p := operation.ProblemOf(err)
+	if bad, ok := errors.AsType[*fieldError](err); ok {
+		p.Field = bad.field
+	}
+	return p
+}
+
 func badField(field, format string, a ...any) error {
 	return &core.Error{Kind: core.Usage, Err: &fieldError{field, fmt.Errorf(format, a...)}}
 }
@@ -164,61 +196,38 @@ func check(path string, raw []byte, t reflect.Type) error {
 	}
 	var given map[string]json.RawMessage
 	if t.Kind() != reflect.Struct || json.Unmarshal(raw, &given) != nil {
-		return checkValue(path, raw, t)
+		err := json.Unmarshal(raw, reflect.New(t).Interface())
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			err = fmt.Errorf("want %s, got %s", wrong.Type, wrong.Value)
+		}
+		if err != nil {
+			return badField(path, "%s: %w", cmp.Or(path, "the parameters"), err)
+		}
+		return nil
 	}
-	known := map[string]bool{}
-	for _, f := range fieldsOf(t) {
-		name := strings.TrimPrefix(path+"."+f.name, ".")
-		known[f.name] = true
-		value, ok := given[f.name]
+	for _, f := range reflect.VisibleFields(t) {
+		key, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous || key == "-" || key == "" {
+			continue
+		}
+		name := strings.TrimPrefix(path+"."+key, ".")
+		optional := strings.HasPrefix(options, "omit")
+		value, ok := given[key]
+		delete(given, key)
 		switch {
-		case !ok && !f.optional && !isPartial:
+		case !ok && !optional && !isPartial:
 			return badField(name, "%s: is required", name)
-		case ok && string(value) == "null" && !f.optional:
+		case string(value) == "null" && !optional:
 			return badField(name, "%s: must not be null", name)
 		case ok:
-			if err := check(name, value, f.kind); err != nil {
+			if err := check(name, value, f.Type); err != nil {
 				return err
 			}
 		}
 	}
-	for name := range given {
-		if !known[name] {
-			name = strings.TrimPrefix(path+"."+name, ".")
-			return badField(name, "%s: unknown parameter", name)
-		}
+	for key := range given {
+		name := strings.TrimPrefix(path+"."+key, ".")
+		return badField(name, "%s: unknown parameter", name)
 	}
 	return nil
-}
-
-// checkValue fails if a value is not of type t.
-func checkValue(path string, raw []byte, t reflect.Type) error {
-	err := json.Unmarshal(raw, reflect.New(t).Interface())
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		err = fmt.Errorf("want %s, got %s", wrong.Type, wrong.Value)
-	}
-	if err != nil {
-		return badField(path, "%s: %w", cmp.Or(path, "the parameters"), err)
-	}
-	return nil
-}
-
-// jsonField is a field of a struct in JSON.
-type jsonField struct {
-	name     string
-	optional bool
-	kind     reflect.Type
-}
-
-// fieldsOf lists the fields of a struct in JSON, including those of embedded structs.
-func fieldsOf(t reflect.Type) []jsonField {
-	var all []jsonField
-	for _, f := range reflect.VisibleFields(t) {
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.Anonymous || !f.IsExported() || name == "-" || name == "" {
-			continue
-		}
-		all = append(all, jsonField{name, strings.Contains(options, "omitempty") || strings.Contains(options, "omitzero"), f.Type})
-	}
-	return all
 }

@@ -2,37 +2,11 @@ package page
 
 import (
 	"context"
+	"fmt"
 
 	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 )
-
-// beginWork begins work on the instance that is shown.
-func (a *API) beginWork(of func(*operation.Engine) operation.Work) (Ref, error) {
-	engine := a.current().engine
-	id, err := engine.Begin(of(engine))
-	return Ref{id}, err
-}
-
-// onService begins work on the service of the instance that is shown.
-func (a *API) onService(verb operation.Verb, run func(context.Context, *core.Service, core.Wait) error) (Ref, error) {
-	return a.beginWork(func(e *operation.Engine) operation.Work { return e.OnService(verb, run) })
-}
-
-// stoppingService begins work that stops the service of the instance that is shown.
-func (a *API) stoppingService(verb operation.Verb, run func(context.Context, *core.Service, core.Wait) error) (Ref, error) {
-	return a.beginWork(func(e *operation.Engine) operation.Work { return e.StoppingService(verb, run) })
-}
-
-// onVM begins work on a VM of the instance that is shown.
-func (a *API) onVM(verb operation.Verb, name string, run func(context.Context, *core.VMs, core.Wait) error) (Ref, error) {
-	return a.beginWork(func(e *operation.Engine) operation.Work { return e.OnVM(verb, name, core.LogHostagent, run) })
-}
-
-// stoppingVM begins work that stops the guest of a VM of the instance that is shown.
-func (a *API) stoppingVM(verb operation.Verb, name, log string, run func(context.Context, *core.VMs, core.Wait) error) (Ref, error) {
-	return a.beginWork(func(e *operation.Engine) operation.Work { return e.StoppingVM(verb, name, log, run) })
-}
 
 func (a *API) operationBackground(_ context.Context, params BackgroundParams) (nothing, error) {
 	a.current().engine.Background(params.ID, params.Background)
@@ -52,4 +26,52 @@ func (a *API) operationCancel(_ context.Context, params CancelParams) (Undo, err
 
 func (a *API) operationAnswer(_ context.Context, params AnswerParams) (nothing, error) {
 	return nothing{}, a.Answer(params.ID, params.Answer)
+}
+
+// Follow shows an operation on a VM that another client has begun, such as the tray, as an operation of the page:
+// its progress, its question when it takes too long, its failure. It changes nothing. If the page already waits for
+// such an operation, Follow returns that.
+func (a *API) Follow(verb operation.Verb, vm string) (Ref, error) {
+	log := core.LogHostagent
+	switch verb {
+	case operation.Start, operation.Restart, operation.Reset:
+		log = core.LogSerial
+	case operation.Create, operation.Stop, operation.ForceStop, operation.Delete, operation.Change:
+	default:
+		return Ref{}, fmt.Errorf("%q is not an operation on a virtual machine", verb)
+	}
+	engine := a.current().engine
+	work := engine.StoppingVM
+	if verb == operation.Start || verb == operation.Create {
+		work = engine.BootingVM
+	}
+	return begun(engine.Begin(work(verb, vm, log, func(ctx context.Context, vms *core.VMs, w core.Wait) error { return vms.Follow(ctx, vm, w) })))
+}
+
+// Operations returns the operations of each instance that was shown.
+func (a *API) Operations() (all []operation.List) {
+	for _, e := range a.engines() {
+		all = append(all, e.List())
+	}
+	return all
+}
+
+func (a *API) engines() (all []*operation.Engine) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, view := range a.views {
+		all = append(all, view.engine)
+	}
+	return all
+}
+
+// Answer answers the question of an operation of any instance that was shown.
+func (a *API) Answer(id string, answer operation.Answer) error {
+	engine := a.current().engine
+	for _, e := range a.engines() {
+		if _, has := e.List().Find(id); has {
+			engine = e
+		}
+	}
+	return engine.Answer(id, answer)
 }

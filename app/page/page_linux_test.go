@@ -13,284 +13,285 @@ import (
 	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/core/template"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// A VM's whole life, as somebody at the page sees it.
-func TestLifeOfAVMAtThePage(t *testing.T) {
-	b := newBox(t)
-	b.sees("no instance", func(s State) bool { return s.Service.State == core.ServiceNotCreated && !s.VMsKnown })
-	b.becomes(b.begin("service.start", `{}`), "done")
-	b.sees("a service", func(s State) bool { return s.Service.State == core.ServiceRunning && s.VMsKnown })
+// The page creates a VM, changes it, and deletes it.
+func TestLifeOfAVM(t *testing.T) {
+	e := newEnv(t)
+	e.sees("no instance", func(s State) bool { return s.Service.State == core.ServiceNotCreated && !s.VMsKnown })
+	e.becomes(e.begin("service.start", `{}`), "done")
+	e.sees("a service", func(s State) bool { return s.Service.State == core.ServiceRunning && s.VMsKnown })
 
 	var wrong []FieldProblem
-	b.call("vm.check", `{"name": "Bad Name", "template": ""}`, &wrong)
+	e.call("vm.check", `{"name": "Bad Name", "template": ""}`, &wrong)
 	if len(wrong) != 2 || wrong[0].Field != "name" || wrong[1].Field != "template" {
 		t.Error(wrong)
 	}
 	for text, field := range map[string]string{"images: []\\nrefused: cpus\\n": "cpus", "images: []\\nrefused: images[0].digest\\n": "template", "images: []\\n": ""} {
-		b.call("vm.check", fmt.Sprintf(`{"name": "demo", "template": "", "text": "%s"}`, text), &wrong)
+		e.call("vm.check", fmt.Sprintf(`{"name": "demo", "template": "", "text": "%s"}`, text), &wrong)
 		if field == "" && len(wrong) != 0 || field != "" && (len(wrong) != 1 || wrong[0].Field != field) {
 			t.Errorf("%s: %+v", text, wrong)
 		}
 	}
-	b.call("vm.check", `{"name": "demo", "template": "", "text": "refused: images[0].digest\n"}`, &wrong)
+	e.call("vm.check", `{"name": "demo", "template": "", "text": "refused: images[0].digest\n"}`, &wrong)
 	if len(wrong) != 1 || !strings.HasPrefix(wrong[0].Message, "images[0].digest: ") {
 		t.Errorf("Lima's field is not named: %v", wrong)
 	}
-	b.call("vm.check", `{"name": "demo", "template": "", "text": "refused: param.Greeting\n", "params": {"Greeting": "x"}}`, &wrong)
+	e.call("vm.check", `{"name": "demo", "template": "", "text": "refused: param.Greeting\n", "params": {"Greeting": "x"}}`, &wrong)
 	if len(wrong) != 1 || wrong[0].Field != "params.Greeting" || strings.Contains(wrong[0].Message, "param.Greeting") {
 		t.Errorf("a param that is refused: %v", wrong)
 	}
-	b.call("vm.check", `{"name": "demo", "template": "", "text": "images: []\n", "resources": {"cpus": 0, "memory": 1073741824, "disk": 1}}`, &wrong)
+	e.call("vm.check", `{"name": "demo", "template": "", "text": "images: []\n", "resources": {"cpus": 0, "memory": 1073741824, "disk": 1}}`, &wrong)
 	if len(wrong) != 1 || wrong[0].Field != "cpus" || !strings.Contains(wrong[0].Message, "between 1 and") {
 		t.Error(wrong)
 	}
 
-	b.set("prepare", "300ms")
-	id := b.begin("vm.create", `{"name": "demo", "template": %q, "resources": {"cpus": 1, "memory": 1073741824, "disk": 2147483648}, "start": true}`, b.template)
-	b.sees("progress in bytes", func(s State) bool {
+	e.set("prepare", "300ms")
+	id := e.begin("vm.create", `{"name": "demo", "template": %q, "resources": {"cpus": 1, "memory": 1073741824, "disk": 2147483648}, "start": true}`, e.template)
+	e.sees("progress in bytes", func(s State) bool {
 		return slices.ContainsFunc(s.Operations, func(o operation.Operation) bool { return o.ID == id && o.Progress.Total > 0 && o.Progress.Elapsed > 0 })
 	})
-	s := b.becomes(id, "done")
-	b.sees("a VM that runs", vmIs("demo", "Running"))
+	s := e.becomes(id, "done")
+	e.sees("a VM that runs", vmIs("demo", "Running"))
 	if o := s.Operations[len(s.Operations)-1]; o.Title != "Create virtual machine demo" || o.Log == nil {
 		t.Errorf("%+v", o)
 	}
 	var text VersionedText
-	b.call("vm.template", `{"name": "demo"}`, &text)
+	e.call("vm.template", `{"name": "demo"}`, &text)
 	if text.Text != "images: []\ncpus: 1\nmemory: 1GiB\ndisk: 2GiB\n" || text.Version == "" {
 		t.Errorf("%+v", text)
 	}
-	b.call("vm.check", fmt.Sprintf(`{"name": "demo", "template": %q}`, b.template), &wrong)
+	e.call("vm.check", fmt.Sprintf(`{"name": "demo", "template": %q}`, e.template), &wrong)
 	if len(wrong) != 1 || wrong[0].Field != "name" {
 		t.Errorf("a name that is taken: %v", wrong)
 	}
 
-	b.call("vm.checkTemplate", `{"name": "demo", "text": "images: []\nrefused: cpus\n"}`, &wrong)
+	e.call("vm.checkTemplate", `{"name": "demo", "text": "images: []\nrefused: cpus\n"}`, &wrong)
 	if len(wrong) != 1 || wrong[0].Field != "template" || !strings.HasPrefix(wrong[0].Message, "cpus: ") {
 		t.Errorf("a text that is refused: %v", wrong)
 	}
-	b.call("vm.checkTemplate", `{"name": "demo", "text": "images: []\ncpus: 3\n"}`, &wrong)
+	e.call("vm.checkTemplate", `{"name": "demo", "text": "images: []\ncpus: 3\n"}`, &wrong)
 	if again := text; len(wrong) != 0 {
 		t.Error(wrong)
-	} else if b.call("vm.template", `{"name": "demo"}`, &again); again != text {
+	} else if e.call("vm.template", `{"name": "demo"}`, &again); again != text {
 		t.Errorf("a check has changed it: %+v", again)
 	}
 
-	b.becomes(b.begin("vm.setTemplate", `{"name": "demo", "version": %q, "text": "images: []\ncpus: 1\nmemory: 3GiB\nmounts: []\n"}`, text.Version), "done")
-	s = b.sees("what needs a restart", func(s State) bool { return len(s.VMs) == 1 && len(s.VMs[0].RestartNeeded) > 0 })
+	e.becomes(e.begin("vm.setTemplate", `{"name": "demo", "version": %q, "text": "images: []\ncpus: 1\nmemory: 3GiB\nmounts: []\n"}`, text.Version), "done")
+	s = e.sees("what needs a restart", func(s State) bool { return len(s.VMs) == 1 && len(s.VMs[0].RestartNeeded) > 0 })
 	if got := strings.Join(s.VMs[0].RestartNeeded, "; "); got != "memory 1GiB → 3GiB; disk 2GiB → 100GiB; mounts in the template" {
 		t.Error(got)
 	}
-	b.becomes(b.begin("vm.setParams", `{"name": "demo", "set": {"Greeting": "hi", "Farewell": "bye"}, "remove": []}`), "done")
+	e.becomes(e.begin("vm.setParams", `{"name": "demo", "set": {"Greeting": "hi", "Farewell": "bye"}, "remove": []}`), "done")
 	for change, want := range map[string][]FieldProblem{
 		`"set": {"Greeting": "refused"}, "remove": []`:         {{"params.Greeting", "the test refuses this value"}},
 		`"set": {"Greeting": "hello"}, "remove": ["Farewell"]`: {},
 	} {
-		b.call("vm.checkParams", `{"name": "demo", `+change+`}`, &wrong)
+		e.call("vm.checkParams", `{"name": "demo", `+change+`}`, &wrong)
 		if !slices.Equal(wrong, want) {
 			t.Errorf("%s: %+v", change, wrong)
 		}
 	}
 	var params []template.Param
-	if b.call("vm.params", `{"name": "demo"}`, &params); len(params) != 2 || params[1].Value != "hi" {
+	if e.call("vm.params", `{"name": "demo"}`, &params); len(params) != 2 || params[1].Value != "hi" {
 		t.Errorf("a check has changed the params: %+v", params)
 	}
-	b.becomes(b.begin("vm.setParams", `{"name": "demo", "set": {}, "remove": ["Greeting", "Farewell"]}`), "done")
+	e.becomes(e.begin("vm.setParams", `{"name": "demo", "set": {}, "remove": ["Greeting", "Farewell"]}`), "done")
 	var r core.VMResources
-	b.call("vm.resources", `{"name": "demo"}`, &r)
+	e.call("vm.resources", `{"name": "demo"}`, &r)
 	if !r.Pending || r.Current == nil || r.Current.Memory != 1<<30 || r.Next.Memory != 3<<30 || r.Min.CPUs != 1 || r.Max.CPUs < 1 {
 		t.Errorf("%+v", r)
 	}
-	s = b.becomes(b.begin("vm.setTemplate", `{"name": "demo", "version": %q, "text": "images: []\n"}`, text.Version), "failed")
+	s = e.becomes(e.begin("vm.setTemplate", `{"name": "demo", "version": %q, "text": "images: []\n"}`, text.Version), "failed")
 	if p := s.Operations[len(s.Operations)-1].Problem; p.Kind != "rejected" || !strings.Contains(p.Message, "in the meantime") {
 		t.Errorf("%+v", p)
 	}
-	b.becomes(b.begin("vm.restart", `{"name": "demo"}`), "done")
-	b.sees("that nothing needs a restart", func(s State) bool { return len(s.VMs) == 1 && len(s.VMs[0].RestartNeeded) == 0 })
+	e.becomes(e.begin("vm.restart", `{"name": "demo"}`), "done")
+	e.sees("that nothing needs a restart", func(s State) bool { return len(s.VMs) == 1 && len(s.VMs[0].RestartNeeded) == 0 })
 
-	b.becomes(b.begin("vm.stop", `{"name": "demo"}`), "done")
-	b.sees("a VM that is stopped", vmIs("demo", "Stopped"))
-	b.becomes(b.begin("vm.reset", `{"name": "demo"}`), "done")
-	b.becomes(b.begin("vm.delete", `{"name": "demo"}`), "done")
-	b.sees("no VM", vmIs("demo", ""))
-	s = b.becomes(b.begin("vm.start", `{"name": "demo"}`), "failed")
+	e.becomes(e.begin("vm.stop", `{"name": "demo"}`), "done")
+	e.sees("a VM that is stopped", vmIs("demo", "Stopped"))
+	e.becomes(e.begin("vm.reset", `{"name": "demo"}`), "done")
+	e.becomes(e.begin("vm.delete", `{"name": "demo"}`), "done")
+	e.sees("no VM", vmIs("demo", ""))
+	s = e.becomes(e.begin("vm.start", `{"name": "demo"}`), "failed")
 	if p := s.Operations[len(s.Operations)-1].Problem; p.Kind != "not-found" || p.Log == "" {
 		t.Errorf("%+v", p)
 	}
-	b.becomes(b.begin("service.stop", `{}`), "done")
-	b.sees("a stopped service", func(s State) bool { return s.Service.State == core.ServiceStopped && !s.VMsKnown })
-	var backups []Backup
-	b.call("service.backups", `{}`, &backups)
-	if len(backups) != 1 || backups[0].Bytes == 0 || backups[0].Problem != "" {
+	e.becomes(e.begin("service.stop", `{}`), "done")
+	e.sees("a stopped service", func(s State) bool { return s.Service.State == core.ServiceStopped && !s.VMsKnown })
+	var backups []core.Backup
+	e.call("service.backups", `{}`, &backups)
+	if len(backups) != 1 || backups[0].Size == 0 || backups[0].Problem != "" {
 		t.Errorf("%+v", backups)
 	}
-	if _, problem := b.api.Call(t.Context(), "service.restore", []byte(`{"backup": "/etc/passwd"}`)); problem == nil || problem.Field != "backup" {
+	if _, problem := e.api.Call(t.Context(), "service.restore", []byte(`{"backup": "/etc/passwd"}`)); problem == nil || problem.Field != "backup" {
 		t.Error(problem)
 	}
-	b.becomes(b.begin("service.restore", `{"backup": %q}`, backups[0].Name), "done")
+	e.becomes(e.begin("service.restore", `{"backup": %q}`, backups[0].Name), "done")
 }
 
-func TestWhatStartsAtLoginIsSaidAndCanBeUndone(t *testing.T) {
-	b := newBox(t)
+func TestStartAtLoginIsShownAndCanBeDisabled(t *testing.T) {
+	e := newEnv(t)
 	kept := func() string {
-		for _, part := range b.api.State().Login {
+		for _, part := range e.api.State().Login {
 			if part.Part == core.LoginService {
 				return part.Path
 			}
 		}
-		t.Fatal("nobody says where it is kept")
+		t.Fatal("the state has no path of the service's entry")
 		return ""
 	}
-	b.call("settings.set", `{"startAtLogin": true}`, nil)
-	b.sees("that the service starts at login", func(s State) bool { return s.Settings.StartAtLogin && !s.Settings.TrayAtLogin })
+	e.call("settings.set", `{"startAtLogin": true}`, nil)
+	e.sees("that the service starts at login", func(s State) bool { return s.Settings.StartAtLogin && !s.Settings.TrayAtLogin })
 	if _, err := os.Stat(kept()); err != nil {
 		t.Error(err)
 	}
-	b.call("settings.set", `{"startAtLogin": false}`, nil)
-	b.sees("that it doesn't", func(s State) bool { return !s.Settings.StartAtLogin })
+	e.call("settings.set", `{"startAtLogin": false}`, nil)
+	e.sees("that it doesn't", func(s State) bool { return !s.Settings.StartAtLogin })
 	if _, err := os.Stat(kept()); !os.IsNotExist(err) {
-		t.Errorf("it is kept still: %v", err)
+		t.Errorf("the entry is still there: %v", err)
 	}
 }
 
-// Each answer to a timeout question does what it says, and no question outlives its reason.
+// Each answer to a timeout question does what its button says. A question closes when its operation ends.
 func TestTimeoutsAskAndEachAnswerDoesWhatItSays(t *testing.T) {
-	b := newBox(t)
-	b.becomes(b.begin("service.start", `{}`), "done")
-	b.becomes(b.begin("vm.create", `{"name": "demo", "template": %q, "start": false}`, b.template), "done")
-	b.call("settings.set", `{"vmTimeout": 1}`, nil)
+	e := newEnv(t)
+	e.becomes(e.begin("service.start", `{}`), "done")
+	e.becomes(e.begin("vm.create", `{"name": "demo", "template": %q, "start": false}`, e.template), "done")
+	e.call("settings.set", `{"vmTimeout": 1}`, nil)
 	asked := func(id string) func(State) bool {
 		return func(s State) bool { return s.Question != nil && s.Question.Operation == id }
 	}
 	unasked := func(s State) bool { return s.Question == nil }
 	answer := func(id, answer string) {
 		t.Helper()
-		b.call("operation.answer", fmt.Sprintf(`{"id": %q, "answer": %q}`, id, answer), nil)
+		e.call("operation.answer", fmt.Sprintf(`{"id": %q, "answer": %q}`, id, answer), nil)
 	}
 
-	// The state arrives while the question is open: it closes by itself.
-	b.set("boot", "late")
-	id := b.begin("vm.start", `{"name": "demo"}`)
-	s := b.sees("a question", asked(id))
+	// The VM runs while the question is open: the question closes by itself.
+	e.set("boot", "late")
+	id := e.begin("vm.start", `{"name": "demo"}`)
+	s := e.sees("a question", asked(id))
 	if q := s.Question; q.Extend != 1 || q.Waited < 1 || q.Force == "" || !strings.Contains(q.Text, "Last step: ") {
 		t.Errorf("%+v", q)
 	}
-	b.set("booted", "")
-	b.becomes(id, "done")
-	b.sees("no question", unasked)
-	if _, problem := b.api.Call(t.Context(), "operation.answer", []byte(fmt.Sprintf(`{"id": %q, "answer": "force"}`, id))); problem == nil || problem.Kind != "rejected" {
+	e.set("booted", "")
+	e.becomes(id, "done")
+	e.sees("no question", unasked)
+	if _, problem := e.api.Call(t.Context(), "operation.answer", []byte(fmt.Sprintf(`{"id": %q, "answer": "force"}`, id))); problem == nil || problem.Kind != "rejected" {
 		t.Errorf("an answer that came too late: %+v", problem)
 	}
-	b.sees("the VM, which nobody forced", vmIs("demo", "Running"))
+	e.sees("the VM, which nobody forced", vmIs("demo", "Running"))
 
 	// Keep waiting: it is asked again after the same time.
-	b.set("stop", "slow")
-	id = b.begin("vm.stop", `{"name": "demo"}`)
-	b.sees("a question", asked(id))
+	e.set("stop", "slow")
+	id = e.begin("vm.stop", `{"name": "demo"}`)
+	e.sees("a question", asked(id))
 	answer(id, "keep")
-	b.sees("no question", unasked)
-	b.sees("the question again", asked(id))
+	e.sees("no question", unasked)
+	e.sees("the question again", asked(id))
 	answer(id, "keep")
-	b.set("stopped", "")
-	b.becomes(id, "done")
+	e.set("stopped", "")
+	e.becomes(id, "done")
 
-	// Stop waiting: nobody waits, the work goes on.
+	// Stop waiting: the wait ends, the start continues.
 	for _, setting := range []string{"booted", "stopped"} {
-		if err := b.stage.Unset(setting); err != nil {
+		if err := e.lima.Unset(setting); err != nil {
 			t.Fatal(err)
 		}
 	}
-	id = b.begin("vm.start", `{"name": "demo"}`)
-	b.sees("a question", asked(id))
+	id = e.begin("vm.start", `{"name": "demo"}`)
+	e.sees("a question", asked(id))
 	answer(id, "stop-waiting")
-	b.becomes(id, "abandoned")
-	b.sees("a VM that starts", vmIs("demo", "Starting"))
-	b.set("booted", "")
-	b.sees("a VM that runs", vmIs("demo", "Running"))
+	e.becomes(id, "abandoned")
+	e.sees("a VM that starts", vmIs("demo", "Starting"))
+	e.set("booted", "")
+	e.sees("a VM that runs", vmIs("demo", "Running"))
 
-	// Force: a guest that doesn't power off is ended.
-	b.set("stop", "deaf")
-	b.set("qemu", "deaf")
-	id = b.begin("vm.stop", `{"name": "demo"}`)
-	b.sees("a question", asked(id))
+	// Force stop: a guest that doesn't power off is killed.
+	e.set("stop", "deaf")
+	e.set("qemu", "deaf")
+	id = e.begin("vm.stop", `{"name": "demo"}`)
+	e.sees("a question", asked(id))
 	answer(id, "force")
-	b.becomes(id, "done")
-	b.sees("a VM that is stopped", vmIs("demo", "Stopped"))
+	e.becomes(id, "done")
+	e.sees("a VM that is stopped", vmIs("demo", "Stopped"))
 
-	// Force of a start: it is given up, and the VM stops.
+	// Force stop of a start: the start ends, and the VM stops.
 	for _, setting := range []string{"booted", "qemu", "stop"} {
-		if err := b.stage.Unset(setting); err != nil {
+		if err := e.lima.Unset(setting); err != nil {
 			t.Fatal(err)
 		}
 	}
-	id = b.begin("vm.start", `{"name": "demo"}`)
-	b.sees("a question", asked(id))
+	id = e.begin("vm.start", `{"name": "demo"}`)
+	e.sees("a question", asked(id))
 	answer(id, "force")
-	b.becomes(id, "abandoned")
-	b.sees("a VM that is stopped", vmIs("demo", "Stopped"))
-	b.sees("no question", unasked)
+	e.becomes(id, "abandoned")
+	e.sees("a VM that is stopped", vmIs("demo", "Stopped"))
+	e.sees("no question", unasked)
 
 	// Cancel: a start becomes a stop.
-	id = b.begin("vm.start", `{"name": "demo"}`)
-	b.sees("a VM that starts", vmIs("demo", "Starting"))
-	b.call("operation.cancel", fmt.Sprintf(`{"id": %q}`, id), nil)
-	b.becomes(id, "abandoned")
-	b.sees("a VM that is stopped", vmIs("demo", "Stopped"))
-	b.call("operation.dismiss", fmt.Sprintf(`{"id": %q}`, id), nil)
-	b.sees("that it is forgotten", func(s State) bool {
+	id = e.begin("vm.start", `{"name": "demo"}`)
+	e.sees("a VM that starts", vmIs("demo", "Starting"))
+	e.call("operation.cancel", fmt.Sprintf(`{"id": %q}`, id), nil)
+	e.becomes(id, "abandoned")
+	e.sees("a VM that is stopped", vmIs("demo", "Stopped"))
+	e.call("operation.dismiss", fmt.Sprintf(`{"id": %q}`, id), nil)
+	e.sees("that it is forgotten", func(s State) bool {
 		raw, _ := json.Marshal(s.Operations)
 		return !strings.Contains(string(raw), fmt.Sprintf(`"id":%q`, id))
 	})
 }
 
-// Force of the service's own stop: all guests are ended.
-func TestTheQuestionAboutAStopOfTheServiceForcesIt(t *testing.T) {
-	b := newBox(t)
-	b.becomes(b.begin("service.start", `{}`), "done")
-	b.becomes(b.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, b.template), "done")
-	b.call("settings.set", `{"serviceTimeout": 1}`, nil)
-	b.set("stop", "deaf")
-	id := b.begin("service.stop", `{}`)
-	s := b.sees("a question", func(s State) bool { return s.Question != nil && s.Question.Operation == id })
+// Force stop in a stop of the service: all guests are killed.
+func TestForceStopOfTheService(t *testing.T) {
+	e := newEnv(t)
+	e.becomes(e.begin("service.start", `{}`), "done")
+	e.becomes(e.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, e.template), "done")
+	e.call("settings.set", `{"serviceTimeout": 1}`, nil)
+	e.set("stop", "deaf")
+	id := e.begin("service.stop", `{}`)
+	s := e.sees("a question", func(s State) bool { return s.Question != nil && s.Question.Operation == id })
 	if !strings.Contains(s.Question.Force, "lost") {
 		t.Errorf("%+v", s.Question)
 	}
-	b.call("operation.answer", fmt.Sprintf(`{"id": %q, "answer": "force"}`, id), nil)
-	b.becomes(id, "done")
-	b.sees("a stopped service", func(s State) bool { return s.Service.State == core.ServiceStopped })
+	e.call("operation.answer", fmt.Sprintf(`{"id": %q, "answer": "force"}`, id), nil)
+	e.becomes(id, "done")
+	e.sees("a stopped service", func(s State) bool { return s.Service.State == core.ServiceStopped })
 }
 
-// Somebody who cancels a creation says what is to become of what was made so far.
-func TestACanceledCreationIsUndoneAsAsked(t *testing.T) {
-	b := newBox(t)
-	b.becomes(b.begin("service.start", `{}`), "done")
-	b.sees("a service", func(s State) bool { return s.VMsKnown })
-	b.set("boot", "late")
+// A canceled creation deletes or stops the new VM, as the user chooses.
+func TestACanceledCreationDeletesOrStopsTheVM(t *testing.T) {
+	e := newEnv(t)
+	e.becomes(e.begin("service.start", `{}`), "done")
+	e.sees("a service", func(s State) bool { return s.VMsKnown })
+	e.set("boot", "late")
 	cancel := func(more string) {
 		t.Helper()
-		id := b.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, b.template)
-		b.sees("a VM that starts", vmIs("demo", "Starting"))
+		id := e.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, e.template)
+		e.sees("a VM that starts", vmIs("demo", "Starting"))
 		var undo Undo
-		b.call("operation.cancel", fmt.Sprintf(`{"id": %q%s}`, id, more), &undo)
-		b.becomes(id, "abandoned")
-		b.becomes(undo.Operation, "done")
+		e.call("operation.cancel", fmt.Sprintf(`{"id": %q%s}`, id, more), &undo)
+		e.becomes(id, "abandoned")
+		e.becomes(undo.Operation, "done")
 	}
 	cancel(`, "delete": true`)
-	b.sees("no VM", vmIs("demo", ""))
+	e.sees("no VM", vmIs("demo", ""))
 	cancel("")
-	b.sees("a VM that is stopped", vmIs("demo", "Stopped"))
+	e.sees("a VM that is stopped", vmIs("demo", "Stopped"))
 
 	// Canceled before the VM was seen, or even before it was created.
 	for n := range 5 {
 		name := fmt.Sprintf("unseen%d", n)
-		id := b.begin("vm.create", `{"name": %q, "template": %q, "start": true}`, name, b.template)
+		id := e.begin("vm.create", `{"name": %q, "template": %q, "start": true}`, name, e.template)
 		var undo Undo
-		b.call("operation.cancel", fmt.Sprintf(`{"id": %q, "delete": true}`, id), &undo)
-		b.becomes(id, "abandoned")
-		b.becomes(undo.Operation, "done")
+		e.call("operation.cancel", fmt.Sprintf(`{"id": %q, "delete": true}`, id), &undo)
+		e.becomes(id, "abandoned")
+		e.becomes(undo.Operation, "done")
 	}
-	session, err := core.New(b.inst, "test").Connect(t.Context())
+	session, err := core.New(e.inst, "test").Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,62 +300,62 @@ func TestACanceledCreationIsUndoneAsAsked(t *testing.T) {
 	}
 }
 
-func TestParamsOfATemplateAreKnownBeforeAVMIsMade(t *testing.T) {
-	b := newBox(t)
-	if err := os.WriteFile(b.template, []byte("images: []\nparam:\n  B: two\n  A: ''\n"), 0o600); err != nil {
+func TestParamsOfATemplateAreKnownBeforeAVMIsCreated(t *testing.T) {
+	e := newEnv(t)
+	if err := os.WriteFile(e.template, []byte("images: []\nparam:\n  B: two\n  A: ''\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for params, want := range map[string][]template.Param{
-		fmt.Sprintf(`{"locator": %q}`, b.template):                            {{Name: "A"}, {Name: "B", Value: "two", Default: "two"}},
-		fmt.Sprintf(`{"locator": %q, "text": "param: {C: '3'}"}`, b.template): {{Name: "C", Value: "3", Default: "3"}},
-		fmt.Sprintf(`{"locator": %q, "text": "images: []"}`, b.template):      {},
+		fmt.Sprintf(`{"locator": %q}`, e.template):                            {{Name: "A"}, {Name: "B", Value: "two", Default: "two"}},
+		fmt.Sprintf(`{"locator": %q, "text": "param: {C: '3'}"}`, e.template): {{Name: "C", Value: "3", Default: "3"}},
+		fmt.Sprintf(`{"locator": %q, "text": "images: []"}`, e.template):      {},
 	} {
 		var got []template.Param
-		if b.call("template.params", params, &got); !slices.Equal(got, want) || got == nil {
+		if e.call("template.params", params, &got); !slices.Equal(got, want) || got == nil {
 			t.Errorf("%s: %+v", params, got)
 		}
 	}
 	for _, params := range []string{`{"locator": "/no/such.yaml"}`, `{"locator": "x", "text": "param: ["}`} {
-		if _, problem := b.api.Call(t.Context(), "template.params", []byte(params)); problem == nil {
+		if _, problem := e.api.Call(t.Context(), "template.params", []byte(params)); problem == nil {
 			t.Error("no problem with", params)
 		}
 	}
 }
 
 func TestAServiceThatIsKilledWhileThePageIsOpen(t *testing.T) {
-	b := newBox(t)
-	b.becomes(b.begin("service.start", `{}`), "done")
-	b.becomes(b.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, b.template), "done")
-	b.killService()
-	b.sees("no service", func(s State) bool {
+	e := newEnv(t)
+	e.becomes(e.begin("service.start", `{}`), "done")
+	e.becomes(e.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, e.template), "done")
+	e.killService()
+	e.sees("no service", func(s State) bool {
 		return s.Service.State == core.ServiceStopped && s.Service.Error != "" && !s.VMsKnown
 	})
-	if _, problem := b.api.Call(t.Context(), "vm.template", []byte(`{"name": "demo"}`)); problem == nil || !strings.Contains(problem.Message, "rdd svc start") {
+	if _, problem := e.api.Call(t.Context(), "vm.template", []byte(`{"name": "demo"}`)); problem == nil || !strings.Contains(problem.Message, "rdd svc start") {
 		t.Errorf("%+v", problem)
 	}
 	var report Report
-	b.call("diagnose", `{}`, &report)
+	e.call("diagnose", `{}`, &report)
 	i := slices.IndexFunc(report.Findings, func(f Finding) bool { return f.Repair == "Restart the service" })
 	if i < 0 {
 		t.Fatalf("%+v", report.Findings)
 	}
-	b.becomes(b.begin("diagnose.repair", `{"id": %q}`, report.Findings[i].ID), "done")
-	b.sees("all as before", func(s State) bool { return s.VMsKnown && vmIs("demo", "Running")(s) })
+	e.becomes(e.begin("diagnose.repair", `{"id": %q}`, report.Findings[i].ID), "done")
+	e.sees("all as before", func(s State) bool { return s.VMsKnown && vmIs("demo", "Running")(s) })
 }
 
 func TestLogsShellsAndBundlesAtThePage(t *testing.T) {
-	b := newBox(t)
-	b.becomes(b.begin("service.start", `{}`), "done")
-	b.becomes(b.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, b.template), "done")
+	e := newEnv(t)
+	e.becomes(e.begin("service.start", `{}`), "done")
+	e.becomes(e.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, e.template), "done")
 	open := func(method, params string) string {
 		t.Helper()
 		var s StreamRef
-		b.call(method, params, &s)
+		e.call(method, params, &s)
 		return s.Stream
 	}
 	log := open("log.open", `{"source": "service"}`)
-	b.reads(log, "level=INFO")
-	serial := filepath.Join(b.inst.LimaHome(), "demo", "serial.log")
+	e.reads(log, "level=INFO")
+	serial := filepath.Join(e.inst.LimaHome(), "demo", "serial.log")
 	console := open("log.open", `{"source": "serial", "vm": "demo"}`)
 	f, err := os.OpenFile(serial, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -364,115 +365,115 @@ func TestLogsShellsAndBundlesAtThePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	b.reads(console, "<b>hällo</b>\n")
-	b.call("stream.close", fmt.Sprintf(`{"stream": %q}`, console), nil)
-	b.ends(console)
+	e.reads(console, "<b>hällo</b>\n")
+	e.call("stream.close", fmt.Sprintf(`{"stream": %q}`, console), nil)
+	e.ends(console)
 	for params, field := range map[string]string{`{"source": "serial"}`: "vm", `{"name": "demo", "cols": 0, "rows": 1}`: "cols"} {
 		method := "log.open"
 		if strings.Contains(params, "cols") {
 			method = "shell.open"
 		}
-		if _, problem := b.api.Call(t.Context(), method, []byte(params)); problem == nil || problem.Field != field {
+		if _, problem := e.api.Call(t.Context(), method, []byte(params)); problem == nil || problem.Field != field {
 			t.Errorf("%s: %+v", params, problem)
 		}
 	}
 
 	var preview BundlePreview
-	b.call("bundle.preview", `{}`, &preview)
+	e.call("bundle.preview", `{}`, &preview)
 	if len(preview.Files) < 5 {
 		t.Fatalf("%+v", preview)
 	}
 	var text Text
-	b.call("bundle.file", fmt.Sprintf(`{"bundle": %q, "name": "findings.json"}`, preview.Bundle), &text)
+	e.call("bundle.file", fmt.Sprintf(`{"bundle": %q, "name": "findings.json"}`, preview.Bundle), &text)
 	if !strings.Contains(text.Text, `"findings"`) {
 		t.Error(text)
 	}
 	var saved Path
-	b.call("bundle.save", fmt.Sprintf(`{"bundle": %q}`, preview.Bundle), &saved)
+	e.call("bundle.save", fmt.Sprintf(`{"bundle": %q}`, preview.Bundle), &saved)
 	if info, err := os.Stat(saved.Path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Error(saved, err)
 	}
-	if _, problem := b.api.Call(t.Context(), "bundle.save", []byte(fmt.Sprintf(`{"bundle": %q, "path": %q}`, preview.Bundle, saved.Path))); problem == nil || problem.Field != "path" {
+	if _, problem := e.api.Call(t.Context(), "bundle.save", []byte(fmt.Sprintf(`{"bundle": %q, "path": %q}`, preview.Bundle, saved.Path))); problem == nil || problem.Field != "path" {
 		t.Errorf("a file was overwritten: %+v", problem)
 	}
 	var usage []Usage
-	b.sees("a VM that runs", vmIs("demo", "Running"))
-	b.call("usage", `{}`, &usage)
+	e.sees("a VM that runs", vmIs("demo", "Running"))
+	e.call("usage", `{}`, &usage)
 	if len(usage) != 2 || usage[0].Name != "" || usage[0].Memory == 0 || usage[1].Name != "demo" {
 		t.Errorf("%+v", usage)
 	}
-	b.call("stream.close", fmt.Sprintf(`{"stream": %q}`, log), nil)
-	b.ends(log)
+	e.call("stream.close", fmt.Sprintf(`{"stream": %q}`, log), nil)
+	e.ends(log)
 }
 
 func TestShellAtThePage(t *testing.T) {
-	b := newBox(t)
-	b.becomes(b.begin("service.start", `{}`), "done")
-	b.becomes(b.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, b.template), "done")
+	e := newEnv(t)
+	e.becomes(e.begin("service.start", `{}`), "done")
+	e.becomes(e.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, e.template), "done")
 	var first, second StreamRef
-	b.call("shell.open", `{"name": "demo", "cols": 80, "rows": 24}`, &first)
+	e.call("shell.open", `{"name": "demo", "cols": 80, "rows": 24}`, &first)
 	types := func(s StreamRef, text string) {
 		t.Helper()
-		b.call("stream.write", fmt.Sprintf(`{"stream": %q, "data": %q}`, s.Stream, text), nil)
+		e.call("stream.write", fmt.Sprintf(`{"stream": %q, "data": %q}`, s.Stream, text), nil)
 	}
 	types(first, "stty size; echo $TERM $((6*7))\n")
-	b.reads(first.Stream, "24 80")
-	b.reads(first.Stream, "xterm-256color 42")
-	b.call("stream.resize", fmt.Sprintf(`{"stream": %q, "cols": 100, "rows": 30}`, first.Stream), nil)
+	e.reads(first.Stream, "24 80")
+	e.reads(first.Stream, "xterm-256color 42")
+	e.call("stream.resize", fmt.Sprintf(`{"stream": %q, "cols": 100, "rows": 30}`, first.Stream), nil)
 	types(first, "stty size\n")
-	b.reads(first.Stream, "30 100")
+	e.reads(first.Stream, "30 100")
 	types(first, "yes | head -n 500000; echo all of it\n") // more than anybody buffers
-	b.streams(first.Stream, "had everything", func(text string, _ bool) bool {
+	e.streams(first.Stream, "had everything", func(text string, _ bool) bool {
 		return strings.Contains(text, "all of it\r\n") && strings.Count(text, "y\r\n") >= 500000
 	})
 	types(first, "exit\n")
-	b.ends(first.Stream)
+	e.ends(first.Stream)
 
-	b.call("shell.open", `{"name": "demo", "cols": 80, "rows": 24}`, &second)
+	e.call("shell.open", `{"name": "demo", "cols": 80, "rows": 24}`, &second)
 	types(second, "echo $((6*7))\n")
-	b.reads(second.Stream, "42")
-	b.call("stream.close", fmt.Sprintf(`{"stream": %q}`, second.Stream), nil) // and newBox looks for its process
-	b.ends(second.Stream)
-	if _, problem := b.api.Call(t.Context(), "stream.write", []byte(fmt.Sprintf(`{"stream": %q, "data": "x"}`, second.Stream))); problem == nil || problem.Kind != "not-found" {
+	e.reads(second.Stream, "42")
+	e.call("stream.close", fmt.Sprintf(`{"stream": %q}`, second.Stream), nil) // the end of the test looks for its process
+	e.ends(second.Stream)
+	if _, problem := e.api.Call(t.Context(), "stream.write", []byte(fmt.Sprintf(`{"stream": %q, "data": "x"}`, second.Stream))); problem == nil || problem.Kind != "not-found" {
 		t.Errorf("%+v", problem)
 	}
-	if _, problem := b.api.Call(t.Context(), "shell.open", []byte(`{"name": "none", "cols": 80, "rows": 24}`)); problem == nil || problem.Kind != "not-found" {
+	if _, problem := e.api.Call(t.Context(), "shell.open", []byte(`{"name": "none", "cols": 80, "rows": 24}`)); problem == nil || problem.Kind != "not-found" {
 		t.Errorf("%+v", problem)
 	}
 }
 
 // Closing the page ends the waiting, never the work, and leaves nothing running in the program.
 func TestClosingThePageEndsWaitsAndNotTheWork(t *testing.T) {
-	b := newBox(t)
-	closePage := b.open()
-	b.becomes(b.begin("service.start", `{}`), "done")
-	b.set("boot", "late")
-	b.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, b.template)
-	b.sees("a VM that starts", vmIs("demo", "Starting"))
+	e := newEnv(t)
+	closePage := e.open()
+	e.becomes(e.begin("service.start", `{}`), "done")
+	e.set("boot", "late")
+	e.begin("vm.create", `{"name": "demo", "template": %q, "start": true}`, e.template)
+	e.sees("a VM that starts", vmIs("demo", "Starting"))
 	var log StreamRef
-	b.call("log.open", `{"source": "service"}`, &log)
-	b.reads(log.Stream, "level=INFO")
+	e.call("log.open", `{"source": "service"}`, &log)
+	e.reads(log.Stream, "level=INFO")
 	before := len(goroutines())
 	closePage()
-	b.set("booted", "")
-	session, err := core.New(b.inst, "test").Connect(t.Context())
+	e.set("booted", "")
+	session, err := core.New(e.inst, "test").Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := session.VMs().Start(t.Context(), "demo", core.Wait{Timeout: hang}); err != nil {
-		t.Error("the VM that was to start did not: ", err)
+	if err := session.VMs().Start(t.Context(), "demo", core.Wait{Timeout: testenv.Timeout}); err != nil {
+		t.Error("the VM did not start: ", err)
 	}
-	// The other page of newBox goes on; what is left is its.
+	// The other page of newEnv stays open; the rest belongs to it.
 	if after := goroutines(); len(after) >= before || len(after) > 5 {
 		t.Errorf("%d goroutines before, %d after:\n%s", before, len(after), strings.Join(after, "\n\n"))
 	}
 }
 
-func TestAnotherInstanceIsShownAndNothingIsMade(t *testing.T) {
-	b := newBox(t)
-	b.becomes(b.begin("service.start", `{}`), "done")
+func TestAnotherInstanceIsShownAndNothingIsCreated(t *testing.T) {
+	e := newEnv(t)
+	e.becomes(e.begin("service.start", `{}`), "done")
 	var s State
-	b.call("instance.open", `{"name": "other"}`, &s)
+	e.call("instance.open", `{"name": "other"}`, &s)
 	if s.Instance != "other" || s.Service.State != core.ServiceNotCreated || !slices.Equal(s.Instances, []string{"default", "other"}) || len(s.Operations) != 0 {
 		t.Errorf("%+v", s)
 	}
@@ -480,29 +481,29 @@ func TestAnotherInstanceIsShownAndNothingIsMade(t *testing.T) {
 	if err != nil || !slices.Equal(names, []string{"default"}) {
 		t.Error(names, err)
 	}
-	if _, problem := b.api.Call(t.Context(), "instance.open", []byte(`{"name": "Not A Name"}`)); problem == nil || problem.Field != "name" {
+	if _, problem := e.api.Call(t.Context(), "instance.open", []byte(`{"name": "Not A Name"}`)); problem == nil || problem.Field != "name" {
 		t.Error(problem)
 	}
-	b.call("instance.open", `{"name": "default"}`, &s)
+	e.call("instance.open", `{"name": "default"}`, &s)
 	if s.Instance != "default" || s.Service.State != core.ServiceRunning || len(s.Operations) != 1 {
 		t.Errorf("%+v", s)
 	}
 }
 
 func TestChangeOfOneOfFiftyVMsReachesThePage(t *testing.T) {
-	b := newBox(t)
-	b.becomes(b.begin("service.start", `{}`), "done")
-	session, err := core.New(b.inst, "test").Connect(t.Context())
+	e := newEnv(t)
+	e.becomes(e.begin("service.start", `{}`), "done")
+	session, err := core.New(e.inst, "test").Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	vms := session.VMs()
 	for i := range 50 {
-		if err := vms.Create(t.Context(), fmt.Sprint("vm-", i), core.CreateOptions{Template: b.template, Start: true}, core.Wait{Accepted: true}); err != nil {
+		if err := vms.Create(t.Context(), fmt.Sprint("vm-", i), core.CreateOptions{Template: e.template, Start: true}, core.Wait{Accepted: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b.sees("fifty VMs that run", func(s State) bool {
+	e.sees("fifty VMs that run", func(s State) bool {
 		return len(s.VMs) == 50 && !slices.ContainsFunc(s.VMs, func(vm VM) bool { return vm.State != "Running" })
 	})
 	for i := range 50 {
@@ -510,22 +511,22 @@ func TestChangeOfOneOfFiftyVMsReachesThePage(t *testing.T) {
 		if err := vms.SetParams(context.Background(), name, map[string]string{"n": value}, nil, core.Wait{Accepted: true}); err != nil {
 			t.Fatal(err)
 		}
-		b.sees("the change", func(s State) bool {
+		e.sees("the change", func(s State) bool {
 			return slices.ContainsFunc(s.VMs, func(vm VM) bool { return vm.Name == name && slices.Contains(vm.RestartNeeded, "param n") })
 		})
 	}
 }
 
-func TestLogLevelCountsFromTheNextStartOn(t *testing.T) {
-	b := newBox(t)
-	b.call("settings.set", `{"logLevel": "error"}`, nil)
-	b.becomes(b.begin("service.start", `{}`), "done")
-	if text, err := os.ReadFile(b.inst.ServiceLog()); err == nil && len(text) > 0 {
+func TestTheLogLevelTakesEffectAtTheNextStart(t *testing.T) {
+	e := newEnv(t)
+	e.call("settings.set", `{"logLevel": "error"}`, nil)
+	e.becomes(e.begin("service.start", `{}`), "done")
+	if text, err := os.ReadFile(e.inst.ServiceLog()); err == nil && len(text) > 0 {
 		t.Errorf("with the level error: %s", text)
 	}
-	b.call("settings.set", `{"logLevel": "info"}`, nil)
-	b.becomes(b.begin("service.restart", `{}`), "done")
-	if text, err := os.ReadFile(b.inst.ServiceLog()); err != nil || !strings.Contains(string(text), "level=INFO msg=ready") {
+	e.call("settings.set", `{"logLevel": "info"}`, nil)
+	e.becomes(e.begin("service.restart", `{}`), "done")
+	if text, err := os.ReadFile(e.inst.ServiceLog()); err != nil || !strings.Contains(string(text), "level=INFO msg=ready") {
 		t.Errorf("with the level info: %v %s", err, text)
 	}
 }

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"unicode/utf8"
 
+	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 )
 
@@ -34,9 +37,14 @@ func (a *API) open(terminal *core.Terminal, pump func(ctx context.Context, deliv
 		close(known)
 		var rest []byte
 		err := pump(ctx, func(b []byte) error {
-			var text string
-			text, rest = printable(append(rest, b...))
-			return a.deliver(ctx, id, text)
+			for chunk := range slices.Chunk(b, maxPartSize-utf8.UTFMax) {
+				var text string
+				text, rest = printable(append(rest, chunk...))
+				if err := a.events.deliver(ctx, Stream{ID: id, Data: text}); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 		a.mu.Lock()
 		delete(a.streams, id)
@@ -53,30 +61,18 @@ func (a *API) open(terminal *core.Terminal, pump func(ctx context.Context, deliv
 	return StreamRef{id}, err
 }
 
-// deliver sends text in parts that fit into the queues.
-func (a *API) deliver(ctx context.Context, id, text string) error {
-	for len(text) > 0 {
-		n := min(len(text), maxPartSize)
-		n -= cut([]byte(text[:n]))
-		if err := a.events.deliver(ctx, Stream{ID: id, Data: text[:n]}); err != nil {
-			return err
-		}
-		text = text[n:]
-	}
-	return nil
-}
-
-// cut returns the length of an incomplete character at the end.
-func cut(b []byte) int {
+// printable returns valid UTF-8, and the rest: an incomplete character at the end, with which the next data begins.
+func printable(b []byte) (text string, rest []byte) {
+	end := len(b)
 	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
 		if tail := b[len(b)-n:]; utf8.RuneStart(tail[0]) {
-			if utf8.FullRune(tail) {
-				return 0
+			if !utf8.FullRune(tail) {
+				end -= n
 			}
-			return n
+			break
 		}
 	}
-	return 0
+	return strings.ToValidUTF8(string(b[:end]), "\uFFFD"), b[end:]
 }
 
 func (a *API) closeStreams(cause error) {
@@ -97,7 +93,7 @@ func (a *API) stream(id string) (*stream, error) {
 	return s, nil
 }
 
-func (a *API) logOpen(_ context.Context, p LogParams) (StreamRef, error) {
+func (a *API) logOpen(_ context.Context, p operation.Log) (StreamRef, error) {
 	c := a.current().core
 	follow := func(ctx context.Context, w io.Writer) error { return c.VMLog(ctx, w, p.VM, p.Source, true) }
 	switch {
@@ -124,7 +120,7 @@ func (a *API) logOpen(_ context.Context, p LogParams) (StreamRef, error) {
 }
 
 func (a *API) shellOpen(ctx context.Context, p ShellParams) (StreamRef, error) {
-	if err := checkSize(p.Cols, p.Rows); err != nil {
+	if err := p.TerminalSize.check(); err != nil {
 		return StreamRef{}, err
 	}
 	session, err := a.current().core.Connect(ctx)
@@ -136,12 +132,9 @@ func (a *API) shellOpen(ctx context.Context, p ShellParams) (StreamRef, error) {
 		return StreamRef{}, err
 	}
 	ref, err := a.open(terminal, func(ctx context.Context, deliver func([]byte) error) error {
-		hangUp := context.AfterFunc(ctx, func() { _ = terminal.Close() })
-		defer func() {
-			if hangUp() {
-				_ = terminal.Close()
-			}
-		}()
+		hangUp := sync.OnceFunc(func() { _ = terminal.Close() })
+		defer hangUp()
+		defer context.AfterFunc(ctx, hangUp)()
 		b := make([]byte, 32<<10)
 		for {
 			n, err := terminal.Read(b)
@@ -161,13 +154,10 @@ func (a *API) shellOpen(ctx context.Context, p ShellParams) (StreamRef, error) {
 	return ref, err
 }
 
-func checkSize(cols, rows int) error {
-	for _, f := range []struct {
-		field string
-		n     int
-	}{{"cols", cols}, {"rows", rows}} {
-		if f.n < 1 || f.n > 1000 {
-			return badField(f.field, "%s: want 1 to 1000; got %d", f.field, f.n)
+func (s TerminalSize) check() error {
+	for field, n := range map[string]int{"cols": s.Cols, "rows": s.Rows} {
+		if n < 1 || n > 1000 {
+			return badField(field, "%s: want 1 to 1000; got %d", field, n)
 		}
 	}
 	return nil
@@ -195,7 +185,7 @@ func (a *API) streamWrite(_ context.Context, p WriteParams) (nothing, error) {
 }
 
 func (a *API) streamResize(_ context.Context, p ResizeParams) (nothing, error) {
-	if err := checkSize(p.Cols, p.Rows); err != nil {
+	if err := p.TerminalSize.check(); err != nil {
 		return nothing{}, err
 	}
 	terminal, err := a.shell(p.Stream)
@@ -213,8 +203,7 @@ func (a *API) streamClose(_ context.Context, p StreamParams) (nothing, error) {
 	return nothing{}, nil
 }
 
-// tail keeps the end of a log, so that a log that grows faster than the page reads never blocks. It counts the
-// lines that it drops.
+// tail keeps the end of a log for a page that reads more slowly than the log grows. It counts the lines that it drops.
 type tail struct {
 	more chan struct{}
 
@@ -241,7 +230,7 @@ func (t *tail) Write(p []byte) (int, error) {
 		t.text = append([]byte(nil), t.text[over:]...)
 	}
 	t.mu.Unlock()
-	t.notify()
+	notify(t.more)
 	return len(p), nil
 }
 
@@ -253,14 +242,7 @@ func (t *tail) end(err error) {
 	t.mu.Lock()
 	t.ended = err
 	t.mu.Unlock()
-	t.notify()
-}
-
-func (t *tail) notify() {
-	select {
-	case t.more <- struct{}{}:
-	default:
-	}
+	notify(t.more)
 }
 
 // next waits for more text, and returns it.

@@ -12,40 +12,37 @@ import (
 // Problem is why a call failed.
 type Problem = operation.Problem
 
-// Service is core.ServiceStatus; unknown fields are empty.
-type Service = core.ServiceStatus
-
 // VM is a virtual machine as the page shows it.
 type VM struct {
 	Name          string              `json:"name"`
-	State         string              `json:"state"`   // of core.Describe
+	State         string              `json:"state"`   // see core.Describe
 	Running       bool                `json:"running"` // the desired state
 	Progress      *operation.Progress `json:"progress,omitempty"`
-	Problem       string              `json:"problem,omitempty"`   // why it is not in its desired state, or what does not work
-	Advice        string              `json:"advice,omitempty"`    // what a known problem means, and what to do
-	Permanent     bool                `json:"permanent,omitempty"` // waiting does not solve the problem
+	Problem       string              `json:"problem,omitempty"`   // why the VM is not in its desired state, or what does not work
+	Advice        string              `json:"advice,omitempty"`    // what a known problem means, and how to fix it
+	Permanent     bool                `json:"permanent,omitempty"` // RDD does not retry
 	Acceleration  string              `json:"acceleration"`
 	Restarts      int                 `json:"restarts"`
 	Created       time.Time           `json:"created"`
 	SSHPort       int                 `json:"sshPort,omitempty"`
 	CanEnter      bool                `json:"canEnter"`      // a shell can be opened
-	RestartNeeded []string            `json:"restartNeeded"` // settings that the running guest does not have yet, in words
+	RestartNeeded []string            `json:"restartNeeded"` // settings that the running guest does not have yet, as text
 }
 
-// Settings are those of the core, and what starts at login, which the system stores.
+// Settings are the settings of the core, and what starts at login, which the system stores.
 type Settings struct {
 	core.Settings
 	StartAtLogin bool `json:"startAtLogin"`
 	TrayAtLogin  bool `json:"trayAtLogin"`
 }
 
-// State is everything that the page shows without a call. It is pushed whole.
+// State is everything that the page shows without a call. Each change pushes all of it.
 type State struct {
 	Instance   string                `json:"instance"`
 	Instances  []string              `json:"instances"`
 	Version    string                `json:"version"`
 	Host       core.Host             `json:"host"`
-	Service    Service               `json:"service"`
+	Service    core.ServiceStatus    `json:"service"`
 	VMs        []VM                  `json:"vms"`
 	VMsKnown   bool                  `json:"vmsKnown"`
 	Error      *Problem              `json:"error,omitempty"` // why something is missing
@@ -56,13 +53,10 @@ type State struct {
 	ReadOnly   bool                  `json:"readOnly"`
 }
 
-// Usage is what a VM or the service uses of this computer.
+// Usage is what a VM or the service uses of the host.
 type Usage struct {
-	Name   string  `json:"name"` // empty: the service
-	CPU    float64 `json:"cpu"`  // processors in use since the last call
-	Memory int64   `json:"memory"`
-	Disk   int64   `json:"disk"`
-	Max    int64   `json:"max"`
+	core.Stats
+	CPU float64 `json:"cpu"` // processors in use since the last call
 }
 
 // FieldProblem says what is wrong with one field of a form.
@@ -71,13 +65,13 @@ type FieldProblem struct {
 	Message string `json:"message"`
 }
 
-// Finding is a core.Finding with the repair that the page offers.
+// Finding is a finding of the diagnosis with the repair that the page offers.
 type Finding struct {
 	diagnose.Finding
 	Repair string `json:"repair,omitempty"` // its label; empty: there is no safe repair
 }
 
-// Report is a core.Report with repairs.
+// Report is the report of a diagnosis, with repairs.
 type Report struct {
 	Instance string    `json:"instance"`
 	Version  string    `json:"version"`
@@ -107,14 +101,6 @@ type Undo struct {
 // StreamRef names the stream that a call opened.
 type StreamRef struct {
 	Stream string `json:"stream"`
-}
-
-// Backup is a backup of the service's datastore.
-type Backup struct {
-	Name    string    `json:"name"`
-	Time    time.Time `json:"time"`
-	Bytes   int64     `json:"bytes"`
-	Problem string    `json:"problem,omitempty"`
 }
 
 // Text is a template, or a file of a bundle.
@@ -164,7 +150,7 @@ type (
 	LocatorParams struct {
 		Locator string `json:"locator"`
 	}
-	// SourceParams is a template; Text wins over Locator.
+	// SourceParams is a template. Text replaces the text of Locator.
 	SourceParams struct {
 		Locator string `json:"locator"`
 		Text    string `json:"text,omitempty"`
@@ -174,12 +160,12 @@ type (
 		Name string `json:"name"`
 		Text string `json:"text"`
 	}
-	// CancelParams is a canceled operation; Delete deletes what it was creating.
+	// CancelParams names an operation to cancel. Delete deletes the VM that the operation has created.
 	CancelParams struct {
 		ID     string `json:"id"`
 		Delete bool   `json:"delete,omitempty"`
 	}
-	// CheckParams is a new VM to check; Text wins over Template.
+	// CheckParams is a new VM to check. Text replaces the text of Template.
 	CheckParams struct {
 		Name      string              `json:"name"`
 		Template  string              `json:"template"`
@@ -187,20 +173,15 @@ type (
 		Resources *template.Resources `json:"resources,omitempty"`
 		Params    map[string]string   `json:"params,omitempty"`
 	}
-	// CreateParams is a new VM; Text wins over Template.
+	// CreateParams is a new VM to create.
 	CreateParams struct {
-		Name      string              `json:"name"`
-		Template  string              `json:"template"`
-		Text      string              `json:"text,omitempty"`
-		Resources *template.Resources `json:"resources,omitempty"`
-		Params    map[string]string   `json:"params,omitempty"`
-		Start     bool                `json:"start"`
+		CheckParams
+		Start bool `json:"start"`
 	}
 	// SetTemplateParams is a VM's new template, and the version that it replaces.
 	SetTemplateParams struct {
-		Name    string `json:"name"`
+		TextParams
 		Version string `json:"version"`
-		Text    string `json:"text"`
 	}
 	// SetResourcesParams is a VM's new resources.
 	SetResourcesParams struct {
@@ -213,7 +194,7 @@ type (
 		Set    map[string]string `json:"set"`
 		Remove []string          `json:"remove"`
 	}
-	// BackgroundParams sends an operation's dialog to the background, or back.
+	// BackgroundParams hides an operation's dialog, or shows it again.
 	BackgroundParams struct {
 		ID         string `json:"id"`
 		Background bool   `json:"background"`
@@ -223,27 +204,25 @@ type (
 		ID     string           `json:"id"`
 		Answer operation.Answer `json:"answer"`
 	}
-	// LogParams names a log.
-	LogParams struct {
-		Source string `json:"source"`
-		VM     string `json:"vm,omitempty"`
+	// TerminalSize is the size of a shell's terminal.
+	TerminalSize struct {
+		Cols int `json:"cols"`
+		Rows int `json:"rows"`
 	}
-	// ShellParams is a shell in a VM, and the size of its terminal.
+	// ShellParams is a shell in a VM.
 	ShellParams struct {
-		Name string `json:"name"`
-		Cols int    `json:"cols"`
-		Rows int    `json:"rows"`
+		NameParams
+		TerminalSize
 	}
 	// WriteParams is input for a shell.
 	WriteParams struct {
-		Stream string `json:"stream"`
-		Data   string `json:"data"`
+		StreamParams
+		Data string `json:"data"`
 	}
 	// ResizeParams is the new size of a shell's terminal.
 	ResizeParams struct {
-		Stream string `json:"stream"`
-		Cols   int    `json:"cols"`
-		Rows   int    `json:"rows"`
+		StreamParams
+		TerminalSize
 	}
 	// StreamParams names a stream.
 	StreamParams struct {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// sample is a measurement, to compare the next one with.
+// sample is a measurement with which the next one is compared.
 type sample struct {
 	cpu time.Duration
 	at  time.Time
@@ -26,8 +26,8 @@ func (a *API) usage(ctx context.Context, _ nothing) ([]Usage, error) {
 	all := make([]Usage, 0, len(stats))
 	used := map[string]sample{}
 	for _, s := range stats {
-		u := Usage{Name: s.Name, Memory: s.Memory, Disk: s.Disk, Max: s.Max}
-		if before, ok := view.used[s.Name]; ok && s.CPU > before.cpu && now.After(before.at) { // if it is less, the process is another one
+		u := Usage{Stats: s}
+		if before, ok := view.used[s.Name]; ok && s.CPU > before.cpu && now.After(before.at) { // less CPU time means that it is another process
 			u.CPU = float64(s.CPU-before.cpu) / float64(now.Sub(before.at))
 		}
 		used[s.Name] = sample{s.CPU, now}

@@ -15,51 +15,58 @@ import (
 	"rancherdesktop.io/rdd/core/template"
 )
 
-func (a *API) vmStart(_ context.Context, params NameParams) (Ref, error) {
-	return a.beginWork(func(e *operation.Engine) operation.Work { return e.StartVM(params.Name) })
+func startVM(e *operation.Engine, params NameParams) operation.Work { return e.StartVM(params.Name) }
+
+func stopVM(e *operation.Engine, params StopParams) operation.Work {
+	if params.Force {
+		return e.ForceStopVM(params.Name)
+	}
+	return e.StopVM(params.Name)
 }
 
-func (a *API) vmStop(_ context.Context, params StopParams) (Ref, error) {
-	return a.beginWork(func(e *operation.Engine) operation.Work {
-		if params.Force {
-			return e.ForceStopVM(params.Name)
-		}
-		return e.StopVM(params.Name)
-	})
+func restartVM(e *operation.Engine, params NameParams) operation.Work {
+	return e.RestartVM(params.Name)
 }
 
-func (a *API) vmRestart(_ context.Context, params NameParams) (Ref, error) {
-	return a.beginWork(func(e *operation.Engine) operation.Work { return e.RestartVM(params.Name) })
-}
-
-func (a *API) vmDelete(_ context.Context, params NameParams) (Ref, error) {
-	return a.stoppingVM(operation.Delete, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+func deleteVM(e *operation.Engine, params NameParams) operation.Work {
+	return e.StoppingVM(operation.Delete, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 		return vms.Delete(ctx, params.Name, w)
 	})
 }
 
-func (a *API) vmReset(_ context.Context, params NameParams) (Ref, error) {
-	return a.stoppingVM(operation.Reset, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+func resetVM(e *operation.Engine, params NameParams) operation.Work {
+	return e.StoppingVM(operation.Reset, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 		return vms.Reset(ctx, params.Name, false, w)
 	})
+}
+
+// changing is work that changes a VM's specification. It stops no guest.
+func changing(e *operation.Engine, name string, run func(context.Context, *core.VMs, core.Wait) error) operation.Work {
+	return e.OnVM(operation.Change, name, core.LogHostagent, run)
+}
+
+// options returns what describes the new VM for the core.
+func (p CheckParams) options() core.CreateOptions {
+	return core.CreateOptions{Template: p.Template, Text: p.Text, Resources: p.Resources, Params: p.Params}
 }
 
 // vmCreate creates a VM. It starts the service first, if needed.
 func (a *API) vmCreate(_ context.Context, params CreateParams) (Ref, error) {
 	view := a.current()
-	o := core.CreateOptions{Template: params.Template, Text: params.Text, Resources: params.Resources, Params: params.Params, Start: params.Start}
+	o := params.options()
+	o.Start = params.Start
 	w := view.engine.CreateVM(params.Name, o)
 	a.mu.Lock()
-	w.Fresh = view.vm(params.Name) == nil
+	w.Fresh = !slices.ContainsFunc(view.vms, func(vm VM) bool { return vm.Name == params.Name })
 	a.mu.Unlock()
-	id, err := view.engine.Begin(w)
-	return Ref{id}, err
+	return begun(view.engine.Begin(w))
 }
 
-// checkedName is the name of a VM that is checked and not made, where the user has given no good one.
+// checkedName is the name for a check of a VM that has no valid name yet.
 const checkedName = "rdd-check"
 
-// vmCheck says what vm.create would refuse. It changes and starts nothing; without a running service it checks less.
+// vmCheck returns the problems for which vm.create would refuse the VM. It changes and starts nothing. Without a
+// running service it checks less.
 func (a *API) vmCheck(ctx context.Context, params CheckParams) ([]FieldProblem, error) {
 	view := a.current()
 	all := []FieldProblem{}
@@ -81,7 +88,8 @@ func (a *API) vmCheck(ctx context.Context, params CheckParams) ([]FieldProblem, 
 	if err != nil {
 		return all, nil //nolint:nilerr // the creation will check the rest
 	}
-	o := core.CreateOptions{Template: params.Template, Text: params.Text, Resources: params.Resources, Params: params.Params, DryRun: true}
+	o := params.options()
+	o.DryRun = true
 	if err := session.VMs().Create(ctx, name, o, core.Wait{}); err != nil {
 		all = append(all, fieldProblems(err)...)
 	}
@@ -164,15 +172,6 @@ func innermost(err error) string {
 	return err.Error()
 }
 
-// vms connects to the running service.
-func (a *API) vms(ctx context.Context) (*core.VMs, error) {
-	session, err := a.current().core.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return session.VMs(), nil
-}
-
 func (a *API) templates(ctx context.Context, _ nothing) ([]template.Info, error) {
 	return append([]template.Info{}, a.current().core.Templates(ctx)...), nil
 }
@@ -193,30 +192,27 @@ func (a *API) templateParams(ctx context.Context, params SourceParams) ([]templa
 	return template.Params(text)
 }
 
-func (a *API) vmTemplate(ctx context.Context, params NameParams) (VersionedText, error) {
-	vms, err := a.vms(ctx)
-	if err != nil {
-		return VersionedText{}, err
-	}
+func vmTemplate(ctx context.Context, vms *core.VMs, params NameParams) (VersionedText, error) {
 	template, err := vms.Template(ctx, params.Name)
 	return VersionedText{template.Text, template.Version()}, err
 }
 
-// vmCheckTemplate says what vm.setTemplate would refuse. Without a running service it checks nothing.
+// vmCheckTemplate returns the problems for which vm.setTemplate would refuse the text. Without a running service it
+// checks nothing.
 func (a *API) vmCheckTemplate(ctx context.Context, params TextParams) ([]FieldProblem, error) {
 	all := []FieldProblem{}
-	vms, err := a.vms(ctx)
+	session, err := a.current().core.Connect(ctx)
 	if err != nil {
 		return all, nil //nolint:nilerr // vm.setTemplate will say so
 	}
-	for _, f := range core.FieldErrors(vms.CheckTemplate(ctx, params.Name, params.Text)) {
+	for _, f := range core.FieldErrors(session.VMs().CheckTemplate(ctx, params.Name, params.Text)) {
 		all = append(all, FieldProblem{"template", inTemplate(f)})
 	}
 	return all, nil
 }
 
-func (a *API) vmSetTemplate(_ context.Context, params SetTemplateParams) (Ref, error) {
-	return a.onVM(operation.Change, params.Name, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+func setTemplate(e *operation.Engine, params SetTemplateParams) operation.Work {
+	return changing(e, params.Name, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 		was, err := vms.Template(ctx, params.Name)
 		if err != nil {
 			return err
@@ -229,37 +225,27 @@ func (a *API) vmSetTemplate(_ context.Context, params SetTemplateParams) (Ref, e
 	})
 }
 
-func (a *API) vmResources(ctx context.Context, params NameParams) (core.VMResources, error) {
-	vms, err := a.vms(ctx)
-	if err != nil {
-		return core.VMResources{}, err
-	}
+func vmResources(ctx context.Context, vms *core.VMs, params NameParams) (core.VMResources, error) {
 	return vms.Resources(ctx, params.Name)
 }
 
 func (a *API) vmSetResources(_ context.Context, params SetResourcesParams) (Ref, error) {
-	for _, f := range checkResources(params.Resources, a.current().core.Host()) {
+	view := a.current()
+	for _, f := range checkResources(params.Resources, view.core.Host()) {
 		return Ref{}, badField("resources."+f.Field, "%s: %s", f.Field, f.Message)
 	}
-	return a.onVM(operation.Change, params.Name, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+	return begun(view.engine.Begin(changing(view.engine, params.Name, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 		return vms.SetResources(ctx, params.Name, params.Resources, w)
-	})
+	})))
 }
 
-func (a *API) vmParams(ctx context.Context, params NameParams) ([]template.Param, error) {
-	vms, err := a.vms(ctx)
-	if err != nil {
-		return nil, err
-	}
+func vmParams(ctx context.Context, vms *core.VMs, params NameParams) ([]template.Param, error) {
 	return vms.Params(ctx, params.Name)
 }
 
-// vmCheckParams says which values vm.setParams would refuse: it checks a new VM of the same template, which is not made.
-func (a *API) vmCheckParams(ctx context.Context, params SetParamsParams) ([]FieldProblem, error) {
-	vms, err := a.vms(ctx)
-	if err != nil {
-		return nil, err
-	}
+// checkParams returns the problems for which vm.setParams would refuse the values. It asks for a dry run of the creation
+// of a VM with the same template.
+func checkParams(ctx context.Context, vms *core.VMs, params SetParamsParams) ([]FieldProblem, error) {
 	own, err := vms.Template(ctx, params.Name)
 	if err != nil {
 		return nil, err
@@ -282,8 +268,8 @@ func (a *API) vmCheckParams(ctx context.Context, params SetParamsParams) ([]Fiel
 	return fieldProblems(err), nil
 }
 
-func (a *API) vmSetParams(_ context.Context, params SetParamsParams) (Ref, error) {
-	return a.onVM(operation.Change, params.Name, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+func setParams(e *operation.Engine, params SetParamsParams) operation.Work {
+	return changing(e, params.Name, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 		return vms.SetParams(ctx, params.Name, params.Set, params.Remove, w)
 	})
 }

@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"slices"
+	"time"
 
 	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
@@ -41,7 +42,7 @@ func (a *API) watch(ctx context.Context, view *instanceView, left <-chan struct{
 
 // instances lists the instances that exist, including the shown one.
 func instances(shown string) []string {
-	names, _ := core.Instances() // an unreadable directory has no instances
+	names, _ := core.Instances() // a directory that can't be read has no instances
 	if !slices.Contains(names, shown) {
 		names = append(names, shown)
 	}
@@ -71,4 +72,12 @@ func (view *instanceView) describe(ctx context.Context, vms []core.VM) []VM {
 		all = append(all, v)
 	}
 	return all
+}
+
+// since returns the seconds since t; 0 if t is unknown.
+func since(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return max(0, time.Since(t).Seconds())
 }

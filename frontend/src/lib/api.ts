@@ -11,7 +11,9 @@ export interface BackgroundParams {
 export interface Backup {
   name: string;
   time: string;
-  bytes: number;
+  size: number;
+  path: string;
+  vms: string[];
   problem?: string;
 }
 export interface BundleFile {
@@ -89,10 +91,6 @@ export interface LocatorParams {
   locator: string;
 }
 export interface Log {
-  source: string;
-  vm?: string;
-}
-export interface LogParams {
   source: string;
   vm?: string;
 }
@@ -198,8 +196,8 @@ export interface SetResourcesParams {
 }
 export interface SetTemplateParams {
   name: string;
-  version: string;
   text: string;
+  version: string;
 }
 export interface Settings {
   theme: string;
@@ -278,10 +276,10 @@ export interface Undo {
 }
 export interface Usage {
   name: string;
-  cpu: number;
   memory: number;
   disk: number;
   max: number;
+  cpu: number;
 }
 
 export interface VMResources {
@@ -332,7 +330,7 @@ export interface Methods {
   'operation.dismiss': [IDParams, {}]
   'operation.cancel': [CancelParams, Undo]
   'operation.answer': [AnswerParams, {}]
-  'log.open': [LogParams, StreamRef]
+  'log.open': [Log, StreamRef]
   'shell.open': [ShellParams, StreamRef]
   'stream.write': [WriteParams, {}]
   'stream.resize': [ResizeParams, {}]

@@ -440,8 +440,15 @@ export class Fake implements Remote {
     'service.delete': () =>
       this.#service('delete-service', 'Factory reset', true, () => this.#serviceIs('not-created', { vms: [] })),
     'service.backups': () => [
-      { name: 'state-2.db', time: '2026-11-27T22:00:00Z', bytes: 1.4 * MiB },
-      { name: 'state-1.db', time: '2026-11-26T22:00:00Z', bytes: 1.3 * MiB, problem: 'A page is damaged' },
+      { name: 'state-2.db', time: '2026-11-27T22:00:00Z', size: 1.4 * MiB, path: '/backups/state-2.db', vms: [] },
+      {
+        name: 'state-1.db',
+        time: '2026-11-26T22:00:00Z',
+        size: 1.3 * MiB,
+        path: '/backups/state-1.db',
+        vms: [],
+        problem: 'A page is damaged',
+      },
     ],
     'service.restore': () =>
       this.#service('restart-service', 'Restore a backup', true, () => this.#serviceIs('running')),
