@@ -2,120 +2,94 @@ package tray
 
 import (
 	"context"
-	"strconv"
-	"sync/atomic"
 
-	"rancherdesktop.io/rdd/app/notify"
 	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 )
 
-// Operator carries out clicks, and shows in notifications how it goes.
-type Operator struct {
-	Core  *core.Core
-	Notes notify.Notifier
-	// Open opens the window with these arguments and returns when it has ended.
-	Open func(args ...string) error
-	// Quit ends the tray.
-	Quit func()
-	// LoginChanged is called when what starts at login may have changed.
-	LoginChanged func()
-
-	engine   *operation.Engine
-	notifier *operation.Notifier
-	changed  chan struct{} // the operations have changed
-}
-
-// Prepare gets the operator ready for clicks, whose operations are waited for until ctx ends.
-func (o *Operator) Prepare(ctx context.Context) {
-	o.changed = make(chan struct{}, 1)
-	ids := atomic.Int64{}
-	o.engine = operation.New(operation.Options{
-		Core:  o.Core,
-		Go:    func(job func(context.Context)) error { go job(ctx); return nil },
-		NewID: func() string { return strconv.FormatInt(ids.Add(1), 10) },
-		Changed: func() {
-			select {
-			case o.changed <- struct{}{}:
-			default:
-			}
-		},
-	})
-	o.notifier = &operation.Notifier{
-		Notes: o.Notes, Progress: true,
-		Show:   func(op operation.Operation) { o.open("--operation", string(op.Verb)+"/"+op.Object) },
-		Answer: func(id string, a operation.Answer) { _ = o.engine.Answer(id, a) }, // it may have ended meanwhile
+// showOperations shows the operations that clicks have begun in notifications, until ctx ends.
+func (t *Tray) showOperations(ctx context.Context, changed <-chan struct{}) {
+	notifier := &operation.Notifier{
+		Notes: t.notes, Progress: true,
+		Show:   func(op operation.Operation) { t.open("--operation", string(op.Verb)+"/"+op.Object) },
+		Answer: func(id string, a operation.Answer) { _ = t.engine.Answer(id, a) }, // it may have ended meanwhile
 	}
-}
-
-// ShowOperations shows the operations of clicks in notifications until ctx ends.
-func (o *Operator) ShowOperations(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-o.changed:
-			o.notifier.Look(o.engine.List())
+		case <-changed:
+			notifier.Look(t.engine.List())
 		}
 	}
 }
 
-// Click carries out what a click on an item asks for. It does not wait for it.
-func (o *Operator) Click(ctx context.Context, id ID) {
+// click carries out a click on an item. It does not wait for the result.
+func (t *Tray) click(ctx context.Context, id ID) {
 	switch id.Verb {
 	case Open:
-		o.open()
+		t.open()
 	case Settings:
-		o.open("--page", "settings")
+		t.open("--page", "settings")
 	case Diagnostics:
-		o.open("--page", "diagnostics")
+		t.open("--page", "diagnostics")
 	case Shell:
-		o.open("--page", "vm/"+id.VM+"/shell")
+		t.open("--page", "vm/"+id.VM+"/shell")
 	case Logs:
-		o.open("--page", "vm/"+id.VM+"/logs")
+		t.open("--page", "vm/"+id.VM+"/logs")
 	case Login:
-		go o.login()
+		go t.toggleLogin()
 	case Quit:
-		go o.quit(ctx)
+		go t.askAndQuit(ctx)
 	case ForceService:
-		go o.forceService()
-	case said, rule, machine, several:
-	default:
-		if w, ok := o.work(id); ok {
-			_, _ = o.engine.Begin(w) // fails only when the tray ends
-		}
+		go t.forceService()
+	case StartService:
+		t.begin(t.engine.StartService())
+	case StopService, CancelService:
+		t.begin(t.engine.StopService())
+	case StartVM:
+		t.begin(t.engine.StartVM(id.VM))
+	case RestartVM:
+		t.begin(t.engine.RestartVM(id.VM))
+	case StopVM, CancelVM:
+		t.begin(t.engine.StopVM(id.VM))
+	case ForceVM:
+		t.begin(t.engine.ForceStopVM(id.VM))
+	case textItem, separator, vmItem, vmGroup:
 	}
 }
 
-func (o *Operator) open(args ...string) {
+func (t *Tray) begin(w operation.Work) { _, _ = t.engine.Begin(w) } // fails only when the tray ends
+
+func (t *Tray) open(args ...string) {
 	go func() {
-		if err := o.Open(args...); err != nil {
-			o.failed("The window did not open", err)
+		if err := t.Open(args...); err != nil {
+			t.failed("Could not open the window", err)
 		}
 	}()
 }
 
-// forceService ends all guests at once in the stop that is under way.
-func (o *Operator) forceService() {
-	if err := o.Core.Service().Force(); err != nil {
-		o.failed("The virtual machines were not forced to stop", err)
+// forceService powers off all guests immediately while the service stops.
+func (t *Tray) forceService() {
+	if err := t.Core.Service().Force(); err != nil {
+		t.failed("Could not force the stop", err)
 	}
 }
 
-func (o *Operator) login() {
+func (t *Tray) toggleLogin() {
 	var err error
-	if startsAtLogin(o.Core) {
-		_, err = o.Core.Login().Uninstall()
+	if startsAtLogin(t.Core) {
+		_, err = t.Core.Login().Uninstall()
 	} else {
-		_, err = o.Core.Login().Install()
+		_, err = t.Core.Login().Install()
 	}
 	if err != nil {
-		o.failed("Start at login was not changed", err)
+		t.failed("Could not change Start at login", err)
 	}
-	o.LoginChanged()
+	t.updateLogin()
 }
 
-// startsAtLogin says whether everything does.
+// startsAtLogin returns whether both the service and the tray start at login.
 func startsAtLogin(c *core.Core) bool {
 	for _, part := range c.Login().Status() {
 		if !part.Installed {
@@ -125,29 +99,9 @@ func startsAtLogin(c *core.Core) bool {
 	return true
 }
 
-// work is what a click does to the service or to a VM.
-func (o *Operator) work(id ID) (operation.Work, bool) {
-	switch id.Verb {
-	case StartService:
-		return o.engine.StartService(), true
-	case StopService, CancelService:
-		return o.engine.StopService(), true
-	case StartVM:
-		return o.engine.StartVM(id.VM), true
-	case RestartVM:
-		return o.engine.RestartVM(id.VM), true
-	case StopVM, CancelVM:
-		return o.engine.StopVM(id.VM), true
-	case ForceVM:
-		return o.engine.ForceStopVM(id.VM), true
-	default:
-		return operation.Work{}, false
-	}
-}
-
-// failed shows what went wrong, what it means and what to do.
-func (o *Operator) failed(title string, err error) {
-	o.Notes.Show(operation.Failure(title, title, *operation.ProblemOf(err), func() {
-		_ = o.Open("--page", "diagnostics") // something is known to be wrong
+// failed shows an error in a notification: what happened, what it means and what to do.
+func (t *Tray) failed(title string, err error) {
+	t.notes.Show(operation.Failure(title, title, *operation.ProblemOf(err), func() {
+		_ = t.Open("--page", "diagnostics") // diagnostics may know more
 	}))
 }

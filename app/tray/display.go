@@ -2,6 +2,7 @@ package tray
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"fyne.io/systray"
@@ -10,35 +11,38 @@ import (
 // Display is the icon in the panel.
 type Display struct {
 	Views   <-chan View // what to show
-	Clicked func(ID)    // called for one click after the other; it must not wait
+	Clicked func(ID)    // called for each click, never for two at once; it must not wait
 
-	// NoHost is called once when there is no panel, or no desktop, after Patience. The icon appears all
-	// the same when one comes.
+	// NoHost is called once if there is no panel, or no desktop, after Patience. The icon still appears when a panel
+	// starts later.
 	NoHost   func()
 	Patience time.Duration // default 5 s
 
-	// Opened is called when somebody opens the menu, where the panel tells. It must not wait.
+	// Opened is called when the user opens the menu, if the panel reports that. It must not wait.
 	Opened func()
 }
 
 const hostTimeout = 5 * time.Second
 
-// frameInterval is how long a picture of a moving icon stays.
+// frameInterval is the time between two pictures of an animated icon.
 const frameInterval = 400 * time.Millisecond
 
-// Run shows the icon until ctx ends, or the desktop does, which is an error. The main goroutine of the
-// program must call it, once.
+// Run shows the icon until ctx ends, or the desktop, which is an error. The main goroutine of the program must call
+// it, once.
 func (d *Display) Run(ctx context.Context) error {
 	if d.Patience == 0 {
 		d.Patience = hostTimeout
 	}
-	clicks := newClicks()
-	defer clicks.close()
-	go clicks.deliver(d.Clicked)
+	var clicks sync.Mutex
+	clicked := func(id ID) {
+		clicks.Lock()
+		defer clicks.Unlock()
+		d.Clicked(id)
+	}
 	return d.onDesktop(ctx, func(ctx context.Context, dark bool) (ready func(), done <-chan struct{}) {
-		menu := &drawing{dark: dark, clicked: clicks.put}
+		menu := &drawing{dark: dark, clicked: clicked}
 		ended := make(chan struct{})
-		return func() { // called before any panel hears of the menu
+		return func() { // systray calls it before a panel sees the menu
 			select {
 			case v := <-d.Views:
 				menu.show(v)

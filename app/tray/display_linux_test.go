@@ -11,7 +11,7 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// up is the state of a running service with these VMs.
+// up returns the state of a running service with these VMs.
 func up(vms ...core.VM) State {
 	return State{Instance: "default", Seen: true, Snapshot: core.Snapshot{Service: core.ServiceStatus{State: core.ServiceRunning}, VMs: vms}}
 }
@@ -19,8 +19,8 @@ func up(vms ...core.VM) State {
 func TestThePanelSeesEveryItemOfEachView(t *testing.T) {
 	path := desktoptest.Path(t)
 	bus := desktoptest.StartBus(t, path)
-	p, panel := newPlayer(t, desktoptest.Address(path)), bus.Panel()
-	few, many := fleet(3), fleet(50)
+	p, panel := newTray(t, desktoptest.Address(path)), bus.Panel()
+	few, many := manyVMs(3), manyVMs(50)
 	changed := slices.Clone(few)
 	changed[1] = testVM("vm-01", true, "Unknown", "Starting")
 	failed := slices.Clone(few)
@@ -32,7 +32,7 @@ func TestThePanelSeesEveryItemOfEachView(t *testing.T) {
 		{Instance: "default"},
 		{Instance: "default", Seen: true, Snapshot: core.Snapshot{Service: core.ServiceStatus{State: core.ServiceStarting}}},
 		up(), up(few...), up(changed...), up(failed...), atLogin, up(few...), up(few[1:]...), up(few[:2]...),
-		up(fleet(11)...), up(fleet(20)...), up(many...), up(many[1:]...), up(many[:49]...), up(fleet(15)...), up(),
+		up(manyVMs(11)...), up(manyVMs(20)...), up(many...), up(many[1:]...), up(many[:49]...), up(manyVMs(15)...), up(),
 		{Instance: "default", Seen: true, Snapshot: core.Snapshot{Service: core.ServiceStatus{State: core.ServiceStopped}}},
 	} {
 		v := Look(s)
@@ -40,18 +40,18 @@ func TestThePanelSeesEveryItemOfEachView(t *testing.T) {
 		if i == 0 {
 			panel.Registered()
 		}
-		panel.Sees(draft(v.Items, ""))
+		panel.Sees(outline(v.Items, ""))
 	}
 }
 
 func TestOf1000ClicksNoneIsLost(t *testing.T) {
 	path := desktoptest.Path(t)
 	bus := desktoptest.StartBus(t, path)
-	p, panel := newPlayer(t, desktoptest.Address(path)), bus.Panel()
-	v := Look(up(fleet(3)...))
+	p, panel := newTray(t, desktoptest.Address(path)), bus.Panel()
+	v := Look(up(manyVMs(3)...))
 	p.show(v)
 	panel.Registered()
-	panel.Sees(draft(v.Items, ""))
+	panel.Sees(outline(v.Items, ""))
 	targets := map[ID]int32{
 		{Verb: StopService}:  panel.Find("Stop RDD"),
 		{StopVM, "vm-00"}:    panel.Find("vm-00: running", "Stop"),
@@ -72,7 +72,7 @@ func TestOf1000ClicksNoneIsLost(t *testing.T) {
 	}
 	heard := map[ID]int{}
 	for range each * len(targets) {
-		heard[p.says().Clicked]++
+		heard[p.event().Clicked]++
 	}
 	for id := range targets {
 		if heard[id] != each {
@@ -81,16 +81,16 @@ func TestOf1000ClicksNoneIsLost(t *testing.T) {
 	}
 }
 
-// While VMs come and go, a click is for the VM whose name it was on, or for none.
+// While VMs are created and deleted, a click is for the VM of the clicked item, or for none.
 func TestAClickIsNeverForAnotherVM(t *testing.T) {
 	path := desktoptest.Path(t)
 	bus := desktoptest.StartBus(t, path)
-	p, panel := newPlayer(t, desktoptest.Address(path)), bus.Panel()
-	vms := fleet(3)
+	p, panel := newTray(t, desktoptest.Address(path)), bus.Panel()
+	vms := manyVMs(3)
 	v := Look(up(vms[:2]...))
 	p.show(v)
 	panel.Registered()
-	panel.Sees(draft(v.Items, ""))
+	panel.Sees(outline(v.Items, ""))
 	second := panel.Find("vm-01: stopped", "Start")
 	for i := range 40 {
 		p.show(Look(up(vms[i%2 : i%2+2]...)))
@@ -100,12 +100,12 @@ func TestAClickIsNeverForAnotherVM(t *testing.T) {
 	}
 	v = Look(up(vms[1:]...))
 	p.show(v)
-	panel.Sees(draft(v.Items, ""))
+	panel.Sees(outline(v.Items, ""))
 	<-panel.Click(panel.Find("vm-02: running", "Restart")).Done
 	<-panel.Click(panel.Find("Quit")).Done
 	restarted := false
 	for {
-		w := p.says()
+		w := p.event()
 		switch w.Clicked {
 		case ID{StartVM, "vm-01"}:
 		case ID{RestartVM, "vm-02"}:
@@ -124,37 +124,37 @@ func TestAClickIsNeverForAnotherVM(t *testing.T) {
 func TestTheIconComesBackWhenThePanelDoes(t *testing.T) {
 	path := desktoptest.Path(t)
 	bus := desktoptest.StartBus(t, path)
-	p := newPlayer(t, desktoptest.Address(path))
-	v := Look(up(fleet(2)...))
+	p := newTray(t, desktoptest.Address(path))
+	v := Look(up(manyVMs(2)...))
 	p.show(v)
-	if !p.says().NoHost {
-		t.Fatal("there is no panel, and nobody says so")
+	if !p.event().NoHost {
+		t.Fatal("there is no panel, and NoHost was not called")
 	}
 	for range 3 {
 		panel := bus.Panel()
 		panel.Registered()
-		panel.Sees(draft(v.Items, ""))
+		panel.Sees(outline(v.Items, ""))
 		panel.Close()
 	}
 	select {
-	case w := <-p.words:
-		t.Errorf("it was said before: %+v", w)
+	case w := <-p.events:
+		t.Errorf("it was reported before: %+v", w)
 	default:
 	}
 }
 
 func TestATrayThatStartsBeforeTheSessionBus(t *testing.T) {
 	path := desktoptest.Path(t)
-	p := newPlayer(t, desktoptest.Address(path))
+	p := newTray(t, desktoptest.Address(path))
 	v := Look(up())
-	if !p.says().NoHost {
-		t.Fatal("there is no bus, and nobody says so")
+	if !p.event().NoHost {
+		t.Fatal("there is no bus, and NoHost was not called")
 	}
 	bus := desktoptest.StartBus(t, path)
 	panel := bus.Panel()
 	p.show(v)
 	panel.Registered()
-	panel.Sees(draft(v.Items, ""))
+	panel.Sees(outline(v.Items, ""))
 
 	bus.End()
 	select {
@@ -169,9 +169,9 @@ func TestATrayThatStartsBeforeTheSessionBus(t *testing.T) {
 }
 
 func TestATrayWithoutABusEndsWhenAsked(t *testing.T) {
-	p := newPlayer(t, desktoptest.Address(desktoptest.Path(t)))
-	if !p.says().NoHost {
-		t.Fatal("there is no bus, and nobody says so")
+	p := newTray(t, desktoptest.Address(desktoptest.Path(t)))
+	if !p.event().NoHost {
+		t.Fatal("there is no bus, and NoHost was not called")
 	}
 	_ = p.in.Close()
 	select {
@@ -185,10 +185,10 @@ func TestATrayWithoutABusEndsWhenAsked(t *testing.T) {
 	}
 }
 
-func TestTheIconOfAStartMoves(t *testing.T) {
+func TestTheIconOfAStartIsAnimated(t *testing.T) {
 	path := desktoptest.Path(t)
 	bus := desktoptest.StartBus(t, path)
-	p, panel := newPlayer(t, desktoptest.Address(path)), bus.Panel()
+	p, panel := newTray(t, desktoptest.Address(path)), bus.Panel()
 	p.show(Look(up()))
 	panel.Registered()
 	still := panel.Pixels()

@@ -6,7 +6,7 @@ import (
 	"fyne.io/systray"
 )
 
-// drawing brings systray's menu from one View to the next. One goroutine at a time uses it.
+// drawing changes systray's menu from one View to the next. Only one goroutine at a time may use it.
 type drawing struct {
 	dark    bool
 	clicked func(ID)
@@ -20,9 +20,9 @@ type drawing struct {
 // line is an item as systray has it.
 type line struct {
 	item   Item
-	native *systray.MenuItem // nil: a rule
+	native *systray.MenuItem // nil: a separator
 	below  []*line
-	gone   chan struct{} // closed when it is taken away
+	gone   chan struct{} // closed when the item is removed
 }
 
 // show changes what differs.
@@ -36,7 +36,7 @@ func (d *drawing) show(v View) {
 		systray.SetTooltip(v.Tooltip)
 	}
 	if common(d.lines, v.Items) < max(len(d.lines), len(v.Items)) {
-		// systray can't take a rule away, so the menu is rebuilt when the list of VMs changes.
+		// systray can't remove a separator, so the menu is rebuilt when the list of VMs changes.
 		for _, l := range d.lines {
 			l.forget()
 		}
@@ -58,7 +58,7 @@ func (d *drawing) animate() {
 	d.setIcon()
 }
 
-// common is how many of the first items are the same ones in both.
+// common returns how many items at the beginning are the same in both.
 func common(lines []*line, items []Item) (n int) {
 	for n < min(len(lines), len(items)) && lines[n].item.ID == items[n].ID && lines[n].item.Check == items[n].Check && (len(lines[n].below) > 0) == (len(items[n].Items) > 0) {
 		n++
@@ -66,8 +66,8 @@ func common(lines []*line, items []Item) (n int) {
 	return n
 }
 
-// update makes lines below parent show items. It rebuilds everything after the first item that differs,
-// because systray adds items at the end only.
+// update makes the lines below parent show items. It rebuilds everything after the first item that differs, because
+// systray can only append items.
 func (d *drawing) update(parent *line, lines []*line, items []Item) []*line {
 	same := common(lines, items)
 	for _, l := range lines[same:] {
@@ -85,13 +85,13 @@ func (d *drawing) update(parent *line, lines []*line, items []Item) []*line {
 	return lines
 }
 
-// maxClicks is how many clicks on one item may wait. The queue of a channel of nothing takes no room.
+// maxClicks is how many clicks on one item may wait. A channel of empty structs needs no memory for its buffer.
 const maxClicks = math.MaxInt32
 
 func (d *drawing) add(parent *line, item Item) *line {
-	l := &line{item: item, gone: make(chan struct{})}
+	l := &line{item: Item{ID: item.ID, Title: item.Title, Check: item.Check, Checked: item.Checked}, gone: make(chan struct{})}
 	switch {
-	case item.ID.Verb == rule:
+	case item.ID.Verb == separator:
 		systray.AddSeparator()
 		return l
 	case parent == nil && item.Check:
@@ -101,7 +101,7 @@ func (d *drawing) add(parent *line, item Item) *line {
 	default:
 		l.native = parent.native.AddSubMenuItem(label(item.Title), "")
 	}
-	clicks := make(chan struct{}, maxClicks) // systray drops a click that nobody takes at once
+	clicks := make(chan struct{}, maxClicks) // systray drops a click that the channel has no room for
 	l.native.ClickedCh = clicks
 	go func() {
 		for {
@@ -113,16 +113,11 @@ func (d *drawing) add(parent *line, item Item) *line {
 			}
 		}
 	}()
-	if item.Disabled {
-		l.native.Disable()
-	}
-	if item.Hidden {
-		l.native.Hide()
-	}
+	l.change(item)
 	return l
 }
 
-// change brings a line up to date.
+// change updates a line.
 func (l *line) change(item Item) {
 	old := l.item
 	l.item = item
@@ -132,30 +127,19 @@ func (l *line) change(item Item) {
 	if old.Title != item.Title {
 		l.native.SetTitle(label(item.Title))
 	}
-	if old.Disabled != item.Disabled {
-		if item.Disabled {
-			l.native.Disable()
-		} else {
-			l.native.Enable()
+	set := func(was, is bool, on, off func()) {
+		if is && !was {
+			on()
+		} else if was && !is {
+			off()
 		}
 	}
-	if old.Checked != item.Checked {
-		if item.Checked {
-			l.native.Check()
-		} else {
-			l.native.Uncheck()
-		}
-	}
-	if old.Hidden != item.Hidden {
-		if item.Hidden {
-			l.native.Hide()
-		} else {
-			l.native.Show()
-		}
-	}
+	set(old.Disabled, item.Disabled, l.native.Disable, l.native.Enable)
+	set(old.Checked, item.Checked, l.native.Check, l.native.Uncheck)
+	set(old.Hidden, item.Hidden, l.native.Hide, l.native.Show)
 }
 
-// remove takes a line away with what is below it.
+// remove removes a line with its submenu.
 func (l *line) remove() {
 	l.forget()
 	if l.native != nil {
@@ -163,8 +147,8 @@ func (l *line) remove() {
 	}
 }
 
-// forget ends the listening. systray closes the channel of an item that it removes, and would panic on
-// a click that comes at that moment; it leaves alone one that it can't see.
+// forget stops listening for clicks. systray closes the channel of an item that it removes, and would panic on a click
+// at that moment. It leaves the channel alone if the item has none any more.
 func (l *line) forget() {
 	for _, b := range l.below {
 		b.forget()

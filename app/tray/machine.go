@@ -7,13 +7,13 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// More VMs than these would make the menu, or one submenu of it, longer than a screen.
+// With more VMs than these, the menu or a submenu would be longer than a screen.
 const (
 	mostInMenu    = 10
 	mostInSubmenu = 20
 )
 
-// phase is where a VM is between down and up, as was asked of it.
+// phase is where a VM is on its way to the desired state.
 type phase int
 
 const (
@@ -21,8 +21,8 @@ const (
 	phaseStarting
 	phaseUp
 	phaseStopping
-	phaseFailed // waiting can't help
-	phaseGoing  // it is being deleted
+	phaseFailed // RDD does not retry
+	phaseGoing  // the VM is being deleted
 )
 
 func phaseOf(vm *core.VM) phase {
@@ -44,17 +44,16 @@ func phaseOf(vm *core.VM) phase {
 	return phaseDown
 }
 
-// machines are the items of all VMs: in the menu while they are few, else in a submenu, else in
-// submenus by name.
-func machines(vms []core.VM) []Item {
+// vmItems returns the items of all VMs: a few stand in the menu, more in a submenu, many in submenus by name.
+func vmItems(vms []core.VM) []Item {
 	var all []Item
 	for i := range vms {
-		all = append(all, machineItem(&vms[i]))
+		all = append(all, itemOf(&vms[i]))
 	}
 	if len(all) <= mostInMenu {
 		return all
 	}
-	folder := Item{ID: ID{Verb: several}, Title: fmt.Sprintf("Virtual machines (%d)", len(all)), Items: all}
+	folder := Item{ID: ID{Verb: vmGroup}, Title: fmt.Sprintf("Virtual machines (%d)", len(all)), Items: all}
 	if len(all) > mostInSubmenu {
 		folder.Items = nil
 		for first := 0; first < len(all); first += mostInSubmenu {
@@ -63,14 +62,14 @@ func machines(vms []core.VM) []Item {
 			if len(part) > 1 {
 				title += " – " + part[len(part)-1].ID.VM
 			}
-			folder.Items = append(folder.Items, Item{ID: ID{several, part[0].ID.VM}, Title: title, Items: part})
+			folder.Items = append(folder.Items, Item{ID: ID{vmGroup, part[0].ID.VM}, Title: title, Items: part})
 		}
 	}
 	return []Item{folder}
 }
 
-// machineItem is one VM with what can be done to it.
-func machineItem(vm *core.VM) Item {
+// itemOf returns the item of a VM, with its actions.
+func itemOf(vm *core.VM) Item {
 	d := core.Describe(vm)
 	at := phaseOf(vm)
 	title := vm.Name + ": " + inWords(d.State)
@@ -83,19 +82,19 @@ func machineItem(vm *core.VM) Item {
 	only := func(verb Verb, title string, shown bool) Item {
 		return Item{ID: ID{verb, vm.Name}, Title: title, Hidden: !shown}
 	}
-	return Item{ID: ID{machine, vm.Name}, Title: short(title, maxLineLength), Items: []Item{
-		{ID: ID{said, vm.Name}, Title: short(d.Problem, maxLineLength), Disabled: true, Hidden: d.Problem == ""},
+	return Item{ID: ID{vmItem, vm.Name}, Title: short(title, maxLineLength), Items: []Item{
+		{ID: ID{textItem, vm.Name}, Title: short(d.Problem, maxLineLength), Disabled: true, Hidden: d.Problem == ""},
 		item(StartVM, "Start", at == phaseDown || at == phaseFailed),
 		item(StopVM, "Stop", at == phaseUp || at == phaseFailed && vm.Spec.Running),
 		item(RestartVM, "Restart", at == phaseUp),
-		only(CancelVM, "Cancel the start", at == phaseStarting),
-		only(ForceVM, "Force stop, and lose what the guest has not written yet", at == phaseStopping),
+		only(CancelVM, "Cancel start", at == phaseStarting),
+		only(ForceVM, "Force stop (unsaved data is lost)", at == phaseStopping),
 		item(Shell, "Shell…", core.CanEnter(vm)),
 		item(Logs, "Logs…", true),
 	}}
 }
 
-// inWords makes words of a state, such as "start failed" of StartFailed.
+// inWords returns a state as text, such as "start failed" for StartFailed.
 func inWords(state string) string {
 	var b strings.Builder
 	for i, letter := range state {

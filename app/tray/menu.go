@@ -1,5 +1,5 @@
-// Package tray is the icon in the desktop's panel and its menu. Look says, from a snapshot of the core
-// alone, what both show; Display draws it; an Operator carries out what is clicked. rdd-tray runs them.
+// Package tray is the icon in the desktop's panel and its menu. Look computes from a snapshot of the core what both show,
+// Display draws it, and Tray runs both and carries out clicks. rdd-tray runs it.
 package tray
 
 import (
@@ -9,7 +9,7 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// Verb is what an item is about, and what a click on it asks for.
+// Verb is what a click on an item does, or which kind of item it is.
 type Verb string
 
 // The verbs of items that can be clicked.
@@ -32,36 +32,36 @@ const (
 	Quit          Verb = "quit"
 )
 
-// The verbs of items that nothing happens at.
+// The verbs of items that can't be clicked.
 const (
-	said    Verb = "said"    // words
-	rule    Verb = "rule"    // a line between others
-	machine Verb = "machine" // a VM, with its actions below
-	several Verb = "several" // VMs below
+	textItem  Verb = "text"
+	separator Verb = "separator"
+	vmItem    Verb = "vm"       // a VM, with its actions in a submenu
+	vmGroup   Verb = "vm-group" // a submenu of VMs
 )
 
-// ID says which item it is. It stays the same while its title and state change, so that a click is
-// never taken for one on what stands in the item's place by now.
+// ID identifies an item. It stays the same while the title and state of the item change, so that a click never counts
+// for another item that has taken the place.
 type ID struct {
 	Verb Verb
-	VM   string // the VM it is about; else what tells it from others of its verb
+	VM   string // the VM; without one, what distinguishes items of the same verb
 }
 
 // Item is one line of the menu.
 type Item struct {
 	ID       ID
 	Title    string
-	Check    bool // it has a box, which may be Checked
+	Check    bool // it has a check box
 	Checked  bool
 	Disabled bool
 	Hidden   bool
 	Items    []Item // its submenu
 }
 
-// State is all that icon and menu depend on.
+// State is everything that the icon and the menu depend on.
 type State struct {
 	Instance string
-	Seen     bool // Snapshot was given; it is empty before
+	Seen     bool // there was a snapshot
 	Snapshot core.Snapshot
 	Findings int  // problems and warnings of the last diagnosis
 	AtLogin  bool // RDD starts at login
@@ -74,27 +74,27 @@ type View struct {
 	Items   []Item
 }
 
-// Look says what to show of a state.
+// Look returns what the tray shows for a state.
 func Look(s State) View {
-	return View{Icon: iconOf(s), Tooltip: words(s), Items: Menu(s)}
+	return View{Icon: iconOf(s), Tooltip: summary(s), Items: Menu(s)}
 }
 
-// Menu is the menu for a state. The items of its first level are always the same but for the VMs;
-// those that make no sense now are hidden.
+// Menu returns the menu for a state. Except for the VMs, its first level always has the same items; items that make no
+// sense in this state are hidden.
 func Menu(s State) []Item {
 	service := s.Snapshot.Service.State
 	running := service == core.ServiceRunning
 	down := service == core.ServiceStopped || service == core.ServiceNotCreated || service == core.ServiceBroken
 	items := []Item{
-		{ID: ID{Verb: said}, Title: words(s), Disabled: true},
+		{ID: ID{Verb: textItem}, Title: summary(s), Disabled: true},
 		{ID: ID{Verb: StartService}, Title: "Start RDD", Hidden: !down && s.Seen, Disabled: !s.Seen},
-		{ID: ID{Verb: CancelService}, Title: "Cancel the start", Hidden: service != core.ServiceStarting},
+		{ID: ID{Verb: CancelService}, Title: "Cancel start", Hidden: service != core.ServiceStarting},
 		{ID: ID{Verb: StopService}, Title: "Stop RDD", Hidden: down && service != core.ServiceBroken || service == core.ServiceStarting || !s.Seen, Disabled: service == core.ServiceStopping},
-		{ID: ID{Verb: ForceService}, Title: "Force the stop, and lose what guests have not written yet", Hidden: service != core.ServiceStopping},
-		{ID: ID{rule, "1"}},
+		{ID: ID{Verb: ForceService}, Title: "Force stop (unsaved data is lost)", Hidden: service != core.ServiceStopping},
+		{ID: ID{separator, "1"}},
 	}
-	items = append(items, machines(s.Snapshot.VMs)...)
-	noVM := ID{said, "no VM"}
+	items = append(items, vmItems(s.Snapshot.VMs)...)
+	noVM := ID{textItem, "no VM"}
 	if len(s.Snapshot.VMs) == 0 {
 		items = append(items, Item{ID: noVM, Title: "No virtual machines", Disabled: true, Hidden: !running || s.Snapshot.Err != nil})
 	}
@@ -103,21 +103,21 @@ func Menu(s State) []Item {
 		diagnostics = fmt.Sprintf("Diagnostics (%d)…", s.Findings)
 	}
 	return append(items,
-		Item{ID: ID{rule, "2"}},
+		Item{ID: ID{separator, "2"}},
 		Item{ID: ID{Verb: Open}, Title: "Open RDD…"},
 		Item{ID: ID{Verb: Settings}, Title: "Settings…"},
 		Item{ID: ID{Verb: Diagnostics}, Title: diagnostics},
 		Item{ID: ID{Verb: Login}, Title: "Start at login", Check: true, Checked: s.AtLogin},
-		Item{ID: ID{rule, "3"}},
+		Item{ID: ID{separator, "3"}},
 		Item{ID: ID{Verb: Quit}, Title: "Quit"},
 	)
 }
 
-// maxLineLength is the most characters of an error that a menu shows; the window has the rest.
+// maxLineLength is how many characters of a text a menu shows. The window shows all.
 const maxLineLength = 70
 
-// words puts the state into one line.
-func words(s State) string {
+// summary describes the state in one line.
+func summary(s State) string {
 	name := "RDD"
 	if s.Instance != "" && s.Instance != core.DefaultInstance {
 		name = fmt.Sprintf("RDD (%s)", s.Instance)
@@ -132,7 +132,7 @@ func words(s State) string {
 	var line string
 	switch {
 	case !s.Seen:
-		line = name + " is looking for its service"
+		line = name + " is checking its service"
 	case service.State == core.ServiceNotCreated:
 		line = name + " is not set up yet"
 	case service.State == core.ServiceStopped:
@@ -145,7 +145,7 @@ func words(s State) string {
 	case service.State == core.ServiceStopping:
 		line = step(" is stopping")
 	case s.Snapshot.Err != nil:
-		line = name + " can't be asked: " + s.Snapshot.Err.Error()
+		line = name + " does not respond: " + s.Snapshot.Err.Error()
 	case service.State == core.ServiceBroken:
 		line = name + " has a problem: " + service.Error
 	case len(s.Snapshot.VMs) == 0:
@@ -157,20 +157,12 @@ func words(s State) string {
 				up++
 			}
 		}
-		line = fmt.Sprintf("%s is running, %s", name, count(up, len(s.Snapshot.VMs)))
+		line = fmt.Sprintf("%s is running, %d of %d virtual machines running", name, up, len(s.Snapshot.VMs))
 	}
 	return short(line, maxLineLength)
 }
 
-// count says how many of all VMs run.
-func count(up, all int) string {
-	if all == 1 {
-		return map[bool]string{true: "and so is its virtual machine", false: "its virtual machine is not"}[up == 1]
-	}
-	return fmt.Sprintf("%d of %d virtual machines are up", up, all)
-}
-
-// short is the first line of a text, and of it no more than limit characters.
+// short returns the first line of a text, cut to limit characters.
 func short(text string, limit int) string {
 	text, _, _ = strings.Cut(text, "\n")
 	if letters := []rune(text); len(letters) > limit {

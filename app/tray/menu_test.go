@@ -16,7 +16,7 @@ import (
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 )
 
-// testVM is a VM whose condition Running has a status and a reason; as is one that is asked to run.
+// testVM returns a VM with this desired state, and with this status and reason of its condition Running.
 func testVM(name string, run bool, status metav1.ConditionStatus, reason string) core.VM {
 	vm := core.VM{ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 1}}
 	vm.Spec.Running = run
@@ -30,15 +30,15 @@ func deleted(vm core.VM) core.VM {
 	return vm
 }
 
-// draft is a menu in short: hidden items are left out, disabled ones have brackets.
-func draft(items []Item, indent string) string {
+// outline returns a menu as text: hidden items are left out, disabled ones have parentheses.
+func outline(items []Item, indent string) string {
 	var b strings.Builder
 	for _, i := range items {
 		title := i.Title
 		switch {
 		case i.Hidden:
 			continue
-		case i.ID.Verb == rule:
+		case i.ID.Verb == separator:
 			title = "--"
 		case i.Check && i.Checked:
 			title = "[x] " + title
@@ -47,7 +47,7 @@ func draft(items []Item, indent string) string {
 		case i.Disabled:
 			title = "(" + title + ")"
 		}
-		b.WriteString(indent + title + "\n" + draft(i.Items, indent+"\t"))
+		b.WriteString(indent + title + "\n" + outline(i.Items, indent+"\t"))
 	}
 	return b.String()
 }
@@ -71,23 +71,23 @@ func TestMenuOfTheService(t *testing.T) {
 		icon  Icon
 		want  string
 	}{
-		{"nothing is known", State{Instance: "default"}, IconStopped, "(RDD is looking for its service)\n(Start RDD)\n--\n" + tail},
+		{"before the first snapshot", State{Instance: "default"}, IconStopped, "(RDD is checking its service)\n(Start RDD)\n--\n" + tail},
 		{"never created", service(core.ServiceNotCreated, "", ""), IconStopped, "(RDD is not set up yet)\nStart RDD\n--\n" + tail},
 		{"stopped", service(core.ServiceStopped, "", ""), IconStopped, "(RDD is stopped)\nStart RDD\n--\n" + tail},
-		{"it crashed", service(core.ServiceStopped, "", "the last run ended"), IconStopped, "(RDD is stopped: the last run ended)\nStart RDD\n--\n" + tail},
-		{"starting", service(core.ServiceStarting, "opening the datastore", ""), IconStarting, "(RDD is starting: opening the datastore)\nCancel the start\n--\n" + tail},
-		{"starting, no step yet", service(core.ServiceStarting, "", ""), IconStarting, "(RDD is starting)\nCancel the start\n--\n" + tail},
+		{"crashed", service(core.ServiceStopped, "", "the last run ended"), IconStopped, "(RDD is stopped: the last run ended)\nStart RDD\n--\n" + tail},
+		{"starting", service(core.ServiceStarting, "opening the datastore", ""), IconStarting, "(RDD is starting: opening the datastore)\nCancel start\n--\n" + tail},
+		{"starting, no step yet", service(core.ServiceStarting, "", ""), IconStarting, "(RDD is starting)\nCancel start\n--\n" + tail},
 		{"running", running, IconRunning, "(RDD is running)\nStop RDD\n--\n(No virtual machines)\n" + tail},
 		{"another instance", other, IconRunning, "(RDD (work) is running)\nStop RDD\n--\n(No virtual machines)\n" + tail},
-		{"VMs can't be seen", silent, IconError, "(RDD can't be asked: no answer)\nStop RDD\n--\n" + tail},
-		{"stopping", service(core.ServiceStopping, "stopping demo", ""), IconStopping, "(RDD is stopping: stopping demo)\n(Stop RDD)\nForce the stop, and lose what guests have not written yet\n--\n" + tail},
+		{"the service does not respond", silent, IconError, "(RDD does not respond: no answer)\nStop RDD\n--\n" + tail},
+		{"stopping", service(core.ServiceStopping, "stopping demo", ""), IconStopping, "(RDD is stopping: stopping demo)\n(Stop RDD)\nForce stop (unsaved data is lost)\n--\n" + tail},
 		{"broken", service(core.ServiceBroken, "", strings.Repeat("long ", 30)), IconError,
 			"(RDD has a problem: long long long long long long long long long long…)\nStart RDD\nStop RDD\n--\n" + tail},
 		{"findings, at login", atLogin, IconStopped, "(RDD is stopped)\nStart RDD\n--\n" +
 			strings.NewReplacer("Diagnostics", "Diagnostics (3)", "[ ]", "[x]").Replace(tail)},
 	} {
 		v := Look(tc.state)
-		if got := draft(v.Items, ""); got != tc.want || v.Icon != tc.icon {
+		if got := outline(v.Items, ""); got != tc.want || v.Icon != tc.icon {
 			t.Errorf("%s: icon %s, want %s; menu\n%swant\n%s", tc.what, v.Icon, tc.icon, got, tc.want)
 		}
 		if v.Tooltip != v.Items[0].Title {
@@ -108,25 +108,25 @@ func TestMenuOfAVM(t *testing.T) {
 		{testVM("demo", true, up, "Started"), IconRunning, "demo: running|Stop|Restart|Shell…|Logs…"},
 		{testVM("demo", false, down, "Stopped"), IconRunning, "demo: stopped|Start|Logs…"},
 		{testVM("demo", false, unknown, "Pending"), IconRunning, "demo: pending|Start|Logs…"},
-		{testVM("demo", true, down, "Stopped"), IconStarting, "demo: stopped|Cancel the start|Logs…"},
-		{booting, IconStarting, "demo: starting, image 42 %|Cancel the start|Shell…|Logs…"},
-		{testVM("demo", true, unknown, "StartFailed"), IconStarting, "demo: start failed|(because)|Cancel the start|Logs…"},
+		{testVM("demo", true, down, "Stopped"), IconStarting, "demo: stopped|Cancel start|Logs…"},
+		{booting, IconStarting, "demo: starting, image 42 %|Cancel start|Shell…|Logs…"},
+		{testVM("demo", true, unknown, "StartFailed"), IconStarting, "demo: start failed|(because)|Cancel start|Logs…"},
 		{testVM("demo", true, down, "StartFailed"), IconError, "demo: start failed|(because)|Start|Stop|Logs…"},
 		{testVM("demo", false, down, "CreateFailed"), IconError, "demo: create failed|(because)|Start|Logs…"},
-		{testVM("demo", false, up, "Started"), IconStopping, "demo: running|Force stop, and lose what the guest has not written yet|Shell…|Logs…"},
-		{testVM("demo", false, unknown, "Stopping"), IconStopping, "demo: stopping|Force stop, and lose what the guest has not written yet|Shell…|Logs…"},
-		{testVM("demo", true, unknown, "Stopping"), IconStarting, "demo: stopping|Cancel the start|Shell…|Logs…"}, // a restart
+		{testVM("demo", false, up, "Started"), IconStopping, "demo: running|Force stop (unsaved data is lost)|Shell…|Logs…"},
+		{testVM("demo", false, unknown, "Stopping"), IconStopping, "demo: stopping|Force stop (unsaved data is lost)|Shell…|Logs…"},
+		{testVM("demo", true, unknown, "Stopping"), IconStarting, "demo: stopping|Cancel start|Shell…|Logs…"}, // a restart
 		{testVM("demo", true, unknown, "Unresponsive"), IconRunning, "demo: unresponsive|Stop|Restart|Shell…|Logs…"},
 		{testVM("demo", true, unknown, "Paused"), IconRunning, "demo: paused|Stop|Restart|Shell…|Logs…"},
 		{deleted(testVM("demo", true, up, "Started")), IconStopping, "demo: deleting|Shell…|Logs…"},
 	} {
-		item := machineItem(&tc.vm)
+		item := itemOf(&tc.vm)
 		got := []string{item.Title}
 		for _, i := range item.Items {
 			switch {
 			case i.ID.VM != "demo":
 				t.Errorf("%q is about %q", i.Title, i.ID.VM)
-			case i.Hidden, i.Disabled && i.ID.Verb != said:
+			case i.Hidden, i.Disabled && i.ID.Verb != textItem:
 			case i.Disabled:
 				got = append(got, "("+i.Title+")")
 			default:
@@ -140,20 +140,20 @@ func TestMenuOfAVM(t *testing.T) {
 	}
 }
 
-func fleet(n int) (vms []core.VM) {
+func manyVMs(n int) (vms []core.VM) {
 	for i := range n {
 		vms = append(vms, testVM(fmt.Sprintf("vm-%02d", i), i%2 == 0, map[bool]metav1.ConditionStatus{true: "True", false: "False"}[i%2 == 0], map[bool]string{true: "Started", false: "Stopped"}[i%2 == 0]))
 	}
 	return vms
 }
 
-// longest is the length of the longest list in a menu, and count how many VMs it has.
+// longest returns the length of the longest list in a menu, and how many VMs the menu has.
 func longest(items []Item) (n, vms int) {
 	for _, i := range items {
 		if !i.Hidden {
 			n++
 		}
-		if i.ID.Verb == machine {
+		if i.ID.Verb == vmItem {
 			vms++
 		}
 	}
@@ -166,36 +166,36 @@ func longest(items []Item) (n, vms int) {
 
 func TestManyVMsFitOnAScreen(t *testing.T) {
 	for _, n := range []int{0, 1, 10, 11, 20, 21, 50, 200} {
-		menu := Menu(State{Seen: true, Snapshot: core.Snapshot{Service: core.ServiceStatus{State: core.ServiceRunning}, VMs: fleet(n)}})
+		menu := Menu(State{Seen: true, Snapshot: core.Snapshot{Service: core.ServiceStatus{State: core.ServiceRunning}, VMs: manyVMs(n)}})
 		if lines, vms := longest(menu); lines > 22 || vms != n {
 			t.Errorf("%d VMs: a list of %d lines, %d VMs in all", n, lines, vms)
 		}
 	}
-	if got := machines(fleet(50))[0].Items[1].Title; got != "vm-20 – vm-39" {
+	if got := vmItems(manyVMs(50))[0].Items[1].Title; got != "vm-20 – vm-39" {
 		t.Errorf("second submenu: %q", got)
 	}
 }
 
-// The renderer tells items apart by their IDs, and can take no rule out of a submenu.
+// The renderer tells items apart by their IDs, and can take no separator out of a submenu.
 func TestItemsHaveIDsOfTheirOwn(t *testing.T) {
 	for _, n := range []int{0, 3, 15, 50} {
 		seen := map[ID]bool{}
 		var walk func(items []Item, top bool)
 		walk = func(items []Item, top bool) {
 			for _, i := range items {
-				if seen[i.ID] || i.ID.Verb == rule && !top {
-					t.Errorf("%d VMs: %v twice, or a rule in a submenu", n, i.ID)
+				if seen[i.ID] || i.ID.Verb == separator && !top {
+					t.Errorf("%d VMs: %v twice, or a separator in a submenu", n, i.ID)
 				}
 				seen[i.ID] = true
 				walk(i.Items, false)
 			}
 		}
-		walk(Menu(State{Seen: true, Snapshot: core.Snapshot{VMs: fleet(n)}}), true)
+		walk(Menu(State{Seen: true, Snapshot: core.Snapshot{VMs: manyVMs(n)}}), true)
 	}
 }
 
-// Only another list of VMs may change which items there are; the renderer rebuilds the menu for it.
-func TestAStateChangesNoItemsButVMs(t *testing.T) {
+// Only a change of the list of VMs may change which items there are, because the display rebuilds the menu for it.
+func TestAStateChangesOnlyTheItemsOfVMs(t *testing.T) {
 	ids := func(s State) (all []ID) {
 		for _, i := range Menu(s) {
 			all = append(all, i.ID)
@@ -210,7 +210,7 @@ func TestAStateChangesNoItemsButVMs(t *testing.T) {
 	}
 }
 
-// Icons must be told apart without colour: in each, other pixels are drawn.
+// Icons must differ in shape and not only in colour: each sets other pixels.
 func TestIconsDifferInShape(t *testing.T) {
 	for _, dark := range []bool{true, false} {
 		shapes := map[string]string{}

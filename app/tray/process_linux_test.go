@@ -1,5 +1,3 @@
-//go:build linux
-
 package tray
 
 import (
@@ -18,19 +16,19 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// systray is one to a process, so each test plays the tray in a process of its own: it gets Views on
-// stdin, one JSON object a line, and says what happened on stdout. It ends with stdin.
-const playing = "play-tray"
+// A process can have only one systray, so each test runs the display in a process of its own. It reads Views from stdin,
+// one JSON object a line, and writes events to stdout. It ends with stdin.
+const displayArg = "run-display"
 
-// word is what a player says.
-type word struct {
+// event is a call of Clicked or NoHost.
+type event struct {
 	Clicked ID
 	NoHost  bool
 }
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == playing {
-		if err := play(os.Stdin, os.Stdout); err != nil {
+	if len(os.Args) > 1 && os.Args[1] == displayArg {
+		if err := runDisplay(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -39,15 +37,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func play(in io.Reader, out io.Writer) error {
+func runDisplay(in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var mu sync.Mutex
-	says := json.NewEncoder(out)
-	say := func(w word) {
+	events := json.NewEncoder(out)
+	report := func(e event) {
 		mu.Lock()
 		defer mu.Unlock()
-		_ = says.Encode(w)
+		_ = events.Encode(e)
 	}
 	views := make(chan View)
 	go func() {
@@ -61,7 +59,7 @@ func play(in io.Reader, out io.Writer) error {
 		}
 	}()
 	d := &Display{
-		Views: views, Clicked: func(id ID) { say(word{Clicked: id}) }, NoHost: func() { say(word{NoHost: true}) },
+		Views: views, Clicked: func(id ID) { report(event{Clicked: id}) }, NoHost: func() { report(event{NoHost: true}) },
 		Opened: func() {}, Patience: 200 * time.Millisecond,
 	}
 	err := d.Run(ctx)
@@ -71,19 +69,19 @@ func play(in io.Reader, out io.Writer) error {
 	return err
 }
 
-// player is a tray under test.
-type player struct {
+// trayProcess is a display under test.
+type trayProcess struct {
 	*testing.T
-	in    io.WriteCloser
-	words chan word
-	cmd   *exec.Cmd
-	ended chan error
+	in     io.WriteCloser
+	events chan event
+	cmd    *exec.Cmd
+	ended  chan error
 }
 
-// newPlayer starts a tray on the bus at address.
-func newPlayer(t *testing.T, address string) *player {
+// newTray starts a tray on the bus at address.
+func newTray(t *testing.T, address string) *trayProcess {
 	t.Helper()
-	p := &player{T: t, words: make(chan word, 10000), cmd: exec.Command(os.Args[0], playing), ended: make(chan error, 1)}
+	p := &trayProcess{T: t, events: make(chan event, 10000), cmd: exec.Command(os.Args[0], displayArg), ended: make(chan error, 1)}
 	p.cmd.Env = append(os.Environ(), "DBUS_SESSION_BUS_ADDRESS="+address)
 	p.cmd.Stderr = os.Stderr
 	var err error
@@ -99,9 +97,9 @@ func newPlayer(t *testing.T, address string) *player {
 	}
 	go func() {
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			var w word
-			if json.Unmarshal(lines.Bytes(), &w) == nil {
-				p.words <- w
+			var e event
+			if json.Unmarshal(lines.Bytes(), &e) == nil {
+				p.events <- e
 			}
 		}
 		p.ended <- p.cmd.Wait()
@@ -111,28 +109,28 @@ func newPlayer(t *testing.T, address string) *player {
 		select {
 		case <-p.ended:
 		case <-time.After(testenv.Timeout):
-			t.Error("the tray does not end")
+			t.Error("the tray does not exit")
 			_ = p.cmd.Process.Kill()
 		}
 	})
 	return p
 }
 
-func (p *player) show(v View) {
+func (p *trayProcess) show(v View) {
 	p.Helper()
 	if err := json.NewEncoder(p.in).Encode(v); err != nil {
 		p.Fatal(err)
 	}
 }
 
-// says waits for the next word.
-func (p *player) says() word {
+// event waits for the next event.
+func (p *trayProcess) event() event {
 	p.Helper()
 	select {
-	case w := <-p.words:
-		return w
+	case e := <-p.events:
+		return e
 	case <-time.After(testenv.Timeout):
-		p.Fatal("the tray says nothing")
-		return word{}
+		p.Fatal("there is no event of the tray")
+		return event{}
 	}
 }

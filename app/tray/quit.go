@@ -9,58 +9,57 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// quit ends the tray. What is to become of the service and its VMs is asked once, and remembered.
-func (o *Operator) quit(ctx context.Context) {
-	status, err := o.Core.Service().Status(ctx)
+// askAndQuit ends the tray. It asks once whether the service is to keep running, and stores the answer.
+func (t *Tray) askAndQuit(ctx context.Context) {
+	status, err := t.Core.Service().Status(ctx)
 	if err == nil && (status.State == core.ServiceStopped || status.State == core.ServiceNotCreated) {
-		o.Quit()
+		t.quit()
 		return
 	}
-	if choice := o.Core.OnQuit(); choice != core.OnQuitAsk {
-		o.leave(ctx, choice)
+	if choice := t.Core.OnQuit(); choice != core.OnQuitAsk {
+		t.leave(ctx, choice)
 		return
 	}
-	if o.Notes.Asks() {
-		o.ask(ctx)
+	if t.notes.Asks() {
+		t.ask(ctx)
 		return
 	}
-	if err := o.Open("--ask", "quit"); err != nil {
-		o.Quit() // nobody can be asked, so nothing is stopped
+	if err := t.Open("--ask", "quit"); err != nil {
+		t.quit() // the user can't be asked, so nothing is stopped
 		return
 	}
-	o.waitForChoice(ctx)
+	t.waitForChoice(ctx)
 }
 
-// ask asks in a notification.
-func (o *Operator) ask(ctx context.Context) {
-	o.Notes.Show(notify.Note{
+// ask asks the user in a notification.
+func (t *Tray) ask(ctx context.Context) {
+	t.notes.Show(notify.Note{
 		Key: "quit", Urgent: true,
-		Title:   "Quit RDD",
-		Body:    o.whatRuns(ctx) + " Your answer is remembered; the settings can change it.",
+		Title:   "Quit RDD?",
+		Body:    t.runningVMs(ctx) + "The service can keep running in the background without the tray icon. RDD remembers your answer. You can change it in Settings.",
 		Actions: []notify.Action{{Key: string(core.OnQuitKeepRunning), Label: "Keep running"}, {Key: string(core.OnQuitStop), Label: "Stop all"}},
 		Chosen: func(action string) {
 			choice := core.OnQuit(action)
 			if choice != core.OnQuitKeepRunning && choice != core.OnQuitStop {
-				return // closed: not to quit after all
+				return // the notification was closed
 			}
-			if err := o.Core.SetOnQuit(choice); err != nil {
-				o.failed("The answer is not remembered", err)
+			if err := t.Core.SetOnQuit(choice); err != nil {
+				t.failed("Could not save your answer", err)
 			}
-			o.leave(ctx, choice)
+			t.leave(ctx, choice)
 		},
 	})
 }
 
-// whatRuns says what would go on or be stopped.
-func (o *Operator) whatRuns(ctx context.Context) string {
-	const service = "The service runs."
-	session, err := o.Core.Connect(ctx)
+// runningVMs says how many VMs run or start; nothing if that is not known.
+func (t *Tray) runningVMs(ctx context.Context) string {
+	session, err := t.Core.Connect(ctx)
 	if err != nil {
-		return service
+		return ""
 	}
 	vms, err := session.VMs().List(ctx)
 	if err != nil {
-		return service
+		return ""
 	}
 	up := 0
 	for i := range vms {
@@ -70,25 +69,25 @@ func (o *Operator) whatRuns(ctx context.Context) string {
 	}
 	switch up {
 	case 0:
-		return "The service runs, and no virtual machine."
+		return "No virtual machines are running. "
 	case 1:
-		return "The service and a virtual machine run."
+		return "1 virtual machine is running. "
 	}
-	return fmt.Sprintf("The service and %d virtual machines run.", up)
+	return fmt.Sprintf("%d virtual machines are running. ", up)
 }
 
-// The window may have been open already, and then asks after Open has returned.
+// A window that was open already asks after Open has returned.
 const (
 	choicePollInterval = time.Second
 	choiceTimeout      = 5 * time.Minute
 )
 
-// waitForChoice waits for the window to have an answer. Without one, the tray stays.
-func (o *Operator) waitForChoice(ctx context.Context) {
+// waitForChoice waits until the user has answered in the window. Without an answer, the tray stays.
+func (t *Tray) waitForChoice(ctx context.Context) {
 	late := time.After(choiceTimeout)
 	tick := time.NewTicker(choicePollInterval)
 	defer tick.Stop()
-	for o.Core.OnQuit() == core.OnQuitAsk {
+	for t.Core.OnQuit() == core.OnQuitAsk {
 		select {
 		case <-ctx.Done():
 			return
@@ -97,18 +96,18 @@ func (o *Operator) waitForChoice(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
-	o.leave(ctx, o.Core.OnQuit())
+	t.leave(ctx, t.Core.OnQuit())
 }
 
-// leave does what was chosen. A stop that fails is told, and the tray stays.
-func (o *Operator) leave(ctx context.Context, choice core.OnQuit) {
+// leave carries out the choice and ends the tray. If the service does not stop, the tray stays.
+func (t *Tray) leave(ctx context.Context, choice core.OnQuit) {
 	if choice == core.OnQuitStop {
-		if err := o.engine.Run(ctx, o.engine.StopService()); err != nil {
+		if err := t.engine.Run(ctx, t.engine.StopService()); err != nil {
 			return
 		}
-		if status, err := o.Core.Service().Status(ctx); err != nil || status.State != core.ServiceStopped {
+		if status, err := t.Core.Service().Status(ctx); err != nil || status.State != core.ServiceStopped {
 			return
 		}
 	}
-	o.Quit()
+	t.quit()
 }

@@ -2,47 +2,60 @@ package tray
 
 import (
 	"context"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rancherdesktop.io/rdd/app/notify"
+	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/core/diagnose"
 )
 
-// Tray is the tray of one instance: it watches the instance, and shows and does what the user wants.
+// Tray is the tray of one instance: it watches the instance, shows its state, and carries out clicks.
 type Tray struct {
 	Core *core.Core
 	// Open opens the window with these arguments and returns when it has ended.
 	Open func(args ...string) error
 
-	mu    sync.Mutex
-	state State
-	views chan View
-	look  chan struct{} // it is time to diagnose
+	notes  notify.Notifier
+	engine *operation.Engine
+	quit   context.CancelFunc
+
+	mu       sync.Mutex
+	state    State
+	views    chan View
+	diagnose chan struct{} // holds a value when a new diagnosis is needed
 }
 
-// firstSnapshotTimeout is how long the first snapshot is waited for, so that a menu is not made twice.
+// firstSnapshotTimeout is how long the menu waits for the first snapshot, so that it is not drawn twice.
 const firstSnapshotTimeout = time.Second
 
 // Run shows the tray until the user quits or ctx ends. The main goroutine of the program must call it.
 func (t *Tray) Run(ctx context.Context) error {
-	ctx, quit := context.WithCancel(ctx)
-	notes := notify.New("RDD")
-	defer notes.Close()
-	operator := &Operator{Core: t.Core, Notes: notes, Open: t.Open, Quit: quit, LoginChanged: t.lookAtLogin}
+	ctx, t.quit = context.WithCancel(ctx)
+	t.notes = notify.New("RDD")
+	defer t.notes.Close()
+	changed := make(chan struct{}, 1)
+	var ids atomic.Int64
+	t.engine = operation.New(operation.Options{
+		Core:    t.Core,
+		Go:      func(job func(context.Context)) error { go job(ctx); return nil },
+		NewID:   func() string { return strconv.FormatInt(ids.Add(1), 10) },
+		Changed: func() { wake(changed) },
+	})
 	t.state.Instance = t.Core.Instance().Name
-	t.views, t.look = make(chan View, 1), make(chan struct{}, 1)
-	t.lookAtLogin()
+	t.views, t.diagnose = make(chan View, 1), make(chan struct{}, 1)
+	t.updateLogin()
 
 	var running sync.WaitGroup
 	defer running.Wait()
-	defer quit()
-	operator.Prepare(ctx)
-	running.Go(func() { operator.ShowOperations(ctx) })
+	defer t.quit()
+	running.Go(func() { t.showOperations(ctx, changed) })
 	seen := make(chan struct{})
 	running.Go(func() { t.watch(ctx, seen) })
-	running.Go(func() { t.diagnose(ctx) })
+	running.Go(func() { t.countFindings(ctx) })
 	select {
 	case <-seen:
 	case <-time.After(firstSnapshotTimeout):
@@ -50,14 +63,22 @@ func (t *Tray) Run(ctx context.Context) error {
 	}
 	display := &Display{
 		Views:   t.views,
-		Clicked: func(id ID) { operator.Click(ctx, id) },
-		NoHost:  func() { operator.open() },
-		Opened:  func() { go t.lookAtLogin() }, // rdd may have changed it
+		Clicked: func(id ID) { t.click(ctx, id) },
+		NoHost:  func() { t.open() },
+		Opened:  func() { go t.updateLogin() }, // rdd may have changed it
 	}
 	return display.Run(ctx)
 }
 
-// change changes the state and shows it. Who draws gets the newest view, not each one.
+// wake puts a value into a channel that has room for one, unless there is one already.
+func wake(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// change changes the state and shows it. The display gets only the newest view.
 func (t *Tray) change(how func(*State)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -69,7 +90,7 @@ func (t *Tray) change(how func(*State)) {
 	t.views <- Look(t.state)
 }
 
-// watch shows what the core sees.
+// watch shows the snapshots of the core. It closes seen after the first one.
 func (t *Tray) watch(ctx context.Context, seen chan<- struct{}) {
 	var known string
 	for snapshot := range t.Core.Watch(ctx) {
@@ -79,15 +100,12 @@ func (t *Tray) watch(ctx context.Context, seen chan<- struct{}) {
 		}
 		if now := troubles(snapshot); now != known {
 			known = now
-			select {
-			case t.look <- struct{}{}:
-			default:
-			}
+			wake(t.diagnose)
 		}
 	}
 }
 
-// troubles are what makes a new diagnosis worth its while. It is never empty.
+// troubles describes what is wrong in a snapshot: if it changes, a new diagnosis is needed. It is never empty.
 func troubles(s core.Snapshot) string {
 	text := string(s.Service.State) + "\n" + s.Service.Error + s.Service.Warning
 	for i := range s.VMs {
@@ -98,24 +116,24 @@ func troubles(s core.Snapshot) string {
 	return text
 }
 
-func (t *Tray) lookAtLogin() {
+func (t *Tray) updateLogin() {
 	at := startsAtLogin(t.Core)
 	t.change(func(s *State) { s.AtLogin = at })
 }
 
-// A diagnosis starts programs and reads files, so it comes when things have settled, and seldom.
+// A diagnosis starts programs and reads files, so it runs a while after a change, and seldom.
 const (
 	diagnoseDelay    = 5 * time.Second
 	diagnoseInterval = time.Minute
 )
 
-// diagnose counts what is wrong, after changes.
-func (t *Tray) diagnose(ctx context.Context) {
+// countFindings counts the problems and warnings of a diagnosis after changes.
+func (t *Tray) countFindings(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.look:
+		case <-t.diagnose:
 		}
 		if !pause(ctx, diagnoseDelay) {
 			return
@@ -131,7 +149,7 @@ func (t *Tray) diagnose(ctx context.Context) {
 	}
 }
 
-// pause waits, and says whether ctx still goes on.
+// pause waits, and returns false if ctx has ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():

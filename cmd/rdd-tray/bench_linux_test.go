@@ -26,7 +26,7 @@ func BenchmarkTrayIdle(b *testing.B) {
 	}
 	tray := box.tray()
 	panel.Registered()
-	says(panel, "3 of 3 virtual machines are up")
+	says(panel, "3 of 3 virtual machines running")
 	for b.Loop() {
 		time.Sleep(settleTime) // what is measured is that nothing happens
 		b.ReportMetric(desktoptest.PSS(b, tray.Pid), "pss-MiB")

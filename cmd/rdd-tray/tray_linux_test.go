@@ -32,7 +32,7 @@ func TestClicksStartAndStopARealService(t *testing.T) {
 	b.RDD("vm", "create", "demo", b.Template)
 	says(panel, "demo: stopped\n\tStart\n")
 	click(panel, "demo: stopped", "Start")
-	says(panel, "(RDD is running, and so is its virtual machine)\n")
+	says(panel, "(RDD is running, 1 of 1 virtual machines running)\n")
 	says(panel, "demo: running\n\t(Start)\n\tStop\n\tRestart\n")
 	if got := b.Stage.Counted("agents"); got != 1 {
 		t.Errorf("%d hostagents were started", got)
@@ -43,24 +43,24 @@ func TestClicksStartAndStopARealService(t *testing.T) {
 
 	_ = b.Stage.Set("stop", "deaf")
 	click(panel, "demo: running", "Stop")
-	click(panel, "demo: stopping*", "Force stop, and lose what the guest has not written yet")
+	click(panel, "demo: stopping*", "Force stop (unsaved data is lost)")
 	says(panel, "demo: stopped\n")
 	_ = b.Stage.Unset("stop")
 
 	_ = b.Stage.Set("boot", "late")
 	click(panel, "demo: stopped", "Start")
-	says(panel, "\tCancel the start\n")
+	says(panel, "\tCancel start\n")
 	b.Eventually("a third hostagent", func() bool { return b.Stage.Counted("agents") == 3 })
-	click(panel, "demo: starting*", "Cancel the start")
+	click(panel, "demo: starting*", "Cancel start")
 	says(panel, "demo: stopped\n")
 	_ = b.Stage.Unset("boot")
 
 	click(panel, "Quit")
 	var question desktoptest.Note
-	for question.Title != "Quit RDD" {
+	for question.Title != "Quit RDD?" {
 		question = notes.Next()
 	}
-	if !strings.Contains(question.Body, "no virtual machine") || !strings.Contains(strings.Join(question.Actions, " "), "stop Stop all") {
+	if !strings.Contains(question.Body, "No virtual machines") || !strings.Contains(strings.Join(question.Actions, " "), "stop Stop all") {
 		t.Errorf("%+v", question)
 	}
 	notes.Choose(question.ID, "stop")
