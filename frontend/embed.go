@@ -6,14 +6,20 @@ import (
 	"io/fs"
 )
 
-//go:embed all:dist
-var dist embed.FS
+//go:embed all:dist notbuilt
+var embedded embed.FS
 
-// Files returns the page's files. Before `make build` has built the page there is no index.html.
-func Files() fs.FS {
-	files, err := fs.Sub(dist, "dist")
+// Files returns the files of the page. If `make build` has not built it, its index.html says so.
+func Files() fs.FS { return files(embedded) }
+
+func files(all fs.FS) fs.FS {
+	dir := "dist"
+	if _, err := fs.Stat(all, "dist/index.html"); err != nil {
+		dir = "notbuilt"
+	}
+	sub, err := fs.Sub(all, dir)
 	if err != nil {
 		panic(err) // the name is valid
 	}
-	return files
+	return sub
 }

@@ -9,19 +9,19 @@ import (
 	"sync"
 )
 
-// policy lets the page load its own files only, and no inline script. The terminal and the editor write
-// style elements of their own.
+// policy allows the page to load only its own files, and no inline scripts. The terminal and the editor need inline
+// styles.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// guard decides who may ask. Whatever is on this computer may connect: other users' programs, and pages of
-// other sites in the user's own browser.
+// guard decides which requests are allowed. Any program on this computer can connect: those of other users, and pages of
+// other sites in the user's browser.
 type guard struct {
-	host   string // the only one that a request may be for
-	cookie string // its name; cookies are shared by all ports of a host
+	host   string // the only host that requests may name
+	cookie string // the name of the cookie; all ports of a host share cookies
 
 	mu    sync.Mutex
-	token string // is exchanged once for the session; empty when it was
+	token string // is exchanged for the session; empty after that
 	key   string // of the session
 }
 
@@ -29,7 +29,7 @@ func newGuard(host, port string) *guard {
 	return &guard{host: host, cookie: "rdd-" + port, token: rand.Text(), key: rand.Text()}
 }
 
-// wrap lets requests through to next that the page itself may have made.
+// wrap passes the requests on to next that can come from the page.
 func (g *guard) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -50,12 +50,12 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 // check refuses requests for another host (DNS rebinding) and from other sites.
 func (g *guard) check(r *http.Request) error {
 	if r.Host != g.host {
-		return errors.New("this is not the host that was asked for; open the address that `rdd dashboard` prints")
+		return errors.New("wrong host: open the address that `rdd dashboard` prints")
 	}
 	if origin := r.Header.Get("Origin"); origin != "" && origin != "http://"+g.host {
 		return errors.New("requests from other sites are refused")
 	}
-	// What other sites may do is open the page: a link to it leads from a file, or from a mail.
+	// Other sites may only open the page: a link in a file or a mail leads to it.
 	site, api := r.Header.Get("Sec-Fetch-Site"), strings.HasPrefix(r.URL.Path, "/api/")
 	if api && site != "" && site != "same-origin" {
 		return errors.New("requests from other sites are refused")
@@ -71,11 +71,11 @@ func (g *guard) admit(w http.ResponseWriter, token string) bool {
 		return false
 	}
 	g.token = ""
-	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: g.key, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}) //nolint:gosec // loopback has no TLS to ask for
+	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: g.key, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}) //nolint:gosec // there is no TLS on loopback
 	return true
 }
 
-// known says whether the request is of the session.
+// known returns whether the request belongs to the session.
 func (g *guard) known(r *http.Request) bool {
 	c, err := r.Cookie(g.cookie)
 	return err == nil && subtle.ConstantTimeCompare([]byte(c.Value), []byte(g.key)) == 1

@@ -1,6 +1,9 @@
+// Package web serves the page and its API over HTTP on loopback, to a browser that has opened an address with a
+// one-time token. rdd-web runs it.
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,7 +20,7 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// Server is the page for one browser.
+// Server serves the page to one browser.
 type Server struct {
 	api      *page.API
 	files    fs.FS
@@ -38,7 +41,7 @@ func Listen(api *page.API, files fs.FS) (*Server, error) {
 	return &Server{api, files, newGuard(l.Addr().String(), port), l}, nil
 }
 
-// Address is what to open in a browser. It lets in whoever opens it first.
+// Address returns the address to open in a browser. The first browser that opens it gets the session.
 func (s *Server) Address() string {
 	u := url.URL{Scheme: "http", Host: s.guard.host, Path: "/", RawQuery: url.Values{"token": {s.guard.token}}.Encode()}
 	return u.String()
@@ -74,30 +77,22 @@ func (s *Server) handler() http.Handler {
 	return s.guard.wrap(mux)
 }
 
-// page serves the page's files, to anybody: they hold nothing of the user's. An address with a token begins
-// the session, and leads to one without.
+// page serves the page's files without a session, because they hold no data of the user. An address with a token begins
+// the session, and is redirected to the one without.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		http.Error(w, "the page can only be read", http.StatusMethodNotAllowed)
+		http.Error(w, "the page is read-only", http.StatusMethodNotAllowed)
 		return
 	}
 	if token := r.URL.Query().Get("token"); token != "" {
 		if !s.guard.admit(w, token) && !s.guard.known(r) {
-			http.Error(w, "This address was good for one visit, and somebody has used it. Run `rdd dashboard` again for a new one.", http.StatusUnauthorized)
+			http.Error(w, "This address works only once and has been used. Run `rdd dashboard` again to get a new one.", http.StatusUnauthorized)
 			return
 		}
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	name := strings.TrimPrefix(r.URL.Path, "/")
-	if name == "" {
-		name = "index.html"
-	}
-	if _, err := fs.Stat(s.files, "index.html"); err != nil && name == "index.html" {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintln(w, "This program was built without its page: run `make build`.")
-		return
-	}
+	name := cmp.Or(strings.TrimPrefix(r.URL.Path, "/"), "index.html")
 	if info, err := fs.Stat(s.files, name); err != nil || info.IsDir() || strings.HasPrefix(name, ".") {
 		http.NotFound(w, r)
 		return
@@ -105,11 +100,11 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, s.files, name)
 }
 
-// session lets only the session through.
+// session refuses requests that don't belong to the session.
 func (s *Server) session(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !s.guard.known(r) {
-			refuse(w, http.StatusUnauthorized, "rejected", "this browser may not ask: open the address that `rdd dashboard` prints; it is good once")
+			refuse(w, http.StatusUnauthorized, "rejected", "this browser has no session: run `rdd dashboard` and open the address that it prints, which works once")
 			return
 		}
 		next(w, r)
@@ -120,7 +115,7 @@ func (s *Server) session(next http.HandlerFunc) http.HandlerFunc {
 const maxParamsSize = 1 << 20
 
 func (s *Server) call(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Content-Type") != "application/json" { // which no form of another site can send
+	if r.Header.Get("Content-Type") != "application/json" { // forms of other sites can't send it
 		refuse(w, http.StatusUnsupportedMediaType, "usage", "want Content-Type: application/json")
 		return
 	}
@@ -131,27 +126,21 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 	}
 	result, problem := s.api.Call(r.Context(), r.PathValue("method"), params)
 	if problem != nil {
-		answer(w, statusOf(problem), problem)
+		answer(w, cmp.Or(statuses[problem.Kind], http.StatusInternalServerError), problem)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(result) // fails when the page is gone
 }
 
-func statusOf(p *page.Problem) int {
-	switch p.Kind {
-	case "usage":
-		return http.StatusBadRequest
-	case "rejected", "incompatible":
-		return http.StatusConflict
-	case "not-found":
-		return http.StatusNotFound
-	case "timeout":
-		return http.StatusGatewayTimeout
-	case "canceled":
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
+// statuses are the HTTP statuses for kinds of problems. For any other kind it is 500.
+var statuses = map[string]int{
+	core.Usage.String():        http.StatusBadRequest,
+	core.Rejected.String():     http.StatusConflict,
+	core.Incompatible.String(): http.StatusConflict,
+	core.NotFound.String():     http.StatusNotFound,
+	core.Timeout.String():      http.StatusGatewayTimeout,
+	core.Canceled.String():     http.StatusServiceUnavailable,
 }
 
 func refuse(w http.ResponseWriter, status int, kind, message string) {
@@ -166,7 +155,7 @@ func answer(w http.ResponseWriter, status int, p *page.Problem) {
 	}{p})
 }
 
-// writeTimeout ends a connection that takes nothing.
+// writeTimeout closes a connection whose client has stopped reading.
 const writeTimeout = 10 * time.Second
 
 // events pushes events for as long as the page listens.
@@ -174,7 +163,7 @@ const writeTimeout = 10 * time.Second
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
-	_ = out.SetReadDeadline(time.Time{}) // the request is read; its end is the connection's
+	_ = out.SetReadDeadline(time.Time{}) // there is nothing more to read
 	for e := range s.api.Events(r.Context()) {
 		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", e.Name, e.Data); err != nil {

@@ -19,8 +19,8 @@ import (
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
-// served is a server of an instance that doesn't exist, and the address that lets in.
-func served(t *testing.T, files fstest.MapFS) (*Server, string) {
+// served returns a server for an instance that doesn't exist, and its address with the token.
+func served(t *testing.T) (*Server, string) {
 	t.Helper()
 	root := t.TempDir()
 	open := func(name string) (*core.Core, error) { return core.New(instance.At(root, name, root), "test"), nil }
@@ -52,7 +52,7 @@ var files = fstest.MapFS{
 	"index.html": {Data: []byte("<html>the page</html>")}, "assets/main.js": {Data: []byte("1")}, ".gitkeep": {},
 }
 
-// visitor is a browser.
+// visitor returns a client with cookies, like a browser.
 func visitor(t *testing.T) *http.Client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -77,7 +77,7 @@ func get(t *testing.T, c *http.Client, address string) (int, string) {
 }
 
 func TestAddressLetsInOnce(t *testing.T) {
-	_, address := served(t, files)
+	_, address := served(t)
 	first, second := visitor(t), visitor(t)
 	resp, err := first.Get(address)
 	if err != nil {
@@ -117,7 +117,7 @@ func TestAddressLetsInOnce(t *testing.T) {
 }
 
 func TestSessionCookieIsTheBrowsersOwnSecret(t *testing.T) {
-	_, address := served(t, files)
+	_, address := served(t)
 	resp, err := http.DefaultTransport.RoundTrip(request(t, http.MethodGet, address, ""))
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func request(t *testing.T, method, address, body string) *http.Request {
 }
 
 func TestWhoMayAsk(t *testing.T) {
-	s, address := served(t, files)
+	s, address := served(t)
 	u, _ := url.Parse(address)
 	c := visitor(t)
 	if code, _ := get(t, c, address); code != http.StatusOK {
@@ -220,7 +220,7 @@ func TestWhoMayAsk(t *testing.T) {
 }
 
 func TestEventsBeginWithTheState(t *testing.T) {
-	_, address := served(t, files)
+	_, address := served(t)
 	c := visitor(t)
 	if code, _ := get(t, c, address); code != http.StatusOK {
 		t.Fatal(code)
@@ -248,12 +248,5 @@ func TestEventsBeginWithTheState(t *testing.T) {
 	data, _ := strings.CutPrefix(lines.Text(), "data: ")
 	if err := json.Unmarshal([]byte(data), &s); err != nil || s.Instance != "default" || s.Service.State != core.ServiceNotCreated {
 		t.Errorf("%v: %s", err, lines.Text())
-	}
-}
-
-func TestAPageThatIsNotBuiltSaysSo(t *testing.T) {
-	_, address := served(t, fstest.MapFS{".gitkeep": {}})
-	if code, text := get(t, visitor(t), address); code != http.StatusOK || !strings.Contains(text, "make build") {
-		t.Errorf("%d %s", code, text)
 	}
 }

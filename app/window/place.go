@@ -2,12 +2,11 @@ package window
 
 import "image"
 
-// How much of a window's upper edge has to be seen, so that it can be taken hold of, in pixels.
+// How much of a window's title bar must be visible so that the user can drag it, in pixels.
 const gripWidth, gripHeight = 100, 30
 
-// reachable returns where a window is to be: where it is, if a person can take hold of it there, else in the
-// middle of the first screen, and no larger than that. Screens are what panels leave of each; without any
-// nothing is known.
+// reachable returns where a window should be: where it is, if the user can drag it there, else in the centre of the first
+// screen, and no larger than that. Screens are without their panels. If there are none, nothing is known.
 func reachable(window image.Rectangle, screens []image.Rectangle) image.Rectangle {
 	if len(screens) == 0 {
 		return window

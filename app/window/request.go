@@ -12,21 +12,20 @@ import (
 	"rancherdesktop.io/rdd/app/operation"
 )
 
-// Request is what whoever starts the window wants to see in it. It is handed to the page.
+// Request is what the window is to show. The page gets it.
 type Request struct {
 	Operation string `json:"operation,omitempty"` // show this operation, such as start/demo
 	Ask       string `json:"ask,omitempty"`       // ask this question: quit
 	Page      string `json:"page,omitempty"`      // show this page, such as settings or vm/demo/logs
 }
 
-// followed is the operation that is to be shown, if it is one on a VM.
+// followed returns the operation to show, if it is one on a VM.
 func (r Request) followed() (verb operation.Verb, vm string, ok bool) {
 	v, vm, ok := strings.Cut(r.Operation, "/")
 	return operation.Verb(v), vm, ok && !strings.HasSuffix(v, "-service")
 }
 
-// routed is the request in the page's own terms. Its operations have other names: this shows what the
-// operation is about.
+// routed translates the request for the page, which has other IDs for operations: it shows the object of the operation.
 func (r Request) routed() Request {
 	if _, vm, ok := r.followed(); ok {
 		r.Page = "machines/" + vm
@@ -40,7 +39,7 @@ func (r Request) routed() Request {
 	return r
 }
 
-// Arguments are rdd-window's.
+// Arguments are the command-line arguments of rdd-window.
 type Arguments struct {
 	Instance string
 	Version  bool
@@ -49,7 +48,7 @@ type Arguments struct {
 
 var wordsRE = regexp.MustCompile(`^([a-z0-9-]+(/[a-z0-9-]+){0,3})?$`)
 
-// Parse reads the arguments of rdd-window: this one's, or those that a later start hands over.
+// Parse reads the arguments of this program, or those that a later start hands over.
 func Parse(args []string) (a Arguments, usage string, err error) {
 	flags := pflag.NewFlagSet("rdd-window", pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -64,14 +63,14 @@ func Parse(args []string) (a Arguments, usage string, err error) {
 	}
 	for name, value := range map[string]string{"operation": a.Operation, "page": a.Page} {
 		if !wordsRE.MatchString(value) {
-			return a, usage, fmt.Errorf("--%s: %q is no name", name, value)
+			return a, usage, fmt.Errorf("--%s: %q is not valid", name, value)
 		}
 	}
 	switch {
 	case flags.NArg() > 0:
 		return a, usage, fmt.Errorf("unknown argument %q", flags.Arg(0))
 	case a.Ask != "" && a.Ask != "quit":
-		return a, usage, errors.New("--ask: the only question is quit")
+		return a, usage, errors.New("--ask: the only allowed value is quit")
 	}
 	return a, usage, nil
 }

@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"image"
-	"io/fs"
-	"net/http"
 	"slices"
 	"sync"
 
@@ -24,18 +22,18 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// icon is what panels and switchers show. build/icons draws it.
+// icon is shown by panels and window switchers. build/icons draws it.
 //
 //go:embed icon.png
 var icon []byte
 
-// The window at first, and at least, in pixels.
+// The initial and the smallest size of the window, in pixels.
 const (
 	firstWidth, firstHeight = 1080, 720
 	leastWidth, leastHeight = 560, 420
 )
 
-// sensible makes sure that a remembered window has a size and a place that a window can have.
+// sensible corrects a stored place to a size and position that a window can have.
 func sensible(p core.WindowPlace) core.WindowPlace {
 	const most = 30_000 // X has 16 bits
 	p.Width, p.Height = min(max(p.Width, leastWidth), most), min(max(p.Height, leastHeight), most)
@@ -43,12 +41,12 @@ func sensible(p core.WindowPlace) core.WindowPlace {
 	return p
 }
 
-// Bridge is what Wails binds to the page.
+// Bridge is bound to the page by Wails.
 type Bridge struct {
 	call func(method, params string) string
 }
 
-// Call carries out a method of the API. A failed one gives {"error": Problem}.
+// Call calls a method of the API. If it fails, the result is {"error": Problem}.
 func (b *Bridge) Call(method, params string) string { return b.call(method, params) }
 
 // show shows the window until it is closed, or its context ends. It belongs on the main goroutine.
@@ -58,8 +56,8 @@ func show(asked context.Context, o Options, single *core.Single) (err error) {
 	defer all.Wait()
 	defer cancel()
 	defer func() {
-		if p := recover(); p != nil { // GTK's start is the only thing here that does
-			err = fmt.Errorf("the window can't be opened: %v: is DISPLAY right, and may you use it? Without a display use: rdd dashboard", p)
+		if p := recover(); p != nil { // only the start of GTK panics
+			err = fmt.Errorf("could not open the window: %v. Check that DISPLAY is correct and that you have access to it. Without a display, use: rdd dashboard", p)
 		}
 	}()
 	all.Go(func() { o.API.Run(ctx) })
@@ -68,20 +66,17 @@ func show(asked context.Context, o Options, single *core.Single) (err error) {
 		place = core.WindowPlace{Width: firstWidth, Height: firstHeight}
 	}
 	place = sensible(place)
-	w := &window{options: o, single: single, begun: make(chan struct{}), notes: notify.New("RDD")}
+	begun, begin := context.WithCancel(ctx)
+	w := &window{options: o, single: single, begun: begun.Done(), begin: begin, notes: notify.New("RDD")}
 	defer w.notes.Close()
-	defer w.closing.end() // before this program does
+	defer w.closing.Do(func() {}) // waits for a close that is under way
 	state := options.Normal
 	if place.Maximised {
 		state = options.Maximised
 	}
-	assets := &assetserver.Options{Assets: o.Files}
-	if _, err := fs.Stat(o.Files, "index.html"); err != nil { // Wails would end the program
-		assets = &assetserver.Options{Handler: http.HandlerFunc(missing)}
-	}
 	return wails.Run(&options.App{
 		Title: "RDD", Width: place.Width, Height: place.Height, MinWidth: leastWidth, MinHeight: leastHeight, WindowStartState: state,
-		AssetServer: assets,
+		AssetServer: &assetserver.Options{Assets: o.Files},
 		Bind:        []any{&Bridge{func(method, params string) string { return w.call(ctx, method, params) }}},
 		Linux:       &linux.Options{ProgramName: "rdd-window", Icon: icon, WebviewGpuPolicy: linux.WebviewGpuPolicyNever},
 		OnStartup: func(wails context.Context) {
@@ -106,38 +101,21 @@ func show(asked context.Context, o Options, single *core.Single) (err error) {
 	})
 }
 
-// window is the one that is shown.
+// window is the window of this program.
 type window struct {
 	options Options
 	single  *core.Single
-	once    sync.Once
-	begun   chan struct{} // closed when the page listens: its first call comes after that
-	closing once
+	begun   <-chan struct{} // closed by the page's first call, when it listens to events, or at the end of the program
+	begin   func()
+	closing sync.Once
 	notes   notify.Notifier
 
 	mu     sync.Mutex
-	hidden context.CancelFunc // shows the window; nil: it is shown
+	hidden context.CancelFunc // shows the window again; nil: it is not hidden
 }
-
-// once does something at most once, and not after its end, which waits for it.
-type once struct {
-	mu   sync.Mutex
-	done bool
-}
-
-func (o *once) do(f func()) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.done {
-		o.done = true
-		f()
-	}
-}
-
-func (o *once) end() { o.do(func() {}) }
 
 func (w *window) call(ctx context.Context, method, params string) string {
-	w.once.Do(func() { close(w.begun) })
+	w.begin()
 	result, problem := w.options.API.Call(ctx, method, []byte(params))
 	if problem != nil {
 		result, _ = json.Marshal(map[string]any{"error": problem}) // strings only
@@ -147,32 +125,28 @@ func (w *window) call(ctx context.Context, method, params string) string {
 
 // push passes events on to the page.
 func (w *window) push(ctx, wails context.Context) {
-	select {
-	case <-w.begun:
-	case <-ctx.Done():
-		return
-	}
-	w.open(wails, w.options.Request)
+	<-w.begun
+	w.open(ctx, wails, w.options.Request)
 	for e := range w.options.API.Events(ctx) {
 		runtime.EventsEmit(wails, e.Name, e.Data)
 	}
 }
 
-// open shows the page what is asked for.
-func (w *window) open(wails context.Context, r Request) {
-	if r == (Request{}) {
+// open shows in the page what a request names.
+func (w *window) open(ctx, wails context.Context, r Request) {
+	if r == (Request{}) || ctx.Err() != nil {
 		return
 	}
 	event := r.routed()
 	if verb, vm, ok := r.followed(); ok {
-		if ref, err := w.options.API.Follow(verb, vm); err == nil { // else there is the VM's page
+		if ref, err := w.options.API.Follow(verb, vm); err == nil { // otherwise the VM's page is shown
 			event.Operation = ref.Operation
 		}
 	}
 	runtime.EventsEmit(wails, "open", event)
 }
 
-// serve comes to the front for each later start, and shows what that asks for.
+// serve brings the window to the front for each later start of the program, and shows what that requests.
 func (w *window) serve(ctx, wails context.Context) {
 	w.single.Serve(func(args []string) {
 		w.show(wails)
@@ -180,12 +154,9 @@ func (w *window) serve(ctx, wails context.Context) {
 		if err != nil {
 			return
 		}
-		go func() { // the program that asks doesn't wait for a page that doesn't listen yet
-			select {
-			case <-w.begun:
-				w.open(wails, a.Request)
-			case <-ctx.Done():
-			}
+		go func() { // the other program does not wait until the page listens
+			<-w.begun
+			w.open(ctx, wails, a.Request)
 		}()
 	})
 }
@@ -202,14 +173,13 @@ func (w *window) show(wails context.Context) {
 	x, y := runtime.WindowGetPosition(wails)
 	width, height := runtime.WindowGetSize(wails)
 	at := image.Rect(x, y, x+width, y+height)
-	if to := reachable(at, screens()); to != at { // its screen has gone since
+	if to := reachable(at, screens()); to != at { // its screen is gone
 		move(wails, to)
 	}
 }
 
-// hide hides the window instead of closing it while operations that it began are under way: they are waited
-// for and asked about as before, in notifications. After their end the program ends. It returns false when
-// there is none.
+// hide hides the window instead of closing it while operations are under way. Notifications then show their questions and
+// ends, and the program ends with the last of them. hide returns false if there are no operations.
 func (w *window) hide(ctx, wails context.Context, all *sync.WaitGroup) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -239,23 +209,23 @@ func (w *window) hide(ctx, wails context.Context, all *sync.WaitGroup) bool {
 
 // leave ends the program, unless the window was shown again.
 func (w *window) leave(wails context.Context) {
-	w.mu.Lock()
-	hidden := w.hidden != nil
-	w.mu.Unlock()
-	if hidden {
+	if w.isHidden() {
 		runtime.Quit(wails)
 	}
 }
 
-// close says whether the window may close: once, although Wails asks twice at a signal. GTK's main loop must
-// not be ended a second time while the window is torn down.
+func (w *window) isHidden() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.hidden != nil
+}
+
+// close returns whether the window may close: only the first time, although Wails asks twice at a signal. GTK's main loop
+// must not be ended again while the window is being destroyed.
 func (w *window) close(wails context.Context) (first bool) {
-	w.closing.do(func() {
+	w.closing.Do(func() {
 		first = true
-		w.mu.Lock()
-		hidden := w.hidden != nil
-		w.mu.Unlock()
-		if !hidden { // else its place is remembered already
+		if !w.isHidden() { // else hide has stored its place
 			w.remember(wails)
 		}
 	})
@@ -264,20 +234,11 @@ func (w *window) close(wails context.Context) (first bool) {
 
 func (w *window) remember(wails context.Context) {
 	place := core.WindowPlace{Maximised: runtime.WindowIsMaximised(wails)}
-	if place.Maximised { // its size is the screen's
+	if place.Maximised { // the size is that of the screen
 		place.Width, place.Height = firstWidth, firstHeight
 	} else {
 		place.Width, place.Height = runtime.WindowGetSize(wails)
 		place.X, place.Y = runtime.WindowGetPosition(wails)
 	}
-	_ = w.options.Core.SetWindowPlace(place) // a window that opens elsewhere next time is no failure
-}
-
-func missing(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != "/" {
-		http.NotFound(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	fmt.Fprintln(w, "<!doctype html><title>RDD</title><p>This program was built without its page: run <code>make build</code>.")
+	_ = w.options.Core.SetWindowPlace(place) // otherwise it only opens somewhere else next time
 }

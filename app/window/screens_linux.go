@@ -11,8 +11,8 @@ package window
 
 #define MOST 16
 
-// Wails knows the sizes of screens, but not where they are; and it can move a window only within the screen
-// that the window is on. GTK may be asked on its own thread only.
+// Wails knows the sizes of screens, but not their positions, and can move a window only within its screen.
+// GTK may be called only on its own thread.
 typedef struct {
 	int n;
 	GdkRectangle areas[MOST];
@@ -33,7 +33,8 @@ static gboolean rddLook(gpointer data) {
 	return G_SOURCE_REMOVE;
 }
 
-// rddScreens returns NULL when GTK doesn't answer, as when it ends. What it may still write to is not freed then.
+// rddScreens returns NULL if GTK doesn't answer, for example because it ends. It doesn't free the memory then, because GTK
+// may still write to it.
 static Screens *rddScreens(void) {
 	Screens *s = g_new0(Screens, 1);
 	struct timespec until;
@@ -72,7 +73,7 @@ import (
 	"image"
 )
 
-// screens are the parts of the screens that panels leave, the primary one's first. GTK has to run.
+// screens returns the screens without their panels, the primary one first. GTK must be running.
 func screens() (all []image.Rectangle) {
 	s := C.rddScreens()
 	if s == nil {
@@ -86,7 +87,7 @@ func screens() (all []image.Rectangle) {
 	return all
 }
 
-// move moves the window, in the pixels in which screens and places are.
+// move moves the window. Its pixels are those of screens and stored places.
 func move(_ context.Context, to image.Rectangle) {
 	C.rddMove(C.int(to.Min.X), C.int(to.Min.Y), C.int(to.Dx()), C.int(to.Dy()))
 }

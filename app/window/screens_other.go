@@ -9,7 +9,7 @@ import (
 	"github.com/wailsapp/wails/v2/pkg/runtime"
 )
 
-// screens are not known: Wails says how large they are, but not where.
+// screens returns nothing: Wails knows the sizes of screens, but not their positions.
 func screens() []image.Rectangle { return nil }
 
 func move(wails context.Context, to image.Rectangle) {

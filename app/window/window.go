@@ -1,5 +1,5 @@
-// Package window shows the page in a window of its own, through Wails; the main at the root runs it. It is
-// compiled with Wails' own build tags only (and on Linux with cgo), so that everything else builds without GTK.
+// Package window shows the page in a window, through Wails. main.go at the root runs it. The window itself is compiled only
+// with the build tags of Wails (and on Linux with cgo), so that everything else builds without GTK.
 package window
 
 import (
@@ -14,22 +14,22 @@ import (
 // Options is what a window needs.
 type Options struct {
 	API     *page.API
-	Core    *core.Core // whose settings say where the window was
+	Core    *core.Core // its settings hold the place of the window
 	Files   fs.FS      // the page's
-	Args    []string   // of this program; a window that is open already gets them
-	Display bool       // there is a display to open the window on
+	Args    []string   // of this program; they are handed to a window that is already open
+	Display bool       // there is a display
 	Request Request
 }
 
 var (
 	// ErrNotBuilt means that this program was compiled without Wails.
-	ErrNotBuilt = errors.New("this program was built without its window: install libgtk-3-dev, libwebkit2gtk-4.1-dev, pkg-config and gcc, then run `make build`; or use: rdd dashboard")
-	// ErrNoDisplay means that there is nothing to open a window on. It comes before GTK, which panics.
-	ErrNoDisplay = errors.New("there is no display to open a window on (DISPLAY and WAYLAND_DISPLAY are empty); in a browser, also of another computer through ssh -L, use: rdd dashboard")
+	ErrNotBuilt = errors.New("this program was built without its window. Install libgtk-3-dev, libwebkit2gtk-4.1-dev, pkg-config and gcc, then run `make build`. To use a browser instead, run: rdd dashboard")
+	// ErrNoDisplay means that there is no display. It is checked because GTK panics without one.
+	ErrNoDisplay = errors.New("there is no display to open a window on (DISPLAY and WAYLAND_DISPLAY are empty). To use a browser instead, also on another computer through ssh -L, run: rdd dashboard")
 )
 
-// Run shows the window until it is closed, or its context ends. One window shows an instance: a second start
-// brings it to the front, hands over its arguments, and returns. It belongs on the main goroutine.
+// Run shows the window until the user closes it or ctx ends. Each instance has one window: a second start brings that to
+// the front, hands over its arguments, and returns. The main goroutine must call Run.
 func Run(ctx context.Context, o Options) error {
 	if generatesBindings {
 		return show(ctx, o, nil)
@@ -41,6 +41,6 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil || single == nil {
 		return err
 	}
-	defer func() { _ = single.Close() }() // the window has, when it was opened
+	defer func() { _ = single.Close() }() // for a window that could not be opened
 	return show(ctx, o, single)
 }
