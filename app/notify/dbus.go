@@ -14,103 +14,86 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// desktop speaks to whoever shows notifications on the session bus. It connects when there is something
-// to show. Source: Desktop Notifications Specification 1.2.
+// desktop shows notes through the notification service on the session bus. It connects when there is something to
+// show. Source: Desktop Notifications Specification 1.2.
 type desktop struct {
 	app   string
 	queue *queue
-	done  chan struct{}
-	ended sync.WaitGroup
 
 	sending sync.Mutex // held while the bus is used
 	conn    *dbus.Conn
 	bus     notify.Notifier
 
 	mu    sync.Mutex
-	shown map[uint32]Note
-	ids   map[string]uint32
+	shown map[uint32]Note   // by the ID of the notification
+	ids   map[string]uint32 // by the key of the note
 }
 
-// New returns what shows notes as those of app.
+// New returns a Notifier that shows the notes of the program called app.
 func New(app string) Notifier {
-	d := &desktop{app: app, queue: newQueue(), done: make(chan struct{}), shown: map[uint32]Note{}, ids: map[string]uint32{}}
-	d.ended.Go(d.run)
+	d := &desktop{app: app}
+	d.queue = newQueue(d.update)
 	return d
 }
 
 func (d *desktop) Show(n Note)         { d.queue.put(n.Key, &n) }
 func (d *desktop) Withdraw(key string) { d.queue.put(key, nil) }
 
-// Close shows what was asked for before, unless the desktop gives no answer.
 func (d *desktop) Close() {
-	close(d.done)
-	ended := make(chan struct{})
-	go func() { d.ended.Wait(); close(ended) }()
-	select {
-	case <-ended:
-	case <-time.After(dbusTimeout):
-	}
-}
-
-// dbusTimeout is how long the desktop may take to say what it can.
-const dbusTimeout = time.Second
-
-func (d *desktop) Asks() bool {
-	said := make(chan bool, 1)
-	go func() {
+	within(dbusTimeout, func() {
+		d.queue.close()
 		d.sending.Lock()
 		defer d.sending.Unlock()
-		if !d.connect() {
-			said <- false
-			return
+		if d.conn != nil {
+			_ = d.conn.Close()
 		}
-		abilities, err := d.bus.GetCapabilities()
-		said <- err == nil && slices.Contains(abilities, "actions")
-	}()
+	})
+}
+
+// dbusTimeout bounds the calls that wait for the desktop.
+const dbusTimeout = time.Second
+
+// within calls do in the background and waits for it until the timeout. It reports whether do has returned.
+func within(timeout time.Duration, do func()) bool {
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
 	select {
-	case yes := <-said:
-		return yes
-	case <-time.After(dbusTimeout):
+	case <-done:
+		return true
+	case <-time.After(timeout):
 		return false
 	}
 }
 
-func (d *desktop) run() {
-	for {
-		select {
-		case <-d.queue.waking:
-			d.empty()
-		case <-d.done:
-			d.empty()
-			d.sending.Lock()
-			defer d.sending.Unlock()
-			if d.conn != nil {
-				_ = d.conn.Close()
-			}
-			return
-		}
-	}
-}
-
-func (d *desktop) empty() {
-	for {
-		key, n, ok := d.queue.take()
-		if !ok {
-			return
-		}
+func (d *desktop) Asks() bool {
+	var buttons bool
+	return within(dbusTimeout, func() {
 		d.sending.Lock()
-		switch {
-		case !d.connect():
-		case n == nil:
-			d.withdraw(key)
-		default:
-			d.send(*n)
-		}
-		d.sending.Unlock()
+		defer d.sending.Unlock()
+		buttons = d.connect() && d.has("actions")
+	}) && buttons
+}
+
+// has reports whether the desktop's notification service has a capability.
+func (d *desktop) has(capability string) bool {
+	all, err := d.bus.GetCapabilities()
+	return err == nil && slices.Contains(all, capability)
+}
+
+// update shows a note, or withdraws it if it is nil.
+func (d *desktop) update(key string, n *Note) {
+	d.sending.Lock()
+	defer d.sending.Unlock()
+	switch {
+	case !d.connect():
+	case n == nil:
+		d.withdraw(key)
+	default:
+		d.send(*n)
 	}
 }
 
-// connect makes sure that there is a bus, and starts none.
+// connect connects to the session bus unless there is a connection. It starts no bus. The caller holds sending.
 func (d *desktop) connect() bool {
 	if d.conn != nil && d.conn.Connected() {
 		return true
@@ -139,11 +122,11 @@ func (d *desktop) connect() bool {
 }
 
 func (d *desktop) send(n Note) {
-	d.mu.Lock() // until the number is known: the choice may come at once
+	d.mu.Lock() // until the ID is known, because the user's choice may arrive at once
 	defer d.mu.Unlock()
 	old := d.ids[n.Key]
 	m := notify.Notification{AppName: d.app, AppIcon: "rdd", ReplacesID: old, Summary: n.Title, Body: n.Body, ExpireTimeout: notify.ExpireTimeoutSetByNotificationServer}
-	if abilities, err := d.bus.GetCapabilities(); err == nil && slices.Contains(abilities, "body-markup") {
+	if d.has("body-markup") {
 		m.Body = markup.Replace(n.Body)
 	}
 	if n.Default != "" {
@@ -158,11 +141,11 @@ func (d *desktop) send(n Note) {
 		m.ExpireTimeout = notify.ExpireTimeoutNever
 	}
 	if n.Percent > 0 {
-		m.AddHint(notify.Hint{ID: "value", Variant: dbus.MakeVariant(int32(n.Percent))}) // many daemons draw a bar of it
+		m.AddHint(notify.Hint{ID: "value", Variant: dbus.MakeVariant(int32(n.Percent))}) // many notification services show it as a bar
 	}
 	id, err := d.bus.SendNotification(m)
 	if err != nil {
-		return // nobody shows notifications
+		return // the desktop shows no notifications
 	}
 	delete(d.shown, old)
 	d.shown[id], d.ids[n.Key] = n, id
@@ -170,12 +153,12 @@ func (d *desktop) send(n Note) {
 
 func (d *desktop) withdraw(key string) {
 	d.mu.Lock()
-	id, there := d.ids[key]
+	id, found := d.ids[key]
 	delete(d.ids, key)
 	delete(d.shown, id)
 	d.mu.Unlock()
-	if there {
-		_, _ = d.bus.CloseNotification(id) // it may be gone by now
+	if found {
+		_, _ = d.bus.CloseNotification(id) // it may have been closed meanwhile
 	}
 }
 
@@ -183,10 +166,10 @@ func (d *desktop) invoked(s *notify.ActionInvokedSignal) { d.settle(s.ID, s.Acti
 
 func (d *desktop) closed(s *notify.NotificationClosedSignal) { d.settle(s.ID, "") }
 
-// settle tells a note what was chosen, the first time only: a choice also closes the note.
+// settle calls the note's Chosen, but only once: after a choice the desktop also reports that the note was closed.
 func (d *desktop) settle(id uint32, action string) {
 	d.mu.Lock()
-	n, ours := d.shown[id]
+	n, ours := d.shown[id] // the signals are about all programs' notifications
 	delete(d.shown, id)
 	if ours && d.ids[n.Key] == id {
 		delete(d.ids, n.Key)
@@ -200,5 +183,5 @@ func (d *desktop) settle(id uint32, action string) {
 	}
 }
 
-// markup escapes what a daemon may take for markup. Source: the specification, "Markup".
+// markup escapes the characters of markup. Source: the specification, "Markup".
 var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")

@@ -10,7 +10,7 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// newBus is a bus that New finds.
+// newBus starts a bus that New finds.
 func newBus(t *testing.T) *desktoptest.Bus {
 	path := desktoptest.Path(t)
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", desktoptest.Address(path))
@@ -23,7 +23,7 @@ func open(t *testing.T) Notifier {
 	return n
 }
 
-func TestANoteReplacesTheOneOfItsKeyInPlace(t *testing.T) {
+func TestANoteReplacesTheOneWithItsKey(t *testing.T) {
 	shown := newBus(t).Notifications(true)
 	n := open(t)
 	n.Show(Note{Key: "a", Title: "Start demo", Body: "image <1> & more", Percent: 10})
@@ -51,26 +51,26 @@ func TestANoteReplacesTheOneOfItsKeyInPlace(t *testing.T) {
 	}
 }
 
-func TestAChoiceIsHeardOnce(t *testing.T) {
+func TestAChoiceIsReportedOnce(t *testing.T) {
 	shown := newBus(t).Notifications(true)
 	n := open(t)
 	if !n.Asks() {
-		t.Fatal("nobody asks")
+		t.Fatal("the desktop shows no buttons")
 	}
-	heard := make(chan string, 10)
+	chosen := make(chan string, 10)
 	show := func() uint32 {
-		n.Show(Note{Key: "k", Title: "t", Default: "show", Actions: []Action{{"keep", "Keep"}}, Chosen: func(action string) { heard <- action }})
+		n.Show(Note{Key: "k", Title: "t", Default: "show", Actions: []Action{{"keep", "Keep"}}, Chosen: func(action string) { chosen <- action }})
 		return shown.Next().ID
 	}
 	wants := func(want string) {
 		t.Helper()
 		select {
-		case got := <-heard:
+		case got := <-chosen:
 			if got != want {
-				t.Errorf("heard %q, want %q", got, want)
+				t.Errorf("chosen: %q, want %q", got, want)
 			}
 		case <-time.After(testenv.Timeout):
-			t.Fatalf("%q was not heard", want)
+			t.Fatalf("%q was not reported", want)
 		}
 	}
 	shown.Choose(show(), "keep") // which also closes the note
@@ -82,28 +82,28 @@ func TestAChoiceIsHeardOnce(t *testing.T) {
 	shown.Choose(12345, "keep") // another program's
 	shown.Choose(show(), "keep")
 	wants("keep")
-	if len(heard) > 0 {
-		t.Errorf("and then %q", <-heard)
+	if len(chosen) > 0 {
+		t.Errorf("another choice was reported: %q", <-chosen)
 	}
 }
 
-func TestADesktopWithoutButtonsIsNotAsked(t *testing.T) {
+func TestADesktopWithoutButtonsDoesNotAsk(t *testing.T) {
 	shown := newBus(t).Notifications(false)
 	n := open(t)
 	if n.Asks() {
-		t.Error("it is")
+		t.Error("it asks")
 	}
 	n.Show(Note{Key: "a", Title: "t", Body: "1 < 2"})
-	if got := shown.Next().Body; got != "1 < 2" { // it knows no markup either
+	if got := shown.Next().Body; got != "1 < 2" { // it has no markup either
 		t.Error(got)
 	}
 }
 
-func TestWhereNobodyShowsNotificationsNothingHappens(t *testing.T) {
+func TestWithoutANotificationServiceNothingHappens(t *testing.T) {
 	for name, start := range map[string]func(t *testing.T){
-		"no bus":    func(t *testing.T) { t.Setenv("DBUS_SESSION_BUS_ADDRESS", desktoptest.Address(desktoptest.Path(t))) },
-		"no daemon": func(t *testing.T) { newBus(t) },
-		"a bus that says nothing": func(t *testing.T) {
+		"no bus":                  func(t *testing.T) { t.Setenv("DBUS_SESSION_BUS_ADDRESS", desktoptest.Address(desktoptest.Path(t))) },
+		"no notification service": func(t *testing.T) { newBus(t) },
+		"a bus that doesn't answer": func(t *testing.T) {
 			path := desktoptest.Path(t)
 			l, err := net.Listen("unix", path)
 			if err != nil {
@@ -123,7 +123,7 @@ func TestWhereNobodyShowsNotificationsNothingHappens(t *testing.T) {
 					n.Withdraw("b")
 				}
 				if n.Asks() {
-					t.Error("somebody asks")
+					t.Error("it asks")
 				}
 				n.Close()
 				close(done)
@@ -145,7 +145,7 @@ func TestNotificationsComeBackWithTheDesktop(t *testing.T) {
 	for range 2 {
 		bus := desktoptest.StartBus(t, path)
 		shown := bus.Notifications(true)
-		n.Asks() // what was shown before has gone into the void by now
+		n.Asks() // after it, the first note can't be shown any more
 		n.Show(Note{Key: "a", Title: "hello"})
 		for n := shown.Next(); n.Title != "hello"; {
 			n = shown.Next()
