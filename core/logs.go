@@ -31,8 +31,7 @@ func LogSources() []string { return []string{LogHostagent, LogSerial, LogEvents}
 // VMLog writes one of a VM's logs to w; with follow it goes on until ctx ends. It needs no service.
 func (c *Core) VMLog(ctx context.Context, w io.Writer, name, source string, follow bool) error {
 	const op = "read the log of VM"
-	vm := layout.Of(c.inst, name)
-	path := map[string]string{LogHostagent: vm.HostagentLog(), LogSerial: vm.SerialLog(), LogEvents: vm.Events()}[source]
+	path := c.VMLogPath(name, source)
 	if path == "" {
 		return &Error{Kind: Usage, Op: op, Object: name, Err: fmt.Errorf("there is no log %q; known: %s", source, strings.Join(LogSources(), ", "))}
 	}
@@ -40,6 +39,12 @@ func (c *Core) VMLog(ctx context.Context, w io.Writer, name, source string, foll
 		return &Error{Kind: Usage, Op: op, Object: name, Err: errors.New("this is not a VM's name")}
 	}
 	return Failed(op, name, logs.Copy(ctx, w, path, follow))
+}
+
+// VMLogPath returns the path of one of a VM's logs; empty: there is no such log.
+func (c *Core) VMLogPath(name, source string) string {
+	vm := layout.Of(c.inst, name)
+	return map[string]string{LogHostagent: vm.HostagentLog(), LogSerial: vm.SerialLog(), LogEvents: vm.Events()}[source]
 }
 
 // LogDir is where a VM's logs are.

@@ -1,6 +1,6 @@
-// Package operation carries out what a user of the tray or the page begins: it follows the progress, asks when
-// an operation takes too long, forces it, undoes it, and tells how it ended. List is its state, Notifier shows
-// that in notifications, and the page in dialogs.
+// Package operation runs what a user of the tray or the page begins. It follows the progress, asks the user when an
+// operation takes too long, forces it, cancels it, and reports its end. List is the state, which the page shows in
+// dialogs and Notifier in notifications.
 package operation
 
 import (
@@ -15,7 +15,7 @@ import (
 // Options is what an Engine needs.
 type Options struct {
 	Core *core.Core
-	// Go runs a job that outlives the call, until the program ends. An error says that it is ending.
+	// Go runs a job that outlives the call, until the program ends. It fails when the program is ending.
 	Go func(job func(context.Context)) error
 	// NewID returns an ID for an operation, unique in the program. It is called without a lock.
 	NewID func() string
@@ -23,11 +23,11 @@ type Options struct {
 	Changed func()
 }
 
-// Engine carries out the operations on one instance.
+// Engine runs the operations on one instance.
 type Engine struct {
 	options Options
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	list    List
 	pending map[string]*pending // by ID
 }
@@ -49,38 +49,38 @@ type Work struct {
 	Object  string
 	Timeout time.Duration // until the user is asked; 0: never
 	Log     Log
-	LogPath string
 	Run     func(context.Context, core.Wait) error
 
-	Fresh bool // there was no such VM before
-	// Created returns the VM that a creation has made, nil as long as there is none.
+	Fresh bool // no VM of this name existed before
+	// Created returns the VM that a creation has made, or nil if it hasn't made one yet.
 	Created func() *core.VM
-	Loses   string // what a forced stop loses; empty: nothing can be forced
+	Loses   string // what Force loses; empty: the operation can't be forced
 	Force   func(context.Context) error
 }
 
-// What ends a wait before its operation has ended.
+// The causes that end a wait before its operation has ended.
 var (
 	errStopWaiting = fmt.Errorf("%w: the user stopped waiting", context.Canceled)
 	errReplaced    = fmt.Errorf("%w: another operation was begun", context.Canceled)
 )
 
-// Begin begins an operation, and waits for it in the background. One on the same object that asks for another
-// state is no longer waited for; if the same one is under way, its ID is returned.
+// Begin begins an operation and waits for it in the background. An earlier operation on the same object is no longer
+// waited for, unless the two can run side by side. If the same operation is already running, Begin returns its ID.
 func (e *Engine) Begin(w Work) (id string, err error) {
 	known := make(chan string, 1)
-	if err := e.options.Go(func(ctx context.Context) { _ = e.carryOut(ctx, w, known) }); err != nil {
+	if err := e.options.Go(func(ctx context.Context) { _ = e.run(ctx, w, known) }); err != nil {
 		return "", err
 	}
 	return <-known, nil
 }
 
-// Run carries out an operation as Begin does, and returns when it has ended.
+// Run runs an operation as Begin does, and returns when it has ended.
 func (e *Engine) Run(ctx context.Context, w Work) error {
-	return e.carryOut(ctx, w, make(chan string, 1))
+	return e.run(ctx, w, make(chan string, 1))
 }
 
-func (e *Engine) carryOut(ctx context.Context, w Work, known chan<- string) error {
+// run sends the operation's ID to known before it waits.
+func (e *Engine) run(ctx context.Context, w Work, known chan<- string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	id, p := e.add(w, cancel)
@@ -94,7 +94,11 @@ func (e *Engine) carryOut(ctx context.Context, w Work, known chan<- string) erro
 	var problem *Problem
 	if err != nil {
 		problem = ProblemOf(err)
-		problem.Log = w.LogPath
+		if w.Verb.OnService() {
+			problem.Log = e.options.Core.Instance().ServiceLog()
+		} else {
+			problem.Log = e.options.Core.VMLogPath(w.Object, core.LogHostagent)
+		}
 	}
 	e.change(func() {
 		delete(e.pending, id)
@@ -103,21 +107,19 @@ func (e *Engine) carryOut(ctx context.Context, w Work, known chan<- string) erro
 	return err
 }
 
-// add puts the operation on the list. It returns no *pending when the same one is waited for already.
+// add adds the operation to the list. It returns a nil *pending if the same operation is already waited for.
 func (e *Engine) add(w Work, cancel context.CancelCauseFunc) (id string, p *pending) {
 	id = e.options.NewID() // takes a lock under which the list is read
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if w.Verb.replaces() {
-		for _, o := range e.list.Operations() {
-			switch {
-			case !o.Waited(), o.Object != w.Object, o.Verb.OnService() != w.Verb.OnService(), !o.Verb.replaces():
-			case o.Verb == w.Verb:
-				return o.ID, nil
-			default:
-				e.list = e.list.Abandoned(o.ID)
-				e.pending[o.ID].cancel(errReplaced)
-			}
+	for _, o := range e.list.Operations() {
+		switch {
+		case !o.Waited() || o.Object != w.Object || !w.Verb.replaces(o.Verb):
+		case o.Verb == w.Verb:
+			return o.ID, nil
+		default:
+			e.list = e.list.Abandoned(o.ID)
+			e.pending[o.ID].cancel(errReplaced)
 		}
 	}
 	p = &pending{cancel, make(chan Answer, 1), make(chan struct{}), w.Created}
@@ -128,7 +130,7 @@ func (e *Engine) add(w Work, cancel context.CancelCauseFunc) (id string, p *pend
 	return id, p
 }
 
-// wait waits for the end of the operation, or of the user's patience with it.
+// wait runs the work until it ends or the user stops waiting for it.
 func (e *Engine) wait(ctx context.Context, id string, w Work, p *pending) error {
 	var forced error
 	err := w.Run(ctx, core.Wait{
@@ -141,7 +143,7 @@ func (e *Engine) wait(ctx context.Context, id string, w Work, p *pending) error 
 		Overdue: func(question context.Context, waited time.Duration) time.Duration {
 			e.change(func() { e.list = e.list.Overdue(id, waited) })
 			select {
-			case <-question.Done(): // the end of the operation closes it
+			case <-question.Done(): // the operation has ended
 				return 0
 			case answer := <-p.answers:
 				if answer == Force {
@@ -166,7 +168,7 @@ func progressOf(e core.Event) Progress {
 	}
 }
 
-// change changes the list.
+// change lets do change the list.
 func (e *Engine) change(do func()) {
 	e.mu.Lock()
 	do()
@@ -174,7 +176,7 @@ func (e *Engine) change(do func()) {
 	e.options.Changed()
 }
 
-// List is the operations now.
+// List returns the operations.
 func (e *Engine) List() List {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -189,7 +191,7 @@ func (e *Engine) Answer(id string, a Answer) error {
 		e.list = list
 		select {
 		case p.answers <- a:
-		default: // it has one, and nobody will read another
+		default: // the operation has ended and reads no second answer
 		}
 	}
 	e.mu.Unlock()
@@ -200,29 +202,18 @@ func (e *Engine) Answer(id string, a Answer) error {
 	return nil
 }
 
-// Background moves an operation's dialog out of the way, or back.
+// Background hides or shows an operation's dialog.
 func (e *Engine) Background(id string, background bool) {
 	e.change(func() { e.list = e.list.Background(id, background) })
 }
 
-// Dismiss forgets an operation that nobody waits for.
+// Dismiss removes an operation that has ended from the list.
 func (e *Engine) Dismiss(id string) { e.change(func() { e.list = e.list.Dismissed(id) }) }
 
-// Cancel undoes what can be undone: a start becomes a stop, and a creation too, or a deletion if remove says so.
-// Otherwise it only ends the waiting. undo is the ID of the operation that undoes; empty when there is none.
+// Cancel ends the wait for an operation and undoes the operation if that is possible: it stops what a start has
+// started. It stops the VM that a creation has made or, if remove is set, deletes it. undo is the ID of the operation
+// that does so; empty if there is none.
 func (e *Engine) Cancel(id string, remove bool) (undo string, err error) {
-	o, p, err := e.stopWaiting(id)
-	if err != nil {
-		return "", err
-	}
-	if w, ok := e.undo(o, p, remove); ok {
-		return e.Begin(w)
-	}
-	return "", nil
-}
-
-// stopWaiting ends the waiting for an operation, which goes on.
-func (e *Engine) stopWaiting(id string) (Operation, *pending, error) {
 	e.mu.Lock()
 	o, _ := e.list.Find(id)
 	p := e.pending[id]
@@ -232,14 +223,17 @@ func (e *Engine) stopWaiting(id string) (Operation, *pending, error) {
 	}
 	e.mu.Unlock()
 	if p == nil {
-		return o, nil, &core.Error{Kind: core.NotFound, Err: fmt.Errorf("operation %q is not running: it has ended", id)}
+		return "", &core.Error{Kind: core.NotFound, Err: fmt.Errorf("operation %q is not running: it has ended", id)}
 	}
 	e.options.Changed()
-	return o, p, nil
+	if w, ok := e.undo(o, p, remove); ok {
+		return e.Begin(w)
+	}
+	return "", nil
 }
 
-// undo is what undoes an operation, if something does.
-func (e *Engine) undo(o Operation, p *pending, remove bool) (Work, bool) {
+// undo returns the work that undoes an operation, if that is possible.
+func (e *Engine) undo(o Operation, p *pending, remove bool) (w Work, ok bool) {
 	switch o.Verb {
 	case Start, Restart:
 		return e.StopVM(o.Object), true
@@ -247,7 +241,6 @@ func (e *Engine) undo(o Operation, p *pending, remove bool) (Work, bool) {
 		return e.undoCreation(o.Object, p, remove), true
 	case StartService, RestartService:
 		return e.StopService(), true
-	case StopService, ResetService, DeleteService, Stop, ForceStop, Delete, Reset, Change, Repair, Restore:
 	}
 	return Work{}, false
 }

@@ -114,7 +114,7 @@ func TestTheQuestionAboutALateOperation(t *testing.T) {
 func TestForcingAStartStopsTheVM(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
-		w := e.BootingVM(Start, "demo", core.LogSerial, nil)
+		w := e.StartVM("demo")
 		w.Timeout, w.Run = time.Minute, endless(Start, "demo").Run
 		id := begin(t, e, w)
 		time.Sleep(time.Minute + time.Second)

@@ -7,35 +7,34 @@ import (
 	"time"
 )
 
-// List is all operations of an instance, and their open questions. It is pure state, without a clock, and a value: a transition returns the
-// next one and leaves the old one as it was. What is said of an unknown operation, or of one that nobody
-// waits for any more, changes nothing.
+// List is the operations of an instance and their open questions. It is a value: a method that changes it returns a new
+// list and leaves the old one unchanged. A change of an operation that is unknown or no longer waited for does nothing.
 type List struct {
 	operations []Operation
 	questions  []question // in the order in which they came up
 }
 
-// question is one that nobody has answered yet.
+// question is an open question about an operation.
 type question struct {
 	operation string
 	waited    time.Duration
 }
 
-// keptOperations is how many operations that have ended are remembered.
+// keptOperations is the number of ended operations that a list keeps.
 const keptOperations = 20
 
-// Question is what a timeout dialog asks.
+// Question is the question of a timeout dialog.
 type Question struct {
 	Operation string  `json:"operation"`
 	Title     string  `json:"title"`
 	Text      string  `json:"text"`
 	Waited    float64 `json:"waited"`          // seconds
 	Extend    float64 `json:"extend"`          // seconds that Keep waiting adds
-	Force     string  `json:"force,omitempty"` // what a forced stop may lose; empty: there is no such answer
-	Waiting   int     `json:"waiting"`         // questions behind this one
+	Force     string  `json:"force,omitempty"` // what a forced stop may lose; empty: Force is no answer
+	Waiting   int     `json:"waiting"`         // number of questions behind this one
 }
 
-// Answer is one of a timeout dialog's. Showing the log is none: the question stays open.
+// Answer is an answer to a Question. To show the log is not an answer: the question stays open.
 type Answer string
 
 // The answers.
@@ -45,14 +44,14 @@ const (
 	Force       Answer = "force"
 )
 
-// Began adds an operation, which runs.
+// Began adds an operation, which is running.
 func (l List) Began(o Operation) List {
 	o.Title, o.State, o.Problem = Title(o.Verb, o.Object), Running, nil
 	l.operations = append(slices.Clone(l.operations), o)
 	return l
 }
 
-// Progressed notes the step under way.
+// Progressed sets the current step.
 func (l List) Progressed(id string, p Progress) List {
 	return l.change(id, func(o *Operation) { o.Progress = p })
 }
@@ -68,7 +67,7 @@ func (l List) Overdue(id string, waited time.Duration) List {
 	return l
 }
 
-// Answered closes the operation's question. Force is refused where nothing can be forced.
+// Answered closes the operation's question. It refuses Force for an operation that can't be forced.
 func (l List) Answered(id string, a Answer) (List, error) {
 	o, ok := l.Find(id)
 	switch {
@@ -84,12 +83,12 @@ func (l List) Answered(id string, a Answer) (List, error) {
 	return l, fmt.Errorf("unknown answer %q: want %s, %s or %s", a, KeepWaiting, StopWaiting, Force)
 }
 
-// Abandoned ends the waiting; the work goes on.
+// Abandoned ends the wait for the operation, which continues.
 func (l List) Abandoned(id string) List {
 	return l.closed(id).change(id, func(o *Operation) { o.State = Abandoned }).pruned()
 }
 
-// Settled ends the operation: with a problem it has failed, without it is done.
+// Settled ends the operation. It has failed if there is a problem, otherwise it is done.
 func (l List) Settled(id string, p *Problem) List {
 	return l.closed(id).change(id, func(o *Operation) {
 		o.State, o.Problem = Done, p
@@ -99,21 +98,14 @@ func (l List) Settled(id string, p *Problem) List {
 	}).pruned()
 }
 
-// Background moves the operation's dialog out of the way, or back. A question comes up in any case.
+// Background hides or shows the operation's dialog. A question is shown in any case.
 func (l List) Background(id string, background bool) List {
-	l.operations = slices.Clone(l.operations)
-	for i := range l.operations {
-		if l.operations[i].ID == id {
-			l.operations[i].Background = background
-		}
-	}
-	return l
+	return l.with(id, func(o *Operation) { o.Background = background })
 }
 
-// Dismissed forgets an operation that nobody waits for.
+// Dismissed removes an operation that has ended.
 func (l List) Dismissed(id string) List {
-	l.operations = slices.DeleteFunc(slices.Clone(l.operations), func(o Operation) bool { return o.ID == id && !o.Waited() })
-	return l
+	return l.without(func(o Operation) bool { return o.ID == id && !o.Waited() })
 }
 
 // Find returns an operation.
@@ -128,10 +120,10 @@ func (l List) Find(id string) (Operation, bool) {
 // Operations returns all operations, the oldest first.
 func (l List) Operations() []Operation { return append([]Operation{}, l.operations...) }
 
-// Waited says whether somebody waits for one of the operations.
+// Waited reports whether one of the operations is waited for.
 func (l List) Waited() bool { return slices.ContainsFunc(l.operations, Operation.Waited) }
 
-// Question returns the question to show now, nil when there is none.
+// Question returns the question to show now, or nil.
 func (l List) Question() *Question {
 	if len(l.questions) == 0 {
 		return nil
@@ -144,7 +136,7 @@ func (l List) Question() *Question {
 	}
 }
 
-// question is what is asked when the operation is not done after some time.
+// question is the text of the question when the operation is not done after some time.
 func (o Operation) question(waited time.Duration) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%s: not done after %s.", o.Title, waited.Round(time.Second))
@@ -164,37 +156,51 @@ func (o Operation) question(waited time.Duration) string {
 	return s.String()
 }
 
-// change returns a board with one waited-for operation changed.
-func (l List) change(id string, do func(*Operation)) List {
+// with returns a list in which do has changed the operation.
+func (l List) with(id string, do func(*Operation)) List {
 	l.operations = slices.Clone(l.operations)
 	for i := range l.operations {
-		if l.operations[i].ID == id && l.operations[i].Waited() {
+		if l.operations[i].ID == id {
 			do(&l.operations[i])
 		}
 	}
 	return l
 }
 
-// closed returns a board without the operation's question.
+// change is with for an operation that is waited for.
+func (l List) change(id string, do func(*Operation)) List {
+	return l.with(id, func(o *Operation) {
+		if o.Waited() {
+			do(o)
+		}
+	})
+}
+
+// without returns a list without some of the operations.
+func (l List) without(remove func(Operation) bool) List {
+	l.operations = slices.DeleteFunc(slices.Clone(l.operations), remove)
+	return l
+}
+
+// closed returns a list without the operation's question.
 func (l List) closed(id string) List {
 	l.questions = slices.DeleteFunc(slices.Clone(l.questions), func(q question) bool { return q.operation == id })
 	return l
 }
 
-// pruned forgets the oldest of too many operations that have ended.
+// pruned returns a list without the oldest of too many operations that have ended.
 func (l List) pruned() List {
-	ended := 0
+	excess := -keptOperations
 	for _, o := range l.operations {
 		if !o.Waited() {
-			ended++
+			excess++
 		}
 	}
-	l.operations = slices.DeleteFunc(slices.Clone(l.operations), func(o Operation) bool {
-		forget := ended > keptOperations && !o.Waited()
-		if forget {
-			ended--
+	return l.without(func(o Operation) bool {
+		remove := excess > 0 && !o.Waited()
+		if remove {
+			excess--
 		}
-		return forget
+		return remove
 	})
-	return l
 }

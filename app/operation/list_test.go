@@ -55,7 +55,7 @@ func refused(id string, a Answer) step {
 	}
 }
 
-func TestBoard(t *testing.T) {
+func TestList(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		steps []step
@@ -122,13 +122,13 @@ func TestBoard(t *testing.T) {
 	}
 }
 
-func TestTransitionsLeaveTheOldBoardAlone(t *testing.T) {
+func TestTransitionsDoNotChangeTheOldList(t *testing.T) {
 	before := overdue("a")(began("b")(began("a")(List{})))
 	was := fmt.Sprintf("%+v", before)
 	for _, s := range []step{began("c"), progressed("a", "boot"), overdue("b"), answered("a", StopWaiting), done("a"), failed("b"), background("a"), dismissed("b")} {
 		s(before)
 		if now := fmt.Sprintf("%+v", before); now != was {
-			t.Fatalf("the board has changed:\n%s\n%s", was, now)
+			t.Fatalf("the old list has changed:\n%s\n%s", was, now)
 		}
 	}
 }
@@ -159,10 +159,10 @@ func TestOnlyTheNewestEndedOperationsAreKept(t *testing.T) {
 	}
 }
 
-func TestEveryVerbHasWords(t *testing.T) {
-	for verb, title := range titles {
-		if strings.Count(title, "%") != 1 || !strings.Contains(title, "%s") {
-			t.Errorf("%s: %q", verb, title)
+func TestEveryVerbHasATitle(t *testing.T) {
+	for verb, v := range verbs {
+		if strings.Count(v.title, "%") != 1 || !strings.Contains(v.title, "%s") || v.onService == verb.OnVM() {
+			t.Errorf("%s: %q", verb, v.title)
 		}
 	}
 	if got := Title(Start, "100%d"); got != "Start virtual machine 100%d" {

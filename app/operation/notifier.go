@@ -1,7 +1,9 @@
 package operation
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -9,37 +11,37 @@ import (
 	"rancherdesktop.io/rdd/app/notify"
 )
 
-// Notifier shows operations in notifications: the progress of what takes long, the question, and the end.
+// Notifier shows operations in notifications: the progress of long ones, the questions, and the ends.
 type Notifier struct {
 	Notes  notify.Notifier
 	Answer func(id string, a Answer)
-	Show   func(Operation) // opens the window on the operation
-	// Progress says that progress is shown, too.
-	Progress bool
+	Show   func(Operation) // opens the window, which shows the operation
 
-	mu     sync.Mutex
-	waited map[string]Operation // those that were seen under way, by ID
-	asked  map[string]float64   // the questions shown: seconds after which they came up
-	told   map[string]time.Time // when progress was shown last
+	Progress bool // show progress, too
+
+	mu       sync.Mutex
+	waited   map[string]Operation // the operations that were waited for at the last Look, by ID
+	asked    map[string]float64   // Question.Waited of the questions that are shown
+	progress map[string]time.Time // when progress was shown last
 }
 
 const (
-	progressAfter    = 3 * time.Second // from when on progress is shown
-	progressInterval = time.Second     // between two progress notes, which replace one another
-	longOperation    = 10 * time.Second
+	progressAfter    = 3 * time.Second  // shorter operations show no progress
+	progressInterval = time.Second      // at least, between two updates of the progress
+	longOperation    = 10 * time.Second // the end of shorter operations is not shown
 )
 
-// showAction opens the window. It is a choice beside the answers.
+// showAction is the action that opens the window. The other actions are answers.
 const showAction = "show"
 
 func noteKey(id string) string { return "operation " + id }
 
-// Look shows what is new since the last call, and says whether an operation is waited for.
+// Look shows what has changed since the last call. It returns whether an operation is waited for.
 func (n *Notifier) Look(lists ...List) (busy bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.asked == nil {
-		n.waited, n.asked, n.told = map[string]Operation{}, map[string]float64{}, map[string]time.Time{}
+		n.waited, n.asked, n.progress = map[string]Operation{}, map[string]float64{}, map[string]time.Time{}
 	}
 	open := map[string]bool{}
 	for _, list := range lists {
@@ -48,11 +50,11 @@ func (n *Notifier) Look(lists ...List) (busy bool) {
 			case o.Waited():
 				busy = true
 				n.waited[o.ID] = o
-				n.progress(o)
+				n.showProgress(o)
 			case seen:
 				delete(n.waited, o.ID)
-				delete(n.told, o.ID)
-				n.ended(o)
+				delete(n.progress, o.ID)
+				n.showEnd(o)
 			}
 		}
 		if q := list.Question(); q != nil {
@@ -63,24 +65,19 @@ func (n *Notifier) Look(lists ...List) (busy bool) {
 			}
 		}
 	}
-	n.closeQuestions(open)
-	return busy
-}
-
-// closeQuestions takes away the questions that are not open any more.
-func (n *Notifier) closeQuestions(open map[string]bool) {
 	for id := range n.asked {
 		if open[id] {
 			continue
 		}
 		delete(n.asked, id)
-		if _, goesOn := n.waited[id]; goesOn { // else the note of its end has replaced it
+		if _, running := n.waited[id]; running { // else the note of its end has replaced the question
 			n.Notes.Withdraw(noteKey(id))
 		}
 	}
+	return busy
 }
 
-// Withdraw takes the questions away, because something else asks them now.
+// Withdraw removes the questions. The caller shows them elsewhere.
 func (n *Notifier) Withdraw() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -89,15 +86,15 @@ func (n *Notifier) Withdraw() {
 	}
 }
 
-// progress shows a step, now and then. It never takes the place of a question.
-func (n *Notifier) progress(o Operation) {
+// showProgress shows the current step, unless a question is shown or another step was shown a moment ago.
+func (n *Notifier) showProgress(o Operation) {
 	now := time.Now()
-	if !n.Progress || o.State != Running || o.Progress.Phase == "" || now.Sub(o.Started) < progressAfter || now.Sub(n.told[o.ID]) < progressInterval {
+	if !n.Progress || o.State != Running || o.Progress.Phase == "" || now.Sub(o.Started) < progressAfter || now.Sub(n.progress[o.ID]) < progressInterval {
 		return
 	}
-	n.told[o.ID] = now
+	n.progress[o.ID] = now
 	p := o.Progress
-	note := notify.Note{Key: noteKey(o.ID), Title: o.Title, Body: p.String(), Default: showAction, Chosen: n.chosen(o)}
+	note := notify.Note{Key: noteKey(o.ID), Title: o.Title, Body: p.String(), Default: showAction, Chosen: onShow(func() { n.Show(o) })}
 	switch {
 	case p.Total > 0:
 		note.Percent = int(max(1, min(100, 100*p.Bytes/p.Total)))
@@ -107,28 +104,25 @@ func (n *Notifier) progress(o Operation) {
 	n.Notes.Show(note)
 }
 
-// String is the step in words.
+// String describes the step.
 func (p Progress) String() string {
-	text := p.Message
-	if text == "" {
-		text = p.Phase
-	}
+	text := cmp.Or(p.Message, p.Phase)
 	if p.Steps > 0 {
 		text = fmt.Sprintf("Step %d of %d: %s", p.Step, p.Steps, text)
 	}
 	return text
 }
 
-// chosen opens the window when that is chosen.
-func (n *Notifier) chosen(o Operation) func(string) {
+// onShow calls show for the action that opens the window.
+func onShow(show func()) func(action string) {
 	return func(action string) {
 		if action == showAction {
-			n.Show(o)
+			show()
 		}
 	}
 }
 
-// ask asks whether to go on waiting. Where nobody shows buttons, the window asks.
+// ask asks whether to wait longer. If the desktop's notifications have no buttons, it opens the window, which asks.
 func (n *Notifier) ask(q Question) {
 	o := n.waited[q.Operation]
 	if !n.Notes.Asks() {
@@ -142,10 +136,8 @@ func (n *Notifier) ask(q Question) {
 			switch action {
 			case showAction:
 				n.Show(o)
-			case "": // closed
-				n.Answer(o.ID, KeepWaiting)
-			default:
-				n.Answer(o.ID, Answer(action))
+			default: // empty: closed without an answer
+				n.Answer(o.ID, cmp.Or(Answer(action), KeepWaiting))
 			}
 		},
 	}
@@ -157,8 +149,8 @@ func (n *Notifier) ask(q Question) {
 	n.Notes.Show(note)
 }
 
-// ended shows a failure, or that something long is done.
-func (n *Notifier) ended(o Operation) {
+// showEnd shows that an operation has failed, or that a long one is done.
+func (n *Notifier) showEnd(o Operation) {
 	switch {
 	case o.Problem != nil:
 		n.Notes.Show(Failure(noteKey(o.ID), o.Title+": failed", *o.Problem, func() { n.Show(o) }))
@@ -169,20 +161,11 @@ func (n *Notifier) ended(o Operation) {
 	}
 }
 
-// Failure is a note that says what went wrong, what it means and what to do. show opens what has the rest.
+// Failure returns a note of what went wrong, what it means and what to do. show opens the window.
 func Failure(key, title string, p Problem, show func()) notify.Note {
-	var lines []string
-	for _, line := range []string{p.Message, p.Advice, p.Log} {
-		if line != "" {
-			lines = append(lines, line)
-		}
-	}
+	lines := slices.DeleteFunc([]string{p.Message, p.Advice, p.Log}, func(line string) bool { return line == "" })
 	return notify.Note{
-		Key: key, Title: title, Body: strings.Join(lines, "\n"), Default: showAction, Actions: []notify.Action{{Key: showAction, Label: "Show"}},
-		Chosen: func(action string) {
-			if action == showAction {
-				show()
-			}
-		},
+		Key: key, Title: title, Body: strings.Join(lines, "\n"),
+		Default: showAction, Actions: []notify.Action{{Key: showAction, Label: "Show"}}, Chosen: onShow(show),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/diagnose"
 )
 
 // Verb is what an operation does.
@@ -29,47 +30,45 @@ const (
 	Restore        Verb = "restore"
 )
 
-// titles has each verb in words, for its object: a VM, or RDD itself, which stands for the default instance.
-var titles = map[Verb]string{
-	StartService:   "Start %s",
-	StopService:    "Stop %s",
-	RestartService: "Restart %s",
-	ResetService:   "Reset %s",
-	DeleteService:  "Delete %s",
-	Repair:         "Repair %s",
-	Restore:        "Restore %s from a backup",
-	Create:         "Create virtual machine %s",
-	Start:          "Start virtual machine %s",
-	Stop:           "Stop virtual machine %s",
-	ForceStop:      "Force stop virtual machine %s",
-	Restart:        "Restart virtual machine %s",
-	Delete:         "Delete virtual machine %s",
-	Reset:          "Reset virtual machine %s",
-	Change:         "Change virtual machine %s",
+// verbs describes the verbs.
+var verbs = map[Verb]struct {
+	title     string // with %s for the object
+	onService bool   // the object is the instance, else a VM
+	beside    bool   // runs beside other operations on its object
+	boots     bool   // boots a guest
+	stops     bool   // stops guests
+	log       string // of a VM, which is shown with the operation
+}{
+	StartService:   {title: "Start %s", onService: true},
+	StopService:    {title: "Stop %s", onService: true, stops: true},
+	RestartService: {title: "Restart %s", onService: true, stops: true},
+	ResetService:   {title: "Reset %s", onService: true, stops: true},
+	DeleteService:  {title: "Delete %s", onService: true, stops: true},
+	Repair:         {title: "Repair %s", onService: true, beside: true},
+	Restore:        {title: "Restore %s from a backup", onService: true, beside: true},
+	Create:         {title: "Create virtual machine %s", boots: true, log: core.LogHostagent},
+	Start:          {title: "Start virtual machine %s", boots: true, log: core.LogSerial},
+	Stop:           {title: "Stop virtual machine %s", stops: true, log: core.LogHostagent},
+	ForceStop:      {title: "Force stop virtual machine %s", log: core.LogHostagent},
+	Restart:        {title: "Restart virtual machine %s", stops: true, log: core.LogSerial},
+	Delete:         {title: "Delete virtual machine %s", stops: true, log: core.LogHostagent},
+	Reset:          {title: "Reset virtual machine %s", stops: true, log: core.LogSerial},
+	Change:         {title: "Change virtual machine %s", beside: true, log: core.LogHostagent},
 }
 
-// OnService says whether the operation is one on the service, not on a VM.
-func (v Verb) OnService() bool {
-	switch v {
-	case StartService, StopService, RestartService, ResetService, DeleteService, Repair, Restore:
-		return true
-	case Create, Start, Stop, ForceStop, Restart, Delete, Reset, Change:
-	}
-	return false
+// OnService reports whether it is an operation on the service.
+func (v Verb) OnService() bool { return verbs[v].onService }
+
+// OnVM reports whether it is an operation on a VM.
+func (v Verb) OnVM() bool { return verbs[v].log != "" }
+
+// replaces reports whether nobody waits for an earlier operation on the same object once this one begins, because
+// this one asks for another state of the object.
+func (v Verb) replaces(earlier Verb) bool {
+	return v.OnService() == earlier.OnService() && !verbs[v].beside && !verbs[earlier].beside
 }
 
-// replaces says whether an operation takes the place of an earlier one on the same object: it asks for another
-// state of it, so that nobody has to wait for the earlier one any more.
-func (v Verb) replaces() bool {
-	switch v {
-	case Change, Repair, Restore:
-		return false
-	case StartService, StopService, RestartService, ResetService, DeleteService, Create, Start, Stop, ForceStop, Restart, Delete, Reset:
-	}
-	return true
-}
-
-// Title is an operation in words.
+// Title describes an operation. RDD stands for the default instance.
 func Title(verb Verb, object string) string {
 	if verb.OnService() {
 		if object == core.DefaultInstance {
@@ -78,22 +77,22 @@ func Title(verb Verb, object string) string {
 			object = "RDD (" + object + ")"
 		}
 	}
-	return fmt.Sprintf(titles[verb], object)
+	return fmt.Sprintf(verbs[verb].title, object)
 }
 
-// State says how far an operation got.
+// State is the state of an operation.
 type State string
 
-// The states. The first two are those of an operation that somebody waits for.
+// The states. An operation that is running or overdue is waited for.
 const (
 	Running   State = "running"
-	Overdue   State = "overdue" // it runs, and its question is open
+	Overdue   State = "overdue" // it is running, and the user is asked whether to wait longer
 	Done      State = "done"
 	Failed    State = "failed"
 	Abandoned State = "abandoned" // the wait was ended, the operation continues
 )
 
-// Operation is one thing that was asked for, as a dialog and the status bar show it.
+// Operation is one operation, as a dialog and the status bar show it.
 type Operation struct {
 	ID         string    `json:"id"`
 	Verb       Verb      `json:"verb"`
@@ -102,19 +101,19 @@ type Operation struct {
 	State      State     `json:"state"`
 	Progress   Progress  `json:"progress"`
 	Started    time.Time `json:"started"`
-	Background bool      `json:"background"`      // its dialog is out of the way
-	Force      string    `json:"force,omitempty"` // what a forced stop may lose; empty: nothing can be forced
+	Background bool      `json:"background"`      // its dialog is hidden
+	Force      string    `json:"force,omitempty"` // what a forced stop may lose; empty: the operation can't be forced
 	Log        *Log      `json:"log,omitempty"`
 	Problem    *Problem  `json:"problem,omitempty"` // when failed
-	Fresh      bool      `json:"fresh,omitempty"`   // what a creation makes was not there before, so that canceling may delete it
+	Fresh      bool      `json:"fresh,omitempty"`   // of a creation: no VM of this name existed before, so canceling may delete it
 
 	Extend time.Duration `json:"-"` // what Keep waiting adds
 }
 
-// Waited says whether somebody waits for the operation.
+// Waited reports whether the operation is waited for.
 func (o Operation) Waited() bool { return o.State == Running || o.State == Overdue }
 
-// Progress is the step under way.
+// Progress is the current step.
 type Progress struct {
 	Phase   string  `json:"phase"`
 	Step    int     `json:"step,omitempty"`
@@ -125,17 +124,27 @@ type Progress struct {
 	Elapsed float64 `json:"elapsed"` // seconds since the operation began
 }
 
-// Log is where more is to be read.
+// Log names the log of an operation.
 type Log struct {
 	Source string `json:"source"` // service, hostagent, serial or events
 	VM     string `json:"vm,omitempty"`
 }
 
-// Problem is a failure in a person's words.
+// Problem is a failure, described for a person.
 type Problem struct {
 	Kind    string `json:"kind"` // a core.Kind
 	Message string `json:"message"`
-	Advice  string `json:"advice,omitempty"` // what it means and what to do, of a known problem
-	Field   string `json:"field,omitempty"`  // of the request, when that was wrong
+	Advice  string `json:"advice,omitempty"` // of a known problem: what it means and what to do
+	Field   string `json:"field,omitempty"`  // the field of the request that is wrong
 	Log     string `json:"log,omitempty"`    // path of the log that has the rest
+}
+
+// ProblemOf describes an error: what happened and, if the problem is known, what it means and what to do.
+func ProblemOf(err error) *Problem {
+	p := &Problem{Kind: core.KindOf(err).String()}
+	p.Message, p.Advice = diagnose.Explain(err.Error())
+	if p.Advice == "" {
+		p.Advice = diagnose.Advice(err)
+	}
+	return p
 }

@@ -32,20 +32,12 @@ func (a *API) operationAnswer(_ context.Context, params AnswerParams) (nothing, 
 // its progress, its question when it takes too long, its failure. It changes nothing. If the page already waits for
 // such an operation, Follow returns that.
 func (a *API) Follow(verb operation.Verb, vm string) (Ref, error) {
-	log := core.LogHostagent
-	switch verb {
-	case operation.Start, operation.Restart, operation.Reset:
-		log = core.LogSerial
-	case operation.Create, operation.Stop, operation.ForceStop, operation.Delete, operation.Change:
-	default:
+	if !verb.OnVM() {
 		return Ref{}, fmt.Errorf("%q is not an operation on a virtual machine", verb)
 	}
 	engine := a.current().engine
-	work := engine.StoppingVM
-	if verb == operation.Start || verb == operation.Create {
-		work = engine.BootingVM
-	}
-	return begun(engine.Begin(work(verb, vm, log, func(ctx context.Context, vms *core.VMs, w core.Wait) error { return vms.Follow(ctx, vm, w) })))
+	follow := func(ctx context.Context, vms *core.VMs, w core.Wait) error { return vms.Follow(ctx, vm, w) }
+	return begun(engine.Begin(engine.OnVM(verb, vm, follow)))
 }
 
 // Operations returns the operations of each instance that was shown.

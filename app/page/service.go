@@ -12,13 +12,13 @@ func startService(e *operation.Engine, _ nothing) operation.Work { return e.Star
 func stopService(e *operation.Engine, _ nothing) operation.Work { return e.StopService() }
 
 func restartService(e *operation.Engine, _ nothing) operation.Work {
-	return e.StoppingService(operation.RestartService, func(ctx context.Context, s *core.Service, w core.Wait) error {
+	return e.OnService(operation.RestartService, func(ctx context.Context, s *core.Service, w core.Wait) error {
 		return s.Restart(ctx, false, w)
 	})
 }
 
 func resetService(e *operation.Engine, _ nothing) operation.Work {
-	return e.StoppingService(operation.ResetService, func(ctx context.Context, s *core.Service, w core.Wait) error {
+	return e.OnService(operation.ResetService, func(ctx context.Context, s *core.Service, w core.Wait) error {
 		_, err := s.Reset(ctx, w)
 		return err
 	})
@@ -26,7 +26,7 @@ func resetService(e *operation.Engine, _ nothing) operation.Work {
 
 func (a *API) serviceDelete(context.Context, nothing) (Ref, error) {
 	view := a.current()
-	return begun(view.engine.Begin(view.engine.StoppingService(operation.DeleteService, func(ctx context.Context, s *core.Service, w core.Wait) error {
+	return begun(view.engine.Begin(view.engine.OnService(operation.DeleteService, func(ctx context.Context, s *core.Service, w core.Wait) error {
 		_, err := s.Delete(ctx, w)
 		a.loadSettings(view) // they were deleted, too
 		return err

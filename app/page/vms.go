@@ -29,20 +29,20 @@ func restartVM(e *operation.Engine, params NameParams) operation.Work {
 }
 
 func deleteVM(e *operation.Engine, params NameParams) operation.Work {
-	return e.StoppingVM(operation.Delete, params.Name, core.LogHostagent, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+	return e.OnVM(operation.Delete, params.Name, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 		return vms.Delete(ctx, params.Name, w)
 	})
 }
 
 func resetVM(e *operation.Engine, params NameParams) operation.Work {
-	return e.StoppingVM(operation.Reset, params.Name, core.LogSerial, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
+	return e.OnVM(operation.Reset, params.Name, func(ctx context.Context, vms *core.VMs, w core.Wait) error {
 		return vms.Reset(ctx, params.Name, false, w)
 	})
 }
 
 // changing is work that changes a VM's specification. It stops no guest.
 func changing(e *operation.Engine, name string, run func(context.Context, *core.VMs, core.Wait) error) operation.Work {
-	return e.OnVM(operation.Change, name, core.LogHostagent, run)
+	return e.OnVM(operation.Change, name, run)
 }
 
 // options returns what describes the new VM for the core.
