@@ -1,8 +1,9 @@
-// Package cli is the rdd command: a command tree over the core. It alone turns the kinds of
-// errors into exit codes and messages for a terminal; only main exits.
+// Package cli is the rdd command: a tree of commands over package core. It turns errors into exit codes and messages
+// for a terminal. Only main exits.
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,11 +19,11 @@ import (
 	"rancherdesktop.io/rdd/core/diagnose"
 )
 
-// Program is what the rdd command needs from the outside.
+// Program is what the rdd command needs from its environment.
 type Program struct {
 	Version  string
 	Commit   string // that it was built from; may be empty
-	Built    string // when, in UTC as RFC 3339 has it; may be empty
+	Built    string // date of the build, in UTC as in RFC 3339; may be empty
 	In       io.Reader
 	Out, Err io.Writer
 	Terminal bool // Err is a terminal
@@ -33,7 +35,7 @@ type Program struct {
 	Open func(instance string) (*core.Core, error)
 }
 
-// Exit codes, as the contract names them.
+// The exit codes. Scripts rely on them.
 const (
 	exitOK           = 0
 	exitOther        = 1
@@ -48,26 +50,31 @@ const (
 	exitInterrupted  = 130
 )
 
-// Run carries out args and returns the exit code. What it has to say about a failure is on Err.
+// exitCodes has the exit codes of errors; that of other kinds is exitOther.
+var exitCodes = map[core.Kind]int{core.Usage: exitUsage, core.Rejected: exitRejected, core.Incompatible: exitIncompatible}
+
+// Run runs the command line args and returns the exit code. It prints errors to Err.
 func (p *Program) Run(ctx context.Context, args []string) int {
 	root := p.Command()
 	root.SetArgs(args)
 	begun := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
 	cmd, err := root.ExecuteContextC(ctx)
-	if err != nil && !begun { // what fails before the command begins is wrong with the command line
+	if err != nil && !begun { // an error before the command begins is one of the command line
 		err = &usageError{err}
 	}
 	return p.finish(cmd, err)
 }
 
-// session is one command under way: the flags that every command has, and what they lead to.
+// session is one run of a command: the flags that every command has, and its progress.
 type session struct {
 	*Program
-	root     *cobra.Command
-	instance string
-	progress progressMode
-	logLevel string // empty: none was given
+	root         *cobra.Command
+	instance     string
+	progressMode string
+	logLevel     string // empty: not set
+
+	progress progress // of a command that waits; nil before it begins
 }
 
 func (s *session) core() (*core.Core, error) {
@@ -78,7 +85,7 @@ func (s *session) core() (*core.Core, error) {
 	return c.Logging(s.logLevel, s.Err), nil
 }
 
-// withCore is the RunE of a command that needs the instance's core.
+// withCore returns the RunE of a command that needs the instance's core.
 func (s *session) withCore(run func(cmd *cobra.Command, args []string, c *core.Core) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c, err := s.core()
@@ -89,20 +96,45 @@ func (s *session) withCore(run func(cmd *cobra.Command, args []string, c *core.C
 	}
 }
 
-// Command is the command tree. Run carries it out; the reference pages are written from it.
+// completionTimeout bounds what a press of the Tab key waits for.
+const completionTimeout = time.Second
+
+// completes returns a completion that asks the running service. A word of find that ends in = or / is one that the
+// user completes.
+func (s *session) completes(find func(ctx context.Context, session *core.Session, args []string, typed string) []string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+		defer cancel()
+		c, err := s.core()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		session, err := c.Connect(ctx)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		words := find(ctx, session, args, typed)
+		if len(words) > 0 && strings.ContainsAny(words[0][len(words[0])-1:], "=/") {
+			return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// Command returns the command tree, which Run runs and from which the reference pages are generated.
 func (p *Program) Command() *cobra.Command {
-	s := &session{Program: p, progress: progressAuto}
+	s := &session{Program: p, progressMode: progressAuto}
 	root := &cobra.Command{
 		Use:           "rdd",
 		Short:         "Run virtual machines and the container engine inside them",
-		Long:          "rdd runs virtual machines, and the container engine inside them, through a background service.\n\nBegin with:\n  rdd svc start                            start the service\n  rdd vm create NAME TEMPLATE --start      create and boot a virtual machine\n  rdd vm shell NAME                        open a shell in it",
+		Long:          "rdd runs virtual machines, and the container engine inside them, through a background service.\n\nTo get started:\n  rdd svc start                            start the service\n  rdd vm create NAME TEMPLATE --start      create and boot a virtual machine\n  rdd vm shell NAME                        open a shell in it",
 		SilenceErrors: true,
-		// The flags before ctl are ours, those after it are kubectl's.
+		// Flags before ctl are those of rdd, flags after it are those of kubectl.
 		TraverseChildren: true,
 		SilenceUsage:     true,
 		Args:             noArgs,
 	}
-	// Not cobra's own version flag: its template links text/template, which costs 3 MB.
+	// cobra's own version flag is not used: its template needs text/template, which adds 3 MB to the program.
 	showVersion := root.Flags().Bool("version", false, "print the version of rdd")
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *showVersion {
@@ -115,20 +147,20 @@ func (p *Program) Command() *cobra.Command {
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.PersistentFlags().StringVar(&s.instance, "instance", "", `instance to use (default: $RDD_INSTANCE, or "default")`)
-	root.PersistentFlags().Var(&s.progress, "progress", "how to show progress: auto, tty, plain, json or quiet")
+	global := root.PersistentFlags()
+	global.StringVar(&s.instance, "instance", "", `instance to use (default: $RDD_INSTANCE, or "default")`)
 	_ = root.RegisterFlagCompletionFunc("instance", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		names, _ := core.Instances()
 		return names, cobra.ShellCompDirectiveNoFileComp
 	})
-	_ = root.RegisterFlagCompletionFunc("progress", cobra.FixedCompletions(progressModes(), cobra.ShellCompDirectiveNoFileComp))
-	root.PersistentFlags().Var(choice{&s.logLevel, "LEVEL", core.LogLevels()}, "log-level", "minimum log level: error, warn, info or debug. It is for a service that this command starts, and for rdd itself, which\nprints only debug messages, on stderr (default: $RDD_LOG_LEVEL, else the level stored by rdd svc create --log-level, else info)")
-	_ = root.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions(core.LogLevels(), cobra.ShellCompDirectiveNoFileComp))
+	modes := []string{progressAuto, progressTTY, progressPlain, progressJSON, progressQuiet}
+	addChoice(root, global, &s.progressMode, "progress", "", "MODE", modes, "how to show progress: auto, tty, plain, json or quiet")
+	addChoice(root, global, &s.logLevel, "log-level", "", "LEVEL", core.LogLevels(), "minimum log level: error, warn, info or debug. It is for a service that this command starts, and for rdd itself, which\nprints only debug messages, on stderr (default: $RDD_LOG_LEVEL, else the level stored by rdd svc create --log-level, else info)")
 	root.AddCommand(s.serviceCommand(), s.vmCommand(), s.ctlCommand(), s.diagnoseCommand(), s.dashboardCommand(), s.versionCommand())
 	return root
 }
 
-// usageError is a command line that makes no sense.
+// usageError is an error in the command line.
 type usageError struct{ err error }
 
 func (e *usageError) Error() string { return e.err.Error() }
@@ -136,12 +168,12 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, a ...any) error { return &usageError{fmt.Errorf(format, a...)} }
 
-// exitStatus ends the command with a code and nothing more to say.
+// exitStatus ends the command with an exit code and prints nothing.
 type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// exactArgs is cobra's check as a usage error that names what is wanted.
+// exactArgs requires one argument for each name.
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == len(names) {
@@ -155,19 +187,18 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if cmd.HasSubCommands() {
-		cmd.SuggestionsMinimumDistance = 2 // what cobra itself uses
-		if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
-			return usagef("unknown command %q for %q; did you mean %s?", args[0], cmd.CommandPath(), strings.Join(similar, " or "))
-		}
-		return usagef("unknown command %q for %q", args[0], cmd.CommandPath())
+	if !cmd.HasSubCommands() {
+		return usagef("%s takes no arguments; got %q", cmd.CommandPath(), args)
 	}
-	return usagef("%s takes no arguments; got %q", cmd.CommandPath(), args)
+	cmd.SuggestionsMinimumDistance = 2 // cobra's own default
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		return usagef("unknown command %q for %q; did you mean %s?", args[0], cmd.CommandPath(), strings.Join(similar, " or "))
+	}
+	return usagef("unknown command %q for %q", args[0], cmd.CommandPath())
 }
 
-// addressed adds --instance to each command of rdd that text mentions, if the user has named an instance.
-// root has the names of the commands.
-func addressed(root *cobra.Command, text, instance string) string {
+// withInstance adds --instance to each command of rdd in the text if the user has set that flag. root has the commands.
+func withInstance(root *cobra.Command, text, instance string) string {
 	if instance == "" {
 		return text
 	}
@@ -180,13 +211,12 @@ func addressed(root *cobra.Command, text, instance string) string {
 	return command.ReplaceAllString(text, "${1}rdd --instance "+instance+" ${2}")
 }
 
-// addressed is the function of this name, for the instance of this command.
-func (s *session) addressed(text string) string { return addressed(s.root, text, s.instance) }
+func (s *session) withInstance(text string) string { return withInstance(s.root, text, s.instance) }
 
-// finish says what went wrong and returns the exit code for it.
+// finish prints what went wrong and what to do, and returns the exit code.
 func (p *Program) finish(cmd *cobra.Command, err error) int {
-	say := func(format string, a ...any) {
-		fmt.Fprint(p.Err, addressed(cmd.Root(), fmt.Sprintf(format, a...), cmd.Root().PersistentFlags().Lookup("instance").Value.String()))
+	printf := func(format string, a ...any) {
+		fmt.Fprint(p.Err, withInstance(cmd.Root(), fmt.Sprintf(format, a...), cmd.Flag("instance").Value.String()))
 	}
 	var status exitStatus
 	var child *exec.ExitError
@@ -207,47 +237,22 @@ func (p *Program) finish(cmd *cobra.Command, err error) int {
 		ends = "nothing was begun"
 		waitAgainWith(cmd, commandLine(cmd))
 	}
-	switch kind := core.KindOf(err); kind {
-	case core.Canceled:
-		what := "only the waiting has ended; work that was accepted goes on"
-		if ends != "" {
-			what = ends
-		}
-		say("rdd: interrupted: %s%s\n%s", what, p.again(cmd, ends != ""), undoHint(cmd))
+	kind := core.KindOf(err)
+	if kind == core.Canceled {
+		what := cmp.Or(ends, "only the waiting has ended; work that was accepted goes on")
+		printf("rdd: interrupted: %s%s\n%s", what, again(cmd, ends != ""), cmd.Annotations[undoes])
 		return exitInterrupted
-	case core.Timeout:
-		say("rdd: %v\n", err)
-		var expired *core.Expired
-		if errors.As(err, &expired) { // else it was no wait that ended, but work
-			what := "the work goes on"
-			if ends != "" {
-				what = ends
-			}
-			say("%s%s%s\n%s%s", strings.ToUpper(what[:1]), what[1:], p.again(cmd, ends != ""), forceHint(cmd, expired.Last), undoHint(cmd))
+	}
+	printf("rdd: %v\n", err)
+	if kind == core.Timeout {
+		if expired, ok := errors.AsType[*core.Expired](err); ok { // else a timeout of the work itself, not of the wait
+			what := cmp.Or(ends, "the work goes on")
+			printf("%s%s%s\n%s%s", strings.ToUpper(what[:1]), what[1:], again(cmd, ends != ""), forceHint(cmd, expired.Last), cmd.Annotations[undoes])
 		}
 		return exitTimeout
-	default:
-		say("rdd: %v\n", err)
-		if advice := diagnose.Advice(err); advice != "" {
-			say("%s\n", advice)
-		}
-		return exitCode(kind)
 	}
-}
-
-func exitCode(kind core.Kind) int {
-	switch kind {
-	case core.Usage:
-		return exitUsage
-	case core.Rejected:
-		return exitRejected
-	case core.Timeout:
-		return exitTimeout
-	case core.Incompatible:
-		return exitIncompatible
-	case core.Canceled:
-		return exitInterrupted
-	default:
-		return exitOther
+	if advice := diagnose.Advice(err); advice != "" {
+		printf("%s\n", advice)
 	}
+	return cmp.Or(exitCodes[kind], exitOther)
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -30,36 +31,25 @@ func (s *session) waitCondition() *cobra.Command {
 	cmd.Flags().StringVar(&since, "since", "", `ignore a condition that changed before this time, such as 2026-01-02T15:04:05Z, or before the service became ready ("startup")`)
 	cmd.Flags().StringVarP(&c.Namespace, "namespace", "n", "", "namespace of a namespaced object (default: default)")
 	_ = cmd.RegisterFlagCompletionFunc("since", cobra.FixedCompletions([]string{startup}, cobra.ShellCompDirectiveNoFileComp))
-	f := addTimeout(cmd, workTimeout, "rdd ctl wait-condition %s")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	s.waitsAlways(cmd, workTimeout, "", func(cmd *cobra.Command, args []string, client *core.Core, w core.Wait) error {
 		if err := parseCondition(&c, args[0], args[1], since); err != nil {
 			return err
 		}
 		waitAgainWith(cmd, commandLine(cmd))
-		w, finish, err := s.waiting(cmd, f)
-		if err != nil {
-			return err
-		}
-		defer finish()
-		program, err := s.core()
-		if err != nil {
-			return err
-		}
-		session, err := program.Connect(cmd.Context())
+		session, err := client.Connect(cmd.Context())
 		if err != nil {
 			return err
 		}
 		if err := session.WaitCondition(cmd.Context(), c, w); err != nil {
 			return err
 		}
-		finish()
-		s.sayf("%s has %s\n", args[0], c)
+		s.printf("%s has %s\n", args[0], c)
 		return nil
-	}
+	})
 	return cmd
 }
 
-// parseCondition reads what the command line asks for.
+// parseCondition reads the arguments and --since into c.
 func parseCondition(c *core.Condition, object, condition, since string) (err error) {
 	var ok bool
 	if c.Type, c.Name, ok = strings.Cut(object, "/"); !ok || c.Type == "" || c.Name == "" || strings.Contains(c.Name, "/") {
@@ -89,17 +79,7 @@ func parseCondition(c *core.Condition, object, condition, since string) (err err
 
 // completeCondition completes TYPE/, then NAME, then the conditions that the object has.
 func (s *session) completeCondition(namespace *string) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, typed string) (words []string, _ cobra.ShellCompDirective) {
-		ctx, cancel := completing(cmd)
-		defer cancel()
-		program, err := s.core()
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		session, err := program.Connect(ctx)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
+	return s.completes(func(ctx context.Context, session *core.Session, args []string, typed string) (words []string) {
 		if len(args) > 0 {
 			typed = args[0]
 		}
@@ -109,7 +89,7 @@ func (s *session) completeCondition(namespace *string) cobra.CompletionFunc {
 			for _, t := range types {
 				words = append(words, t+"/")
 			}
-			return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+			return words
 		}
 		objects, _ := session.Names(ctx, typeName, *namespace)
 		switch len(args) {
@@ -120,6 +100,6 @@ func (s *session) completeCondition(namespace *string) cobra.CompletionFunc {
 		case 1:
 			words = objects[name]
 		}
-		return words, cobra.ShellCompDirectiveNoFileComp
-	}
+		return words
+	})
 }

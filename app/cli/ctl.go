@@ -25,10 +25,10 @@ func (s *session) ctlCommand() *cobra.Command {
 			if unready == nil {
 				return core.Become(kubectl)
 			}
-			// Some of what kubectl does needs no server. What fails gets the reason that kubectl can't know.
+			// Some kubectl commands need no server. If one fails, rdd adds the reason, which kubectl doesn't know.
 			err = kubectl.Run()
 			if _, failed := errors.AsType[*exec.ExitError](err); failed {
-				fmt.Fprint(s.Err, s.addressed(fmt.Sprintf("rdd: %v\n", unready)))
+				fmt.Fprint(s.Err, s.withInstance(fmt.Sprintf("rdd: %v\n", unready)))
 			}
 			return err
 		}),

@@ -7,20 +7,19 @@ import (
 )
 
 func (s *session) dashboardCommand() *cobra.Command {
-	var quiet, readOnly bool
 	cmd := &cobra.Command{
 		Use: "dashboard", Short: "Open RDD in a browser", Args: noArgs,
 		Long: "Serves the page of RDD's window on the loopback interface, opens it in a browser and prints its address, which works\n" +
 			"once. It starts no service. Ctrl-C ends the page; operations that were started there continue.",
-		RunE: s.withCore(func(_ *cobra.Command, _ []string, c *core.Core) error {
-			page, err := c.Dashboard(!quiet, readOnly)
-			if err != nil {
-				return err
-			}
-			return core.Become(page)
-		}),
 	}
-	cmd.Flags().BoolVar(&quiet, "no-open", false, "print the address and don't open a browser")
-	cmd.Flags().BoolVar(&readOnly, "read-only", false, "refuse all changes")
+	quiet := cmd.Flags().Bool("no-open", false, "print the address and don't open a browser")
+	readOnly := cmd.Flags().Bool("read-only", false, "refuse all changes")
+	cmd.RunE = s.withCore(func(_ *cobra.Command, _ []string, c *core.Core) error {
+		page, err := c.Dashboard(!*quiet, *readOnly)
+		if err != nil {
+			return err
+		}
+		return core.Become(page)
+	})
 	return cmd
 }

@@ -14,8 +14,6 @@ import (
 )
 
 func (s *session) diagnoseCommand() *cobra.Command {
-	var bundle string
-	var dryRun bool
 	cmd := &cobra.Command{
 		Use: "diagnose", Short: "Find problems and explain how to fix them", Args: noArgs,
 		Long: "Checks this computer and the instance for problems, and for what will soon become one, and explains how to fix them.\n" +
@@ -25,30 +23,26 @@ func (s *session) diagnoseCommand() *cobra.Command {
 			"passwords and values of environment variables are removed; a manifest in the file lists its contents.",
 	}
 	output := addOutput(cmd)
-	cmd.Flags().StringVar(&bundle, "bundle", "", "also write a bundle for a bug report to this new file; its name must end in "+strings.Join(diagnose.BundleSuffixes(), " or "))
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "with --bundle: list its contents without writing it")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if dryRun && bundle == "" {
+	bundle := cmd.Flags().String("bundle", "", "also write a bundle for a bug report to this new file; its name must end in "+strings.Join(diagnose.BundleSuffixes(), " or "))
+	dryRun := cmd.Flags().Bool("dry-run", false, "with --bundle: list its contents without writing it")
+	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
+		if *dryRun && *bundle == "" {
 			return usagef("--dry-run requires --bundle FILE")
 		}
-		if bundle != "" {
-			if err := diagnose.CheckBundle(bundle); err != nil {
+		if *bundle != "" {
+			if err := diagnose.CheckBundle(*bundle); err != nil {
 				return err
 			}
-		}
-		c, err := s.core()
-		if err != nil {
-			return err
 		}
 		report, err := diagnose.Run(cmd.Context(), c)
 		if err != nil {
 			return err
 		}
-		if err := s.print(*output, report, func(w io.Writer) { showReport(w, report) }); err != nil {
+		if err := s.print(*output, report, func(w io.Writer) { printReport(w, report) }); err != nil {
 			return err
 		}
-		if bundle != "" {
-			if err := s.bundle(cmd.Context(), c, report, bundle, dryRun); err != nil {
+		if *bundle != "" {
+			if err := s.bundle(cmd.Context(), c, report, *bundle, *dryRun); err != nil {
 				return err
 			}
 		}
@@ -56,41 +50,35 @@ func (s *session) diagnoseCommand() *cobra.Command {
 			return exitStatus(exitOther)
 		}
 		return nil
-	}
+	})
 	return cmd
 }
 
-// bundle writes a bundle, unless it is a dry run, and says what is in it.
+// bundle writes a bundle, unless it is a dry run, and lists its contents.
 func (s *session) bundle(ctx context.Context, c *core.Core, report diagnose.Report, path string, dryRun bool) error {
 	b, err := diagnose.NewBundle(ctx, c, report)
 	if err != nil {
 		return err
 	}
+	are, advice := "would be", "nothing was written"
 	if !dryRun {
 		if err := b.Write(path); err != nil {
 			return err
 		}
+		are, advice = "are", "review it before you share it"
 	}
 	for _, f := range b.Files {
-		s.sayf("%10s  %3d redacted  %s\n", units.BytesSize(float64(f.Bytes)), f.Redactions, f.Name)
+		s.printf("%10s  %3d redacted  %s\n", units.BytesSize(float64(f.Bytes)), f.Redactions, f.Name)
 	}
-	if dryRun {
-		s.sayf("%d files and their manifest would be in %s, with %d secrets redacted; nothing was written\n", len(b.Files), path, b.Redactions())
-		return nil
-	}
-	s.sayf("%d files and their manifest are in %s, with %d secrets redacted; review it before you share it\n", len(b.Files), path, b.Redactions())
+	s.printf("%d files and their manifest %s in %s, with %d secrets redacted; %s\n", len(b.Files), are, path, b.Redactions(), advice)
 	return nil
 }
 
-// showReport writes a line for each finding, and then what is not well at length.
-func showReport(w io.Writer, r diagnose.Report) {
+// printReport writes a line for each finding, and then the details of the problems and warnings.
+func printReport(w io.Writer, r diagnose.Report) {
 	fmt.Fprintln(w, "SEVERITY\tCHECK\tWHAT")
 	for _, f := range r.Findings {
-		what, _, more := strings.Cut(f.What, "\n")
-		if more {
-			what += " …"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Severity, f.Check, what)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Severity, f.Check, oneLine(f.What))
 	}
 	for _, f := range r.Findings {
 		if f.Severity != diagnose.SeverityOK {
@@ -98,11 +86,4 @@ func showReport(w io.Writer, r diagnose.Report) {
 		}
 	}
 	fmt.Fprintf(w, "\n%s, %s\n", count(r.Count(diagnose.SeverityProblem), "problem"), count(r.Count(diagnose.SeverityWarning), "warning"))
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

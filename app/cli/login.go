@@ -10,7 +10,6 @@ import (
 )
 
 func (s *session) serviceInstall() *cobra.Command {
-	var status bool
 	cmd := &cobra.Command{
 		Use: "install", Short: "Start the service and the tray icon when you log in", Args: noArgs,
 		Long: "Starts the service, its virtual machines and the tray icon whenever you log in, and prints the files that it has written.\n" +
@@ -18,65 +17,52 @@ func (s *session) serviceInstall() *cobra.Command {
 			"manager, which also shuts it down when you log out; the tray icon becomes an autostart entry of the desktop.\n" +
 			"To undo it, run: rdd svc uninstall",
 	}
-	only := addParts(cmd)
-	output := addOutput(cmd)
-	cmd.Flags().BoolVar(&status, "status", false, "show what starts at login without changing it")
-	cmd.RunE = s.withCore(func(_ *cobra.Command, _ []string, c *core.Core) error {
-		if status {
-			return s.printLogin(*output, c.Login().Status())
+	status := cmd.Flags().Bool("status", false, "show what starts at login without changing it")
+	return s.loginChange(cmd, func(l *core.Login, only ...core.LoginPart) ([]core.LoginStatus, error) {
+		if *status {
+			return l.Status(), nil
 		}
-		all, err := c.Login().Install(*only...)
-		if err != nil {
-			return err
-		}
-		return s.printLogin(*output, all)
+		return l.Install(only...)
 	})
-	return cmd
 }
 
 func (s *session) serviceUninstall() *cobra.Command {
-	cmd := &cobra.Command{
+	return s.loginChange(&cobra.Command{
 		Use: "uninstall", Short: "Stop starting the service and the tray icon when you log in", Args: noArgs,
 		Long: "Undoes rdd svc install. Running programs continue; the instance, its virtual machines and RDD itself are kept.",
-	}
-	only := addParts(cmd)
-	output := addOutput(cmd)
-	cmd.RunE = s.withCore(func(_ *cobra.Command, _ []string, c *core.Core) error {
-		all, err := c.Login().Uninstall(*only...)
-		if err != nil {
-			return err
-		}
-		return s.printLogin(*output, all)
-	})
-	return cmd
+	}, (*core.Login).Uninstall)
 }
 
-// addParts gives cmd a flag for what it is about.
-func addParts(cmd *cobra.Command) *[]core.LoginPart {
-	var parts []core.LoginPart
+// loginChange completes a command that changes what starts at login, and prints what starts then.
+func (s *session) loginChange(cmd *cobra.Command, change func(*core.Login, ...core.LoginPart) ([]core.LoginStatus, error)) *cobra.Command {
+	var only []core.LoginPart
+	cmd.Flags().Func("only", "service or tray (default: both)", func(value string) error {
+		only = append(only, core.LoginPart(value)) // core checks it
+		return nil
+	})
 	var names []string
 	for _, part := range core.LoginParts() {
 		names = append(names, string(part))
 	}
-	cmd.Flags().Func("only", "service or tray (default: both)", func(value string) error {
-		parts = append(parts, core.LoginPart(value)) // the core knows which there are
-		return nil
-	})
 	_ = cmd.RegisterFlagCompletionFunc("only", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
-	return &parts
-}
-
-func (s *session) printLogin(output outputFlag, all []core.LoginStatus) error {
-	return s.print(output, all, func(w io.Writer) {
-		for _, l := range all {
-			state := "does not start at login"
-			if l.Installed {
-				state = "starts at login"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\n", l.Part, state, l.Path)
-			if l.Note != "" {
-				fmt.Fprintf(w, "\t\t%s\n", l.Note)
-			}
+	output := addOutput(cmd)
+	cmd.RunE = s.withCore(func(_ *cobra.Command, _ []string, c *core.Core) error {
+		all, err := change(c.Login(), only...)
+		if err != nil {
+			return err
 		}
+		return s.print(*output, all, func(w io.Writer) {
+			for _, l := range all {
+				state := "does not start at login"
+				if l.Installed {
+					state = "starts at login"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\n", l.Part, state, l.Path)
+				if l.Note != "" {
+					fmt.Fprintf(w, "\t\t%s\n", l.Note)
+				}
+			}
+		})
 	})
+	return cmd
 }

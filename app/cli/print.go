@@ -9,21 +9,19 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 )
 
-// outputFlag is --output. It is one of a command's formats.
-type outputFlag string
-
-// choice is a flag's value that is one of a few words.
+// choice is the value of a flag that takes one of a few words.
 type choice struct {
 	value *string
-	kind  string // in the help's usage line
+	kind  string // the value's name in the usage line
 	known []string
 }
 
 func (c choice) String() string {
-	if c.value == nil { // as pflag makes it, to learn the zero value
+	if c.value == nil { // pflag makes such a choice to learn the zero value
 		return ""
 	}
 	return *c.value
@@ -38,19 +36,25 @@ func (c choice) Set(value string) error {
 	return nil
 }
 
-// addOutput gives cmd --output. Formats come beside those that every command has.
-func addOutput(cmd *cobra.Command, formats ...string) *outputFlag {
-	o := outputFlag("table")
-	known := append([]string{"table", "json", "yaml"}, formats...)
-	last := len(known) - 1
-	cmd.Flags().VarP(choice{(*string)(&o), "FORMAT", known}, "output", "o", "output format: "+strings.Join(known[:last], ", ")+" or "+known[last])
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp))
-	return &o
+// addChoice adds a flag that takes one of the known words to flags, which are those of cmd, and completes it.
+func addChoice(cmd *cobra.Command, flags *pflag.FlagSet, value *string, name, shorthand, kind string, known []string, usage string) {
+	flags.VarP(choice{value, kind, known}, name, shorthand, usage)
+	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// print writes data as --output asks; table writes it for people.
-func (s *session) print(o outputFlag, data any, table func(w io.Writer)) error {
-	switch o {
+// addOutput adds --output to cmd. It takes table, json, yaml, and the formats that only this command has.
+func addOutput(cmd *cobra.Command, formats ...string) *string {
+	format := "table"
+	known := append([]string{"table", "json", "yaml"}, formats...)
+	last := len(known) - 1
+	addChoice(cmd, cmd.Flags(), &format, "output", "o", "FORMAT", known, "output format: "+strings.Join(known[:last], ", ")+" or "+known[last])
+	return &format
+}
+
+// print writes data to stdout in the format of --output. table writes it for people.
+func (s *session) print(format string, data any, table func(w io.Writer)) error {
+	s.endProgress()
+	switch format {
 	case "json":
 		enc := json.NewEncoder(s.Out)
 		enc.SetIndent("", "  ")
@@ -65,4 +69,30 @@ func (s *session) print(o outputFlag, data any, table func(w io.Writer)) error {
 	w := tabwriter.NewWriter(s.Out, 0, 0, 3, ' ', 0)
 	table(w)
 	return w.Flush()
+}
+
+// printRows writes rows of names and values as a table, without those whose value is empty.
+func printRows(w io.Writer, rows ...[2]string) {
+	for _, row := range rows {
+		if row[1] != "" {
+			fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+		}
+	}
+}
+
+// oneLine cuts a value to its first line, for a cell of a table.
+func oneLine(value string) string {
+	first, more, _ := strings.Cut(value, "\n")
+	if more != "" {
+		first += " …"
+	}
+	return strings.ReplaceAll(first, "\t", " ")
+}
+
+// count is a number with its noun, such as "1 problem" or "2 problems".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,85 +14,71 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// progressMode says how progress is shown. It is a flag value.
-type progressMode string
-
+// The modes of --progress.
 const (
-	progressAuto  progressMode = "auto"
-	progressTTY   progressMode = "tty"
-	progressPlain progressMode = "plain"
-	progressJSON  progressMode = "json"
-	progressQuiet progressMode = "quiet"
+	progressAuto  = "auto"
+	progressTTY   = "tty"
+	progressPlain = "plain"
+	progressJSON  = "json"
+	progressQuiet = "quiet"
 )
 
-func progressModes() []string { return []string{"auto", "tty", "plain", "json", "quiet"} }
-
-func (m *progressMode) String() string { return string(*m) }
-func (m *progressMode) Type() string   { return "MODE" }
-
-func (m *progressMode) Set(value string) error {
-	if !slices.Contains(progressModes(), value) {
-		return fmt.Errorf("want one of %s", strings.Join(progressModes(), ", "))
-	}
-	*m = progressMode(value)
-	return nil
-}
-
-// progress shows the events of one operation.
+// progress shows the events of operations.
 type progress interface {
 	event(core.Event)
-	finish() // leaves the terminal clean
+	// finish leaves the terminal clean. Another event may follow.
+	finish()
 }
 
 func (s *session) newProgress() progress {
-	mode := s.progress
-	if mode == progressAuto {
-		mode = progressPlain
-		if s.Terminal {
-			mode = progressTTY
-		}
-	}
-	switch mode {
-	case progressTTY:
+	switch mode := s.progressMode; {
+	case mode == progressQuiet:
+		return funcProgress(func(core.Event) {})
+	case mode == progressJSON:
+		return jsonProgress(s.Err)
+	case mode == progressTTY, mode == progressAuto && s.Terminal:
 		return &bar{out: s.Err}
-	case progressJSON:
-		return jsonLines{json.NewEncoder(s.Err)}
-	case progressQuiet:
-		return quiet{}
-	default:
-		return &plainLines{out: s.Err}
+	}
+	return &plainLines{out: s.Err}
+}
+
+// endProgress removes the progress from the terminal, so that something else can be printed.
+func (s *session) endProgress() {
+	if s.progress != nil {
+		s.progress.finish()
 	}
 }
 
-type quiet struct{}
+// funcProgress is progress that needs no finish.
+type funcProgress func(core.Event)
 
-func (quiet) event(core.Event) {}
-func (quiet) finish()          {}
+func (f funcProgress) event(e core.Event) { f(e) }
+func (funcProgress) finish()              {}
 
-// jsonLines writes one event a line.
-type jsonLines struct{ enc *json.Encoder }
-
-func (j jsonLines) event(e core.Event) {
-	_ = j.enc.Encode(struct {
-		core.Event
-		Elapsed float64 `json:"elapsed"` // seconds
-	}{e, e.Elapsed.Seconds()})
+// jsonProgress writes one event a line.
+func jsonProgress(w io.Writer) progress {
+	enc := json.NewEncoder(w)
+	return funcProgress(func(e core.Event) {
+		_ = enc.Encode(struct {
+			core.Event
+			Elapsed float64 `json:"elapsed"` // seconds
+		}{e, e.Elapsed.Seconds()})
+	})
 }
-func (jsonLines) finish() {}
 
-// plainLines writes a line for each new step and each tenth of its bytes; and the last one again
-// after a time with nothing new, so that a log shows that the command lives.
+// plainLines writes a line for each new step, and for each tenth of its bytes. It repeats the last line when
+// nothing new comes for a while, so that a log shows that the command is still running.
 type plainLines struct {
 	out io.Writer
 
-	mu    sync.Mutex
-	last  string
-	start time.Time
-	again *time.Timer
+	mu     sync.Mutex
+	last   string
+	start  time.Time
+	repeat *time.Timer
 }
 
-// silence is how long plain lines say nothing new before they say the same again.
-const silence = 30 * time.Second
+// repeatAfter is the time without a new line after which the last one is repeated.
+const repeatAfter = 30 * time.Second
 
 func (p *plainLines) event(e core.Event) {
 	p.mu.Lock()
@@ -104,20 +88,20 @@ func (p *plainLines) event(e core.Event) {
 		return
 	}
 	p.last, p.start = line, time.Now().Add(-e.Elapsed)
-	p.say()
+	p.write()
 }
 
-// say writes the last line; the caller holds mu.
-func (p *plainLines) say() {
+// write writes the last line. The caller holds mu.
+func (p *plainLines) write() {
 	fmt.Fprintf(p.out, "%6s  %s\n", clock(time.Since(p.start)), p.last)
-	if p.again != nil {
-		p.again.Stop()
+	if p.repeat != nil {
+		p.repeat.Stop()
 	}
-	p.again = time.AfterFunc(silence, func() {
+	p.repeat = time.AfterFunc(repeatAfter, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.again != nil {
-			p.say()
+		if p.repeat != nil {
+			p.write()
 		}
 	})
 }
@@ -125,19 +109,19 @@ func (p *plainLines) say() {
 func (p *plainLines) finish() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.again != nil {
-		p.again.Stop()
-		p.again = nil
+	if p.repeat != nil {
+		p.repeat.Stop()
+		p.repeat = nil
 	}
 }
 
-// Columns that they take.
+// The columns of the spinner and of the bar.
 const (
 	spinnerWidth = 2
 	barWidth     = 20
 )
 
-// bar is one line on a terminal: a spinner and the time, and a bar where bytes are known.
+// bar is one line on a terminal: a spinner and the time, or a bar when the number of bytes is known.
 type bar struct {
 	out io.Writer
 
@@ -145,7 +129,7 @@ type bar struct {
 	all  *mpb.Progress
 	line *mpb.Bar
 
-	// What text reads: mpb draws while it is being called, so text must not wait for mu.
+	// text reads these without mu, because event may hold mu and wait for mpb, which calls text.
 	last  atomic.Pointer[core.Event]
 	start time.Time
 }
@@ -153,48 +137,42 @@ type bar struct {
 func (b *bar) event(e core.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e.Phase == core.PhaseLog {
-		b.above(e.Text(1))
+	if e.Phase == core.PhaseLog { // a line that stays, above the bar
+		out := b.out
+		if b.all != nil {
+			out = b.all
+		}
+		fmt.Fprintln(out, e.Text(1))
 		return
 	}
-	was := b.last.Swap(&e)
+	previous := b.last.Swap(&e)
 	if b.all == nil {
 		b.start = time.Now().Add(-e.Elapsed)
 		b.all = mpb.New(mpb.WithOutput(b.out), mpb.WithWidth(barWidth), mpb.WithRefreshRate(120*time.Millisecond), mpb.WithAutoRefresh())
 	}
-	if b.line == nil || (e.Total > 0) != (was.Total > 0) {
+	if b.line == nil || (e.Total > 0) != (previous.Total > 0) {
 		b.replace(e)
 	}
 	if e.Total > 0 {
 		b.line.SetTotal(e.Total, false)
-		b.line.SetCurrent(min(e.Bytes, e.Total-1)) // a full bar would be a finished one
+		b.line.SetCurrent(min(e.Bytes, e.Total-1)) // mpb ends a bar that is full
 	}
 }
 
-// above writes a line that stays.
-func (b *bar) above(line string) {
-	out := b.out
-	if b.all != nil {
-		out = b.all
-	}
-	fmt.Fprintln(out, line)
-}
-
-// replace swaps the spinner for a bar, or back.
+// replace shows a bar instead of the spinner, or the spinner instead of the bar.
 func (b *bar) replace(e core.Event) {
 	if b.line != nil {
 		b.line.Abort(true)
 	}
-	style := mpb.BarFillerBuilder(mpb.SpinnerStyle().PositionLeft())
-	width := spinnerWidth
+	style, width := mpb.BarFillerBuilder(mpb.SpinnerStyle().PositionLeft()), spinnerWidth
 	if e.Total > 0 {
 		style, width = mpb.BarStyle().Rbound("] "), barWidth
 	}
 	b.line = b.all.New(max(e.Total, 1), style, mpb.BarWidth(width), mpb.BarFillerTrim(), mpb.AppendDecorators(decor.Any(b.text)))
 }
 
-// text is what stands beside the spinner or the bar. It leaves them their place: of a line that is
-// too long mpb would drop them.
+// text is the text beside the spinner or the bar. It is cut to the width of the terminal, because mpb drops the
+// spinner or the bar from a line that is too long.
 func (b *bar) text(s decor.Statistics) string {
 	e := *b.last.Load()
 	room := s.AvailableWidth - spinnerWidth - 2
@@ -210,16 +188,16 @@ func (b *bar) text(s decor.Statistics) string {
 
 func (b *bar) finish() {
 	b.mu.Lock()
-	all, line := b.all, b.line
-	b.mu.Unlock()
-	if line != nil {
-		line.Abort(true)
+	defer b.mu.Unlock()
+	if b.all == nil {
+		return
 	}
-	if all != nil {
-		all.Wait()
-	}
+	b.line.Abort(true)
+	b.all.Wait()
+	b.all, b.line = nil, nil
 }
 
+// clock is a duration in the form "2.0s" or "1m2s".
 func clock(d time.Duration) string {
 	if d < 10*time.Second {
 		return fmt.Sprintf("%.1fs", d.Seconds())

@@ -49,7 +49,7 @@ func TestAdviceNamesTheInstanceForEveryCommand(t *testing.T) {
 	root := p.Command()
 	for _, cmd := range root.Commands() {
 		for _, name := range append([]string{cmd.Name()}, cmd.Aliases...) {
-			if got, want := addressed(root, "try: rdd "+name+" x", "i"), "try: rdd --instance i "+name+" x"; got != want {
+			if got, want := withInstance(root, "try: rdd "+name+" x", "i"), "try: rdd --instance i "+name+" x"; got != want {
 				t.Errorf("%q, want %q", got, want)
 			}
 		}

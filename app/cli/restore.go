@@ -20,34 +20,28 @@ func (s *session) serviceRestore() *cobra.Command {
 			"The service forgets what has changed since the backup. Nothing is deleted: the replaced datastore is moved to a folder whose path is printed, " +
 			"and which can be restored as well.",
 	}
-	f := addWait(cmd, workTimeout, "rdd svc restore")
-	attended(cmd, "nothing more is restored")
 	output := addOutput(cmd)
-	var list bool
-	cmd.Flags().BoolVar(&list, "list", false, "list the backups, newest first, with their problems")
+	list := cmd.Flags().Bool("list", false, "list the backups, newest first, with their problems")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) > 1 || len(args) == 1 && list {
+		if len(args) > 1 || len(args) == 1 && *list {
 			return usagef("%s takes one BACKUP, or --list; got %q", cmd.CommandPath(), args)
 		}
 		return nil
 	}
-	cmd.RunE = s.withCore(func(cmd *cobra.Command, args []string, c *core.Core) error {
-		if !f.wait {
+	s.waits(cmd, workTimeout, "rdd svc restore", func(cmd *cobra.Command, args []string, c *core.Core, w core.Wait) error {
+		switch {
+		case w.Accepted:
 			return usagef("rdd svc restore can't finish in the background: leave out --wait=false")
-		}
-		if list {
+		case *list:
 			return s.listBackups(cmd, c, *output)
 		}
-		var done core.Restored
-		err := s.whileWaiting(cmd, f, func(w core.Wait) (err error) {
-			done, err = c.Service().Restore(cmd.Context(), strings.Join(args, ""), w)
-			return err
-		})
+		done, err := c.Service().Restore(cmd.Context(), strings.Join(args, ""), w)
 		if err != nil {
 			return err
 		}
 		return s.print(*output, done, func(w io.Writer) { describeRestored(w, done) })
 	})
+	endsWith(cmd, "nothing more is restored")
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 		c, err := s.core()
 		if err != nil || len(args) > 0 {
@@ -62,13 +56,13 @@ func (s *session) serviceRestore() *cobra.Command {
 	return cmd
 }
 
-func (s *session) listBackups(cmd *cobra.Command, c *core.Core, output outputFlag) error {
+func (s *session) listBackups(cmd *cobra.Command, c *core.Core, output string) error {
 	all, err := c.Service().Backups(cmd.Context())
 	if err != nil {
 		return err
 	}
 	if len(all) == 0 {
-		s.sayf("there is no backup yet; the service makes one each time it shuts down\n")
+		s.printf("there is no backup yet; the service makes one each time it shuts down\n")
 	}
 	return s.print(output, all, func(w io.Writer) {
 		if len(all) > 0 {

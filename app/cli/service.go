@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"fmt"
+	"context"
 	"io"
 	"strings"
 
@@ -46,14 +46,14 @@ func (s *session) serviceCreate() *cobra.Command {
 				return err
 			}
 			if aside != "" {
-				s.sayf("the previous settings could not be read; they are kept in %s\n", aside)
+				s.printf("the previous settings could not be read; they are kept in %s\n", aside)
 			}
 			if cmd.Flags().Changed("log-level") {
 				if err := c.SetLogLevel(s.logLevel); err != nil {
 					return err
 				}
 			}
-			s.sayf("instance %q is created; start its service with: rdd svc start\n", c.Instance().Name)
+			s.printf("instance %q is created; start its service with: rdd svc start\n", c.Instance().Name)
 			return nil
 		}),
 	}
@@ -71,127 +71,100 @@ func (s *session) serviceStart() *cobra.Command {
 		Long: "Starts the service and waits until it is ready. --log-level and RDD_LOG_LEVEL apply to this run only;\n" +
 			"rdd svc create --log-level stores the level for all runs.",
 	}
-	f := addWait(cmd, startTimeout, "rdd svc start")
-	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
-		var started bool
-		err := s.whileWaiting(cmd, f, func(w core.Wait) (err error) {
-			started, err = c.Service().Start(cmd.Context(), w)
+	s.waits(cmd, startTimeout, "rdd svc start", func(cmd *cobra.Command, _ []string, c *core.Core, w core.Wait) error {
+		started, err := c.Service().Start(cmd.Context(), w)
+		switch {
+		case err != nil:
 			return err
-		})
-		if err != nil {
-			return err
-		}
-		if !started {
-			s.said(f, "the service is already running", "the service is starting or already running")
-			if s.logLevel != "" {
-				s.sayf("its log level stays as it was; to change it, run: rdd svc restart --log-level %s\n", s.logLevel)
-			}
+		case started:
+			s.reportDone(w, "the service is ready", "the service is starting")
+			s.warnSettings(c)
 			return nil
 		}
-		s.said(f, "the service is ready", "the service is starting")
-		s.warnSettings(c)
+		s.reportDone(w, "the service is already running", "the service is starting or already running")
+		if s.logLevel != "" {
+			s.printf("its log level is unchanged; to change it, run: rdd svc restart --log-level %s\n", s.logLevel)
+		}
 		return nil
 	})
 	return cmd
 }
 
-// warnSettings says when a service was started without what the user chose.
+// warnSettings warns when the service was started without the user's settings.
 func (s *session) warnSettings(c *core.Core) {
 	if _, err := c.Settings(); err != nil {
-		s.sayf("warning: %v\n", err)
+		s.printf("warning: %v\n", err)
 	}
 }
 
 func (s *session) serviceStop() *cobra.Command {
 	cmd := &cobra.Command{Use: "stop", Short: "Stop the service and its virtual machines", Args: noArgs}
-	f := addWait(cmd, workTimeout, "rdd svc stop")
 	force := addServiceForce(cmd)
-	hurriedBy(cmd, "rdd svc stop --force")
-	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
-		var vms []string
-		var was bool
-		err := s.whileWaiting(cmd, f, func(w core.Wait) (err error) {
-			vms = s.warnServiceForce(c, *force)
-			was, err = c.Service().Stop(cmd.Context(), *force, w)
-			return err
-		})
-		if err != nil {
-			return err
-		}
+	s.waits(cmd, workTimeout, "rdd svc stop", func(cmd *cobra.Command, _ []string, c *core.Core, w core.Wait) error {
+		vms := s.warnServiceForce(c, *force)
+		was, err := c.Service().Stop(cmd.Context(), *force, w)
 		switch {
-		case !was && len(vms) > 0 && f.wait:
-			s.sayf("the service was not running; virtual machines that a crashed service had left have been stopped: %s\n", strings.Join(vms, ", "))
+		case err != nil:
+			return err
+		case !was && len(vms) > 0 && !w.Accepted:
+			s.printf("the service was not running; virtual machines that a crashed service had left have been stopped: %s\n", strings.Join(vms, ", "))
 			return nil
 		case !was:
-			s.sayf("the service was not running\n")
+			s.printf("the service was not running\n")
 			return nil
 		}
-		s.said(f, "the service has stopped", "the service is stopping")
-		return s.warn(cmd, c)
+		s.reportDone(w, "the service has stopped", "the service is stopping")
+		st, err := c.Service().Status(cmd.Context())
+		if err == nil && st.Warning != "" {
+			s.printf("warning: %s\n", st.Warning)
+		}
+		return err
 	})
+	forcedBy(cmd, "rdd svc stop --force")
 	return cmd
 }
 
-// addServiceForce gives cmd the flag of commands that stop the service. Given while a stop is under way, it
-// makes that one faster.
+// addServiceForce adds --force to a command that stops the service.
 func addServiceForce(cmd *cobra.Command) *bool {
 	return cmd.Flags().Bool("force", false, "power off the virtual machines immediately, also in a stop that is in progress; data they have not written to disk is lost")
 }
 
-// warnServiceForce says what a forced stop may lose, if there is anything to lose. It names the virtual
-// machines that run, whether a service does or not.
+// warnServiceForce says what a forced stop may lose if virtual machines are running. It returns these, whether the
+// service is running or not.
 func (s *session) warnServiceForce(c *core.Core, force bool) (vms []string) {
 	vms = c.LiveVMs()
 	if force && len(vms) > 0 {
-		s.sayf("powering off the virtual machines immediately (%s); data they have not written to disk is lost\n", strings.Join(vms, ", "))
+		s.printf("powering off the virtual machines immediately (%s); data they have not written to disk is lost\n", strings.Join(vms, ", "))
 	}
 	return vms
 }
 
-// warn tells what a run that has ended failed at without ending.
-func (s *session) warn(cmd *cobra.Command, c *core.Core) error {
-	st, err := c.Service().Status(cmd.Context())
-	if err == nil && st.Warning != "" {
-		s.sayf("warning: %s\n", st.Warning)
-	}
-	return err
-}
-
 func (s *session) serviceRestart() *cobra.Command {
 	cmd := &cobra.Command{Use: "restart", Short: "Stop the service, then start it", Args: noArgs}
-	f := addWait(cmd, workTimeout, "rdd svc start")
 	force := addServiceForce(cmd)
-	hurriedBy(cmd, "rdd svc restart --force")
-	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
-		err := s.whileWaiting(cmd, f, func(w core.Wait) error {
-			s.warnServiceForce(c, *force)
-			return c.Service().Restart(cmd.Context(), *force, w)
-		})
-		if err != nil {
+	s.waits(cmd, workTimeout, "rdd svc start", func(cmd *cobra.Command, _ []string, c *core.Core, w core.Wait) error {
+		s.warnServiceForce(c, *force)
+		if err := c.Service().Restart(cmd.Context(), *force, w); err != nil {
 			return err
 		}
-		s.said(f, "the service is ready", "the service is restarting")
+		s.reportDone(w, "the service is ready", "the service is restarting")
 		s.warnSettings(c)
 		return nil
 	})
+	forcedBy(cmd, "rdd svc restart --force")
 	return cmd
 }
 
 func (s *session) serviceDelete() *cobra.Command {
-	cmd := &cobra.Command{
+	return s.removal(&cobra.Command{
 		Use: "delete", Short: "Stop the service and delete the instance with all its data", Args: noArgs,
 		Long: "Stops the service and its virtual machines, then deletes the instance's data, backups, virtual disks and logs.\n" +
 			"Nothing is deleted before the service process has ended. Set RDD_KEEP_LOGS in the environment to keep the logs.",
-	}
-	s.removing(cmd, func(cmd *cobra.Command, c *core.Core, w core.Wait) (string, error) {
-		was, err := c.Service().Delete(cmd.Context(), w)
-		return ifThere(was, "instance %q has been deleted\n"), err
-	})
-	return cmd
+	}, (*core.Service).Delete, "instance %q has been deleted\n")
 }
 
 func (s *session) serviceReset() *cobra.Command {
-	cmd := &cobra.Command{
+	return s.removal(&cobra.Command{
 		Use: "reset", Short: "Stop the service and delete all virtual machines and stored objects", Args: noArgs,
 		Long: "Stops the service, then deletes:\n" +
 			"  - all virtual machines with their disks, and their logs unless RDD_KEEP_LOGS is set\n" +
@@ -199,41 +172,30 @@ func (s *session) serviceReset() *cobra.Command {
 			"It keeps the settings of rdd svc create, the service's log, the kubeconfig's credentials and the backups: " +
 			"rdd svc restore brings the objects back, and virtual machines with new disks.\n" +
 			"Nothing is deleted before the service process has ended. Afterwards the service is stopped.",
-	}
-	s.removing(cmd, func(cmd *cobra.Command, c *core.Core, w core.Wait) (string, error) {
-		was, err := c.Service().Reset(cmd.Context(), w)
-		return ifThere(was, "instance %q has been reset; start its service with: rdd svc start\n"), err
-	})
-	return cmd
+	}, (*core.Service).Reset, "instance %q has been reset; start its service with: rdd svc start\n")
 }
 
-// ifThere is what to say of an instance, or else that there is none.
-func ifThere(there bool, format string) string {
-	if there {
-		return format
-	}
-	return "there was no instance %q\n"
-}
-
-// removing makes cmd one that removes files, which nothing can do after rdd has ended.
-func (s *session) removing(cmd *cobra.Command, do func(*cobra.Command, *core.Core, core.Wait) (string, error)) {
-	f := addWait(cmd, workTimeout, "rdd svc "+cmd.Name())
-	hurriedBy(cmd, "rdd svc stop --force")
-	attended(cmd, "a stop of the service that has begun continues; no more files are deleted")
-	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
-		if !f.wait {
+// removal completes a command that stops the service and then removes files. The files are removed by this process,
+// so the command can't be left to finish in the background. done is the message at its end.
+func (s *session) removal(cmd *cobra.Command, remove func(*core.Service, context.Context, core.Wait) (bool, error), done string) *cobra.Command {
+	s.waits(cmd, workTimeout, "rdd svc "+cmd.Name(), func(cmd *cobra.Command, _ []string, c *core.Core, w core.Wait) error {
+		if w.Accepted {
 			return usagef("rdd svc %s can't finish in the background, because files are removed only after the service has ended: leave out --wait=false", cmd.Name())
 		}
-		var say string
-		err := s.whileWaiting(cmd, f, func(w core.Wait) (err error) {
-			say, err = do(cmd, c, w)
+		was, err := remove(c.Service(), cmd.Context(), w)
+		if err != nil {
 			return err
-		})
-		if err == nil {
-			s.sayf(say, c.Instance().Name)
 		}
-		return err
+		message := done
+		if !was {
+			message = "there was no instance %q\n"
+		}
+		s.printf(message, c.Instance().Name)
+		return nil
 	})
+	forcedBy(cmd, "rdd svc stop --force")
+	endsWith(cmd, "a stop of the service that has begun continues; no more files are deleted")
+	return cmd
 }
 
 func (s *session) serviceStatus() *cobra.Command {
@@ -248,32 +210,22 @@ func (s *session) serviceStatus() *cobra.Command {
 			return err
 		}
 		err = s.print(*output, st, func(w io.Writer) {
-			fmt.Fprintf(w, "Instance\t%s\nState\t%s\n", st.Instance, st.State)
-			for _, row := range [][2]string{{"Step", st.Step}, {"Error", st.Error}, {"Warning", st.Warning}, {"Version", st.Version}, {"Server", st.Server}, {"Log", st.Log}} {
-				if row[1] != "" {
-					fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
-				}
-			}
+			printRows(w, [2]string{"Instance", st.Instance}, [2]string{"State", string(st.State)}, [2]string{"Step", st.Step}, [2]string{"Error", st.Error},
+				[2]string{"Warning", st.Warning}, [2]string{"Version", st.Version}, [2]string{"Server", st.Server}, [2]string{"Log", st.Log})
 		})
 		if err != nil {
 			return err
 		}
-		return serviceExit(st.State)
+		return statusExits[st.State]
 	})
 	return cmd
 }
 
-func serviceExit(state core.ServiceState) error {
-	switch state {
-	case core.ServiceRunning:
-		return nil
-	case core.ServiceStopped:
-		return exitStatus(exitStopped)
-	case core.ServiceStarting, core.ServiceStopping:
-		return exitStatus(exitChanging)
-	case core.ServiceNotCreated:
-		return exitStatus(exitNotCreated)
-	default:
-		return exitStatus(exitBroken)
-	}
+// statusExits has the exit codes of rdd svc status.
+var statusExits = map[core.ServiceState]error{
+	core.ServiceStopped:    exitStatus(exitStopped),
+	core.ServiceStarting:   exitStatus(exitChanging),
+	core.ServiceStopping:   exitStatus(exitChanging),
+	core.ServiceBroken:     exitStatus(exitBroken),
+	core.ServiceNotCreated: exitStatus(exitNotCreated),
 }

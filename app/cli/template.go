@@ -22,37 +22,31 @@ func (s *session) vmParams() *cobra.Command {
 		Long: "Sets params of a virtual machine's template; KEY- restores the template's own value. Changes take effect at the next\n" +
 			"start. Without changes, it lists the params.",
 		Args:              vmAndMore,
-		ValidArgsFunction: s.completeParams,
+		ValidArgsFunction: s.completeParams(),
 	}
 	output := addOutput(cmd)
-	f := addWait(cmd, workTimeout, "rdd vm params %s")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	s.waits(cmd, workTimeout, "rdd vm params %s", func(cmd *cobra.Command, args []string, c *core.Core, w core.Wait) error {
+		ctx, name := cmd.Context(), args[0]
 		set, remove, err := parseParams(args[1:], "KEY=VALUE, or KEY- to restore the template's own value", true)
 		if err != nil {
 			return err
 		}
-		w, finish, err := s.waiting(cmd, f)
-		if err != nil {
-			return err
-		}
-		defer finish()
-		vms, err := s.vms(cmd.Context())
+		vms, err := connect(ctx, c)
 		if err != nil {
 			return err
 		}
 		if len(args) == 1 {
-			return s.printParams(cmd.Context(), vms, args[0], *output)
+			return s.printParams(ctx, vms, name, *output)
 		}
-		if err := vms.SetParams(cmd.Context(), args[0], set, remove, w); err != nil {
+		if err := vms.SetParams(ctx, name, set, remove, w); err != nil {
 			return err
 		}
-		finish()
-		return s.sayAtNextStart(cmd.Context(), f, vms, args[0], "params")
-	}
+		return s.reportNextStart(ctx, w, vms, name, "params")
+	})
 	return cmd
 }
 
-// vmAndMore wants the name of a virtual machine, before whatever else.
+// vmAndMore requires the name of a VM; more arguments may follow.
 func vmAndMore(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return usagef("%s requires the NAME of a virtual machine", cmd.CommandPath())
@@ -60,8 +54,8 @@ func vmAndMore(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// parseParams reads KEY=VALUE and, with minus, KEY-. What it wants is said when it gets something else.
-// A value is all that is behind the first =.
+// parseParams parses KEY=VALUE and, with minus, KEY-. A value is everything after the first =. wants describes the
+// syntax in an error.
 func parseParams(args []string, wants string, minus bool) (set map[string]string, remove []string, err error) {
 	set = map[string]string{}
 	seen := map[string]bool{}
@@ -92,7 +86,7 @@ func (s *session) stdinTemplate() (string, error) {
 	return string(b), err
 }
 
-// withFileHint adds to an error that there is no ConfigMap called template that there is a file.
+// withFileHint adds to the error that there is no ConfigMap of the template's name that a file of that name exists.
 func withFileHint(err error, vm, template string) error {
 	missing := slices.ContainsFunc(core.FieldErrors(err), func(f core.FieldError) bool { return f.Field == "spec.templateRef.name" })
 	if _, notThere := os.Stat(template); !missing || notThere != nil {
@@ -101,13 +95,13 @@ func withFileHint(err error, vm, template string) error {
 	return fmt.Errorf("%w\nThere is a file %[2]s here; to use it: rdd vm create %[3]s .%[4]c%[2]s", err, template, vm, filepath.Separator)
 }
 
-func (s *session) printParams(ctx context.Context, vms *core.VMs, name string, output outputFlag) error {
+func (s *session) printParams(ctx context.Context, vms *core.VMs, name, output string) error {
 	params, err := vms.Params(ctx, name)
 	if err != nil {
 		return err
 	}
 	if len(params) == 0 && output == "table" {
-		s.sayf("the template of VM %q has no params\n", name)
+		s.printf("the template of VM %q has no params\n", name)
 		return nil
 	}
 	return s.print(output, params, func(w io.Writer) {
@@ -118,86 +112,73 @@ func (s *session) printParams(ctx context.Context, vms *core.VMs, name string, o
 	})
 }
 
-// oneLine keeps a value in its cell of a table.
-func oneLine(value string) string {
-	first, more, cut := strings.Cut(value, "\n")
-	if cut && more != "" {
-		first += " …"
-	}
-	return strings.ReplaceAll(first, "\t", " ")
-}
-
-// sayAtNextStart says that a change waits for the VM's next start, and how to have that now.
-func (s *session) sayAtNextStart(ctx context.Context, f *waitFlags, vms *core.VMs, name, what string) error {
+// reportNextStart reports a change that takes effect at the VM's next start, and the command for that.
+func (s *session) reportNextStart(ctx context.Context, w core.Wait, vms *core.VMs, name, what string) error {
 	vm, err := vms.Show(ctx, name)
 	if err != nil {
 		return err
 	}
-	how := "start"
+	command := "start"
 	if vm.Spec.Running {
-		how = "restart"
+		command = "restart"
 	}
-	accepted := fmt.Sprintf("VM %q has new %s, for its next start: rdd vm %s %s", name, what, how, name)
-	s.said(f, accepted, accepted)
+	accepted := fmt.Sprintf("VM %q has new %s, for its next start: rdd vm %s %s", name, what, command, name)
+	s.reportDone(w, accepted, accepted)
 	return nil
 }
 
 // completeParams completes the name of a VM, then its params.
-func (s *session) completeParams(cmd *cobra.Command, args []string, typed string) (words []string, _ cobra.ShellCompDirective) {
-	if len(args) == 0 {
-		return s.completeVM(cmd, args, typed)
-	}
-	ctx, cancel := completing(cmd)
-	defer cancel()
-	vms, err := s.vms(ctx)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	params, _ := vms.Params(ctx, args[0])
-	for _, p := range params {
-		words = append(words, p.Name+"=")
-		if p.Set {
-			words = append(words, p.Name+"-")
+func (s *session) completeParams() cobra.CompletionFunc {
+	return s.completes(func(ctx context.Context, session *core.Session, args []string, _ string) (words []string) {
+		if len(args) == 0 {
+			return vmNames(ctx, session.VMs())
 		}
-	}
-	return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		params, _ := session.VMs().Params(ctx, args[0])
+		for _, p := range params {
+			words = append(words, p.Name+"=")
+			if p.Set {
+				words = append(words, p.Name+"-")
+			}
+		}
+		return words
+	})
 }
 
 func (s *session) vmEdit() *cobra.Command {
-	var file string
 	cmd := &cobra.Command{
 		Use: "edit NAME", Short: "Edit the template of a virtual machine",
 		Long: "Opens a virtual machine's own copy of its template in $VISUAL or $EDITOR. If Lima doesn't accept the change, the editor\n" +
 			"opens again and shows the reason. The change takes effect at the next start. The image, the architecture and the VM\n" +
 			"type can't change, because the disk was made from them, and the disk can only grow.",
-		Args: exactArgs("NAME"), ValidArgsFunction: s.completeVM,
+		Args: exactArgs("NAME"), ValidArgsFunction: s.completeVM(),
 	}
-	cmd.Flags().StringVarP(&file, "file", "f", "", "read the new template from a file, a URL or stdin (-) instead of opening an editor")
-	f := addWait(cmd, workTimeout, "rdd vm show %s")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		w, finish, err := s.waiting(cmd, f)
+	file := cmd.Flags().StringP("file", "f", "", "read the new template from a file, a URL or stdin (-) instead of opening an editor")
+	s.waits(cmd, workTimeout, "rdd vm show %s", func(cmd *cobra.Command, args []string, c *core.Core, w core.Wait) error {
+		ctx := cmd.Context()
+		vms, err := connect(ctx, c)
 		if err != nil {
 			return err
 		}
-		defer finish()
-		e := &edit{session: s, cmd: cmd, name: args[0], wait: w}
-		if e.vms, err = s.vms(cmd.Context()); err != nil {
+		e := &edit{session: s, cmd: cmd, vms: vms, name: args[0], wait: w}
+		if e.was, err = vms.Template(ctx, e.name); err != nil {
 			return err
 		}
-		if e.was, err = e.vms.Template(cmd.Context(), e.name); err != nil {
-			return err
+		switch *file {
+		case "":
+			err = e.inEditor(ctx)
+		case "-":
+			err = e.fromStdin(ctx)
+		default:
+			var text string
+			if text, err = c.ReadTemplate(ctx, *file); err == nil {
+				err = e.put(ctx, text)
+			}
 		}
-		if file != "" {
-			err = e.fromFile(cmd.Context(), file)
-		} else {
-			err = e.inEditor(cmd.Context())
-		}
-		finish()
 		if err != nil || !e.changed {
 			return err
 		}
-		return s.sayAtNextStart(cmd.Context(), f, e.vms, e.name, "settings in its template")
-	}
+		return s.reportNextStart(ctx, w, vms, e.name, "settings in its template")
+	})
 	return cmd
 }
 
@@ -209,13 +190,13 @@ type edit struct {
 	name    string
 	was     core.Template
 	wait    core.Wait
-	changed bool // the control plane has taken the text
+	changed bool // the control plane has accepted the new text
 }
 
-// put has the control plane judge a text and take it, unless it says nothing new.
+// put replaces the template by text, unless they are equal.
 func (e *edit) put(ctx context.Context, text string) error {
-	if same(text, e.was.Text) {
-		e.sayf("nothing was changed\n")
+	if e.unchanged(text) {
+		e.printf("nothing was changed\n")
 		return nil
 	}
 	accept := e.wait
@@ -232,94 +213,92 @@ func (e *edit) put(ctx context.Context, text string) error {
 	return e.vms.AwaitTemplate(ctx, vm, e.was, text, e.wait)
 }
 
-// putFrom puts a text that was typed. It is kept in the file at path until it is taken, or says nothing new; else the
-// command's end names that file, however it comes.
-func (e *edit) putFrom(ctx context.Context, path, text string) error {
+// putTyped is put for a text that exists nowhere else. It saves the text in the file at path until it is accepted. If
+// it isn't, the error or the hint after an interrupt names that file.
+func (e *edit) putTyped(ctx context.Context, path, text string) error {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
 	}
-	again := fmt.Sprintf("rdd vm edit %s --file %s", e.name, shellquote.Join(path))
-	waitAgainWith(e.cmd, again)
-	attended(e.cmd, "nothing was changed, and your text is in "+path)
+	waitAgainWith(e.cmd, e.again(path))
+	endsWith(e.cmd, "nothing was changed, and your text is in "+path)
 	err := e.put(ctx, text)
 	if err == nil || e.changed {
 		_ = os.Remove(path)
 		return err
 	}
-	var expired *core.Expired
-	if errors.As(err, &expired) || core.KindOf(err) == core.Canceled {
-		return err // the end of a wait says where the text is
+	if _, expired := errors.AsType[*core.Expired](err); expired || core.KindOf(err) == core.Canceled {
+		return err // the hint names the file
 	}
-	return fmt.Errorf("%w\nYour text is in %s; try it again with: %s", err, path, again)
+	return fmt.Errorf("%w\nYour text is in %s; try it again with: %s", err, path, e.again(path))
 }
 
-func same(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }
+// again is the command that edits the template with the text in the file at path.
+func (e *edit) again(path string) string {
+	return fmt.Sprintf("rdd vm edit %s --file %s", e.name, shellquote.Join(path))
+}
 
-// fromFile takes the text from a file, a URL or stdin.
-func (e *edit) fromFile(ctx context.Context, file string) error {
-	if file == "-" {
-		text, err := e.stdinTemplate()
-		if err != nil {
-			return err
-		}
-		path, err := e.tempFile()
-		if err != nil {
-			return err
-		}
-		return e.putFrom(ctx, path, text)
-	}
-	c, err := e.core()
+func (e *edit) unchanged(text string) bool {
+	return strings.TrimSpace(text) == strings.TrimSpace(e.was.Text)
+}
+
+func (e *edit) fromStdin(ctx context.Context) error {
+	text, err := e.stdinTemplate()
 	if err != nil {
 		return err
 	}
-	text, err := c.ReadTemplate(ctx, file)
+	path, err := e.tempFile()
 	if err != nil {
 		return err
 	}
-	return e.put(ctx, text)
+	return e.putTyped(ctx, path, text)
 }
 
-// note begins a line that edit puts above a template, and takes away again.
-const note = "#rdd# "
-
-// inEditor lets the user edit the text until it is accepted, or left as it was.
+// inEditor lets the user edit the template until the text is accepted or unchanged.
 func (e *edit) inEditor(ctx context.Context) error {
 	path, err := e.tempFile()
 	if err != nil {
 		return err
 	}
-	text, head := e.was.Text, "Edit the template of VM "+e.name+". An empty or unchanged file changes nothing."
+	text, note := e.was.Text, "Edit the template of VM "+e.name+". An empty or unchanged file changes nothing."
 	for {
-		if err := os.WriteFile(path, []byte(withNotes(text, head)), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(withNote(text, note)), 0o600); err != nil {
 			return err
 		}
-		if err := e.Edit(path); err != nil {
-			b, _ := os.ReadFile(path)
-			if same(withoutNotes(string(b)), e.was.Text) {
-				_ = os.Remove(path)
-				return fmt.Errorf("edit the template of VM %q: the editor failed: %v; nothing was changed", e.name, err) //nolint:errorlint // its exit code is not ours
-			}
-			_ = os.WriteFile(path, []byte(withoutNotes(string(b))), 0o600)
-			return fmt.Errorf("edit the template of VM %q: the editor failed: %v; nothing was changed, and your text is in %s; use it with: rdd vm edit %s --file %s", e.name, err, path, e.name, shellquote.Join(path)) //nolint:errorlint // its exit code is not ours
-		}
+		e.endProgress()
+		failure := e.Edit(path)
 		b, err := os.ReadFile(path)
+		if failure != nil {
+			return e.editorFailed(path, withoutNote(string(b)), failure)
+		}
 		if err != nil {
 			return err
 		}
-		edited := withoutNotes(string(b))
-		if strings.TrimSpace(edited) == "" || same(edited, e.was.Text) {
-			e.sayf("nothing was changed\n")
+		edited := withoutNote(string(b))
+		if strings.TrimSpace(edited) == "" || e.unchanged(edited) {
+			e.printf("nothing was changed\n")
 			return os.Remove(path)
 		}
-		err = e.putFrom(ctx, path, edited)
-		if core.KindOf(err) != core.Rejected || e.changed || same(edited, text) {
+		err = e.putTyped(ctx, path, edited)
+		if core.KindOf(err) != core.Rejected || e.changed || strings.TrimSpace(edited) == strings.TrimSpace(text) {
 			return err
 		}
-		text, head = edited, "It was not accepted:\n"+reason(err)
+		text, note = edited, "It was not accepted:\n"+reason(err)
 	}
 }
 
-// tempFile makes the file to edit, readable by the user only. Its name tells editors that it is YAML.
+// editorFailed is the error of an editor that failed. It keeps the text in the file at path if the user has changed it.
+func (e *edit) editorFailed(path, text string, err error) error {
+	kept := ""
+	if e.unchanged(text) {
+		_ = os.Remove(path)
+	} else {
+		_ = os.WriteFile(path, []byte(text), 0o600)
+		kept = fmt.Sprintf(", and your text is in %s; use it with: %s", path, e.again(path))
+	}
+	return fmt.Errorf("edit the template of VM %q: the editor failed: %v; nothing was changed%s", e.name, err, kept) //nolint:errorlint // its exit code must not become rdd's
+}
+
+// tempFile creates the file to edit. Only the user can read it. Its name tells editors that it is YAML.
 func (e *edit) tempFile() (string, error) {
 	f, err := os.CreateTemp("", "rdd-"+e.name+"-*.yaml")
 	if err != nil {
@@ -328,7 +307,7 @@ func (e *edit) tempFile() (string, error) {
 	return filepath.Clean(f.Name()), f.Close()
 }
 
-// reason is why a text was rejected, without what was tried.
+// reason is why a text was rejected, without the operation and its object.
 func reason(err error) string {
 	var e *core.Error
 	for errors.As(err, &e) {
@@ -337,18 +316,17 @@ func reason(err error) string {
 	return err.Error()
 }
 
-func withNotes(text, head string) string {
-	var b strings.Builder
-	for line := range strings.Lines(head) {
-		b.WriteString(note + strings.TrimRight(line, "\n") + "\n")
-	}
-	return b.String() + text
+// notePrefix begins each line of a note above the template in an editor.
+const notePrefix = "#rdd# "
+
+func withNote(text, note string) string {
+	return notePrefix + strings.ReplaceAll(strings.TrimRight(note, "\n"), "\n", "\n"+notePrefix) + "\n" + text
 }
 
-func withoutNotes(text string) string {
+func withoutNote(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
-		if !strings.HasPrefix(line, note) {
+		if !strings.HasPrefix(line, notePrefix) {
 			b.WriteString(line)
 		}
 	}

@@ -18,7 +18,7 @@ func (s *session) versionCommand() *cobra.Command {
 	return cmd
 }
 
-// version is what rdd says of its own build.
+// version describes the build of rdd. Scripts rely on its JSON.
 type version struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit,omitempty"`

@@ -14,10 +14,10 @@ import (
 
 // Annotations of the commands that wait.
 const (
-	waitAgain  = "wait-again"   // the command with which to wait for the same thing again
-	endsWithUs = "ends-with-us" // what ends with the command, where the work doesn't go on without it
-	undoes     = "undoes"       // what the work of the command does, and the command that undoes it
-	hurries    = "hurries"      // the command that ends guests by force, where the command waits for them to shut down
+	waitAgain  = "wait-again"   // the command that waits for the same thing again
+	endsWithUs = "ends-with-us" // what ends together with the command; empty: the work continues without it
+	undoes     = "undoes"       // a sentence with the command that undoes the work
+	forces     = "forces"       // the command that powers off the guests that this command waits for
 )
 
 // Defaults of --timeout.
@@ -26,70 +26,74 @@ const (
 	workTimeout  = 5 * time.Minute  // everything else
 )
 
-// waitFlags are the flags of every command that changes a state.
-type waitFlags struct {
-	wait    bool
-	timeout time.Duration
+// waitingRun is what a command does that waits with w.
+type waitingRun func(cmd *cobra.Command, args []string, c *core.Core, w core.Wait) error
+
+// waits gives cmd the flags --wait and --timeout, and makes run its RunE. again is the command that waits for the same
+// thing again, with %s for the first argument.
+func (s *session) waits(cmd *cobra.Command, timeout time.Duration, again string, run waitingRun) {
+	wait := cmd.Flags().Bool("wait", true, "wait until it is done; --wait=false returns when it is accepted")
+	s.waitsAlways(cmd, timeout, again, func(cmd *cobra.Command, args []string, c *core.Core, w core.Wait) error {
+		if w.Accepted = !*wait; w.Accepted && cmd.Flags().Changed("timeout") {
+			return usagef("--timeout can't be used with --wait=false")
+		}
+		return run(cmd, args, c, w)
+	})
 }
 
-// addWait gives cmd the flags. again is the command line, with %s for the first argument, with
-// which to wait for the same thing again.
-func addWait(cmd *cobra.Command, timeout time.Duration, again string) *waitFlags {
-	f := addTimeout(cmd, timeout, again)
-	cmd.Flags().BoolVar(&f.wait, "wait", true, "wait until it is done; --wait=false returns when it is accepted")
-	return f
-}
-
-// addTimeout is addWait for a command that only waits.
-func addTimeout(cmd *cobra.Command, timeout time.Duration, again string) *waitFlags {
-	f := &waitFlags{wait: true}
-	cmd.Flags().DurationVar(&f.timeout, "timeout", timeout, "how long to wait, such as 90s or 5m; 0 waits forever")
+// waitsAlways is waits for a command that does nothing but wait.
+func (s *session) waitsAlways(cmd *cobra.Command, timeout time.Duration, again string, run waitingRun) {
+	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait, such as 90s or 5m; 0 waits forever")
 	waitAgainWith(cmd, again)
-	return f
+	cmd.RunE = s.withCore(func(cmd *cobra.Command, args []string, c *core.Core) error {
+		if timeout < 0 {
+			return usagef("--timeout must not be negative; got %s (0 waits forever)", timeout)
+		}
+		s.progress = s.newProgress()
+		defer s.endProgress()
+		return run(cmd, args, c, core.Wait{Timeout: timeout, Progress: s.progress.event})
+	})
 }
 
-// waitAgainWith says how to wait again for what cmd waits for.
+// waitAgainWith replaces the annotations of cmd by the command that waits for the same thing again.
 func waitAgainWith(cmd *cobra.Command, again string) {
 	cmd.Annotations = map[string]string{waitAgain: again}
 }
 
-// attended says of cmd that its work ends with it; ends is a sentence without its full stop.
-func attended(cmd *cobra.Command, ends string) { cmd.Annotations[endsWithUs] = ends }
+// endsWith says that the work of cmd ends together with it. what is a sentence without its full stop.
+func endsWith(cmd *cobra.Command, what string) { cmd.Annotations[endsWithUs] = what }
 
-// hurriedBy says of cmd that it waits for guests to shut down. force is the command, with %s for the first
-// argument, that ends them at once.
-func hurriedBy(cmd *cobra.Command, force string) { cmd.Annotations[hurries] = force }
+// forcedBy says that cmd waits for guests to shut down, and that force powers them off. force is a command, with %s
+// for the first argument.
+func forcedBy(cmd *cobra.Command, force string) { cmd.Annotations[forces] = force }
 
-// forceHint is the sentence that says how to end a shutdown that takes too long, and what that loses. It is
-// empty when no guest was shutting down at the deadline.
+// forceHint is the sentence that says how to end a shutdown that takes too long, and what is lost then. It is empty
+// when no guest was shutting down at the deadline.
 func forceHint(cmd *cobra.Command, last core.Event) string {
-	force := cmd.Annotations[hurries]
+	force := cmd.Annotations[forces]
 	forced := cmd.Flag("force")
 	if force == "" || forced != nil && forced.Changed || !last.Stopping() && cmd.Name() != "stop" && cmd.Name() != "delete" {
 		return ""
 	}
 	what := "the virtual machines"
 	if strings.Contains(force, "%s") {
-		what, force = "the guest", strings.ReplaceAll(force, "%s", cmd.Flags().Arg(0))
+		what = "the guest"
 	}
-	return fmt.Sprintf("To power off %s immediately and lose data that is not written to disk yet, run: %s\n", what, force)
+	return fmt.Sprintf("To power off %s immediately and lose data that is not written to disk yet, run: %s\n", what, withName(cmd, force))
 }
 
-// undoneBy says of cmd how its work is undone, as in "delete the VM". undo is the command, with %s for the first argument.
+// undoneBy says how the work of cmd is undone: what is such as "delete the VM", undo is the command, with %s for the
+// first argument.
 func undoneBy(cmd *cobra.Command, what, undo string) {
-	cmd.Annotations[undoes] = "To " + what + " instead, run: " + undo + "\n"
+	cmd.Annotations[undoes] = "To " + what + " instead, run: " + withName(cmd, undo) + "\n"
 }
 
-// undoHint is the sentence that says how to undo work that goes on.
-func undoHint(cmd *cobra.Command) string {
-	hint := cmd.Annotations[undoes]
-	if hint == "" {
-		return ""
-	}
-	return strings.ReplaceAll(hint, "%s", cmd.Flags().Arg(0))
+// withName replaces %s in the text of a command by the first argument of cmd.
+func withName(cmd *cobra.Command, text string) string {
+	return strings.ReplaceAll(text, "%s", cmd.Flags().Arg(0))
 }
 
-// commandLine is the command as the user typed it, without the flags that every command has and those of the wait.
+// commandLine is the command as the user typed it, without the flags of all commands and without --wait and --timeout.
 func commandLine(cmd *cobra.Command) string {
 	words := append(strings.Fields(cmd.CommandPath()), cmd.Flags().Args()...)
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
@@ -113,54 +117,31 @@ func commandLine(cmd *cobra.Command) string {
 	return shellquote.Join(words...)
 }
 
-// waiting turns the flags into a Wait that shows progress. finish ends the showing.
-func (s *session) waiting(cmd *cobra.Command, f *waitFlags) (w core.Wait, finish func(), err error) {
-	switch {
-	case f.timeout < 0:
-		return w, nil, usagef("--timeout must not be negative; got %s (0 waits forever)", f.timeout)
-	case !f.wait && cmd.Flags().Changed("timeout"):
-		return w, nil, usagef("--timeout can't be used with --wait=false")
-	}
-	show := s.newProgress()
-	return core.Wait{Timeout: f.timeout, Accepted: !f.wait, Progress: show.event}, show.finish, nil
-}
-
-// whileWaiting calls do with a Wait that f describes, and shows the progress until do returns.
-func (s *session) whileWaiting(cmd *cobra.Command, f *waitFlags, do func(core.Wait) error) error {
-	w, finish, err := s.waiting(cmd, f)
-	if err != nil {
-		return err
-	}
-	defer finish()
-	return do(w)
-}
-
-// again is the sentence that says how to wait for the same thing again, or how to do it again where it
-// has ended; empty when cmd waits for nothing.
-func (p *Program) again(cmd *cobra.Command, ended bool) string {
+// again is the end of a sentence. It says how to wait for the same thing again or, if the work has ended, how to run
+// the command again. It is empty for a command that doesn't wait.
+func again(cmd *cobra.Command, ended bool) string {
 	again := cmd.Annotations[waitAgain]
-	if again == "" {
+	switch {
+	case again == "":
 		return ""
+	case ended:
+		return ". Run it again with: " + withName(cmd, again)
 	}
-	again = strings.ReplaceAll(again, "%s", cmd.Flags().Arg(0))
-	if ended {
-		return ". Run it again with: " + again
-	}
-	return ". Wait for it again with: " + again
+	return ". Wait for it again with: " + withName(cmd, again)
 }
 
-// said is what a command reports when it has been accepted, or is done.
-func (s *session) said(f *waitFlags, done, accepted string) {
-	if f.wait {
-		s.sayf("%s\n", done)
-		return
+// reportDone prints that the work is done or, if the command doesn't wait for it, that it is accepted.
+func (s *session) reportDone(w core.Wait, done, accepted string) {
+	if w.Accepted {
+		done = accepted + " (not waiting for it to finish)"
 	}
-	s.sayf("%s (not waiting for it to finish)\n", accepted)
+	s.printf("%s\n", done)
 }
 
-// sayf writes a message for people to stderr, unless they asked for quiet.
-func (s *session) sayf(format string, a ...any) {
-	if s.progress != progressQuiet && s.progress != progressJSON {
-		fmt.Fprint(s.Err, s.addressed(fmt.Sprintf(format, a...)))
+// printf prints a message for people to stderr, unless --progress is quiet or json.
+func (s *session) printf(format string, a ...any) {
+	s.endProgress()
+	if s.progressMode != progressQuiet && s.progressMode != progressJSON {
+		fmt.Fprint(s.Err, s.withInstance(fmt.Sprintf(format, a...)))
 	}
 }
