@@ -13,11 +13,12 @@ import (
 )
 
 // sqliteDialect is kine's SQL with two corrections for SQLite: watches hear of the first
-// write at once, and writers queue.
+// write at once, and writes that come together are committed together.
 type sqliteDialect struct {
 	*generic.Generic
 	notify func(context.Context)
 	writer chan struct{} // holds one value while a transaction is open
+	queue  writeQueue
 }
 
 // PrepareAfter prepares the query of kine's poll loop, and wakes the loop again. The loop
@@ -32,52 +33,51 @@ func (d *sqliteDialect) PrepareAfter(ctx context.Context, limit int64) (*query.S
 	return statement, err
 }
 
-// BeginTx lets one writer in at a time, in order. SQLite would let the others sleep and
-// try again, each on a connection that a reader could use.
+// BeginTx begins a compaction, or, as the isolation level says, a single write.
 func (d *sqliteDialect) BeginTx(ctx context.Context, o *sql.TxOptions) (server.Transaction, error) {
+	if o.Isolation == sql.LevelReadCommitted {
+		return singleWrite{dialect: d}, nil
+	}
 	select {
 	case d.writer <- struct{}{}:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	unlock := sync.OnceFunc(func() { <-d.writer })
 	tx, err := d.Generic.BeginTx(ctx, o)
 	if err != nil {
-		unlock()
+		<-d.writer
 		return nil, err
 	}
-	// A request that panics ends its context, and neither commits nor rolls back.
-	stop := context.AfterFunc(ctx, unlock)
-	return &lockedTx{Transaction: tx, unlock: func() { stop(); unlock() }}, nil
+	return compaction{tx, sync.OnceFunc(func() { <-d.writer })}, nil
 }
 
-// lockedTx is a transaction that lets the next writer in when it ends.
-type lockedTx struct {
+// compaction lets the next writer in when it ends.
+type compaction struct {
 	server.Transaction
 	unlock func()
 }
 
-func (t *lockedTx) Commit() error {
-	defer t.unlock()
-	return t.Transaction.Commit()
+func (c compaction) Commit() error {
+	defer c.unlock()
+	return c.Transaction.Commit()
 }
 
-func (t *lockedTx) Rollback() error {
-	defer t.unlock()
-	return t.Transaction.Rollback()
+func (c compaction) Rollback() error {
+	defer c.unlock()
+	return c.Transaction.Rollback()
 }
 
-// MustCommit commits a compaction. kine's own ends the process when the disk is full. An
-// error is enough: the next compaction goes on where the last one came to.
-func (t *lockedTx) MustCommit() {
-	if err := t.Commit(); err != nil {
+// MustCommit commits. kine's own ends the process when the disk is full. An error is
+// enough: the next compaction goes on where the last one came to.
+func (c compaction) MustCommit() {
+	if err := c.Commit(); err != nil {
 		logrus.Errorf("datastore: compaction: %v", err)
 	}
 }
 
-// MustRollback rolls a compaction back, unless it was committed.
-func (t *lockedTx) MustRollback() {
-	if err := t.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+// MustRollback rolls back, unless the compaction was committed.
+func (c compaction) MustRollback() {
+	if err := c.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
 		logrus.Errorf("datastore: roll a compaction back: %v", err)
 	}
 }
