@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -28,7 +29,7 @@ func (p admissionPlugin) Validate(ctx context.Context, a apiadmission.Attributes
 	resource := a.GetResource().GroupResource()
 	var review *admission.Review
 	for _, rule := range p.rules {
-		if !guards(rule, resource) {
+		if !slices.Contains(rule.Resources, resource) {
 			continue
 		}
 		if review == nil {
@@ -43,15 +44,6 @@ func (p admissionPlugin) Validate(ctx context.Context, a apiadmission.Attributes
 		}
 	}
 	return nil
-}
-
-func guards(rule admission.Admission, resource schema.GroupResource) bool {
-	for _, guarded := range rule.Resources {
-		if guarded == resource {
-			return true
-		}
-	}
-	return false
 }
 
 func rejection(err error, resource schema.GroupResource, name string) error {

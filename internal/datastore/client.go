@@ -20,11 +20,11 @@ import (
 var errClosed = rpctypes.ErrGRPCStopped
 
 // newClient returns an etcd client that calls kine's backend directly: no connection,
-// no encoding. It answers what the API server's storage asks; the rest is an error.
+// no encoding. It has the methods that the API server's storage calls.
 func newClient(backend server.Backend, calls *calls) *kubernetes.Client {
 	bridge := server.New(backend, "", progressInterval, etcdVersion)
 	c := clientv3.NewCtxClient(context.Background())
-	c.KV = clientv3.NewKVFromKVClient(reader{bridge, calls}, nil)
+	c.KV = clientv3.NewKVFromKVClient(reader{kine: bridge, calls: calls}, nil)
 	c.Lease = leases{kine: bridge}
 	c.Watcher = newWatcher(backend, calls)
 	k := &kubernetes.Client{Client: c}
@@ -35,11 +35,10 @@ func newClient(backend server.Backend, calls *calls) *kubernetes.Client {
 // reader passes reads to kine's etcd server. Writes don't go there: kine would log those
 // that fail with the object, which may be a secret.
 type reader struct {
-	kine  pb.KVServer
-	calls *calls
+	pb.KVClient // nil: the API server only reads with it
+	kine        pb.KVServer
+	calls       *calls
 }
-
-var _ pb.KVClient = reader{}
 
 func (c reader) Range(ctx context.Context, r *pb.RangeRequest, _ ...grpc.CallOption) (response *pb.RangeResponse, err error) {
 	err = c.calls.do(ctx, func(ctx context.Context) error {
@@ -57,22 +56,6 @@ func (c reader) RangeStream(ctx context.Context, r *pb.RangeRequest, _ ...grpc.C
 		return nil, err
 	}
 	return &rangeStream{response: &pb.RangeStreamResponse{RangeResponse: response}}, nil
-}
-
-func (reader) Put(context.Context, *pb.PutRequest, ...grpc.CallOption) (*pb.PutResponse, error) {
-	return nil, errors.ErrUnsupported
-}
-
-func (reader) DeleteRange(context.Context, *pb.DeleteRangeRequest, ...grpc.CallOption) (*pb.DeleteRangeResponse, error) {
-	return nil, errors.ErrUnsupported
-}
-
-func (reader) Txn(context.Context, *pb.TxnRequest, ...grpc.CallOption) (*pb.TxnResponse, error) {
-	return nil, errors.ErrUnsupported
-}
-
-func (reader) Compact(context.Context, *pb.CompactionRequest, ...grpc.CallOption) (*pb.CompactionResponse, error) {
-	return nil, errors.ErrUnsupported
 }
 
 // rangeStream is a stream of one response.
@@ -137,9 +120,10 @@ func (w writer) OptimisticDelete(ctx context.Context, key string, revision int64
 
 // leases grants leases, which is all that the API server asks for. kine deletes a key
 // when its lease has run out, and knows no other use of one.
-type leases struct{ kine pb.LeaseServer }
-
-var _ clientv3.Lease = leases{}
+type leases struct {
+	clientv3.Lease // nil
+	kine           pb.LeaseServer
+}
 
 func (l leases) Grant(ctx context.Context, ttl int64) (*clientv3.LeaseGrantResponse, error) {
 	r, err := l.kine.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
@@ -148,28 +132,6 @@ func (l leases) Grant(ctx context.Context, ttl int64) (*clientv3.LeaseGrantRespo
 	}
 	return &clientv3.LeaseGrantResponse{ResponseHeader: r.Header, ID: clientv3.LeaseID(r.ID), TTL: r.TTL}, nil
 }
-
-func (leases) Revoke(context.Context, clientv3.LeaseID) (*clientv3.LeaseRevokeResponse, error) {
-	return nil, errors.ErrUnsupported
-}
-
-func (leases) TimeToLive(context.Context, clientv3.LeaseID, ...clientv3.LeaseOption) (*clientv3.LeaseTimeToLiveResponse, error) {
-	return nil, errors.ErrUnsupported
-}
-
-func (leases) Leases(context.Context) (*clientv3.LeaseLeasesResponse, error) {
-	return nil, errors.ErrUnsupported
-}
-
-func (leases) KeepAlive(context.Context, clientv3.LeaseID) (<-chan *clientv3.LeaseKeepAliveResponse, error) {
-	return nil, errors.ErrUnsupported
-}
-
-func (leases) KeepAliveOnce(context.Context, clientv3.LeaseID) (*clientv3.LeaseKeepAliveResponse, error) {
-	return nil, errors.ErrUnsupported
-}
-
-func (leases) Close() error { return nil }
 
 // calls are the requests and watches that a store serves.
 type calls struct {
