@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -19,7 +20,7 @@ import (
 const (
 	clientCount  = 8
 	objectCount  = 1000 // objects that the clients create, get and patch together in a run
-	getFactor    = 2    // gets of each object; they are quicker
+	getFactor    = 2    // gets of each object, which are quicker
 	latencyCount = 500  // requests whose latencies give a p50 and a p99
 	watchTimeout = 10 * time.Second
 )
@@ -28,19 +29,11 @@ const (
 type configMaps struct{ dynamic.ResourceInterface }
 
 func (s *service) configMaps(ctx context.Context) (configMaps, error) {
-	client, err := s.dynamic(ctx)
+	client, err := s.client(ctx)
 	if err != nil {
 		return configMaps{}, err
 	}
 	return configMaps{client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}).Namespace("default")}, nil
-}
-
-func (s *service) dynamic(ctx context.Context) (*dynamic.DynamicClient, error) {
-	config, err := s.config(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return dynamic.NewForConfig(config)
 }
 
 func (c configMaps) create(ctx context.Context, name string) error {
@@ -66,7 +59,7 @@ func (c configMaps) remove(ctx context.Context, name string) error {
 	return c.Delete(ctx, name, metav1.DeleteOptions{})
 }
 
-// measureAPI measures throughput with several clients, and latencies with one.
+// measureAPI measures the throughput with several clients, and the latencies with one.
 func (b *bench) measureAPI(ctx context.Context) error {
 	s, err := b.startService(ctx)
 	if err != nil {
@@ -82,7 +75,7 @@ func (b *bench) measureAPI(ctx context.Context) error {
 		return err
 	}
 	for n := range b.runs {
-		b.sayf("api: throughput and latencies, run %d of %d", n+1, b.runs)
+		b.logf("api: throughput and latencies, run %d of %d", n+1, b.runs)
 		if err := b.measureThroughput(ctx, clients, n); err != nil {
 			return err
 		}
@@ -90,13 +83,13 @@ func (b *bench) measureAPI(ctx context.Context) error {
 			return err
 		}
 	}
-	return b.discard(ctx, s)
+	return b.remove(ctx, s)
 }
 
 func (b *bench) measureThroughput(ctx context.Context, clients []configMaps, run int) error {
 	name := func(n int) string { return fmt.Sprintf("run-%d-%d", run, n%objectCount) }
 	for _, step := range []struct {
-		key   string // empty: only to clear up
+		key   string // empty: not measured
 		count int
 		do    func(c configMaps, n int) error
 	}{
@@ -116,87 +109,62 @@ func (b *bench) measureThroughput(ctx context.Context, clients []configMaps, run
 	return nil
 }
 
-// throughput shares count requests among the clients and returns how many are done in a second.
+// throughput distributes count requests among the clients and returns how many are done per second.
 func throughput[C any](clients []C, count int, do func(c C, n int) error) (perSecond float64, err error) {
 	var next atomic.Int64
-	var all sync.WaitGroup
-	failed := make(chan error, len(clients))
 	began := time.Now()
-	for _, c := range clients {
-		all.Go(func() {
-			for n := int(next.Add(1) - 1); n < count; n = int(next.Add(1) - 1) {
-				if err := do(c, n); err != nil {
-					failed <- err
-					return
-				}
+	err = each(clients, func(c C) error {
+		for n := int(next.Add(1) - 1); n < count; n = int(next.Add(1) - 1) {
+			if err := do(c, n); err != nil {
+				return err
 			}
-		})
-	}
-	all.Wait()
-	took := time.Since(began)
-	select {
-	case err := <-failed:
-		return 0, err
-	default:
-		return float64(count) / took.Seconds(), nil
-	}
-}
-
-// timed calls do count times, one after the other, and returns how long each took in milliseconds.
-func timed(count int, do func(n int) error) ([]float64, error) {
-	took := make([]float64, count)
-	for n := range count {
-		began := time.Now()
-		if err := do(n); err != nil {
-			return nil, err
 		}
-		took[n] = milliseconds(time.Since(began))
-	}
-	return took, nil
+		return nil
+	})
+	return float64(count) / time.Since(began).Seconds(), err
 }
 
 func (b *bench) measureLatency(ctx context.Context, writer, watcher configMaps) error {
-	gets, err := timed(latencyCount, func(int) error { return writer.get(ctx, "latency") })
+	gets, err := latencies(latencyCount, func(int) error { return writer.get(ctx, "latency") })
 	if err != nil {
 		return err
 	}
-	events, err := watchLatencies(ctx, writer, watcher, "latency")
+	events, err := watchLatencies(ctx, watcher, metav1.ListOptions{FieldSelector: "metadata.name=latency"}, func(n int) (condition, error) {
+		n = -n - 1 // a value that measureThroughput doesn't write
+		return func(obj *unstructured.Unstructured) bool {
+			value, _, _ := unstructured.NestedString(obj.Object, "data", "n")
+			return value == strconv.Itoa(n)
+		}, writer.patch(ctx, "latency", n)
+	})
 	if err != nil {
 		return err
 	}
-	b.add("api.get-p50", percentile(gets, 50))
-	b.add("api.get-p99", percentile(gets, 99))
-	b.add("api.watch-p50", percentile(events, 50))
-	b.add("api.watch-p99", percentile(events, 99))
+	b.addPercentiles("api.get", gets)
+	b.addPercentiles("api.watch", events)
 	return nil
 }
 
-// seen is a change of an object as a watch told of it.
-type seen struct {
-	n  string
-	at time.Time
+// addPercentiles records the p50 and the p99 of the latencies of one run.
+func (b *bench) addPercentiles(key string, latencies []float64) {
+	b.add(key+"-p50", percentile(latencies, 50))
+	b.add(key+"-p99", percentile(latencies, 99))
 }
 
-// watchLatencies patches one object again and again, and returns how long after each patch was sent
-// a watch on another connection told of it, in milliseconds.
-func watchLatencies(ctx context.Context, writer, watcher configMaps, name string) ([]float64, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	w, err := watcher.Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + name})
-	if err != nil {
-		return nil, err
-	}
-	defer w.Stop()
-	events := make(chan seen, latencyCount+1)
-	go receive(w, events)
+// latencies calls do count times, one after the other, and returns how long each call took, in milliseconds.
+func latencies(count int, do func(n int) error) ([]float64, error) {
+	return latenciesUntil(count, func(n int) (time.Time, error) {
+		err := do(n)
+		return time.Now(), err
+	})
+}
 
-	took := make([]float64, latencyCount)
+// latenciesUntil calls do count times, one after the other, and returns how much time passed from the begin of each
+// call to the time that it returned, in milliseconds.
+func latenciesUntil(count int, do func(n int) (time.Time, error)) ([]float64, error) {
+	took := make([]float64, count)
 	for n := range took {
 		began := time.Now()
-		if err := writer.patch(ctx, name, -n-1); err != nil {
-			return nil, err
-		}
-		at, err := await(ctx, events, strconv.Itoa(-n-1))
+		at, err := do(n)
 		if err != nil {
 			return nil, err
 		}
@@ -205,34 +173,71 @@ func watchLatencies(ctx context.Context, writer, watcher configMaps, name string
 	return took, nil
 }
 
-// receive notes when each event comes, until the watch ends.
-func receive(w watch.Interface, events chan<- seen) {
+// condition reports whether an object holds a change.
+type condition func(*unstructured.Unstructured) bool
+
+// watchLatencies calls change again and again, and returns how much time passed from each call to the event that met
+// the condition it returned, in milliseconds. watcher should have another connection than the client that changes.
+func watchLatencies(ctx context.Context, watcher dynamic.ResourceInterface, o metav1.ListOptions, change func(n int) (condition, error)) ([]float64, error) {
+	w, err := watcher.Watch(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Stop()
+	events := make(chan event, eventBuffer)
+	go receive(w, events)
+	return latenciesUntil(latencyCount, func(n int) (time.Time, error) {
+		met, err := change(n)
+		if err != nil {
+			return time.Time{}, err
+		}
+		at, err := await(ctx, events, met)
+		if err != nil {
+			err = fmt.Errorf("wait for change %d in the watch: %w", n+1, err)
+		}
+		return at, err
+	})
+}
+
+// eventBuffer holds more events than any watch here delivers, so that receive never waits.
+const eventBuffer = 4*latencyCount + 2*fleetCount
+
+// event is an object that a watch delivered, or the error that ended the watch.
+type event struct {
+	object *unstructured.Unstructured
+	at     time.Time
+	err    error
+}
+
+// receive records when each event comes, until the watch ends.
+func receive(w watch.Interface, events chan<- event) {
 	defer close(events)
 	for e := range w.ResultChan() {
 		at := time.Now()
-		obj, ok := e.Object.(*unstructured.Unstructured)
-		if !ok {
+		if obj, ok := e.Object.(*unstructured.Unstructured); ok && e.Type != watch.Error {
+			events <- event{object: obj, at: at}
+		} else {
+			events <- event{err: apierrors.FromObject(e.Object)}
 			return
 		}
-		n, _, _ := unstructured.NestedString(obj.Object, "data", "n")
-		events <- seen{n, at}
 	}
 }
 
-// await returns when the event with that value came.
-func await(ctx context.Context, events <-chan seen, n string) (time.Time, error) {
-	late := time.After(watchTimeout)
+// await returns when the event came that met the condition.
+func await(ctx context.Context, events <-chan event, met condition) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
+	defer cancel()
 	for {
 		select {
 		case e, ok := <-events:
-			if !ok {
-				return time.Time{}, fmt.Errorf("the watch ended while waiting for change %s", n)
-			}
-			if e.n == n {
+			switch {
+			case !ok:
+				return time.Time{}, errors.New("the watch has ended")
+			case e.err != nil:
+				return time.Time{}, e.err
+			case met(e.object):
 				return e.at, nil
 			}
-		case <-late:
-			return time.Time{}, fmt.Errorf("%w: the watch did not tell of change %s within %s", context.DeadlineExceeded, n, watchTimeout)
 		case <-ctx.Done():
 			return time.Time{}, context.Cause(ctx)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/watch"
 )
@@ -36,29 +37,35 @@ func TestThroughput(t *testing.T) {
 	})
 }
 
-func TestAwaitTakesTheEventOfTheChange(t *testing.T) {
+func TestAwaitReturnsTheTimeOfTheEventWithTheChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch.NewFake()
-		events := make(chan seen, 10)
+		events := make(chan event, 10)
 		go receive(w, events)
 		began := time.Now()
-		change := func(n string) *unstructured.Unstructured {
-			return &unstructured.Unstructured{Object: map[string]any{"data": map[string]any{"n": n}}}
+		change := func(name string) *unstructured.Unstructured {
+			return &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": name}}}
+		}
+		named := func(name string) condition {
+			return func(obj *unstructured.Unstructured) bool { return obj.GetName() == name }
 		}
 		w.Add(change("none"))
 		time.Sleep(3 * time.Second)
-		w.Modify(change("-1"))
+		w.Modify(change("one"))
 		time.Sleep(time.Second)
-		at, err := await(t.Context(), events, "-1")
+		at, err := await(t.Context(), events, named("one"))
 		if err != nil || at.Sub(began) != 3*time.Second {
 			t.Errorf("event came after %s, %v; want 3s", at.Sub(began), err)
 		}
-		if _, err := await(t.Context(), events, "-2"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := await(t.Context(), events, named("two")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v, want that the deadline passed", err)
 		}
-		w.Stop()
-		if _, err := await(t.Context(), events, "-2"); err == nil {
-			t.Error("a watch that ended is not noticed")
+		w.Error(&apierrors.NewGone("too old").ErrStatus)
+		if _, err := await(t.Context(), events, named("two")); !apierrors.IsGone(err) {
+			t.Errorf("error %v, want that of the watch", err)
+		}
+		if _, err := await(t.Context(), events, named("two")); err == nil {
+			t.Error("no error after the end of the watch")
 		}
 	})
 }

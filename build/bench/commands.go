@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 )
 
-// quickFactor is how many more runs commands of milliseconds have than the rest.
+// quickFactor is how many times more runs there are of commands that take milliseconds.
 const quickFactor = 4
 
-// measureCommands measures whole runs of quick commands, with one service running.
+// measureCommands measures whole runs of quick commands while a service runs.
 func (b *bench) measureCommands(ctx context.Context) error {
-	b.sayf("commands: version, status, get ns")
+	b.logf("commands: version, status, vm list, get ns")
 	s, err := b.startService(ctx)
 	if err != nil {
 		return err
@@ -23,6 +23,7 @@ func (b *bench) measureCommands(ctx context.Context) error {
 	}{
 		{"commands.version", []string{"version"}},
 		{"commands.status", []string{"svc", "status"}},
+		{"commands.vm-list", []string{"vm", "list"}},
 		{"commands.get-ns", []string{"ctl", "get", "ns"}},
 	} {
 		for n := range b.runs*quickFactor + 1 {
@@ -31,21 +32,21 @@ func (b *bench) measureCommands(ctx context.Context) error {
 				return err
 			}
 			if n == 0 {
-				continue // reads the program from the disk
+				continue // the first run reads the program from the disk
 			}
-			b.add(c.key, spent.milliseconds())
+			b.add(c.key, milliseconds(spent.Wall))
 			if spent.Peak > 0 {
-				b.add(c.key+"-peak", spent.megabytes())
+				b.add(c.key+"-peak", float64(spent.Peak)/1e6)
 			}
 		}
 	}
-	return b.discard(ctx, s)
+	return b.remove(ctx, s)
 }
 
-// measureService measures starts and stops, each run with a new instance.
+// measureService measures starts and stops, with a new instance for each run.
 func (b *bench) measureService(ctx context.Context) error {
 	for n := range b.runs {
-		b.sayf("service: start and stop, run %d of %d", n+1, b.runs)
+		b.logf("service: start and stop, run %d of %d", n+1, b.runs)
 		s, err := b.newService()
 		if err != nil {
 			return err
@@ -57,18 +58,18 @@ func (b *bench) measureService(ctx context.Context) error {
 		if err := b.stopAndStart(ctx, s, "service"); err != nil {
 			return err
 		}
-		b.add("service.start-fresh", fresh.milliseconds())
+		b.add("service.start-fresh", milliseconds(fresh))
 		if err := b.failStart(ctx, s); err != nil {
 			return err
 		}
-		if err := b.discard(ctx, s); err != nil {
+		if err := b.remove(ctx, s); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// failStart stops the service and measures a start that can't be: a file stands in the place of the store.
+// failStart stops the service and measures a start that fails, because there is a file where the store's folder should be.
 func (b *bench) failStart(ctx context.Context, s *service) error {
 	if _, err := s.stop(ctx); err != nil {
 		return err
@@ -83,16 +84,16 @@ func (b *bench) failStart(ctx context.Context, s *service) error {
 	}
 	failed, _, err := measure(ctx, s.peak, s.env(), "sh", "-c", `"$0" svc start 2>&1 | grep -q "not a directory"`, s.rdd)
 	if err != nil {
-		return fmt.Errorf("a start that can't be doesn't say why: %w", err)
+		return fmt.Errorf("a start that must fail doesn't say why: %w", err)
 	}
-	b.add("service.start-fails", failed.milliseconds())
+	b.add("service.start-fails", milliseconds(failed.Wall))
 	if err := os.Remove(store); err != nil {
 		return err
 	}
 	return os.Rename(aside, store)
 }
 
-// stopAndStart measures a stop with an open watch and a start on the store that is there then.
+// stopAndStart measures a stop with an open watch, and a start with the existing store.
 func (b *bench) stopAndStart(ctx context.Context, s *service, group string) error {
 	stopped, err := s.stopWatched(ctx)
 	if err != nil {
@@ -102,7 +103,7 @@ func (b *bench) stopAndStart(ctx context.Context, s *service, group string) erro
 	if err != nil {
 		return err
 	}
-	b.add(group+".stop", stopped.milliseconds())
-	b.add(group+".start-existing", started.milliseconds())
+	b.add(group+".stop", milliseconds(stopped))
+	b.add(group+".start-existing", milliseconds(started))
 	return nil
 }

@@ -2,9 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
+	watchtools "k8s.io/client-go/tools/watch"
 )
 
 const (
@@ -20,23 +20,23 @@ const (
 	crdTimeout = time.Minute
 )
 
-// measureCRDs applies five definitions at once to a running service.
+// measureCRDs applies five CRDs at once to a running service.
 func (b *bench) measureCRDs(ctx context.Context) error {
 	s, err := b.startService(ctx)
 	if err != nil {
 		return err
 	}
-	client, err := s.dynamic(ctx)
+	client, err := s.client(ctx)
 	if err != nil {
 		return err
 	}
 	for n := range b.runs {
-		b.sayf("crds: run %d of %d", n+1, b.runs)
+		b.logf("crds: run %d of %d", n+1, b.runs)
 		if err := b.measureDefinitions(ctx, client, n); err != nil {
 			return err
 		}
 	}
-	return b.discard(ctx, s)
+	return b.remove(ctx, s)
 }
 
 func (b *bench) measureDefinitions(ctx context.Context, client dynamic.Interface, run int) error {
@@ -54,7 +54,11 @@ func (b *bench) measureDefinitions(ctx context.Context, client dynamic.Interface
 	}
 
 	began := time.Now()
-	if err := apply(ctx, crds, plurals); err != nil {
+	err = each(plurals, func(plural string) error {
+		_, err := crds.Apply(ctx, plural+"."+crdGroup, definition(plural), metav1.ApplyOptions{FieldManager: "bench"})
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if err := awaitEstablished(ctx, w, plurals); err != nil {
@@ -77,42 +81,22 @@ func (b *bench) measureDefinitions(ctx context.Context, client dynamic.Interface
 	return nil
 }
 
-// apply applies the definitions of all plurals at once.
-func apply(ctx context.Context, crds dynamic.ResourceInterface, plurals []string) error {
-	errs := make([]error, len(plurals))
-	var all sync.WaitGroup
-	for i, plural := range plurals {
-		all.Go(func() {
-			_, errs[i] = crds.Apply(ctx, plural+"."+crdGroup, definition(plural), metav1.ApplyOptions{FieldManager: "bench"})
-		})
-	}
-	all.Wait()
-	return errors.Join(errs...)
-}
-
-// awaitEstablished returns when the watch has told that each definition is served.
+// awaitEstablished waits until the watch has delivered each CRD with the condition Established.
 func awaitEstablished(ctx context.Context, w watch.Interface, plurals []string) error {
-	missing := map[string]bool{}
-	for _, plural := range plurals {
-		missing[plural+"."+crdGroup] = true
-	}
-	for len(missing) > 0 {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case e, ok := <-w.ResultChan():
-			if !ok {
-				return errors.New("the watch on definitions ended")
-			}
-			if crd, ok := e.Object.(*unstructured.Unstructured); ok && conditionStatus(crd, "Established") == "True" {
-				delete(missing, crd.GetName())
-			}
+	established := map[string]bool{}
+	_, err := watchtools.UntilWithoutRetry(ctx, w, func(e watch.Event) (bool, error) {
+		if crd, ok := e.Object.(*unstructured.Unstructured); ok && conditionStatus(crd, "Established") == "True" {
+			established[crd.GetName()] = true
 		}
+		return !slices.ContainsFunc(plurals, func(plural string) bool { return !established[plural+"."+crdGroup] }), nil
+	})
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	return nil
+	return err
 }
 
-// conditionStatus is the status of a condition of obj, empty when it has none.
+// conditionStatus returns the status of a condition of obj, or "" when obj doesn't have it.
 func conditionStatus(obj *unstructured.Unstructured, kind string) string {
 	conditions, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")
 	for _, c := range conditions {
@@ -124,7 +108,7 @@ func conditionStatus(obj *unstructured.Unstructured, kind string) string {
 	return ""
 }
 
-// definition is a small definition with a schema, a status and a column, as real ones have.
+// definition returns a small CRD with a schema, a status and a column, as real ones have.
 func definition(plural string) *unstructured.Unstructured {
 	kind := "K" + plural[1:len(plural)-1]
 	text := map[string]any{"type": "string"}

@@ -7,27 +7,28 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/net/html"
 
 	"rancherdesktop.io/rdd/frontend"
 )
 
-// module is the path of ours.
+// module is the path of this module, with a slash.
 const module = "rancherdesktop.io/rdd/"
 
-// goBenchmark is a Go benchmark that measures figures: those of the desktop need the displays, buses and browsers
+// goBenchmark is a Go benchmark that measures figures of the desktop: they need the displays, buses and browsers
 // that the tests have.
 type goBenchmark struct {
 	pkg, name string
-	figures   map[string]string // key of each by the unit that the benchmark reports it in
+	figures   map[string]string // from the unit that the benchmark reports to the figure's key
 }
 
 func desktopBenchmarks() []goBenchmark {
@@ -40,58 +41,54 @@ func desktopBenchmarks() []goBenchmark {
 	}
 }
 
-// measureDesktop measures what can be measured here, and says why the rest can't.
+// measureDesktop measures what can be measured here, and returns why the rest can't.
 func (b *bench) measureDesktop(ctx context.Context) error {
 	var problems []error
 	if b.wants("desktop.page-size") {
-		size, err := pageSize(frontend.Files())
-		if err != nil {
+		if size, err := pageSize(frontend.Files()); err != nil {
 			problems = append(problems, fmt.Errorf("size of the page: %w", err))
 		} else {
 			b.add("desktop.page-size", float64(size)/1000) // it is the same each time
 		}
 	}
 	for _, g := range desktopBenchmarks() {
-		if err := b.measureGo(ctx, g); err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", g.name, err))
+		if ctx.Err() == nil && b.wants(slices.Collect(maps.Values(g.figures))...) {
+			if err := b.measureGo(ctx, g); err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", g.name, err))
+			}
 		}
 	}
 	return errors.Join(problems...)
 }
 
-// measureGo runs a Go benchmark as often as there are to be runs, if one of its figures is wanted.
+// measureGo runs a Go benchmark, once for each run of its figures.
 func (b *bench) measureGo(ctx context.Context, g goBenchmark) error {
-	wanted := false
-	for _, key := range g.figures {
-		wanted = wanted || b.wants(key)
-	}
-	if !wanted || ctx.Err() != nil {
-		return nil
-	}
 	if runtime.GOOS != "linux" {
 		return errors.New("it can be measured on Linux only")
 	}
-	out, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", module+g.pkg).CombinedOutput()
+	dir, err := goCommand(ctx, "list", "-f", "{{.Dir}}", module+g.pkg)
 	if err != nil {
-		return fmt.Errorf("find package %s: %w: %s", g.pkg, err, out)
+		return err
 	}
-	dir := strings.TrimSpace(string(out))
-	if dist := filepath.Join(dir, "..", "..", "dist"); !same(dist, b.dist) {
+	dist := filepath.Join(dir, "..", "..", "dist")
+	measured, err := os.Stat(dist)
+	given, err2 := os.Stat(b.dist)
+	if err != nil || err2 != nil || !os.SameFile(measured, given) {
 		return fmt.Errorf("it measures the programs in %s, not those of --dist", dist)
 	}
 	program := filepath.Join(b.dir, path.Base(g.pkg)+".test")
-	if out, err := exec.CommandContext(ctx, "go", "test", "-tags", "grpcnotrace", "-c", "-o", program, module+g.pkg).CombinedOutput(); err != nil {
-		return fmt.Errorf("build the tests of %s: %w: %s", g.pkg, err, out)
+	if _, err := goCommand(ctx, "test", "-tags", "grpcnotrace", "-c", "-o", program, module+g.pkg); err != nil {
+		return err
 	}
-	defer context.AfterFunc(ctx, func() { b.sayf("desktop: the run under way ends first, in order") })()
+	defer context.AfterFunc(ctx, func() { b.logf("desktop: waiting for the end of the current run") })()
 	for n := range b.runs {
 		if ctx.Err() != nil {
 			return nil
 		}
-		b.sayf("desktop: %s, run %d of %d", g.name, n+1, b.runs)
+		b.logf("desktop: %s, run %d of %d", g.name, n+1, b.runs)
 		cmd := exec.CommandContext(context.WithoutCancel(ctx), program, "-test.run", "^$", "-test.bench", "^"+g.name+"$", "-test.benchtime", "1x", "-test.timeout", "5m", "-test.v")
 		cmd.Dir = dir
-		isolate(cmd) // from an interrupt: it would leave a service behind
+		isolate(cmd) // an interrupted benchmark would leave a service behind
 		out, err := cmd.CombinedOutput()
 		if err := b.addMetrics(g, string(out), err); err != nil {
 			return err
@@ -100,14 +97,7 @@ func (b *bench) measureGo(ctx context.Context, g goBenchmark) error {
 	return nil
 }
 
-// same says whether two paths lead to one folder that exists.
-func same(a, b string) bool {
-	one, err := os.Stat(a)
-	other, err2 := os.Stat(b)
-	return err == nil && err2 == nil && os.SameFile(one, other)
-}
-
-// addMetrics adds what a benchmark has reported. Without, what it says of itself is the error.
+// addMetrics records the values that a benchmark has reported. When there are none, the error is what it logged.
 func (b *bench) addMetrics(g goBenchmark, out string, ended error) error {
 	reported := metrics(out, g.name)
 	if ended != nil || len(reported) == 0 {
@@ -123,7 +113,7 @@ func (b *bench) addMetrics(g goBenchmark, out string, ended error) error {
 	return nil
 }
 
-// metrics reads the line of a benchmark's result: its name, the number of iterations, then values with their units.
+// metrics reads the result line of a benchmark: its name, the number of iterations, then values with their units.
 // Source: golang.org/design/14313-benchmark-format.
 func metrics(out, name string) map[string]float64 {
 	found := map[string]float64{}
@@ -141,7 +131,7 @@ func metrics(out, name string) map[string]float64 {
 	return found
 }
 
-// reason is why a benchmark has no result: what it logged, or how it ended.
+// reason returns why a benchmark has no result: what it logged, or how it ended.
 func reason(out string, ended error) string {
 	var logged []string
 	for line := range strings.Lines(out) {
@@ -159,7 +149,10 @@ func reason(out string, ended error) string {
 	return "there is no such benchmark"
 }
 
-// pageSize is what a page's index.html and all that it loads at once take, in bytes, each file gzipped. What is loaded
+// loaded finds what a page loads at once, in the form in which Vite writes index.html.
+var loaded = regexp.MustCompile(`<(?:script|link rel="(?:modulepreload|stylesheet)")\s[^>]*(?:src|href)="([^"]+)"`)
+
+// pageSize returns the size of index.html and all that it loads at once, in bytes, each file gzipped. What is loaded
 // later, such as the editor and the terminal, does not count.
 func pageSize(files fs.FS) (total int, err error) {
 	index, err := fs.ReadFile(files, "index.html")
@@ -167,10 +160,8 @@ func pageSize(files fs.FS) (total int, err error) {
 		return 0, fmt.Errorf("the page isn't built (make frontend): %w", err)
 	}
 	names := []string{"index.html"}
-	for tokens := html.NewTokenizer(strings.NewReader(string(index))); tokens.Next() != html.ErrorToken; {
-		if name := loaded(tokens.Token()); name != "" {
-			names = append(names, path.Clean(name))
-		}
+	for _, match := range loaded.FindAllSubmatch(index, -1) {
+		names = append(names, path.Clean(string(match[1])))
 	}
 	if len(names) < 3 {
 		return 0, fmt.Errorf("index.html loads only %v, not a script and a style sheet", names[1:])
@@ -180,30 +171,13 @@ func pageSize(files fs.FS) (total int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		var size bytes.Buffer
-		zip := gzip.NewWriter(&size)
-		if _, err := zip.Write(content); err != nil {
+		var zipped bytes.Buffer
+		zip := gzip.NewWriter(&zipped)
+		_, err = zip.Write(content)
+		if err := errors.Join(err, zip.Close()); err != nil {
 			return 0, err
 		}
-		if err := zip.Close(); err != nil {
-			return 0, err
-		}
-		total += size.Len()
+		total += zipped.Len()
 	}
 	return total, nil
-}
-
-// loaded is the file that an element of a page loads at once; empty: none.
-func loaded(t html.Token) string {
-	attributes := map[string]string{}
-	for _, a := range t.Attr {
-		attributes[a.Key] = a.Val
-	}
-	switch {
-	case t.Data == "script":
-		return attributes["src"]
-	case t.Data == "link" && (attributes["rel"] == "modulepreload" || attributes["rel"] == "stylesheet"):
-		return attributes["href"]
-	}
-	return ""
 }

@@ -37,18 +37,13 @@ func TestDesktopBenchmarksMeasureEveryFigureOnce(t *testing.T) {
 	for _, g := range desktopBenchmarks() {
 		measured = slices.AppendSeq(measured, maps.Values(g.figures))
 	}
-	var listed []string
-	for _, f := range figures() {
-		if strings.HasPrefix(f.key, "desktop.") {
-			listed = append(listed, f.key)
-		}
-	}
-	if slices.Sort(measured); !slices.Equal(measured, slices.Sorted(slices.Values(listed))) {
-		t.Errorf("measured are %v, listed %v", measured, listed)
+	listed := slices.Sorted(slices.Values(keys("desktop")))
+	if slices.Sort(measured); !slices.Equal(measured, listed) {
+		t.Errorf("the benchmarks measure %v, but the table has %v", measured, listed)
 	}
 }
 
-// noise is text that gzip can't shorten below its length.
+// noise returns a file that gzip can't make smaller.
 func noise(length int) *fstest.MapFile {
 	b := make([]byte, length)
 	r := rand.NewChaCha8([32]byte{})
@@ -68,7 +63,7 @@ func TestPageSizeCountsWhatIsLoadedAtOnce(t *testing.T) {
 	}
 	delete(page, "a/part.js")
 	if _, err := pageSize(page); err == nil {
-		t.Error("a file that is missing counts as nothing")
+		t.Error("no error although a file is missing")
 	}
 	page["index.html"] = &fstest.MapFile{Data: []byte("<!doctype html>")}
 	if _, err := pageSize(page); err == nil || !strings.Contains(err.Error(), "not a script") {

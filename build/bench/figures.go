@@ -13,7 +13,7 @@ type figure struct {
 	key    string
 	title  string
 	unit   string
-	target float64 // at most this; 0: no target
+	target float64 // the median may be at most this; 0: no target
 }
 
 // figures lists what can be measured, in the order of the table.
@@ -23,12 +23,14 @@ func figures() []figure {
 		{"commands.version-peak", "rdd version, peak memory", "MB", 25},
 		{"commands.status", "rdd svc status", "ms", 25},
 		{"commands.status-peak", "rdd svc status, peak memory", "MB", 0},
+		{"commands.vm-list", "rdd vm list, no VMs", "ms", 25},
+		{"commands.vm-list-peak", "rdd vm list, no VMs, peak memory", "MB", 0},
 		{"commands.get-ns", "rdd ctl get ns", "ms", 80},
 		{"commands.get-ns-peak", "rdd ctl get ns, peak memory", "MB", 0},
 		{"service.start-fresh", "rdd svc start, fresh store, to ready", "ms", 400},
 		{"service.start-existing", "rdd svc start, existing store, to ready", "ms", 400},
 		{"service.stop", "rdd svc stop, with an open watch", "ms", 300},
-		{"service.start-fails", "rdd svc start that can't, to its reason", "ms", 1000},
+		{"service.start-fails", "rdd svc start that fails, to its error message", "ms", 1000},
 		{"idle.rss", "service RSS, 30 s after ready", "MiB", 95},
 		{"idle.anonymous", "service anonymous memory, 30 s after ready", "MiB", 30},
 		{"idle.cpu", "service CPU of a core, idle for 60 s", "%", 0.2},
@@ -84,45 +86,46 @@ func figures() []figure {
 	}
 }
 
+// keys returns the keys of the figures in a group; of all figures when group is empty.
+func keys(group string) (keys []string) {
+	for _, f := range figures() {
+		if name, _, _ := strings.Cut(f.key, "."); group == "" || group == name {
+			keys = append(keys, f.key)
+		}
+	}
+	return keys
+}
+
 // results collects what was measured. It is safe for concurrent use.
 type results struct {
-	only *regexp.Regexp // nil: every figure
-	load func() float64 // the machine's load now
+	only *regexp.Regexp // matches the keys of the figures to measure
+	load func() float64 // returns the machine's load now
 
 	mu     sync.Mutex
 	values map[string][]float64
 	loads  map[string][]float64
 }
 
+// newResults measures the figures whose keys match the pattern only; an empty pattern matches all.
 func newResults(only string, load func() float64) (*results, error) {
-	r := &results{load: load, values: map[string][]float64{}, loads: map[string][]float64{}}
-	if only == "" {
-		return r, nil
-	}
-	re, err := regexp.Compile(only)
+	pattern, err := regexp.Compile(only)
 	if err != nil {
 		return nil, fmt.Errorf("--only: %w", err)
 	}
-	r.only = re
-	if !slices.ContainsFunc(figures(), func(f figure) bool { return r.wants(f.key) }) {
-		var keys []string
-		for _, f := range figures() {
-			keys = append(keys, f.key)
-		}
-		return nil, fmt.Errorf("--only %q matches none of the figures: %s", only, strings.Join(keys, " "))
+	r := &results{only: pattern, load: load, values: map[string][]float64{}, loads: map[string][]float64{}}
+	if !r.wantsGroup("") {
+		return nil, fmt.Errorf("--only %q matches none of the figures: %s", only, strings.Join(keys(""), " "))
 	}
 	return r, nil
 }
 
-// wants says whether the figure was asked for.
-func (r *results) wants(key string) bool { return r.only == nil || r.only.MatchString(key) }
+// wants reports whether any of the figures was asked for.
+func (r *results) wants(keys ...string) bool { return slices.ContainsFunc(keys, r.only.MatchString) }
 
-// wantsGroup says whether any figure of the group was asked for.
-func (r *results) wantsGroup(group string) bool {
-	return slices.ContainsFunc(figures(), func(f figure) bool { return strings.HasPrefix(f.key, group+".") && r.wants(f.key) })
-}
+// wantsGroup reports whether any figure of the group was asked for.
+func (r *results) wantsGroup(group string) bool { return r.wants(keys(group)...) }
 
-// add records one run of a figure, with the machine's load at its end.
+// add records the value of one run of a figure, and the machine's load now, when the run has ended.
 func (r *results) add(key string, value float64) {
 	load := r.load()
 	r.mu.Lock()
@@ -131,20 +134,20 @@ func (r *results) add(key string, value float64) {
 	r.loads[key] = append(r.loads[key], load)
 }
 
-// row is a figure with what was measured.
+// row is a figure with its measured values.
 type row struct {
 	Key    string    `json:"key"`
 	Title  string    `json:"title"`
 	Unit   string    `json:"unit,omitempty"`
-	Target float64   `json:"target,omitempty"` // at most this
+	Target float64   `json:"target,omitempty"` // the median may be at most this
 	Ratio  float64   `json:"ratio,omitempty"`  // of the median to the target
 	OK     *bool     `json:"ok,omitempty"`     // absent without a target
-	Load   float64   `json:"load"`             // median of the load average over one minute, at the end of each run
+	Load   float64   `json:"load"`             // median of the one-minute load averages at the end of each run
 	Runs   []float64 `json:"runs"`
 	stats
 }
 
-// rows sums up the figures that were asked for and measured.
+// rows returns the figures that were asked for and measured, in the order of the table.
 func (r *results) rows() []row {
 	r.mu.Lock()
 	defer r.mu.Unlock()

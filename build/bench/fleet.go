@@ -4,95 +4,88 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 )
 
 const (
-	startCount   = 20  // VMs that exist while a service is started
-	fleetCount   = 200 // VMs in a service whose memory and latency are measured
-	settledLimit = 2 * time.Minute
+	startCount     = 20  // VMs that exist while a service is started
+	fleetCount     = 200 // VMs in a service whose memory and latency are measured
+	settleInterval = 50 * time.Millisecond
+	settleTimeout  = 2 * time.Minute
 )
 
 // vms is a client of the LimaVMs, with a connection of its own.
 type vms struct{ dynamic.ResourceInterface }
 
 func (s *service) vms(ctx context.Context) (vms, error) {
-	client, err := s.dynamic(ctx)
+	client, err := s.client(ctx)
 	if err != nil {
 		return vms{}, err
 	}
-	return vms{client.Resource(schema.GroupVersionResource{Group: "lima.rancherdesktop.io", Version: "v1alpha1", Resource: "limavms"})}, nil
+	return vms{client.Resource(v1alpha1.GroupVersion.WithResource(v1alpha1.Resource))}, nil
 }
 
 func vmName(n int) string { return fmt.Sprintf("vm%d", n) }
 
-// create makes count VMs and waits until all exist, and run if they are to.
-func (v vms) create(ctx context.Context, count int, run bool) error {
+// create creates VMs that don't run, and waits until their disks exist.
+func (v vms) create(ctx context.Context, count int) error {
 	for n := range count {
 		_, err := v.Create(ctx, &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "lima.rancherdesktop.io/v1alpha1", "kind": "LimaVM", "metadata": map[string]any{"name": vmName(n)},
-			"spec": map[string]any{"running": run, "template": "images: []\n"},
+			"apiVersion": v1alpha1.GroupVersion.String(), "kind": v1alpha1.Kind, "metadata": map[string]any{"name": vmName(n)},
+			"spec": map[string]any{"template": "images: []\n"},
 		}}, metav1.CreateOptions{})
 		if err != nil {
 			return err
 		}
 	}
-	if run {
-		return v.settle(ctx, count, "Running")
-	}
-	return v.settle(ctx, count, "Created")
+	return v.settle(ctx, count, v1alpha1.ConditionCreated)
 }
 
-// run starts count VMs and waits until all run.
-func (v vms) run(ctx context.Context, count int) error {
+// start starts VMs and waits until they run.
+func (v vms) start(ctx context.Context, count int) error {
 	for n := range count {
 		if _, err := v.Patch(ctx, vmName(n), types.MergePatchType, []byte(`{"spec":{"running":true}}`), metav1.PatchOptions{}); err != nil {
 			return err
 		}
 	}
-	return v.settle(ctx, count, "Running")
+	return v.settle(ctx, count, v1alpha1.ConditionRunning)
 }
 
-// settle waits until the condition of count VMs is true.
+// settle waits until a condition of count VMs is true.
 func (v vms) settle(ctx context.Context, count int, condition string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, settledLimit, fmt.Errorf("%w: not %d VMs were %s within %s", context.DeadlineExceeded, count, condition, settledLimit))
-	defer cancel()
-	for {
+	err := wait.PollUntilContextTimeout(ctx, settleInterval, settleTimeout, true, func(ctx context.Context) (bool, error) {
 		list, err := v.List(ctx, metav1.ListOptions{})
 		if err != nil {
-			return err
+			return false, err
 		}
-		settled := 0
 		for i := range list.Items {
-			if conditionStatus(&list.Items[i], condition) == "True" {
-				settled++
+			if conditionStatus(&list.Items[i], condition) != "True" {
+				return false, nil
 			}
 		}
-		if settled == count {
-			return nil
-		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
-			return err
-		}
+		return len(list.Items) == count, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait until the condition %s of %d VMs is true: %w", condition, count, err)
 	}
+	return nil
 }
 
-// startPlayed starts a service whose VMs are played by the tests' stand-in for rdd-lima: they boot in
-// milliseconds, so what is measured is the service.
-func (b *bench) startPlayed(ctx context.Context) (*service, vms, error) {
-	libexec, err := b.standIn(ctx)
+// startFake starts a service whose VMs are run by the tests' fake of rdd-lima: they boot in milliseconds, so
+// only the service is measured.
+func (b *bench) startFake(ctx context.Context) (*service, vms, error) {
+	libexec, err := b.fakeLibexec(ctx)
 	if err != nil {
 		return nil, vms{}, err
 	}
@@ -108,13 +101,10 @@ func (b *bench) startPlayed(ctx context.Context) (*service, vms, error) {
 	return s, v, err
 }
 
-// standIn returns a libexec folder whose rdd-lima is the stand-in. The first call makes it.
-func (b *bench) standIn(ctx context.Context) (string, error) {
+// fakeLibexec returns a libexec folder whose rdd-lima is the tests' fake. The first call makes it.
+func (b *bench) fakeLibexec(ctx context.Context) (string, error) {
 	libexec := filepath.Join(b.dir, "libexec", "rdd")
-	suffix := ""
-	if runtime.GOOS == "windows" {
-		suffix = ".exe"
-	}
+	suffix := filepath.Ext(b.rdd)
 	program := filepath.Join(libexec, "rdd-lima"+suffix)
 	if _, err := os.Stat(program); err == nil {
 		return libexec, nil
@@ -122,19 +112,16 @@ func (b *bench) standIn(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(libexec, 0o700); err != nil {
 		return "", err
 	}
-	for _, name := range []string{"rddd", "rdd-kubectl"} {
-		if err := os.Symlink(filepath.Join(b.dist, "libexec", "rdd", name+suffix), filepath.Join(libexec, name+suffix)); err != nil && !errors.Is(err, os.ErrExist) {
+	for _, name := range []string{"rddd" + suffix, "rdd-kubectl" + suffix} {
+		if err := os.Symlink(filepath.Join(b.dist, "libexec", "rdd", name), filepath.Join(libexec, name)); err != nil && !errors.Is(err, fs.ErrExist) {
 			return "", err
 		}
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", program, "rancherdesktop.io/rdd/internal/machine/machinetest")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the stand-in for rdd-lima: %w: %s", err, out)
-	}
-	return libexec, nil
+	_, err := goCommand(ctx, "test", "-tags", "grpcnotrace", "-c", "-o", program, module+"internal/machine/machinetest")
+	return libexec, err
 }
 
-// crash kills the service, starts it again at once, and says how long it took from the kill to ready.
+// crash kills the service, starts it again at once, and returns the time from the kill to ready.
 func (s *service) crash(ctx context.Context) (time.Duration, error) {
 	pid, err := s.pid(ctx)
 	if err != nil {
@@ -152,14 +139,14 @@ func (s *service) crash(ctx context.Context) (time.Duration, error) {
 	return time.Since(began), err
 }
 
-// measureCrash kills a service with a VM that runs, again and again.
+// measureCrash kills a service with a running VM again and again.
 func (b *bench) measureCrash(ctx context.Context) error {
-	b.sayf("crash: SIGKILL, then a start")
-	s, v, err := b.startPlayed(ctx)
+	b.logf("crash: SIGKILL, then a start")
+	s, v, err := b.startFake(ctx)
 	if err != nil {
 		return err
 	}
-	if err := v.create(ctx, 1, true); err != nil {
+	if err := errors.Join(v.create(ctx, 1), v.start(ctx, 1)); err != nil {
 		return err
 	}
 	for range b.runs * quickFactor {
@@ -169,59 +156,33 @@ func (b *bench) measureCrash(ctx context.Context) error {
 		}
 		b.add("crash.ready", milliseconds(took))
 	}
-	return b.discard(ctx, s)
+	return b.remove(ctx, s)
 }
 
 // measureFleet measures services with many VMs.
 func (b *bench) measureFleet(ctx context.Context) error {
-	if b.wants("fleet.start-stopped") || b.wants("fleet.start-running") {
+	if b.wants("fleet.start-stopped", "fleet.start-running") {
 		for n := range b.runs {
-			b.sayf("fleet: start with %d VMs, run %d of %d", startCount, n+1, b.runs)
+			b.logf("fleet: start with %d VMs, run %d of %d", startCount, n+1, b.runs)
 			if err := b.measureStarts(ctx); err != nil {
 				return err
 			}
 		}
 	}
-	if b.wants("fleet.reconcile-p50") || b.wants("fleet.reconcile-p99") || b.wants("fleet.memory") {
+	if b.wants("fleet.reconcile-p50", "fleet.reconcile-p99", "fleet.memory") {
 		return b.measureMany(ctx)
 	}
 	return nil
 }
 
-// measureMany measures what many VMs cost that exist and do nothing, and how quickly they are seen to.
-func (b *bench) measureMany(ctx context.Context) error {
-	services, clients := make([]*service, b.runs), map[*service]vms{}
-	for i := range services {
-		s, v, err := b.startPlayed(ctx)
-		if err != nil {
-			return err
-		}
-		services[i], clients[s] = s, v
-	}
-	b.sayf("fleet: memory of %d VMs in each of %d services, with twice %s of quiet", fleetCount, b.runs, settleTime)
-	if err := each(services, func(s *service) error { return b.measureVMMemory(ctx, s, clients[s]) }); err != nil {
-		return err
-	}
-	for n, s := range services {
-		b.sayf("fleet: reconcile with %d VMs, run %d of %d", fleetCount, n+1, b.runs)
-		if err := b.measureReconcile(ctx, s, clients[s]); err != nil {
-			return err
-		}
-		if err := b.discard(ctx, s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// measureStarts starts a service in which VMs exist: first stopped ones, then ones that went on
-// running while no service did.
+// measureStarts starts a service that has VMs: first with all of them stopped, then with VMs that kept running
+// while the service was down.
 func (b *bench) measureStarts(ctx context.Context) error {
-	s, v, err := b.startPlayed(ctx)
+	s, v, err := b.startFake(ctx)
 	if err != nil {
 		return err
 	}
-	if err := v.create(ctx, startCount, false); err != nil {
+	if err := v.create(ctx, startCount); err != nil {
 		return err
 	}
 	if _, err := s.stop(ctx); err != nil {
@@ -231,135 +192,89 @@ func (b *bench) measureStarts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := v.run(ctx, startCount); err != nil {
+	if err := v.start(ctx, startCount); err != nil {
 		return err
 	}
 	running, err := s.crash(ctx)
 	if err != nil {
 		return err
 	}
-	b.add("fleet.start-stopped", stopped.milliseconds())
+	b.add("fleet.start-stopped", milliseconds(stopped))
 	b.add("fleet.start-running", milliseconds(running))
-	return b.discard(ctx, s)
+	return b.remove(ctx, s)
 }
 
-// measureVMMemory measures what VMs cost that exist and do nothing.
-func (b *bench) measureVMMemory(ctx context.Context, s *service, v vms) error {
-	pid, err := s.pid(ctx)
-	if err != nil {
-		return err
-	}
-	look := func() (memory, error) {
-		if err := pause(ctx, settleTime); err != nil {
-			return memory{}, err
+// fleetRun is a service with many VMs, and a client of it.
+type fleetRun struct {
+	*service
+	vms vms
+}
+
+// measureMany measures how much memory many stopped VMs take, and how quickly changes of them are reconciled.
+func (b *bench) measureMany(ctx context.Context) error {
+	runs := make([]fleetRun, b.runs)
+	for n := range runs {
+		s, v, err := b.startFake(ctx)
+		if err != nil {
+			return err
 		}
-		return readMemory(pid)
+		runs[n] = fleetRun{s, v}
 	}
-	none, err := look()
-	if err != nil {
+	b.logf("fleet: memory of %d VMs in each of %d services, after %s without and %s with them", fleetCount, b.runs, settleTime, settleTime)
+	if err := each(runs, func(r fleetRun) error { return b.measureVMMemory(ctx, r) }); err != nil {
 		return err
 	}
-	if err := v.create(ctx, fleetCount, false); err != nil {
-		return err
+	for n, r := range runs {
+		b.logf("fleet: reconcile with %d VMs, run %d of %d", fleetCount, n+1, b.runs)
+		if err := b.measureReconcile(ctx, r); err != nil {
+			return err
+		}
+		if err := b.remove(ctx, r.service); err != nil {
+			return err
+		}
 	}
-	all, err := look()
-	if err != nil {
-		return err
-	}
-	b.add("fleet.memory", float64(all.Anonymous-none.Anonymous)/fleetCount/(1<<10))
 	return nil
 }
 
-// observed is a status of a VM as a watch told of it, or why the watch ended.
-type observed struct {
-	name       string
-	generation int64
-	at         time.Time
-	err        error
+// measureVMMemory creates the VMs and measures how much memory the service takes for each.
+func (b *bench) measureVMMemory(ctx context.Context, r fleetRun) error {
+	pid, err := r.pid(ctx)
+	if err != nil {
+		return err
+	}
+	without, err := settledMemory(ctx, pid)
+	if err != nil {
+		return err
+	}
+	if err := r.vms.create(ctx, fleetCount); err != nil {
+		return err
+	}
+	with, err := settledMemory(ctx, pid)
+	if err != nil {
+		return err
+	}
+	b.add("fleet.memory", float64(with.Anonymous-without.Anonymous)/fleetCount/(1<<10))
+	return nil
 }
 
-// measureReconcile changes a spec again and again, each time of another VM, and measures how long
-// after the request was sent a watch on another connection tells of a status that counts it in.
-func (b *bench) measureReconcile(ctx context.Context, s *service, writer vms) error {
-	watcher, err := s.vms(ctx)
+// measureReconcile changes the specs of the VMs one after the other, and measures how much time passes from each
+// request to the event, in a watch on another connection, whose status has observed the new generation.
+func (b *bench) measureReconcile(ctx context.Context, r fleetRun) error {
+	watcher, err := r.service.vms(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	w, err := watcher.Watch(ctx, metav1.ListOptions{})
-	if err != nil {
-		return err
-	}
-	defer w.Stop()
-	statuses := make(chan observed, latencyCount*4+fleetCount*2) // whatever comes, it is not in the way
-	go receiveStatuses(w, statuses)
-	took, err := timedAt(latencyCount, func(n int) (time.Time, error) {
-		how := []string{"Emulation", "Auto"}[n/fleetCount%2]
-		vm, err := writer.Patch(ctx, vmName(n%fleetCount), types.MergePatchType, fmt.Appendf(nil, `{"spec":{"acceleration":%q}}`, how), metav1.PatchOptions{})
-		if err != nil {
-			return time.Time{}, err
-		}
-		return awaitObserved(ctx, statuses, vm.GetName(), vm.GetGeneration())
+	took, err := watchLatencies(ctx, watcher, metav1.ListOptions{}, func(n int) (condition, error) {
+		acceleration := []v1alpha1.Acceleration{v1alpha1.AccelerationEmulation, v1alpha1.AccelerationAuto}[n/fleetCount%2]
+		vm, err := r.vms.Patch(ctx, vmName(n%fleetCount), types.MergePatchType, fmt.Appendf(nil, `{"spec":{"acceleration":%q}}`, acceleration), metav1.PatchOptions{})
+		return func(obj *unstructured.Unstructured) bool {
+			observed, _, _ := unstructured.NestedInt64(obj.Object, "status", "observedGeneration")
+			return obj.GetName() == vm.GetName() && observed >= vm.GetGeneration()
+		}, err
 	})
 	if err != nil {
 		return err
 	}
-	b.add("fleet.reconcile-p50", percentile(took, 50))
-	b.add("fleet.reconcile-p99", percentile(took, 99))
+	b.addPercentiles("fleet.reconcile", took)
 	return nil
-}
-
-// timedAt calls do count times and returns how long after each call began it says that it was done, in
-// milliseconds.
-func timedAt(count int, do func(n int) (time.Time, error)) ([]float64, error) {
-	took := make([]float64, count)
-	for n := range count {
-		began := time.Now()
-		at, err := do(n)
-		if err != nil {
-			return nil, err
-		}
-		took[n] = milliseconds(at.Sub(began))
-	}
-	return took, nil
-}
-
-// receiveStatuses notes when each status comes, until the watch ends.
-func receiveStatuses(w watch.Interface, statuses chan<- observed) {
-	defer close(statuses)
-	for e := range w.ResultChan() {
-		at := time.Now()
-		if e.Type == watch.Error {
-			statuses <- observed{err: apierrors.FromObject(e.Object)}
-			return
-		}
-		if vm, ok := e.Object.(*unstructured.Unstructured); ok {
-			generation, _, _ := unstructured.NestedInt64(vm.Object, "status", "observedGeneration")
-			statuses <- observed{name: vm.GetName(), generation: generation, at: at}
-		}
-	}
-}
-
-// awaitObserved returns when the status came that counts in the generation.
-func awaitObserved(ctx context.Context, statuses <-chan observed, name string, generation int64) (time.Time, error) {
-	late := time.After(watchTimeout)
-	for {
-		select {
-		case s, ok := <-statuses:
-			if !ok {
-				return time.Time{}, fmt.Errorf("the watch ended while waiting for VM %s", name)
-			}
-			if s.err != nil {
-				return time.Time{}, fmt.Errorf("the watch ended while waiting for VM %s: %w", name, s.err)
-			}
-			if s.name == name && s.generation >= generation {
-				return s.at, nil
-			}
-		case <-late:
-			return time.Time{}, fmt.Errorf("%w: generation %d of VM %s was not reconciled within %s", context.DeadlineExceeded, generation, name, watchTimeout)
-		case <-ctx.Done():
-			return time.Time{}, context.Cause(ctx)
-		}
-	}
 }

@@ -5,9 +5,15 @@ import (
 	"fmt"
 	"math"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/shirou/gopsutil/v4/cpu"
+	"github.com/shirou/gopsutil/v4/load"
+
+	"rancherdesktop.io/rdd/internal/host"
 )
 
 // machine is what the figures depend on.
@@ -25,18 +31,23 @@ type machine struct {
 	LoadAfter  float64   `json:"loadAfter"`
 }
 
-// describe looks at the machine before anything is measured.
+// describe returns what is known of the machine before anything is measured.
 func describe(ctx context.Context, b *bench) machine {
-	return machine{
-		RDD:   firstLine(ctx, b.program("rdd"), "version"),
-		Began: b.began.UTC(), Processor: processor(), Cores: runtime.NumCPU(), System: kernel(),
-		MemoryGiB:  math.Round(float64(installedMemory())/(1<<30)*10) / 10,
-		QEMU:       firstLine(ctx, "qemu-system-"+guestArch(), "--version"),
-		LoadBefore: loadAverage(),
+	qemu := map[string]string{"amd64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}[runtime.GOARCH]
+	m := machine{
+		RDD: firstLine(ctx, b.rdd, "version"), System: firstLine(ctx, "uname", "-sr"), QEMU: firstLine(ctx, qemu, "--version"),
+		Began: b.began.UTC(), Processor: "unknown processor", Cores: runtime.NumCPU(), LoadBefore: loadAverage(),
 	}
+	if processors, err := cpu.InfoWithContext(ctx); err == nil && len(processors) > 0 {
+		m.Processor = processors[0].ModelName
+	}
+	if memory, err := host.MemoryOf(); err == nil {
+		m.MemoryGiB = math.Round(float64(memory.Total)/(1<<30)*10) / 10
+	}
+	return m
 }
 
-// finish adds what is known at the end.
+// finish adds what is known after everything was measured.
 func (m *machine) finish(b *bench) {
 	m.Minutes = math.Round(time.Since(b.began).Minutes()*10) / 10
 	m.LoadAfter = loadAverage()
@@ -51,23 +62,22 @@ func (m machine) String() string {
 		m.RDD, m.Began.Format("2006-01-02 15:04 MST"), m.Minutes, m.LoadBefore, m.LoadAfter, m.Cores, m.Processor, m.MemoryGiB, m.System, m.QEMU, m.Guests)
 }
 
-// firstLine is the first line that a command prints.
+// firstLine returns the first line that a command prints, or why there is none.
 func firstLine(ctx context.Context, name string, args ...string) string {
 	out, err := exec.CommandContext(ctx, name, args...).Output()
 	if err != nil {
-		return fmt.Sprintf("%s: %v", name[strings.LastIndexByte(name, '/')+1:], err)
+		return fmt.Sprintf("%s: %v", filepath.Base(name), err)
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
 	return strings.TrimSpace(line)
 }
 
-// guestArch is QEMU's name for this machine's processor.
-func guestArch() string {
-	switch runtime.GOARCH {
-	case "amd64":
-		return "x86_64"
-	case "arm64":
-		return "aarch64"
+// loadAverage returns the mean number of processes that ran, or were ready to run, over the last minute; 0 when the
+// system doesn't say.
+func loadAverage() float64 {
+	average, err := load.Avg()
+	if err != nil {
+		return 0
 	}
-	return runtime.GOARCH
+	return average.Load1
 }

@@ -7,28 +7,25 @@ import (
 	"fmt"
 	"maps"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 )
 
-// cost is what one command took, from before it was started until it was gone.
+// cost is what one command took, from before its start until its process was gone.
 type cost struct {
 	Wall time.Duration `json:"wall"`
-	Peak int64         `json:"peak"` // bytes; 0: this system does not say
+	Peak int64         `json:"peak"` // the most memory it had resident, in bytes; 0: this system does not say
 }
-
-func (c cost) milliseconds() float64 { return milliseconds(c.Wall) }
-func (c cost) seconds() float64      { return c.Wall.Seconds() }
-func (c cost) megabytes() float64    { return float64(c.Peak) / 1e6 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // interruptGrace is how long a command may take to end after an interrupt.
 const interruptGrace = 10 * time.Second
 
-// measure runs command through the peak program for the user whom env describes, and
-// returns what it printed. Ending ctx interrupts the command.
+// measure runs a command through the peak program, with env added to its environment, and returns what it printed.
+// The end of ctx interrupts the command.
 func measure(ctx context.Context, peak string, env map[string]string, command ...string) (c cost, stdout []byte, err error) {
 	var out, problem bytes.Buffer
 	cmd := exec.CommandContext(ctx, peak, command...)
@@ -40,17 +37,18 @@ func measure(ctx context.Context, peak string, env map[string]string, command ..
 	if ctx.Err() != nil {
 		return c, nil, context.Cause(ctx)
 	}
+	shown := filepath.Base(command[0]) + " " + strings.Join(command[1:], " ")
 	text, line := splitCost(problem.String())
 	if err != nil {
-		return c, nil, fmt.Errorf("%s: %w: %s", commandLine(command), err, text)
+		return c, nil, fmt.Errorf("%s: %w: %s", shown, err, text)
 	}
 	if err := json.Unmarshal([]byte(line), &c); err != nil {
-		return c, nil, fmt.Errorf("read what %s cost from %q: %w", commandLine(command), line, err)
+		return c, nil, fmt.Errorf("read the cost of %s from %q: %w", shown, line, err)
 	}
 	return c, out.Bytes(), nil
 }
 
-// userEnv returns base without what its user has set up for RDD, and with env instead.
+// userEnv returns base with the variables of env, and without those by which the user has configured RDD.
 func userEnv(base []string, env map[string]string) []string {
 	base = slices.DeleteFunc(slices.Clone(base), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
@@ -63,8 +61,8 @@ func userEnv(base []string, env map[string]string) []string {
 	return base
 }
 
-// splitCost splits what stood on stderr into the command's own text and the line that says what
-// it cost, which is missing when the command could not be started.
+// splitCost splits stderr into the command's own text and the line with its cost, which is missing when the command
+// could not be started.
 func splitCost(stderr string) (text, line string) {
 	stderr = strings.TrimSpace(stderr)
 	i := strings.LastIndexByte(stderr, '\n')
@@ -74,8 +72,17 @@ func splitCost(stderr string) (text, line string) {
 	return strings.TrimSpace(stderr[:i+1]), stderr[i+1:]
 }
 
-// commandLine shows a command without the folder it is in.
-func commandLine(command []string) string {
-	line := strings.Join(command, " ")
-	return line[strings.LastIndexByte(command[0], '/')+1:]
+// goCommand runs the go command and returns what it printed.
+func goCommand(ctx context.Context, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// buildPeak builds the program that measures others, in dir, and returns its path.
+func buildPeak(ctx context.Context, dir string) (string, error) {
+	_, err := goCommand(ctx, "build", "-o", dir+string(filepath.Separator), module+"build/bench/peak")
+	return filepath.Join(dir, "peak"), err
 }

@@ -4,5 +4,5 @@ package main
 
 import "os/exec"
 
-// isolate does nothing: the end of its context kills cmd.
+// isolate does nothing here, so the end of its context kills cmd.
 func isolate(*exec.Cmd) {}

@@ -23,7 +23,7 @@ func TestSplitCost(t *testing.T) {
 	}
 }
 
-func TestUserEnvForgetsTheUsersOwnSettings(t *testing.T) {
+func TestUserEnvDropsTheUsersOwnSettings(t *testing.T) {
 	base := []string{"PATH=/bin", "HOME=/root", "RDD_INSTANCE=mine", "RDD_LIBEXEC=/l", "XDG_DATA_HOME=/data", "KUBECONFIG=/mine", "LIMA_HOME=/l"}
 	got := userEnv(base, map[string]string{"RDD_INSTANCE": "x", "HOME": "/tmp/x"})
 	if want := []string{"PATH=/bin", "HOME=/tmp/x", "RDD_INSTANCE=x"}; !slices.Equal(got, want) {
@@ -36,7 +36,7 @@ func TestMeasure(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no shell to measure")
 	}
-	peak, home := buildPeak(t), t.TempDir()
+	peak, home := peakProgram(t), t.TempDir()
 
 	c, out, err := measure(t.Context(), peak, map[string]string{"HOME": home}, sh, "-c", "echo $HOME; echo noise >&2")
 	if err != nil || string(out) != home+"\n" {
@@ -44,7 +44,7 @@ func TestMeasure(t *testing.T) {
 	}
 	// A shell is smaller than this test, so this fails when our own memory is counted as the child's.
 	if c.Wall <= 0 || c.Wall > time.Minute || c.Peak <= 0 || c.Peak > 10e6 {
-		t.Errorf("a shell costs %+v, which can't be", c)
+		t.Errorf("a shell costs %+v, which is impossible", c)
 	}
 	_, _, err = measure(t.Context(), peak, map[string]string{"HOME": home}, sh, "-c", "echo because >&2; exit 7")
 	var exit *exec.ExitError
@@ -52,13 +52,13 @@ func TestMeasure(t *testing.T) {
 		t.Errorf("error %v, want exit code 7 and the text on stderr", err)
 	}
 	if _, _, err := measure(t.Context(), peak, map[string]string{"HOME": home}, filepath.Join(home, "none")); err == nil || !strings.Contains(err.Error(), "no such file") {
-		t.Errorf("error %v, want one that says that there is no such program", err)
+		t.Errorf("error %v, want that there is no such program", err)
 	}
 }
 
-func buildPeak(t *testing.T) string {
+func peakProgram(t *testing.T) string {
 	t.Helper()
-	path, err := peakProgram(t.Context(), t.TempDir())
+	path, err := buildPeak(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

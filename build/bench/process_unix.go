@@ -7,8 +7,7 @@ import (
 	"syscall"
 )
 
-// isolate keeps the terminal's Ctrl-C from cmd and its children, and makes the end of its context
-// an interrupt for all of them.
+// isolate protects cmd and its children from a Ctrl-C in the terminal, and interrupts them at the end of cmd's context.
 func isolate(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }

@@ -6,17 +6,19 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// service is an instance of its own, in a home directory of its own.
+// service is the service of an instance that has a home directory of its own.
 type service struct {
 	name string
 	home string
@@ -26,7 +28,7 @@ type service struct {
 	libexec string // RDD_LIBEXEC; empty: the programs beside rdd
 }
 
-// env names the instance and its home to rdd and what it starts.
+// env selects the instance and its home for rdd and all that it starts.
 func (s *service) env() map[string]string {
 	env := map[string]string{"HOME": s.home, "RDD_INSTANCE": s.name}
 	if s.libexec != "" {
@@ -40,68 +42,55 @@ func (s *service) run(ctx context.Context, args ...string) (cost, []byte, error)
 	return measure(ctx, s.peak, s.env(), append([]string{s.rdd}, args...)...)
 }
 
-func (s *service) start(ctx context.Context) (cost, error) {
-	c, _, err := s.run(ctx, "svc", "start")
-	return c, err
+// timed runs rdd for this instance and returns how long it took.
+func (s *service) timed(ctx context.Context, args ...string) (time.Duration, error) {
+	c, _, err := s.run(ctx, args...)
+	return c.Wall, err
 }
 
-func (s *service) stop(ctx context.Context) (cost, error) {
-	c, _, err := s.run(ctx, "svc", "stop")
-	return c, err
+func (s *service) start(ctx context.Context) (time.Duration, error) {
+	return s.timed(ctx, "svc", "start")
 }
 
-// stopWatched stops the service while a client watches, and says how long that took. It fails when
+func (s *service) stop(ctx context.Context) (time.Duration, error) {
+	return s.timed(ctx, "svc", "stop")
+}
+
+// stopWatched stops the service while a client watches, and returns how long that took. It fails when
 // the watch does not end cleanly.
-func (s *service) stopWatched(ctx context.Context) (cost, error) {
-	watch, err := s.openWatch(ctx)
-	if err != nil {
-		return cost{}, err
-	}
-	defer watch.Close()
-	ended := make(chan error, 1)
-	go func() {
-		_, err := io.Copy(io.Discard, watch)
-		ended <- err
-	}()
-	c, err := s.stop(ctx)
-	if err != nil {
-		return c, err
-	}
-	if err := <-ended; err != nil {
-		return c, fmt.Errorf("the watch did not end cleanly when the service stopped: %w", err)
-	}
-	return c, nil
-}
-
-// openWatch returns the stream of a watch that the server has accepted.
-func (s *service) openWatch(ctx context.Context) (io.ReadCloser, error) {
+func (s *service) stopWatched(ctx context.Context) (time.Duration, error) {
 	config, err := s.config(ctx)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	client, err := rest.HTTPClientFor(config)
+	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, config.Host+"/api/v1/configmaps?watch=1", nil)
+	watch, err := client.RESTClient().Get().AbsPath("/api/v1/configmaps").Param("watch", "1").Stream(ctx)
 	if err != nil {
-		return nil, err
+		return 0, fmt.Errorf("watch ConfigMaps: %w", err)
 	}
-	resp, err := client.Do(req)
+	defer watch.Close()
+	var watching errgroup.Group
+	watching.Go(func() error {
+		_, err := io.Copy(io.Discard, watch)
+		return err
+	})
+	took, err := s.stop(ctx)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	if resp.StatusCode != http.StatusOK {
-		resp.Body.Close()
-		return nil, fmt.Errorf("watch ConfigMaps: the server answers %s", resp.Status)
+	if err := watching.Wait(); err != nil {
+		return 0, fmt.Errorf("the watch did not end cleanly when the service stopped: %w", err)
 	}
-	return resp.Body, nil
+	return took, nil
 }
 
-// dialTimeout bounds connecting to a service on this machine.
+// dialTimeout limits connecting to a service on this machine.
 const dialTimeout = 10 * time.Second
 
-// config lets a client in that shares no connection with another.
+// config returns the configuration of a client that shares no connection with another.
 func (s *service) config(ctx context.Context) (*rest.Config, error) {
 	_, kubeconfig, err := s.run(ctx, "svc", "config")
 	if err != nil {
@@ -109,14 +98,23 @@ func (s *service) config(ctx context.Context) (*rest.Config, error) {
 	}
 	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
 	if err != nil {
-		return nil, fmt.Errorf("read what rdd svc config printed: %w", err)
+		return nil, fmt.Errorf("read the kubeconfig that rdd svc config printed: %w", err)
 	}
 	config.QPS = -1
-	config.Dial = (&net.Dialer{Timeout: dialTimeout}).DialContext // a dialer of its own keeps client-go from sharing the connection
+	config.Dial = (&net.Dialer{Timeout: dialTimeout}).DialContext // client-go shares no connection between two dialers
 	return config, nil
 }
 
-// pid is the process that serves the instance.
+// client returns a client with a connection of its own.
+func (s *service) client(ctx context.Context) (*dynamic.DynamicClient, error) {
+	config, err := s.config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dynamic.NewForConfig(config)
+}
+
+// pid returns the process that serves the instance.
 func (s *service) pid(ctx context.Context) (int, error) {
 	_, out, err := s.run(ctx, "svc", "status", "--output", "json")
 	if err != nil {
@@ -131,20 +129,10 @@ func (s *service) pid(ctx context.Context) (int, error) {
 	return status.PID, nil
 }
 
-// remove stops the service and its VMs and removes all that belongs to it.
-func (s *service) remove(ctx context.Context) error {
-	if _, _, err := s.run(ctx, "svc", "delete"); err != nil {
-		return fmt.Errorf("%w (its files are left in %s)", err, s.home)
-	}
-	return os.RemoveAll(s.home)
-}
-
-// newService makes an instance and starts nothing.
+// newService creates an instance and starts nothing.
 func (b *bench) newService() (*service, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.made++
-	s := &service{name: fmt.Sprintf("bench-%d", b.made), home: filepath.Join(b.dir, fmt.Sprint(b.made)), rdd: b.program("rdd"), peak: b.peak}
+	b.created++
+	s := &service{name: fmt.Sprintf("bench-%d", b.created), home: filepath.Join(b.dir, fmt.Sprint(b.created)), rdd: b.rdd, peak: b.peak}
 	if err := os.Mkdir(s.home, 0o700); err != nil {
 		return nil, err
 	}
@@ -152,7 +140,7 @@ func (b *bench) newService() (*service, error) {
 	return s, nil
 }
 
-// startService makes an instance and starts its service.
+// startService creates an instance and starts its service.
 func (b *bench) startService(ctx context.Context) (*service, error) {
 	s, err := b.newService()
 	if err == nil {
@@ -161,13 +149,20 @@ func (b *bench) startService(ctx context.Context) (*service, error) {
 	return s, err
 }
 
-// discard removes a service that has served its purpose.
-func (b *bench) discard(ctx context.Context, s *service) error {
-	if err := s.remove(ctx); err != nil {
-		return err
+// remove stops a service and its VMs, and removes all their files.
+func (b *bench) remove(ctx context.Context, s *service) error {
+	if _, err := s.timed(ctx, "svc", "delete"); err != nil {
+		return fmt.Errorf("%w (its files are left in %s)", err, s.home)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.services = slices.DeleteFunc(b.services, func(have *service) bool { return have == s })
-	return nil
+	b.services = slices.DeleteFunc(b.services, func(other *service) bool { return other == s })
+	return os.RemoveAll(s.home)
+}
+
+// each calls fn for all values at the same time.
+func each[T any](all []T, fn func(T) error) error {
+	var group errgroup.Group
+	for _, one := range all {
+		group.Go(func() error { return fn(one) })
+	}
+	return group.Wait()
 }

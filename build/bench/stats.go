@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// stats sums up the runs of one figure.
+// stats summarizes the runs of one figure.
 type stats struct {
 	N      int     `json:"n"`
 	Median float64 `json:"median"`
@@ -13,7 +13,7 @@ type stats struct {
 	Max    float64 `json:"max"`
 }
 
-// summarize sums up values; the zero stats when there are none.
+// summarize returns the zero stats when there are no values.
 func summarize(values []float64) stats {
 	if len(values) == 0 {
 		return stats{}
@@ -21,20 +21,17 @@ func summarize(values []float64) stats {
 	return stats{len(values), median(values), slices.Min(values), slices.Max(values)}
 }
 
-// median is the middle value, or the mean of the two in the middle; 0 when there are none.
+// median returns the middle value, or the mean of the two in the middle; 0 when there are none.
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
-	switch {
-	case n == 0:
+	if n == 0 {
 		return 0
-	case n%2 == 1:
-		return sorted[n/2]
 	}
-	return (sorted[n/2-1] + sorted[n/2]) / 2
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// percentile is the smallest value that p percent of the values don't exceed (the nearest rank);
+// percentile returns the smallest value that at least p percent of the values don't exceed (the nearest rank);
 // 0 when there are none.
 func percentile(values []float64, p float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
@@ -42,5 +39,5 @@ func percentile(values []float64, p float64) float64 {
 		return 0
 	}
 	rank := int(math.Ceil(p / 100 * float64(len(sorted))))
-	return sorted[min(max(rank, 1), len(sorted))-1]
+	return sorted[max(rank, 1)-1]
 }

@@ -55,7 +55,7 @@ func TestPercentile(t *testing.T) {
 
 func TestSummarize(t *testing.T) {
 	if got := summarize(nil); got != (stats{}) {
-		t.Errorf("summarize(nil) = %+v, want nothing", got)
+		t.Errorf("summarize(nil) = %+v, want the zero value", got)
 	}
 	if got, want := summarize([]float64{3, 9, 1, 2}), (stats{N: 4, Median: 2.5, Min: 1, Max: 9}); got != want {
 		t.Errorf("summarize = %+v, want %+v", got, want)

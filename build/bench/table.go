@@ -10,12 +10,39 @@ import (
 )
 
 // printTable writes rows as one Markdown table whose columns are aligned in a terminal as well.
+// Text is aligned to the left, numbers to the right.
 func printTable(w io.Writer, rows []row) error {
-	cells := [][]string{{"figure", "median", "min", "max", "runs", "unit", "target", "of target", "", "load"}}
+	lines := [][]string{{"figure", "median", "min", "max", "runs", "unit", "target", "of target", "", "load"}}
+	left := map[int]bool{0: true, 5: true, 8: true}
 	for _, r := range rows {
-		cells = append(cells, r.cells())
+		lines = append(lines, r.cells())
 	}
-	return printAligned(w, cells)
+	widths := make([]int, len(lines[0]))
+	for _, line := range lines {
+		for i, cell := range line {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell), 3)
+		}
+	}
+	rule := make([]string, len(widths))
+	for i, width := range widths {
+		rule[i] = strings.Repeat("-", width+1) + ":"
+		if left[i] {
+			rule[i] = strings.Repeat("-", width+2)
+			widths[i] = -width // left-aligned, for Printf's *
+		}
+	}
+	var b strings.Builder
+	for n, line := range lines {
+		for i, cell := range line {
+			fmt.Fprintf(&b, "| %*s ", widths[i], cell)
+		}
+		b.WriteString("|\n")
+		if n == 0 {
+			b.WriteString("|" + strings.Join(rule, "|") + "|\n")
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 func (r row) cells() []string {
@@ -31,50 +58,11 @@ func (r row) cells() []string {
 	}
 }
 
-// short prints three significant digits, and no fewer than a whole number has.
+// short formats v with three significant digits, but never shortens its integer part.
 func short(v float64) string {
 	if v == 0 {
 		return "0"
 	}
 	digits := 2 - int(math.Floor(math.Log10(math.Abs(v))))
 	return strconv.FormatFloat(v, 'f', max(digits, 0), 64)
-}
-
-// printAligned writes cells, the first line being the head. Texts are flush left, numbers right.
-func printAligned(w io.Writer, cells [][]string) error {
-	widths := make([]int, len(cells[0]))
-	for _, line := range cells {
-		for i, cell := range line {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell), 3)
-		}
-	}
-	left := func(column int) bool {
-		name := cells[0][column]
-		return name == "figure" || name == "unit" || name == ""
-	}
-	var b strings.Builder
-	for n, line := range cells {
-		for i, cell := range line {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if left(i) {
-				b.WriteString("| " + cell + pad + " ")
-			} else {
-				b.WriteString("| " + pad + cell + " ")
-			}
-		}
-		b.WriteString("|\n")
-		if n > 0 {
-			continue
-		}
-		for i, width := range widths {
-			if left(i) {
-				b.WriteString("|" + strings.Repeat("-", width+2))
-			} else {
-				b.WriteString("|" + strings.Repeat("-", width+1) + ":")
-			}
-		}
-		b.WriteString("|\n")
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }

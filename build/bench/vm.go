@@ -6,81 +6,77 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 )
 
 // vmTimeout is how long one boot or one stop may take; emulation is slow.
 const vmTimeout = "30m"
 
-// boots is what one guest took, in seconds.
-type boots struct{ create, stop, start float64 }
-
-// measureVMs boots our guest and the stock guest by turns, so that both meet the same machine.
+// measureVMs boots our guest and the stock guest alternately, so that the machine is the same for both.
 func (b *bench) measureVMs(ctx context.Context) error {
-	if _, err := os.Stat(b.guest); err != nil {
+	ours := filepath.Join(b.dist, "share", "rdd", "guest", "rdd-guest.yaml")
+	stock := filepath.Join(b.dist, "share", "rdd", "guest-stock", "stock.yaml")
+	if _, err := os.Stat(ours); err != nil {
 		return fmt.Errorf("our guest's template: %w: build it with: make guest", err)
 	}
-	_, stockErr := os.Stat(b.stock)
+	_, stockErr := os.Stat(stock)
 	if stockErr != nil {
-		stockErr = fmt.Errorf("the stock guest's template, so ours has nothing to be compared with: %w", stockErr)
-		b.sayf("vm: %v", stockErr)
+		stockErr = fmt.Errorf("there is no stock guest to compare ours with: %w: build it with: make stock-guest", stockErr)
+		b.logf("vm: %v", stockErr)
 	}
 	for n := range b.vmRuns {
-		b.sayf("vm: our guest, run %d of %d", n+1, b.vmRuns)
-		ours, err := b.bootGuest(ctx, b.guest)
+		b.logf("vm: our guest, run %d of %d", n+1, b.vmRuns)
+		seconds, err := b.bootGuest(ctx, ours, "")
 		if err != nil {
 			return fmt.Errorf("our guest: %w", err)
 		}
-		b.add("vm.create", ours.create)
-		b.add("vm.stop", ours.stop)
-		b.add("vm.start", ours.start)
 		if stockErr != nil {
 			continue
 		}
-		b.sayf("vm: stock guest, run %d of %d", n+1, b.vmRuns)
-		stock, err := b.bootGuest(ctx, b.stock)
+		b.logf("vm: stock guest, run %d of %d", n+1, b.vmRuns)
+		stockSeconds, err := b.bootGuest(ctx, stock, "-stock")
 		if err != nil {
 			return fmt.Errorf("stock guest: %w", err)
 		}
-		b.add("vm.create-stock", stock.create)
-		b.add("vm.stop-stock", stock.stop)
-		b.add("vm.start-stock", stock.start)
-		b.add("vm.create-ratio", ours.create/stock.create)
-		b.add("vm.start-ratio", ours.start/stock.start)
+		b.add("vm.create-ratio", seconds["create"]/stockSeconds["create"])
+		b.add("vm.start-ratio", seconds["start"]/stockSeconds["start"])
 	}
 	return stockErr
 }
 
-// bootGuest creates a VM, stops it and starts it again, in an instance of its own.
-func (b *bench) bootGuest(ctx context.Context, template string) (took boots, err error) {
+// bootGuest creates and boots a VM in an instance of its own, stops it and starts it again. It records and returns how
+// many seconds each step took.
+func (b *bench) bootGuest(ctx context.Context, template, suffix string) (map[string]float64, error) {
 	s, err := b.startService(ctx)
 	if err != nil {
-		return took, err
+		return nil, err
 	}
 	const name = "guest"
-	for _, step := range []struct {
-		what    string
-		seconds *float64
-		args    []string
-	}{
-		{"create to ready", &took.create, []string{"create", name, template, "--start"}},
-		{"stop", &took.stop, []string{"stop", name}},
-		{"start to ready", &took.start, []string{"start", name}},
-	} {
-		spent, _, err := s.run(ctx, append(append([]string{"vm"}, step.args...), "--timeout", vmTimeout)...)
+	seconds := map[string]float64{}
+	for _, args := range [][]string{{"create", name, template, "--start"}, {"stop", name}, {"start", name}} {
+		took, err := s.timed(ctx, append(append([]string{"vm"}, args...), "--timeout", vmTimeout)...)
 		if err != nil {
-			return took, err
+			return nil, err
 		}
-		*step.seconds = spent.seconds()
-		b.sayf("vm:   %s %.1f s", step.what, spent.seconds())
+		seconds[args[0]] = took.Seconds()
+		b.logf("vm:   %s %.1f s", args[0], took.Seconds())
 	}
-	if err := b.noteAcceleration(ctx, s, name); err != nil {
-		return took, err
+	if err := b.checkAcceleration(ctx, s, name); err != nil {
+		return nil, err
 	}
-	return took, b.discard(ctx, s)
+	for step, took := range seconds {
+		b.add("vm."+step+suffix, took)
+	}
+	return seconds, b.remove(ctx, s)
 }
 
-// noteAcceleration remembers what ran the guest's code. It must be the same for every guest.
-func (b *bench) noteAcceleration(ctx context.Context, s *service, name string) error {
+// checkAcceleration fails when this guest's code is run by something else than that of the guests before.
+func (b *bench) checkAcceleration(ctx context.Context, s *service, name string) error {
 	_, out, err := s.run(ctx, "vm", "show", name, "--output", "json")
 	if err != nil {
 		return err
@@ -96,24 +92,18 @@ func (b *bench) noteAcceleration(ctx context.Context, s *service, name string) e
 	return nil
 }
 
-// acceleration says what runs the code of a VM, given as JSON.
-func acceleration(vm []byte) (string, error) {
-	var v struct {
-		Status struct {
-			Conditions []struct{ Type, Status, Reason string }
-		}
-	}
-	if err := json.Unmarshal(vm, &v); err != nil {
+// acceleration returns what runs the code of a VM, given as JSON.
+func acceleration(text []byte) (string, error) {
+	var vm v1alpha1.LimaVM
+	if err := json.Unmarshal(text, &vm); err != nil {
 		return "", fmt.Errorf("read what rdd vm show printed: %w", err)
 	}
-	for _, c := range v.Status.Conditions {
-		if c.Type != "Accelerated" {
-			continue
-		}
-		if c.Status == "True" {
-			return "hardware (" + c.Reason + ")", nil
-		}
-		return "emulation (" + c.Reason + ")", nil
+	accelerated := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionAccelerated)
+	switch {
+	case accelerated == nil:
+		return "", errors.New("the VM has no condition Accelerated")
+	case accelerated.Status == metav1.ConditionTrue:
+		return "hardware (" + accelerated.Reason + ")", nil
 	}
-	return "", errors.New("the VM has no condition Accelerated")
+	return "emulation (" + accelerated.Reason + ")", nil
 }

@@ -1,6 +1,6 @@
-// Command peak runs one command and says what it cost: the last line on stderr is its wall time and
-// peak memory in JSON. The bench calls it, and calls nothing directly: on Linux a child's peak
-// begins with that of the process that starts it, so that one must be small.
+// Command peak runs one command and prints its wall time and peak memory, in JSON, as the last line of stderr.
+// The bench runs all that it measures through it: on Linux a child's peak memory starts with that of its parent,
+// so the parent must be small.
 package main
 
 import (
@@ -18,8 +18,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: peak COMMAND [ARG...]")
 		os.Exit(2)
 	}
-	// An interrupt is for the command, which decides how it ends. Ignoring it here would make the
-	// command ignore it as well.
+	// An interrupt reaches the command, which decides how it ends. It is not ignored here, because the command
+	// would then ignore it as well.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	cmd := exec.Command(os.Args[1], os.Args[2:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr

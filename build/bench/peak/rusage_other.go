@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// peakBytes is 0: this system does not say.
+// peakBytes returns 0: this system does not report it.
 func peakBytes(*os.ProcessState) int64 { return 0 }

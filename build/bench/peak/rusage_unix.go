@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// peakBytes is the most memory that the process had resident. The unit of ru_maxrss is KiB, but
+// peakBytes returns the most memory that the process had resident. The unit of ru_maxrss is KiB, but
 // bytes on macOS; source: getrusage(2).
 func peakBytes(state *os.ProcessState) int64 {
 	usage, ok := state.SysUsage().(*syscall.Rusage)
