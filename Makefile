@@ -137,11 +137,11 @@ $(LINTER):
 	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(notdir $(@D))
 
 .PHONY: generate
-generate: ## write what is generated: deep copies, CRDs, icons, docs/cli, the page's types
+generate: ## write what is generated: deep copies, CRDs, icons, docs/cli, the list of linked modules, the page's types
 	@go generate ./internal/api
 	@go run ./build/icons app/tray/icons app/window/icon.png
 	@go run ./build/clidocs docs/cli
-	@go run ./build/links build/links/links.txt
+	@build/linked-modules >build/linked-modules.txt
 	@go run ./build/pageapi frontend/src/lib/api.ts
 
 .PHONY: verify
