@@ -1,9 +1,9 @@
-// Command clidocs writes the reference of rdd, one Markdown page a command, from the command
-// tree itself. `make generate` calls it, and `make verify` compares. With -man it writes manual pages
-// for the packages.
+// Command clidocs writes the reference of rdd from its command tree, one Markdown page per command.
+// `make generate` calls it, and `make verify` compares. With -man it writes manual pages for the packages.
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -23,7 +23,7 @@ func main() {
 	}
 }
 
-// run writes the pages into the folder that args names, and removes those of commands that are gone.
+// run writes the pages into a folder, and removes the pages of commands that no longer exist.
 func run(args []string) error {
 	if len(args) == 2 && args[0] == "-man" {
 		return manual(args[1])
@@ -46,7 +46,7 @@ func run(args []string) error {
 	return write(dir, root)
 }
 
-// manual writes one manual page a command into dir.
+// manual writes one manual page per command into dir.
 func manual(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -56,7 +56,7 @@ func manual(dir string) error {
 	return doc.GenManTree(root, &doc.GenManHeader{Title: "RDD", Section: "1", Source: "RDD", Manual: "RDD"}, dir)
 }
 
-// write makes the pages of cmd and of the commands below it.
+// write writes the pages of cmd and of its subcommands.
 func write(dir string, cmd *cobra.Command) error {
 	if err := os.WriteFile(filepath.Join(dir, fileName(cmd)), []byte(page(cmd)), 0o644); err != nil {
 		return err
@@ -75,14 +75,14 @@ func fileName(cmd *cobra.Command) string {
 	return strings.ReplaceAll(cmd.CommandPath(), " ", "_") + ".md"
 }
 
-// page is the text of one command.
+// page returns the page of one command.
 func page(cmd *cobra.Command) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n", cmd.CommandPath())
 	if !cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(&b, "%s\n\n", code(cmd.UseLine()))
 	}
-	fmt.Fprintf(&b, "%s\n\n", prose(description(cmd)))
+	fmt.Fprintf(&b, "%s\n\n", prose(cmp.Or(cmd.Long, cmd.Short+".")))
 	if cmd.HasAvailableSubCommands() {
 		b.WriteString("| command | what it does |\n|---|---|\n")
 		for _, child := range cmd.Commands() {
@@ -107,14 +107,7 @@ func page(cmd *cobra.Command) string {
 	return strings.TrimSpace(b.String()) + "\n"
 }
 
-func description(cmd *cobra.Command) string {
-	if cmd.Long != "" {
-		return cmd.Long
-	}
-	return cmd.Short + "."
-}
-
-// prose turns the help's indented examples into code; Markdown wants a blank line before it and four spaces.
+// prose turns the indented examples of a help text into Markdown code, which needs four spaces and a blank line before.
 func prose(text string) string {
 	var lines []string
 	inCode := false
@@ -134,7 +127,7 @@ func prose(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// code is an indented block, without the indentation and the end of line that the text has already.
+// code returns text as an indented Markdown code block, without spaces at the ends of lines.
 func code(text string) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	for i, line := range lines {

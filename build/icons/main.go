@@ -1,5 +1,5 @@
-// Command icons draws the tray's icons, as PNG and, for Windows, as ICO, and the program's own, for its
-// window. `make generate` calls it, and `make verify` compares.
+// Command icons draws the icons of the tray (PNG, and ICO for Windows) and of the window. `make generate` calls it,
+// and `make verify` compares.
 package main
 
 import (
@@ -22,26 +22,26 @@ func main() {
 	}
 }
 
-// Sizes in pixels: panels scale what they get, and Windows takes the size it shows at twice the scale.
+// Sizes in pixels. Panels scale icons; for Windows it is the size that it shows at a scale of 200 %.
 const (
-	sizePNG     = 48
-	sizeICO     = 32
-	sizeProgram = 128
+	sizePNG    = 48
+	sizeICO    = 32
+	sizeWindow = 128
 )
 
-// panels are the colours of ink, for a light and a dark panel, and of its rim, which keeps it visible
+// panels has the colour of the icons for light and dark panels, and that of their rims, which keep an icon visible
 // on a panel of the other kind.
 var panels = map[string]struct{ ink, rim color.NRGBA }{
 	"light": {color.NRGBA{0x2b, 0x2d, 0x31, 0xff}, color.NRGBA{0xff, 0xff, 0xff, 0xb0}},
 	"dark":  {color.NRGBA{0xf6, 0xf6, 0xf7, 0xff}, color.NRGBA{0x00, 0x00, 0x00, 0xb0}},
 }
 
-// run writes the tray's icons into the folder, and the program's into the file, that args name.
+// run writes the tray's icons into the folder args[0], and the window's into the file args[1].
 func run(args []string) error {
 	if len(args) != 2 {
 		return errors.New("usage: icons DIR FILE.png")
 	}
-	if err := writePNG(args[1], program(sizeProgram)); err != nil {
+	if err := writePNG(args[1], windowIcon(sizeWindow)); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(args[0], 0o755); err != nil {
@@ -72,18 +72,38 @@ func writePNG(path string, img image.Image) error {
 // draw fills a shape of the unit square with ink, and puts a rim around it.
 func draw(s shape, size int, ink, rim color.NRGBA) *image.NRGBA {
 	const rimWidth = 0.045
+	return paint(size, func(_ float64, cover func(shape) float64) color.NRGBA {
+		return over(ink, cover(s), rim, cover(rounded(s, rimWidth)))
+	})
+}
+
+// The colours of the window's icon, at its top and its bottom.
+var top, bottom = color.NRGBA{0x3a, 0xa6, 0xb9, 0xff}, color.NRGBA{0x16, 0x60, 0x7a, 0xff}
+
+// windowIcon draws the icon of the window, a running machine. build/package has the same icon for the menu of programs.
+func windowIcon(size int) *image.NRGBA {
+	machine := rectangle(0.5, 0.5, 0.40, 0.40, 0.15)
+	sign := rounded(polygon(0.40, 0.30, 0.72, 0.50, 0.40, 0.70), 0.015)
+	return paint(size, func(y float64, cover func(shape) float64) color.NRGBA {
+		white, down := color.NRGBA{0xff, 0xff, 0xff, 0xff}, min(max((y-0.1)/0.8, 0), 1)
+		return over(white, cover(sign), over(bottom, down, top, 1), cover(machine))
+	})
+}
+
+// paint sets the colour of each pixel. The arguments of colour are the pixel's y in the unit square, and a function
+// that returns how much of the pixel a shape covers.
+func paint(size int, colour func(y float64, cover func(shape) float64) color.NRGBA) *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, size, size))
-	for y := range size {
-		for x := range size {
-			d := s((float64(x)+0.5)/float64(size), (float64(y)+0.5)/float64(size))
-			cover := func(d float64) float64 { return min(max(0.5-d*float64(size), 0), 1) }
-			img.SetNRGBA(x, y, over(ink, cover(d), rim, cover(d-rimWidth)))
+	for i := range size {
+		for j := range size {
+			x, y := (float64(i)+0.5)/float64(size), (float64(j)+0.5)/float64(size)
+			img.SetNRGBA(i, j, colour(y, func(s shape) float64 { return min(max(0.5-s(x, y)*float64(size), 0), 1) }))
 		}
 	}
 	return img
 }
 
-// over lays one colour over another; a and b are how much of the pixel they cover.
+// over puts one colour over another; a and b are how much of the pixel they cover.
 func over(top color.NRGBA, a float64, below color.NRGBA, b float64) color.NRGBA {
 	a *= float64(top.A) / 255
 	b *= float64(below.A) / 255 * (1 - a)
@@ -114,6 +134,6 @@ func ico(img *image.NRGBA) []byte {
 			put(c.B, c.G, c.R, c.A)
 		}
 	}
-	put(make([]byte, mask)) // the alpha channel says it all
+	put(make([]byte, mask)) // empty: the alpha channel replaces it
 	return b.Bytes()
 }

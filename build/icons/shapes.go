@@ -8,7 +8,7 @@ import (
 // shape is the distance of a point of the unit square from an edge, negative inside.
 type shape func(x, y float64) float64
 
-// icons are all icons: a box, a machine, whose inside says how it is; and a warning sign.
+// icons returns the tray's icons by name: a box, whose inside shows the state, and a warning sign.
 func icons() map[string]shape {
 	box := rectangle(0.5, 0.5, 0.40, 0.40, 0.13)
 	frame := outline(box, 0.10)
@@ -35,17 +35,17 @@ func without(a, b shape) shape {
 	return func(x, y float64) float64 { return max(a(x, y), -b(x, y)) }
 }
 
-// outline is a line along the inside of the edge.
+// outline returns a line along the inside of the edge.
 func outline(s shape, width float64) shape {
 	return func(x, y float64) float64 { return math.Abs(s(x, y)+width/2) - width/2 }
 }
 
-// rounded grows a shape, whose corners get round.
+// rounded grows a shape by radius, which rounds its corners.
 func rounded(s shape, radius float64) shape {
 	return func(x, y float64) float64 { return s(x, y) - radius }
 }
 
-// rectangle has its centre at cx, cy, and half its sides are given.
+// rectangle returns a rectangle with its centre at cx, cy.
 func rectangle(cx, cy, halfWidth, halfHeight, radius float64) shape {
 	radius = min(radius, halfWidth, halfHeight)
 	return func(x, y float64) float64 {
@@ -54,7 +54,7 @@ func rectangle(cx, cy, halfWidth, halfHeight, radius float64) shape {
 	}
 }
 
-// polygon is convex, its corners x, y, x, y… go clockwise on the screen.
+// polygon returns a convex polygon. Its corners, x, y, x, y…, go clockwise on the screen.
 func polygon(corners ...float64) shape {
 	return func(x, y float64) float64 {
 		inside, nearest := math.Inf(-1), math.Inf(1)
