@@ -1,7 +1,7 @@
 // Command rdd-kubectl is kubectl. `rdd ctl` runs it with the kubeconfig of an
-// instance; it is a program of its own because nothing else should pay for its size
-// and its start. The plugins that log in to other clusters are left out: this
-// control plane takes a token.
+// instance. It is a separate program, so that the size and start-up time of kubectl
+// don't burden the others. The plugins that log in to other clusters are left out:
+// this control plane accepts a token.
 package main
 
 import (

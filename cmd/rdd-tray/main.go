@@ -21,7 +21,7 @@ import (
 // version is set by the build.
 var version = "dev"
 
-// errUsage is a command line that makes no sense.
+// errUsage is an invalid command line.
 var errUsage = errors.New("usage: rdd-tray [--instance NAME]")
 
 func main() {
@@ -56,45 +56,40 @@ func run(args []string) error {
 		return err
 	}
 	defer stop()
-	desk := desk{inst}
-	lock, err := only(inst)
+	open := func(args ...string) error { return openWindow(inst, args...) }
+	if err := inst.MakeShared(); err != nil {
+		return err
+	}
+	lock, err := proc.Acquire(inst.TrayLock())
 	if errors.Is(err, proc.ErrLocked) {
-		fmt.Fprintln(os.Stderr, "rdd-tray: the tray icon is there already; opening the window")
-		return desk.open()
+		fmt.Fprintln(os.Stderr, "rdd-tray: there is a tray icon already; opening the window")
+		return open()
 	}
 	if err != nil {
 		return err
 	}
 	defer func() { _ = lock.Release() }()
 
-	// It lives for weeks and holds little: what a collection costs more often, it saves in memory.
+	// The tray runs for weeks and has a small heap, so more frequent collections cost little and save memory.
 	debug.SetGCPercent(25)
 	time.AfterFunc(trimDelay, func() { gctuning.Trim(ctx, busyAllocBytes) })
 	if *window {
 		go func() {
-			if err := desk.open(); err != nil {
+			if err := open(); err != nil {
 				fmt.Fprintln(os.Stderr, "rdd-tray: open the window:", err)
 			}
 		}()
 	}
-	t := &tray.Tray{Core: core.New(inst, version), Open: desk.open}
+	t := &tray.Tray{Core: core.New(inst, version), Open: open}
 	if err := t.Run(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
 }
 
-// trimDelay is how long the start keeps it busy, the first diagnosis included.
+// trimDelay is longer than the tray is busy after its start, which includes the first diagnosis.
 const trimDelay = 15 * time.Second
 
-// busyAllocBytes is what it allocates in 10 s, in bytes, when somebody uses it: to open the menu takes more.
+// busyAllocBytes is the number of bytes that the tray allocates in 10 s only when somebody uses it: to open the menu
+// takes more.
 const busyAllocBytes = 128 << 10
-
-// only makes this the only tray of the instance.
-func only(inst instance.Instance) (*proc.Lock, error) {
-	path := inst.TrayLock()
-	if err := inst.MakeShared(); err != nil {
-		return nil, err
-	}
-	return proc.Acquire(path)
-}

@@ -46,8 +46,8 @@ func command() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return show(cmd.Context(), name, !quiet, readOnly) },
 	}
 	cmd.Flags().StringVar(&name, "instance", "", "instance to show first")
-	cmd.Flags().BoolVar(&quiet, "no-open", false, "print the address, open no browser")
-	cmd.Flags().BoolVar(&readOnly, "read-only", false, "refuse what changes anything")
+	cmd.Flags().BoolVar(&quiet, "no-open", false, "print the address and open no browser")
+	cmd.Flags().BoolVar(&readOnly, "read-only", false, "refuse all changes")
 	return cmd
 }
 
@@ -65,7 +65,7 @@ func show(ctx context.Context, name string, open, readOnly bool) error {
 	ended := make(chan struct{})
 	go func() { defer close(ended); api.Run(ctx) }()
 	fmt.Println(server.Address())
-	fmt.Fprintln(os.Stderr, "This address lets in whoever opens it first, and nobody after. Ctrl-C ends the page; what it began goes on.")
+	fmt.Fprintln(os.Stderr, "This address works once, for whoever opens it first. Ctrl-C ends the page; operations begun on it continue.")
 	if open {
 		path, err := openLink(server.Address())
 		if err != nil {
@@ -78,8 +78,8 @@ func show(ctx context.Context, name string, open, readOnly bool) error {
 	return err
 }
 
-// openLink opens a file, which only the user can read, that leads to the address: a command line, which
-// everybody can read, is no place for a token.
+// openLink opens a file that redirects to the address. Only the user can read the file, while other users could see
+// a token on the browser's command line.
 func openLink(address string) (path string, err error) {
 	f, err := os.CreateTemp("", "rdd-*.html") // mode 0600
 	if err != nil {

@@ -1,34 +1,30 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime"
-	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
-// interrupts ends a context at Ctrl-C, unless an editor has the terminal: there Ctrl-C is a key like
-// any other.
-type interrupts struct {
-	mu      sync.Mutex
-	editing bool
-}
+// interrupts cancels a context at Ctrl-C, except while an editor has the terminal: in an editor Ctrl-C is an
+// ordinary key.
+type interrupts struct{ editing atomic.Bool }
 
-// context returns a context that Ctrl-C or a SIGTERM ends.
+// context returns a context that Ctrl-C or a SIGTERM cancels.
 func (i *interrupts) context() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		for s := range signals {
-			i.mu.Lock()
-			if s != os.Interrupt || !i.editing {
+			if s != os.Interrupt || !i.editing.Load() {
 				cancel()
 			}
-			i.mu.Unlock()
 		}
 	}()
 	return ctx, func() {
@@ -40,27 +36,13 @@ func (i *interrupts) context() (context.Context, context.CancelFunc) {
 
 // edit runs the user's editor on a file. Like git, it lets a shell read $VISUAL and $EDITOR.
 func (i *interrupts) edit(path string) error {
-	editor := "vi"
-	if runtime.GOOS == "windows" {
-		editor = "notepad"
-	}
-	for _, name := range []string{"EDITOR", "VISUAL"} {
-		if value := os.Getenv(name); value != "" {
-			editor = value
-		}
-	}
+	editor := cmp.Or(os.Getenv("VISUAL"), os.Getenv("EDITOR"), "vi")
 	cmd := exec.Command("sh", "-c", editor+` "$1"`, editor, path)
 	if runtime.GOOS == "windows" {
-		cmd = exec.Command("cmd", "/C", editor, path)
+		cmd = exec.Command("cmd", "/C", cmp.Or(os.Getenv("VISUAL"), os.Getenv("EDITOR"), "notepad"), path)
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	i.set(true)
-	defer i.set(false)
+	i.editing.Store(true)
+	defer i.editing.Store(false)
 	return cmd.Run()
-}
-
-func (i *interrupts) set(editing bool) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.editing = editing
 }

@@ -1,5 +1,5 @@
 // Command rddd is the background core of RDD: it serves one instance's control plane and runs its
-// virtual machines. rdd starts it; people don't.
+// virtual machines. rdd starts it, not the user.
 package main
 
 import (
@@ -47,8 +47,8 @@ func execute() error {
 	if err := proc.EndWithParent(os.Getenv(proc.EnvTether)); err != nil {
 		return err
 	}
-	// Who started the service hears its last words on stdout, and may be gone by then. (Ignored, the
-	// signal would be ignored in every child, too.)
+	// The last error goes to stdout, for the process that started the service. If that has ended, the write must not
+	// kill this process. The signal is caught, not ignored: children would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	return command().ExecuteContext(ctx)
 }
@@ -89,15 +89,15 @@ func command() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return printBackups(cmd.Context(), name) },
 	}
 	restore := &cobra.Command{
-		Use: "restore [BACKUP]", Short: "Put a backup in the place of the datastore, and say as JSON what was done", Args: cobra.MaximumNArgs(1),
+		Use: "restore [BACKUP]", Short: "Replace the datastore with a backup, and print as JSON what was done", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return run(cmd.Context(), name, func(ctx context.Context, inst instance.Instance, log *slog.Logger) error {
+			return run(cmd.Context(), name, slog.LevelInfo, func(ctx context.Context, inst instance.Instance, log *slog.Logger) error {
 				return runRestore(ctx, inst, strings.Join(args, ""), log)
 			})
 		},
 	}
 	remove := &cobra.Command{
-		Use: "remove VM", Short: "End a virtual machine that no object stands for, and remove its disk", Args: cobra.ExactArgs(1),
+		Use: "remove VM", Short: "Stop a virtual machine that has no LimaVM object, and remove its disk", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runRemove(cmd.Context(), name, args[0]) },
 	}
 	root.AddCommand(serve, reap, backups, restore, remove)
@@ -131,7 +131,7 @@ func runRestore(ctx context.Context, inst instance.Instance, name string, log *s
 	})
 }
 
-// runRemove works beside the service, so it leaves the service's log alone.
+// runRemove runs while the service may run, so it doesn't write to the service's log.
 func runRemove(ctx context.Context, name, vm string) error {
 	inst, err := instance.Resolve(name)
 	if err != nil {
@@ -153,21 +153,17 @@ func machinesOf(inst instance.Instance, log *slog.Logger) (*machine.Manager, err
 }
 
 // run resolves the instance, opens its log and calls fn.
-func run(ctx context.Context, name string, fn func(context.Context, instance.Instance, *slog.Logger) error) error {
-	return runAt(ctx, name, slog.LevelInfo, fn)
-}
-
-func runAt(ctx context.Context, name string, level slog.Level, fn func(context.Context, instance.Instance, *slog.Logger) error) error {
+func run(ctx context.Context, name string, level slog.Level, fn func(context.Context, instance.Instance, *slog.Logger) error) error {
 	inst, err := instance.Resolve(name)
 	if err != nil {
 		return err
 	}
-	if err := inst.MakeDirs(); err != nil { // rdd has judged them: what runs already must be stopped in any case
+	if err := inst.MakeDirs(); err != nil { // rdd has checked them
 		return err
 	}
 	file := logs.Rotating(inst.ServiceLog())
 	log := slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: level})).With("pid", os.Getpid())
-	// The libraries' own logs say what they do, not what it means to the user.
+	// The libraries' messages below a warning are of no use to the user.
 	quiet := slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: max(level, slog.LevelWarn)})).With("pid", os.Getpid())
 	if err := server.CaptureLibraryLogs(log); err != nil {
 		return errors.Join(err, file.Close())
@@ -182,30 +178,31 @@ func runAt(ctx context.Context, name string, level slog.Level, fn func(context.C
 	return errors.Join(err, file.Close())
 }
 
-// claimed are the flags by which whoever starts a command has claimed the instance for it.
+// claimed are the flags of commands that need the instance for themselves. The process that starts the command may
+// have claimed it already.
 type claimed struct{ nonce, claim string }
 
 func (c *claimed) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.nonce, lifecycle.FlagNonce, lifecycle.Leftovers, "identity of this run")
-	cmd.Flags().StringVar(&c.claim, lifecycle.FlagClaim, "", "locks that are passed to this process; empty: it takes them")
+	cmd.Flags().StringVar(&c.claim, lifecycle.FlagClaim, "", "locks that this process inherits; empty: it acquires them")
 }
 
-// run calls fn while the instance is claimed, and then starts what was asked to follow.
+// run calls fn while the instance is claimed, and then starts the service if that was requested meanwhile.
 func (c *claimed) run(ctx context.Context, name string, level slog.Level, fn func(context.Context, instance.Instance, *lifecycle.Claim, *slog.Logger) error) error {
 	var claim *lifecycle.Claim
 	var inst instance.Instance
-	err := runAt(ctx, name, level, func(ctx context.Context, i instance.Instance, log *slog.Logger) (err error) {
+	err := run(ctx, name, level, func(ctx context.Context, i instance.Instance, log *slog.Logger) (err error) {
 		inst = i
 		if claim, err = lifecycle.Inherited(inst, c.nonce, c.claim); err != nil {
 			return err
 		}
-		go func() { // never: the claim goes with the process, after its last word in the log
+		go func() { // keeps the claim until the process ends, after its last line in the log
 			<-make(chan struct{})
 			_ = claim.Release()
 		}()
 		return fn(ctx, inst, claim, log)
 	})
-	if claim != nil && (err == nil || c.nonce != lifecycle.Leftovers) { // who still has leftovers hears of it first
+	if claim != nil && (err == nil || c.nonce != lifecycle.Leftovers) { // while there are leftovers, their error comes first
 		err = errors.Join(err, claim.Follow(inst))
 	}
 	return err
@@ -223,7 +220,7 @@ func runService(ctx context.Context, inst instance.Instance, claim *lifecycle.Cl
 	})
 }
 
-// reapTimeout bounds guests powering off.
+// reapTimeout is how long the guests may take to power off.
 const reapTimeout = 4 * time.Minute
 
 func runReap(ctx context.Context, inst instance.Instance, force bool, log *slog.Logger) error {
