@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// MissingTemplateError says that a TemplateRef leads to no template, and what to do about it.
+// MissingTemplateError says why there is no template where a TemplateRef points, and how to put one there.
 //
 // +kubebuilder:object:generate=false
 type MissingTemplateError struct {
@@ -18,8 +18,8 @@ type MissingTemplateError struct {
 
 func (e *MissingTemplateError) Error() string { return e.Why + "; " + e.Do }
 
-// TemplateIn returns the template that a ConfigMap holds. Found says whether the ConfigMap that ref names
-// is there, data is its text and binary what is no text. The error is a *MissingTemplateError.
+// TemplateIn returns the template in the ConfigMap that ref names. found reports whether the ConfigMap exists; data and
+// binary are its text and its binary data. The error is a *MissingTemplateError.
 func TemplateIn[B any](ref TemplateRef, found bool, data map[string]string, binary map[string]B) (string, error) {
 	text, has := data[TemplateKey]
 	if strings.TrimSpace(text) != "" {

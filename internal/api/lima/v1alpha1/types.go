@@ -1,4 +1,4 @@
-// Package v1alpha1 holds the LimaVM kind: what a user asks of a virtual machine and what is known of it.
+// Package v1alpha1 defines the LimaVM kind: the desired state of a virtual machine, and its observed state.
 // The core, the control plane and the controllers share it; it imports none of our packages.
 // +kubebuilder:object:generate=true
 // +groupName=lima.rancherdesktop.io
@@ -274,18 +274,18 @@ const SystemNamespace = "rdd-system"
 // Finalizer keeps a LimaVM until its VM is stopped and its disk removed.
 const Finalizer = "lima.rancherdesktop.io/vm"
 
-// AdoptAnnotation is "true" on a LimaVM that is made for a disk which is there already. Without it a VM
-// is not made where its folder holds something.
+// AdoptAnnotation is "true" on a LimaVM that is created for an existing disk. Without it, no VM is created whose
+// folder already has files.
 const AdoptAnnotation = "lima.rancherdesktop.io/adopt"
 
-// Adopts says whether the VM is made for a disk that is there already.
+// Adopts reports whether the VM is created for an existing disk.
 func (vm *LimaVM) Adopts() bool { return vm.Annotations[AdoptAnnotation] == "true" }
 
-// TemplateConfigMapName names the ConfigMap in SystemNamespace that holds the
+// TemplateConfigMapName returns the name of the ConfigMap in SystemNamespace that holds the
 // validated template of the VM called vm.
 func TemplateConfigMapName(vm string) string { return "limavm-" + vm }
 
-// TemplateDigest is the digest of a template, as status.templateDigest holds it.
+// TemplateDigest returns the digest of a template in the form of status.templateDigest.
 func TemplateDigest(template string) string {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(template)))
 }
