@@ -10,7 +10,7 @@ import (
 	"rancherdesktop.io/rdd/internal/atomicfile"
 )
 
-// Desktop is what needs a desktop: entries in the folder that desktops read at login.
+// Desktop keeps programs that need a desktop: as entries in dir, which desktops read at login.
 // Source: Desktop Application Autostart Specification.
 func Desktop(_, dir string) System { return autostart{dir} }
 
@@ -48,7 +48,7 @@ func (a autostart) Install(p Program) (Entry, error) {
 }
 
 func (a autostart) Uninstall(name string) (Entry, error) {
-	err := remove(a.file(name))
+	err := os.RemoveAll(a.file(name))
 	return a.Look(name), err
 }
 
@@ -77,7 +77,7 @@ func entryText(p Program) (string, error) {
 // value escapes a string. Source: Desktop Entry Specification, "Possible value types".
 func value(s string) string { return strings.ReplaceAll(s, `\`, `\\`) }
 
-// execWord is a word of Exec: quoted, then escaped as a string. Source: Desktop Entry Specification,
+// execWord quotes a word of Exec, then escapes it as a string. Source: Desktop Entry Specification,
 // "The Exec key".
 func execWord(word string) string {
 	word = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, `\$`).Replace(word)

@@ -1,7 +1,6 @@
 package login
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,10 +8,10 @@ import (
 	"github.com/kardianos/service"
 )
 
-// Services and Desktop are the same here: agents, which launchd starts when the user's session begins.
+// Services keeps programs as agents, which launchd starts when the user's session begins.
 func Services(home string) System { return launchd{filepath.Join(home, "Library", "LaunchAgents")} }
 
-// Desktop is as Services.
+// Desktop is the same as Services here.
 func Desktop(home, _ string) System { return Services(home) }
 
 type launchd struct{ dir string }
@@ -29,11 +28,12 @@ func (l launchd) Look(name string) Entry {
 	return e
 }
 
-// path is where Homebrew, MacPorts and the system keep programs such as QEMU; launchd's own has only the last.
+// path has the directories in which Homebrew, MacPorts and the system keep programs such as QEMU. launchd's own PATH has only
+// those of the system.
 const path = "/opt/homebrew/bin:/usr/local/bin:/opt/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 func (l launchd) Install(p Program) (Entry, error) {
-	if _, err := l.Uninstall(p.Name); err != nil { // it may name a program that has moved
+	if _, err := l.Uninstall(p.Name); err != nil { // Install of the library refuses to replace a file
 		return Entry{}, err
 	}
 	env := map[string]string{"PATH": path}
@@ -56,9 +56,9 @@ func (l launchd) Install(p Program) (Entry, error) {
 	return e, nil
 }
 
-// Uninstall leaves what runs running: to unload an agent would end it.
+// Uninstall doesn't unload the agent, because that would end the running program.
 func (l launchd) Uninstall(name string) (Entry, error) {
-	if err := os.Remove(l.file(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.RemoveAll(l.file(name)); err != nil {
 		return Entry{}, err
 	}
 	return l.Look(name), nil

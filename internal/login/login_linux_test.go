@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// awkward is a program in a folder whose name means something to systemd, to desktops and to shells.
+// awkward returns a program in a folder whose name has special characters of systemd, desktops and shells.
 func awkward(t *testing.T) Program {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "50% of $HOME my `dir` %h")
+	dir := filepath.Join(t.TempDir(), "50% of $HOME my `dir` %h {{x}}")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestSystemdAcceptsTheUnit(t *testing.T) {
 		text, _ := os.ReadFile(e.Path)
 		t.Errorf("%v\n%s\n%s", err, out, text)
 	}
-	// The same words are wrong without their quotes, so the check is one.
+	// Without its quotes the unit is invalid, and systemd-analyze must say so.
 	text, _ := os.ReadFile(e.Path)
 	bad := strings.NewReplacer(`%%`, `%`, `"`, ``).Replace(string(text))
 	if err := os.WriteFile(e.Path, []byte(bad), 0o600); err != nil {
@@ -93,9 +93,9 @@ func TestSystemdAcceptsTheUnit(t *testing.T) {
 	}
 }
 
-func TestAPathThatNoUnitCanHoldIsRefused(t *testing.T) {
+func TestPathThatNoUnitCanHoldIsRefused(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
-	for _, path := range []string{`/opt/o'rdd/rdd`, `/opt/"rdd"/rdd`, `/opt/r\dd`, "/opt/a\nExecStart=evil", "/opt/{{x}}/rdd"} {
+	for _, path := range []string{`/opt/o'rdd/rdd`, `/opt/"rdd"/rdd`, `/opt/r\dd`, "/opt/a\nExecStart=evil"} {
 		system := Services(os.Getenv("HOME"))
 		if e, err := system.Install(Program{Name: "rdd-test", Path: path}); err == nil || system.Look("rdd-test").Installed {
 			t.Errorf("%q: %+v, %v", path, e, err)
@@ -124,7 +124,7 @@ func TestDesktopEntry(t *testing.T) {
 	}
 }
 
-func TestAnEntrySwitchedOffInTheDesktopsSettingsIsNotInstalled(t *testing.T) {
+func TestEntryThatIsSwitchedOffInTheDesktopsSettingsIsNotInstalled(t *testing.T) {
 	system := Desktop("", t.TempDir())
 	e, err := system.Install(awkward(t))
 	if err != nil {

@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/windows/registry"
 )
 
-// Services and Desktop are the same here: values of the user's Run key. A Windows service would need an
-// administrator, and would run as another user.
+// Services keeps programs as values of the user's Run key. A Windows service would need an administrator, and would run as
+// another user.
 func Services(string) System { return run{} }
 
-// Desktop is as Services.
+// Desktop is the same as Services here.
 func Desktop(_, _ string) System { return run{} }
 
 type run struct{}
