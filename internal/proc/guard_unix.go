@@ -10,11 +10,11 @@ import (
 	"syscall"
 )
 
-// Guard runs somebody else's program, which knows nothing of EndWithParent, to its end or to that of
-// ctx. Its caller is a process that does nothing else and has called EndWithParent. It returns the
-// program's exit code; as in a shell, that is 128 and the signal's number when a signal ended it.
+// Guard runs a program that doesn't call EndWithParent, until that ends or ctx ends. Its caller is a process that does nothing
+// else and has called EndWithParent. It returns the program's exit code. As in a shell, that is 128 plus the signal's number
+// when a signal has ended the program.
 func Guard(ctx context.Context, out, problems io.Writer, program string, args ...string) (code int, err error) {
-	runtime.LockOSThread() // where the child ends with its parent, that is the thread
+	runtime.LockOSThread() // for endWithUs
 	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdout, cmd.Stderr = out, problems

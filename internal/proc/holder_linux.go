@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"bufio"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,8 +9,8 @@ import (
 	"strings"
 )
 
-// Holds says whether the process pid itself has the lock on path, as the kernel knows it. A process
-// that has only inherited the locked file has it, too.
+// Holds reports whether the process pid holds the lock on path. A process that has inherited the locked file holds the lock,
+// too.
 // Source: proc_pid_fdinfo(5); a locked file's entry has lines such as "lock: 1: FLOCK ADVISORY WRITE …".
 func Holds(pid int, path string) bool {
 	want, err := os.Stat(path)
@@ -21,7 +20,7 @@ func Holds(pid int, path string) bool {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	files, err := os.ReadDir(filepath.Join(dir, "fd"))
 	if err != nil {
-		return false // gone, or somebody else's
+		return false // it has ended, or belongs to another user
 	}
 	for _, f := range files {
 		link := filepath.Join(dir, "fd", f.Name())
@@ -35,15 +34,11 @@ func Holds(pid int, path string) bool {
 	return false
 }
 
-// locked says whether an open file holds an exclusive lock, by its entry in fdinfo.
+// locked reports whether the open file with this entry in fdinfo holds an exclusive lock.
 func locked(entry string) bool {
-	f, err := os.Open(entry)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		words := strings.Fields(lines.Text())
+	text, _ := os.ReadFile(entry)
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
 		if len(words) > 4 && words[0] == "lock:" && words[2] == "FLOCK" && words[4] == "WRITE" {
 			return true
 		}
@@ -51,8 +46,8 @@ func locked(entry string) bool {
 	return false
 }
 
-// Holder finds the process that has the lock on path. It returns ErrGone when none has, and
-// errors.ErrUnsupported where the system doesn't tell.
+// Holder returns the process that holds the lock on path. It returns ErrGone when there is none, and errors.ErrUnsupported when
+// the system doesn't tell.
 func Holder(path string) (pid int, err error) {
 	processes, err := os.ReadDir("/proc")
 	if errors.Is(err, fs.ErrNotExist) {

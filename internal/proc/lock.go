@@ -17,7 +17,7 @@ type Lock struct{ f *os.File }
 // Acquire takes the lock on path, making the file (0600) when it is missing. It does not wait:
 // it returns ErrLocked while another process holds the lock.
 func Acquire(path string) (*Lock, error) {
-	// Held looks with a shared lock for an instant; a few tries tell a look from an owner.
+	// Held takes a shared lock for an instant. After a few tries it is certain that another process holds the lock.
 	for range 20 {
 		f, err := take(path)
 		if err != nil {
@@ -31,7 +31,7 @@ func Acquire(path string) (*Lock, error) {
 	return nil, fmt.Errorf("%s: %w", path, ErrLocked)
 }
 
-// isAt says whether f is still the file at path.
+// isAt reports whether f is still the file at path.
 func isAt(f *os.File, path string) bool {
 	have, err := f.Stat()
 	if err != nil {
@@ -41,15 +41,15 @@ func isAt(f *os.File, path string) bool {
 	return err == nil && os.SameFile(have, there)
 }
 
-// File is the locked file. A child that inherits it holds the lock as well.
+// File returns the locked file. A child that inherits it holds the lock as well.
 func (l *Lock) File() *os.File { return l.f }
 
-// Pass has cmd hold the lock as well, from its very start to its end. It returns what Inherited of
-// that process wants to know. Call it after whatever else sets cmd's files.
+// Pass makes cmd hold the lock as well, from its start to its end. It returns the id for Inherited in that process. Call it
+// after cmd.ExtraFiles is set.
 func (l *Lock) Pass(cmd *exec.Cmd) (id string, err error) { return pass(cmd, l.f) }
 
-// Inherited is the lock on path that whoever started this process has passed to it. No child gets it
-// in turn, unless it is passed on.
+// Inherited returns the lock on path that the parent of this process has passed to it. A child gets it only if it is passed
+// on.
 func Inherited(id, path string) (*Lock, error) {
 	f, err := inherited(id, path)
 	if err != nil {
@@ -61,12 +61,12 @@ func Inherited(id, path string) (*Lock, error) {
 	return &Lock{f}, nil
 }
 
-// Release gives the lock up, unless it was passed on to a process that lives. The file stays: removing
-// it afterwards could take it from under its next owner.
+// Release releases the lock. A process to which it was passed still holds it. Release doesn't remove the file, which another
+// process may have locked by then.
 func (l *Lock) Release() error { return l.f.Close() }
 
-// Remove gives the lock up for good, and removes its file. Who waits for it makes another file.
+// Remove releases the lock and removes its file. A process that waits for the lock creates another file.
 func (l *Lock) Remove() error { return remove(l.f) }
 
-// Held says whether a process holds the lock on path. It changes nothing.
+// Held reports whether a process holds the lock on path. It changes nothing.
 func Held(path string) (bool, error) { return held(path) }

@@ -29,7 +29,7 @@ func take(path string) (*os.File, error) {
 		case isAt(f, path):
 			return f, nil
 		}
-		f.Close() // it was removed meanwhile: another process may hold "the" lock
+		f.Close() // the file was removed meanwhile, and another process may have locked a new one
 	}
 }
 
@@ -49,7 +49,7 @@ func held(path string) (bool, error) {
 	return !free, nil
 }
 
-// flock locks an open file. Its lock belongs to all that have inherited that file. Source: flock(2).
+// flock locks an open file. All processes that inherit the file hold the lock. Source: flock(2).
 func flock(f *os.File, how int) (ok bool, err error) {
 	err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -58,7 +58,7 @@ func flock(f *os.File, how int) (ok bool, err error) {
 	return err == nil, err
 }
 
-// firstInheritedFD is the number that the first of a command's extra files gets. Source: os/exec.
+// firstInheritedFD is the number of the first of a command's extra files. Source: os/exec.
 const firstInheritedFD = 3
 
 func pass(cmd *exec.Cmd, f *os.File) (id string, err error) {
@@ -75,5 +75,5 @@ func inherited(id, path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// remove removes the file while it is still locked: so it is nobody else's.
+// remove removes the file while it is still locked, so that no other process has locked it.
 func remove(f *os.File) error { return errors.Join(os.Remove(f.Name()), f.Close()) }

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// A lock is the file opened for nobody else. Unlike a lock on bytes of it, a child can inherit that.
+// A lock is a file that is opened without sharing. A child can inherit that, unlike a lock on bytes of the file.
 // Source: CreateFileW, dwShareMode.
 
 // take opens the file at path for this process alone; nil when another process has it open.
@@ -18,7 +18,7 @@ func take(path string) (*os.File, error) {
 	return open(path, windows.GENERIC_READ|windows.GENERIC_WRITE, 0, windows.OPEN_ALWAYS)
 }
 
-// held says whether somebody has the file open for nobody else.
+// held reports whether a process has opened the file without sharing.
 func held(path string) (bool, error) {
 	f, err := open(path, windows.GENERIC_READ, windows.FILE_SHARE_READ|windows.FILE_SHARE_WRITE|windows.FILE_SHARE_DELETE, windows.OPEN_EXISTING)
 	switch {
@@ -32,7 +32,7 @@ func held(path string) (bool, error) {
 	return false, f.Close()
 }
 
-// open returns nil when somebody has opened the file for nobody else.
+// open returns nil when another process has opened the file without sharing.
 func open(path string, access, share, how uint32) (*os.File, error) {
 	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
@@ -48,7 +48,8 @@ func open(path string, access, share, how uint32) (*os.File, error) {
 	return os.NewFile(uintptr(h), path), nil
 }
 
-// pass: a handle has the same number in the child. What other children inherit is listed for each.
+// pass makes the child inherit the handle, which has the same number there. Other children don't inherit it, because Go lists
+// the handles for each child.
 func pass(cmd *exec.Cmd, f *os.File) (id string, err error) {
 	h := f.Fd()
 	if err := windows.SetHandleInformation(windows.Handle(h), windows.HANDLE_FLAG_INHERIT, windows.HANDLE_FLAG_INHERIT); err != nil {
@@ -70,7 +71,8 @@ func inherited(id, path string) (*os.File, error) {
 	return os.NewFile(uintptr(h), path), nil
 }
 
-// remove can't remove a file that is open. Whoever opens it first keeps it.
+// remove closes the file first, because Windows can't remove an open file. If another process opens it in between, the file
+// stays.
 func remove(f *os.File) error {
 	if err := f.Close(); err != nil {
 		return err

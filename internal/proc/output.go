@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// Output runs cmd as the root of a tree and returns what it writes to stdout. When ctx ends, cmd is
-// interrupted, and killed after grace; the error is then the context's cause. The error of a command that
-// fails wraps an *OutputError.
+// Output runs cmd as the root of a tree and returns its stdout. When ctx ends, cmd is interrupted, and killed after grace; the
+// error is then the context's cause. Otherwise the error of a command that fails is an *OutputError.
 func Output(ctx context.Context, cmd *exec.Cmd, grace time.Duration) ([]byte, error) {
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr

@@ -17,23 +17,23 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// The test binary plays the processes, so that locks and signals cross real ones.
+// The test binary runs as the processes of the tests, so that locks and signals are used between real processes.
 const (
-	envPlay = "PROC_TEST_PLAY" // what to play
+	envRole = "PROC_TEST_ROLE" // what the process does
 	envLock = "PROC_TEST_LOCK"
 )
 
 func TestMain(m *testing.M) {
-	if part := os.Getenv(envPlay); part != "" {
-		play(part)
+	if role := os.Getenv(envRole); role != "" {
+		runRole(role)
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
 
-// play says what it does on stdout. Every part ends with its stdin, so that none outlives the test.
-func play(part string) {
-	switch part {
+// runRole reports on stdout what it does. Every role ends when its stdin is closed, so that none outlives the test.
+func runRole(role string) {
+	switch role {
 	case "owner": // of a lock
 		lock, err := proc.Acquire(os.Getenv(envLock))
 		if err != nil {
@@ -65,18 +65,18 @@ func play(part string) {
 		}
 		_ = child.Wait()
 	case "stubborn", "deserter", "orderly":
-		root(part)
+		root(role)
 	case "stubborn child":
 		signal.Ignore(os.Interrupt)
 		fmt.Println("ready")
 		_, _ = io.Copy(io.Discard, os.Stdin)
 	default:
-		playHere(part)
+		runPlatformRole(role)
 	}
 }
 
-// root has a child that ignores interrupts, and is there when root says so.
-func root(part string) {
+// root starts a child that ignores interrupts, and reports when the child runs.
+func root(role string) {
 	signal.Ignore(os.Interrupt)
 	child := self("stubborn child")
 	child.Stdin, child.Stderr = os.Stdin, os.Stdout // open as long as the child lives
@@ -89,7 +89,7 @@ func root(part string) {
 		return
 	}
 	line, _ := bufio.NewReader(out).ReadString('\n')
-	switch part {
+	switch role {
 	case "deserter": // ends by itself, and leaves its child
 		fmt.Print(line)
 	case "stubborn": // has to be killed
@@ -103,25 +103,24 @@ func root(part string) {
 	}
 }
 
-func self(part string) *exec.Cmd {
+func self(role string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(cmd.Environ(), envPlay+"="+part)
+	cmd.Env = append(cmd.Environ(), envRole+"="+role)
 	return cmd
 }
 
-// player is a process that plays a part.
-type player struct {
-	t   *testing.T
-	cmd *exec.Cmd
-	in  io.Closer
-	say io.Writer
-	out *bufio.Reader
+// process is a process of the test binary with a role.
+type process struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	out   *bufio.Reader
 }
 
-// prepare connects a part to the test; nothing runs yet.
-func prepare(t *testing.T, part string, env ...string) *player {
+// prepare connects a process to the test without starting it.
+func prepare(t *testing.T, role string, env ...string) *process {
 	t.Helper()
-	cmd := self(part)
+	cmd := self(role)
 	cmd.Env = append(cmd.Env, env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -133,12 +132,12 @@ func prepare(t *testing.T, part string, env ...string) *player {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = in.Close() })
-	return &player{t: t, cmd: cmd, in: in, say: in, out: bufio.NewReader(out)}
+	return &process{t: t, cmd: cmd, stdin: in, out: bufio.NewReader(out)}
 }
 
-func start(t *testing.T, part string, env ...string) *player {
+func start(t *testing.T, role string, env ...string) *process {
 	t.Helper()
-	p := prepare(t, part, env...)
+	p := prepare(t, role, env...)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -146,31 +145,31 @@ func start(t *testing.T, part string, env ...string) *player {
 	return p
 }
 
-// end lets the player end and waits for it.
-func (p *player) end() {
-	_ = p.in.Close()
+// end closes the process's stdin and waits for its end.
+func (p *process) end() {
+	_ = p.stdin.Close()
 	_ = p.cmd.Wait()
 }
 
-// hears reads the player's next line.
-func (p *player) hears(want string) {
+// expect reads the next line from the process.
+func (p *process) expect(want string) {
 	p.t.Helper()
 	line, err := within(p.t, func() (string, error) { return p.out.ReadString('\n') })
 	if got := strings.TrimSpace(line); got != want || err != nil {
-		p.t.Fatalf("heard %q (%v), want %q", got, err, want)
+		p.t.Fatalf("got %q (%v), want %q", got, err, want)
 	}
 }
 
-// lives checks that the player answers.
-func (p *player) lives() {
+// mustAnswer checks that the process answers.
+func (p *process) mustAnswer() {
 	p.t.Helper()
-	if _, err := io.WriteString(p.say, "alive?\n"); err != nil {
+	if _, err := io.WriteString(p.stdin, "alive?\n"); err != nil {
 		p.t.Fatal(err)
 	}
-	p.hears("alive?")
+	p.expect("alive?")
 }
 
-// within fails the test when f takes forever.
+// within fails the test when f does not return.
 func within[T any](t *testing.T, f func() (T, error)) (T, error) {
 	t.Helper()
 	type result struct {
@@ -206,14 +205,14 @@ func TestTwoProcessesNeverHoldOneLock(t *testing.T) {
 		t.Error("held before anybody took it")
 	}
 	owner := start(t, "owner", envLock+"="+path)
-	owner.hears("held")
+	owner.expect("held")
 	if !held(t, path) {
 		t.Error("not held by a process that holds it")
 	}
 	if _, err := proc.Acquire(path); !errors.Is(err, proc.ErrLocked) {
 		t.Errorf("a second owner: %v", err)
 	}
-	start(t, "owner", envLock+"="+path).hears(fmt.Sprintf("true %s: %v", path, proc.ErrLocked))
+	start(t, "owner", envLock+"="+path).expect(fmt.Sprintf("true %s: %v", path, proc.ErrLocked))
 
 	// However it ends.
 	if err := owner.cmd.Process.Kill(); err != nil {
@@ -234,7 +233,7 @@ func TestTwoProcessesNeverHoldOneLock(t *testing.T) {
 
 func TestOneOfManyRacingProcessesGetsTheLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	racers := make([]*player, 8)
+	racers := make([]*process, 8)
 	for i := range racers {
 		racers[i] = start(t, "owner", envLock+"="+path)
 	}
@@ -317,29 +316,29 @@ func TestDetachedChildOutlivesItsParentsTerminal(t *testing.T) {
 	if err := parent.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	parent.hears("ready")
-	hangUp(t, parent.cmd.Process) // as a closed terminal does to all that runs in it
+	parent.expect("ready")
+	hangUp(t, parent.cmd.Process) // as a closed terminal does to its processes
 	if _, err := parent.cmd.Process.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	parent.lives() // its child, that is
-	_ = parent.in.Close()
-	parent.hears("bye")
+	parent.mustAnswer() // its child has the pipe
+	_ = parent.stdin.Close()
+	parent.expect("bye")
 }
 
 func TestInterruptStopsInOrder(t *testing.T) {
 	p := start(t, "echo")
-	p.hears("ready")
+	p.expect("ready")
 	if err := proc.Interrupt(p.cmd.Process.Pid, func() bool { return true }); err != nil {
 		t.Fatal(err)
 	}
-	p.hears("bye")
+	p.expect("bye")
 }
 
 // The PID in a stale record may be anybody's by now.
 func TestNoSignalForTheProcessOfSomebodyElse(t *testing.T) {
 	p := start(t, "echo")
-	p.hears("ready")
+	p.expect("ready")
 	for name, signal := range map[string]func(int, func() bool) error{"interrupt": proc.Interrupt, "kill": proc.Kill} {
 		if err := signal(p.cmd.Process.Pid, func() bool { return false }); !errors.Is(err, proc.ErrGone) {
 			t.Errorf("%s: %v, want ErrGone", name, err)
@@ -352,34 +351,34 @@ func TestNoSignalForTheProcessOfSomebodyElse(t *testing.T) {
 			}
 		}
 	}
-	p.lives()
+	p.mustAnswer()
 }
 
 func TestNoSignalForAProcessThatIsGone(t *testing.T) {
 	p := start(t, "echo")
-	p.hears("ready")
+	p.expect("ready")
 	p.end()
 	if err := proc.Interrupt(p.cmd.Process.Pid, func() bool { return false }); !errors.Is(err, proc.ErrGone) {
 		t.Errorf("%v, want ErrGone", err)
 	}
 }
 
-// grow starts a tree whose root has said that it and its child are there.
-func grow(t *testing.T, part string, grace time.Duration) (p *player, tree *proc.Tree, cancel context.CancelFunc) {
+// startTree starts a tree and returns when its root has reported that it and its child run.
+func startTree(t *testing.T, role string, grace time.Duration) (p *process, tree *proc.Tree, cancel context.CancelFunc) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	p = prepare(t, part)
+	p = prepare(t, role)
 	tree, err := proc.Start(ctx, p.cmd, grace)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.hears("ready")
+	p.expect("ready")
 	return p, tree, cancel
 }
 
-// allGone waits until every process that has the tree's stdout has ended.
-func (p *player) allGone() {
+// awaitAllEnded waits until every process that has the tree's stdout has ended.
+func (p *process) awaitAllEnded() {
 	p.t.Helper()
 	if rest, err := within(p.t, func() ([]byte, error) { return io.ReadAll(p.out) }); err != nil {
 		p.t.Errorf("%q, %v", rest, err)
@@ -388,26 +387,26 @@ func (p *player) allGone() {
 
 // A canceled download or conversion left qemu-img running.
 func TestKilledCommandTakesItsChildrenAlong(t *testing.T) {
-	p, tree, cancel := grow(t, "stubborn", time.Millisecond)
+	p, tree, cancel := startTree(t, "stubborn", time.Millisecond)
 	cancel()
-	p.allGone()
+	p.awaitAllEnded()
 	if _, killed := errors.AsType[*exec.ExitError](tree.Wait()); !killed {
 		t.Error("it ended by itself")
 	}
 }
 
 func TestCommandThatEndsLeavesNoChildBehind(t *testing.T) {
-	p, tree, _ := grow(t, "deserter", time.Hour)
-	p.allGone()
+	p, tree, _ := startTree(t, "deserter", time.Hour)
+	p.awaitAllEnded()
 	if err := tree.Wait(); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestCanceledCommandMayEndInOrder(t *testing.T) {
-	p, tree, cancel := grow(t, "orderly", time.Hour)
+	p, tree, cancel := startTree(t, "orderly", time.Hour)
 	cancel()
-	p.allGone()
+	p.awaitAllEnded()
 	if err := tree.Wait(); err != nil {
 		t.Errorf("it was killed: %v", err)
 	}
@@ -431,7 +430,7 @@ func TestHolderIsWhoHasTheLockNotWhoLooksAtIt(t *testing.T) {
 	if err := owner.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	owner.hears("held")
+	owner.expect("held")
 	looks, err := os.Open(path) // as Held does
 	if err != nil {
 		t.Fatal(err)

@@ -10,18 +10,11 @@ import (
 	"syscall"
 )
 
-// detach makes cmd the leader of a session of its own, so that no terminal's Ctrl-C or hang-up reaches it.
+// detach makes cmd the leader of a session of its own, so that no Ctrl-C or hang-up of a terminal reaches it.
 func detach(cmd *exec.Cmd) { attributes(cmd).Setsid = true }
 
-func attributes(cmd *exec.Cmd) *syscall.SysProcAttr {
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	return cmd.SysProcAttr
-}
-
-// Interruptible returns a context that ends when this process is asked to stop in order: by
-// Interrupt, by Ctrl-C, or by the system. The mains call it before they hold any lock.
+// Interruptible returns a context that ends when this process is asked to stop: by Interrupt, by Ctrl-C, or by the system.
+// The mains call it before they take a lock.
 func Interruptible(parent context.Context) (context.Context, context.CancelFunc, error) {
 	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
 	return ctx, stop, nil

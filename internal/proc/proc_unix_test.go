@@ -20,19 +20,19 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// playHere plays the parts that only this system has.
-func playHere(part string) {
+// runPlatformRole runs the roles that exist only on this system.
+func runPlatformRole(role string) {
 	child := self("stubborn child")
 	child.Stdin, child.Stdout = os.Stdin, os.Stdout
-	switch part {
-	case "spawner": // was given file 3, and leaves a child
+	switch role {
+	case "spawner": // it inherits file 3 and leaves a child
 		if err := proc.Spawn(child); err != nil {
 			fmt.Println(err)
 		}
 		if flags, err := unix.FcntlInt(3, unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
 			fmt.Println("it can't pass its own file on any more:", err)
 		}
-	case "interrupted": // by a terminal's Ctrl-C, again and again, while it spawns
+	case "interrupted": // a terminal's Ctrl-C reaches it again and again while it spawns
 		interrupts := make(chan os.Signal, 1)
 		signal.Notify(interrupts, unix.SIGINT)
 		go func() {
@@ -53,12 +53,12 @@ func playHere(part string) {
 			}
 		}
 		fmt.Println("lost", lost)
-	case "passer": // of a lock, to a child
+	case "passer": // it passes a lock to a child
 		lock, err := proc.Acquire(os.Getenv(envLock))
 		if err == nil {
 			var id string
 			id, err = lock.Pass(child)
-			child.Env = append(child.Environ(), envPlay+"=heir", "PROC_TEST_ID="+id)
+			child.Env = append(child.Environ(), envRole+"=lock holder", "PROC_TEST_ID="+id)
 		}
 		if err == nil {
 			err = proc.Spawn(child)
@@ -66,7 +66,7 @@ func playHere(part string) {
 		if err != nil {
 			fmt.Println(err)
 		}
-	case "heir": // has a child of its own, which gets nothing
+	case "lock holder": // it has a child that doesn't inherit the lock
 		lock, err := proc.Inherited(os.Getenv("PROC_TEST_ID"), os.Getenv(envLock))
 		if err == nil {
 			err = child.Start()
@@ -76,7 +76,7 @@ func playHere(part string) {
 			return
 		}
 		go func() { _ = child.Wait() }()
-		time.Sleep(time.Hour) // it is killed
+		time.Sleep(time.Hour) // until it is killed
 		_ = lock.Release()
 	case "tree owner":
 		root := self("tree root")
@@ -99,7 +99,7 @@ func playHere(part string) {
 		if err := proc.EndWithParent(os.Getenv(proc.EnvTether)); err != nil {
 			fmt.Println(err)
 		}
-		_ = os.Setenv(envPlay, "stubborn child")
+		_ = os.Setenv(envRole, "stubborn child")
 		code, err := proc.Guard(context.Background(), os.Stdout, os.Stdout, os.Args[0])
 		fmt.Println(code, err)
 	}
@@ -118,27 +118,27 @@ func hangUp(t *testing.T, p *os.Process) {
 }
 
 // QEMU inherits its lock from the program that became it.
-func TestInheritedLockIsHeldUntilTheHeirEnds(t *testing.T) {
+func TestInheritedLockIsHeldUntilTheChildEnds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	lock, err := proc.Acquire(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	heir := prepare(t, "echo")
-	heir.cmd.ExtraFiles = []*os.File{lock.File()}
-	if err := heir.cmd.Start(); err != nil {
+	child := prepare(t, "echo")
+	child.cmd.ExtraFiles = []*os.File{lock.File()}
+	if err := child.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	heir.hears("ready")
+	child.expect("ready")
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
 	}
 	if !held(t, path) {
-		t.Error("the lock went with its first owner")
+		t.Error("the lock ended with its first owner")
 	}
-	heir.end()
+	child.end()
 	if held(t, path) {
-		t.Error("the lock outlived its heir")
+		t.Error("the lock is held after the end of the child")
 	}
 }
 
@@ -158,7 +158,7 @@ func TestFilesOfTheCallerAreNotKeptOpenByWhatIsSpawned(t *testing.T) {
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
 	}
-	p.hears("ready") // the child
+	p.expect("ready") // the child
 	if err := p.cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
@@ -180,9 +180,8 @@ func TestPassedLockIsHeldByTheChildAloneFromItsStartToItsEnd(t *testing.T) {
 	if !held(t, path) {
 		t.Fatal("nobody holds it once the parent has ended")
 	}
-	p.hears("ready") // the child of the heir
-	heir := holder(t, path)
-	if err := unix.Kill(heir, unix.SIGKILL); err != nil {
+	p.expect("ready") // the child of the lock holder
+	if err := unix.Kill(lockHolder(t, path), unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = within(t, func() (bool, error) {
@@ -191,13 +190,13 @@ func TestPassedLockIsHeldByTheChildAloneFromItsStartToItsEnd(t *testing.T) {
 		}
 		return true, nil
 	})
-	if _, err := io.WriteString(p.say, "\n"); err != nil {
-		t.Error("the heir's child, which is to live, does not:", err)
+	if _, err := io.WriteString(p.stdin, "\n"); err != nil {
+		t.Error("the child of the lock holder has ended, too:", err)
 	}
 }
 
-// holder is the process that has the file at path open.
-func holder(t *testing.T, path string) int {
+// lockHolder returns the process that has the file at path open.
+func lockHolder(t *testing.T, path string) int {
 	t.Helper()
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, link := range links {
@@ -214,20 +213,20 @@ func holder(t *testing.T, path string) int {
 
 // The test guest of a probe ran on, at full speed, when whoever had started it was killed.
 func TestHelpersEndWithAKilledParent(t *testing.T) {
-	for _, part := range []string{"tree owner", "guard owner", "guard"} {
-		if part == "guard" && runtime.GOOS != "linux" {
-			continue // there a guard that is killed by itself leaves its child to its parent
+	for _, role := range []string{"tree owner", "guard owner", "guard"} {
+		if role == "guard" && runtime.GOOS != "linux" {
+			continue // elsewhere the child of a guard that is killed alone keeps running
 		}
-		t.Run(part, func(t *testing.T) {
-			p := prepare(t, part)
+		t.Run(role, func(t *testing.T) {
+			p := prepare(t, role)
 			if err := p.cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			p.hears("ready")
+			p.expect("ready")
 			if err := p.cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			p.allGone()
+			p.awaitAllEnded()
 			_ = p.cmd.Wait()
 		})
 	}

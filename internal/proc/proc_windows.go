@@ -12,21 +12,14 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// detach gives cmd a console of its own, without a window, so that no terminal's Ctrl-C reaches it.
-// (Without any console each console program that it starts would open a window.)
+// detach gives cmd a console of its own, without a window, so that no terminal's Ctrl-C reaches it. Without a console, each
+// console program that cmd starts would open a window.
 func detach(cmd *exec.Cmd) {
 	attributes(cmd).CreationFlags = windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW
 }
 
-func attributes(cmd *exec.Cmd) *syscall.SysProcAttr {
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	return cmd.SysProcAttr
-}
-
-// Interruptible returns a context that ends when this process is asked to stop in order: by
-// Interrupt, by Ctrl-C, or by the system. The mains call it before they hold any lock.
+// Interruptible returns a context that ends when this process is asked to stop: by Interrupt, by Ctrl-C, or by the system.
+// The mains call it before they take a lock.
 func Interruptible(parent context.Context) (context.Context, context.CancelFunc, error) {
 	name, err := eventName(os.Getpid())
 	if err != nil {
@@ -34,7 +27,7 @@ func Interruptible(parent context.Context) (context.Context, context.CancelFunc,
 	}
 	const manualReset, notSet = 1, 0
 	event, err := windows.CreateEvent(nil, manualReset, notSet, name)
-	if event == 0 { // else err may say that the name was there
+	if event == 0 { // otherwise err may only say that the event existed already
 		return nil, nil, os.NewSyscallError("CreateEvent", err)
 	}
 	signaled, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
@@ -48,8 +41,8 @@ func Interruptible(parent context.Context) (context.Context, context.CancelFunc,
 
 var errInterrupted = errors.New("interrupted")
 
-// interrupt sets the event that Interruptible of that process waits for. A signal to its console
-// would need this process to leave its own.
+// interrupt sets the event for which Interruptible of that process waits. To send a signal to the console of that process,
+// this process would have to leave its own.
 func interrupt(p *os.Process) error {
 	name, err := eventName(p.Pid)
 	if err != nil {
@@ -63,7 +56,7 @@ func interrupt(p *os.Process) error {
 	return os.NewSyscallError("SetEvent", windows.SetEvent(event))
 }
 
-// eventName is the same in each of a user's sessions.
+// eventName returns the name of the process's event, which is the same in all sessions of a user.
 func eventName(pid int) (*uint16, error) {
 	return windows.UTF16PtrFromString(fmt.Sprintf(`Global\rdd-interrupt-%d`, pid))
 }

@@ -22,5 +22,5 @@ func hangUp(t *testing.T, p *os.Process) {
 	}
 }
 
-// playHere plays the parts that only this system has.
-func playHere(string) {}
+// runPlatformRole runs the roles that exist only on this system.
+func runPlatformRole(string) {}

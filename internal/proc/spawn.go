@@ -31,6 +31,6 @@ func Spawn(cmd *exec.Cmd) error {
 	}
 }
 
-// OwnFiles keeps the files that whoever started this process gave it from every child from now on, also
-// from those that a library starts, such as a browser. A program that becomes another one doesn't call it.
+// OwnFiles keeps every child from inheriting the files that this process was given by its parent, also children that a library
+// starts, such as a browser. A program that calls Become must not call it.
 func OwnFiles() { ownFiles() }

@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// interrupted says whether a child that was just started has ended by a terminal's signal. Source: proc(5).
+// interrupted reports whether a signal of the terminal has ended a child that was just started. Source: proc(5).
 func interrupted(pid int) bool {
 	for range 100 {
 		if _, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
-			return false // it runs
+			return false // it is running
 		}
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
@@ -26,7 +26,7 @@ func interrupted(pid int) bool {
 			status := unix.WaitStatus(code)
 			return err == nil && status.Signaled() && (status.Signal() == unix.SIGINT || status.Signal() == unix.SIGQUIT || status.Signal() == unix.SIGHUP)
 		}
-		time.Sleep(time.Millisecond) // it is ending
+		time.Sleep(time.Millisecond) // it is about to end
 	}
 	return false
 }

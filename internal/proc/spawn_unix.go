@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// starting is held while the files of this process are kept from a child: they are one for the whole process.
+// starting is held by startAlone, because close-on-exec is a property of the whole process's files.
 var starting sync.Mutex
 
-// startAlone starts cmd without the files that this process was given. They are this process's again
-// afterwards, because a program that it becomes may have been given one by name, such as /dev/fd/63.
+// startAlone starts cmd without the files that this process was given by its parent. Afterwards they are inheritable again,
+// because a program that this process becomes may have been given one by name, such as /dev/fd/63.
 func startAlone(cmd *exec.Cmd) error {
 	starting.Lock()
 	defer starting.Unlock()
@@ -27,11 +27,11 @@ func startAlone(cmd *exec.Cmd) error {
 	return cmd.Start()
 }
 
-// maxInheritedFDs bounds the search for open files on a system that doesn't list them.
+// maxInheritedFDs bounds the search for open files on systems that don't list them.
 const maxInheritedFDs = 1024
 
-// given are the numbers of the files above stderr that a child would inherit. Whoever started this
-// process opened them: Go's own are closed at exec.
+// given returns the files above stderr that a child would inherit. The parent of this process has opened them: files that Go
+// opens are closed at exec.
 func given() (fds []int) {
 	inherits := func(fd int) {
 		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && fd >= firstInheritedFD && flags&unix.FD_CLOEXEC == 0 {

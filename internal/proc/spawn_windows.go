@@ -2,7 +2,7 @@ package proc
 
 import "os/exec"
 
-// startAlone: on Windows a child inherits what Go lists for it, and nothing else.
+// startAlone starts cmd. On Windows a child inherits only what Go lists for it.
 func startAlone(cmd *exec.Cmd) error { return cmd.Start() }
 
 func ownFiles() {}

@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// Tree is a command that runs, with everything it starts. It belongs to this process, and ends with it,
-// also when this process is killed: one of our own programs sees to that with EndWithParent, another one
-// has to be run by Guard.
+// Tree is a running command with all processes that it starts. They end with this process, even when it is killed: our own
+// programs call EndWithParent for that, and other programs are run by Guard.
 type Tree struct {
 	cmd    *exec.Cmd
 	group  group
@@ -22,8 +21,8 @@ type Tree struct {
 // EnvTether tells a program that it is the root of a tree. Its main passes the value to EndWithParent.
 const EnvTether = "RDD_TETHER"
 
-// Start starts cmd as the root of a tree. When ctx ends, cmd is interrupted, and after grace the
-// whole tree is killed. Whatever cmd leaves behind when it ends is killed as well.
+// Start starts cmd as the root of a tree. When ctx ends, cmd is interrupted, and after grace the whole tree is killed. What
+// cmd leaves running when it ends is killed, too.
 func Start(ctx context.Context, cmd *exec.Cmd, grace time.Duration) (*Tree, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -44,7 +43,7 @@ func Start(ctx context.Context, cmd *exec.Cmd, grace time.Duration) (*Tree, erro
 	return t, nil
 }
 
-// watch ends the tree. Nobody has waited for the root yet, so its number is still its own.
+// watch ends the tree. Wait has not been called for the root yet, so no other process can have its PID.
 func (t *Tree) watch(ctx context.Context, grace time.Duration) {
 	defer close(t.ended)
 	exited := make(chan struct{})
@@ -70,8 +69,8 @@ func (t *Tree) watch(ctx context.Context, grace time.Duration) {
 	_ = t.tether.Close()
 }
 
-// Wait waits for the end of the tree, and says how its root ended. What is read from a pipe to the
-// command must have been read before, as with exec.Cmd.
+// Wait waits for the end of the tree and returns how its root has ended. As with exec.Cmd, pipes to the command must have been
+// read before.
 func (t *Tree) Wait() error {
 	<-t.ended
 	return t.cmd.Wait()

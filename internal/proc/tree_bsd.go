@@ -5,11 +5,12 @@ package proc
 import (
 	"errors"
 	"os"
+	"os/exec"
 
 	"golang.org/x/sys/unix"
 )
 
-// group is a process group, with a queue that tells the end of its leader.
+// group is a process group, with a kqueue that reports the end of its leader.
 type group struct{ leader, queue int }
 
 func groupOf(p *os.Process) (group, error) {
@@ -28,7 +29,7 @@ func groupOf(p *os.Process) (group, error) {
 	return group{p.Pid, queue}, os.NewSyscallError("kevent", err)
 }
 
-// await blocks until the leader has ended, and leaves it to be waited for.
+// await blocks until the leader has ended. Its status can still be waited for.
 func (g group) await() {
 	events := make([]unix.Kevent_t, 1)
 	for g.queue >= 0 {
@@ -39,3 +40,7 @@ func (g group) await() {
 }
 
 func (g group) close() { _ = unix.Close(g.queue) }
+
+// endWithUs does nothing: these systems can't kill cmd with its parent. The process that started the guard kills the process
+// group of both.
+func endWithUs(*exec.Cmd) {}

@@ -16,11 +16,10 @@ import (
 // lead makes cmd the leader of a process group of its own.
 func lead(cmd *exec.Cmd) { attributes(cmd).Setpgid = true }
 
-// kill kills who is left in the group. The number is its leader's until that is waited for.
+// kill kills the processes of the group. No other group can have its number until the leader is waited for.
 func (g group) kill() { _ = unix.Kill(-g.leader, unix.SIGKILL) }
 
-// startTethered starts cmd with one end of a pipe. The other one is closed when this process ends,
-// however it ends.
+// startTethered starts cmd with one end of a pipe. The other end is closed when this process ends, however it ends.
 func startTethered(cmd *exec.Cmd) (tether io.Closer, err error) {
 	theirs, ours, err := os.Pipe()
 	if err != nil {
@@ -35,9 +34,8 @@ func startTethered(cmd *exec.Cmd) (tether io.Closer, err error) {
 	return ours, nil
 }
 
-// EndWithParent kills this process, with its process group, when the one that started it as a tree
-// ends. The main of each program that is run so calls it with the value of EnvTether; an empty one
-// means that it was not.
+// EndWithParent kills this process and its process group when the process ends that has started it as a tree. The main of each
+// program that may be the root of a tree calls it with the value of EnvTether, which is empty for other processes.
 func EndWithParent(tether string) error {
 	if tether == "" {
 		return nil
@@ -47,12 +45,12 @@ func EndWithParent(tether string) error {
 		return fmt.Errorf("%s: %w", EnvTether, err)
 	}
 	unix.CloseOnExec(fd)
-	if err := os.Unsetenv(EnvTether); err != nil { // the children have tethers of their own, or none
+	if err := os.Unsetenv(EnvTether); err != nil { // the children don't have this tether
 		return err
 	}
 	pipe := os.NewFile(uintptr(fd), "tether")
 	go func() {
-		_, _ = io.Copy(io.Discard, pipe) // nobody writes
+		_, _ = io.Copy(io.Discard, pipe) // nothing is written; the copy ends when the other end is closed
 		if unix.Getpgrp() == os.Getpid() {
 			_ = unix.Kill(0, unix.SIGKILL)
 		}

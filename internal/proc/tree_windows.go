@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lead keeps cmd away from the Ctrl-C of whatever console there is.
+// lead keeps the Ctrl-C of any console away from cmd.
 func lead(cmd *exec.Cmd) {
 	attributes(cmd).CreationFlags = windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW
 }
 
-// group is a job object: the system ends its members when our handle is closed, so also when this
-// process ends, however it ends.
+// group is a job object. The system ends its members when our handle is closed, which also happens when this process ends,
+// however it ends.
 type group struct{ job, leader windows.Handle }
 
 func groupOf(p *os.Process) (group, error) {
@@ -34,10 +34,9 @@ func groupOf(p *os.Process) (group, error) {
 	return group{job, leader}, nil
 }
 
-// BindChildren makes every process that this one starts from now on end when this one does,
-// however it ends.
+// BindChildren makes every process that this one starts from now on end with it, however it ends.
 func BindChildren() error {
-	job, err := newJob() // closed by the system only
+	job, err := newJob() // closed only by the system
 	if err != nil {
 		return err
 	}
@@ -70,10 +69,10 @@ func (g group) close() {
 	_ = windows.CloseHandle(g.leader)
 }
 
-// startTethered needs no tether: the system ends the members of the job.
+// startTethered starts cmd without a tether: the system ends the members of the job.
 func startTethered(cmd *exec.Cmd) (tether io.Closer, err error) {
 	return io.NopCloser(nil), startAlone(cmd)
 }
 
-// EndWithParent has nothing to do: the root of a tree is a member of its parent's job.
+// EndWithParent does nothing: the root of a tree is a member of its parent's job.
 func EndWithParent(string) error { return nil }
