@@ -21,7 +21,6 @@ import (
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/logs"
-	"rancherdesktop.io/rdd/internal/machine"
 	"rancherdesktop.io/rdd/internal/proc"
 	"rancherdesktop.io/rdd/internal/server"
 )
@@ -137,19 +136,11 @@ func runRemove(ctx context.Context, name, vm string) error {
 	if err != nil {
 		return err
 	}
-	machines, err := machinesOf(inst, slog.New(slog.DiscardHandler))
+	machines, err := server.NewMachines(inst, slog.New(slog.DiscardHandler), func(string) {})
 	if err != nil {
 		return err
 	}
 	return machines.Remove(ctx, vm)
-}
-
-func machinesOf(inst instance.Instance, log *slog.Logger) (*machine.Manager, error) {
-	program, err := inst.Program("rdd-lima")
-	if err != nil {
-		return nil, err
-	}
-	return machine.New(machine.Config{LimaHome: inst.LimaHome(), Program: program, ShareDir: inst.ShareDir(), LogDir: inst.VMLogDir(), KeepLogs: inst.KeepLogs(), Log: log, Changed: func(string) {}}), nil
 }
 
 // run resolves the instance, opens its log and calls fn.
@@ -224,7 +215,7 @@ func runService(ctx context.Context, inst instance.Instance, claim *lifecycle.Cl
 const reapTimeout = 4 * time.Minute
 
 func runReap(ctx context.Context, inst instance.Instance, force bool, log *slog.Logger) error {
-	machines, err := machinesOf(inst, log)
+	machines, err := server.NewMachines(inst, log, func(string) {})
 	if err != nil {
 		return err
 	}

@@ -19,16 +19,15 @@ import (
 // backupTimeout bounds the backup at the end of a run, which takes milliseconds.
 const backupTimeout = 10 * time.Second
 
-// discoveryKey is where the datastore keeps the discovery ConfigMap. Every run writes it, so it alone
-// is no reason for a backup.
+// discoveryKey is the datastore's key of the discovery ConfigMap. Every run writes that, so a change of it is no reason for a
+// backup.
 const discoveryKey = "/registry/configmaps/" + v1alpha1.SystemNamespace + "/" + discoveryName
 
 func backupsOf(inst instance.Instance) datastore.Backups {
 	return datastore.Backups{Dir: inst.BackupDir()}
 }
 
-// backUp makes a backup of the closed datastore, if anything has changed. A failure is told, and
-// nothing else comes of it.
+// backUp makes a backup of the closed datastore, if that has changed. A failure becomes a warning in the record.
 func (r *Run) backUp(ctx context.Context) {
 	r.stopping("backing up the datastore")
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), backupTimeout, fmt.Errorf("%w after %s", context.DeadlineExceeded, backupTimeout))
@@ -44,7 +43,7 @@ func (r *Run) backUp(ctx context.Context) {
 	r.Log.Info("backup", "taken", taken, "took", time.Since(began))
 }
 
-// withRestoreHint adds to the error of a damaged datastore what helps.
+// withRestoreHint adds to the error of a damaged datastore how to repair it.
 func (r *Run) withRestoreHint(ctx context.Context, err error) error {
 	if _, damaged := errors.AsType[*datastore.DamagedError](err); !damaged {
 		return err
@@ -70,17 +69,17 @@ func Backups(ctx context.Context, inst instance.Instance) ([]lifecycle.Backup, e
 
 // checkBackup checks one backup.
 func checkBackup(ctx context.Context, inst instance.Instance, b datastore.Backup) lifecycle.Backup {
-	told := lifecycle.Backup{Name: b.Name, Time: b.Time, Size: b.Size, Path: b.Path, VMs: []string{}}
+	checked := lifecycle.Backup{Name: b.Name, Time: b.Time, Size: b.Size, Path: b.Path, VMs: []string{}}
 	contents, err := backupsOf(inst).Look(ctx, b.Path)
 	if err != nil {
-		told.Problem = err.Error()
-		return told
+		checked.Problem = err.Error()
+		return checked
 	}
-	told.VMs = vmsIn(contents)
-	return told
+	checked.VMs = vmsIn(contents)
+	return checked
 }
 
-// newestGood finds the backup to restore when none is named, and the damaged ones that are newer.
+// newestGood returns the newest backup that is not damaged, and the damaged ones that are newer.
 func newestGood(ctx context.Context, inst instance.Instance) (good lifecycle.Backup, skipped []lifecycle.Backup, err error) {
 	all, err := Backups(ctx, inst)
 	if err != nil {
@@ -96,7 +95,7 @@ func newestGood(ctx context.Context, inst instance.Instance) (good lifecycle.Bac
 	return all[i], all[:i], nil
 }
 
-// vmsIn names the VMs that a datastore knows.
+// vmsIn lists the VMs in a datastore.
 func vmsIn(c datastore.Contents) []string {
 	prefix := path.Join("/registry", v1alpha1.GroupVersion.Group, v1alpha1.Resource) + "/"
 	names := []string{}
@@ -109,16 +108,18 @@ func vmsIn(c datastore.Contents) []string {
 	return names
 }
 
-// Restore puts a backup in the place of the datastore of an instance whose service is stopped: the one
-// of that name or in that file, or else the newest that is whole.
+// Restore replaces the datastore of an instance whose service is stopped with a backup: the one with that name or in that file,
+// or, without a name, the newest that is not damaged.
 func Restore(ctx context.Context, inst instance.Instance, config lifecycle.Config, name string) (done lifecycle.Restored, err error) {
 	if config.DatastoreEndpoint != "" {
 		return done, errors.New("this instance keeps its objects in an external datastore, of which RDD makes no backups: use the tools of that database, such as pg_restore or etcdutl snapshot restore")
 	}
 	if name == "" {
 		done.Backup, done.Skipped, err = newestGood(ctx, inst)
+	} else if b, findErr := backupsOf(inst).Find(name); findErr == nil {
+		done.Backup = checkBackup(ctx, inst, b)
 	} else {
-		done.Backup, err = find(ctx, inst, name)
+		err = findErr
 	}
 	if err != nil {
 		return done, fmt.Errorf("find a backup: %w", err)
@@ -133,31 +134,17 @@ func Restore(ctx context.Context, inst instance.Instance, config lifecycle.Confi
 	return done, err
 }
 
-// find looks at the backup that a user named.
-func find(ctx context.Context, inst instance.Instance, name string) (lifecycle.Backup, error) {
-	b, err := backupsOf(inst).Find(name)
-	if err != nil {
-		return lifecycle.Backup{}, err
-	}
-	return checkBackup(ctx, inst, b), nil
-}
-
-// compareWithDisks says which VMs have a disk and aren't among the known, and which of the known have none.
+// compareWithDisks returns the VMs that have a disk and are not among the known, and the known that have no disk.
 func compareWithDisks(inst instance.Instance, known []string) (unknown, diskless []string, err error) {
-	unknown, diskless = []string{}, []string{}
 	names, err := layout.Names(inst.LimaHome())
-	have := map[string]bool{}
+	have := []string{}
 	for _, name := range names {
-		vm := layout.VM{Home: inst.LimaHome(), Name: name}
-		have[name] = vm.Made()
-		if have[name] && !slices.Contains(known, name) {
-			unknown = append(unknown, name)
+		if (layout.VM{Home: inst.LimaHome(), Name: name}).Made() {
+			have = append(have, name)
 		}
 	}
-	for _, name := range known {
-		if !have[name] {
-			diskless = append(diskless, name)
-		}
+	without := func(names, others []string) []string {
+		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(others, name) })
 	}
-	return unknown, diskless, err
+	return without(have, known), without(known, have), err
 }

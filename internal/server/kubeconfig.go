@@ -14,7 +14,7 @@ import (
 	"rancherdesktop.io/rdd/internal/controlplane"
 )
 
-// writeKubeconfig lets clients of this user in.
+// writeKubeconfig writes the kubeconfig by which clients of this user get access.
 func (r *Run) writeKubeconfig(endpoint controlplane.Endpoint) error {
 	b, err := endpoint.Kubeconfig(r.Instance.Context())
 	if err != nil {
@@ -23,11 +23,11 @@ func (r *Run) writeKubeconfig(endpoint controlplane.Endpoint) error {
 	return atomicfile.Write(r.Instance.KubeConfig(), b)
 }
 
-// kubeconfigDelay lets a program that writes the kubeconfig in several steps finish.
+// kubeconfigDelay is the time for a program that writes the kubeconfig in several steps.
 const kubeconfigDelay = 100 * time.Millisecond
 
-// keepKubeconfig writes the kubeconfig again whenever it is gone or lets nobody in any more, until ctx
-// ends: without it this run can't be used. What a user adds to it stays.
+// keepKubeconfig writes the kubeconfig again whenever it is missing or gives no access, until ctx ends: clients need it to use
+// this run. A kubeconfig to which a user has added something stays.
 func (r *Run) keepKubeconfig(ctx context.Context, endpoint controlplane.Endpoint) {
 	watcher, err := fsnotify.NewWatcher()
 	if err == nil {
@@ -65,7 +65,7 @@ func (r *Run) keepKubeconfig(ctx context.Context, endpoint controlplane.Endpoint
 	}
 }
 
-// kubeconfigWorks says whether clients get in by the kubeconfig.
+// kubeconfigWorks reports whether the kubeconfig gives access to this run.
 func (r *Run) kubeconfigWorks(endpoint controlplane.Endpoint) bool {
 	b, err := os.ReadFile(r.Instance.KubeConfig())
 	if err != nil {

@@ -35,8 +35,7 @@ func CaptureLibraryLogs(log *slog.Logger) error {
 	return nil
 }
 
-// klogHandler passes on warnings, errors, and what vmodule asks for. The other messages say what Kubernetes does, not
-// what it means to the user.
+// klogHandler passes on warnings, errors, and what vmodule selects. The other messages are about Kubernetes' internals.
 type klogHandler struct{ slog.Handler }
 
 func (h klogHandler) Enabled(ctx context.Context, level slog.Level) bool {
@@ -55,13 +54,13 @@ func (h klogHandler) WithGroup(name string) slog.Handler {
 	return klogHandler{h.Handler.WithGroup(name)}
 }
 
-// How many lines of stderr become warnings: a client that speaks another protocol may try again without end.
+// How many lines of stderr become warnings. A client that uses another protocol may cause an error per second, without end.
 const (
 	stderrPerSecond = 0.1
 	stderrBurst     = 10
 )
 
-// logLines logs what is read, a warning a line. It drops lines when there are too many.
+// logLines logs each line as a warning. It drops lines when there are too many.
 func logLines(from io.Reader, log *slog.Logger) {
 	limit := rate.NewLimiter(stderrPerSecond, stderrBurst)
 	dropped := 0

@@ -29,8 +29,8 @@ import (
 // controllersStopTimeout bounds the end of the controllers; a reconcile takes milliseconds.
 const controllersStopTimeout = 2 * time.Second
 
-// newManager runs controllers against the API server in this process. Its cache holds only what
-// they ask for.
+// newManager returns the manager that runs controllers against the API server in this process. Its cache holds only what the
+// controllers need.
 func newManager(config *rest.Config, controllers []controller.Controller) (ctrl.Manager, error) {
 	config.ContentType = runtime.ContentTypeJSON // custom resources have no other encoding
 	scheme := runtime.NewScheme()
@@ -51,9 +51,8 @@ func newManager(config *rest.Config, controllers []controller.Controller) (ctrl.
 	})
 }
 
-// The discovery ConfigMap tells outside clients which run they talk to, and that it is ready. It is
-// there only while that is so, or has ended: it is made once this run is ready, so its age is the
-// run's, and what the last run left is taken away as soon as this one serves.
+// The discovery ConfigMap tells clients outside of RDD which run they talk to, and that it is ready. Each run removes the
+// ConfigMap of the last run as soon as it serves, and creates its own once it is ready; so the ConfigMap's age is the run's.
 const (
 	discoveryName   = "rdd-controller-manager"
 	readyAnnotation = "rdd.rancherdesktop.io/ready"
@@ -63,12 +62,12 @@ func discovery() *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.SystemNamespace, Name: discoveryName}}
 }
 
-// withdraw takes away what the last run said of itself.
+// withdraw removes the discovery ConfigMap of the last run.
 func withdraw(ctx context.Context, c client.Client) error {
 	return client.IgnoreNotFound(c.Delete(ctx, discovery()))
 }
 
-// announce lets clients find this run: the kubeconfig on disk, and the discovery ConfigMap.
+// announce writes what clients need to find this run: the kubeconfig and the discovery ConfigMap.
 func (r *Run) announce(ctx context.Context, c client.Client, endpoint controlplane.Endpoint) error {
 	if err := r.writeKubeconfig(endpoint); err != nil {
 		return err
@@ -77,13 +76,13 @@ func (r *Run) announce(ctx context.Context, c client.Client, endpoint controlpla
 	cm.Annotations = map[string]string{readyAnnotation: "true"}
 	cm.Data = map[string]string{"nonce": r.Nonce, "version": r.Version, "controllers": strings.Join(r.Config.Enabled(), ",")}
 	err := c.Create(ctx, cm.DeepCopy())
-	if apierrors.IsAlreadyExists(err) { // another host's, which shares the datastore
+	if apierrors.IsAlreadyExists(err) { // that of another host, which uses the same datastore
 		err = errors.Join(withdraw(ctx, c), c.Create(ctx, cm))
 	}
 	return err
 }
 
-// handlers answer beside the API.
+// handlers returns what the server serves in addition to the API.
 func (r *Run) handlers() map[string]http.Handler {
 	return map[string]http.Handler{lifecycle.HelloPath: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -91,11 +90,11 @@ func (r *Run) handlers() map[string]http.Handler {
 	})}
 }
 
-// gcPercent is how much the heap may grow between collections, in percent. The live heap is small
-// and the service mostly idle, so half of Go's default costs no time that a user would notice.
+// gcPercent is how much the heap may grow between collections, in percent. The live heap is small and the service mostly idle,
+// so half of Go's default costs no noticeable time.
 const gcPercent = 50
 
-// keepSmall keeps the heap small from here on, and gives back what only the start needed.
+// keepSmall keeps the heap small from here on, and releases the memory that only the start needed.
 func keepSmall(ctx context.Context) {
 	debug.SetGCPercent(gcPercent)
 	gctuning.Trim(ctx, busyAllocBytes)

@@ -1,5 +1,5 @@
-// Package server composes the service: datastore, control plane, machines, controllers; and stops
-// them in the opposite order. rddd runs it.
+// Package server runs the parts of the service: datastore, control plane, machines and controllers. It starts them in this
+// order and stops them in the opposite one. rddd calls it.
 package server
 
 import (
@@ -32,12 +32,11 @@ type Run struct {
 	Publish  func(lifecycle.Record)
 }
 
-// stopTimeout bounds what may take long at the end: guests powering off. After it the hostagents
-// are left to end by themselves, and the error names them.
+// stopTimeout bounds the wait for guests to power off. After that the service ends, the error names the VMs that still run, and
+// their hostagents go on.
 const stopTimeout = 4 * time.Minute
 
-// Serve runs the service until ctx ends, then stops it in order. It returns an error when a part
-// can't start, or ends by itself.
+// Serve runs the service until ctx ends, then stops it in order. It returns an error when a part can't start or has failed.
 func (r *Run) Serve(ctx context.Context) (err error) {
 	r.starting("opening the datastore")
 	store, err := datastore.Open(ctx, datastore.Options{Dir: r.Instance.StoreDir(), Endpoint: r.Config.DatastoreEndpoint})
@@ -56,7 +55,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 		return err
 	}
 	events := &limavm.EventSource{}
-	machines, err := r.machines(events)
+	machines, err := NewMachines(r.Instance, r.Log, events.Enqueue)
 	if err != nil {
 		return err
 	}
@@ -79,7 +78,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 		return err
 	}
 	serving := background(ctx, server.Run)
-	// The API server outlives the controllers, which commit their last words to it.
+	// The API server outlives the controllers, which write their last statuses to it.
 	defer func() {
 		r.stopping("stopping the API server")
 		err = errors.Join(err, serving.stop())
@@ -106,7 +105,7 @@ func (r *Run) control(ctx context.Context, server *controlplane.Server, serving 
 		c.Connect(mgr.GetAPIReader())
 	}
 	if err := withdraw(ctx, mgr.GetClient()); err != nil {
-		return fmt.Errorf("withdraw what the last run said of itself: %w", err)
+		return fmt.Errorf("remove the discovery ConfigMap of the last run: %w", err)
 	}
 	synced, err := r.setUp(mgr, controllers)
 	if err != nil {
@@ -118,7 +117,7 @@ func (r *Run) control(ctx context.Context, server *controlplane.Server, serving 
 		err = errors.Join(err, managing.stop())
 	}()
 	defer func() {
-		// No controller may start a VM that is being stopped, so refuse new work first.
+		// The manager refuses new work from here on, so that no controller starts a VM again.
 		r.stopping("stopping virtual machines")
 		limited, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopTimeout, fmt.Errorf("%w after %s", context.DeadlineExceeded, stopTimeout))
 		defer cancel()
@@ -136,11 +135,11 @@ func (r *Run) control(ctx context.Context, server *controlplane.Server, serving 
 	if err := r.announce(ctx, mgr.GetClient(), server.Endpoint()); err != nil {
 		return err
 	}
-	kept := background(ctx, func(ctx context.Context) error {
+	watching := background(ctx, func(ctx context.Context) error {
 		r.keepKubeconfig(ctx, server.Endpoint())
 		return nil
 	})
-	defer func() { _ = kept.stop() }()
+	defer func() { _ = watching.stop() }()
 	r.Publish(lifecycle.Record{Phase: lifecycle.Ready, Server: server.Endpoint().URL})
 	r.Log.Info("ready", "server", server.Endpoint().URL)
 	go keepSmall(ctx)
@@ -152,22 +151,6 @@ func (r *Run) control(ctx context.Context, server *controlplane.Server, serving 
 	case <-managing.done:
 		return nil // managing.stop returns why
 	}
-}
-
-func (r *Run) machines(events *limavm.EventSource) (*machine.Manager, error) {
-	program, err := r.Instance.Program("rdd-lima")
-	if err != nil {
-		return nil, err
-	}
-	return machine.New(machine.Config{
-		LimaHome: r.Instance.LimaHome(),
-		Program:  program,
-		ShareDir: r.Instance.ShareDir(),
-		LogDir:   r.Instance.VMLogDir(),
-		KeepLogs: r.Instance.KeepLogs(),
-		Log:      r.Log,
-		Changed:  events.Enqueue,
-	}), nil
 }
 
 // starting publishes what the start is doing.
@@ -182,7 +165,7 @@ func (r *Run) stopping(what string) {
 	r.Publish(lifecycle.Record{Phase: lifecycle.Stopping, Step: what})
 }
 
-// task is a function that runs beside its caller.
+// task is a function that runs in the background.
 type task struct {
 	cancel context.CancelFunc
 	done   chan struct{}

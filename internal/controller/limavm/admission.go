@@ -30,9 +30,9 @@ var (
 	configMaps = corev1.Resource("configmaps")
 )
 
-// validator admits writes to LimaVMs and to the ConfigMaps that keep their templates. The control plane
-// is made with its rules and serves before there is a client for it: until Connect, writes that need
-// one are put off.
+// validator admits writes to LimaVMs and to the ConfigMaps with their templates. The control plane serves with these rules
+// before there is a client for them. Until connect is called, writes that need the client are rejected with the advice to try
+// again.
 type validator struct {
 	templates   TemplateValidator
 	checkName   func(vm string) error
@@ -40,33 +40,33 @@ type validator struct {
 	reader      atomic.Pointer[client.Reader]
 }
 
-// newValidator returns a guard that asks v about templates, checkName whether this instance's
-// directories leave room for a VM's name, and checkFolder whether a new VM's own is free.
-func newValidator(v TemplateValidator, checkName func(vm string) error, checkFolder func(vm *v1alpha1.LimaVM) error) *validator {
-	return &validator{templates: v, checkName: checkName, checkFolder: checkFolder}
+// newValidator returns a validator that lets Lima check templates, and asks checkName whether the paths for a VM of that name are short
+// enough, and checkFolder whether the folder of a new VM is free.
+func newValidator(templates TemplateValidator, checkName func(vm string) error, checkFolder func(vm *v1alpha1.LimaVM) error) *validator {
+	return &validator{templates: templates, checkName: checkName, checkFolder: checkFolder}
 }
 
-// connect gives the guard a reader that sees what is stored, not what a cache holds.
-func (g *validator) connect(live client.Reader) { g.reader.Store(&live) }
+// connect gives the validator a reader that reads from the API server, not from a cache.
+func (v *validator) connect(live client.Reader) { v.reader.Store(&live) }
 
 // admission returns the rules.
-func (g *validator) admission() []admission.Admission {
+func (v *validator) admission() []admission.Admission {
 	return []admission.Admission{
-		{Resources: []schema.GroupResource{limaVMs}, Admit: g.admitVM},
-		{Resources: []schema.GroupResource{configMaps}, Admit: g.admitConfigMap},
+		{Resources: []schema.GroupResource{limaVMs}, Admit: v.admitVM},
+		{Resources: []schema.GroupResource{configMaps}, Admit: v.admitConfigMap},
 	}
 }
 
-func (g *validator) live() (client.Reader, error) {
-	if r := g.reader.Load(); r != nil {
+func (v *validator) live() (client.Reader, error) {
+	if r := v.reader.Load(); r != nil {
 		return *r, nil
 	}
 	return nil, apierrors.NewServiceUnavailable("the service is starting; try again in a moment")
 }
 
-// admitVM rejects a VM whose name or template can't work. Only what this write changes is judged, so
-// that an old object can always be stopped and deleted.
-func (g *validator) admitVM(ctx context.Context, r admission.Review) error {
+// admitVM rejects a VM whose name or template can't work. It checks only what this write changes, so that an old object can
+// always be stopped and deleted.
+func (v *validator) admitVM(ctx context.Context, r admission.Review) error {
 	if r.Subresource != "" || r.Operation == admission.Delete {
 		return nil
 	}
@@ -74,12 +74,12 @@ func (g *validator) admitVM(ctx context.Context, r admission.Review) error {
 	if err != nil {
 		return err
 	}
-	live, err := g.live()
+	live, err := v.live()
 	if err != nil {
 		return err
 	}
 	if r.Operation == admission.Create {
-		return g.admitCreate(ctx, live, vm)
+		return v.admitCreate(ctx, live, vm)
 	}
 	old, err := vmFrom(r.Old)
 	if err != nil {
@@ -99,16 +99,16 @@ func (g *validator) admitVM(ctx context.Context, r admission.Review) error {
 		return err
 	}
 	if kept == "" {
-		return g.admitSource(ctx, live, vm)
+		return v.admitSource(ctx, live, vm)
 	}
-	return g.checkTemplate(ctx, vm, field.NewPath("spec", "params"), kept)
+	return v.checkTemplate(ctx, vm, field.NewPath("spec", "params"), kept)
 }
 
-func (g *validator) admitCreate(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM) error {
-	if err := g.checkName(vm.Name); err != nil {
+func (v *validator) admitCreate(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM) error {
+	if err := v.checkName(vm.Name); err != nil {
 		return invalid(vm, field.NewPath("metadata", "name"), err.Error())
 	}
-	// The store sees to it that a name is unique; this only spares a clash the work below.
+	// The datastore keeps names unique. This check only saves the work below when the name is taken.
 	err := live.Get(ctx, types.NamespacedName{Name: vm.Name}, &v1alpha1.LimaVM{})
 	if err == nil {
 		return apierrors.NewAlreadyExists(limaVMs, vm.Name)
@@ -117,15 +117,15 @@ func (g *validator) admitCreate(ctx context.Context, live client.Reader, vm *v1a
 		return err
 	}
 	if !vm.Adopts() {
-		if err := g.checkFolder(vm); err != nil {
+		if err := v.checkFolder(vm); err != nil {
 			return invalid(vm, field.NewPath("metadata", "name"), err.Error())
 		}
 	}
-	return g.admitSource(ctx, live, vm)
+	return v.admitSource(ctx, live, vm)
 }
 
-// admitSource has Lima check the template that vm's spec gives.
-func (g *validator) admitSource(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM) error {
+// admitSource lets Lima check the template of vm's spec.
+func (v *validator) admitSource(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM) error {
 	path := field.NewPath("spec", "template")
 	if vm.Spec.TemplateRef != nil {
 		path = field.NewPath("spec", "templateRef")
@@ -137,12 +137,12 @@ func (g *validator) admitSource(ctx context.Context, live client.Reader, vm *v1a
 	if err != nil {
 		return err
 	}
-	return g.checkTemplate(ctx, vm, path, template)
+	return v.checkTemplate(ctx, vm, path, template)
 }
 
-// checkTemplate has Lima check a template with vm's params. What it rejects is blamed on the field at path.
-func (g *validator) checkTemplate(ctx context.Context, vm *v1alpha1.LimaVM, path *field.Path, template string) error {
-	err := g.askLima(ctx, vm, template)
+// checkTemplate lets Lima check a template with vm's params. The error names the field at path.
+func (v *validator) checkTemplate(ctx context.Context, vm *v1alpha1.LimaVM, path *field.Path, template string) error {
+	err := v.askLima(ctx, vm, template)
 	if rejected, ok := errors.AsType[*machine.TemplateError](err); ok {
 		return invalid(vm, path, rejected.Error())
 	}
@@ -150,21 +150,20 @@ func (g *validator) checkTemplate(ctx context.Context, vm *v1alpha1.LimaVM, path
 }
 
 // askLima returns a *machine.TemplateError when Lima rejects a template with vm's params.
-func (g *validator) askLima(ctx context.Context, vm *v1alpha1.LimaVM, template string) error {
+func (v *validator) askLima(ctx context.Context, vm *v1alpha1.LimaVM, template string) error {
 	name := vm.Name
-	if vm.ResourceVersion == "" { // being created: no disk is its own
+	if vm.ResourceVersion == "" { // a VM that is being created has no disk
 		name = ""
 	}
-	err := g.templates.Validate(ctx, name, []byte(template), vm.Spec.Params)
+	err := v.templates.Validate(ctx, name, []byte(template), vm.Spec.Params)
 	if _, ok := errors.AsType[*machine.TemplateError](err); ok || err == nil {
 		return err
 	}
 	return apierrors.NewInternalError(fmt.Errorf("the template could not be checked: %w", err))
 }
 
-// admitConfigMap keeps a VM's template for as long as the VM is there. Its text may be changed, to one
-// that Lima accepts for this VM.
-func (g *validator) admitConfigMap(ctx context.Context, r admission.Review) error {
+// admitConfigMap keeps a VM's template while the VM exists. A user may change its text to one that Lima accepts for this VM.
+func (v *validator) admitConfigMap(ctx context.Context, r admission.Review) error {
 	if r.ByService() {
 		return nil
 	}
@@ -178,7 +177,7 @@ func (g *validator) admitConfigMap(ctx context.Context, r admission.Review) erro
 	if owner == nil || r.Namespace != v1alpha1.SystemNamespace {
 		return nil
 	}
-	live, err := g.live()
+	live, err := v.live()
 	if err != nil {
 		return err
 	}
@@ -194,7 +193,7 @@ func (g *validator) admitConfigMap(ctx context.Context, r admission.Review) erro
 		return nil
 	}
 	if text, edited := editedTemplate(r); edited {
-		err := g.askLima(ctx, vm, text)
+		err := v.askLima(ctx, vm, text)
 		if rejected, ok := errors.AsType[*machine.TemplateError](err); ok {
 			kind := schema.GroupKind{Kind: "ConfigMap"}
 			path := field.NewPath("data", v1alpha1.TemplateKey)
@@ -206,7 +205,7 @@ func (g *validator) admitConfigMap(ctx context.Context, r admission.Review) erro
 		"it holds the template of VM %[1]q and goes when the VM does; to change the template's text: rdd vm edit %[1]s; to delete both: rdd vm delete %[1]s", vm.Name))
 }
 
-// editedTemplate returns the text that an update gives a template, if that is all that it changes.
+// editedTemplate returns the new text of a template. only is false when the write changes anything else.
 func editedTemplate(r admission.Review) (text string, only bool) {
 	if r.Operation != admission.Update {
 		return "", false
@@ -244,7 +243,7 @@ func vmFrom(o *unstructured.Unstructured) (*v1alpha1.LimaVM, error) {
 	return vm, nil
 }
 
-// invalid is a rejection of one field. The value is not repeated: a template may be long.
+// invalid returns the rejection of one field. It doesn't repeat the value, because a template may be long.
 func invalid(vm *v1alpha1.LimaVM, path *field.Path, message string) error {
 	kind := schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: v1alpha1.Kind}
 	return apierrors.NewInvalid(kind, vm.Name, field.ErrorList{field.Invalid(path, field.OmitValueType{}, message)})

@@ -19,30 +19,30 @@ import (
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-func testRules(t *testing.T, w *world) {
+func testRules(t *testing.T, env *testEnv) {
 	for name, tc := range map[string]struct {
 		vm   *v1alpha1.LimaVM
 		says string
 	}{
-		"underscore":       {w.vm("a_b"), "metadata.name"},
-		"dot":              {w.vm("a.b"), "metadata.name: Invalid value: use 1 to 30 characters"},
-		"trailing hyphen":  {w.vm("a-"), "metadata.name"},
-		"31 characters":    {w.vm(strings.Repeat("a", 31)), "metadata.name: Invalid value: use 1 to 30 characters"},
-		"no template":      {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "" }), "set exactly one of template and templateRef"},
-		"two templates":    {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.TemplateRef = &v1alpha1.TemplateRef{Name: "b"} }), "set exactly one of template and templateRef"},
-		"long template":    {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = strings.Repeat("#", 262145) }), "spec.template: Too long"},
-		"many params":      {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Params = manyParams(65) }), "spec.params: Too many"},
-		"long param":       {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Params = map[string]string{"k": strings.Repeat("v", 4097)} }), "at most 4096"},
-		"bad stopMode":     {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.StopMode = "Softly" }), `supported values: "Graceful", "Force"`},
-		"bad acceleration": {w.vm("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Acceleration = "Fast" }), `supported values: "Auto", "Hardware", "Emulation"`},
+		"underscore":       {env.newVM("a_b"), "metadata.name"},
+		"dot":              {env.newVM("a.b"), "metadata.name: Invalid value: use 1 to 30 characters"},
+		"trailing hyphen":  {env.newVM("a-"), "metadata.name"},
+		"31 characters":    {env.newVM(strings.Repeat("a", 31)), "metadata.name: Invalid value: use 1 to 30 characters"},
+		"no template":      {env.newVM("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "" }), "set exactly one of template and templateRef"},
+		"two templates":    {env.newVM("a", func(vm *v1alpha1.LimaVM) { vm.Spec.TemplateRef = &v1alpha1.TemplateRef{Name: "b"} }), "set exactly one of template and templateRef"},
+		"long template":    {env.newVM("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = strings.Repeat("#", 262145) }), "spec.template: Too long"},
+		"many params":      {env.newVM("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Params = manyParams(65) }), "spec.params: Too many"},
+		"long param":       {env.newVM("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Params = map[string]string{"k": strings.Repeat("v", 4097)} }), "at most 4096"},
+		"bad stopMode":     {env.newVM("a", func(vm *v1alpha1.LimaVM) { vm.Spec.StopMode = "Softly" }), `supported values: "Graceful", "Force"`},
+		"bad acceleration": {env.newVM("a", func(vm *v1alpha1.LimaVM) { vm.Spec.Acceleration = "Fast" }), `supported values: "Auto", "Hardware", "Emulation"`},
 	} {
-		err := w.Create(t.Context(), tc.vm)
+		err := env.Create(t.Context(), tc.vm)
 		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 
-	vm := w.made(t, w.vm("rules", func(vm *v1alpha1.LimaVM) { vm.Spec.Params = manyParams(64) }))
+	vm := env.createVM(t, env.newVM("rules", func(vm *v1alpha1.LimaVM) { vm.Spec.Params = manyParams(64) }))
 	if vm.Spec.StopMode != v1alpha1.StopGraceful || vm.Spec.Acceleration != v1alpha1.AccelerationAuto || vm.Spec.Running {
 		t.Errorf("defaults %+v", vm.Spec)
 	}
@@ -55,7 +55,7 @@ func testRules(t *testing.T, w *world) {
 	} {
 		now := vm.DeepCopy()
 		change(now)
-		if err := w.Patch(t.Context(), now, client.MergeFrom(vm)); !apierrors.IsInvalid(err) || !strings.Contains(strings.ReplaceAll(err.Error(), `"object"`, ""), says) {
+		if err := env.Patch(t.Context(), now, client.MergeFrom(vm)); !apierrors.IsInvalid(err) || !strings.Contains(strings.ReplaceAll(err.Error(), `"object"`, ""), says) {
 			t.Errorf("want %q, got %v", says, err)
 		}
 	}
@@ -69,31 +69,31 @@ func manyParams(n int) map[string]string {
 	return params
 }
 
-func testBadTemplates(t *testing.T, w *world) {
-	err := w.Create(t.Context(), w.vm("bad", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "broken" }))
+func testBadTemplates(t *testing.T, env *testEnv) {
+	err := env.Create(t.Context(), env.newVM("bad", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "broken" }))
 	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.template: Invalid value: images[0].digest: is not a digest") {
 		t.Error(err)
 	}
-	err = w.Create(t.Context(), w.vm("bad", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "unaskable" }))
+	err = env.Create(t.Context(), env.newVM("bad", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "unaskable" }))
 	if !apierrors.IsInternalError(err) || !strings.Contains(err.Error(), "permission denied") {
 		t.Error(err)
 	}
-	if _, err := w.kept(t, "bad"); !apierrors.IsNotFound(err) {
+	if _, err := env.storedTemplate(t, "bad"); !apierrors.IsNotFound(err) {
 		t.Errorf("a template is left: %v", err)
 	}
-	if err := w.Get(t.Context(), types.NamespacedName{Name: "bad"}, &v1alpha1.LimaVM{}); !apierrors.IsNotFound(err) {
+	if err := env.Get(t.Context(), types.NamespacedName{Name: "bad"}, &v1alpha1.LimaVM{}); !apierrors.IsNotFound(err) {
 		t.Error(err)
 	}
-	w.made(t, w.vm("bad")) // the name is free
+	env.createVM(t, env.newVM("bad")) // the name is free
 }
 
-func (w *world) template(t *testing.T, name, text string) *corev1.ConfigMap {
+func (env *testEnv) template(t *testing.T, name, text string) *corev1.ConfigMap {
 	t.Helper()
 	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Data: map[string]string{v1alpha1.TemplateKey: text}}
-	if err := w.Create(t.Context(), cm); err != nil {
+	if err := env.Create(t.Context(), cm); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.Delete(context.Background(), cm) })
+	t.Cleanup(func() { _ = env.Delete(context.Background(), cm) })
 	return cm
 }
 
@@ -101,43 +101,43 @@ func refers(to string) func(*v1alpha1.LimaVM) {
 	return func(vm *v1alpha1.LimaVM) { vm.Spec.Template, vm.Spec.TemplateRef = "", &v1alpha1.TemplateRef{Name: to} }
 }
 
-func testMissingTemplate(t *testing.T, w *world) {
-	err := w.Create(t.Context(), w.vm("missing", refers("nowhere")))
+func testMissingTemplate(t *testing.T, env *testEnv) {
+	err := env.Create(t.Context(), env.newVM("missing", refers("nowhere")))
 	want := `spec.templateRef.name: Invalid value: there is no ConfigMap "nowhere" in namespace "default"; make it with: rdd ctl create configmap nowhere --namespace default --from-file=template=FILE`
 	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), want) {
 		t.Error(err)
 	}
-	w.template(t, "empty", "")
-	if err := w.Create(t.Context(), w.vm("missing", refers("empty"))); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), `has nothing under the key "template"`) {
+	env.template(t, "empty", "")
+	if err := env.Create(t.Context(), env.newVM("missing", refers("empty"))); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), `has nothing under the key "template"`) {
 		t.Error(err)
 	}
-	w.template(t, "wrong", "broken")
-	if err := w.Create(t.Context(), w.vm("missing", refers("wrong"))); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.templateRef: Invalid value: images[0].digest") {
+	env.template(t, "wrong", "broken")
+	if err := env.Create(t.Context(), env.newVM("missing", refers("wrong"))); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.templateRef: Invalid value: images[0].digest") {
 		t.Error(err)
 	}
 }
 
-func testLongName(t *testing.T, w *world) {
-	err := w.Create(t.Context(), w.vm("abcdefghijklmnopqrstu"))
+func testLongName(t *testing.T, env *testEnv) {
+	err := env.Create(t.Context(), env.newVM("abcdefghijklmnopqrstu"))
 	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "metadata.name: Invalid value: the socket path") {
 		t.Error(err)
 	}
 }
 
-func testNameExists(t *testing.T, w *world) {
-	w.made(t, w.vm("taken"))
-	if err := w.Create(t.Context(), w.vm("taken", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "broken" })); !apierrors.IsAlreadyExists(err) {
+func testNameExists(t *testing.T, env *testEnv) {
+	env.createVM(t, env.newVM("taken"))
+	if err := env.Create(t.Context(), env.newVM("taken", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "broken" })); !apierrors.IsAlreadyExists(err) {
 		t.Error(err)
 	}
 }
 
-func testConcurrentCreates(t *testing.T, w *world) {
+func testConcurrentCreates(t *testing.T, env *testEnv) {
 	for round := range 5 {
 		name := fmt.Sprintf("race-%d", round)
 		var group sync.WaitGroup
 		results := make([]error, 10)
 		for i := range results {
-			group.Go(func() { results[i] = w.Create(context.Background(), w.vm(name)) })
+			group.Go(func() { results[i] = env.Create(context.Background(), env.newVM(name)) })
 		}
 		group.Wait()
 		won := 0
@@ -153,26 +153,26 @@ func testConcurrentCreates(t *testing.T, w *world) {
 			t.Errorf("%d creates won", won)
 		}
 		vm := &v1alpha1.LimaVM{}
-		if err := w.Get(t.Context(), types.NamespacedName{Name: name}, vm); err != nil {
+		if err := env.Get(t.Context(), types.NamespacedName{Name: name}, vm); err != nil {
 			t.Fatal(err)
 		}
-		w.until(t, vm, vm.Expectation().Created)
-		w.removed(t, vm)
+		env.until(t, vm, vm.Expectation().Created)
+		env.deleteVM(t, vm)
 	}
 }
 
-// another is a second client of the same server.
-func (w *world) another(t *testing.T) client.Client {
+// newClient returns another client of the same server.
+func (env *testEnv) newClient(t *testing.T) client.Client {
 	t.Helper()
-	c, err := client.New(w.config, client.Options{Scheme: testScheme(t)})
+	c, err := client.New(env.config, client.Options{Scheme: testScheme(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func testTwoClients(t *testing.T, w *world) {
-	clients := []client.Client{w.another(t), w.another(t)}
+func testTwoClients(t *testing.T, env *testEnv) {
+	clients := []client.Client{env.newClient(t), env.newClient(t)}
 	for round := range 100 {
 		name := fmt.Sprintf("duel-%d", round)
 		results := make([]error, len(clients))
@@ -181,7 +181,7 @@ func testTwoClients(t *testing.T, w *world) {
 		for i, c := range clients {
 			group.Go(func() {
 				<-begin
-				results[i] = c.Create(context.Background(), w.vm(name, func(vm *v1alpha1.LimaVM) { vm.Spec.Host = "elsewhere" }))
+				results[i] = c.Create(context.Background(), env.newVM(name, func(vm *v1alpha1.LimaVM) { vm.Spec.Host = "elsewhere" }))
 			})
 		}
 		close(begin)
@@ -192,14 +192,14 @@ func testTwoClients(t *testing.T, w *world) {
 		if lost := errors.Join(results...); !apierrors.IsAlreadyExists(lost) {
 			t.Errorf("round %d: the loser was told %v", round, lost)
 		}
-		if err := w.Delete(t.Context(), w.vm(name)); err != nil {
+		if err := env.Delete(t.Context(), env.newVM(name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
 // testRejectedLeavesNothing throws VMs at the server that something is wrong with.
-func testRejectedLeavesNothing(t *testing.T, w *world) {
+func testRejectedLeavesNothing(t *testing.T, env *testEnv) {
 	wrong := []func(*v1alpha1.LimaVM){
 		func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "broken" },
 		func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "unaskable" },
@@ -222,12 +222,12 @@ func testRejectedLeavesNothing(t *testing.T, w *world) {
 		func(vm *v1alpha1.LimaVM) { vm.Name = "" },
 	}
 	for i, change := range wrong {
-		if err := w.Create(t.Context(), w.vm("rejected", runs, change)); err == nil {
+		if err := env.Create(t.Context(), env.newVM("rejected", runs, change)); err == nil {
 			t.Errorf("case %d was accepted", i)
 		}
 	}
 	vms, kept := &v1alpha1.LimaVMList{}, &corev1.ConfigMapList{}
-	if err := errors.Join(w.List(t.Context(), vms), w.List(t.Context(), kept, client.InNamespace(v1alpha1.SystemNamespace))); err != nil {
+	if err := errors.Join(env.List(t.Context(), vms), env.List(t.Context(), kept, client.InNamespace(v1alpha1.SystemNamespace))); err != nil {
 		t.Fatal(err)
 	}
 	for _, vm := range vms.Items {
@@ -240,42 +240,42 @@ func testRejectedLeavesNothing(t *testing.T, w *world) {
 			t.Error("its template exists")
 		}
 	}
-	w.until(t, w.made(t, w.vm("rejected")), func(vm *v1alpha1.LimaVM) (bool, error) { return vm != nil, nil }) // the name is free
+	env.until(t, env.createVM(t, env.newVM("rejected")), func(vm *v1alpha1.LimaVM) (bool, error) { return vm != nil, nil }) // the name is free
 }
 
-func testDryRun(t *testing.T, w *world) {
-	if err := w.Create(t.Context(), w.vm("dry", runs), client.DryRunAll); err != nil {
+func testDryRun(t *testing.T, env *testEnv) {
+	if err := env.Create(t.Context(), env.newVM("dry", runs), client.DryRunAll); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Create(t.Context(), w.vm("dry", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "broken" }), client.DryRunAll); !apierrors.IsInvalid(err) {
+	if err := env.Create(t.Context(), env.newVM("dry", func(vm *v1alpha1.LimaVM) { vm.Spec.Template = "broken" }), client.DryRunAll); !apierrors.IsInvalid(err) {
 		t.Errorf("a dry run accepts what would be rejected: %v", err)
 	}
-	if err := w.Get(t.Context(), types.NamespacedName{Name: "dry"}, &v1alpha1.LimaVM{}); !apierrors.IsNotFound(err) {
+	if err := env.Get(t.Context(), types.NamespacedName{Name: "dry"}, &v1alpha1.LimaVM{}); !apierrors.IsNotFound(err) {
 		t.Error(err)
 	}
-	vm := w.made(t, w.vm("dry"))
-	w.until(t, vm, vm.Expectation().Created)
+	vm := env.createVM(t, env.newVM("dry"))
+	env.until(t, vm, vm.Expectation().Created)
 	now := vm.DeepCopy()
 	now.Spec.Running = true
-	if err := w.Patch(t.Context(), now, client.MergeFrom(vm), client.DryRunAll); err != nil {
+	if err := env.Patch(t.Context(), now, client.MergeFrom(vm), client.DryRunAll); err != nil {
 		t.Error(err)
 	}
-	if err := w.Delete(t.Context(), vm, client.DryRunAll); err != nil {
+	if err := env.Delete(t.Context(), vm, client.DryRunAll); err != nil {
 		t.Error(err)
 	}
-	if got := w.fleet.actions("dry"); !slices.Equal(got, []machine.Action{machine.Prepare}) {
+	if got := env.machines.actions("dry"); !slices.Equal(got, []machine.Action{machine.Prepare}) {
 		t.Errorf("asked for %v", got)
 	}
 }
 
-func testOwnedTemplate(t *testing.T, w *world) {
-	vm := w.made(t, w.vm("owner"))
-	w.until(t, vm, vm.Expectation().Created)
-	cm, err := w.kept(t, "owner")
+func testOwnedTemplate(t *testing.T, env *testEnv) {
+	vm := env.createVM(t, env.newVM("owner"))
+	env.until(t, vm, vm.Expectation().Created)
+	cm, err := env.storedTemplate(t, "owner")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Delete(t.Context(), cm); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "rdd vm delete owner") {
+	if err := env.Delete(t.Context(), cm); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "rdd vm delete owner") {
 		t.Error(err)
 	}
 	disowned, emptied, more, labelled, both := cm.DeepCopy(), cm.DeepCopy(), cm.DeepCopy(), cm.DeepCopy(), cm.DeepCopy()
@@ -285,69 +285,69 @@ func testOwnedTemplate(t *testing.T, w *world) {
 	labelled.Labels = map[string]string{"a": "b"}
 	both.Data[v1alpha1.TemplateKey], both.OwnerReferences = "images: [other]", nil
 	for _, now := range []*corev1.ConfigMap{disowned, emptied, more, labelled, both} {
-		if err := w.Patch(t.Context(), now, client.MergeFrom(cm)); !apierrors.IsForbidden(err) {
+		if err := env.Patch(t.Context(), now, client.MergeFrom(cm)); !apierrors.IsForbidden(err) {
 			t.Error(err)
 		}
 	}
-	if err := w.DeleteAllOf(t.Context(), &corev1.ConfigMap{}, client.InNamespace(v1alpha1.SystemNamespace)); !apierrors.IsForbidden(err) {
+	if err := env.DeleteAllOf(t.Context(), &corev1.ConfigMap{}, client.InNamespace(v1alpha1.SystemNamespace)); !apierrors.IsForbidden(err) {
 		t.Error(err)
 	}
 	squat := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.SystemNamespace, Name: "limavm-later"}}
-	if err := w.Create(t.Context(), squat); !apierrors.IsForbidden(err) {
+	if err := env.Create(t.Context(), squat); !apierrors.IsForbidden(err) {
 		t.Error(err)
 	}
 	other := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.SystemNamespace, Name: "other"}}
-	if err := errors.Join(w.Create(t.Context(), other), w.Delete(t.Context(), other)); err != nil {
+	if err := errors.Join(env.Create(t.Context(), other), env.Delete(t.Context(), other)); err != nil {
 		t.Error(err)
 	}
 }
 
-func testEdit(t *testing.T, w *world) {
-	vm := w.made(t, w.vm("edited", func(vm *v1alpha1.LimaVM) { vm.Spec.Params = map[string]string{"color": "red"} }))
-	w.until(t, vm, vm.Expectation().Created)
-	cm, err := w.kept(t, "edited")
+func testEdit(t *testing.T, env *testEnv) {
+	vm := env.createVM(t, env.newVM("edited", func(vm *v1alpha1.LimaVM) { vm.Spec.Params = map[string]string{"color": "red"} }))
+	env.until(t, vm, vm.Expectation().Created)
+	cm, err := env.storedTemplate(t, "edited")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.fleet.mu.Lock()
-	w.fleet.refuse = func(vm, template string) error {
+	env.machines.mu.Lock()
+	env.machines.refuse = func(vm, template string) error {
 		if vm == "edited" && strings.Contains(template, "another image") {
 			return &machine.TemplateError{Field: "images", Message: "can't change"}
 		}
 		return nil
 	}
-	w.fleet.mu.Unlock()
+	env.machines.mu.Unlock()
 	for text, says := range map[string]string{
 		"broken":        "data.template: Invalid value: images[0].digest: is not a digest",
 		"another image": "data.template: Invalid value: images: can't change",
 	} {
 		bad := cm.DeepCopy()
 		bad.Data[v1alpha1.TemplateKey] = text
-		if err := w.Patch(t.Context(), bad, client.MergeFrom(cm)); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), says) {
+		if err := env.Patch(t.Context(), bad, client.MergeFrom(cm)); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
 	good := cm.DeepCopy()
 	good.Data[v1alpha1.TemplateKey] = "images: [better]"
-	if err := w.Patch(t.Context(), good, client.MergeFrom(cm)); err != nil {
+	if err := env.Patch(t.Context(), good, client.MergeFrom(cm)); err != nil {
 		t.Fatal(err)
 	}
-	w.until(t, vm, vm.Expectation().TemplateObserved(v1alpha1.TemplateDigest(vm.Spec.Template), v1alpha1.TemplateDigest("images: [better]")))
-	vm = w.patched(t, vm, runs)
-	w.until(t, vm, vm.Expectation().Running)
-	requests := w.fleet.asked("edited")
+	env.until(t, vm, vm.Expectation().TemplateObserved(v1alpha1.TemplateDigest(vm.Spec.Template), v1alpha1.TemplateDigest("images: [better]")))
+	vm = env.patchVM(t, vm, runs)
+	env.until(t, vm, vm.Expectation().Running)
+	requests := env.machines.asked("edited")
 	if last := requests[len(requests)-1]; string(last.Template) != "images: [better]" {
 		t.Errorf("started from %s", last.Template)
 	}
-	err = w.follow(t, "edited", vm.Expectation().TemplateObserved("", v1alpha1.TemplateDigest("mine")))
+	err = env.follow(t, "edited", vm.Expectation().TemplateObserved("", v1alpha1.TemplateDigest("mine")))
 	if !errors.Is(err, v1alpha1.ErrSuperseded) {
 		t.Errorf("waiting for a text that somebody else has replaced: %v", err)
 	}
 }
 
-func testStrandedTemplate(t *testing.T, w *world) {
-	vm := w.made(t, w.vm("strand", func(vm *v1alpha1.LimaVM) { vm.Spec.Host = "far-away" }))
-	system, err := client.New(w.loopback, client.Options{Scheme: testScheme(t)})
+func testStrandedTemplate(t *testing.T, env *testEnv) {
+	vm := env.createVM(t, env.newVM("strand", func(vm *v1alpha1.LimaVM) { vm.Spec.Host = "far-away" }))
+	system, err := client.New(env.loopback, client.Options{Scheme: testScheme(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,95 +355,95 @@ func testStrandedTemplate(t *testing.T, w *world) {
 	if err := r.storeTemplate(t.Context(), vm, "text"); err != nil {
 		t.Fatal(err)
 	}
-	cm, err := w.kept(t, "strand")
+	cm, err := env.storedTemplate(t, "strand")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Delete(t.Context(), cm); !apierrors.IsForbidden(err) {
+	if err := env.Delete(t.Context(), cm); !apierrors.IsForbidden(err) {
 		t.Error(err)
 	}
-	held := w.patched(t, vm, func(vm *v1alpha1.LimaVM) { vm.Finalizers = []string{"example.com/hold"} })
-	if err := w.Delete(t.Context(), vm); err != nil {
+	held := env.patchVM(t, vm, func(vm *v1alpha1.LimaVM) { vm.Finalizers = []string{"example.com/hold"} })
+	if err := env.Delete(t.Context(), vm); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Delete(t.Context(), cm); err != nil {
+	if err := env.Delete(t.Context(), cm); err != nil {
 		t.Errorf("its VM is being deleted: %v", err)
 	}
-	_ = w.patched(t, held, func(vm *v1alpha1.LimaVM) { vm.Finalizers = nil })
-	w.until(t, vm, vm.Expectation().Deleted)
+	_ = env.patchVM(t, held, func(vm *v1alpha1.LimaVM) { vm.Finalizers = nil })
+	env.until(t, vm, vm.Expectation().Deleted)
 }
 
-func testStatusOfOldVM(t *testing.T, w *world) {
-	vm := w.made(t, w.vm("old", runs))
-	w.until(t, vm, vm.Expectation().Running)
-	w.fleet.mu.Lock()
-	checked := w.fleet.checked
-	w.fleet.mu.Unlock()
-	stopped := w.patched(t, vm, func(vm *v1alpha1.LimaVM) { vm.Spec.Running = false })
-	w.until(t, stopped, stopped.Expectation().Running)
-	w.fleet.mu.Lock()
-	defer w.fleet.mu.Unlock()
-	if w.fleet.checked != checked {
+func testStatusOfOldVM(t *testing.T, env *testEnv) {
+	vm := env.createVM(t, env.newVM("old", runs))
+	env.until(t, vm, vm.Expectation().Running)
+	env.machines.mu.Lock()
+	checked := env.machines.checked
+	env.machines.mu.Unlock()
+	stopped := env.patchVM(t, vm, func(vm *v1alpha1.LimaVM) { vm.Spec.Running = false })
+	env.until(t, stopped, stopped.Expectation().Running)
+	env.machines.mu.Lock()
+	defer env.machines.mu.Unlock()
+	if env.machines.checked != checked {
 		t.Error("a template was checked though nothing about it changed")
 	}
 }
 
-func testGuardBeforeConnect(t *testing.T, w *world) {
-	g := newValidator(w.fleet, func(string) error { return nil }, func(*v1alpha1.LimaVM) error { return nil })
+func testValidatorBeforeConnect(t *testing.T, env *testEnv) {
+	g := newValidator(env.machines, func(string) error { return nil }, func(*v1alpha1.LimaVM) error { return nil })
 	if _, err := g.live(); !apierrors.IsServiceUnavailable(err) {
 		t.Error(err)
 	}
 }
 
 // A finalizer that was patched away during a deletion left a QEMU and a disk that no command reached.
-func testFinalizerStays(t *testing.T, w *world) {
-	vm := w.made(t, w.vm("held", runs))
-	w.until(t, vm, vm.Expectation().Running)
+func testFinalizerStays(t *testing.T, env *testEnv) {
+	vm := env.createVM(t, env.newVM("held", runs))
+	env.until(t, vm, vm.Expectation().Running)
 	off := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
 	refused := func(when string) {
 		t.Helper()
-		err := w.Patch(t.Context(), vm.DeepCopy(), off)
+		err := env.Patch(t.Context(), vm.DeepCopy(), off)
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "rdd vm delete held") {
 			t.Errorf("%s: %v", when, err)
 		}
 	}
 	refused("while it runs")
 	now := int64(0)
-	w.fleet.beSlow(true)
-	err := w.Delete(t.Context(), vm, &client.DeleteOptions{GracePeriodSeconds: &now})
+	env.machines.beSlow(true)
+	err := env.Delete(t.Context(), vm, &client.DeleteOptions{GracePeriodSeconds: &now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.fleet.await(t, "held", machine.Stop, 1)
+	env.machines.await(t, "held", machine.Stop, 1)
 	refused("while it is deleted, by force")
-	w.fleet.beSlow(false)
-	for w.fleet.busy("held") {
-		w.fleet.advance("held")
+	env.machines.beSlow(false)
+	for env.machines.busy("held") {
+		env.machines.advance("held")
 	}
-	w.until(t, vm, vm.Expectation().Deleted)
-	if n := w.fleet.count("held", machine.Remove); n != 1 {
+	env.until(t, vm, vm.Expectation().Deleted)
+	if n := env.machines.count("held", machine.Remove); n != 1 {
 		t.Errorf("the disk was removed %d times", n)
 	}
 	// A finalizer of the user's own is the user's.
-	other := w.made(t, w.vm("other", func(vm *v1alpha1.LimaVM) { vm.Finalizers = []string{"example.com/mine"} }))
-	w.until(t, other, other.Expectation().Created)
+	other := env.createVM(t, env.newVM("other", func(vm *v1alpha1.LimaVM) { vm.Finalizers = []string{"example.com/mine"} }))
+	env.until(t, other, other.Expectation().Created)
 	seen := &v1alpha1.LimaVM{}
-	if err := w.Get(t.Context(), client.ObjectKeyFromObject(other), seen); err != nil {
+	if err := env.Get(t.Context(), client.ObjectKeyFromObject(other), seen); err != nil {
 		t.Fatal(err)
 	}
 	was := seen.DeepCopy()
 	seen.Finalizers = slices.DeleteFunc(seen.Finalizers, func(f string) bool { return f != v1alpha1.Finalizer })
-	if err := w.Patch(t.Context(), seen, client.MergeFrom(was)); err != nil {
+	if err := env.Patch(t.Context(), seen, client.MergeFrom(was)); err != nil {
 		t.Error("a user's own finalizer:", err)
 	}
 }
 
-func testOrphan(t *testing.T, w *world) {
+func testOrphan(t *testing.T, env *testEnv) {
 	for _, options := range [][]client.CreateOption{nil, {client.DryRunAll}} {
-		err := w.Create(t.Context(), w.vm("orphan"), options...)
+		err := env.Create(t.Context(), env.newVM("orphan"), options...)
 		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "metadata.name: Invalid value: there is a VM of this name already") {
 			t.Error(err)
 		}
 	}
-	w.made(t, w.vm("orphan", func(vm *v1alpha1.LimaVM) { vm.Annotations = map[string]string{v1alpha1.AdoptAnnotation: "true"} }))
+	env.createVM(t, env.newVM("orphan", func(vm *v1alpha1.LimaVM) { vm.Annotations = map[string]string{v1alpha1.AdoptAnnotation: "true"} }))
 }

@@ -5,47 +5,47 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// Delays between attempts after failures in a row: the first, doubled each time up to the longest. A
-// VM that has run for steady starts again with the first.
+// The delay before the next attempt doubles with each failure in a row, from initialDelay to maxDelay. A VM that has run for
+// resetInterval begins with initialDelay again.
 const (
 	initialDelay  = time.Second
 	maxDelay      = time.Minute
 	resetInterval = 10 * time.Minute
 )
 
-// backoff is what is remembered of a VM between two decisions, in this process only. Another process
-// begins with none: it tries at once.
+// backoff is what the reconciler keeps about a VM between two decisions. It is only in memory: a new process tries at once.
 type backoff struct {
-	generation      int64     // of the spec last decided on
-	requested       int64     // of the spec when the worker was last asked for something
-	previousFailure time.Time // when the failure happened that belongs to an older generation
-	lastFailure     time.Time // when the newest counted failure happened
+	uid             types.UID // another VM of the same name has another one
+	generation      int64     // of the spec of the last decision
+	requested       int64     // generation of the spec at the last request to the worker
+	previousFailure time.Time // time of a failure that belongs to an older generation
+	lastFailure     time.Time // time of the newest failure that was counted
 	exits           int       // counted exits of the hostagent
 	attempts        int       // failures in a row
-	nextRetry       time.Time // no attempt before
-	lastWrite       time.Time // newest status write
+	nextRetry       time.Time // no attempt before that
+	lastWrite       time.Time // time of the newest status write
 }
 
-// failureState is what stands against the current spec.
+// failureState is what has failed for the current spec.
 type failureState struct {
-	failure *machine.Failure // of what the current generation asks for; nil when none
-	tried   bool             // that generation itself was tried
-	exits   int32            // hostagents that died since the last decision
+	failure *machine.Failure // of what the current generation asks for; nil when there is none
+	tried   bool             // the worker was asked for the current generation
+	exits   int32            // exits of the hostagent since the last decision
 }
 
-// permanent reports whether trying again can't help.
+// permanent reports whether another attempt would fail, too.
 func (t failureState) permanent() bool {
 	return t.failure != nil && t.tried && t.failure.Permanent &&
 		(t.failure.Action == machine.Prepare || t.failure.Action == machine.Start)
 }
 
-// update counts what is new since the last decision and says what stands. A new generation is tried at
-// once: failures of the old one no longer count.
+// update counts what has failed since the last decision. A new generation is tried at once: failures of the old one don't count.
 func (m *backoff) update(o observation) failureState {
 	fail := o.state.Failure
 	if m.generation != o.vm.Generation {
@@ -76,7 +76,7 @@ func (m *backoff) update(o observation) failureState {
 	return t
 }
 
-// uptime is how long the VM is known to have run without a break.
+// uptime returns for how long the VM has been Running.
 func uptime(vm *v1alpha1.LimaVM, now time.Time) time.Duration {
 	c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionRunning)
 	if c == nil || c.Status != metav1.ConditionTrue {
@@ -85,7 +85,7 @@ func uptime(vm *v1alpha1.LimaVM, now time.Time) time.Duration {
 	return now.Sub(c.LastTransitionTime.Time)
 }
 
-// backoffDelay is how long to wait after that many failures in a row.
+// backoffDelay returns the delay after that many failures in a row.
 func backoffDelay(attempts int) time.Duration {
 	d := initialDelay
 	for ; attempts > 1 && d < maxDelay; attempts-- {

@@ -14,7 +14,7 @@ import (
 // maxMessageBytes bounds a condition's message, in bytes; the API allows 32 KiB.
 const maxMessageBytes = 8 << 10
 
-// report fills the status with what is known now.
+// report writes what is known into the status.
 func (d *decision) report(o observation, want goal, t failureState) {
 	set := func(kind string, c metav1.Condition) {
 		c.Type = kind
@@ -41,7 +41,7 @@ func (d *decision) report(o observation, want goal, t failureState) {
 	}
 }
 
-// createdCondition says whether the VM's disk and configuration exist.
+// createdCondition returns the condition Created: whether the VM's disk and configuration exist.
 func createdCondition(o observation, want goal, t failureState) metav1.Condition {
 	if (want == beGone || want == beReset && o.state.Phase != machine.Absent) && !hasGuest(o.state.Phase) {
 		if t.failure != nil {
@@ -58,8 +58,8 @@ func createdCondition(o observation, want goal, t failureState) metav1.Condition
 	return unknown(v1alpha1.ReasonPending, "")
 }
 
-// created reports whether a whole disk and configuration exist. While they are brought up to date
-// before a start, and when that fails, the old ones do.
+// created reports whether a complete disk and configuration exist. While they are updated before a start, and when that fails,
+// the old ones exist.
 func created(o observation, t failureState) bool {
 	was := meta.IsStatusConditionTrue(o.vm.Status.Conditions, v1alpha1.ConditionCreated)
 	switch o.state.Phase {
@@ -73,7 +73,7 @@ func created(o observation, t failureState) bool {
 	return true
 }
 
-// runningCondition says whether the VM has booted and answers.
+// runningCondition returns the condition Running: whether the VM has booted and answers.
 func runningCondition(o observation, want goal, t failureState) metav1.Condition {
 	switch {
 	case o.state.Phase == machine.Running && want == beRunning && o.state.Health.Reason != "":
@@ -99,7 +99,7 @@ func runningCondition(o observation, want goal, t failureState) metav1.Condition
 	return unknown(v1alpha1.ReasonStarting, "")
 }
 
-// runningMessage are what there is to say of a VM that runs.
+// runningMessage returns the message for a VM that runs: its problems, and what the service has found at its start.
 func runningMessage(s machine.State) string {
 	all := slices.Clone(s.Problems)
 	if s.Found != "" {
@@ -113,7 +113,7 @@ func hasGuest(p machine.Phase) bool {
 	return p == machine.Starting || p == machine.Running || p == machine.Stopping
 }
 
-// failedCondition tells of a template that was refused or of an attempt that failed.
+// failedCondition returns the condition for a template that was rejected or an attempt that has failed.
 func failedCondition(o observation, t failureState, reason string) (metav1.Condition, bool) {
 	var message string
 	var permanent bool
@@ -135,7 +135,7 @@ func unknown(reason, message string) metav1.Condition {
 	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: reason, Message: message}
 }
 
-// acceleratedCondition says whether hardware runs guest code, and if not, why.
+// acceleratedCondition returns the condition Accelerated: whether hardware runs guest code, and if not, why.
 func acceleratedCondition(a machine.Accelerator) metav1.Condition {
 	c := metav1.Condition{Status: metav1.ConditionFalse, Reason: a.Reason, Message: a.Message}
 	if a.Hardware {
@@ -158,7 +158,7 @@ func progressOf(p *machine.Progress) *v1alpha1.Progress {
 	}
 }
 
-// shortened keeps the end of a long message, where its cause is.
+// shortened returns the end of a message that is too long: the end has the cause.
 func shortened(message string) string {
 	if len(message) <= maxMessageBytes {
 		return strings.ToValidUTF8(message, "?")

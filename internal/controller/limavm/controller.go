@@ -32,7 +32,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// MachineManager runs the VMs of this host. *machine.Machines is one.
+// MachineManager runs the VMs of this host. *machine.Manager is one.
 type MachineManager interface {
 	TemplateValidator
 	State(vm string) machine.State
@@ -40,11 +40,11 @@ type MachineManager interface {
 	Forget(vm string)
 }
 
-// Options say which VMs are this host's, and what the controller asks of the host.
+// Options say which VMs belong to this host, and how the controller asks the host about them.
 type Options struct {
-	Host          string                          // runs the VMs whose spec.host names it
-	OwnsEmptyHost bool                            // and those whose spec.host is empty
-	Events        *EventSource                    // the machines report through it
+	Host          string                          // VMs with this spec.host belong to this host
+	OwnsEmptyHost bool                            // and those with an empty spec.host, too
+	Events        *EventSource                    // reports that the state of a VM has changed
 	CheckName     func(vm string) error           // says why this instance's directories can't hold a VM of that name
 	CheckFolder   func(vm *v1alpha1.LimaVM) error // says why a new VM's directory can't be made
 }
@@ -62,20 +62,20 @@ func New(m MachineManager, o Options) controller.Controller {
 	}
 }
 
-// EventSource puts VMs into the controller's queue, once it runs. The zero EventSource is ready for use.
+// EventSource puts VMs into the controller's queue once the controller runs. The zero EventSource is ready for use.
 type EventSource struct {
 	queue atomic.Pointer[workqueue.TypedRateLimitingInterface[reconcile.Request]]
 }
 
-// Enqueue says that there is something new to know of vm. It never blocks, and calls coalesce. Before
-// the controller runs there is nothing to do: it begins by looking at every VM.
+// Enqueue makes the controller reconcile vm. It never blocks, and several calls may become one. Before the controller runs it
+// does nothing, because the controller begins with all VMs.
 func (s *EventSource) Enqueue(vm string) {
 	if queue := s.queue.Load(); queue != nil {
 		(*queue).Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: vm}})
 	}
 }
 
-// cached lists what the manager's cache has to hold for this controller, and no more of it.
+// cached lists the objects that the manager's cache holds for this controller.
 func cached() map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
 		&v1alpha1.LimaVM{}:  {},
@@ -85,12 +85,12 @@ func cached() map[client.Object]cache.ByObject {
 
 // setup adds the controller to mgr, whose scheme must know core/v1 and LimaVM. See controller.Controller.
 func setup(mgr ctrl.Manager, m MachineManager, o Options) (synced func(context.Context) error, err error) {
-	r := &reconciler{client: mgr.GetClient(), live: mgr.GetAPIReader(), machines: m, options: o, backoffs: map[string]backoffOf{}, changed: make(chan struct{}, 1)}
+	r := &reconciler{client: mgr.GetClient(), live: mgr.GetAPIReader(), machines: m, options: o, backoffs: map[string]backoff{}, changed: make(chan struct{}, 1)}
 	events := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		o.Events.queue.Store(&queue)
 		return nil
 	})
-	unique := true // per process, which tests start several managers in
+	unique := true // names are unique per process, and tests start several managers in one
 	return r.waitSynced, ctrl.NewControllerManagedBy(mgr).
 		Named(v1alpha1.Controller).
 		For(&v1alpha1.LimaVM{}).
@@ -107,16 +107,16 @@ func setup(mgr ctrl.Manager, m MachineManager, o Options) (synced func(context.C
 // reconciler brings one VM at a time closer to its spec.
 type reconciler struct {
 	client   client.Client
-	live     client.Reader // past the cache, for what it doesn't hold
+	live     client.Reader // reads from the API server what the cache doesn't hold
 	machines MachineManager
 	options  Options
 
 	mu       sync.Mutex
-	backoffs map[string]backoffOf // by name of the VM
-	changed  chan struct{}        // holds a token when memories may have changed
+	backoffs map[string]backoff // by name of the VM
+	changed  chan struct{}      // holds a token when backoffs may have changed
 }
 
-// waitSynced blocks until every VM that is there now has been decided on and its status is written.
+// waitSynced blocks until every VM that exists now was reconciled and its status is written.
 func (r *reconciler) waitSynced(ctx context.Context) error {
 	vms := &v1alpha1.LimaVMList{}
 	if err := r.client.List(ctx, vms); err != nil {
@@ -134,7 +134,7 @@ func (r *reconciler) waitSynced(ctx context.Context) error {
 	return nil
 }
 
-// synced reports whether this process has decided on vm, or vm is gone.
+// synced reports whether this process has reconciled vm, or vm is gone.
 func (r *reconciler) synced(ctx context.Context, vm *v1alpha1.LimaVM) bool {
 	now := &v1alpha1.LimaVM{}
 	if err := r.client.Get(ctx, client.ObjectKeyFromObject(vm), now); apierrors.IsNotFound(err) || err == nil && now.UID != vm.UID {
@@ -142,31 +142,23 @@ func (r *reconciler) synced(ctx context.Context, vm *v1alpha1.LimaVM) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known, ok := r.backoffs[vm.Name]
-	return ok && known.uid == vm.UID && known.backoff.generation > 0
-}
-
-// backoffOf is the memory of one VM; another VM of the same name has another UID.
-type backoffOf struct {
-	uid     types.UID
-	backoff backoff
+	b := r.backoffs[vm.Name]
+	return b.uid == vm.UID && b.generation > 0
 }
 
 func (r *reconciler) loadBackoff(vm *v1alpha1.LimaVM, seen machine.State) backoff {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known, ok := r.backoffs[vm.Name]
-	if !ok || known.uid != vm.UID {
-		known = backoffOf{vm.UID, backoff{exits: seen.Exits}}
-		r.backoffs[vm.Name] = known
+	if r.backoffs[vm.Name].uid != vm.UID {
+		r.backoffs[vm.Name] = backoff{uid: vm.UID, exits: seen.Exits}
 	}
-	return known.backoff
+	return r.backoffs[vm.Name]
 }
 
-func (r *reconciler) storeBackoff(vm *v1alpha1.LimaVM, m backoff) {
+func (r *reconciler) storeBackoff(vm string, b backoff) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.backoffs[vm.Name] = backoffOf{vm.UID, m}
+	r.backoffs[vm] = b
 	r.signal()
 }
 

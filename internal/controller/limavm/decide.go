@@ -7,53 +7,53 @@ import (
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// templateRetryInterval is how long to wait before looking again for a template that was not there.
+// templateRetryInterval is the delay before the next attempt to read a template that was missing.
 const templateRetryInterval = 10 * time.Second
 
-// observation is all that a decision is made from.
+// observation is the input of a decision.
 type observation struct {
 	vm             *v1alpha1.LimaVM
-	template       string   // accepted by Lima; empty when refused
-	templateStored bool     // the template is in the VM's own ConfigMap already
+	template       string   // accepted by Lima; empty when there is none
+	templateStored bool     // the template is in the VM's own ConfigMap
 	refused        *refusal // why there is no template
 	state          machine.State
 	backoff        backoff
 	now            time.Time
 }
 
-// decision is what to do next and what to say.
+// decision is what to do next, and the new status.
 type decision struct {
-	storeTemplate   bool            // write the VM's own ConfigMap with the template first
-	request         machine.Request // for the worker; None: leave it
-	removeFinalizer bool            // the VM is gone: let the object go
-	requeueAfter    time.Duration   // look again then; 0: when something changes
+	storeTemplate   bool            // write the template to the VM's own ConfigMap first
+	request         machine.Request // for the worker; None: no request
+	removeFinalizer bool            // the VM is gone, and the object may go
+	requeueAfter    time.Duration   // reconcile again after that; 0: when something changes
 	status          v1alpha1.LimaVMStatus
 	backoff         backoff
 }
 
-// goal is the state to bring a VM to next.
+// goal is the next state that the spec asks for.
 type goal int
 
 const (
 	beStopped goal = iota
 	beRunning
-	beRestarted // stopped, on the way to running
-	beReset     // without a disk, on the way to a new one
+	beRestarted // stopped, and running afterwards
+	beReset     // without a disk, and with a new one afterwards
 	beGone
 )
 
-// decide says what is next for a VM. It is pure: no client, no clock.
+// decide returns what to do next for a VM. It is a pure function: it uses no client and no clock.
 func decide(o observation) decision {
 	d := decision{status: *o.vm.Status.DeepCopy(), backoff: o.backoff}
 	if o.state.Phase == machine.Unknown {
-		return d // the worker has not looked yet; what was known stays
+		return d // the worker does not know the state of the VM yet
 	}
 	d.status.ObservedGeneration = o.vm.Generation
-	trouble := d.backoff.update(o)
+	failed := d.backoff.update(o)
 	want := goalOf(o.vm)
 	if want != beGone {
 		if o.vm.Spec.Running {
-			d.status.RestartCount += trouble.exits
+			d.status.RestartCount += failed.exits
 		}
 		d.storeTemplate = o.template != "" && !o.templateStored
 		if o.templateStored || d.storeTemplate {
@@ -63,20 +63,20 @@ func decide(o observation) decision {
 	}
 	action := nextAction(want, o.state.Phase, o.vm.Spec.StopMode == v1alpha1.StopForce)
 	if want != beGone && o.vm.Spec.RestartedAt != nil && noGuest(o.state.Phase) {
-		// Said before the start is asked for, so that a restart is carried out once even if we end here.
+		// This is written before the start is requested, so that a restart is done only once even if the service ends now.
 		d.status.RestartedAt = o.vm.Spec.RestartedAt.DeepCopy()
 	}
 	if want != beGone && o.vm.Spec.ResetAt != nil && o.state.Phase == machine.Absent {
-		// For the same reason: the disk that comes next is not removed, whatever ends in between.
+		// For the same reason: the next disk is not removed if the service ends now.
 		d.status.ResetAt = o.vm.Spec.ResetAt.DeepCopy()
 	}
 	d.removeFinalizer = want == beGone && o.state.Phase == machine.Absent
-	d.buildRequest(o, action, trouble)
-	d.report(o, want, trouble)
+	d.buildRequest(o, action, failed)
+	d.report(o, want, failed)
 	return d
 }
 
-// goalOf says what state the spec asks for next.
+// goalOf returns the next state that the spec asks for.
 func goalOf(vm *v1alpha1.LimaVM) goal {
 	switch {
 	case !vm.DeletionTimestamp.IsZero():
@@ -96,7 +96,7 @@ func noGuest(p machine.Phase) bool {
 	return p == machine.Absent || p == machine.Preparing || p == machine.Stopped
 }
 
-// nextAction is the action that brings a VM in phase p closer to the goal.
+// nextAction returns the action that brings a VM in phase p closer to the goal.
 func nextAction(want goal, p machine.Phase, force bool) machine.Action {
 	stop := machine.Stop
 	if force {
@@ -124,7 +124,7 @@ func nextAction(want goal, p machine.Phase, force bool) machine.Action {
 	return machine.None
 }
 
-// buildRequest turns the action into a request for the worker, unless it has to wait.
+// buildRequest converts the action into a request for the worker, unless the action has to wait.
 func (d *decision) buildRequest(o observation, action machine.Action, t failureState) {
 	making := action == machine.Prepare || action == machine.Start
 	switch {

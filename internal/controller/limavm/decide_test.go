@@ -78,27 +78,55 @@ func counted(notBefore time.Duration) func(*observation) {
 	}
 }
 
-func TestDecide(t *testing.T) {
-	const (
-		T         = metav1.ConditionTrue
-		ready     = "True/Created"
-		starting  = "Unknown/Starting"
-		stopping  = "Unknown/Stopping"
-		stopped   = "False/Stopped"
-		started   = "True/Started"
-		pending   = "Unknown/Pending"
-		removing  = "Unknown/Removing"
-		stopError = "Unknown/StopFailed"
-	)
-	for _, tc := range []struct {
-		name    string
-		o       observation
-		action  machine.Action
-		created string
-		running string
-		check   func(decision) bool // more to hold; may be nil
-	}{
-		// From nothing to running.
+// The conditions that the cases expect.
+const (
+	isTrue    = metav1.ConditionTrue
+	ready     = "True/Created"
+	starting  = "Unknown/Starting"
+	stopping  = "Unknown/Stopping"
+	stopped   = "False/Stopped"
+	started   = "True/Started"
+	pending   = "Unknown/Pending"
+	removing  = "Unknown/Removing"
+	stopError = "Unknown/StopFailed"
+)
+
+// decideCase is an observation and the decision that it leads to.
+type decideCase struct {
+	name    string
+	o       observation
+	action  machine.Action
+	created string
+	running string
+	check   func(decision) bool // more to check; may be nil
+}
+
+func checkDecisions(t *testing.T, cases []decideCase) {
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			spec := tc.o.vm.DeepCopy()
+			d := decide(tc.o)
+			if d.request.Action != tc.action {
+				t.Errorf("action %q, want %q", d.request.Action, tc.action)
+			}
+			if got := condition(d.status, v1alpha1.ConditionCreated); got != tc.created {
+				t.Errorf("Created %s, want %s", got, tc.created)
+			}
+			if got := condition(d.status, v1alpha1.ConditionRunning); got != tc.running {
+				t.Errorf("Running %s, want %s", got, tc.running)
+			}
+			if tc.check != nil && !tc.check(d) {
+				t.Errorf("decision %+v", d)
+			}
+			if !apiequality.Semantic.DeepEqual(spec, tc.o.vm) {
+				t.Error("decide changed what it observed")
+			}
+		})
+	}
+}
+
+func TestDecideStart(t *testing.T) {
+	checkDecisions(t, []decideCase{
 		{"the worker has not looked yet", situation(machine.Unknown, newer), machine.None, ready, "", func(d decision) bool { return d.status.ObservedGeneration == 0 && d.requeueAfter == 0 }},
 		{"new, to run", situation(machine.Absent, fresh), machine.Start, pending, starting, func(d decision) bool {
 			return d.storeTemplate && d.status.TemplateConfigMap == "limavm-rd" && d.status.ObservedGeneration == 3 && string(d.request.Template) == "images: []"
@@ -117,8 +145,11 @@ func TestDecide(t *testing.T) {
 		{"adopted by a new process", situation(machine.Running, func(o *observation) { o.backoff = backoff{} }), machine.None, ready, started, func(d decision) bool { return d.status.RestartCount == 0 }},
 		{"disk vanished", situation(machine.Absent), machine.Start, pending, starting, nil},
 		{"being removed under a spec that wants it", situation(machine.Removing), machine.None, ready, starting, nil},
+	})
+}
 
-		// Stopping.
+func TestDecideStop(t *testing.T) {
+	checkDecisions(t, []decideCase{
 		{"running, to stop", situation(machine.Running, idle, newer), machine.Stop, ready, stopping, nil},
 		{"booting, to stop", situation(machine.Starting, idle), machine.Stop, ready, stopping, nil},
 		{"running, to stop by force", situation(machine.Running, idle, force), machine.Kill, ready, stopping, nil},
@@ -129,8 +160,11 @@ func TestDecide(t *testing.T) {
 		{"stopping failed, again now", situation(machine.Running, idle, failing(machine.Stop, true), counted(0)), machine.Stop, ready, stopError, nil},
 		{"stopping, to run again", situation(machine.Stopping), machine.None, ready, stopping, nil},
 		{"stopping, to run again, force left over", situation(machine.Stopping, force), machine.None, ready, stopping, nil},
+	})
+}
 
-		// Restarting, once.
+func TestDecideRestart(t *testing.T) {
+	checkDecisions(t, []decideCase{
 		{"restart of a running VM stops it", situation(machine.Running, restart), machine.Stop, ready, stopping, func(d decision) bool { return d.status.RestartedAt.Equal(&before) }},
 		{"restart by force", situation(machine.Running, restart, force), machine.Kill, ready, stopping, nil},
 		{"restart while booting", situation(machine.Starting, restart), machine.Stop, ready, stopping, nil},
@@ -141,8 +175,11 @@ func TestDecide(t *testing.T) {
 		{"restart of a VM that is not to run", situation(machine.Stopped, restart, idle), machine.None, ready, stopped, func(d decision) bool { return d.status.RestartedAt.Equal(&asked) }},
 		{"new with a restart asked for", situation(machine.Absent, fresh, func(o *observation) { o.vm.Spec.RestartedAt = &asked }), machine.None, pending, starting, func(d decision) bool { return d.status.RestartedAt.Equal(&asked) && d.storeTemplate }},
 		{"restart withdrawn", situation(machine.Running, func(o *observation) { o.vm.Status.RestartedAt = &before }), machine.None, ready, started, func(d decision) bool { return d.status.RestartedAt.Equal(&before) }},
+	})
+}
 
-		// Resetting: stop, remove the disk, note that, make a new one. Once.
+func TestDecideReset(t *testing.T) {
+	checkDecisions(t, []decideCase{
 		{"reset of a running VM stops it", situation(machine.Running, reset), machine.Stop, ready, stopping, func(d decision) bool { return d.status.ResetAt.Equal(&before) }},
 		{"reset by force", situation(machine.Running, reset, force), machine.Kill, ready, stopping, nil},
 		{"reset while booting", situation(machine.Starting, reset), machine.Stop, ready, stopping, nil},
@@ -164,8 +201,11 @@ func TestDecide(t *testing.T) {
 		{"reset and deleted", situation(machine.Stopped, reset, deleted), machine.Remove, removing, stopped, nil},
 		{"reset and deleted, absent", situation(machine.Absent, reset, deleted), machine.None, removing, stopped, func(d decision) bool { return d.removeFinalizer && d.status.ResetAt.Equal(&before) }},
 		{"new with a reset asked for", situation(machine.Absent, fresh, func(o *observation) { o.vm.Spec.ResetAt = &asked }), machine.None, pending, starting, func(d decision) bool { return d.status.ResetAt.Equal(&asked) && d.storeTemplate }},
+	})
+}
 
-		// Failures.
+func TestDecideAfterFailure(t *testing.T) {
+	checkDecisions(t, []decideCase{
 		{"first preparation failed, again later", situation(machine.Absent, uncreated, failing(machine.Prepare, false), idle), machine.None, "Unknown/CreateFailed", stopped, func(d decision) bool { return d.requeueAfter == time.Second && d.backoff.attempts == 1 }},
 		{"first preparation failed, again now", situation(machine.Absent, uncreated, failing(machine.Prepare, false), idle, counted(0)), machine.Prepare, "Unknown/CreateFailed", stopped, nil},
 		{"first preparation failed for good", situation(machine.Absent, uncreated, failing(machine.Prepare, true), idle), machine.None, "False/CreateFailed", stopped, func(d decision) bool { return d.requeueAfter == 0 }},
@@ -184,9 +224,12 @@ func TestDecide(t *testing.T) {
 		{"template missing", situation(machine.Absent, fresh, refusedFor("missing", false), idle), machine.None, "Unknown/CreateFailed", stopped, func(d decision) bool { return d.requeueAfter == templateRetryInterval }},
 		{"template lost while running", situation(machine.Running, refusedFor("missing", false)), machine.None, ready, started, nil},
 		{"template lost, to stop", situation(machine.Running, refusedFor("missing", true), idle), machine.Stop, ready, stopping, nil},
+	})
+}
 
-		// A hostagent that dies.
-		{"hostagent died", situation(machine.Stopped, was(v1alpha1.ConditionRunning, T, "Started"), exited), machine.None, ready, starting, func(d decision) bool {
+func TestDecideAfterHostagentExit(t *testing.T) {
+	checkDecisions(t, []decideCase{
+		{"hostagent died", situation(machine.Stopped, was(v1alpha1.ConditionRunning, isTrue, "Started"), exited), machine.None, ready, starting, func(d decision) bool {
 			return d.status.RestartCount == 1 && d.requeueAfter == time.Second && d.backoff.exits == 1
 		}},
 		{"hostagent died and was counted", situation(machine.Stopped, exited, func(o *observation) { o.backoff.exits = 1 }), machine.Start, ready, starting, func(d decision) bool { return d.status.RestartCount == 0 }},
@@ -196,10 +239,13 @@ func TestDecide(t *testing.T) {
 		{"crash loop", situation(machine.Stopped, exited, func(o *observation) { o.backoff.attempts = 30 }), machine.None, ready, starting, func(d decision) bool { return d.requeueAfter == time.Minute }},
 		{"crash after long service", situation(machine.Stopped, exited, func(o *observation) {
 			o.backoff.attempts = 5
-			o.vm.Status.Conditions = append(o.vm.Status.Conditions, metav1.Condition{Type: "Running", Status: T, Reason: "Started", LastTransitionTime: metav1.NewTime(noon.Add(-time.Hour))})
+			o.vm.Status.Conditions = append(o.vm.Status.Conditions, metav1.Condition{Type: "Running", Status: isTrue, Reason: "Started", LastTransitionTime: metav1.NewTime(noon.Add(-time.Hour))})
 		}), machine.None, ready, starting, func(d decision) bool { return d.requeueAfter == time.Second }},
+	})
+}
 
-		// Deleting: stop, then remove the disk, then let the object go.
+func TestDecideDelete(t *testing.T) {
+	checkDecisions(t, []decideCase{
 		{"delete running", situation(machine.Running, deleted, newer), machine.Stop, ready, stopping, func(d decision) bool { return !d.removeFinalizer && !d.storeTemplate }},
 		{"delete running by force", situation(machine.Running, deleted, force), machine.Kill, ready, stopping, nil},
 		{"delete booting", situation(machine.Starting, deleted), machine.Stop, ready, stopping, nil},
@@ -214,27 +260,7 @@ func TestDecide(t *testing.T) {
 		{"delete: removal failed, again now", situation(machine.Stopped, deleted, failing(machine.Remove, true), counted(0)), machine.Remove, "Unknown/RemoveFailed", stopped, nil},
 		{"delete absent", situation(machine.Absent, deleted), machine.None, removing, stopped, func(d decision) bool { return d.removeFinalizer }},
 		{"delete before the worker has looked", situation(machine.Unknown, deleted), machine.None, ready, "", func(d decision) bool { return !d.removeFinalizer }},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			spec := tc.o.vm.DeepCopy()
-			d := decide(tc.o)
-			if d.request.Action != tc.action {
-				t.Errorf("action %q, want %q", d.request.Action, tc.action)
-			}
-			if got := condition(d.status, v1alpha1.ConditionCreated); got != tc.created {
-				t.Errorf("Created %s, want %s", got, tc.created)
-			}
-			if got := condition(d.status, v1alpha1.ConditionRunning); got != tc.running {
-				t.Errorf("Running %s, want %s", got, tc.running)
-			}
-			if tc.check != nil && !tc.check(d) {
-				t.Errorf("decision %+v", d)
-			}
-			if !apiequality.Semantic.DeepEqual(spec, tc.o.vm) {
-				t.Error("decide changed what it observed")
-			}
-		})
-	}
+	})
 }
 
 func condition(s v1alpha1.LimaVMStatus, kind string) string {

@@ -16,7 +16,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// FuzzAdmit feeds objects to the guard, as the API server would, and some that it would not. The guard
+// FuzzAdmit gives objects to the validator, as the API server would, and some that it would not. The validator
 // may say no; it must not panic, nor change the object.
 func FuzzAdmit(f *testing.F) {
 	for _, seed := range []string{
@@ -30,11 +30,11 @@ func FuzzAdmit(f *testing.F) {
 		f.Add(seed, seed, uint8(1))
 		f.Add(seed, `{"metadata":{"name":"a"},"spec":{"template":"broken"}}`, uint8(6))
 	}
-	fleet := newFleet()
-	fleet.reject = lima
+	machines := newFakeMachines()
+	machines.reject = lima
 	f.Fuzz(func(t *testing.T, object, old string, how uint8) {
-		guard := newValidator(fleet, func(string) error { return nil }, func(*v1alpha1.LimaVM) error { return nil })
-		guard.connect(fake.NewClientBuilder().WithScheme(testScheme(t)).WithObjects(&v1alpha1.LimaVM{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "1"}}).Build())
+		validator := newValidator(machines, func(string) error { return nil }, func(*v1alpha1.LimaVM) error { return nil })
+		validator.connect(fake.NewClientBuilder().WithScheme(testScheme(t)).WithObjects(&v1alpha1.LimaVM{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "1"}}).Build())
 		r := admission.Review{Operation: []admission.Operation{admission.Create, admission.Update, admission.Delete}[how%3], Namespace: v1alpha1.SystemNamespace, User: "somebody"}
 		var now, was map[string]any
 		if json.Unmarshal([]byte(object), &now) != nil || json.Unmarshal([]byte(old), &was) != nil || now == nil || was == nil {
@@ -49,7 +49,7 @@ func FuzzAdmit(f *testing.F) {
 			r.Name = r.Old.GetName()
 		}
 		before, _ := json.Marshal([]any{now, was})
-		rules := guard.admission()
+		rules := validator.admission()
 		err := rules[int(how)/3%len(rules)].Admit(context.Background(), r)
 		if after, _ := json.Marshal([]any{now, was}); string(before) != string(after) {
 			t.Errorf("it changed the object: %s", after)

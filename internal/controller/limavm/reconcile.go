@@ -15,11 +15,11 @@ import (
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// progressInterval is the least time between two status writes that tell only of bytes.
+// progressInterval is the shortest time between two status writes in which only the bytes of the progress differ.
 const progressInterval = 500 * time.Millisecond
 
-// Reconcile implements reconcile.Reconciler. It returns at once: slow work is the worker's, which
-// wakes the queue when there is something new.
+// Reconcile implements reconcile.Reconciler. It returns at once: the VM's worker does the slow work, and puts the VM into the
+// queue again when its state has changed.
 func (r *reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	vm := &v1alpha1.LimaVM{}
 	if err := r.client.Get(ctx, req.NamespacedName, vm); err != nil {
@@ -51,7 +51,7 @@ func (r *reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{RequeueAfter: after}, ignoreStale(err)
 }
 
-// ignoreStale drops errors that say that the object has changed or gone meanwhile: the watch brings that.
+// ignoreStale drops errors that say that the object was changed or removed meanwhile: the watch reports that, too.
 func ignoreStale(err error) error {
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil
@@ -59,8 +59,8 @@ func ignoreStale(err error) error {
 	return err
 }
 
-// addFinalizer puts the finalizer on before anything is done for vm. It reports false when there is nothing
-// left to do: vm is on its way out and is not held by us.
+// addFinalizer adds the finalizer before anything is done for vm. It returns false for a VM that is being deleted and doesn't
+// have the finalizer: then there is nothing to do.
 func (r *reconciler) addFinalizer(ctx context.Context, vm *v1alpha1.LimaVM) (bool, error) {
 	if controllerutil.ContainsFinalizer(vm, v1alpha1.Finalizer) {
 		return true, nil
@@ -94,7 +94,7 @@ func (r *reconciler) observe(ctx context.Context, vm *v1alpha1.LimaVM) (observat
 	return o, nil
 }
 
-// act carries out the decision: the template is kept before the worker hears of it.
+// act carries out the decision. It stores the template before it asks the worker.
 func (r *reconciler) act(ctx context.Context, o observation, d decision) error {
 	if d.storeTemplate {
 		if err := r.storeTemplate(ctx, o.vm, o.template); err != nil {
@@ -117,29 +117,28 @@ func (r *reconciler) act(ctx context.Context, o observation, d decision) error {
 	return nil
 }
 
-// commit writes the status if it has changed, and then remembers what was decided. It returns when to
-// look again; 0 means when something changes.
-func (r *reconciler) commit(ctx context.Context, o observation, d decision) (time.Duration, error) {
-	if apiequality.Semantic.DeepEqual(o.vm.Status, d.status) {
-		r.storeBackoff(o.vm, d.backoff)
-		return d.requeueAfter, nil
+// commit writes the status if it has changed, and then stores the backoff. It returns when to reconcile again; 0 means when
+// something changes.
+func (r *reconciler) commit(ctx context.Context, o observation, d decision) (after time.Duration, err error) {
+	after = d.requeueAfter
+	wait := d.backoff.lastWrite.Add(progressInterval).Sub(o.now)
+	switch {
+	case apiequality.Semantic.DeepEqual(o.vm.Status, d.status):
+	case wait > 0 && differInProgress(o.vm.Status, d.status):
+		after = earlier(after, wait)
+	default:
+		was := o.vm.DeepCopy()
+		o.vm.Status = d.status
+		if err := r.client.Status().Patch(ctx, o.vm, optimisticPatch(was)); err != nil {
+			return 0, fmt.Errorf("write the status of VM %q: %w", o.vm.Name, err)
+		}
+		d.backoff.lastWrite = o.now
 	}
-	if wait := d.backoff.lastWrite.Add(progressInterval).Sub(o.now); wait > 0 && differInProgress(o.vm.Status, d.status) {
-		r.storeBackoff(o.vm, d.backoff)
-		return earlier(d.requeueAfter, wait), nil
-	}
-	was := o.vm.DeepCopy()
-	o.vm.Status = d.status
-	if err := r.client.Status().Patch(ctx, o.vm, optimisticPatch(was)); err != nil {
-		return 0, fmt.Errorf("write the status of VM %q: %w", o.vm.Name, err)
-	}
-	d.backoff.lastWrite = o.now
-	r.storeBackoff(o.vm, d.backoff)
-	return d.requeueAfter, nil
+	r.storeBackoff(o.vm.Name, d.backoff)
+	return after, nil
 }
 
-// handleOrphan stops a VM whose object went away without us, as when somebody removes the finalizer by hand.
-// Its disk is left alone.
+// handleOrphan stops a VM whose object is gone although this controller has not removed the finalizer. It keeps the disk.
 func (r *reconciler) handleOrphan(vm string) {
 	defer r.signal()
 	if !r.hasBackoff(vm) {
@@ -154,7 +153,7 @@ func (r *reconciler) handleOrphan(vm string) {
 	}
 }
 
-// differInProgress reports whether two statuses differ in nothing but how far the same step has come.
+// differInProgress reports whether two statuses differ only in the bytes or the message of the same step.
 func differInProgress(a, b v1alpha1.LimaVMStatus) bool {
 	if a.Progress == nil || b.Progress == nil {
 		return false
@@ -173,7 +172,7 @@ func earlier(a, b time.Duration) time.Duration {
 	return min(a, b)
 }
 
-// optimisticPatch makes a patch of what differs from was, which the server refuses if it has a newer one.
+// optimisticPatch returns a patch with the differences from was. The server rejects it if the object was changed meanwhile.
 func optimisticPatch(was client.Object) client.Patch {
 	return client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{})
 }

@@ -31,18 +31,18 @@ import (
 // limit bounds each wait of these tests; none comes near it unless something is broken.
 const limit = 20 * time.Second
 
-// world is a real API server in this process with the guard's rules, a controller, and a fake fleet.
-type world struct {
+// testEnv is a real API server in this process with the admission rules, a controller, and fake machines.
+type testEnv struct {
 	client.WithWatch // of a user, through the port and with the token
-	fleet            *fakeFleet
+	machines         *fakeMachines
 	loopback         *rest.Config
 	config           *rest.Config // of that user
 }
 
 // TestServer runs all that needs the API server on one: linking and starting it is what takes time.
 func TestServer(t *testing.T) {
-	w := newWorld(t)
-	for name, test := range map[string]func(*testing.T, *world){
+	env := newTestEnv(t)
+	for name, test := range map[string]func(*testing.T, *testEnv){
 		"rules of the definition":                                      testRules,
 		"bad templates are rejected and change nothing":                testBadTemplates,
 		"a missing template ConfigMap is named":                        testMissingTemplate,
@@ -70,16 +70,16 @@ func TestServer(t *testing.T) {
 		"a new VM of a deleted one's name keeps nothing of it":         testNameReuse,
 		"a new process starts or adopts what should run":               testNewProcess,
 		"a hostagent's death wakes the controller":                     testDeath,
-		"writes to status don't wake the guard":                        testStatusOfOldVM,
-		"rules without a client ask to be tried again":                 testGuardBeforeConnect,
+		"writes to status don't call the validator":                    testStatusOfOldVM,
+		"rules without a client ask to be tried again":                 testValidatorBeforeConnect,
 		"apply by a user does not fight the controller":                testServerSideApply,
 		"a VM is created, though its template ref is gone":             testRefGoneAfterCreation,
 	} {
-		t.Run(strings.ReplaceAll(name, "/", " "), func(t *testing.T) { test(t, w) })
+		t.Run(strings.ReplaceAll(name, "/", " "), func(t *testing.T) { test(t, env) })
 	}
 }
 
-func newWorld(t *testing.T) *world {
+func newTestEnv(t *testing.T) *testEnv {
 	dir := t.TempDir()
 	store, err := datastore.Open(t.Context(), datastore.Options{Dir: filepath.Join(dir, "store")})
 	if err != nil {
@@ -89,9 +89,9 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{fleet: newFleet()}
-	w.fleet.reject = lima
-	guard := newValidator(w.fleet, func(vm string) error {
+	env := &testEnv{machines: newFakeMachines()}
+	env.machines.reject = lima
+	validator := newValidator(env.machines, func(vm string) error {
 		if err := (instance.Instance{}).CheckVM(vm); err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func newWorld(t *testing.T) *world {
 	})
 	server, err := controlplane.New(t.Context(), controlplane.Config{
 		Dir: filepath.Join(dir, "controlplane"), Store: store, CRDs: definitions,
-		Admission: guard.admission(), Namespaces: []string{v1alpha1.SystemNamespace},
+		Admission: validator.admission(), Namespaces: []string{v1alpha1.SystemNamespace},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -127,22 +127,22 @@ func newWorld(t *testing.T) *world {
 		ended <- err
 		t.Fatal(err)
 	}
-	w.loopback = server.Loopback()
-	guard.connect(w.control(t, w.fleet))
+	env.loopback = server.Loopback()
+	validator.connect(env.control(t, env.machines))
 
 	e := server.Endpoint()
-	w.config = &rest.Config{Host: e.URL, BearerToken: e.Token, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: e.CA}}
-	w.WithWatch, err = client.NewWithWatch(w.config, client.Options{Scheme: testScheme(t)})
+	env.config = &rest.Config{Host: e.URL, BearerToken: e.Token, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: e.CA}}
+	env.WithWatch, err = client.NewWithWatch(env.config, client.Options{Scheme: testScheme(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w
+	return env
 }
 
 // control runs a controller, as one process of the service does, until the test ends.
-func (w *world) control(t *testing.T, f *fakeFleet) client.Reader {
+func (env *testEnv) control(t *testing.T, f *fakeMachines) client.Reader {
 	grace := time.Second
-	mgr, err := ctrl.NewManager(rest.CopyConfig(w.loopback), ctrl.Options{
+	mgr, err := ctrl.NewManager(rest.CopyConfig(env.loopback), ctrl.Options{
 		Scheme: testScheme(t), Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		GracefulShutdownTimeout: &grace, Cache: cache.Options{ByObject: cached()},
 	})
@@ -152,7 +152,7 @@ func (w *world) control(t *testing.T, f *fakeFleet) client.Reader {
 	wake := &EventSource{}
 	f.wake = wake.Enqueue
 	host := ""
-	if f != w.fleet {
+	if f != env.machines {
 		host = "second"
 	}
 	if _, err := setup(mgr, f, Options{Host: host, OwnsEmptyHost: host == "", Events: wake}); err != nil {
@@ -186,7 +186,7 @@ func lima(template string, params map[string]string) error {
 	return nil
 }
 
-func (w *world) vm(name string, change ...func(*v1alpha1.LimaVM)) *v1alpha1.LimaVM {
+func (env *testEnv) newVM(name string, change ...func(*v1alpha1.LimaVM)) *v1alpha1.LimaVM {
 	vm := &v1alpha1.LimaVM{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.LimaVMSpec{Template: "images: []"}}
 	for _, c := range change {
 		c(vm)
@@ -196,44 +196,44 @@ func (w *world) vm(name string, change ...func(*v1alpha1.LimaVM)) *v1alpha1.Lima
 
 func runs(vm *v1alpha1.LimaVM) { vm.Spec.Running = true }
 
-// made creates the VM and has it deleted in the end.
-func (w *world) made(t *testing.T, vm *v1alpha1.LimaVM) *v1alpha1.LimaVM {
+// createVM creates the VM and has it deleted in the end.
+func (env *testEnv) createVM(t *testing.T, vm *v1alpha1.LimaVM) *v1alpha1.LimaVM {
 	t.Helper()
-	if err := w.Create(t.Context(), vm); err != nil {
+	if err := env.Create(t.Context(), vm); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.removed(t, vm) })
+	t.Cleanup(func() { env.deleteVM(t, vm) })
 	return vm
 }
 
-// removed deletes the VM, by force, and waits until it is gone.
-func (w *world) removed(t *testing.T, vm *v1alpha1.LimaVM) {
+// deleteVM deletes the VM, by force, and waits until it is gone.
+func (env *testEnv) deleteVM(t *testing.T, vm *v1alpha1.LimaVM) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	if err := client.IgnoreNotFound(w.Delete(ctx, vm)); err != nil {
+	if err := client.IgnoreNotFound(env.Delete(ctx, vm)); err != nil {
 		t.Fatal(err)
 	}
-	w.until(t, vm, vm.Expectation().Deleted)
+	env.until(t, vm, vm.Expectation().Deleted)
 }
 
 // until follows the VM until judge decides, and fails if that is an error.
-func (w *world) until(t *testing.T, vm *v1alpha1.LimaVM, judge func(*v1alpha1.LimaVM) (bool, error)) {
+func (env *testEnv) until(t *testing.T, vm *v1alpha1.LimaVM, judge func(*v1alpha1.LimaVM) (bool, error)) {
 	t.Helper()
-	if err := w.follow(t, vm.Name, judge); err != nil {
+	if err := env.follow(t, vm.Name, judge); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // watch fills list and watches for what comes after it. A watch that begins at no revision begins
 // some time after it was asked for, and misses what happens until then.
-func (w *world) watch(ctx context.Context, t *testing.T, list client.ObjectList, only client.ListOption) watch.Interface {
+func (env *testEnv) watch(ctx context.Context, t *testing.T, list client.ObjectList, only client.ListOption) watch.Interface {
 	t.Helper()
-	if err := w.List(ctx, list, only); err != nil {
+	if err := env.List(ctx, list, only); err != nil {
 		t.Fatal(err)
 	}
 	from := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}}
-	events, err := w.Watch(ctx, list.DeepCopyObject().(client.ObjectList), only, from)
+	events, err := env.Watch(ctx, list.DeepCopyObject().(client.ObjectList), only, from)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,12 +241,12 @@ func (w *world) watch(ctx context.Context, t *testing.T, list client.ObjectList,
 }
 
 // follow follows the VM called name until judge decides.
-func (w *world) follow(t *testing.T, name string, judge func(*v1alpha1.LimaVM) (bool, error)) error {
+func (env *testEnv) follow(t *testing.T, name string, judge func(*v1alpha1.LimaVM) (bool, error)) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	list := &v1alpha1.LimaVMList{}
-	events := w.watch(ctx, t, list, client.MatchingFields{"metadata.name": name})
+	events := env.watch(ctx, t, list, client.MatchingFields{"metadata.name": name})
 	defer events.Stop()
 	var seen *v1alpha1.LimaVM
 	if len(list.Items) > 0 {
@@ -258,7 +258,7 @@ func (w *world) follow(t *testing.T, name string, judge func(*v1alpha1.LimaVM) (
 		}
 		ev, open := <-events.ResultChan()
 		if !open {
-			t.Fatalf("VM %q: still %+v after %s; asked for %v", name, seen, limit, w.fleet.actions(name))
+			t.Fatalf("VM %q: still %+v after %s; asked for %v", name, seen, limit, env.machines.actions(name))
 		}
 		seen, _ = ev.Object.(*v1alpha1.LimaVM)
 		if ev.Type == "DELETED" {
@@ -267,20 +267,20 @@ func (w *world) follow(t *testing.T, name string, judge func(*v1alpha1.LimaVM) (
 	}
 }
 
-// patched changes the spec and returns the VM as the server answers.
-func (w *world) patched(t *testing.T, vm *v1alpha1.LimaVM, change func(*v1alpha1.LimaVM)) *v1alpha1.LimaVM {
+// patchVM changes the spec and returns the VM as the server answers.
+func (env *testEnv) patchVM(t *testing.T, vm *v1alpha1.LimaVM, change func(*v1alpha1.LimaVM)) *v1alpha1.LimaVM {
 	t.Helper()
 	now := vm.DeepCopy()
 	change(now)
-	if err := w.Patch(t.Context(), now, client.MergeFrom(vm)); err != nil {
+	if err := env.Patch(t.Context(), now, client.MergeFrom(vm)); err != nil {
 		t.Fatal(err)
 	}
 	return now
 }
 
-func (w *world) kept(t *testing.T, vm string) (*corev1.ConfigMap, error) {
+func (env *testEnv) storedTemplate(t *testing.T, vm string) (*corev1.ConfigMap, error) {
 	t.Helper()
 	cm := &corev1.ConfigMap{}
-	err := w.Get(context.Background(), types.NamespacedName{Namespace: v1alpha1.SystemNamespace, Name: "limavm-" + vm}, cm)
+	err := env.Get(context.Background(), types.NamespacedName{Namespace: v1alpha1.SystemNamespace, Name: "limavm-" + vm}, cm)
 	return cm, err
 }

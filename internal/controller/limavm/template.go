@@ -15,20 +15,20 @@ import (
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// TemplateValidator asks Lima about a template, and whether the disk that the named VM has on this host, if it
-// has one, can go with it; without a name only about the template. It returns a *machine.TemplateError
-// when Lima rejects it, and another error when Lima could not be asked.
+// TemplateValidator asks Lima whether it accepts a template and, if a VM is named that has a disk on this host, whether the
+// template fits that disk. It returns a *machine.TemplateError when Lima rejects the template, and another error when Lima could
+// not be asked.
 type TemplateValidator interface {
 	Validate(ctx context.Context, vm string, template []byte, params map[string]string) error
 }
 
-// refusal says why there is no template to make the VM from.
+// refusal says why there is no template from which to create the VM.
 type refusal struct {
 	message   string
-	permanent bool // only a change of the spec helps
+	permanent bool // until the spec changes
 }
 
-// resolveTemplate reads the template that vm's spec gives and has it checked by Lima.
+// resolveTemplate reads the template of vm's spec, and lets Lima check it.
 func (r *reconciler) resolveTemplate(ctx context.Context, vm *v1alpha1.LimaVM) (string, *refusal) {
 	template, err := sourceTemplate(ctx, r.live, vm.Spec)
 	if err != nil {
@@ -44,8 +44,8 @@ func (r *reconciler) resolveTemplate(ctx context.Context, vm *v1alpha1.LimaVM) (
 	return template, nil
 }
 
-// sourceTemplate returns the template that a spec gives. The error is a *v1alpha1.MissingTemplateError when
-// its ConfigMap, or the text in it, does not exist.
+// sourceTemplate returns the template of a spec. The error is a *v1alpha1.MissingTemplateError when its ConfigMap does not exist
+// or has no text.
 func sourceTemplate(ctx context.Context, reader client.Reader, spec v1alpha1.LimaVMSpec) (string, error) {
 	if spec.TemplateRef == nil {
 		return spec.Template, nil
@@ -58,7 +58,7 @@ func sourceTemplate(ctx context.Context, reader client.Reader, spec v1alpha1.Lim
 	return v1alpha1.TemplateIn(*spec.TemplateRef, err == nil, cm.Data, cm.BinaryData)
 }
 
-// ownedTemplate returns the validated template that is kept for vm, empty when there is none.
+// ownedTemplate returns the template in vm's own ConfigMap, empty when there is none. It was validated before.
 func ownedTemplate(ctx context.Context, reader client.Reader, vm *v1alpha1.LimaVM) (string, error) {
 	cm := &corev1.ConfigMap{}
 	err := reader.Get(ctx, types.NamespacedName{Namespace: v1alpha1.SystemNamespace, Name: v1alpha1.TemplateConfigMapName(vm.Name)}, cm)
@@ -68,8 +68,8 @@ func ownedTemplate(ctx context.Context, reader client.Reader, vm *v1alpha1.LimaV
 	return cm.Data[v1alpha1.TemplateKey], err
 }
 
-// storeTemplate writes the ConfigMap that holds vm's validated template. One left over from a VM of the
-// same name gives way; one that the cache has not shown yet is as good as ours.
+// storeTemplate creates vm's own ConfigMap with its validated template. It replaces a ConfigMap that an earlier VM of the same
+// name has left. It keeps one of this VM, which the cache may not show yet.
 func (r *reconciler) storeTemplate(ctx context.Context, vm *v1alpha1.LimaVM, template string) error {
 	cm := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{

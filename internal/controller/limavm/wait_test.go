@@ -21,14 +21,14 @@ import (
 	"rancherdesktop.io/rdd/internal/wait"
 )
 
-// line is a bad connection to the real server: a proxy that cuts its connections, and a transport
-// that plays one fault on each watch.
-type line struct {
+// badConnection is a connection to the real server through a proxy that cuts its connections. Its transport causes one fault on
+// each watch.
+type badConnection struct {
 	proxy  net.Listener
 	base   http.RoundTripper
 	faults []string
-	news   func() // called once: while the watch is down, or without faults once it is up
-	told   sync.Once
+	change func() // called once: while the watch is down, or without faults once it is up
+	once   sync.Once
 
 	mu      sync.Mutex
 	watches int
@@ -42,16 +42,16 @@ const (
 	cut    = "a proxy resets the connection"
 )
 
-func (w *world) line(t *testing.T, news func(), faults ...string) (*line, dynamic.Interface) {
+func (env *testEnv) badConnection(t *testing.T, change func(), faults ...string) (*badConnection, dynamic.Interface) {
 	t.Helper()
 	proxy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &line{proxy: proxy, faults: faults, news: news}
+	l := &badConnection{proxy: proxy, faults: faults, change: change}
 	t.Cleanup(func() { proxy.Close(); l.cut() })
-	go l.serve(strings.TrimPrefix(w.config.Host, "https://"))
-	config := rest.CopyConfig(w.config)
+	go l.serve(strings.TrimPrefix(env.config.Host, "https://"))
+	config := rest.CopyConfig(env.config)
 	config.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, proxy.Addr().String())
 	}
@@ -64,7 +64,7 @@ func (w *world) line(t *testing.T, news func(), faults ...string) (*line, dynami
 }
 
 // serve passes bytes on, both ways.
-func (l *line) serve(server string) {
+func (l *badConnection) serve(server string) {
 	for {
 		near, err := l.proxy.Accept()
 		if err != nil {
@@ -84,7 +84,7 @@ func (l *line) serve(server string) {
 }
 
 // cut resets every connection.
-func (l *line) cut() {
+func (l *badConnection) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.conns {
@@ -95,11 +95,11 @@ func (l *line) cut() {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
+func (l *badConnection) RoundTrip(r *http.Request) (*http.Response, error) {
 	query := r.URL.Query()
 	if query.Get("watch") == "" {
 		if l.down() {
-			l.told.Do(l.news)
+			l.once.Do(l.change)
 		}
 		return l.base.RoundTrip(r)
 	}
@@ -119,13 +119,13 @@ func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer, err := l.base.RoundTrip(r)
 	if len(l.faults) == 0 && err == nil {
-		go l.told.Do(l.news)
+		go l.once.Do(l.change)
 	}
 	return answer, err
 }
 
-// next is the fault of the watch that begins now.
-func (l *line) next() string {
+// next returns the fault of the watch that begins now.
+func (l *badConnection) next() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.watches++
@@ -135,14 +135,14 @@ func (l *line) next() string {
 	return l.faults[l.watches-1]
 }
 
-// down says whether the last fault has been played, and no watch is up again.
-func (l *line) down() bool {
+// down reports whether the last fault has happened and no watch has begun since.
+func (l *badConnection) down() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.faults) > 0 && l.watches == len(l.faults)
 }
 
-// waitOver waits as the core does, through a client of its own.
+// waitOver waits through client c, as the core does.
 func waitOver(t *testing.T, c dynamic.Interface, name string, judge func(*v1alpha1.LimaVM) (bool, error)) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -160,25 +160,25 @@ func waitOver(t *testing.T, c dynamic.Interface, name string, judge func(*v1alph
 	})
 }
 
-// testDroppedWatches has each end of a wait come while the watch is up, and while it is down after it
-// dropped three times, each time in another way.
-func testDroppedWatches(t *testing.T, w *world) {
-	w.fleet.beSlow(true)
-	defer w.fleet.beSlow(false)
+// testDroppedWatches ends a wait in each way while the watch is up, and while it is down after three drops
+// of different kinds.
+func testDroppedWatches(t *testing.T, env *testEnv) {
+	env.machines.beSlow(true)
+	defer env.machines.beSlow(false)
 	ends := map[string]struct {
-		news func(vm *v1alpha1.LimaVM)
-		want func(error) bool
+		change func(vm *v1alpha1.LimaVM)
+		want   func(error) bool
 	}{
-		"it runs":  {func(vm *v1alpha1.LimaVM) { w.fleet.advance(vm.Name); w.fleet.advance(vm.Name) }, func(err error) bool { return err == nil }},
-		"it fails": {func(vm *v1alpha1.LimaVM) { w.fleet.fail(vm.Name, machine.Stopped, true) }, isFailed},
+		"it runs":  {func(vm *v1alpha1.LimaVM) { env.machines.advance(vm.Name); env.machines.advance(vm.Name) }, func(err error) bool { return err == nil }},
+		"it fails": {func(vm *v1alpha1.LimaVM) { env.machines.fail(vm.Name, machine.Stopped, true) }, isFailed},
 		"it is deleted": {func(vm *v1alpha1.LimaVM) {
-			w.fleet.fail(vm.Name, machine.Absent, false)
-			w.gone(t, vm)
+			env.machines.fail(vm.Name, machine.Absent, false)
+			env.gone(t, vm)
 		}, isDeleted},
 		"it is deleted and made again": {func(vm *v1alpha1.LimaVM) {
-			w.fleet.fail(vm.Name, machine.Absent, false)
-			w.gone(t, vm)
-			if err := w.Create(context.Background(), w.vm(vm.Name, runs)); err != nil {
+			env.machines.fail(vm.Name, machine.Absent, false)
+			env.gone(t, vm)
+			if err := env.Create(context.Background(), env.newVM(vm.Name, runs)); err != nil {
 				t.Error(err)
 			}
 		}, isDeleted},
@@ -188,10 +188,10 @@ func testDroppedWatches(t *testing.T, w *world) {
 		for _, faults := range [][]string{nil, {closed, gone, cut}} {
 			i++
 			t.Run(fmt.Sprintf("%s, %d drops", name, len(faults)), func(t *testing.T) {
-				vm := w.made(t, w.vm(fmt.Sprintf("dropped-%d", i), runs))
-				t.Cleanup(func() { w.fleet.fail(vm.Name, machine.Absent, false) })
-				w.fleet.await(t, vm.Name, machine.Start, 1)
-				_, c := w.line(t, func() { end.news(vm) }, faults...)
+				vm := env.createVM(t, env.newVM(fmt.Sprintf("dropped-%d", i), runs))
+				t.Cleanup(func() { env.machines.fail(vm.Name, machine.Absent, false) })
+				env.machines.await(t, vm.Name, machine.Start, 1)
+				_, c := env.badConnection(t, func() { end.change(vm) }, faults...)
 				if err := waitOver(t, c, vm.Name, vm.Expectation().Running); !end.want(err) {
 					t.Errorf("the wait ended with %v", err)
 				}
@@ -200,14 +200,14 @@ func testDroppedWatches(t *testing.T, w *world) {
 	}
 }
 
-// gone deletes a VM and, as the fleet is slow, helps it go.
-func (w *world) gone(t *testing.T, vm *v1alpha1.LimaVM) {
+// gone deletes a VM and waits until it is gone.
+func (env *testEnv) gone(t *testing.T, vm *v1alpha1.LimaVM) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	if err := w.Delete(ctx, vm); err != nil {
+	if err := env.Delete(ctx, vm); err != nil {
 		t.Error(err)
 	}
-	if err := w.follow(t, vm.Name, vm.Expectation().Deleted); err != nil {
+	if err := env.follow(t, vm.Name, vm.Expectation().Deleted); err != nil {
 		t.Error(err)
 	}
 }
@@ -221,16 +221,16 @@ func isDeleted(err error) bool {
 	return errors.Is(err, v1alpha1.ErrDeleted) && strings.Contains(err.Error(), "was deleted while waiting")
 }
 
-// testJoinedWaits: each of two clients asks for a start and waits; both waits end.
-func testJoinedWaits(t *testing.T, w *world) {
-	w.fleet.beSlow(true)
-	defer w.fleet.beSlow(false)
-	vm := w.made(t, w.vm("joined", runs))
+// testJoinedWaits waits for one start with two clients.
+func testJoinedWaits(t *testing.T, env *testEnv) {
+	env.machines.beSlow(true)
+	defer env.machines.beSlow(false)
+	vm := env.createVM(t, env.newVM("joined", runs))
 	var group sync.WaitGroup
 	up := make(chan struct{}, 2)
 	for _, judge := range []func(*v1alpha1.LimaVM) (bool, error){vm.Expectation().Running, vm.Expectation().Created} {
 		group.Go(func() {
-			_, c := w.line(t, func() { up <- struct{}{} })
+			_, c := env.badConnection(t, func() { up <- struct{}{} })
 			if err := waitOver(t, c, vm.Name, judge); err != nil {
 				t.Error(err)
 			}
@@ -238,9 +238,9 @@ func testJoinedWaits(t *testing.T, w *world) {
 	}
 	<-up
 	<-up
-	w.fleet.await(t, vm.Name, machine.Start, 1)
-	w.fleet.advance(vm.Name)
-	w.fleet.advance(vm.Name)
+	env.machines.await(t, vm.Name, machine.Start, 1)
+	env.machines.advance(vm.Name)
+	env.machines.advance(vm.Name)
 	group.Wait()
-	w.fleet.beSlow(false)
+	env.machines.beSlow(false)
 }

@@ -10,14 +10,14 @@ import (
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// fakeFleet plays the workers. Unless told to be slow, each action is done at once.
-type fakeFleet struct {
+// fakeMachines is a MachineManager without processes. Unless it is slow, it carries out each action at once.
+type fakeMachines struct {
 	wake   func(vm string)
 	reject func(template string, params map[string]string) error // may be nil
 	refuse func(vm, template string) error                       // for the disk that the VM has; may be nil
 
 	mu       sync.Mutex
-	news     *sync.Cond // on mu: something changed
+	changed  *sync.Cond // on mu: something changed
 	slow     bool       // actions go through their phases only when advanced
 	states   map[string]machine.State
 	under    map[string]machine.Action // the action under way
@@ -26,16 +26,16 @@ type fakeFleet struct {
 	checked  int // templates
 }
 
-func newFleet() *fakeFleet {
-	f := &fakeFleet{
+func newFakeMachines() *fakeMachines {
+	f := &fakeMachines{
 		wake:   func(string) {},
 		states: map[string]machine.State{}, under: map[string]machine.Action{}, requests: map[string][]machine.Request{},
 	}
-	f.news = sync.NewCond(&f.mu)
+	f.changed = sync.NewCond(&f.mu)
 	return f
 }
 
-func (f *fakeFleet) Validate(_ context.Context, vm string, template []byte, params map[string]string) error {
+func (f *fakeMachines) Validate(_ context.Context, vm string, template []byte, params map[string]string) error {
 	f.mu.Lock()
 	f.checked++
 	refuse := f.refuse
@@ -51,7 +51,7 @@ func (f *fakeFleet) Validate(_ context.Context, vm string, template []byte, para
 	return nil
 }
 
-func (f *fakeFleet) State(vm string) machine.State {
+func (f *fakeMachines) State(vm string) machine.State {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, ok := f.states[vm]; !ok {
@@ -60,7 +60,7 @@ func (f *fakeFleet) State(vm string) machine.State {
 	return f.states[vm]
 }
 
-func (f *fakeFleet) Do(vm string, r machine.Request) {
+func (f *fakeMachines) Do(vm string, r machine.Request) {
 	f.mu.Lock()
 	// As with the real workers: what is under way, or done, is not done again. A decision made from
 	// the phase before may ask for it.
@@ -71,7 +71,7 @@ func (f *fakeFleet) Do(vm string, r machine.Request) {
 	}
 	f.requests[vm] = append(f.requests[vm], r)
 	f.under[vm] = r.Action
-	f.news.Broadcast()
+	f.changed.Broadcast()
 	slow := f.slow
 	f.mu.Unlock()
 	f.advance(vm)
@@ -81,7 +81,7 @@ func (f *fakeFleet) Do(vm string, r machine.Request) {
 }
 
 // advance takes the action under way one phase further.
-func (f *fakeFleet) advance(vm string) {
+func (f *fakeMachines) advance(vm string) {
 	f.change(vm, func(s *machine.State) {
 		action := f.under[vm]
 		s.Failure, s.Progress = nil, nil
@@ -107,41 +107,41 @@ func (f *fakeFleet) advance(vm string) {
 	})
 }
 
-func (f *fakeFleet) busy(vm string) bool {
+func (f *fakeMachines) busy(vm string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.under[vm] != machine.None
 }
 
 // change changes the state and wakes the controller, as a worker does.
-func (f *fakeFleet) change(vm string, change func(*machine.State)) {
+func (f *fakeMachines) change(vm string, change func(*machine.State)) {
 	f.mu.Lock()
 	s := f.states[vm]
 	change(&s)
 	f.states[vm] = s
-	f.news.Broadcast()
+	f.changed.Broadcast()
 	f.mu.Unlock()
 	f.wake(vm)
 }
 
 // await waits until the worker of vm was asked n times for action.
-func (f *fakeFleet) await(t *testing.T, vm string, action machine.Action, n int) {
+func (f *fakeMachines) await(t *testing.T, vm string, action machine.Action, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	defer context.AfterFunc(ctx, f.news.Broadcast)()
+	defer context.AfterFunc(ctx, f.changed.Broadcast)()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for count(f.requests[vm], action) < n {
 		if ctx.Err() != nil {
 			t.Fatalf("VM %q: the worker was not asked to %s %d times within %s, but %v", vm, action, n, limit, f.requests[vm])
 		}
-		f.news.Wait()
+		f.changed.Wait()
 	}
 }
 
 // fail ends the action under way with a failure.
-func (f *fakeFleet) fail(vm string, phase machine.Phase, permanent bool) {
+func (f *fakeMachines) fail(vm string, phase machine.Phase, permanent bool) {
 	f.change(vm, func(s *machine.State) {
 		s.Phase = phase
 		s.Failure = &machine.Failure{Action: f.under[vm], Message: "because", Permanent: permanent, At: time.Now()}
@@ -150,7 +150,7 @@ func (f *fakeFleet) fail(vm string, phase machine.Phase, permanent bool) {
 }
 
 // die ends the hostagent without being asked to.
-func (f *fakeFleet) die(vm string) {
+func (f *fakeMachines) die(vm string) {
 	f.change(vm, func(s *machine.State) {
 		s.Phase = machine.Stopped
 		s.Exits++
@@ -158,7 +158,7 @@ func (f *fakeFleet) die(vm string) {
 	})
 }
 
-func (f *fakeFleet) Forget(vm string) {
+func (f *fakeMachines) Forget(vm string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.forgot = append(f.forgot, vm)
@@ -167,14 +167,14 @@ func (f *fakeFleet) Forget(vm string) {
 }
 
 // asked lists the requests, in order.
-func (f *fakeFleet) asked(vm string) []machine.Request {
+func (f *fakeMachines) asked(vm string) []machine.Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.requests[vm])
 }
 
 // actions lists what was asked for, in order.
-func (f *fakeFleet) actions(vm string) []machine.Action {
+func (f *fakeMachines) actions(vm string) []machine.Action {
 	var all []machine.Action
 	for _, r := range f.asked(vm) {
 		all = append(all, r.Action)
@@ -182,7 +182,7 @@ func (f *fakeFleet) actions(vm string) []machine.Action {
 	return all
 }
 
-func (f *fakeFleet) count(vm string, action machine.Action) int {
+func (f *fakeMachines) count(vm string, action machine.Action) int {
 	return count(f.asked(vm), action)
 }
 
@@ -196,13 +196,13 @@ func count(requests []machine.Request, action machine.Action) int {
 	return n
 }
 
-func (f *fakeFleet) forgotten(vm string) bool {
+func (f *fakeMachines) forgotten(vm string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Contains(f.forgot, vm)
 }
 
-func (f *fakeFleet) beSlow(slow bool) {
+func (f *fakeMachines) beSlow(slow bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.slow = slow
