@@ -66,9 +66,6 @@ func readBegin(path string) ([]byte, error) {
 
 // hasLabel reports whether a file system at the beginning of a disk has a label. ext4 cuts it off after 16 bytes.
 func hasLabel(begin []byte, label string) bool {
-	field := label + "\x00"
-	if len(label) >= 16 {
-		field = label[:16]
-	}
-	return bytes.Contains(begin, []byte(field))
+	field := []byte(label + "\x00")
+	return bytes.Contains(begin, field[:min(16, len(field))])
 }

@@ -105,4 +105,6 @@ func checkLiteral(n ast.Node, t reflect.Type) error {
 }
 
 // nodePath is the path of the field at a node, such as images[0].digest.
-func nodePath(n ast.Node) string { return strings.TrimPrefix(n.GetPath(), "$.") }
+func nodePath(n ast.Node) string {
+	return strings.TrimPrefix(strings.TrimPrefix(n.GetPath(), "$"), ".")
+}

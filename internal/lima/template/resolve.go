@@ -23,15 +23,8 @@ type Resolved struct {
 // Resolve completes and checks a template for vm, and turns it into the configuration that Lima is given.
 // The error is a *PermanentError that names the field. Nothing is downloaded and nothing is written.
 func Resolve(vm layout.VM, text []byte, params map[string]string, asRoot bool) (*Resolved, error) {
-	y, full, err := evaluate(vm, text, params, asRoot)
+	y, r, err := evaluate(vm, true, text, params, asRoot)
 	if err != nil {
-		return nil, err
-	}
-	r := &Resolved{Config: full}
-	if r.HostPaths, err = checkEffects(vm, true, y, full); err != nil {
-		return nil, err
-	}
-	if err := checkSizes(full); err != nil {
 		return nil, err
 	}
 	redirect(y, vm, r.HostPaths)

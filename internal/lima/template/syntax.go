@@ -11,7 +11,6 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/yqutil"
 
@@ -79,7 +78,7 @@ func decode(b []byte) (y *limayaml.LimaYAML, err error) {
 		yaml.CustomUnmarshaler(orString(func(t *limayaml.BaseTemplates, s string) { *t = limayaml.BaseTemplates{{URL: s}} }, locator)),
 	)
 	if err != nil {
-		return nil, yamlError(err, b)
+		return nil, yamlError(err, top)
 	}
 	return y, nil
 }
@@ -97,9 +96,9 @@ func orString[T any](set func(*T, string), parts ...yaml.DecodeOption) func(*T, 
 	}
 }
 
-// yamlError turns an error of the YAML library into one that names line and field. b is nil when
-// the text could not be parsed.
-func yamlError(err error, b []byte) error {
+// yamlError turns an error of the YAML library into one that names line and field. top is the template, or nil if it
+// could not be parsed.
+func yamlError(err error, top ast.Node) error {
 	e, ok := errors.AsType[yaml.Error](err)
 	if !ok || e.GetToken() == nil {
 		return lima.Permanentf("this is not YAML: %w", err)
@@ -112,10 +111,12 @@ func yamlError(err error, b []byte) error {
 	if t, ok := errors.AsType[*yaml.UnexpectedNodeTypeError](err); ok {
 		message = fmt.Sprintf("line %d: must be %s; got %s", at.Position.Line, nodeName(t.Expected), nodeName(t.Actual))
 	}
-	if b == nil {
+	if top == nil {
 		return lima.Permanentf("this is not YAML: %s", message)
 	}
-	return lima.FieldErrorf(fieldAt(b, at), "%s", message)
+	finder := &finder{line: at.Position.Line, column: at.Position.Column}
+	ast.Walk(finder, top)
+	return lima.FieldErrorf(finder.path, "%s", message)
 }
 
 // kindName names a Go type as a YAML author would.
@@ -139,21 +140,6 @@ var nodeNames = map[ast.NodeType]string{
 	ast.BoolType: "true or false", ast.IntegerType: "a number", ast.FloatType: "a number",
 }
 
-// fieldAt returns the path of the field at a token, such as images[0].digest.
-func fieldAt(b []byte, at *token.Token) string {
-	f, err := parser.ParseBytes(b, 0)
-	if err != nil {
-		return at.Value
-	}
-	finder := &finder{line: at.Position.Line, column: at.Position.Column}
-	for _, doc := range f.Docs {
-		if doc.Body != nil {
-			ast.Walk(finder, doc.Body)
-		}
-	}
-	return strings.TrimPrefix(strings.TrimPrefix(finder.path, "$"), ".")
-}
-
 // finder remembers the path of the innermost node at a position.
 type finder struct {
 	line, column int
@@ -163,7 +149,7 @@ type finder struct {
 // Visit is called for each node of the tree.
 func (f *finder) Visit(n ast.Node) ast.Visitor {
 	if p := n.GetToken().Position; p.Line == f.line && p.Column == f.column {
-		f.path = n.GetPath()
+		f.path = nodePath(n)
 	}
 	return f
 }

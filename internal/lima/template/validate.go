@@ -34,19 +34,16 @@ func validate(vm layout.VM, named bool, text []byte, params map[string]string, a
 	if err := templatetext.Check(text); err != nil {
 		return nil, lima.Permanent(err)
 	}
-	y, full, err := evaluate(vm, text, params, asRoot)
+	_, r, err := evaluate(vm, named, text, params, asRoot)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := checkEffects(vm, named, y, full); err != nil {
-		return nil, err
-	}
-	return full, checkSizes(full)
+	return r.Config, nil
 }
 
-// evaluate completes a template and checks whether Lima accepts it. It returns the completed template as it is
-// written, and as Lima reads it, with every default filled in.
-func evaluate(vm layout.VM, text []byte, params map[string]string, asRoot bool) (y, full *limayaml.LimaYAML, err error) {
+// evaluate completes and checks a template. It returns the completed template as it is written, and all of the result
+// but Text.
+func evaluate(vm layout.VM, named bool, text []byte, params map[string]string, asRoot bool) (y *limayaml.LimaYAML, r *Resolved, err error) {
 	whole, err := Complete(text, params, asRoot)
 	if err != nil {
 		return nil, nil, err
@@ -57,10 +54,17 @@ func evaluate(vm layout.VM, text []byte, params map[string]string, asRoot bool) 
 	if err := checkFields(y); err != nil {
 		return nil, nil, err
 	}
-	if full, err = Load(vm, whole); err != nil {
+	r = new(Resolved)
+	if r.Config, err = Load(vm, whole); err != nil {
 		return nil, nil, err
 	}
-	return y, full, checkDriver(vm, full)
+	if err := checkDriver(vm, r.Config); err != nil {
+		return nil, nil, err
+	}
+	if r.HostPaths, err = checkEffects(vm, named, y, r.Config); err != nil {
+		return nil, nil, err
+	}
+	return y, r, checkSizes(r.Config)
 }
 
 // Load reads a template as Lima does, with every default filled in, and has Lima validate it.
@@ -76,7 +80,7 @@ func Load(vm layout.VM, template []byte) (y *limayaml.LimaYAML, err error) {
 	if err != nil {
 		return nil, LimaError(cmp.Or(firstUnused(template, path), err))
 	}
-	if usesLimaNetwork(y) {
+	if slices.ContainsFunc(y.Networks, func(n limayaml.Network) bool { return n.Lima != "" }) {
 		// Only for such a template Lima reads its network configuration, and makes it if it is missing.
 		if _, err := os.Stat(filepath.Join(vm.Home, filenames.ConfigDir, filenames.NetworksConfig)); err != nil {
 			return y, nil // checked when the VM is prepared
@@ -103,8 +107,4 @@ func firstUnused(template []byte, path string) error {
 		}
 	}
 	return nil
-}
-
-func usesLimaNetwork(y *limayaml.LimaYAML) bool {
-	return slices.ContainsFunc(y.Networks, func(n limayaml.Network) bool { return n.Lima != "" })
 }

@@ -85,14 +85,15 @@ func again(vm layout.VM, text string, params map[string]string) error {
 // sameMeaning compares what Lima reads for root and for others: nothing but the guest's user may differ.
 func sameMeaning(t *testing.T, vm layout.VM, text string, params map[string]string) {
 	t.Helper()
-	_, user, err := evaluate(vm, []byte(text), params, false)
+	_, forUser, err := evaluate(vm, false, []byte(text), params, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, root, err := evaluate(vm, []byte(text), params, true)
+	_, forRoot, err := evaluate(vm, false, []byte(text), params, true)
 	if err != nil {
 		t.Fatal(err)
 	}
+	user, root := forUser.Config, forRoot.Config
 	for name, value := range params {
 		if user.Param[name] != value {
 			t.Errorf("the param %q is %q, not %q", name, user.Param[name], value)
