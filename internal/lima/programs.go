@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -70,3 +71,22 @@ func MissingPrograms(missing ...Program) error {
 	return Permanent(diag.Mark(diag.QEMUMissing, fmt.Errorf("programs that run virtual machines are not in the service's PATH: %s (its PATH is %q). If they are installed, restart the service from a terminal that finds them: rdd svc restart. Else %s",
 		strings.Join(names, ", "), os.Getenv("PATH"), how)))
 }
+
+// GuestAgent is the path of the agent in share that fits the guest.
+func GuestAgent(share string, y *limayaml.LimaYAML) (string, error) {
+	base := filepath.Join(share, "lima", "lima-guestagent."+*y.OS+"-"+*y.Arch)
+	for _, path := range []string{base, base + ".gz"} {
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", Permanent(diag.Errorf(diag.InstallBroken, "the guest agent for %s is missing: no %s: install RDD again, or use a template for another architecture", *y.Arch, base))
+}
+
+// NeedsGuestAgent reports whether Lima has to install its agent in the guest.
+func NeedsGuestAgent(y *limayaml.LimaYAML) bool {
+	return !*y.Plain && y.Env[builtinGuestAgent] != "builtin"
+}
+
+// builtinGuestAgent is how a template says in its env that the image already holds the guest agent.
+const builtinGuestAgent = "RDD_GUEST_AGENT"

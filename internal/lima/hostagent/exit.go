@@ -5,10 +5,10 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
-// UnexpectedExit reports that a guest stopped without being asked to.
-type UnexpectedExit struct{ How string } // see package event
+// unexpectedExit reports that a guest stopped without being asked to.
+type unexpectedExit struct{ How string } // see package event
 
-func (e *UnexpectedExit) Error() string {
+func (e *unexpectedExit) Error() string {
 	switch e.How {
 	case event.PoweredOff:
 		return "its guest has powered itself off"
@@ -21,7 +21,7 @@ func (e *UnexpectedExit) Error() string {
 }
 
 // ProblemID names the known problem of a guest that has panicked.
-func (e *UnexpectedExit) ProblemID() string {
+func (e *unexpectedExit) ProblemID() string {
 	if e.How == event.Panicked {
 		return string(diag.GuestPanic)
 	}
@@ -29,4 +29,4 @@ func (e *UnexpectedExit) ProblemID() string {
 }
 
 // Advised says that the text doesn't say what to do.
-func (e *UnexpectedExit) Advised() bool { return false }
+func (e *unexpectedExit) Advised() bool { return false }

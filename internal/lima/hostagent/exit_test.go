@@ -10,9 +10,9 @@ import (
 )
 
 func TestAPanicIsAKnownProblem(t *testing.T) {
-	limatest.IsProblem(t, &UnexpectedExit{How: event.Panicked}, diag.GuestPanic)
-	if f := lima.Failure(&UnexpectedExit{How: event.Panicked}); f.Advised {
+	limatest.IsProblem(t, &unexpectedExit{How: event.Panicked}, diag.GuestPanic)
+	if f := lima.Failure(&unexpectedExit{How: event.Panicked}); f.Advised {
 		t.Errorf("%+v says nowhere what to do", f)
 	}
-	limatest.IsProblem(t, &UnexpectedExit{How: event.PoweredOff}, "")
+	limatest.IsProblem(t, &unexpectedExit{How: event.PoweredOff}, "")
 }

@@ -24,7 +24,11 @@ func (h *hostagent) pingFunc(y *limayaml.LimaYAML) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if client == nil {
 			var err error
-			if client, err = guestagent.NewGuestAgentClient(h.dialGuestAgent); err != nil {
+			// Lima forwards the guest agent's socket.
+			dial := func(ctx context.Context) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(h.vm.Dir(), filenames.GuestAgentSock))
+			}
+			if client, err = guestagent.NewGuestAgentClient(dial); err != nil {
 				return err
 			}
 		}
@@ -39,12 +43,6 @@ func (h *hostagent) pingFunc(y *limayaml.LimaYAML) func(context.Context) error {
 
 // guestAgentTimeout bounds the wait for the guest agent, so that there is time left to ask the SSH server.
 const guestAgentTimeout = 5 * time.Second
-
-// dialGuestAgent connects to the guest's agent through the socket that Lima forwards.
-func (h *hostagent) dialGuestAgent(ctx context.Context) (net.Conn, error) {
-	var d net.Dialer
-	return d.DialContext(ctx, "unix", filepath.Join(h.vm.Dir(), filenames.GuestAgentSock))
-}
 
 // pingSSH waits for the first byte from the guest's SSH server. QEMU accepts a connection
 // whatever the guest does, so a connection alone proves nothing.

@@ -70,7 +70,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer h.close()
+	defer h.log.Close()
+	defer h.events.Close()
 	defer func() { h.exit(err) }()
 	defer endChildren() // before the locks say that nothing is left
 	return h.boot(ctx)
@@ -121,11 +122,6 @@ func newHostagent(o Options) (*hostagent, error) {
 	return h, o.VM.WriteRecord(layout.Record{Nonce: o.Nonce, PID: os.Getpid(), Logs: o.VM.Logs})
 }
 
-func (h *hostagent) close() {
-	_ = h.events.Close()
-	_ = h.log.Close()
-}
-
 // exit reports how the run ended.
 func (h *hostagent) exit(err error) {
 	e := event.Event{Exiting: true}
@@ -133,7 +129,7 @@ func (h *hostagent) exit(err error) {
 		logrus.WithError(err).Error("the hostagent ends")
 		e.Failure = lima.Failure(err)
 	}
-	if ending, ok := errors.AsType[*UnexpectedExit](err); ok {
+	if ending, ok := errors.AsType[*unexpectedExit](err); ok {
 		e.Ended = ending.How
 	}
 	h.report(e)
@@ -202,7 +198,7 @@ func (h *hostagent) boot(ctx context.Context) error {
 		return err
 	}
 	if ending := how(); ctx.Err() == nil && ending != "" {
-		return &UnexpectedExit{ending}
+		return &unexpectedExit{ending}
 	}
 	return nil
 }
@@ -221,11 +217,15 @@ func (h *hostagent) startMonitor(ctx context.Context, y *limayaml.LimaYAML) (how
 	}
 }
 
-// inspect clears what an earlier run has left, and reads the VM's configuration. Lima reports a VM as broken if its PID
-// files name a process that runs, whatever process that is.
+// inspect ends a QEMU that an earlier hostagent left behind, removes stale files, and reads the VM's configuration. Lima
+// reports a VM as broken if its PID files name a process that runs, whatever process that is.
 func (h *hostagent) inspect(ctx context.Context) (*store.Instance, error) {
-	if err := h.endOrphan(ctx); err != nil {
+	found, err := qemu.EndOrphan(ctx, h.vm, func(m string) { h.report(event.Event{Phase: event.Leftover, Message: m}) })
+	if err != nil {
 		return nil, err
+	}
+	if found {
+		logrus.Warnf("a QEMU of VM %q whose hostagent was gone has been ended", h.vm.Name)
 	}
 	if !layout.Exists(h.vm.Prepared()) {
 		return nil, fmt.Errorf("VM %q has no disk yet: prepare it first", h.vm.Name)
@@ -238,16 +238,6 @@ func (h *hostagent) inspect(ctx context.Context) (*store.Instance, error) {
 		return nil, lima.Permanentf("the configuration of VM %q can't be read: %w", h.vm.Name, errors.Join(inst.Errors...))
 	}
 	return inst, nil
-}
-
-// endOrphan ends a QEMU that an earlier hostagent left behind, and removes stale files.
-func (h *hostagent) endOrphan(ctx context.Context) error {
-	found, err := qemu.EndOrphan(ctx, h.vm, func(m string) { h.report(event.Event{Phase: event.Leftover, Message: m}) })
-	if err != nil || !found {
-		return err
-	}
-	logrus.Warnf("a QEMU of VM %q whose hostagent was gone has been ended", h.vm.Name)
-	return nil
 }
 
 // configureQEMU chooses the accelerator, reports it, and makes Lima start QEMU with it.

@@ -30,6 +30,9 @@ type requirement struct {
 	number, all int
 	description string
 
+	probe      bool   // whether it is one of the template's
+	name, hint string // for messages; hint says what may help and is often empty
+
 	stdout, stderr, failure string // of the script's last failure; empty if it has not failed
 }
 
@@ -64,6 +67,14 @@ func (r *requirements) begin(q requirement) {
 	if c := r.current; c != nil && c.label == q.label && c.number == q.number {
 		return // it is reported already, with how it failed
 	}
+	q.name = q.description
+	// The template's probes are the last of Lima's optional requirements.
+	if i := q.number - 1 - (q.all - len(r.probes)); q.label == "optional" && i >= 0 && i < len(r.probes) {
+		q.probe, q.name, q.hint = true, fmt.Sprintf("probes[%d] %q", i, q.description), strings.TrimSpace(r.probes[i].Hint)
+		if strings.Contains(r.probes[i].Script, "\r\n") {
+			q.hint = strings.TrimSpace(crlfMessage + " " + q.hint)
+		}
+	}
 	r.current = &q
 	r.unmet = append(r.unmet, r.current)
 	switch {
@@ -72,7 +83,7 @@ func (r *requirements) begin(q requirement) {
 	case q.label == "essential":
 		r.hostagent.reportStep(event.Guest, "the guest answers; waiting for: "+q.description)
 	default:
-		r.hostagent.reportStep(event.Guest, "waiting for "+r.name(r.current))
+		r.hostagent.reportStep(event.Guest, "waiting for "+q.name)
 	}
 }
 
@@ -102,38 +113,11 @@ func (r *requirements) failed(stdout, stderr, failure string) {
 		r.hostagent.reportStepOutput(event.Boot, "booting; the guest accepts no SSH login yet", ssh.OutputTail(stderr, failure))
 		return
 	}
-	message := "still waiting for " + r.name(q)
-	if hint := r.hint(q); hint != "" {
-		message += " (" + hint + ")"
+	message := "still waiting for " + q.name
+	if q.hint != "" {
+		message += " (" + q.hint + ")"
 	}
 	r.hostagent.reportStepOutput(event.Guest, message+"; retrying for 10 minutes, then the VM continues without it", ssh.OutputTail(stderr, failure))
-}
-
-// name is the label of a requirement.
-func (r *requirements) name(q *requirement) string {
-	if i, ok := r.probe(q); ok {
-		return fmt.Sprintf("probes[%d] %q", i, q.description)
-	}
-	return q.description
-}
-
-// probe returns which of the template's probes a requirement is. They are the last of Lima's optional requirements.
-func (r *requirements) probe(q *requirement) (int, bool) {
-	i := q.number - 1 - (q.all - len(r.probes))
-	return i, q.label == "optional" && i >= 0 && i < len(r.probes)
-}
-
-// hint returns the template's hint for a probe that fails, and says if its script has the wrong line ends.
-func (r *requirements) hint(q *requirement) string {
-	i, ok := r.probe(q)
-	if !ok {
-		return ""
-	}
-	hint := strings.TrimSpace(r.probes[i].Hint)
-	if strings.Contains(r.probes[i].Script, "\r\n") {
-		hint = strings.TrimSpace(crlfMessage + " " + hint)
-	}
-	return hint
 }
 
 // crlfMessage explains what is wrong with a script that was saved on Windows.
@@ -149,7 +133,7 @@ func (r *requirements) problems(errs []string) []string {
 		if q.failure == "" {
 			continue
 		}
-		all = append(all, r.message(q))
+		all = append(all, q.message())
 		rest = q.cutFrom(rest)
 	}
 	for line := range strings.SplitSeq(rest, "\n") {
@@ -161,16 +145,14 @@ func (r *requirements) problems(errs []string) []string {
 }
 
 // message explains that a requirement was never satisfied.
-func (r *requirements) message(q *requirement) string {
+func (q *requirement) message() string {
 	said := ssh.OutputTail(q.stderr, q.failure)
-	hint := r.hint(q)
-	if hint != "" {
-		hint = ". " + hint
-	}
-	if i, ok := r.probe(q); ok {
-		return fmt.Sprintf("probes[%d] %q never succeeded, so what it checks is not ready%s\nit said: %s", i, q.description, hint, said)
-	}
-	if q.boots() {
+	switch {
+	case q.probe && q.hint != "":
+		return fmt.Sprintf("%s never succeeded, so what it checks is not ready. %s\nit said: %s", q.name, q.hint, said)
+	case q.probe:
+		return fmt.Sprintf("%s never succeeded, so what it checks is not ready\nit said: %s", q.name, said)
+	case q.boots():
 		return "the guest accepts no SSH login, so shells, shared folders and forwarded sockets don't work\nssh said: " + said
 	}
 	return fmt.Sprintf("the guest never reached %q, so what depends on it doesn't work\nit said: %s", q.description, said)

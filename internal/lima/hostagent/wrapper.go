@@ -4,7 +4,6 @@ package hostagent
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -115,13 +114,11 @@ func qemuVariable(arch limayaml.Arch) string {
 
 // relink points link to target.
 func relink(target, link string) error {
-	if old, err := os.Readlink(link); err == nil && old == target {
-		return nil
+	err := os.RemoveAll(link)
+	if err == nil {
+		err = os.Symlink(target, link)
 	}
-	if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := os.Symlink(target, link); err != nil {
+	if err != nil {
 		return fmt.Errorf("put %s before Lima: %w", filepath.Base(link), err)
 	}
 	return nil

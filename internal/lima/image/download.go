@@ -264,12 +264,8 @@ func (d *download) write(body io.Reader, from, length int64) error {
 	return f.Sync()
 }
 
-// verify compares a file's digest, if there is one to compare with.
 func (d *download) verify(ctx context.Context, path string) error {
-	if d.digest != "" {
-		d.begin(verifying)
-	}
-	return verifyDigest(ctx, path, d.digest, d.report)
+	return verifyDigest(ctx, path, d.digest, d.begin, d.report)
 }
 
 // causeOr returns the cause of ctx if it has ended, or else err.
@@ -290,10 +286,11 @@ func size(path string) int64 {
 }
 
 // verifyDigest reads a file and compares its digest with want, if that is given.
-func verifyDigest(ctx context.Context, path string, want digest.Digest, report func(done, total int64)) error {
+func verifyDigest(ctx context.Context, path string, want digest.Digest, begin func(Operation), report func(done, total int64)) error {
 	if want == "" {
 		return nil
 	}
+	begin(verifying)
 	f, err := os.Open(path)
 	if err != nil {
 		return err

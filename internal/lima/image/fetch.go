@@ -12,12 +12,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/lima-vm/lima/pkg/downloader"
 	"github.com/lima-vm/lima/pkg/fileutils"
 	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/localpathutil"
 
 	"rancherdesktop.io/rdd/internal/lima"
 )
@@ -97,13 +99,11 @@ func (t *Fetcher) copyLocal(ctx context.Context, field, dest string, f limayaml.
 	if err != nil {
 		return err
 	}
-	if f.Digest != "" {
-		begin(verifying)
+	err = verifyDigest(ctx, path, f.Digest, begin, t.Report)
+	if errors.Is(err, errMismatch) {
+		return lima.FieldErrorf(field+".digest", "%s: %w", path, err)
 	}
-	if err := verifyDigest(ctx, path, f.Digest, t.Report); err != nil {
-		if errors.Is(err, errMismatch) {
-			err = lima.FieldErrorf(field+".digest", "%s: %w", path, err)
-		}
+	if err != nil {
 		return err
 	}
 	f.Digest = "" // verified
@@ -145,4 +145,15 @@ func (t *Fetcher) watchSize(path string, total int64) (stop func()) {
 		close(done)
 		watching.Wait()
 	}
+}
+
+// LocalPath is the path of a local image: absolute, or below the home directory.
+func LocalPath(location string) (string, error) {
+	if path, ok := strings.CutPrefix(location, "file://"); ok {
+		if !filepath.IsAbs(path) {
+			return "", fmt.Errorf("%q must be an absolute path", location)
+		}
+		return path, nil
+	}
+	return localpathutil.Expand(location)
 }

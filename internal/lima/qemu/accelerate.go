@@ -24,8 +24,8 @@ const (
 	Emulation = "Emulation"
 )
 
-// ProbeTimeout is how long guest code may take in a probe. It takes a tenth of a second where hardware works.
-const ProbeTimeout = 5 * time.Second
+// probeTimeout is how long guest code may take in a probe. It takes a tenth of a second where hardware works.
+const probeTimeout = 5 * time.Second
 
 const emulator = "tcg"
 
@@ -47,7 +47,7 @@ func Accelerate(ctx context.Context, home string, arch limayaml.Arch, choice str
 		}
 		unusable := false
 		if acc, unusable = checkDevice(); !unusable { // checked each time: it is cheap, and can change without a reboot
-			p := &prober{exe: exe, arch: arch, cache: layout.AccelerationFile(home), timeout: ProbeTimeout}
+			p := &prober{exe: exe, arch: arch, cache: layout.AccelerationFile(home), timeout: probeTimeout}
 			if acc, err = p.runGuestCached(ctx); err != nil {
 				return acc, err
 			}

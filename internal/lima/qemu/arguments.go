@@ -1,6 +1,8 @@
 package qemu
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/lima-vm/lima/pkg/limayaml"
@@ -13,12 +15,14 @@ func AccelerationFlags(arch limayaml.Arch, cpu string, acc event.Accelerator) []
 	if acc.Hardware || !limayaml.IsNativeArch(arch) {
 		return nil // Lima's own choice
 	}
-	machine := "virt"
+	// Current kernels boot on these processors under emulation. QEMU 7.2 (Debian 12) crashes Linux 6.12 on one with
+	// cmpxchg16b.
+	machine, emulated := "virt", "max"
 	if arch == limayaml.X8664 {
-		machine = "q35,vmport=off"
+		machine, emulated = "q35,vmport=off", "max,-cx16"
 	}
 	if cpu == "" || strings.HasPrefix(cpu, "host") || cpu == "max" {
-		cpu = emulatedCPU(arch)
+		cpu = emulated
 	}
 	return []string{"-machine", machine, "-accel", "tcg,thread=multi,tb-size=512", "-cpu", cpu}
 }
@@ -36,11 +40,31 @@ func MonitorFlags(arch limayaml.Arch, socket string) []string {
 	return flags
 }
 
-// emulatedCPU is a processor that current kernels boot on under emulation. QEMU 7.2 (Debian 12)
-// crashes Linux 6.12 on one with cmpxchg16b.
-func emulatedCPU(arch limayaml.Arch) string {
-	if arch != limayaml.X8664 {
-		return "max"
+// splitting lists the options whose values QEMU splits at commas. Lima doesn't quote the commas of paths in them.
+var splitting = []string{"-drive", "-chardev", "-virtfs", "-fsdev", "-netdev", "-device", "-object", "-blockdev"}
+
+// QuoteCommas doubles the commas of the paths, a JSON list, where QEMU would split an option at them.
+func QuoteCommas(args []string, paths string) ([]string, error) {
+	if paths == "" {
+		return args, nil
 	}
-	return "max,-cx16"
+	var all []string
+	if err := json.Unmarshal([]byte(paths), &all); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // a path before those above it
+	var pairs []string
+	for _, path := range all {
+		if strings.Contains(path, ",") {
+			pairs = append(pairs, path, strings.ReplaceAll(path, ",", ",,"))
+		}
+	}
+	quote := strings.NewReplacer(pairs...)
+	args = slices.Clone(args)
+	for i := range args[:max(0, len(args)-1)] {
+		if slices.Contains(splitting, args[i]) {
+			args[i+1] = quote.Replace(args[i+1])
+		}
+	}
+	return args, nil
 }

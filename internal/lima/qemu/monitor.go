@@ -125,7 +125,11 @@ func (m *Monitor) watch(ctx context.Context, c *qmpConn, replies <-chan qmpReply
 			}
 			if m.booted.Load() && m.health.Reason != event.Paused && (now.After(next) || m.misses > 0) {
 				next = now.Add(time.Hour) // until this one is answered
-				go m.askGuest(ctx, checked)
+				go func() {
+					ctx, cancel := context.WithTimeout(ctx, m.answerTimeout)
+					defer cancel()
+					checked <- m.pingGuest(ctx)
+				}()
 			}
 		}
 	}
@@ -179,13 +183,6 @@ var endings = map[string]string{
 	"host-signal":           event.Killed,
 	"host-qmp-quit":         event.Killed,
 	"host-ui":               event.Killed,
-}
-
-// askGuest asks whether the guest answers.
-func (m *Monitor) askGuest(ctx context.Context, result chan<- error) {
-	ctx, cancel := context.WithTimeout(ctx, m.answerTimeout)
-	defer cancel()
-	result <- m.pingGuest(ctx)
 }
 
 // guestAnswered handles the result of a ping. The guest may miss one before it is reported.

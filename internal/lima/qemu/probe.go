@@ -62,8 +62,12 @@ const probeExitTimeout = time.Second
 // runGuest runs a loop in a guest.
 func (p *prober) runGuest(ctx context.Context) (event.Accelerator, error) {
 	name, title := accelerator()
-	rom, err := p.writeROM()
-	if err != nil {
+	// The test guest is written beside the result. It is always the same, so it may stay there.
+	rom := filepath.Join(filepath.Dir(p.cache), "probe-"+p.arch+".rom")
+	if err := os.MkdirAll(filepath.Dir(rom), 0o700); err != nil {
+		return event.Accelerator{}, err
+	}
+	if err := atomicfile.Write(rom, romFor(p.arch)); err != nil {
 		return event.Accelerator{}, err
 	}
 	limited, cancel := context.WithTimeout(ctx, p.timeout)
@@ -87,16 +91,6 @@ func (p *prober) runGuest(ctx context.Context) (event.Accelerator, error) {
 		return emulated(event.HardwareHangs, fmt.Sprintf("%s is there, but a test guest did not finish within %s under it, so VMs are emulated, several times slower.", title, p.timeout)), nil
 	}
 	return emulated(event.HardwareBroken, fmt.Sprintf("%s is there, but a test guest fails under it (%s), so VMs are emulated, several times slower.", title, cause(err, stderr.String()))), nil
-}
-
-// writeROM writes the test guest beside the result. It is always the same, so it may stay there.
-func (p *prober) writeROM() (path string, err error) {
-	dir := filepath.Dir(p.cache)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	path = filepath.Join(dir, "probe-"+p.arch+".rom")
-	return path, atomicfile.Write(path, romFor(p.arch))
 }
 
 // cause returns the last line that QEMU wrote, or else how it ended.

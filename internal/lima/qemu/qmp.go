@@ -44,25 +44,16 @@ func dialQMP(ctx context.Context, socket string) (*qmpConn, error) {
 		return nil, err
 	}
 	c := &qmpConn{conn, json.NewDecoder(conn), json.NewEncoder(conn)}
-	if err := c.greet(); err != nil {
+	var greeting struct{ QMP any }
+	err = errors.Join(c.SetDeadline(time.Now().Add(qmpTimeout)), c.in.Decode(&greeting))
+	if err == nil {
+		err = errors.Join(c.execute("qmp_capabilities"), c.SetDeadline(time.Time{}))
+	}
+	if err != nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("QEMU's greeting: %w", err)
 	}
 	return c, nil
-}
-
-func (c *qmpConn) greet() error {
-	if err := c.SetDeadline(time.Now().Add(qmpTimeout)); err != nil {
-		return err
-	}
-	var greeting struct{ QMP any }
-	if err := c.in.Decode(&greeting); err != nil {
-		return err
-	}
-	if err := c.execute("qmp_capabilities"); err != nil {
-		return err
-	}
-	return c.SetDeadline(time.Time{})
 }
 
 // send sends a command that has no arguments.

@@ -36,7 +36,6 @@ type Connection struct {
 	vm     layout.VM
 	y      *limayaml.LimaYAML
 	report func(event.Event)
-	ssh    func(ctx context.Context, args ...string) *exec.Cmd // with ssh's own arguments
 
 	retryInterval  time.Duration // between attempts
 	attemptTimeout time.Duration // of one attempt
@@ -45,8 +44,7 @@ type Connection struct {
 
 // NewConnection returns the connection of a VM with the configuration y. It reports what doesn't work.
 func NewConnection(vm layout.VM, y *limayaml.LimaYAML, report func(event.Event)) *Connection {
-	ssh := func(ctx context.Context, args ...string) *exec.Cmd { return sshCommand(ctx, vm, args...) }
-	return &Connection{vm: vm, y: y, report: report, ssh: ssh, retryInterval: 2 * time.Second, attemptTimeout: 2 * time.Minute, checkInterval: time.Minute}
+	return &Connection{vm: vm, y: y, report: report, retryInterval: 2 * time.Second, attemptTimeout: 2 * time.Minute, checkInterval: time.Minute}
 }
 
 // sshCommand returns an ssh command with the VM's configuration. args must name the host.
@@ -216,7 +214,7 @@ func (c *Connection) missingMounts(ctx context.Context) (all []resource) {
 	}
 	ctx, cancel := c.withTimeout(ctx)
 	defer cancel()
-	gone, err := c.ssh(ctx, "-T", c.host(), "--", look.String()).Output()
+	gone, err := Command(ctx, c.vm, look.String()).Output()
 	if err != nil {
 		return nil // unknown without a connection; the next one restores everything
 	}
@@ -273,7 +271,7 @@ func (c *Connection) host() string { return hostname.FromInstName(c.vm.Name) }
 
 // runSSH runs ssh to its end. Its error holds ssh's output.
 func (c *Connection) runSSH(ctx context.Context, what string, args ...string) error {
-	cmd := c.ssh(ctx, args...)
+	cmd := sshCommand(ctx, c.vm, args...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	err := cmd.Run()
@@ -343,10 +341,6 @@ func (c *Connection) mount(ctx context.Context, m limayaml.Mount) error {
 
 // inMountTable is the guest's command that reports whether a folder is in its mount table.
 func inMountTable(m limayaml.Mount) string {
-	return fmt.Sprintf("grep -q ' %s fuse.sshfs ' /proc/mounts", regexpWord(*m.MountPoint))
-}
-
-// regexpWord escapes a path for a grep in the guest's mount table.
-func regexpWord(path string) string {
-	return strings.NewReplacer(`\`, `\\134`, " ", `\\040`, "\t", `\\011`, "'", `'\''`, ".", `\.`, "*", `\*`, "[", `\[`, "^", `\^`, "$", `\$`).Replace(path)
+	asRegexp := strings.NewReplacer(`\`, `\\134`, " ", `\\040`, "\t", `\\011`, "'", `'\''`, ".", `\.`, "*", `\*`, "[", `\[`, "^", `\^`, "$", `\$`)
+	return fmt.Sprintf("grep -q ' %s fuse.sshfs ' /proc/mounts", asRegexp.Replace(*m.MountPoint))
 }

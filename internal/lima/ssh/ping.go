@@ -20,7 +20,7 @@ func Ping(ctx context.Context, address string) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if _, err := conn.Read(make([]byte, 1)); err != nil {
-		return fmt.Errorf("%w: %w", errNoGreeting, err)
+		return fmt.Errorf("its SSH server does not answer: %w", err)
 	}
 	return nil
 }
@@ -43,5 +43,3 @@ func sshAddress(config string) (string, error) {
 	}
 	return net.JoinHostPort(found["Hostname"], found["Port"]), nil
 }
-
-var errNoGreeting = errors.New("its SSH server does not answer")

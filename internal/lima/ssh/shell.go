@@ -104,7 +104,8 @@ func awaitSSH(ctx context.Context, vm layout.VM, config string, patience time.Du
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("VM %q runs, but its SSH server has not answered within %s, so logins don't work: it is still booting, or it hangs. "+
+		"See its console with `rdd vm logs %s --source serial`; try again later, or restart it with `rdd vm restart %s`", vm.Name, patience, vm.Name, vm.Name))
 	defer cancel()
 	for {
 		err := Ping(ctx, address)
@@ -116,11 +117,7 @@ func awaitSSH(ctx context.Context, vm layout.VM, config string, patience time.Du
 		}
 		select {
 		case <-ctx.Done():
-			if context.Cause(ctx) != context.DeadlineExceeded { //nolint:errorlint // it is our own
-				return context.Cause(ctx)
-			}
-			return fmt.Errorf("VM %q runs, but its SSH server has not answered within %s, so logins don't work: it is still booting, or it hangs. "+
-				"See its console with `rdd vm logs %s --source serial`; try again later, or restart it with `rdd vm restart %s`", vm.Name, patience, vm.Name, vm.Name)
+			return context.Cause(ctx)
 		case <-time.After(time.Second):
 		}
 	}

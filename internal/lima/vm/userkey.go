@@ -54,15 +54,11 @@ func repairUserKey(dir string) error {
 	if err != nil {
 		return err
 	}
-	want := ssh.MarshalAuthorizedKey(key.PublicKey())
-	have, err := os.ReadFile(public)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if found, _, _, _, err := ssh.ParseAuthorizedKey(have); err == nil && bytes.Equal(ssh.MarshalAuthorizedKey(found), want) {
+	want := append(bytes.TrimSpace(ssh.MarshalAuthorizedKey(key.PublicKey())), keyComment...)
+	if have, err := os.ReadFile(public); err == nil && bytes.Equal(have, want) {
 		return nil
 	}
-	return atomicfile.Write(public, append(bytes.TrimSpace(want), keyComment...))
+	return atomicfile.Write(public, want)
 }
 
 // readUserKey reads the private key, and removes the access of other users: ssh refuses a key that others can read.
