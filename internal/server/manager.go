@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -22,7 +21,6 @@ import (
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/controller"
 	"rancherdesktop.io/rdd/internal/controlplane"
-	"rancherdesktop.io/rdd/internal/gctuning"
 	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
@@ -88,16 +86,6 @@ func (r *Run) handlers() map[string]http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(lifecycle.Greeting{Nonce: r.Nonce, Version: r.Version, Protocol: lifecycle.Protocol})
 	})}
-}
-
-// gcPercent is how much the heap may grow between collections, in percent. The live heap is small and the service mostly idle,
-// so half of Go's default costs no noticeable time.
-const gcPercent = 50
-
-// keepSmall keeps the heap small from here on, and releases the memory that only the start needed.
-func keepSmall(ctx context.Context) {
-	debug.SetGCPercent(gcPercent)
-	gctuning.Trim(ctx, busyAllocBytes)
 }
 
 // busyAllocBytes is what the service allocates in 10 s, in bytes, when it has work. Idling takes some 0.4 MiB.

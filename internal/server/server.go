@@ -16,6 +16,7 @@ import (
 	"rancherdesktop.io/rdd/internal/controlplane"
 	"rancherdesktop.io/rdd/internal/datastore"
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
+	"rancherdesktop.io/rdd/internal/gctuning"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine"
@@ -142,7 +143,7 @@ func (r *Run) control(ctx context.Context, server *controlplane.Server, serving 
 	defer func() { _ = watching.stop() }()
 	r.Publish(lifecycle.Record{Phase: lifecycle.Ready, Server: server.Endpoint().URL})
 	r.Log.Info("ready", "server", server.Endpoint().URL)
-	go keepSmall(ctx)
+	go gctuning.Trim(ctx, busyAllocBytes)
 	select {
 	case <-ctx.Done():
 		return nil
