@@ -1,19 +1,21 @@
-// Package diag knows the known problems: by which words a log or message tells of one, what it means
-// and how to fix it. The machine workers, the core and, through it, every client show the same ones.
-// It also takes secrets out of what a user is about to hand on. All of it is pure.
+// Package diag has the table of known problems: by which messages a problem is recognised, what it means and how to fix
+// it. The machine workers, core and the clients use the same table. The package also redacts secrets in text that a user
+// is about to share. It has no side effects.
 package diag
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // ID names a problem. It is stable: scripts, documentation and reports rely on it.
 type ID string
 
-// Source says whose words a text is. The same words mean other things in the guest than on the host.
+// Source says where a text comes from. The same message can mean one thing on the host and another in the guest.
 type Source int
 
 // The sources.
@@ -22,36 +24,32 @@ const (
 	Guest               // the guest's console
 )
 
-// KnownProblem is one thing that goes wrong on users' machines.
+// KnownProblem is an entry of the table.
 type KnownProblem struct {
 	ID      ID
-	Meaning string // one sentence: what is wrong
-	remedy  remedy
-	host    []string // regular expressions, without regard to case; empty: only a check finds it
-	guest   []string
+	Meaning string // what is wrong, in a sentence or two
+
+	remedy                 string // how to fix it
+	linux, darwin, windows string // how to fix it on this system; empty: remedy
+
+	host, guest []string // case-insensitive regular expressions, by Source; empty: only a check finds the problem
 }
 
-// remedy says how to fix a problem, by GOOS; "" is for all other systems.
-type remedy map[string]string
-
-// Remedy says how to fix the problem on that system.
+// Remedy says how to fix the problem on a system, given as a GOOS.
 func (p KnownProblem) Remedy(goos string) string {
-	if r, ok := p.remedy[goos]; ok {
-		return r
-	}
-	return p.remedy[""]
+	return cmp.Or(map[string]string{"linux": p.linux, "darwin": p.darwin, "windows": p.windows}[goos], p.remedy)
 }
 
-// Advice is what a message adds to the cause, once: the problem's ID, its meaning and its remedy.
+// Advice is the text that is added to a message, once: the problem's ID, its meaning and its remedy.
 func (p KnownProblem) Advice(goos string) string {
 	return fmt.Sprintf("%s%s: %s\nwhat to do: %s", problemPrefix, p.ID, p.Meaning, p.Remedy(goos))
 }
 
 const problemPrefix = "known problem "
 
-// Split parts a message from the advice at its end; ok is false when it has none.
+// Split separates a message from the advice at its end. ok is false when it has none.
 func Split(text string) (cause string, p KnownProblem, ok bool) {
-	for at := 0; ; {
+	for at := 0; ; at += len(problemPrefix) {
 		next := strings.Index(text[at:], problemPrefix)
 		if next < 0 {
 			return text, KnownProblem{}, false
@@ -61,12 +59,10 @@ func Split(text string) (cause string, p KnownProblem, ok bool) {
 		if p, ok := Find(ID(id)); ok {
 			return strings.TrimRight(text[:at], "\n"), p, true
 		}
-		at += len(problemPrefix)
 	}
 }
 
-// Identified is an error of ours that is a known problem: it has the problem's ID, so that nobody has to recognise
-// its text.
+// Identified is an error of RDD that knows which known problem it is, so that nothing has to match its text.
 type Identified interface {
 	error
 	ProblemID() string
@@ -77,10 +73,10 @@ func Errorf(id ID, format string, a ...any) error {
 	return &identified{id, fmt.Errorf(format, a...), true}
 }
 
-// Mark makes err an Identified error. Its text does not say what to do; AdviceFor does.
+// Mark makes err an Identified error. Its text does not say what to do, so AdviceFor does.
 func Mark(id ID, err error) error { return &identified{id, err, false} }
 
-// Restore makes err what Errorf or Mark had made it before it came from another process; err itself without an ID.
+// Restore returns err as Errorf or Mark returned it before it was sent between processes. Without an ID it returns err.
 func Restore(err error, id string, advised bool) error {
 	if id == "" {
 		return err
@@ -99,28 +95,28 @@ func (e *identified) Unwrap() error     { return e.err }
 func (e *identified) ProblemID() string { return string(e.id) }
 func (e *identified) Advised() bool     { return e.advised }
 
-// Advised says whether the text of an Identified error says what to do. It does unless it was made by Mark.
+// Advised reports whether the text of an Identified error says what to do. It is true unless Mark made the error.
 func Advised(err error) bool {
 	var e interface{ Advised() bool }
 	return !errors.As(err, &e) || e.Advised()
 }
 
-// AdviceFor returns the known problem that err is, or that its text tells of, and what to add to its text; advice is
-// empty when the text says what to do.
+// AdviceFor returns the known problem that err is, or that its text matches, and the advice to add to the text. The
+// advice is empty when the text says what to do.
 func AdviceFor(err error, goos string) (p KnownProblem, advice string, ok bool) {
-	if p, ok = Of(err); ok {
-		if Advised(err) {
-			return p, "", true
-		}
-		return p, p.Advice(goos), true
+	if p, ok = Of(err); ok && Advised(err) {
+		return p, "", true
 	}
-	if p, ok = Match(Host, err.Error()); ok {
-		return p, p.Advice(goos), true
+	if !ok {
+		p, ok = Match(Host, err.Error())
 	}
-	return p, "", false
+	if !ok {
+		return p, "", false
+	}
+	return p, p.Advice(goos), true
 }
 
-// Of returns the known problem that an error in err's chain says it is.
+// Of returns the known problem of an Identified error in err's chain.
 func Of(err error) (KnownProblem, bool) {
 	var e Identified
 	if !errors.As(err, &e) {
@@ -129,33 +125,29 @@ func Of(err error) (KnownProblem, bool) {
 	return Find(ID(e.ProblemID()))
 }
 
-// Known lists every problem, in the order in which they are looked for: the specific before the general.
+// Known lists all problems in the order in which Match tries them: specific ones before general ones.
 func Known() []KnownProblem { return problems }
 
-// Find returns the problem of that ID.
+// Find returns the problem with the ID.
 func Find(id ID) (KnownProblem, bool) {
-	for _, p := range problems {
-		if p.ID == id {
-			return p, true
-		}
-	}
-	return KnownProblem{}, false
+	return first(func(p KnownProblem) bool { return p.ID == id })
 }
 
-// Match returns the first problem of the table that the text tells of. It takes milliseconds, so it is
-// for failures.
+// Match returns the first problem whose patterns match the text. It takes milliseconds, so it is only for failures.
 func Match(source Source, text string) (KnownProblem, bool) {
-	if text == "" {
+	return first(func(p KnownProblem) bool {
+		patterns := p.host
+		if source == Guest {
+			patterns = p.guest
+		}
+		return len(patterns) > 0 && regexp.MustCompile("(?i)(?:"+strings.Join(patterns, ")|(?:")+")").MatchString(text)
+	})
+}
+
+func first(match func(KnownProblem) bool) (KnownProblem, bool) {
+	i := slices.IndexFunc(problems, match)
+	if i < 0 {
 		return KnownProblem{}, false
 	}
-	for _, p := range problems {
-		if source == Guest && matches(p.guest, text) || source == Host && matches(p.host, text) {
-			return p, true
-		}
-	}
-	return KnownProblem{}, false
-}
-
-func matches(patterns []string, text string) bool {
-	return len(patterns) > 0 && regexp.MustCompile("(?i)(?:"+strings.Join(patterns, ")|(?:")+")").MatchString(text)
+	return problems[i], true
 }

@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// redactedMark stands where a secret was.
+// redactedMark replaces a secret.
 const redactedMark = "[redacted]"
 
-// Redactor takes secrets out of text. It errs on the side of taking too much.
+// Redactor replaces secrets in text. In doubt, it redacts.
 type Redactor struct {
-	literals []string // known secrets in every form in which they are looked for, the longest first
+	literals []string // known secrets in each of their encodings, the longest first
 	home     string
 	rules    rules
 }
@@ -22,8 +22,8 @@ type Redactor struct {
 // minSecretLength is the length below which a known secret would also be found in common words.
 const minSecretLength = 4
 
-// NewRedactor returns a Redactor that also takes out the given secrets, wherever they stand. home is
-// the home directory, which names the user and is shown as ~; empty leaves it.
+// NewRedactor returns a Redactor that also redacts the given secrets wherever they appear. home is the home directory:
+// it contains the user's name, so it is shown as ~. An empty home is ignored.
 func NewRedactor(secrets []string, home string) *Redactor {
 	r := &Redactor{home: home, rules: newRules()}
 	for _, s := range secrets {
@@ -39,47 +39,41 @@ func NewRedactor(secrets []string, home string) *Redactor {
 	return r
 }
 
-// Text returns text without secrets, and how many were taken out. These go: known secrets, also
-// base64- and percent-encoded; private keys; users and passwords in URLs; what follows a key that says
-// token, password, secret and the like; Authorization and cookies; values of environment variables and
-// of env and param maps; tokens by their well-known forms.
+// Text returns text without secrets, and the number of redactions in it. It redacts known secrets, also base64- and
+// percent-encoded; private keys; users and passwords in URLs; values of keys such as token, password and secret;
+// Authorization and cookies; values of environment variables and of env and param maps; tokens with a known format.
 func (r *Redactor) Text(text string) (clean string, n int) {
 	for _, s := range r.literals {
-		n += strings.Count(text, s)
 		text = strings.ReplaceAll(text, s, redactedMark)
 	}
-	text, keys := replaceAll(text, r.rules.privateKey)
-	n += keys
+	text = r.rules.privateKey.ReplaceAllLiteralString(text, redactedMark)
 	var out strings.Builder
 	b := block{rules: &r.rules}
 	for line := range strings.Lines(text) {
 		body := strings.TrimRight(line, "\r\n")
-		clean, k := b.line(body)
-		out.WriteString(clean)
-		out.WriteString(line[len(body):])
-		n += k
+		out.WriteString(b.line(body) + line[len(body):])
 	}
 	text = out.String()
 	if len(r.home) > 1 {
 		text = strings.ReplaceAll(text, r.home, "~")
 	}
-	return text, n
+	return text, strings.Count(text, redactedMark)
 }
 
-// block follows indented blocks in which every value, or everything, is a secret. (YAML, and JSON
-// that is laid out)
+// block follows indented blocks in which every value, or every line, is a secret. Such blocks are in YAML and in
+// indented JSON.
 type block struct {
 	rules  *rules
 	within bool
-	indent int  // of the line that began it; what is deeper belongs to it
-	whole  bool // keys too
+	indent int  // of the line that starts the block; deeper lines belong to it
+	whole  bool // redact keys, too
 }
 
 // line redacts one line.
-func (b *block) line(s string) (string, int) {
+func (b *block) line(s string) string {
 	indent := len(s) - len(strings.TrimLeft(s, " \t"))
 	if b.within && strings.TrimSpace(s) == "" {
-		return s, 0
+		return s
 	}
 	if b.within && (indent > b.indent || indent == b.indent && strings.HasPrefix(s[indent:], "- ")) {
 		return b.inside(s, indent)
@@ -87,107 +81,90 @@ func (b *block) line(s string) (string, int) {
 	b.within = false
 	if m := b.rules.secretKey.FindStringSubmatch(s); m != nil {
 		b.within, b.indent, b.whole = true, len(m[1])+len(m[2]), true
-		return s, 0
+		return s
 	}
 	if m := b.rules.mapKey.FindStringSubmatch(s); m != nil {
 		b.within, b.indent, b.whole = true, len(m[1])+len(m[2]), false
 		switch strings.TrimSpace(m[3]) {
 		case "", "{", "[", "{}", "[]", "{},", "[],", "null":
-			return s, 0
+			return s
 		}
-		return s[:len(s)-len(m[3])] + " " + redactedMark, 1
+		return s[:len(s)-len(m[3])] + " " + redactedMark
 	}
 	return b.rules.redact(s)
 }
 
-// inside redacts a line of a block: all of it, or what follows its key.
-func (b *block) inside(s string, indent int) (string, int) {
+// inside redacts a line of a block: the whole line, or the value of its key.
+func (b *block) inside(s string, indent int) string {
 	if m := b.rules.entry.FindStringSubmatch(s); m != nil && !b.whole {
-		switch strings.TrimSpace(m[2]) {
-		case redactedMark, "{", "[":
-			return s, 0
+		if value := strings.TrimSpace(m[2]); value == "{" || value == "[" {
+			return s
 		}
-		return m[1] + " " + redactedMark, 1
+		return m[1] + " " + redactedMark
 	}
 	switch strings.TrimSpace(s) {
-	case redactedMark, "{", "}", "},", "]", "],":
-		return s, 0
+	case "{", "}", "},", "]", "],":
+		return s
 	}
-	return s[:indent] + redactedMark, 1
+	return s[:indent] + redactedMark
 }
 
-// redact redacts a line that belongs to no block.
-func (r *rules) redact(s string) (string, int) {
-	s, n := redactUserinfo(s)
-	rest := "" // what becomes of the end of the line
-	for _, whole := range []*regexp.Regexp{r.inlineMap, r.header, r.assignment, r.scalar} {
-		at := whole.FindStringIndex(s)
-		if at != nil && s[at[1]:] != "" && s[at[1]:] != redactedMark {
+// redact redacts a line that is not in a block.
+func (r *rules) redact(s string) string {
+	s = redactUserinfo(s)
+	rest := "" // replaces the end of the line
+	for _, start := range []*regexp.Regexp{r.inlineMap, r.header, r.assignment, r.scalar} {
+		if at := start.FindStringIndex(s); at != nil && at[1] < len(s) {
 			s, rest = s[:at[1]], redactedMark
-			n++
 		}
 	}
 	for _, start := range []*regexp.Regexp{r.begin, r.variable} {
-		var k int
-		s, k = redactAfter(s, start)
-		n += k
+		s = redactAfter(s, start)
 	}
-	s, k := replaceAll(s, r.form)
-	return s + rest, n + k
+	return r.form.ReplaceAllLiteralString(s, redactedMark) + rest
 }
 
-// redactUserinfo takes users and passwords out of URLs. A password that should be percent-encoded and
-// is not may hold anything but a space, so what comes before the last @ goes.
-func redactUserinfo(s string) (string, int) {
+// redactUserinfo redacts users and passwords in URLs. A password that is not percent-encoded, as it should be, can
+// contain anything but a space, so everything before the last @ is redacted.
+func redactUserinfo(s string) string {
 	var out strings.Builder
-	n := 0
 	for {
 		before, rest, found := strings.Cut(s, "://")
 		out.WriteString(before)
 		if !found {
-			return out.String(), n
+			return out.String()
 		}
 		out.WriteString("://")
-		word := rest
-		if end := strings.IndexAny(rest, " \t"); end >= 0 {
-			word = rest[:end]
-		}
+		word := rest[:strings.IndexAny(rest+" ", " \t")]
 		at := strings.LastIndex(word, "@")
 		authority, _, hasPath := strings.Cut(word[:max(at, 0)], "/")
-		if at > 0 && word[:at] != redactedMark && (!hasPath || strings.Contains(authority, ":")) {
+		if at > 0 && (!hasPath || strings.Contains(authority, ":")) {
 			out.WriteString(redactedMark)
 			rest = rest[at:]
-			n++
 		}
 		s = rest
 	}
 }
 
-// redactAfter takes out what follows each match of start.
-func redactAfter(s string, start *regexp.Regexp) (string, int) {
+// redactAfter redacts the value after each match of start.
+func redactAfter(s string, start *regexp.Regexp) string {
 	var out strings.Builder
-	n := 0
 	for {
 		at := start.FindStringIndex(s)
 		if at == nil {
-			break
+			return out.String() + s
 		}
 		out.WriteString(s[:at[1]])
 		s = s[at[1]:]
-		open, end := secretEnd(s)
-		if open == end || s[open:end] == redactedMark {
-			continue
+		if open, end := secretEnd(s); open < end {
+			out.WriteString(s[:open] + redactedMark)
+			s = s[end:]
 		}
-		out.WriteString(s[:open] + redactedMark)
-		s = s[end:]
-		n++
 	}
-	out.WriteString(s)
-	return out.String(), n
 }
 
-// secretEnd says where the secret at the begin of s lies: within its quotes, which may be escaped, or
-// up to the next space or quote.
+// secretEnd locates the secret at the beginning of s: inside its quotes, which may be escaped, or up to the next space
+// or quote.
 func secretEnd(s string) (open, end int) {
 	slashes := len(s) - len(strings.TrimLeft(s, `\`))
 	if slashes < len(s) && (s[slashes] == '"' || s[slashes] == '\'') {
@@ -198,20 +175,10 @@ func secretEnd(s string) (open, end int) {
 				return open, end
 			}
 			if slashes == 0 && s[end] == '\\' {
-				end++ // whatever it escapes
+				end++ // skips the escaped character
 			}
 		}
 		return open, len(s)
 	}
-	if end = strings.IndexAny(s, " \t\"'`"); end < 0 {
-		end = len(s)
-	}
-	return 0, end
-}
-
-// replaceAll takes out what re matches.
-func replaceAll(s string, re *regexp.Regexp) (string, int) {
-	n := 0
-	s = re.ReplaceAllStringFunc(s, func(string) string { n++; return redactedMark })
-	return s, n
+	return 0, strings.IndexAny(s+" ", " \t\"'`")
 }

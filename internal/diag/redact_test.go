@@ -8,7 +8,7 @@ import (
 	"unicode"
 )
 
-// carriers are texts in which a secret, %s, is met.
+// carriers are texts that contain a secret, %s.
 var carriers = []string{
 	"Authorization: Bearer %s",
 	"authorization: Basic %s",
@@ -54,7 +54,7 @@ var carriers = []string{
 	"-----BEGIN EC PRIVATE KEY-----\n%s",
 }
 
-func TestEverySecretOfALineGoes(t *testing.T) {
+func TestEverySecretOfALineIsRedacted(t *testing.T) {
 	const secret = "Zq7-planted.Secret"
 	for _, first := range carriers {
 		for _, second := range carriers {
@@ -69,10 +69,10 @@ func TestEverySecretOfALineGoes(t *testing.T) {
 	}
 }
 
-// shared is compiled once for the tests that redact much.
+// shared is compiled once, for tests that redact many texts.
 var shared = NewRedactor(nil, "")
 
-// plain is the carrier of a name alone in a URL, where a / ends it.
+// plain is the carrier of a user name without a password in a URL, where a / ends it.
 const plain = "https://%s@github.com/owner/repository"
 
 func TestNoPlantedSecretSurvives(t *testing.T) {
@@ -87,15 +87,15 @@ func TestNoPlantedSecretSurvives(t *testing.T) {
 			t.Errorf("%d redactions of\n%s\ngive\n%s", n, text, clean)
 		}
 		if strings.Contains(c, "BEGIN EC") {
-			continue // all that follows a key without an end is taken for the key
+			continue // everything after a key without an end is redacted
 		}
 		if !strings.HasPrefix(clean, "before\n") || !strings.HasSuffix(clean, "\nafter") {
-			t.Errorf("what is around %q is gone: %s", c, clean)
+			t.Errorf("the text around %q is gone: %s", c, clean)
 		}
 	}
 }
 
-func TestTokensAreKnownByTheirForm(t *testing.T) {
+func TestTokensAreRecognizedByTheirFormat(t *testing.T) {
 	for _, token := range []string{
 		"ghp_abcdefghijklmnopqrstuvwxyz0123456789", "glpat-abcdefghijklmnopqrst", "AKIAIOSFODNN7EXAMPLE", "dckr_pat_abcdefghijklmnopqrstuvwx",
 		"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "xoxb-123456789012-abcdef",
@@ -106,7 +106,7 @@ func TestTokensAreKnownByTheirForm(t *testing.T) {
 	}
 }
 
-func TestKnownSecretGoesInEveryForm(t *testing.T) {
+func TestKnownSecretIsRedactedInEveryEncoding(t *testing.T) {
 	const secret = `pa ss"w/o+rd`
 	r := NewRedactor([]string{secret, "", "abc"}, "")
 	text := "1 " + secret + " 2 pa+ss%22w%2Fo%2Brd 3 " + base64.StdEncoding.EncodeToString([]byte(secret)) + ` 4 pa ss\"w/o+rd 5 abc`
@@ -116,7 +116,7 @@ func TestKnownSecretGoesInEveryForm(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoSecretStays(t *testing.T) {
+func TestTextWithoutSecretsIsUnchanged(t *testing.T) {
 	text := strings.Join([]string{
 		`time=2026-01-02T12:00:00Z level=INFO msg=ready pid=12 server=https://127.0.0.1:40001`,
 		`{"level":"info","msg":"Waiting for the essential requirement 1 of 3: \"ssh\"","time":"2026-01-02T12:00:00Z"}`,
@@ -159,7 +159,7 @@ func FuzzRedact(f *testing.F) {
 				t.Fatalf("%q\nkeeps %q\nin %q", text, secret, clean)
 			}
 		}
-		// A secret that is known goes wherever it is.
+		// A known secret is redacted everywhere.
 		anywhere := before + secret + after
 		if clean, _ := NewRedactor([]string{secret}, "").Text(anywhere); strings.Contains(clean, secret) {
 			t.Fatalf("%q keeps %q in %q", anywhere, secret, clean)
@@ -167,7 +167,7 @@ func FuzzRedact(f *testing.F) {
 	})
 }
 
-// plantable says whether a secret has the characters that the carriers can carry.
+// plantable reports whether all carriers can contain the secret.
 func plantable(secret string) bool {
 	odd := strings.ContainsFunc(secret, func(r rune) bool {
 		return r > unicode.MaxASCII || !unicode.IsPrint(r) || unicode.IsSpace(r) || strings.ContainsRune("\"'`\\", r)

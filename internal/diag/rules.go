@@ -5,22 +5,22 @@ import (
 	"strings"
 )
 
-// sensitive is in the names of things that are secret.
+// sensitive matches the names of secrets.
 const sensitive = `(?:token|passw(?:or)?d|passphrase|pwd|secret|api[-_]?key|access[-_]?key|private[-_]?key|client-key-data|client-certificate-data|credential|signature|authorization|cookie|session[-_]?id|bearer)`
 
-// rules are how secrets are found. They are compiled for a Redactor, because few programs need one.
+// rules find secrets. Each Redactor compiles them, because few programs need one.
 type rules struct {
-	privateKey *regexp.Regexp // a whole key; also one whose begin or end was cut off, or in a JSON string
-	form       *regexp.Regexp // a secret that is known by how it looks
-	mapKey     *regexp.Regexp // a line whose key begins a map of secrets
-	secretKey  *regexp.Regexp // a line whose sensitive key has its value on the lines below
+	privateKey *regexp.Regexp // a whole key, one whose beginning or end is cut off, or one in a JSON string
+	form       *regexp.Regexp // a secret with a known format
+	mapKey     *regexp.Regexp // a line whose key starts a map of secrets
+	secretKey  *regexp.Regexp // a line with a sensitive key whose value is on the lines below
 	entry      *regexp.Regexp // a line of such a map: key, value
-	inlineMap  *regexp.Regexp // such a map within a line, up to its bracket
-	header     *regexp.Regexp // what makes the rest of the line a secret
-	assignment *regexp.Regexp // a line that is nothing but one, so its value may hold spaces
+	inlineMap  *regexp.Regexp // such a map inside a line, up to its bracket
+	header     *regexp.Regexp // a header; the rest of the line is a secret
+	assignment *regexp.Regexp // a line that is only an assignment, so that its value can contain spaces
 	scalar     *regexp.Regexp // the same in YAML
-	begin      *regexp.Regexp // what a secret of one word follows
-	variable   *regexp.Regexp // an environment variable, which its value follows
+	begin      *regexp.Regexp // text before a secret of one word
+	variable   *regexp.Regexp // an environment variable and its =
 }
 
 func newRules() rules {
@@ -44,7 +44,7 @@ func newRules() rules {
 		begin: regexp.MustCompile(`(?i)` + strings.Join([]string{
 			name + `\\*["']?\s*(?::=|=>|[:=])\s*[{\[]*`,     // key=value, "key": "value", Key:[value]
 			`--?[\w-]*` + sensitive + `[\w-]*\\*["']?,?\s+`, // --key value
-			`\bbearer\s+`,                // the value of an authorization
+			`\bbearer\s+`,                // the value of an Authorization header
 			`[?&](?:sig|key|auth|code)=`, // in a URL
 		}, "|")),
 		variable: regexp.MustCompile("(?:^|[\\s\\[\"'({,;:|&`])[A-Z][A-Z0-9_]{2,}="),
