@@ -51,7 +51,7 @@ func TestRepairsAtThePage(t *testing.T) {
 	if err := os.Chmod(e.inst.RecordFile(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	e.found("credentials-open", "Close them to others")
+	e.found("credentials-open", "Make them private")
 	e.becomes(e.begin("diagnose.repair", `{"id": "credentials-open"}`), "done")
 	e.gone("credentials-open")
 

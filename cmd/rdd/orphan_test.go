@@ -32,7 +32,7 @@ func TestVMThatTheServiceDoesNotKnowIsNamedAndTakenInOrRemoved(t *testing.T) {
 	b.start()
 	disk := b.vm("demo").Dir() + "/disk"
 	said := b.must(0, "diagnose").out
-	for _, want := range []string{`warning orphan-vm: there is a VM "demo" in ` + b.vm("demo").Dir() + ", which doesn't run", `there is a VM "other" in`, "rdd vm delete NAME --orphan"} {
+	for _, want := range []string{`warning orphan-vm: the service has no object for VM "demo" in ` + b.vm("demo").Dir() + ", which is not running", `no object for VM "other" in`, "rdd vm delete NAME --orphan"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("diagnose doesn't say %q:\n%s", want, said)
 		}
@@ -75,7 +75,7 @@ func TestVMThatTheServiceDoesNotKnowIsNamedAndTakenInOrRemoved(t *testing.T) {
 	if _, err := b.stage.Orphan(b.vm("ghost")); err != nil {
 		t.Fatal(err)
 	}
-	if said := b.must(0, "diagnose").out; !strings.Contains(said, `there is a VM "ghost" in `+b.vm("ghost").Dir()+", which runs") {
+	if said := b.must(0, "diagnose").out; !strings.Contains(said, `the service has no object for VM "ghost" in `+b.vm("ghost").Dir()+", which is running") {
 		t.Error(said)
 	}
 	b.must(0, "vm", "delete", "ghost", "--orphan")

@@ -16,20 +16,17 @@ import (
 	"rancherdesktop.io/rdd/internal/scratch"
 )
 
-// checkAcceleration asks rdd-lima what a VM that starts now would find.
+// checkAcceleration asks rdd-lima how a VM that starts now would run.
 func checkAcceleration(ctx context.Context, i *inspection) []Finding {
-	if instance.CheckUser() != nil {
-		return nil // Lima doesn't run; the check "home" says so
-	}
 	program, err := i.inst.Program("rdd-lima")
-	if err != nil {
-		return nil // the installation's finding
+	if err != nil || instance.CheckUser() != nil {
+		return nil // the check "installation" or "home" reports it
 	}
 	acc, err := probe(ctx, program, i.inst.LimaHome())
 	if err != nil {
-		return []Finding{explainedProblem(SeverityWarning, diag.AccelerationBroken, "not known: "+err.Error())}
+		return []Finding{explainedProblem(SeverityWarning, diag.AccelerationBroken, "the test failed: "+err.Error())}
 	}
-	what, _, _ := strings.Cut(acc.Message, ". ") // after it comes a remedy, which the table has
+	what, _, _ := strings.Cut(acc.Message, ". ") // without its remedy, which the table has
 	switch id := acc.Problem(); {
 	case id == diag.AccelerationMissing && host.Virtual():
 		return []Finding{problem(SeverityWarning, diag.NestedVirtualization, "%s", what)}
@@ -41,8 +38,8 @@ func checkAcceleration(ctx context.Context, i *inspection) []Finding {
 	return []Finding{ok("%s", what)}
 }
 
-// probe runs rdd-lima probe. It keeps its result in the Lima home, and a check keeps nothing: so it
-// gets a home that goes away, with the result of an earlier one.
+// probe runs rdd-lima probe, which writes its result to the Lima home. A check changes nothing, so the probe gets a
+// temporary home with a copy of the earlier result.
 func probe(ctx context.Context, program, limaHome string) (acc event.Accelerator, err error) {
 	dir, err := scratch.New("rdd-diagnose-")
 	if err != nil {

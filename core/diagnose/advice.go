@@ -9,8 +9,8 @@ import (
 	"rancherdesktop.io/rdd/internal/diag"
 )
 
-// Advice is what a known problem that err tells of means, and what to do; empty when nobody knows it
-// or err says so itself. Errors that the API refused or the service explained are left alone.
+// Advice returns the meaning and the remedy of the known problem that err is or mentions. It is empty if there is none,
+// if err contains the advice already, and for an error that the API or the service has explained.
 func Advice(err error) string {
 	if core.KindOf(err) != core.Other {
 		return ""
@@ -19,14 +19,13 @@ func Advice(err error) string {
 		return ""
 	}
 	if _, explained := errors.AsType[*v1alpha1.FailedError](err); explained {
-		return "" // the service has asked the table, and knows what is the guest's
+		return "" // the service has searched the table, and knows which text is the guest's
 	}
 	_, advice, _ := diag.AdviceFor(err, runtime.GOOS)
 	return advice
 }
 
-// Explain parts a message into what happened and, when a known problem is named at its end, what that
-// means and what to do.
+// Explain splits a message into what happened and the advice at its end, if there is any.
 func Explain(text string) (cause, advice string) {
 	cause, p, ok := diag.Split(text)
 	if !ok {

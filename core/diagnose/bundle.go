@@ -20,76 +20,86 @@ import (
 
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
-// Bundle is what a user hands to whoever helps: logs, status and findings, without secrets.
+// Bundle contains what a user attaches to a bug report: logs, status and findings, without secrets.
 type Bundle struct {
 	Instance string       `json:"instance"`
 	Version  string       `json:"version"`
 	Created  time.Time    `json:"created"`
 	Files    []BundleFile `json:"files"`
+
+	redactor *diag.Redactor
 }
 
 // BundleFile is a file of a bundle.
 type BundleFile struct {
 	Name       string `json:"name"`
 	Bytes      int    `json:"bytes"`
-	Redactions int    `json:"redactions"`          // secrets that were taken out
-	Truncated  bool   `json:"truncated,omitempty"` // only the end of a long log is there
+	Redactions int    `json:"redactions"`          // number of redacted secrets
+	Truncated  bool   `json:"truncated,omitempty"` // the file is the end of a longer log
 
 	text string
 }
 
-// maxBundleFile is how much of a log is in a bundle: its end.
+// maxBundleFile limits a file of a bundle, in bytes. Of a longer log, the bundle contains the end.
 const maxBundleFile = 2 << 20
 
-// BundleSuffixes are the endings of a bundle's file name.
+// BundleSuffixes lists the extensions that the name of a bundle can have.
 func BundleSuffixes() []string { return []string{".tar.gz", ".tgz"} }
 
-// CheckBundle says whether a bundle can be written to path. Nothing is changed.
+// CheckBundle reports why a bundle can't be written to path. It changes nothing.
 func CheckBundle(path string) error {
-	const op = "write bundle"
+	var err error
 	if !slices.ContainsFunc(BundleSuffixes(), func(s string) bool { return strings.HasSuffix(path, s) && filepath.Base(path) != s }) {
-		return &core.Error{Kind: core.Usage, Op: op, Object: path, Err: fmt.Errorf("its name must end in %s", strings.Join(BundleSuffixes(), " or "))}
+		err = fmt.Errorf("its name must end in %s", strings.Join(BundleSuffixes(), " or "))
+	} else if _, missing := os.Lstat(path); missing == nil {
+		err = errors.New("this file exists and is not overwritten: choose another name")
 	}
-	if _, err := os.Lstat(path); err == nil {
-		return &core.Error{Kind: core.Usage, Op: op, Object: path, Err: errors.New("this file exists and is not overwritten: choose another name")}
+	if err != nil {
+		return &core.Error{Kind: core.Usage, Op: "write bundle", Object: path, Err: err}
 	}
 	return nil
 }
 
-// NewBundle collects what r and the logs tell, without secrets. It writes nothing.
+// NewBundle collects the report and the logs, without secrets. It writes nothing.
 func NewBundle(ctx context.Context, c *core.Core, r Report) (*Bundle, error) {
-	b := &Bundle{Instance: c.Instance().Name, Version: c.Version(), Created: time.Now().UTC().Truncate(time.Second)}
-	i := inspect(ctx, c)
-	clean := diag.NewRedactor(i.secrets(), c.Instance().Home())
-	if err := b.addJSON(clean, "findings.json", r); err != nil {
-		return nil, err
+	inst, i := c.Instance(), inspect(ctx, c)
+	b := &Bundle{
+		Instance: inst.Name, Version: c.Version(), Created: time.Now().UTC().Truncate(time.Second),
+		redactor: diag.NewRedactor(i.secrets(), inst.Home()),
 	}
-	if err := b.addJSON(clean, "status.json", i.status); err != nil {
-		return nil, err
-	}
-	if err := b.addJSON(clean, "programs.json", programs(c.Instance())); err != nil {
-		return nil, err
-	}
-	for v := range i.objects {
-		if err := b.addVM(clean, &i.objects[v]); err != nil {
+	for _, f := range []struct {
+		name string
+		data any
+	}{{"findings.json", r}, {"status.json", i.status}, {"programs.json", programs(inst)}} {
+		text, err := json.MarshalIndent(f.data, "", "  ")
+		if err != nil {
 			return nil, err
 		}
+		b.add(f.name, string(text)+"\n", false)
 	}
-	b.addFile(clean, "service/config.json", c.Instance().ConfigFile())
-	b.addFile(clean, "service/serve.json", c.Instance().RecordFile())
-	b.addDir(clean, "service", c.Instance().LogDir())
+	for v := range i.objects {
+		text, err := yaml.Marshal(&i.objects[v]) // as YAML, in which a template is readable
+		if err != nil {
+			return nil, err
+		}
+		b.add("vms/"+i.objects[v].Name+"/object.yaml", string(text), false)
+	}
+	b.addFile("service/config.json", inst.ConfigFile())
+	b.addFile("service/serve.json", inst.RecordFile())
+	b.addDir("service", inst.LogDir())
 	for _, name := range i.loggedVMs() {
-		b.addVMFiles(clean, layout.Of(c.Instance(), name))
+		b.addVMFiles(layout.Of(inst, name))
 	}
-	return b, core.Failed("collect bundle for instance", c.Instance().Name, context.Cause(ctx))
+	return b, core.Failed("collect bundle for instance", inst.Name, context.Cause(ctx))
 }
 
-// loggedVMs names the VMs that have files or logs; those of a VM that is gone may be kept.
+// loggedVMs names the VMs that have files or logs. The logs of a deleted VM can be kept.
 func (i *inspection) loggedVMs() []string {
 	var names []string
 	for _, vm := range i.files {
@@ -105,10 +115,10 @@ func (i *inspection) loggedVMs() []string {
 	return slices.Compact(names)
 }
 
-// secrets are this instance's credentials, which must not be in a bundle, in whatever log they stand.
+// secrets returns this instance's credentials, which are redacted in each file of a bundle.
 func (i *inspection) secrets() []string {
 	var all []string
-	if b, err := os.ReadFile(filepath.Join(i.inst.ControlPlaneDir(), "token")); err == nil {
+	if b, err := os.ReadFile(filepath.Join(i.inst.ControlPlaneDir(), instance.TokenFile)); err == nil {
 		all = append(all, string(b))
 	}
 	if config, err := i.core.RESTConfig(); err == nil {
@@ -124,39 +134,22 @@ func (i *inspection) secrets() []string {
 	return all
 }
 
-func (b *Bundle) add(clean *diag.Redactor, name, text string, truncated bool) {
-	text, n := clean.Text(text)
+func (b *Bundle) add(name, text string, truncated bool) {
+	text, n := b.redactor.Text(text)
 	b.Files = append(b.Files, BundleFile{Name: name, Bytes: len(text), Redactions: n, Truncated: truncated, text: text})
 }
 
-func (b *Bundle) addJSON(clean *diag.Redactor, name string, data any) error {
-	text, err := json.MarshalIndent(data, "", "  ")
-	if err == nil {
-		b.add(clean, name, string(text)+"\n", false)
-	}
-	return err
-}
-
-// addVM adds a VM's object, as YAML because a template is readable in it. Its params may be secrets.
-func (b *Bundle) addVM(clean *diag.Redactor, vm *core.VM) error {
-	text, err := yaml.Marshal(vm)
-	if err == nil {
-		b.add(clean, "vms/"+vm.Name+"/object.yaml", string(text), false)
-	}
-	return err
-}
-
-func (b *Bundle) addVMFiles(clean *diag.Redactor, vm layout.VM) {
+func (b *Bundle) addVMFiles(vm layout.VM) {
 	folder := "vms/" + vm.Name
 	if text, err := os.ReadFile(vm.LimaYAML()); err == nil {
-		b.add(clean, folder+"/lima.yaml", readableConfig(text), false)
+		b.add(folder+"/lima.yaml", readableConfig(text), false)
 	}
-	b.addFile(clean, folder+"/serial.log", vm.SerialLog())
-	b.addDir(clean, folder, vm.Logs)
+	b.addFile(folder+"/serial.log", vm.SerialLog())
+	b.addDir(folder, vm.Logs)
 }
 
-// readableConfig is Lima's configuration with a line for each value, so that it can be read and what is secret
-// told apart, and without the script that repeats the values of env.
+// readableConfig formats Lima's configuration with one value on each line, which the redactor needs, too. It leaves out
+// the script that repeats the values of env.
 func readableConfig(text []byte) string {
 	var config map[string]any
 	if err := yaml.Unmarshal(text, &config); err != nil {
@@ -177,16 +170,16 @@ func readableConfig(text []byte) string {
 	return string(data)
 }
 
-// addDir adds the files of a log directory, but not those below it.
-func (b *Bundle) addDir(clean *diag.Redactor, folder, dir string) {
+// addDir adds the files of a log directory, without its subdirectories.
+func (b *Bundle) addDir(folder, dir string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
-		b.addFile(clean, folder+"/"+e.Name(), filepath.Join(dir, e.Name()))
+		b.addFile(folder+"/"+e.Name(), filepath.Join(dir, e.Name()))
 	}
 }
 
-// addFile adds the end of a file. One that is missing is left out; one that can't be read says so.
-func (b *Bundle) addFile(clean *diag.Redactor, name, path string) {
+// addFile adds the end of a file. A missing file is left out. In the place of a file that can't be read is the error.
+func (b *Bundle) addFile(name, path string) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return
@@ -195,11 +188,11 @@ func (b *Bundle) addFile(clean *diag.Redactor, name, path string) {
 	if err != nil {
 		text = err.Error() + "\n"
 	}
-	b.add(clean, name, text, truncated)
+	b.add(name, text, truncated)
 }
 
-// tail reads the end of a file, from the begin of a line.
-func tail(path string, most int64) (text string, truncated bool, err error) {
+// tail reads the last lines of a file, up to a number of bytes.
+func tail(path string, limit int64) (text string, truncated bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", false, err
@@ -209,23 +202,16 @@ func tail(path string, most int64) (text string, truncated bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	if truncated = info.Size() > most; truncated {
-		if _, err := f.Seek(-most, io.SeekEnd); err != nil {
-			return "", false, err
-		}
-	}
-	b, err := io.ReadAll(io.LimitReader(f, most))
-	if err != nil {
-		return "", false, err
-	}
+	start := max(0, info.Size()-limit)
+	b, err := io.ReadAll(io.NewSectionReader(f, start, limit))
 	text = string(b)
-	if _, rest, found := strings.Cut(text, "\n"); truncated && found {
+	if _, rest, found := strings.Cut(text, "\n"); start > 0 && found {
 		text = rest
 	}
-	return text, truncated, nil
+	return text, start > 0, err
 }
 
-// Redactions is how many secrets were taken out in all.
+// Redactions returns the number of redacted secrets in all files.
 func (b *Bundle) Redactions() (n int) {
 	for _, f := range b.Files {
 		n += f.Redactions
@@ -233,7 +219,7 @@ func (b *Bundle) Redactions() (n int) {
 	return n
 }
 
-// Text is what the file of that name holds; ok is false when the bundle has no such file.
+// Text returns the content of a file. ok is false when the bundle has no such file.
 func (b *Bundle) Text(name string) (text string, ok bool) {
 	for _, f := range b.Files {
 		if f.Name == name {
@@ -243,25 +229,19 @@ func (b *Bundle) Text(name string) (text string, ok bool) {
 	return "", false
 }
 
-// Write writes the bundle to a new file that only its owner can read. A file that is there is not
-// touched; one that could not be written whole is removed.
-func (b *Bundle) Write(path string) (err error) {
-	const op = "write bundle"
+// Write writes the bundle to a new file that only its owner can read. It overwrites no file, and removes one that it
+// could not write completely.
+func (b *Bundle) Write(path string) error {
 	if err := CheckBundle(path); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return core.Failed(op, path, err)
+	if err == nil {
+		if err = errors.Join(b.pack(f), f.Close()); err != nil {
+			err = errors.Join(err, os.Remove(path))
+		}
 	}
-	err = b.pack(f)
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		err = errors.Join(err, os.Remove(path))
-	}
-	return core.Failed(op, path, err)
+	return core.Failed("write bundle", path, err)
 }
 
 // pack writes the manifest and the files.

@@ -2,49 +2,63 @@ package diagnose
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 
+	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// checkCredentials reports files with credentials that other users can read.
+// checkCredentials reports files and folders with credentials that other users can access.
 func checkCredentials(_ context.Context, i *inspection) []Finding {
 	if runtime.GOOS == "windows" {
-		return nil // rights are inherited from the profile
+		return nil // permissions are inherited from the user's profile
 	}
 	var all []Finding
-	for _, path := range append(i.credentials(), i.inst.DataDir(), i.inst.ShortDir(), i.inst.LogDir()) {
-		info, err := os.Lstat(path)
-		if err == nil && info.Mode().Perm()&0o077 != 0 {
-			all = append(all, problem(SeverityProblem, diag.CredentialsOpen, "%s has mode %04o; it must not be open to others", path, info.Mode().Perm()))
-		}
+	for path, mode := range openCredentials(i.inst) {
+		all = append(all, problem(SeverityProblem, diag.CredentialsOpen, "%s has mode %04o, so other users can access it", path, mode))
 	}
-	if len(all) == 0 {
-		return []Finding{ok("only you can read the files with credentials")}
-	}
-	return all
+	return orOK(all, "only you can read the files with credentials")
 }
 
-// credentials are the files that hold a secret, if they are there.
-func (i *inspection) credentials() []string {
+// closeCredentials makes them private.
+func closeCredentials(ctx context.Context, c *core.Core, _ core.Wait) error {
+	var all error
+	for path, mode := range openCredentials(c.Instance()) {
+		all = errors.Join(all, os.Chmod(path, mode&0o700))
+	}
+	return core.Failed("make the files private of instance", c.Instance().Name, errors.Join(all, context.Cause(ctx)))
+}
+
+// openCredentials lists the files and folders with credentials that other users can access, and their permissions.
+func openCredentials(inst instance.Instance) iter.Seq2[string, os.FileMode] {
 	paths := []string{
-		i.inst.KubeConfig(), i.inst.ConfigFile(), i.inst.RecordFile(),
-		filepath.Join(i.inst.ControlPlaneDir(), "token"), filepath.Join(i.inst.ControlPlaneDir(), "serving.key"),
-		layout.UserKey(i.inst.LimaHome()),
+		inst.KubeConfig(), inst.ConfigFile(), inst.RecordFile(), layout.UserKey(inst.LimaHome()),
+		filepath.Join(inst.ControlPlaneDir(), instance.TokenFile), filepath.Join(inst.ControlPlaneDir(), instance.KeyFile),
+		inst.DataDir(), inst.ShortDir(), inst.LogDir(),
 	}
-	entries, _ := os.ReadDir(i.inst.StoreDir())
-	for _, e := range entries {
-		paths = append(paths, filepath.Join(i.inst.StoreDir(), e.Name()))
-	}
-	entries, _ = os.ReadDir(i.inst.DataDir())
-	for _, e := range entries { // former ones that were damaged
-		if path := filepath.Join(i.inst.DataDir(), e.Name()); strings.HasPrefix(path, i.inst.ConfigFile()+".") {
-			paths = append(paths, path)
+	// The data directory has earlier versions of a damaged config.json.
+	for _, in := range []struct{ dir, prefix string }{{inst.StoreDir(), ""}, {inst.DataDir(), filepath.Base(inst.ConfigFile()) + "."}} {
+		entries, _ := os.ReadDir(in.dir)
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name(), in.prefix) {
+				paths = append(paths, filepath.Join(in.dir, e.Name()))
+			}
 		}
 	}
-	return paths
+	return func(yield func(string, os.FileMode) bool) {
+		for _, path := range paths {
+			info, err := os.Lstat(path)
+			open := err == nil && info.Mode()&os.ModeSymlink == 0 && info.Mode().Perm()&0o077 != 0
+			if open && !yield(path, info.Mode().Perm()) {
+				return
+			}
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -13,8 +14,8 @@ import (
 	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
-// checkDatastore looks whether the control plane's objects are where they should be, without opening
-// the database.
+// checkDatastore checks the control plane's database file without opening the database, or whether an external datastore
+// can be reached.
 func checkDatastore(ctx context.Context, i *inspection) []Finding {
 	config, err := lifecycle.LoadConfig(i.inst)
 	if err != nil {
@@ -26,7 +27,7 @@ func checkDatastore(ctx context.Context, i *inspection) []Finding {
 	err = storefile.Check(i.inst.StoreDir())
 	switch _, damaged := errors.AsType[*storefile.DamagedError](err); {
 	case errors.Is(err, fs.ErrNotExist):
-		return []Finding{ok("there is none yet")}
+		return []Finding{ok("no database has been created yet")}
 	case damaged:
 		return []Finding{problem(SeverityProblem, diag.DatastoreDamaged, "%v", err)}
 	case err != nil:
@@ -35,7 +36,7 @@ func checkDatastore(ctx context.Context, i *inspection) []Finding {
 	return []Finding{ok("%s", storefile.Database(i.inst.StoreDir()))}
 }
 
-// checkEndpoint connects to an external store. What it says never holds a password.
+// checkEndpoint connects to an external datastore. Its findings never contain a password.
 func checkEndpoint(ctx context.Context, endpoint string) []Finding {
 	var all []Finding
 	for part := range strings.SplitSeq(endpoint, ",") {
@@ -43,21 +44,13 @@ func checkEndpoint(ctx context.Context, endpoint string) []Finding {
 		if err != nil {
 			continue // LoadConfig has checked it
 		}
-		address := u.Host
-		if u.Port() == "" {
-			address = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
-			if strings.HasPrefix(u.Scheme, "postgres") {
-				address = net.JoinHostPort(u.Hostname(), "5432")
-			}
-		}
-		d := net.Dialer{Timeout: externalDialTimeout}
-		conn, err := d.DialContext(ctx, "tcp", address)
-		if err != nil {
-			all = append(all, problem(SeverityProblem, diag.DatastoreUnreachable, "the store at %s can't be reached: %v", address, err))
+		port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443", "postgres": "5432", "postgresql": "5432"}[u.Scheme])
+		address := net.JoinHostPort(u.Hostname(), port)
+		if err := dial(ctx, address, externalDialTimeout); err != nil {
+			all = append(all, problem(SeverityProblem, diag.DatastoreUnreachable, "the datastore at %s can't be reached: %v", address, err))
 			continue
 		}
-		conn.Close()
-		all = append(all, ok("the store at %s accepts connections", address))
+		all = append(all, ok("the datastore at %s accepts connections", address))
 	}
 	return all
 }

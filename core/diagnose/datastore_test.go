@@ -15,8 +15,8 @@ import (
 	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
-// The service has refused the store; a restart would fail in the same way, and only a backup helps.
-func TestEmptiedDatastoreIsOfferedTheRestoreAndNoRestart(t *testing.T) {
+// A restart would fail again, so the repair is to restore a backup.
+func TestRepairOfAnEmptyDatastoreIsToRestoreABackup(t *testing.T) {
 	for name, spoil := range map[string]func(file string) error{
 		"emptied": func(file string) error { return os.WriteFile(file, nil, 0o600) },
 		"deleted": func(string) error { return nil },
@@ -47,7 +47,7 @@ func TestEmptiedDatastoreIsOfferedTheRestoreAndNoRestart(t *testing.T) {
 			for what, check := range map[string]func(context.Context, *inspection) []Finding{"datastore": checkDatastore, "service": checkService} {
 				found := check(t.Context(), i)
 				if len(found) != 1 || found[0].ID != string(diag.DatastoreDamaged) || RepairOf(found[0]) != "Restore the newest backup" {
-					t.Errorf("%s: %+v, repaired by %q", what, found, RepairOf(found[0]))
+					t.Errorf("%s: %+v, repair %q", what, found, RepairOf(found[0]))
 				}
 			}
 		})

@@ -1,5 +1,5 @@
-// Package diagnose looks for known problems of this computer and of an instance, repairs those that can be
-// repaired without loss, and collects a bundle for a report. The clients call it; it is a client of core.
+// Package diagnose looks for known problems of this computer and of an instance, repairs those that it can repair
+// without data loss, and collects a bundle for a bug report. The clients call it, and it uses core.
 package diagnose
 
 import (
@@ -13,8 +13,8 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// Run looks for what is, or soon will be, wrong with this computer and the instance. It changes
-// nothing, starts no service and no VM, and needs none.
+// Run looks for problems of this computer and of the instance, including problems that are about to happen. It changes
+// nothing, starts no service and no VM, and works without a service.
 func Run(ctx context.Context, c *core.Core) (Report, error) {
 	r := Report{Instance: c.Instance().Name, Version: c.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	i := inspect(ctx, c)
@@ -33,7 +33,7 @@ func Run(ctx context.Context, c *core.Core) (Report, error) {
 	return r, nil
 }
 
-// check is one thing to look at. Its name is stable.
+// check examines one thing. Its name is stable.
 type check struct {
 	name string
 	run  func(context.Context, *inspection) []Finding
@@ -59,13 +59,13 @@ func checks() []check {
 	}
 }
 
-// inspection is what the checks share.
+// inspection has the data that the checks share.
 type inspection struct {
 	core      *core.Core
 	inst      instance.Instance
 	status    core.ServiceStatus
 	statusErr error
-	files     []layout.VM // VMs that have files here
+	files     []layout.VM // VMs that have files on this computer
 	objects   []core.VM   // VMs that the service knows; nil while it doesn't run
 	vmsErr    error
 }
@@ -74,18 +74,17 @@ func inspect(ctx context.Context, c *core.Core) *inspection {
 	i := &inspection{core: c, inst: c.Instance()}
 	i.status, i.statusErr = c.Service().Status(ctx)
 	i.files = layout.Found(c.Instance())
-	if i.status.State != core.ServiceRunning || i.statusErr != nil {
-		return i
+	if i.status.State == core.ServiceRunning && i.statusErr == nil {
+		i.objects, i.vmsErr = listVMs(ctx, c)
 	}
-	i.objects, i.vmsErr = knownVMs(ctx, c)
 	return i
 }
 
-// listTimeout bounds asking a service for its VMs.
+// listTimeout limits the request for the VMs of the service.
 const listTimeout = 10 * time.Second
 
-func knownVMs(ctx context.Context, c *core.Core) ([]core.VM, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, listTimeout, fmt.Errorf("the service gives no answer within %s", listTimeout))
+func listVMs(ctx context.Context, c *core.Core) ([]core.VM, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, listTimeout, fmt.Errorf("the service did not respond within %s", listTimeout))
 	defer cancel()
 	session, err := c.Connect(ctx)
 	if err != nil {

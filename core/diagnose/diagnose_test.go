@@ -39,10 +39,10 @@ func TestAdvice(t *testing.T) {
 		want bool
 	}{
 		{"a known problem", core.Failed("start service", "default", full), true},
-		{"one that is nobody's", errors.New("no"), false},
-		{"one that says so itself", fmt.Errorf("%w\n%s", full, p.Advice("linux")), false},
-		{"a message of ours that says its remedy", errors.New("the socket path /x is 110 bytes long; at most 103 work on every system: use a shorter name"), false},
-		{"a VM's, which the service has looked up", core.Failed("start VM", "rd", &v1alpha1.FailedError{Name: "rd", Reason: "StartFailed", Message: full.Error()}), false},
+		{"an unknown problem", errors.New("no"), false},
+		{"an error with its advice", fmt.Errorf("%w\n%s", full, p.Advice("linux")), false},
+		{"a message of RDD with its own remedy", errors.New("the socket path /x is 110 bytes long; at most 103 work on every system: use a shorter name"), false},
+		{"a VM's failure, which the service has explained", core.Failed("start VM", "rd", &v1alpha1.FailedError{Name: "rd", Reason: "StartFailed", Message: full.Error()}), false},
 		{"a refusal", &core.Error{Kind: core.Rejected, Op: "create VM", Object: "rd", Err: full}, false},
 		{"a deadline", &core.Expired{Last: core.Event{Message: full.Error()}}, false},
 	} {
@@ -66,20 +66,20 @@ func TestJudgements(t *testing.T) {
 		{"a full disk", judgeDisk(host.Disk{Total: 100 << 30, Free: 1 << 29}, "x", "/"), "problem disk-full"},
 		{"memory", judgeMemory(host.Memory{Total: 8 << 30, Available: 4 << 30}), "ok "},
 		{"little memory", judgeMemory(host.Memory{Total: 8 << 30, Available: 1 << 29}), "warning memory-short"},
-		{"memory that isn't told", judgeMemory(host.Memory{Total: 8 << 30}), "ok "},
+		{"unknown available memory", judgeMemory(host.Memory{Total: 8 << 30}), "ok "},
 		{"one version", judgePrograms("v1", "v1", []Program{{"rddd", "/x", "v1", false}, {"rdd-lima", "/x", "", false}})[0], "ok "},
 		{"a build without a version", judgePrograms("dev", "", []Program{{"rddd", "/x", "v1", false}})[0], "ok "},
-		{"a service of before the update", judgePrograms("v2", "v1", []Program{{"rddd", "/x", "v2", false}})[0], "warning version-mismatch"},
-		{"a tray of before the update", judgePrograms("v2", "", []Program{{"rdd-tray", "/x", "v1", true}})[0], "warning version-mismatch"},
+		{"a service from before an update", judgePrograms("v2", "v1", []Program{{"rddd", "/x", "v2", false}})[0], "warning version-mismatch"},
+		{"a tray from before an update", judgePrograms("v2", "", []Program{{"rdd-tray", "/x", "v1", true}})[0], "warning version-mismatch"},
 		{"no desktop", judgePrograms("v1", "", []Program{{"rddd", "/x", "v1", false}, {"rdd-window", "", "", true}})[0], "ok "},
 		{"a missing program", judgePrograms("v1", "", []Program{{"rddd", "", "", false}})[0], "problem install-broken"},
 		{"a certificate of tomorrow", judgeCertificate(cert, old)[0], "problem clock-wrong"},
 		{"a certificate of yesterday", judgeCertificate(cert, time.Now().Add(48*time.Hour))[0], "problem clock-wrong"},
-		{"a VM that runs", judgeVM(testVM("True", v1alpha1.ReasonStarted, ""))[0], "ok "},
+		{"a running VM", judgeVM(testVM("True", v1alpha1.ReasonStarted, ""))[0], "ok "},
 		{"a VM in which something doesn't work", judgeVM(withProblems(testVM("True", v1alpha1.ReasonStarted, "no forwards"), "no forwards"))[0], "warning vm-degraded"},
-		{"a VM that an earlier service left", judgeVM(testVM("True", v1alpha1.ReasonStarted, "its hostagent was adopted"))[0], "ok "},
-		{"a VM that failed for good", judgeVM(testVM("False", v1alpha1.ReasonStartFailed, "no idea"))[0], "problem vm-failed"},
-		{"a VM that is tried again", judgeVM(testVM("Unknown", v1alpha1.ReasonStartFailed, "bind: address already in use"))[0], "warning port-in-use"},
+		{"an adopted VM", judgeVM(testVM("True", v1alpha1.ReasonStarted, "its hostagent was adopted"))[0], "ok "},
+		{"a VM that failed permanently", judgeVM(testVM("False", v1alpha1.ReasonStartFailed, "no idea"))[0], "problem vm-failed"},
+		{"a VM whose start is retried", judgeVM(testVM("Unknown", v1alpha1.ReasonStartFailed, "bind: address already in use"))[0], "warning port-in-use"},
 	} {
 		if got := string(tc.got.Severity) + " " + tc.got.ID; got != tc.want {
 			t.Errorf("%s: %q, want %q (%s)", tc.name, got, tc.want, tc.got.What)
@@ -93,7 +93,7 @@ func TestJudgements(t *testing.T) {
 	}
 }
 
-func TestProgramsOfADesktopAreListedWhetherTheyAreThereOrNot(t *testing.T) {
+func TestMissingDesktopProgramsAreListed(t *testing.T) {
 	all := judgePrograms("v1", "", []Program{
 		{"rddd", "/x", "v1", false}, {"rdd-tray", "/x", "v1", true}, {"rdd-window", "", "", true}, {"rdd-web", "/x", "", true},
 	})
@@ -102,8 +102,8 @@ func TestProgramsOfADesktopAreListedWhetherTheyAreThereOrNot(t *testing.T) {
 	}
 }
 
-// An advice that a condition holds already becomes the finding's meaning and remedy, not its cause.
-func TestFindingOfExplainedFailureSaysItOnce(t *testing.T) {
+// The advice in a condition becomes the finding's meaning and remedy.
+func TestFindingDoesNotRepeatTheAdviceOfACondition(t *testing.T) {
 	p, _ := diag.Find(diag.MemoryShort)
 	f := judgeVM(testVM("Unknown", v1alpha1.ReasonStartFailed, "QEMU has ended\n"+p.Advice("linux")))[0]
 	if f.ID != "memory-short" || strings.Contains(f.What, "known problem") || f.Meaning != p.Meaning {
@@ -120,11 +120,11 @@ func TestQEMUVersion(t *testing.T) {
 		}
 	}
 	if !tooOld("QEMU emulator version 6.2.0", "darwin") {
-		t.Error("Lima wants 7.0 on macOS")
+		t.Error("Lima requires 7.0 on macOS")
 	}
 }
 
-// crashed makes an instance as a crash leaves it.
+// crashed creates an instance in the state after a crash.
 func crashed(t *testing.T) (*core.Core, *inspection) {
 	root, err := os.MkdirTemp("", "rdd")
 	if err != nil {
@@ -151,7 +151,7 @@ func crashed(t *testing.T) (*core.Core, *inspection) {
 	write(inst.KubeConfig(), 0o644, "")
 	write(filepath.Join(lima, "half", "rdd.making"), 0o600, "")
 	write(filepath.Join(lima, "half", "lima.yaml"), 0o600, "{}")
-	write(filepath.Join(lima, "unmarked", "lima.yaml"), 0o600, "{}") // which a start judges
+	write(filepath.Join(lima, "unmarked", "lima.yaml"), 0o600, "{}") // complete or not: only a start can tell
 	write(filepath.Join(lima, "whole", "rdd.prepared"), 0o600, "{}")
 	write(filepath.Join(lima, "whole", "qemu.pid"), 0o600, "1")
 	write(filepath.Join(lima, "_run", "orphan", "hostagent.lock"), 0o600, "")
@@ -175,7 +175,7 @@ func ids(findings []Finding) (all []string) {
 	return all
 }
 
-func TestWhatACrashLeavesIsFound(t *testing.T) {
+func TestLeftoversOfACrashAreFound(t *testing.T) {
 	c, i := crashed(t)
 	lock, err := proc.Acquire(filepath.Join(c.Instance().LimaHome(), "_run", "orphan", "hostagent.lock"))
 	if err != nil {
@@ -194,7 +194,7 @@ func TestWhatACrashLeavesIsFound(t *testing.T) {
 	}
 }
 
-func TestPortsThatOthersHaveAreFound(t *testing.T) {
+func TestPortsOfOtherProgramsAreFound(t *testing.T) {
 	c, i := crashed(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -226,7 +226,7 @@ func TestClockSetBackIsFound(t *testing.T) {
 	}
 }
 
-func TestStoreThatCantBeReachedIsFoundWithoutItsPassword(t *testing.T) {
+func TestUnreachableDatastoreIsFoundWithoutItsPassword(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -239,7 +239,7 @@ func TestStoreThatCantBeReachedIsFoundWithoutItsPassword(t *testing.T) {
 	}
 }
 
-func TestBundleHasTheEndOfALongLog(t *testing.T) {
+func TestBundleContainsTheEndOfALongLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	if err := os.WriteFile(path, bytes.Repeat([]byte("0123456789\n"), 100), 0o600); err != nil {
 		t.Fatal(err)
@@ -268,7 +268,7 @@ func TestBundleIsPrivateAndNeverOverwrites(t *testing.T) {
 		t.Error(err)
 	}
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
-		t.Error("it was changed", err)
+		t.Error("the file was changed", err)
 	}
 	for _, name := range []string{"b.zip", ".tgz", ""} {
 		if err := CheckBundle(name); core.KindOf(err) != core.Usage {
@@ -302,7 +302,7 @@ func TestEveryProblemOfARunningVMIsShown(t *testing.T) {
 	}
 }
 
-func TestStateOfAVMIsSaidOnce(t *testing.T) {
+func TestDescriptionDoesNotRepeatTheState(t *testing.T) {
 	vm := testVM("False", v1alpha1.ReasonUnresponsive, "the guest does not answer")
 	vm.Status.Progress = &v1alpha1.Progress{Phase: "unresponsive", Message: "the guest does not answer"}
 	if d := core.Describe(vm); d.State != "Unresponsive" || d.Phase != "" || d.Progress != "the guest does not answer" {
@@ -310,7 +310,7 @@ func TestStateOfAVMIsSaidOnce(t *testing.T) {
 	}
 }
 
-// testCertificate is valid on the day of now.
+// testCertificate returns a certificate that is valid for a day.
 func testCertificate(t *testing.T, now time.Time) []byte {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -324,7 +324,7 @@ func testCertificate(t *testing.T, now time.Time) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-func TestABundleLeavesOutTheValuesOfEnv(t *testing.T) {
+func TestBundleLeavesOutTheValuesOfEnv(t *testing.T) {
 	text := fmt.Sprintf(`{"env": {"A": "plain"}, "provision": [{"mode": "boot", "script": %q}, {"mode": "user", "script": "mine"}]}`, templatetext.EnvScript+"export A='hidden'\n")
 	if got := readableConfig([]byte(text)); strings.Contains(got, "hidden") || !strings.Contains(got, "mine") || !strings.Contains(got, "Made by RDD") {
 		t.Error(got)

@@ -7,53 +7,88 @@ import (
 	"rancherdesktop.io/rdd/internal/diag"
 )
 
-// Severity says how bad a finding is.
+// Report is the result of a diagnosis.
+type Report struct {
+	Instance string    `json:"instance"`
+	Version  string    `json:"version"`
+	OS       string    `json:"os"`
+	Arch     string    `json:"arch"`
+	Findings []Finding `json:"findings"`
+}
+
+// Count returns the number of findings with the severity.
+func (r Report) Count(s Severity) (n int) {
+	for _, f := range r.Findings {
+		if f.Severity == s {
+			n++
+		}
+	}
+	return n
+}
+
+// Severity says how serious a finding is.
 type Severity string
 
 // The severities.
 const (
 	SeverityOK      Severity = "ok"
-	SeverityWarning Severity = "warning" // it works, but less well than it could, or not for long
+	SeverityWarning Severity = "warning" // it works, but not as well as it could, or not for long
 	SeverityProblem Severity = "problem" // something doesn't work
 )
 
-// Finding is what one check found. Scripts rely on its JSON.
+// Finding is the result of a check. Scripts rely on its JSON.
 type Finding struct {
 	Check    string   `json:"check"`
-	ID       string   `json:"id"` // of the known problem; the check's name when all is well
+	ID       string   `json:"id"` // of the known problem; the check's name if there is none
 	Severity Severity `json:"severity"`
 	What     string   `json:"what"`
-	Meaning  string   `json:"meaning,omitempty"` // when not all is well
+	Meaning  string   `json:"meaning,omitempty"` // of the known problem
 	Remedy   string   `json:"remedy,omitempty"`
 }
 
-// ok is a finding that all is well.
+// ok returns a finding without a problem.
 func ok(format string, a ...any) Finding {
 	return Finding{Severity: SeverityOK, What: fmt.Sprintf(format, a...)}
 }
 
-// problem is a finding of a known problem.
+// orOK returns the problems that a check has found, or an ok finding if there are none.
+func orOK(problems []Finding, format string, a ...any) []Finding {
+	if len(problems) == 0 {
+		return []Finding{ok(format, a...)}
+	}
+	return problems
+}
+
+// problem returns a finding of a known problem.
 func problem(s Severity, id diag.ID, format string, a ...any) Finding {
 	p, _ := diag.Find(id)
 	return Finding{ID: string(id), Severity: s, What: fmt.Sprintf(format, a...), Meaning: p.Meaning, Remedy: p.Remedy(runtime.GOOS)}
 }
 
-// explainedProblem is a finding of the problem that a text tells of, or else of the given one.
-func explainedProblem(s Severity, otherwise diag.ID, text string) Finding {
+// explainedProblem returns a finding of the known problem that a text names or matches, or else of the fallback.
+func explainedProblem(s Severity, fallback diag.ID, text string) Finding {
 	cause, p, ok := diag.Split(text)
 	if !ok {
 		p, ok = diag.Match(diag.Host, text)
 	}
 	if !ok {
-		return problem(s, otherwise, "%s", cause)
+		p.ID = fallback
 	}
 	return problem(s, p.ID, "%s", cause)
 }
 
-// problemOfError is a finding of the problem that an error says it is or tells of, or else of the given one.
-func problemOfError(s Severity, otherwise diag.ID, err error) Finding {
-	if p, ok := diag.Of(err); ok {
-		return problem(s, p.ID, "%v", err)
+// problemOfError returns a finding of the known problem that an error is or mentions, or else of the fallback.
+func problemOfError(s Severity, fallback diag.ID, err error) Finding {
+	p, _ := diag.Of(err)
+	return identifiedProblem(s, string(p.ID), fallback, err.Error())
+}
+
+// identifiedProblem returns a finding of the known problem with the id. If there is none, as in the status that an older
+// service wrote, it does the same as explainedProblem.
+func identifiedProblem(s Severity, id string, fallback diag.ID, text string) Finding {
+	if _, known := diag.Find(diag.ID(id)); known {
+		cause, _, _ := diag.Split(text) // the finding has fields for the advice
+		return problem(s, diag.ID(id), "%s", cause)
 	}
-	return explainedProblem(s, otherwise, err.Error())
+	return explainedProblem(s, fallback, text)
 }

@@ -10,14 +10,13 @@ import (
 	"rancherdesktop.io/rdd/internal/host"
 )
 
-// From when on a disk counts as nearly full, and as full.
 const (
-	diskWarningPercent = 85      // percent
-	minFreeDisk        = 1 << 30 // bytes; a guest image needs some
-	minFreeMemory      = 1 << 30 // bytes; a small VM's
+	diskWarningPercent = 85      // a disk with this usage is almost full
+	minFreeDisk        = 1 << 30 // bytes; a guest image needs less
+	minFreeMemory      = 1 << 30 // bytes; enough for a small VM
 )
 
-// checkDisk looks at the disks where the instance's files are.
+// checkDisk checks the usage of the disks that the instance's files are on.
 func checkDisk(_ context.Context, i *inspection) []Finding {
 	var all []Finding
 	seen := map[string]bool{}
@@ -38,7 +37,7 @@ func checkDisk(_ context.Context, i *inspection) []Finding {
 }
 
 func judgeDisk(disk host.Disk, holds, path string) Finding {
-	what := fmt.Sprintf("the disk of %s (%s) is %d %% full, %s are left", path, holds, disk.Used(), units.BytesSize(float64(disk.Free)))
+	what := fmt.Sprintf("the disk of %s (%s) is %d %% full, %s free", path, holds, disk.Used(), units.BytesSize(float64(disk.Free)))
 	switch {
 	case disk.Free < minFreeDisk:
 		return problem(SeverityProblem, diag.DiskFull, "%s", what)
@@ -51,17 +50,17 @@ func judgeDisk(disk host.Disk, holds, path string) Finding {
 func checkMemory(context.Context, *inspection) []Finding {
 	m, err := host.MemoryOf()
 	if err != nil {
-		return []Finding{ok("not known: %v", err)}
+		return []Finding{ok("unknown: %v", err)}
 	}
 	return []Finding{judgeMemory(m)}
 }
 
 func judgeMemory(m host.Memory) Finding {
 	what := units.BytesSize(float64(m.Total))
-	if m.Available == 0 {
+	if m.Available == 0 { // unknown
 		return ok("%s", what)
 	}
-	what += fmt.Sprintf(", of which programs can still get %s", units.BytesSize(float64(m.Available)))
+	what += fmt.Sprintf(", %s available", units.BytesSize(float64(m.Available)))
 	if m.Available < minFreeMemory {
 		return problem(SeverityWarning, diag.MemoryShort, "%s", what)
 	}

@@ -4,37 +4,35 @@ import (
 	"context"
 	"debug/buildinfo"
 	"regexp"
-	"slices"
 	"strings"
 
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
-// Program is one of RDD's own programs. Version is empty when its build doesn't tell.
+// Program is one of RDD's own programs.
 type Program struct {
 	Name    string `json:"name"`
-	Path    string `json:"path,omitempty"` // empty when it is missing
-	Version string `json:"version,omitempty"`
-	Desktop bool   `json:"desktop,omitempty"` // a host without a desktop may go without it
+	Path    string `json:"path,omitempty"`    // empty when it is missing
+	Version string `json:"version,omitempty"` // empty when its build doesn't contain it
+	Desktop bool   `json:"desktop,omitempty"` // not needed on a host without a desktop
 }
 
-// programs are those behind rdd.
+// programs lists RDD's programs other than rdd.
 func programs(inst instance.Instance) []Program {
-	var all []Program
-	for _, p := range []Program{
+	all := []Program{
 		{Name: "rddd"}, {Name: "rdd-lima"}, {Name: "rdd-kubectl"},
 		{Name: "rdd-tray", Desktop: true}, {Name: "rdd-window", Desktop: true}, {Name: "rdd-web", Desktop: true},
-	} {
+	}
+	for i, p := range all {
 		if path, err := inst.Program(p.Name); err == nil {
-			p.Path, p.Version = path, versionOf(path)
+			all[i].Path, all[i].Version = path, versionOf(path)
 		}
-		all = append(all, p)
 	}
 	return all
 }
 
-// versionOf reads which version a program was linked as. It doesn't run it.
+// versionOf reads the version that a program was linked with. It doesn't run the program.
 func versionOf(path string) string {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {
@@ -48,60 +46,43 @@ func versionOf(path string) string {
 	return ""
 }
 
-// unversioned is what a program says that was built without a version.
+// unversioned is the version of a program that was built without one.
 const unversioned = "dev"
 
-// checkInstallation looks whether RDD's own programs are there and belong together.
+// checkInstallation checks whether RDD's own programs exist and have the same version.
 func checkInstallation(_ context.Context, i *inspection) []Finding {
 	return judgePrograms(i.core.Version(), i.status.Version, programs(i.inst))
 }
 
 func judgePrograms(own, running string, programs []Program) []Finding {
 	var all []Finding
-	versions := map[string]string{}
-	note := func(name, version string) {
+	var versions, desktop []string
+	different := map[string]bool{}
+	add := func(name, version string) {
 		if version != "" && version != unversioned {
-			versions[name] = version
+			versions = append(versions, name+" "+version)
+			different[version] = true
 		}
 	}
-	note("rdd", own)
-	note("the running service", running)
+	add("rdd", own)
+	add("the running service", running)
 	for _, p := range programs {
-		if p.Path == "" && !p.Desktop {
+		add(p.Name, p.Version)
+		switch {
+		case p.Desktop && p.Path == "":
+			desktop = append(desktop, p.Name+" not installed")
+		case p.Desktop:
+			desktop = append(desktop, strings.TrimSpace(p.Name+" "+p.Version))
+		case p.Path == "":
 			all = append(all, problem(SeverityProblem, diag.InstallBroken, "%s is missing", p.Name))
 		}
-		note(p.Name, p.Version)
 	}
-	var said []string
-	different := map[string]bool{}
-	for name, v := range versions {
-		said = append(said, name+" "+v)
-		different[v] = true
+	if len(different) > 1 {
+		all = append(all, problem(SeverityWarning, diag.VersionMismatch, "versions differ: %s", strings.Join(versions, ", ")))
 	}
-	slices.Sort(said)
-	switch {
-	case len(different) > 1:
-		all = append(all, problem(SeverityWarning, diag.VersionMismatch, "versions differ: %s", strings.Join(said, ", ")))
-	case len(all) == 0:
-		all = append(all, ok("all programs that it needs are there, of version %s", own))
+	all = orOK(all, "all required programs are installed, version %s", own)
+	if len(desktop) > 0 {
+		all = append(all, ok("for a desktop: %s", strings.Join(desktop, ", ")))
 	}
-	return append(all, desktopPrograms(programs)...)
-}
-
-// desktopPrograms says which of the desktop's programs are there. None has to be.
-func desktopPrograms(programs []Program) []Finding {
-	var said []string
-	for _, p := range programs {
-		switch {
-		case !p.Desktop:
-		case p.Path == "":
-			said = append(said, p.Name+" not installed")
-		default:
-			said = append(said, strings.TrimSpace(p.Name+" "+p.Version))
-		}
-	}
-	if len(said) == 0 {
-		return nil
-	}
-	return []Finding{ok("for a desktop: %s", strings.Join(said, ", "))}
+	return all
 }

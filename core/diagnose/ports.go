@@ -11,23 +11,22 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// checkSockets looks whether paths of sockets fit.
+// checkSockets checks the lengths of socket paths.
 func checkSockets(_ context.Context, i *inspection) []Finding {
 	if err := i.inst.Check(); err != nil {
 		return []Finding{problem(SeverityProblem, diag.SocketPathTooLong, "%v", err)}
 	}
-	room := 1
-	for room < 30 && i.inst.CheckVM(strings.Repeat("a", room+1)) == nil {
-		room++
+	longest := 1
+	for longest < 30 && i.inst.CheckVM(strings.Repeat("a", longest+1)) == nil {
+		longest++
 	}
-	all := []Finding{ok("names of VMs may have up to %d characters", room)}
+	all := []Finding{ok("VM names can have up to %d characters", longest)}
 	for _, vm := range i.files {
 		if err := i.inst.CheckVM(vm.Name); err != nil {
 			all = append(all, problem(SeverityProblem, diag.SocketPathTooLong, "%v", err))
@@ -36,42 +35,38 @@ func checkSockets(_ context.Context, i *inspection) []Finding {
 	return all
 }
 
-// checkPorts looks whether somebody else has the ports that a start would want.
+// checkPorts checks whether other programs use the ports that the service and its VMs need when they start.
 func checkPorts(ctx context.Context, i *inspection) []Finding {
-	var all []Finding
-	all = append(all, checkAPIPort(ctx, i)...)
+	all := checkAPIPort(ctx, i)
 	for _, vm := range i.files {
 		if port := sshPort(vm); port != 0 && !vm.Alive() && isListening(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) {
-			all = append(all, problem(SeverityWarning, diag.PortInUse, "port %d, which VM %q wants for SSH, is taken", port, vm.Name))
+			all = append(all, problem(SeverityWarning, diag.PortInUse, "another program uses port %d, which VM %q needs for SSH", port, vm.Name))
 		}
 	}
-	if len(all) == 0 {
-		return []Finding{ok("nobody else has a port that is wanted here")}
-	}
-	return all
+	return orOK(all, "no other program uses a port that RDD needs")
 }
 
-// checkAPIPort looks whether a stopped service would get its port.
+// checkAPIPort checks whether a stopped service would get its port.
 func checkAPIPort(ctx context.Context, i *inspection) []Finding {
 	if !stopped(i.status.State) {
 		return nil
 	}
-	config, _ := lifecycle.LoadConfig(i.inst) // another check tells what is wrong with it
+	config, _ := lifecycle.LoadConfig(i.inst) // another check reports the error
 	if config.Port != 0 {
 		if address := net.JoinHostPort(instance.Loopback(), strconv.Itoa(config.Port)); isListening(ctx, address) {
-			return []Finding{problem(SeverityProblem, diag.PortInUse, "%s, which this instance's API was given, is taken: the service will not start", address)}
+			return []Finding{problem(SeverityProblem, diag.PortInUse, "another program uses %s, the configured address of this instance's API, so the service will not start", address)}
 		}
 		return nil
 	}
-	if address := apiAddress(i.core); address != "" && isListening(ctx, address) {
-		return []Finding{problem(SeverityWarning, diag.PortInUse, "%s, where this instance's API was, is taken: the service will use another port, and copied kubeconfigs will not reach it", address)}
+	if address := apiAddress(i); address != "" && isListening(ctx, address) {
+		return []Finding{problem(SeverityWarning, diag.PortInUse, "another program uses %s, the last address of this instance's API: the service will use another port, so copies of the kubeconfig will not work", address)}
 	}
 	return nil
 }
 
-// apiAddress is where the last run's server was; empty when there was none.
-func apiAddress(c *core.Core) string {
-	config, err := c.RESTConfig()
+// apiAddress is the address of the last run's API server. It is empty when there was none.
+func apiAddress(i *inspection) string {
+	config, err := i.core.RESTConfig()
 	if err != nil {
 		return ""
 	}
@@ -82,7 +77,7 @@ func apiAddress(c *core.Core) string {
 	return u.Host
 }
 
-// sshPort is the port that a VM's configuration names; 0 when it takes any.
+// sshPort is the SSH port in a VM's configuration; 0 when the VM takes any free port.
 func sshPort(vm layout.VM) int {
 	var config struct {
 		SSH struct {
@@ -94,23 +89,26 @@ func sshPort(vm layout.VM) int {
 		return 0
 	}
 	if config.SSH.LocalPort == 0 && vm.Name == "default" {
-		return 60022 // Lima's own choice for this name
+		return 60022 // Lima's default for this name
 	}
 	return config.SSH.LocalPort
 }
 
-// dialTimeout bounds a connection: on loopback it is there at once, or not at all.
+// Timeouts of connections.
 const (
-	dialTimeout         = time.Second
+	loopbackDialTimeout = time.Second
 	externalDialTimeout = 3 * time.Second // over a network
 )
 
 func isListening(ctx context.Context, address string) bool {
-	d := net.Dialer{Timeout: dialTimeout}
-	conn, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return false
+	return dial(ctx, address, loopbackDialTimeout) == nil
+}
+
+// dial reports why a TCP server can't be reached.
+func dial(ctx context.Context, address string, timeout time.Duration) error {
+	conn, err := (&net.Dialer{Timeout: timeout}).DialContext(ctx, "tcp", address)
+	if err == nil {
+		conn.Close()
 	}
-	conn.Close()
-	return true
+	return err
 }

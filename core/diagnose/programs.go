@@ -18,10 +18,10 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// checkPrograms looks for the programs of others that run and reach VMs, where the service looks for them.
+// checkPrograms looks for QEMU and ssh in the PATH of the service.
 func checkPrograms(ctx context.Context, i *inspection) []Finding {
 	var all []Finding
-	var hidden []string // which only this program finds
+	var hidden []string // programs that only this command finds
 	service := i.status.SearchPath
 	where := "PATH"
 	if service != "" {
@@ -42,16 +42,16 @@ func checkPrograms(ctx context.Context, i *inspection) []Finding {
 		}
 	}
 	if len(hidden) > 0 {
-		all = append(all, problem(SeverityProblem, diag.ServicePath, "%s can be found from here, but not in %s", strings.Join(hidden, ", "), where))
+		all = append(all, problem(SeverityProblem, diag.ServicePath, "%s can be found by this command, but not in %s", strings.Join(hidden, ", "), where))
 	}
 	return all
 }
 
-// lookPath finds a program in the folders of a PATH, as exec.LookPath does in this program's own.
+// lookPath does the same as exec.LookPath, in another PATH.
 func lookPath(name, path string) (string, error) {
 	for _, dir := range filepath.SplitList(path) {
 		if !filepath.IsAbs(dir) {
-			continue // depends on who looks
+			continue // a relative folder, which depends on the working directory
 		}
 		if found, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return found, nil
@@ -83,28 +83,29 @@ func qemuProgram() string {
 	return "qemu-system-" + runtime.GOARCH
 }
 
-// tooOld says whether Lima refuses this QEMU. Source: minimumQemuVersion in Lima's driver.
+// tooOld reports whether Lima refuses this version of QEMU. Source: minimumQemuVersion in Lima's QEMU driver.
 func tooOld(version, goos string) bool {
+	oldest := 4
+	if goos == "darwin" {
+		oldest = 7
+	}
 	m := regexp.MustCompile(`version (\d+)\.`).FindStringSubmatch(version)
 	if m == nil {
 		return false
 	}
 	major, err := strconv.Atoi(m[1])
-	if goos == "darwin" {
-		return err == nil && major < 7
-	}
-	return err == nil && major < 4
+	return err == nil && major < oldest
 }
 
-// programTimeout bounds a program that is asked something. A probe of acceleration takes up to 5 s.
+// programTimeout limits the run of a program. A probe of acceleration takes up to 5 s.
 const programTimeout = 20 * time.Second
 
-// programGrace is how long a program may take to end that is asked for no more.
+// programGrace is how long an interrupted program may take to end.
 const programGrace = 2 * time.Second
 
-// runProgram runs a program that answers on stdout. It ends with us, if it is one of ours or a guarded one.
+// runProgram returns what a program prints to stdout. The program ends with ctx.
 func runProgram(ctx context.Context, program string, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, programTimeout, fmt.Errorf("%s gives no answer within %s", program, programTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, programTimeout, fmt.Errorf("%s did not respond within %s", program, programTimeout))
 	defer cancel()
 	return proc.Output(ctx, exec.Command(program, args...), programGrace)
 }

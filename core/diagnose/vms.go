@@ -3,6 +3,7 @@ package diagnose
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,23 +11,19 @@ import (
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// checkVMs looks at each VM, as the service sees it.
+// checkVMs checks each VM's conditions, as the service reports them.
 func checkVMs(_ context.Context, i *inspection) []Finding {
-	made := 0
-	for _, vm := range i.files {
-		if vm.Exists() {
-			made++
-		}
-	}
+	onDisk := slices.DeleteFunc(slices.Clone(i.files), func(vm layout.VM) bool { return !vm.Exists() })
 	switch {
 	case i.vmsErr != nil:
 		return []Finding{problemOfError(SeverityProblem, diag.ServiceBroken, i.vmsErr)}
-	case i.status.State != core.ServiceRunning && made > 0:
-		return []Finding{ok("there are files of %d; the service doesn't run, so how they are is not known", made)}
+	case i.status.State != core.ServiceRunning && len(onDisk) > 0:
+		return []Finding{ok("there are files of %d; their state is unknown, because the service is not running", len(onDisk))}
 	case len(i.objects) == 0:
-		return []Finding{ok("there is none")}
+		return []Finding{ok("there are no virtual machines")}
 	}
 	var all []Finding
 	for v := range i.objects {
@@ -42,7 +39,7 @@ func judgeVM(vm *core.VM) []Finding {
 	}
 	var all []Finding
 	for _, p := range vm.Status.Problems {
-		// The words may be the guest's, which the table of this computer's problems must not judge.
+		// The text can be the guest's, which must not be matched with problems of the host.
 		all = append(all, problem(SeverityWarning, diag.VMDegraded, "%s, but: %s", what, p))
 	}
 	return all
@@ -53,9 +50,9 @@ func judgeState(vm *core.VM, what string) Finding {
 	failure, permanent := vm.Failure()
 	switch p := vm.Status.Progress; {
 	case failure != nil && permanent:
-		return failureOf(vm, SeverityProblem, what+": "+failure.Message)
+		return identifiedProblem(SeverityProblem, vm.Status.KnownProblem, diag.VMFailed, what+": "+failure.Message)
 	case failure != nil:
-		return failureOf(vm, SeverityWarning, what+", and is tried again: "+failure.Message)
+		return identifiedProblem(SeverityWarning, vm.Status.KnownProblem, diag.VMFailed, what+", retrying: "+failure.Message)
 	case p != nil:
 		if _, _, known := diag.Split(p.Message); known {
 			return explainedProblem(SeverityWarning, diag.VMFailed, what+": "+d.Progress)
@@ -63,16 +60,7 @@ func judgeState(vm *core.VM, what string) Finding {
 		return ok("%s: %s", what, d.Progress)
 	}
 	if c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionRunning); c != nil && c.Status == metav1.ConditionTrue && c.Message != "" {
-		return ok("%s; %s", what, c.Message) // what an earlier service left
+		return ok("%s; %s", what, c.Message) // such as the adoption of its hostagent
 	}
 	return ok("%s", what)
-}
-
-// failureOf is a finding of the known problem that the VM's status names, if it names one.
-func failureOf(vm *core.VM, s Severity, text string) Finding {
-	cause, _, _ := diag.Split(text) // the meaning and the remedy have fields of their own
-	if known(vm.Status.KnownProblem) {
-		return problem(s, diag.ID(vm.Status.KnownProblem), "%s", cause)
-	}
-	return explainedProblem(s, diag.VMFailed, text) // an older service's
 }

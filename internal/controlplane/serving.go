@@ -26,9 +26,9 @@ import (
 )
 
 const (
-	certFile  = "serving.crt"
-	keyFile   = "serving.key"
-	tokenFile = "token"
+	certFile  = instance.CertFile
+	keyFile   = instance.KeyFile
+	tokenFile = instance.TokenFile
 	portFile  = "port"
 
 	certValidity      = 3 * 365 * 24 * time.Hour

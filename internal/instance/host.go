@@ -9,26 +9,28 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"rancherdesktop.io/rdd/internal/diag"
 )
 
-// homeDir is the user's home directory.
+// homeDir returns the user's home directory.
 func homeDir() (string, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", problemf(homeUnusable, "find your home directory: %w: set it to your home directory, such as /home/me", err)
+		return "", diag.Errorf(diag.HomeUnusable, "find your home directory: %w: set it to your home directory, such as /home/me", err)
 	}
 	if !filepath.IsAbs(home) {
 		name := "HOME"
 		if runtime.GOOS == "windows" {
 			name = "USERPROFILE"
 		}
-		return "", problemf(homeUnusable, "find your home directory: %s is %q, which is no absolute path: set it to your home directory, such as /home/me", name, home)
+		return "", diag.Errorf(diag.HomeUnusable, "find your home directory: %s is %q, which is not an absolute path: set it to your home directory, such as /home/me", name, home)
 	}
 	return home, nil
 }
 
-// forbidden are the characters that QEMU, ssh or the guest's shell take for something else in the path of
-// a VM's file, and that can't be quoted for all of them. A comma, which QEMU splits options at, can.
+// forbidden returns the characters that the path of a VM's file can't contain: QEMU, ssh or the guest's shell
+// misinterpret them, and no quoting works for all three. A comma, at which QEMU splits options, can be quoted.
 func forbidden(goos string) string {
 	if goos == "windows" {
 		return `"$%';,` + "`"
@@ -36,10 +38,10 @@ func forbidden(goos string) string {
 	return `"$%:*?[\` + "`"
 }
 
-// checkCharacters says which character of the path VMs can't have in theirs.
+// checkCharacters reports why VMs can't be below the path, on the system goos.
 func checkCharacters(path, goos string) error {
 	if !utf8.ValidString(path) {
-		return problemf(homeUnusable, "the path %q, below which virtual machines would be, is no UTF-8 text: set HOME to a directory whose path is", path)
+		return diag.Errorf(diag.HomeUnusable, "virtual machines can't be below %q, because this path is not UTF-8 text: set HOME to a directory with another path", path)
 	}
 	rest := path
 	if goos == "windows" && len(path) > 2 && path[1] == ':' {
@@ -47,27 +49,24 @@ func checkCharacters(path, goos string) error {
 	}
 	for _, c := range rest {
 		if unicode.IsControl(c) || strings.ContainsRune(forbidden(goos), c) {
-			return problemf(homeUnusable, "the path %q, below which virtual machines would be, has the character %s, which QEMU, ssh or a shell reads as something else: "+
-				"set HOME to a directory whose path has neither control characters nor any of %s", path, named(c), strings.Join(strings.Split(forbidden(goos), ""), " "))
+			name := fmt.Sprintf("%q", string(c))
+			switch c {
+			case '\t':
+				name = "tab"
+			case '\n':
+				name = "newline"
+			}
+			return diag.Errorf(diag.HomeUnusable, "virtual machines can't be below %q, because QEMU, ssh or a shell misinterpret the character %s in this path: "+
+				"set HOME to a directory whose path has no control character and none of %s", path, name, strings.Join(strings.Split(forbidden(goos), ""), " "))
 		}
 	}
 	return nil
 }
 
-func named(c rune) string {
-	switch c {
-	case '\t':
-		return "tab"
-	case '\n':
-		return "newline"
-	}
-	return fmt.Sprintf("%q", string(c))
-}
-
-// errForeign means that root would leave files in somebody else's home.
+// errForeign means that root would leave files in another user's home directory.
 var errForeign = errors.New("root would leave files that their owner can't use")
 
-// CheckHome says why this user can't have the instance where it would be. It changes nothing.
+// CheckHome reports why this user can't have the instance in its home directory. It changes nothing.
 func (i Instance) CheckHome() error {
 	return errors.Join(checkCharacters(i.short, runtime.GOOS), i.checkOwner(), CheckUser())
 }

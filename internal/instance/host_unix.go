@@ -12,9 +12,11 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"rancherdesktop.io/rdd/internal/diag"
 )
 
-// checkOwner refuses root in the home of somebody else, as after sudo -E.
+// checkOwner refuses root in another user's home directory, as with sudo -E.
 func (i Instance) checkOwner() error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -27,8 +29,8 @@ func (i Instance) checkOwner() error {
 	return nil
 }
 
-// ownerOf is the owner of the path, or of what is nearest above it. Whatever else is wrong with the path
-// shows when it is made.
+// ownerOf returns the owner of the path or of its nearest existing parent. Other problems of the path are reported when it
+// is created.
 func ownerOf(path string) (uid int, at string) {
 	for at = path; ; at = filepath.Dir(at) {
 		info, err := os.Stat(at)
@@ -44,7 +46,7 @@ func ownerOf(path string) (uid int, at string) {
 	}
 }
 
-// foreign says what is wrong and what to do, also if it was done before.
+// foreign is the error of checkOwner. It says how to undo earlier runs as root.
 func (i Instance) foreign(at string, uid int) error {
 	name := strconv.Itoa(uid)
 	if u, err := user.LookupId(name); err == nil {
@@ -56,14 +58,14 @@ func (i Instance) foreign(at string, uid int) error {
 			there = append(there, path)
 		}
 	}
-	again := ""
+	undo := ""
 	if len(there) > 0 {
-		again = fmt.Sprintf(". If rdd ran so before, stop it (sudo -E rdd svc stop) and give back what it left: sudo chown -R %s %s", name, strings.Join(there, " "))
+		undo = fmt.Sprintf(". If you ran rdd like this before, stop it (sudo -E rdd svc stop) and give its files back to their owner: sudo chown -R %s %s", name, strings.Join(there, " "))
 	}
-	return problemf(homeUnusable, "%w: you are root, and %s belongs to %s, as after sudo -E. Run rdd as %s, without sudo, or with HOME (and XDG_DATA_HOME, XDG_STATE_HOME) set to directories of root's%s", errForeign, at, name, name, again)
+	return diag.Errorf(diag.HomeUnusable, "%w: you are root, and %s belongs to %s, as with sudo -E. Run rdd as %s, without sudo, or set HOME (and XDG_DATA_HOME, XDG_STATE_HOME) to root's own directories%s", errForeign, at, name, name, undo)
 }
 
-// CheckUser says what is missing of the user's name, without which neither Lima nor ssh works.
+// CheckUser reports why the user has no name. Lima and ssh need one.
 func CheckUser() error {
 	return nameOf(os.Getuid(), os.Getenv("USER"), func() (string, error) {
 		out, err := exec.Command("id", "-un").Output()
@@ -71,7 +73,7 @@ func CheckUser() error {
 	})
 }
 
-// inPasswd says whether the file has an entry for the user with that uid. (os/user takes USER for one.)
+// inPasswd reports whether the file has an entry for the uid. (os/user also accepts the variable USER.)
 func inPasswd(file string, uid int) bool {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -85,8 +87,8 @@ func inPasswd(file string, uid int) bool {
 	return false
 }
 
-// nameOf judges the name of the user with that uid: /etc/passwd has it, or the environment says the one
-// that the user database (LDAP, sssd) knows, which only id can ask.
+// nameOf checks that the user with the uid has a name: in /etc/passwd, or in the variable USER if another user database
+// (LDAP, sssd) has the user. Only the program id can read those.
 func nameOf(uid int, env string, id func() (string, error)) error {
 	if inPasswd("/etc/passwd", uid) {
 		return nil
@@ -95,11 +97,11 @@ func nameOf(uid int, env string, id func() (string, error)) error {
 	_, refused := errors.AsType[*exec.ExitError](err)
 	switch {
 	case refused || err == nil && name == "":
-		return problemf(homeUnusable, "the user with the uid %d has no name: neither /etc/passwd nor another user database has an entry, and ssh doesn't run without one. Add an entry, or run rdd as a user that has one (in a container: --user NAME)", uid)
+		return diag.Errorf(diag.HomeUnusable, "the user with the uid %d has no name: neither /etc/passwd nor another user database has an entry, and ssh doesn't run without one. Add an entry, or run rdd as a user that has one (in a container: --user NAME)", uid)
 	case env == "" && err == nil:
-		return problemf(homeUnusable, "USER is not set, and /etc/passwd has no entry for the uid %d: set USER=%s", uid, name)
+		return diag.Errorf(diag.HomeUnusable, "USER is not set, and /etc/passwd has no entry for the uid %d: set USER=%s", uid, name)
 	case env == "":
-		return problemf(homeUnusable, "USER is not set, and /etc/passwd has no entry for the uid %d: set USER to your user name", uid)
+		return diag.Errorf(diag.HomeUnusable, "USER is not set, and /etc/passwd has no entry for the uid %d: set USER to your user name", uid)
 	}
 	return nil
 }

@@ -11,24 +11,24 @@ import (
 	"testing"
 )
 
-func TestHomeThatIsNoAbsolutePathIsRefused(t *testing.T) {
+func TestHomeWithARelativePathIsRefused(t *testing.T) {
 	for _, home := range []string{"me", "./me", "~", ""} {
 		t.Setenv("HOME", home)
 		if _, err := Resolve("i"); err == nil || !strings.Contains(err.Error(), "set it to your home directory") {
 			t.Errorf("HOME=%q: %v", home, err)
 		}
 		if _, err := List(); err == nil {
-			t.Errorf("HOME=%q: instances are listed", home)
+			t.Errorf("HOME=%q: List succeeded", home)
 		}
 	}
 }
 
-// As after sudo -E, which keeps HOME.
-func TestRootInSomebodyElsesHomeIsRefusedBeforeItLeavesAnything(t *testing.T) {
+// sudo -E keeps HOME.
+func TestRootInAnotherUsersHomeIsRefusedAndLeavesNoFile(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("not root")
 	}
-	for name, lay := range map[string]func(home string){
+	for name, setHome := range map[string]func(home string){
 		"HOME": func(home string) { t.Setenv("HOME", home) },
 		"XDG_DATA_HOME": func(home string) {
 			t.Setenv("HOME", t.TempDir())
@@ -39,10 +39,10 @@ func TestRootInSomebodyElsesHomeIsRefusedBeforeItLeavesAnything(t *testing.T) {
 		if err := os.Chown(home, 54321, 54321); err != nil {
 			t.Fatal(err)
 		}
-		lay(home)
+		setHome(home)
 		inst, err := Resolve("i")
 		if err != nil {
-			t.Fatal(err) // to look, and to stop what was started so, must work
+			t.Fatal(err) // Resolve must work, because it also precedes a status and a stop
 		}
 		for what, do := range map[string]func() error{
 			"create": inst.Create,
@@ -55,21 +55,21 @@ func TestRootInSomebodyElsesHomeIsRefusedBeforeItLeavesAnything(t *testing.T) {
 		if left, _ := os.ReadDir(home); len(left) > 0 {
 			t.Errorf("%s: root left %v", name, left)
 		}
-		if err := os.MkdirAll(inst.DataDir(), 0o700); err != nil { // as a former build did
+		if err := os.MkdirAll(inst.DataDir(), 0o700); err != nil { // as an earlier version did
 			t.Fatal(err)
 		}
 		if err := inst.Create(); err == nil || name == "HOME" && !strings.Contains(err.Error(), "sudo chown -R 54321 "+filepath.Dir(inst.DataDir())) {
-			t.Errorf("%s: what to do about it isn't said: %v", name, err)
+			t.Errorf("%s: the remedy is missing: %v", name, err)
 		}
 		_ = os.Unsetenv("XDG_DATA_HOME")
 	}
 }
 
-func TestUserWithoutANameIsToldWhatIsMissing(t *testing.T) {
+func TestUserWithoutANameIsRefused(t *testing.T) {
 	none := func() (string, error) { return "", &exec.ExitError{} }
 	ldap := func() (string, error) { return "jane", nil }
 	missing := func() (string, error) { return "", exec.ErrNotFound }
-	t.Setenv("USER", "jane") // which os/user takes for an entry
+	t.Setenv("USER", "jane") // which os/user accepts instead of an entry
 	for _, tc := range []struct {
 		uid  int
 		env  string

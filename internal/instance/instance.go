@@ -1,8 +1,9 @@
-// Package instance names one installation of RDD and every path it owns. The mains resolve an
-// Instance once and pass it on; nothing else reads the environment.
+// Package instance defines an instance of RDD and all its paths. The mains resolve an Instance once and pass it on. No
+// other package reads the environment.
 package instance
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -12,57 +13,54 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"rancherdesktop.io/rdd/internal/diag"
 )
 
-// Default is the instance used when none is named.
+// Default is the name of the instance that is used when none is named.
 const Default = "default"
 
-// maxSocketPath is the longest path a unix socket may have everywhere: 104 bytes on macOS, with
-// the final NUL. Linux allows 108. Source: sun_path in sys/un.h.
+// maxSocketPath is the longest path of a Unix socket that all systems allow. macOS has 104 bytes with the final NUL, Linux
+// 108. Source: sun_path in sys/un.h.
 const maxSocketPath = 103
 
-// longestSocketName is the longest name Lima gives a socket inside a VM's directory: ssh's control
-// socket with the random suffix that ssh adds while it binds it.
+// longestSocketName is the longest name of a socket in a VM's directory: ssh's control socket, with the random suffix that
+// ssh adds while it binds the socket.
 const longestSocketName = "ssh.sock.1234567890123456"
 
 var nameRE = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
 
-// ErrName means that a name can't be an instance's name.
+// ErrName means that the name of an instance is invalid.
 var ErrName = errors.New("invalid instance name")
 
-// ErrLogLevel means that RDD_LOG_LEVEL is none of LogLevels.
+// ErrLogLevel means that RDD_LOG_LEVEL is not one of LogLevels.
 var ErrLogLevel = errors.New("invalid log level")
 
-// LogLevels are the levels of what is logged, as users name them: the first logs least.
+// LogLevels lists the log levels. The first logs the least.
 func LogLevels() []string { return []string{"error", "warn", "info", "debug"} }
 
-// Instance is a value: two Instances with the same fields are the same instance.
+// Instance is an instance of RDD. Two values with the same fields are the same instance.
 type Instance struct {
 	Name string
 
-	home    string // the user's
-	data    string // desired state
+	home    string // the user's home directory
+	data    string // configuration and datastore
 	logs    string
-	short   string // sockets live here, so it is short
-	libexec string // programs behind rdd
+	short   string // sockets and VMs, so its path is short
+	libexec string // RDD's programs other than rdd
 	share   string // files that ship with RDD
-	cli     string // rdd itself; empty: not found
-	config  string // the user's, of all programs
+	cli     string // the program rdd; empty: not found
+	config  string // the user's configuration directory, of all programs
 
-	keepLogs bool
-	logLevel string
+	keepLogs bool   // RDD_KEEP_LOGS
+	logLevel string // RDD_LOG_LEVEL
 	search   string // PATH
 }
 
-// Resolve returns the instance called name. An empty name means RDD_INSTANCE, or else Default.
-// It reads the environment and the place of the running program, and changes nothing.
+// Resolve returns the instance with the name. An empty name stands for RDD_INSTANCE, or else Default.
+// It reads the environment and the path of the running program, and changes nothing.
 func Resolve(name string) (Instance, error) {
-	if name == "" {
-		name = os.Getenv("RDD_INSTANCE")
-	}
-	if name == "" {
-		name = Default
-	}
+	name = cmp.Or(name, os.Getenv("RDD_INSTANCE"), Default)
 	if !nameRE.MatchString(name) {
 		return Instance{}, fmt.Errorf("%w %q: use 1 to 31 characters of a-z, 0-9 and -, beginning with a letter or a digit", ErrName, name)
 	}
@@ -95,7 +93,7 @@ func Resolve(name string) (Instance, error) {
 	}, nil
 }
 
-// At returns an instance that lives wholly below root, for tests.
+// At returns an instance with all its files below root, for tests.
 func At(root, name, libexec string) Instance {
 	return Instance{
 		Name: name, home: root, config: filepath.Join(root, "config"), cli: filepath.Join(libexec, "..", "..", "bin", "rdd"), libexec: libexec, share: filepath.Join(libexec, "..", "..", "share"),
@@ -103,7 +101,7 @@ func At(root, name, libexec string) Instance {
 	}
 }
 
-// List names the instances that have data on this machine.
+// List names the instances that have data on this computer.
 func List() ([]string, error) {
 	home, err := homeDir()
 	if err != nil {
@@ -123,7 +121,7 @@ func List() ([]string, error) {
 	return names, err
 }
 
-// platformDirs returns where instances keep data and state.
+// platformDirs returns the directories for the data and the logs of all instances.
 func platformDirs(home string) (data, state string) {
 	switch runtime.GOOS {
 	case "darwin":
@@ -136,8 +134,8 @@ func platformDirs(home string) (data, state string) {
 		filepath.Join(envDir("XDG_STATE_HOME", filepath.Join(home, ".local", "state")), "rdd")
 }
 
-// envDir reads a directory from the environment. A relative one is ignored, as the XDG Base
-// Directory Specification asks.
+// envDir reads a directory from the environment. It ignores a relative path, as the XDG Base Directory Specification
+// requires.
 func envDir(key, otherwise string) string {
 	if dir := os.Getenv(key); filepath.IsAbs(dir) {
 		return dir
@@ -145,8 +143,8 @@ func envDir(key, otherwise string) string {
 	return otherwise
 }
 
-// libexecDir is RDD_LIBEXEC, or found beside the running program: bin/rdd has libexec/rdd next to
-// bin; the programs in libexec/rdd are already there.
+// libexecDir returns RDD_LIBEXEC, or the libexec/rdd that belongs to the running program, which is either bin/rdd or in
+// libexec/rdd itself.
 func libexecDir() (string, error) {
 	if dir := os.Getenv("RDD_LIBEXEC"); dir != "" {
 		return filepath.Abs(dir)
@@ -165,12 +163,17 @@ func libexecDir() (string, error) {
 	return dir, nil
 }
 
-// cliPath is rdd: this program, or the one that belongs to libexec, or else the one in PATH.
-func cliPath(libexec string) string {
-	name := "rdd"
+// executable returns the file name of a program.
+func executable(program string) string {
 	if runtime.GOOS == "windows" {
-		name += ".exe"
+		return program + ".exe"
 	}
+	return program
+}
+
+// cliPath returns the path of rdd: this program, the one that belongs to libexec, or the one in PATH.
+func cliPath(libexec string) string {
+	name := executable("rdd")
 	if exe, err := os.Executable(); err == nil && filepath.Base(exe) == name {
 		return exe
 	}
@@ -185,13 +188,13 @@ func cliPath(libexec string) string {
 // CLI returns the path of rdd.
 func (i Instance) CLI() (string, error) {
 	if i.cli == "" {
-		return "", fmt.Errorf("rdd is neither beside %s nor in PATH: install RDD again, or put rdd into PATH", i.libexec)
+		return "", fmt.Errorf("rdd is neither beside %s nor in PATH: reinstall RDD, or add the folder of rdd to PATH", i.libexec)
 	}
 	return i.cli, nil
 }
 
-// Environment are the variables, as KEY=VALUE, without which a program that is started elsewhere, such
-// as at login, would not find this instance.
+// Environment returns the variables, as KEY=VALUE, that a program needs to find this instance when it is started elsewhere,
+// such as at login.
 func (i Instance) Environment() (env []string) {
 	if runtime.GOOS != "windows" && runtime.GOOS != "darwin" {
 		for key, dirs := range map[string][2]string{
@@ -212,15 +215,20 @@ func (i Instance) Environment() (env []string) {
 
 // Program returns the path of one of RDD's own programs, such as "rddd".
 func (i Instance) Program(name string) (string, error) {
-	if runtime.GOOS == "windows" {
-		name += ".exe"
-	}
+	name = executable(name)
 	path := filepath.Join(i.libexec, name)
 	if _, err := os.Stat(path); err != nil {
-		return "", problemf(installBroken, "%s is missing from %s: install RDD again, or name its libexec folder in RDD_LIBEXEC", name, i.libexec)
+		return "", diag.Errorf(diag.InstallBroken, "%s is missing from %s: reinstall RDD, or set RDD_LIBEXEC to its libexec folder", name, i.libexec)
 	}
 	return path, nil
 }
+
+// Files in the ControlPlaneDir.
+const (
+	TokenFile = "token"
+	CertFile  = "serving.crt"
+	KeyFile   = "serving.key"
+)
 
 // Home is the user's home directory.
 func (i Instance) Home() string { return i.home }
@@ -245,18 +253,18 @@ func (i Instance) LimaHome() string        { return filepath.Join(i.short, "lima
 func (i Instance) KubeConfig() string      { return filepath.Join(i.short, "kube.config") }
 func (i Instance) ShareDir() string        { return i.share }
 
-// AutostartDir is where a Linux desktop looks for what to start at login. It is the user's, not ours.
+// AutostartDir contains the programs that a Linux desktop starts at login. It belongs to the user.
 func (i Instance) AutostartDir() string { return filepath.Join(i.config, "autostart") }
 
-// TrayLock is held by the instance's tray. It is beside the instance's own files: the tray outlives them.
+// TrayLock is held by the instance's tray. It is beside the instance's files, because the tray can outlive them.
 func (i Instance) TrayLock() string {
 	return filepath.Join(filepath.Dir(i.short), "tray-"+i.Name+".lock")
 }
 
-// RunLock is held by the run of the service whose nonce is given, for as long as it lives.
+// RunLock is held by the run of the service with the nonce while it lives.
 func (i Instance) RunLock(nonce string) string { return filepath.Join(i.data, "run-"+nonce+".lock") }
 
-// MakeShared makes the directory of what is beside the instances.
+// MakeShared creates the directory for the files that are beside the instances.
 func (i Instance) MakeShared() error {
 	if err := i.checkOwner(); err != nil {
 		return err
@@ -264,28 +272,26 @@ func (i Instance) MakeShared() error {
 	return os.MkdirAll(filepath.Dir(i.short), 0o700)
 }
 
-// SingleFiles are the lock and the socket of a program that an instance has one of. They are beside the
-// instance, so that they outlive its deletion, and so that looking at an instance doesn't make it.
+// SingleFiles returns the lock and the socket of a program that runs once for each instance. They are beside the instance,
+// so that they outlive its deletion, and so that a look at an instance doesn't create it.
 func (i Instance) SingleFiles(program string) (lock, socket string, err error) {
-	dir := filepath.Dir(i.short)
 	if err := i.MakeShared(); err != nil {
 		return "", "", err
 	}
-	path := filepath.Join(dir, "."+i.Name+"."+program) // no instance's name begins so
+	path := filepath.Join(filepath.Dir(i.short), "."+i.Name+"."+program) // the name of an instance has no dot
 	return path + ".lock", path + ".sock", nil
 }
 
-// KeepLogs says whether deleting leaves the logs (RDD_KEEP_LOGS).
+// KeepLogs reports whether a deletion keeps the logs (RDD_KEEP_LOGS).
 func (i Instance) KeepLogs() bool { return i.keepLogs }
 
-// SearchPath is where this program looks for others: its PATH.
+// SearchPath is the PATH of this program.
 func (i Instance) SearchPath() string { return i.search }
 
-// LogLevel is the least of what is logged, as this program's environment asks for (RDD_LOG_LEVEL); empty
-// when it asks for none.
+// LogLevel is the log level in this program's environment (RDD_LOG_LEVEL). It is empty when there is none.
 func (i Instance) LogLevel() string { return i.logLevel }
 
-// Context is the name of the instance's kube and docker context.
+// Context is the name of the instance's contexts for kubectl and docker.
 func (i Instance) Context() string {
 	if i.Name == Default {
 		return "rdd"
@@ -293,13 +299,13 @@ func (i Instance) Context() string {
 	return "rdd-" + i.Name
 }
 
-// Path is one named path, as `rdd svc paths` lists it.
+// Path is a path in the output of `rdd svc paths`.
 type Path struct {
 	Key  string `json:"key"`
 	Path string `json:"path"`
 }
 
-// Paths lists every path a user may want, in a stable order.
+// Paths lists the paths that a user may need, in a stable order.
 func (i Instance) Paths() []Path {
 	return []Path{
 		{"data", i.data}, {"logs", i.logs}, {"short", i.short}, {"lima", i.LimaHome()}, {"config", i.ConfigFile()},
@@ -308,26 +314,26 @@ func (i Instance) Paths() []Path {
 	}
 }
 
-// vmNameRE is the one rule for names of VMs. The control plane asks CheckVM, too.
+// vmNameRE matches the names of VMs. The control plane uses it too, through CheckVM.
 var vmNameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$`)
 
-// CheckVM says whether a VM can be called name, and can have its sockets in this instance.
+// CheckVM reports why a VM of this instance can't have the name. Its sockets must fit in their path limit.
 func (i Instance) CheckVM(name string) error {
 	if !vmNameRE.MatchString(name) {
 		return fmt.Errorf("use 1 to 30 characters of a-z, 0-9 and -, beginning and ending with a letter or digit; got %q", name)
 	}
 	path := filepath.Join(i.LimaHome(), name, longestSocketName)
 	if over := len(path) - maxSocketPath; over > 0 {
-		return problemf(socketPathTooLong, "the socket path %s is %d bytes long; at most %d work on every system: use a VM name, an instance name or a home directory that is %d shorter",
+		return diag.Errorf(diag.SocketPathTooLong, "the socket path %s is %d bytes long; at most %d work on every system: use a VM name, an instance name or a home directory that is %d shorter",
 			strings.TrimSuffix(path, ".1234567890123456"), len(path), maxSocketPath, over)
 	}
 	return nil
 }
 
-// Check says whether the instance's paths leave room for VMs with names of 1 character.
+// Check reports why the instance's paths are too long for any VM.
 func (i Instance) Check() error { return i.CheckVM("a") }
 
-// Create makes the instance's directories, if this user can have an instance there.
+// Create creates the instance's directories, if this user can have an instance there.
 func (i Instance) Create() error {
 	if err := errors.Join(i.CheckHome(), i.Check()); err != nil {
 		return err
@@ -335,18 +341,28 @@ func (i Instance) Create() error {
 	return i.MakeDirs()
 }
 
-// MakeDirs makes the instance's directories, readable by their owner only.
+// MakeDirs creates the instance's directories. Only their owner can read them.
 func (i Instance) MakeDirs() error {
 	for _, dir := range []string{i.data, i.logs, i.short} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return problemf(filesPermission, "create instance %q: %w: make its parent directory writable, or set HOME (and XDG_DATA_HOME, XDG_STATE_HOME) to one that is", i.Name, err)
+			return diag.Errorf(diag.FilesPermission, "create instance %q: %w: make its parent directory writable, or set HOME (and XDG_DATA_HOME, XDG_STATE_HOME) to one that is", i.Name, err)
 		}
 	}
 	return nil
 }
 
-// Exists says whether the instance was created.
+// Exists reports whether the instance has been created.
 func (i Instance) Exists() bool {
 	_, err := os.Stat(i.data)
 	return err == nil
+}
+
+// Loopback is the address that RDD's own servers on this computer listen on. A guest in QEMU's user network reaches the
+// host's 127.0.0.1 through its gateway, so RDD uses another address where all of 127.0.0.0/8 is loopback. On macOS, only
+// 127.0.0.1 is.
+func Loopback() string {
+	if runtime.GOOS == "darwin" {
+		return "127.0.0.1"
+	}
+	return "127.82.68.68"
 }

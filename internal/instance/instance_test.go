@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// home makes dir the home directory, and nothing else is set.
+// home makes dir the home directory and unsets the other variables.
 func home(t *testing.T, dir string) {
 	t.Helper()
 	for _, key := range []string{"RDD_INSTANCE", "RDD_LIBEXEC", "RDD_KEEP_LOGS", "XDG_DATA_HOME", "XDG_STATE_HOME", "LOCALAPPDATA"} {
@@ -61,35 +61,35 @@ func TestNameComesFromTheFlagThenTheEnvironment(t *testing.T) {
 	}
 }
 
-// places are data, logs and short directory below home, of the instance "t".
-var places = map[string][3]string{
+// defaultDirs are the data, log and short directories of the instance "t", below home.
+var defaultDirs = map[string][3]string{
 	"linux":   {".local/share/rdd/t", ".local/state/rdd/t/log", ".rdd/t"},
 	"darwin":  {"Library/Application Support/rdd/t", "Library/Logs/rdd/t/log", ".rdd/t"},
 	"windows": {"AppData/Local/rdd/data/t", "AppData/Local/rdd/state/t/log", ".rdd/t"},
 }
 
-func TestPlacesOfThisSystem(t *testing.T) {
+func TestDefaultDirectories(t *testing.T) {
 	dir := t.TempDir()
 	home(t, dir)
 	i := resolve(t, "t")
 	got := [3]string{i.DataDir(), i.LogDir(), i.ShortDir()}
-	for n, want := range places[runtime.GOOS] {
+	for n, want := range defaultDirs[runtime.GOOS] {
 		if want = filepath.Join(dir, filepath.FromSlash(want)); got[n] != want {
 			t.Errorf("%s, want %s", got[n], want)
 		}
 	}
 }
 
-// moved are the variables that move data and logs, and where to.
-var moved = map[string]struct{ data, logs, inData, inLogs string }{
+// variables are the names of the variables that move data and logs, and the resulting directories.
+var variables = map[string]struct{ data, logs, inData, inLogs string }{
 	"linux":   {"XDG_DATA_HOME", "XDG_STATE_HOME", "rdd/t", "rdd/t/log"},
 	"windows": {"LOCALAPPDATA", "LOCALAPPDATA", "rdd/data/t", "rdd/state/t/log"},
 }
 
-func TestPlacesMayBeMoved(t *testing.T) {
-	m, ok := moved[runtime.GOOS]
+func TestVariablesMoveDirectories(t *testing.T) {
+	m, ok := variables[runtime.GOOS]
 	if !ok {
-		t.Skip("nothing moves them here")
+		t.Skip("no variables on this system")
 	}
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	home(t, dir)
@@ -99,9 +99,9 @@ func TestPlacesMayBeMoved(t *testing.T) {
 	if data, logs := filepath.Join(elsewhere, filepath.FromSlash(m.inData)), filepath.Join(elsewhere, filepath.FromSlash(m.inLogs)); i.DataDir() != data || i.LogDir() != logs {
 		t.Errorf("%s and %s, want %s and %s", i.DataDir(), i.LogDir(), data, logs)
 	}
-	t.Setenv(m.data, "relative") // as if it were not set
-	if i := resolve(t, "t"); i.DataDir() != filepath.Join(dir, filepath.FromSlash(places[runtime.GOOS][0])) {
-		t.Errorf("a relative directory was taken: %s", i.DataDir())
+	t.Setenv(m.data, "relative") // is ignored
+	if i := resolve(t, "t"); i.DataDir() != filepath.Join(dir, filepath.FromSlash(defaultDirs[runtime.GOOS][0])) {
+		t.Errorf("a relative directory was used: %s", i.DataDir())
 	}
 }
 
@@ -109,7 +109,7 @@ func TestInstancesShareNoPath(t *testing.T) {
 	home(t, t.TempDir())
 	a, b := resolve(t, "a"), resolve(t, "b")
 	if a.Context() == b.Context() {
-		t.Error("one context for two")
+		t.Error("two instances have the same context")
 	}
 	shared := []string{"libexec", "share"} // programs, not state
 	for n, p := range a.Paths() {
@@ -118,7 +118,7 @@ func TestInstancesShareNoPath(t *testing.T) {
 			t.Errorf("%v and %v", p, q)
 		}
 	}
-	// Nor does one lie inside another.
+	// No directory is inside a directory of the other instance.
 	for _, dirs := range [][2]string{{a.DataDir(), b.DataDir()}, {a.LogDir(), b.LogDir()}, {a.ShortDir(), b.ShortDir()}} {
 		if rel, err := filepath.Rel(dirs[0], dirs[1]); err != nil || !strings.HasPrefix(rel, "..") {
 			t.Errorf("%s is in %s", dirs[1], dirs[0])
@@ -134,8 +134,8 @@ func TestContextsOfInstances(t *testing.T) {
 	}
 }
 
-// A socket that can't be bound would be reported by Lima minutes later.
-func TestSocketPathsAreMeasured(t *testing.T) {
+// Without this check, Lima would report the path minutes later.
+func TestSocketPathsThatAreTooLongAreRefused(t *testing.T) {
 	lima := filepath.Join("x", ".rdd", "t", "lima", "vm", longestSocketName)
 	for excess, ok := range map[int]bool{0: true, 1: false, 100: false} {
 		root := string(filepath.Separator) + strings.Repeat("h", maxSocketPath-len(lima)-2+excess)
@@ -145,12 +145,12 @@ func TestSocketPathsAreMeasured(t *testing.T) {
 			t.Errorf("%d over: %v", excess, err)
 		}
 		if excess == 100 && !strings.Contains(err.Error(), "100 shorter") {
-			t.Errorf("it doesn't say by how much: %v", err)
+			t.Errorf("the excess is missing: %v", err)
 		}
 	}
 }
 
-func TestCreateThatCannotMakesNothing(t *testing.T) {
+func TestFailedCreateLeavesNothing(t *testing.T) {
 	root := t.TempDir()
 	i := At(root, "t", root)
 	i.short = filepath.Join(root, strings.Repeat("h", 120))
@@ -166,7 +166,7 @@ func TestListNamesInstances(t *testing.T) {
 	dir := t.TempDir()
 	home(t, dir)
 	if names, err := List(); err != nil || len(names) != 0 {
-		t.Errorf("before there is one: %v, %v", names, err)
+		t.Errorf("without instances: %v, %v", names, err)
 	}
 	for _, name := range []string{"b", "a"} {
 		if err := os.MkdirAll(resolve(t, name).DataDir(), 0o700); err != nil {
@@ -182,7 +182,7 @@ func TestListNamesInstances(t *testing.T) {
 	}
 }
 
-func TestProgramsAreFoundByTheOverride(t *testing.T) {
+func TestProgramsAreFoundInRDD_LIBEXEC(t *testing.T) {
 	libexec := t.TempDir()
 	home(t, t.TempDir())
 	t.Setenv("RDD_LIBEXEC", libexec)

@@ -175,6 +175,9 @@ func UserKey(home string) string { return filepath.Join(home, "_config", "user")
 // DisksDir holds the additional disks of a Lima home.
 func DisksDir(home string) string { return filepath.Join(home, "_disks") }
 
+// DiskUser is the name of Lima's link in an additional disk's directory to the directory of the VM that uses the disk.
+const DiskUser = "in_use_by"
+
 // QEMUPID is where Lima's QEMU driver writes the process ID of QEMU.
 func (v VM) QEMUPID() string { return filepath.Join(v.Dir(), "qemu.pid") }
 
