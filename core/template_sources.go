@@ -17,7 +17,7 @@ import (
 
 // Templates lists the templates that ship with RDD, RDD's own guest first, and those stored in the control
 // plane while that can be asked.
-func (c *Core) Templates(ctx context.Context) []template.Info {
+func (c *Core) Templates(ctx context.Context) []template.Template {
 	all := template.Shipped(c.inst.ShareDir())
 	session, err := c.Connect(ctx)
 	if err != nil {
@@ -31,16 +31,16 @@ func (s *Session) templateMaps(namespace string) dynamic.ResourceInterface {
 }
 
 // storedTemplates lists the ConfigMaps that hold a template.
-func (s *Session) storedTemplates(ctx context.Context) []template.Info {
+func (s *Session) storedTemplates(ctx context.Context) []template.Template {
 	list, err := s.templateMaps(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil
 	}
-	var all []template.Info
+	var all []template.Template
 	for i := range list.Items {
 		cm := &list.Items[i]
 		if _, has, _ := unstructured.NestedString(cm.Object, "data", v1alpha1.TemplateKey); has {
-			all = append(all, template.Info{Name: cm.GetName(), Locator: cm.GetName(), Description: "ConfigMap " + cm.GetName(), Source: template.SourceStored})
+			all = append(all, template.Template{Name: cm.GetName(), Locator: cm.GetName(), Description: "ConfigMap " + cm.GetName(), Source: template.SourceStored})
 		}
 	}
 	return all

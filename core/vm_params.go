@@ -3,13 +3,12 @@ package core
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"rancherdesktop.io/rdd/core/template"
 )
 
-// Params lists the params of a VM's template, by name, with the values that the VM gives them.
+// Params lists the params of a VM's template by name, with the VM's values.
 func (v *VMs) Params(ctx context.Context, name string) ([]template.Param, error) {
 	vm, err := v.Show(ctx, name)
 	if err != nil {
@@ -19,26 +18,12 @@ func (v *VMs) Params(ctx context.Context, name string) ([]template.Param, error)
 	if err != nil {
 		return nil, err
 	}
-	defaults, err := template.ParamDefaults(own.Text)
-	if err != nil {
-		return nil, Failed("read the params of VM", name, err)
-	}
-	names := map[string]string{}
-	maps.Copy(names, defaults)
-	maps.Copy(names, vm.Spec.Params)
-	params := make([]template.Param, 0, len(names))
-	for _, key := range slices.Sorted(maps.Keys(names)) {
-		value, set := vm.Spec.Params[key]
-		if !set {
-			value = defaults[key]
-		}
-		params = append(params, template.Param{Name: key, Value: value, Default: defaults[key], Set: set})
-	}
-	return params, nil
+	params, err := template.Params(own.Text, vm.Spec.Params)
+	return params, Failed("read the params of VM", name, err)
 }
 
-// SetParams gives a VM values for its template's params, takes the values of others away, and waits
-// until that is known to whoever runs the VM. It takes effect at the VM's next start.
+// SetParams sets and unsets values of a VM for its template's params, and waits until the controller has seen the change.
+// It takes effect at the VM's next start.
 func (v *VMs) SetParams(ctx context.Context, name string, set map[string]string, remove []string, w Wait) error {
 	const op = "set the params of VM"
 	w = w.fromNow()

@@ -172,8 +172,8 @@ func innermost(err error) string {
 	return err.Error()
 }
 
-func (a *API) templates(ctx context.Context, _ nothing) ([]template.Info, error) {
-	return append([]template.Info{}, a.current().core.Templates(ctx)...), nil
+func (a *API) templates(ctx context.Context, _ nothing) ([]template.Template, error) {
+	return append([]template.Template{}, a.current().core.Templates(ctx)...), nil
 }
 
 func (a *API) templateRead(ctx context.Context, params LocatorParams) (Text, error) {
@@ -189,7 +189,7 @@ func (a *API) templateParams(ctx context.Context, params SourceParams) ([]templa
 			return nil, err
 		}
 	}
-	return template.Params(text)
+	return template.Params(text, nil)
 }
 
 func vmTemplate(ctx context.Context, vms *core.VMs, params NameParams) (VersionedText, error) {

@@ -12,86 +12,71 @@ import (
 	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
-// Changes compares what a guest was started with and what the next one will be.
-func Changes(launched, wanted event.Job) ([]string, error) {
-	var changes []string
+// Changes describes what differs between the job that a guest was started with and that of its next start.
+func Changes(launched, next event.Job) (changes []string, err error) {
 	was, err := ResourcesOf(launched.Template)
 	if err != nil {
 		return nil, err
 	}
-	next, err := ResourcesOf(wanted.Template)
+	now, err := ResourcesOf(next.Template)
 	if err != nil {
 		return nil, err
 	}
-	if was.CPUs != next.CPUs {
-		changes = append(changes, fmt.Sprintf("processors %d → %d", was.CPUs, next.CPUs))
-	}
-	if was.Memory != next.Memory {
-		changes = append(changes, fmt.Sprintf("memory %s → %s", units.BytesSize(float64(was.Memory)), units.BytesSize(float64(next.Memory))))
-	}
-	if was.Disk != next.Disk {
-		changes = append(changes, fmt.Sprintf("disk %s → %s", units.BytesSize(float64(was.Disk)), units.BytesSize(float64(next.Disk))))
-	}
-	for _, name := range paramsChanged(launched, wanted) {
-		changes = append(changes, "param "+name) // its value may be a secret
-	}
-	var before, after map[string]any
-	for _, t := range []struct {
-		text string
-		into *map[string]any
-	}{{launched.Template, &before}, {wanted.Template, &after}} {
-		if err := templatetext.Unmarshal([]byte(t.text), t.into); err != nil {
-			return nil, err
+	add := func(name, before, after string) {
+		if before != after {
+			changes = append(changes, fmt.Sprintf("%s %s → %s", name, before, after))
 		}
 	}
-	for _, key := range keysChanged(before, after) {
+	size := func(bytes int64) string { return units.BytesSize(float64(bytes)) }
+	add("processors", fmt.Sprint(was.CPUs), fmt.Sprint(now.CPUs))
+	add("memory", size(was.Memory), size(now.Memory))
+	add("disk", size(was.Disk), size(now.Disk))
+	before, errBefore := Params(launched.Template, launched.Params)
+	after, errAfter := Params(next.Template, next.Params)
+	if errBefore == nil && errAfter == nil {
+		for _, name := range differing(values(before), values(after)) {
+			changes = append(changes, "param "+name) // without its value, which may be a secret
+		}
+	}
+	oldSettings, err := otherSettings(launched.Template)
+	if err != nil {
+		return nil, err
+	}
+	newSettings, err := otherSettings(next.Template)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range differing(oldSettings, newSettings) {
 		changes = append(changes, key+" in the template")
 	}
 	return changes, nil
 }
 
-func paramsChanged(launched, wanted event.Job) []string {
-	was, err := paramValues(launched)
-	if err != nil {
-		return nil
+func values(params []Param) map[string]string {
+	all := map[string]string{}
+	for _, p := range params {
+		all[p.Name] = p.Value
 	}
-	next, err := paramValues(wanted)
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for name := range was {
-		if value, ok := next[name]; !ok || value != was[name] {
-			names = append(names, name)
-		}
-	}
-	for name := range next {
-		if _, ok := was[name]; !ok {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
+	return all
 }
 
-// paramValues are the params of a template with the values that they are given.
-func paramValues(job event.Job) (map[string]string, error) {
-	defaults, err := ParamDefaults(job.Template)
-	if err != nil {
-		return nil, err
-	}
-	values := map[string]string{}
-	maps.Copy(values, defaults)
-	maps.Copy(values, job.Params)
-	return values, nil
+// otherSettings reads the top-level settings of a template other than resources and params.
+func otherSettings(text string) (settings map[string]any, err error) {
+	err = templatetext.Unmarshal([]byte(text), &settings)
+	maps.DeleteFunc(settings, func(key string, value any) bool {
+		return value == nil || slices.Contains([]string{"cpus", "memory", "disk", "param"}, key)
+	})
+	return settings, err
 }
 
-// keysChanged lists the other settings at the top of a template that differ.
-func keysChanged(before, after map[string]any) []string {
+// differing lists the keys whose values differ, or that only one of the maps has.
+func differing[V any](before, after map[string]V) []string {
 	var keys []string
-	for _, m := range []map[string]any{before, after} {
+	for _, m := range []map[string]V{before, after} {
 		for key := range m {
-			if !slices.Contains([]string{"cpus", "memory", "disk", "param"}, key) && !reflect.DeepEqual(before[key], after[key]) {
+			old, had := before[key]
+			value, has := after[key]
+			if had != has || !reflect.DeepEqual(old, value) {
 				keys = append(keys, key)
 			}
 		}

@@ -7,7 +7,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
-func TestOnlyWhatChangesAtTheNextStartNeedsARestart(t *testing.T) {
+func TestChanges(t *testing.T) {
 	const text = `# A comment.
 images:
 - location: "/images/a.qcow2" # another
@@ -29,13 +29,13 @@ ssh: {localPort: 60022}
 		want     string
 	}{
 		{"nothing", text, params, ""},
-		{"words only", strings.NewReplacer("# A comment.\n", "", "2GiB", "2048MiB", "{localPort: 60022}", "\n  localPort: 60022").Replace(text), params, ""},
+		{"only comments and formatting", strings.NewReplacer("# A comment.\n", "", "2GiB", "2048MiB", "{localPort: 60022}", "\n  localPort: 60022").Replace(text), params, ""},
 		{"a byte order mark", "\ufeff%YAML 1.2\n---\n" + text, params, ""},
 		{"a param", text, map[string]string{"color": "green"}, "param color"},
-		{"a param that is taken back", text, nil, "param color"},
-		{"a param that is gone", strings.Replace(text, "  n: \"3\"\n", "", 1), params, "param n"},
+		{"a param that is unset", text, nil, "param color"},
+		{"a param that the template no longer has", strings.Replace(text, "  n: \"3\"\n", "", 1), params, "param n"},
 		{"resources", strings.NewReplacer("cpus: 2", "cpus: 4", "2GiB", "3GiB").Replace(text) + "disk: 20GiB\n", params, "processors 2 → 4; memory 2GiB → 3GiB; disk 100GiB → 20GiB"},
-		{"others", strings.Replace(text, "mounts: []", "mounts: [{location: /tmp}]", 1) + "video: {display: none}\n", params, "mounts in the template; video in the template"},
+		{"other settings", strings.Replace(text, "mounts: []", "mounts: [{location: /tmp}]", 1) + "video: {display: none}\n", params, "mounts in the template; video in the template"},
 		{"a user", text + "user: {name: somebody}\n", params, "user in the template"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

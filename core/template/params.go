@@ -12,28 +12,25 @@ import (
 type Param struct {
 	Name    string `json:"name"`
 	Value   string `json:"value"`   // at the next start
-	Default string `json:"default"` // the template's
-	Set     bool   `json:"set"`     // Value is the VM's own
+	Default string `json:"default"` // in the template
+	Set     bool   `json:"set"`     // the VM has a value of its own
 }
 
-// ParamDefaults reads the params of a template as Lima does.
-func ParamDefaults(text string) (map[string]string, error) {
+// Params lists the params of a template by name. own has the values of a VM, and wins over the template's.
+func Params(text string, own map[string]string) ([]Param, error) {
 	var t struct {
 		Param map[string]string `yaml:"param"`
 	}
-	err := templatetext.Unmarshal([]byte(text), &t)
-	return t.Param, err
-}
-
-// Params lists the params of a template, by name, with its own values.
-func Params(text string) ([]Param, error) {
-	defaults, err := ParamDefaults(text)
-	if err != nil {
-		return nil, fmt.Errorf("read the params of a template: %w", err)
+	if err := templatetext.Unmarshal([]byte(text), &t); err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
 	}
-	params := make([]Param, 0, len(defaults))
-	for _, key := range slices.Sorted(maps.Keys(defaults)) {
-		params = append(params, Param{Name: key, Value: defaults[key], Default: defaults[key]})
+	names := map[string]string{}
+	maps.Copy(names, t.Param)
+	maps.Copy(names, own)
+	params := make([]Param, 0, len(names))
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		_, set := own[name]
+		params = append(params, Param{Name: name, Value: names[name], Default: t.Param[name], Set: set})
 	}
 	return params, nil
 }

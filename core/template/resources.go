@@ -1,10 +1,12 @@
-// Package template reads and changes the text of Lima templates: their params and resources, what a change of
-// them means for a running VM, and which ones ship with RDD. core and the clients use it.
+// Package template reads and edits the text of Lima templates: their params, their resources, and the changes that a
+// running VM has not taken up yet. It also lists the templates that ship with RDD. core and the clients use it.
 package template
 
 import (
 	"errors"
 	"fmt"
+	"iter"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -12,19 +14,20 @@ import (
 	"github.com/docker/go-units"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"rancherdesktop.io/rdd/internal/host"
 	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
-// Resources are what a VM gets of this computer.
+// Resources are the resources of this computer that a VM gets.
 type Resources struct {
 	CPUs   int   `json:"cpus"`
 	Memory int64 `json:"memory"` // bytes
-	Disk   int64 `json:"disk"`   // bytes that its disk can hold
+	Disk   int64 `json:"disk"`   // capacity of its disk in bytes
 }
 
-// defaultResources are what Lima gives a VM whose template doesn't say.
+// defaultResources returns Lima's defaults.
 // Source: defaultCPUs, defaultMemory and defaultDiskSizeAsString in Lima's pkg/limayaml.
 func defaultResources() Resources {
 	r := Resources{CPUs: min(4, runtime.NumCPU()), Memory: 4 << 30, Disk: 100 << 30}
@@ -34,7 +37,7 @@ func defaultResources() Resources {
 	return r
 }
 
-// ResourcesOf reads what a template gives a VM.
+// ResourcesOf reads the resources in a template.
 func ResourcesOf(text string) (Resources, error) {
 	r := defaultResources()
 	var t struct {
@@ -65,8 +68,8 @@ func ResourcesOf(text string) (Resources, error) {
 	return r, nil
 }
 
-// WithResources returns the template with other resources. What stays the same stays as it is written,
-// and so do comments and everything else.
+// WithResources returns the template with other resources. It edits only the values that differ, and keeps comments and
+// everything else.
 func WithResources(text string, r Resources) (string, error) {
 	was, err := ResourcesOf(text)
 	if err != nil {
@@ -76,7 +79,7 @@ func WithResources(text string, r Resources) (string, error) {
 		key, value string
 		same       bool
 	}{
-		{"cpus", fmt.Sprint(r.CPUs), r.CPUs == was.CPUs && writtenPlainly(text, "cpus")},
+		{"cpus", fmt.Sprint(r.CPUs), r.CPUs == was.CPUs && isDecimal(text, "cpus")},
 		{"memory", sizeText(r.Memory), r.Memory == was.Memory},
 		{"disk", sizeText(r.Disk), r.Disk == was.Disk},
 	} {
@@ -87,41 +90,56 @@ func WithResources(text string, r Resources) (string, error) {
 			return "", err
 		}
 	}
-	// The text was changed where the parser says that the values are; this makes sure of it.
+	// withScalar doesn't understand all of YAML, so this checks its result.
 	if now, err := ResourcesOf(text); err != nil || now != r {
-		return "", errors.Join(errors.New("this template is written in a way in which its resources can't be changed here: edit its text"), err)
+		return "", errors.Join(errors.New("the resources in this template are written in a way that can't be changed here: edit its text"), err)
 	}
 	return text, nil
 }
 
-// writtenPlainly says whether the number at a key is written in decimal digits, or left out. Others, such
-// as 2.5 or 010, are refused by now.
-func writtenPlainly(text, key string) bool {
-	file, err := parser.ParseBytes([]byte(text), 0)
+// topLevel lists the keys and values at the top level of a YAML document.
+func topLevel(text string) (iter.Seq2[*token.Token, ast.Node], error) {
+	file, err := parser.ParseBytes(templatetext.Plain([]byte(text)), 0)
+	if err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	return func(yield func(*token.Token, ast.Node) bool) {
+		for _, doc := range file.Docs {
+			top, ok := doc.Body.(ast.MapNode)
+			if !ok {
+				continue
+			}
+			for entry := top.MapRange(); entry.Next(); {
+				if !yield(entry.Key().GetToken(), entry.Value()) {
+					return
+				}
+			}
+		}
+	}, nil
+}
+
+// isDecimal reports whether the number of a key is an integer in decimal digits, or missing. Lima no longer accepts other
+// numbers, such as 2.5 or 010.
+func isDecimal(text, key string) bool {
+	entries, err := topLevel(text)
 	if err != nil {
 		return true
 	}
-	for _, doc := range file.Docs {
-		top, ok := doc.Body.(ast.MapNode)
-		if !ok {
+	for name, value := range entries {
+		number, ok := value.(ast.ScalarNode)
+		if !ok || name.Value != key {
 			continue
 		}
-		for entry := top.MapRange(); entry.Next(); {
-			number, ok := entry.Value().(ast.ScalarNode)
-			if !ok || entry.Key().GetToken().Value != key {
-				continue
-			}
-			written := number.GetToken().Value
-			n, err := strconv.Atoi(written)
-			if _, null := number.(*ast.NullNode); !null && (err != nil || strconv.Itoa(n) != written) {
-				return false
-			}
+		written := number.GetToken().Value
+		n, err := strconv.Atoi(written)
+		if _, null := number.(*ast.NullNode); !null && (err != nil || strconv.Itoa(n) != written) {
+			return false
 		}
 	}
 	return true
 }
 
-// sizeText writes a size as a template does. Lima reads all of these.
+// sizeText formats a size as in templates.
 func sizeText(bytes int64) string {
 	switch {
 	case bytes > 0 && bytes%(1<<30) == 0:
@@ -132,53 +150,25 @@ func sizeText(bytes int64) string {
 	return fmt.Sprintf("%dB", bytes)
 }
 
-// withScalar gives a key at the top of a YAML document a plain value, and changes nothing else.
+// withScalar sets a key at the top level of a YAML document to a scalar, and changes nothing else.
 func withScalar(text, key, value string) (string, error) {
-	file, err := parser.ParseBytes(templatetext.Plain([]byte(text)), 0)
+	entries, err := topLevel(text)
 	if err != nil {
-		return "", fmt.Errorf("read the template: %w", err)
+		return "", err
 	}
 	indent := ""
-	for _, doc := range file.Docs {
-		top, ok := doc.Body.(ast.MapNode)
-		if !ok {
-			continue
-		}
-		for entry := top.MapRange(); entry.Next(); {
-			at := entry.Key().GetToken().Position
-			indent = strings.Repeat(" ", at.Column-1)
-			if entry.Key().GetToken().Value == key {
-				return replaceOnLine(text, at.Line, key, value), nil
-			}
+	for name := range entries {
+		indent = strings.Repeat(" ", name.Position.Column-1)
+		if name.Value == key {
+			lines := strings.SplitAfter(text, "\n")
+			// The value ends before a comment or the end of the line.
+			line := regexp.MustCompile(`^([^:]*` + key + `[^:]*:).*?([ \t]+#[^\r\n]*)?(\r?\n?)$`)
+			lines[name.Position.Line-1] = line.ReplaceAllString(lines[name.Position.Line-1], "${1} "+value+"${2}${3}")
+			return strings.Join(lines, ""), nil
 		}
 	}
 	if text != "" && !strings.HasSuffix(text, "\n") {
 		text += "\n"
 	}
 	return fmt.Sprintf("%s%s%s: %s\n", text, indent, key, value), nil
-}
-
-// replaceOnLine replaces the value of the key on a line, counted from 1, and keeps the comment behind it.
-func replaceOnLine(text string, line int, key, value string) string {
-	lines := strings.SplitAfter(text, "\n")
-	if line < 1 || line > len(lines) {
-		return text
-	}
-	old := lines[line-1]
-	begin := strings.Index(old, key)
-	colon := strings.Index(old, ":")
-	if begin < 0 || colon < begin {
-		return text
-	}
-	rest := strings.TrimRight(old[colon+1:], "\r\n")
-	ending := old[colon+1+len(rest):]
-	comment := ""
-	if at := strings.Index(rest, " #"); at >= 0 {
-		for at > 0 && (rest[at-1] == ' ' || rest[at-1] == '\t') {
-			at--
-		}
-		comment = rest[at:]
-	}
-	lines[line-1] = old[:colon+1] + " " + value + comment + ending
-	return strings.Join(lines, "")
 }

@@ -14,9 +14,9 @@ func TestResourcesAreChangedInPlace(t *testing.T) {
 		{"after a block", "memory: 1GiB\nprovision:\n- script: |\n    cpus: 7\n    echo disk: 1", "memory: 3GiB\nprovision:\n- script: |\n    cpus: 7\n    echo disk: 1\ncpus: 3\ndisk: 1500MiB\n"},
 		{"indented", "  images: []\n  cpus: 1\n", "  images: []\n  cpus: 3\n  memory: 3GiB\n  disk: 1500MiB\n"},
 		{"quoted key", "\"cpus\": 1\nmemory: 3GiB\ndisk: 1500MiB\n", "\"cpus\": 3\nmemory: 3GiB\ndisk: 1500MiB\n"},
-		{"same in other words", "cpus: 3\nmemory: 3072MiB\ndisk: 1572864000\n", "cpus: 3\nmemory: 3072MiB\ndisk: 1572864000\n"},
-		{"other systems' lines", "cpus: 1\r\nmemory: 3GiB\r\ndisk: 1500MiB\r\n", "cpus: 3\r\nmemory: 3GiB\r\ndisk: 1500MiB\r\n"},
-		{"numbers that are refused by now", "cpus: 3.5 # or so\nmemory: 3GiB\ndisk: 1500MiB\n", "cpus: 3 # or so\nmemory: 3GiB\ndisk: 1500MiB\n"},
+		{"same values in other units", "cpus: 3\nmemory: 3072MiB\ndisk: 1572864000\n", "cpus: 3\nmemory: 3072MiB\ndisk: 1572864000\n"},
+		{"Windows line ends", "cpus: 1\r\nmemory: 3GiB\r\ndisk: 1500MiB\r\n", "cpus: 3\r\nmemory: 3GiB\r\ndisk: 1500MiB\r\n"},
+		{"numbers that Lima refuses", "cpus: 3.5 # or so\nmemory: 3GiB\ndisk: 1500MiB\n", "cpus: 3 # or so\nmemory: 3GiB\ndisk: 1500MiB\n"},
 		{"a leading zero", "cpus: 03\nmemory: 3GiB\ndisk: 1500MiB\n", "cpus: 3\nmemory: 3GiB\ndisk: 1500MiB\n"},
 		{"empty", "", "cpus: 3\nmemory: 3GiB\ndisk: 1500MiB\n"},
 	} {
@@ -32,7 +32,7 @@ func TestResourcesAreChangedInPlace(t *testing.T) {
 	}
 }
 
-func TestResourcesOfStrangeTemplatesAreLeftAlone(t *testing.T) {
+func TestUnusualTemplatesAreChangedCorrectlyOrNotAtAll(t *testing.T) {
 	for _, template := range []string{
 		"{cpus: 1, memory: 1GiB}\n", "x: &n 1\ncpus: *n\n...\n", "cpus:\n  1\n", "memory: >\n  1GiB\n", "cpus: [", "memory: much\n", "- cpus: 1\n",
 	} {
@@ -46,7 +46,7 @@ func TestResourcesOfStrangeTemplatesAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestResourcesThatATemplateDoesNotNameAreLimas(t *testing.T) {
+func TestDefaultResourcesAreLimas(t *testing.T) {
 	got, err := ResourcesOf("images: []\n")
 	if err != nil || got != defaultResources() || got.CPUs < 1 || got.CPUs > 4 || got.Memory < 1 || got.Memory > 4<<30 || got.Disk != 100<<30 {
 		t.Errorf("%+v, %v", got, err)

@@ -9,29 +9,26 @@ import (
 	"unicode"
 )
 
-// Source says where a template comes from.
-type Source string
-
-// Info is a template that a VM can be made from.
-type Info struct {
+// Template is a template that a VM can be created from.
+type Template struct {
 	Name        string `json:"name"`
-	Locator     string `json:"locator"` // what Create and ReadTemplate take
+	Locator     string `json:"locator"` // for core's Create and TemplateText
 	Description string `json:"description"`
 	Source      Source `json:"source"`
 }
 
-// templateFiles are the templates in a folder; none if there is no such folder.
+// templateFiles lists the templates in a folder. The folder may be missing.
 func templateFiles(dir string) (paths []string) {
-	names, _ := fs.Glob(os.DirFS(dir), "*.yaml") // filepath.Glob would take a [ in dir for a pattern
+	names, _ := fs.Glob(os.DirFS(dir), "*.yaml") // filepath.Glob would interpret a [ in dir
 	for _, name := range names {
 		paths = append(paths, filepath.Join(dir, name))
 	}
 	return paths
 }
 
-// describeTemplate reads the words with which a template file begins.
-func describeTemplate(path, locator string) Info {
-	t := Info{Name: strings.TrimSuffix(filepath.Base(path), ".yaml"), Locator: locator, Source: SourceShipped}
+// describeTemplate reads the description in the first line of a template file. Without one, it uses the name.
+func describeTemplate(path, locator string) Template {
+	t := Template{Name: strings.TrimSuffix(filepath.Base(path), ".yaml"), Locator: locator, Source: SourceShipped}
 	t.Description = strings.ReplaceAll(t.Name, "-", " ")
 	if r := []rune(t.Description); len(r) > 0 {
 		t.Description = string(unicode.ToUpper(r[0])) + string(r[1:])
@@ -43,22 +40,25 @@ func describeTemplate(path, locator string) Info {
 	defer file.Close()
 	lines := bufio.NewScanner(file)
 	if lines.Scan() {
-		words, comment := strings.CutPrefix(lines.Text(), "# ")
-		if comment && strings.IndexFunc(words, unicode.IsLetter) == 0 {
-			t.Description = words
+		text, comment := strings.CutPrefix(lines.Text(), "# ")
+		if comment && strings.IndexFunc(text, unicode.IsLetter) == 0 {
+			t.Description = text
 		}
 	}
 	return t
 }
 
-// The sources of templates.
+// Source says where a template comes from.
+type Source string
+
+// The sources.
 const (
-	SourceShipped Source = "shipped" // with RDD
+	SourceShipped Source = "shipped" // ships with RDD
 	SourceStored  Source = "stored"  // in a ConfigMap of the control plane
 )
 
-// Shipped lists the templates that ship with RDD, in share, RDD's own guest first.
-func Shipped(share string) (all []Info) {
+// Shipped lists the templates in share, which ship with RDD. RDD's own guest is first.
+func Shipped(share string) (all []Template) {
 	for _, path := range templateFiles(filepath.Join(share, "rdd", "guest")) {
 		all = append(all, describeTemplate(path, path))
 	}

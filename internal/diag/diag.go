@@ -1,4 +1,4 @@
-// Package diag has the table of known problems: by which messages a problem is recognised, what it means and how to fix
+// Package diag has the table of known problems: by which messages a problem is recognized, what it means and how to fix
 // it. The machine workers, core and the clients use the same table. The package also redacts secrets in text that a user
 // is about to share. It has no side effects.
 package diag

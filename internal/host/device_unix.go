@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// device is the number of the file system that info is of.
+// device returns the number of the file system of info.
 func device(_ string, info os.FileInfo) string {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		return fmt.Sprint(stat.Dev)

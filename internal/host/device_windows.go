@@ -5,5 +5,5 @@ import (
 	"path/filepath"
 )
 
-// device is the volume of path.
+// device returns the volume of path.
 func device(path string, _ os.FileInfo) string { return filepath.VolumeName(path) }

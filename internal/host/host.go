@@ -1,4 +1,5 @@
-// Package host says what this computer has: disk space, memory, and whether it is a virtual machine itself.
+// Package host reports the disk space and memory of this computer, and whether it is itself a virtual machine. core and
+// rdd-lima use it.
 package host
 
 import (
@@ -10,13 +11,13 @@ import (
 	"github.com/shirou/gopsutil/v4/mem"
 )
 
-// Disk is the file system that a path is on.
+// Disk is the file system of a path.
 type Disk struct {
-	Name        string // the same for two paths on one file system
-	Total, Free uint64 // in bytes; Free is what a user may still take, and nothing reserved for root counts
+	Name        string // equal for two paths on the same file system
+	Total, Free uint64 // in bytes, without the part that is reserved for root
 }
 
-// Used is how full the disk is, in percent.
+// Used returns the usage of the disk in percent.
 func (d Disk) Used() int {
 	if d.Total == 0 {
 		return 0
@@ -24,14 +25,14 @@ func (d Disk) Used() int {
 	return int(100 * float64(d.Total-min(d.Free, d.Total)) / float64(d.Total))
 }
 
-// DiskOf looks at the disk where path is, or would be if it was made.
+// DiskOf returns the disk of path. If path doesn't exist, that is the disk of its nearest existing parent.
 func DiskOf(path string) (Disk, error) {
 	for {
 		info, err := os.Stat(path)
 		if err == nil || filepath.Dir(path) == path {
 			usage, err := disk.Usage(path)
 			if err != nil {
-				return Disk{}, fmt.Errorf("free space of %s: %w", path, err)
+				return Disk{}, fmt.Errorf("read the free space of %s: %w", path, err)
 			}
 			return Disk{Name: device(path, info), Total: usage.Used + usage.Free, Free: usage.Free}, nil
 		}
@@ -39,10 +40,10 @@ func DiskOf(path string) (Disk, error) {
 	}
 }
 
-// Memory is what this computer has, in bytes.
+// Memory is the memory of this computer, in bytes.
 type Memory struct{ Total, Available uint64 }
 
-// MemoryOf asks the system.
+// MemoryOf returns the memory of this computer.
 func MemoryOf() (Memory, error) {
 	m, err := mem.VirtualMemory()
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestDiskOfFileThatIsNotThereYet(t *testing.T) {
+func TestDiskOfAMissingFile(t *testing.T) {
 	dir := t.TempDir()
 	here, err := DiskOf(dir)
 	if err != nil {

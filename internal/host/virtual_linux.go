@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// Virtual says whether this computer is a virtual machine itself: its processor says so. (gopsutil only knows
-// some hypervisors, by their names.)
+// Virtual reports whether this computer is itself a virtual machine, according to its processor. (gopsutil only knows the
+// names of some hypervisors.)
 func Virtual() bool {
 	b, err := os.ReadFile("/proc/cpuinfo")
 	return err == nil && bytes.Contains(b, []byte(" hypervisor"))

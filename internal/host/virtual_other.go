@@ -2,5 +2,5 @@
 
 package host
 
-// Virtual says whether this computer is a virtual machine itself; false where nobody says so.
+// Virtual reports whether this computer is itself a virtual machine. On this system it is unknown, so it returns false.
 func Virtual() bool { return false }

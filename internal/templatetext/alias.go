@@ -9,11 +9,11 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// mostNodes is how many values a template may have once its aliases are written out. None of 256 KiB
-// has as many without them.
-const mostNodes = MaxBytes
+// maxNodes limits the number of values in a template whose aliases are expanded. No template of 256 KiB has as many
+// values without aliases.
+const maxNodes = MaxBytes
 
-// Unmarshal reads text into v, as yaml.Unmarshal does, from whatever a template may be.
+// Unmarshal reads the text of a template into v, as yaml.Unmarshal does.
 func Unmarshal(text []byte, v any) error {
 	text = Plain(text)
 	file, err := parser.ParseBytes(text, 0)
@@ -26,8 +26,8 @@ func Unmarshal(text []byte, v any) error {
 	return yaml.Unmarshal(text, v)
 }
 
-// CheckAliases refuses an alias within the value that it stands for, and aliases that stand for too much:
-// the parser would write them out until there is no more memory.
+// CheckAliases refuses an alias inside the value that it refers to, and aliases that expand to too many values. The parser
+// would expand them until no memory is left.
 func CheckAliases(file *ast.File) error {
 	c := &counter{anchors: map[string]int{}, open: map[string]bool{}}
 	for _, doc := range file.Docs {
@@ -38,14 +38,14 @@ func CheckAliases(file *ast.File) error {
 	return nil
 }
 
-var errTooMuch = errors.New("its aliases (*) stand for too much: write it without them")
+var errTooMuch = errors.New("its aliases (*) expand to too many values: write it without them")
 
 type counter struct {
-	anchors map[string]int  // the nodes of each value that has a name
-	open    map[string]bool // the names of the values that the node is in
+	anchors map[string]int  // number of nodes by anchor
+	open    map[string]bool // anchors that the current node is inside
 }
 
-// count is the number of nodes of n with its aliases written out.
+// count returns the number of nodes of n with its aliases expanded.
 func (c *counter) count(n ast.Node) (sum int, err error) {
 	var parts []ast.Node
 	switch n := n.(type) {
@@ -54,7 +54,7 @@ func (c *counter) count(n ast.Node) (sum int, err error) {
 	case *ast.AliasNode:
 		name := n.Value.GetToken().Value
 		if c.open[name] {
-			return 0, fmt.Errorf("line %d: *%s is within the value that &%s names: write it without the alias", n.GetToken().Position.Line, name, name)
+			return 0, fmt.Errorf("line %d: *%s is inside the value that &%s defines: write it without the alias", n.GetToken().Position.Line, name, name)
 		}
 		return c.anchors[name], nil
 	case *ast.TagNode:
@@ -76,7 +76,7 @@ func (c *counter) count(n ast.Node) (sum int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if sum += more; sum > mostNodes {
+		if sum += more; sum > maxNodes {
 			return 0, errTooMuch
 		}
 	}

@@ -1,6 +1,5 @@
-// Package templatetext reads the text of a Lima template in the way that the rest of RDD agrees on. The
-// clients and rdd-lima call it before they give the text to a YAML parser, so that all of them
-// accept and refuse the same texts.
+// Package templatetext prepares the text of a Lima template for a YAML parser. The clients and rdd-lima call it first, so
+// that all of them accept and refuse the same texts.
 package templatetext
 
 import (
@@ -11,29 +10,29 @@ import (
 	"github.com/docker/go-units"
 )
 
-// MaxBytes is the largest size of a template, whichever way it comes in.
+// MaxBytes limits the size of a template.
 const MaxBytes = 256 << 10
 
-// The smallest sizes that a template may give to a VM. Anything below is most likely a forgotten unit.
+// The minimum sizes in a template. With a smaller number, most likely the unit is missing.
 const (
 	MinMemory = 64 << 20
 	MinDisk   = 16 << 20
 )
 
-// EnvScript begins the script that gives a guest its environment variables. What follows repeats their
-// values, which can be secret.
+// EnvScript is the beginning of the script that sets a guest's environment variables. The rest contains their values,
+// which can be secret.
 const EnvScript = "#!/bin/sh\n# Made by RDD from the template's env and the host's proxies.\n"
 
-// Check says whether text can be a template at all: it is UTF-8 and not too large.
+// Check reports why text can't be a template: it is too large or not UTF-8.
 func Check(text []byte) error {
 	if len(text) > MaxBytes {
-		return fmt.Errorf("the template is too large: %s, and at most %s are allowed: move large files and scripts out of it, to where a provision script can download them",
+		return fmt.Errorf("the template is too large: it has %s, and at most %s are allowed. Move large files and scripts to a server from which a provision script can download them",
 			units.BytesSize(float64(len(text))), units.BytesSize(MaxBytes))
 	}
 	return CheckUTF8(text)
 }
 
-// CheckUTF8 says on which line text is not UTF-8.
+// CheckUTF8 reports the line on which text is not UTF-8.
 func CheckUTF8(text []byte) error {
 	for number, line := range bytes.Split(text, []byte("\n")) {
 		if !utf8.Valid(line) {
@@ -43,12 +42,11 @@ func CheckUTF8(text []byte) error {
 	return nil
 }
 
-// byteOrderMark is what some editors put before UTF-8 text.
+// byteOrderMark is put before UTF-8 text by some editors.
 const byteOrderMark = "\ufeff"
 
-// Plain returns the text without what YAML allows and its parsers disagree on: a byte order mark,
-// line ends with a carriage return, and directives such as %YAML, which become comments. Lines keep
-// their numbers.
+// Plain returns the text without the parts of YAML that parsers treat differently: a byte order mark, carriage returns
+// at line ends, and directives such as %YAML, which become comments. Line numbers stay the same.
 func Plain(text []byte) []byte {
 	text = bytes.TrimPrefix(text, []byte(byteOrderMark))
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
@@ -57,7 +55,7 @@ func Plain(text []byte) []byte {
 		switch trimmed := bytes.TrimSpace(line); {
 		case bytes.HasPrefix(line, []byte("%")):
 			lines[i] = append([]byte("#"), line[1:]...)
-		case len(trimmed) > 0 && trimmed[0] != '#': // the document has begun
+		case len(trimmed) > 0 && trimmed[0] != '#': // the document begins here
 			return bytes.Join(lines, nil)
 		}
 	}

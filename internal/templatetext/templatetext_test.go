@@ -33,17 +33,17 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestAliasesWithoutEndAreRefused(t *testing.T) {
+func TestEndlessAliasesAreRefused(t *testing.T) {
 	bomb := "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
 	for i := range 9 {
 		bomb += fmt.Sprintf("a%d: &a%d [%s*a%d]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*a%d, ", i), 9), i)
 	}
 	for name, tc := range map[string]struct{ text, says string }{
-		"a list in itself":     {"x: &a\n- b\n- *a\n", "line 3: *a is within the value that &a names"},
-		"a map in itself":      {"x: &a {b: {c: *a}}\n", "line 1: *a is within"},
-		"lists of lists":       {bomb, "stand for too much"},
-		"an anchor used twice": {"x: &a [b]\ny: *a\nz: [*a, *a]\n", ""},
-		"a name used again":    {"x: &a [b]\ny: &a [c, *a]\n", "is within"},
+		"a list in itself":        {"x: &a\n- b\n- *a\n", "line 3: *a is inside the value that &a defines"},
+		"a map in itself":         {"x: &a {b: {c: *a}}\n", "line 1: *a is inside"},
+		"lists of lists":          {bomb, "expand to too many values"},
+		"an anchor used twice":    {"x: &a [b]\ny: *a\nz: [*a, *a]\n", ""},
+		"an anchor defined again": {"x: &a [b]\ny: &a [c, *a]\n", "is inside"},
 	} {
 		var v map[string]any
 		err := Unmarshal([]byte(tc.text), &v)

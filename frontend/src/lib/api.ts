@@ -81,12 +81,6 @@ export interface Host {
 export interface IDParams {
   id: string;
 }
-export interface Info {
-  name: string;
-  locator: string;
-  description: string;
-  source: 'shipped' | 'stored';
-}
 export interface LocatorParams {
   locator: string;
 }
@@ -264,6 +258,12 @@ export interface StreamParams {
 export interface StreamRef {
   stream: string;
 }
+export interface Template {
+  name: string;
+  locator: string;
+  description: string;
+  source: 'shipped' | 'stored';
+}
 export interface Text {
   text: string;
 }
@@ -308,7 +308,7 @@ export interface Methods {
   'service.delete': [{}, Ref]
   'service.backups': [{}, Backup[]]
   'service.restore': [RestoreParams, Ref]
-  'templates': [{}, Info[]]
+  'templates': [{}, Template[]]
   'template.read': [LocatorParams, Text]
   'template.params': [SourceParams, Param[]]
   'vm.check': [CheckParams, FieldProblem[]]

@@ -1,5 +1,5 @@
 // The form for a new VM. The Go side checks it while the user types; it is sent only when it is valid.
-import type { FieldProblem, Methods, Param, Info as TemplateInfo, Problem, Ref, Resources } from '../lib/api'
+import type { FieldProblem, Methods, Param, Problem, Ref, Resources, Template } from '../lib/api'
 import { outOfRange, resources, suggested } from './resources'
 import type { Store } from '../lib/store.svelte'
 import { FieldCheck } from '../lib/fieldCheck.svelte'
@@ -22,7 +22,7 @@ export class CreateForm {
   params = $state<{ name: string; value: string }[]>([]) // parameters that the template does not declare
   start = $state(true)
 
-  templates = $state.raw<TemplateInfo[]>([])
+  templates = $state.raw<Template[]>([])
   touched = $state.raw<string[]>([])
   failure = $state.raw<Problem>()
   creating = $state(false)
