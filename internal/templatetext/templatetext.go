@@ -26,7 +26,7 @@ const EnvScript = "#!/bin/sh\n# Made by RDD from the template's env and the host
 // Check reports why text can't be a template: it is too large or not UTF-8.
 func Check(text []byte) error {
 	if len(text) > MaxBytes {
-		return fmt.Errorf("the template is too large: it has %s, and at most %s are allowed. Move large files and scripts to a server from which a provision script can download them",
+		return fmt.Errorf("the template is too large: %s, and at most %s are allowed. Move large files and scripts to a server from which a provision script can download them",
 			units.BytesSize(float64(len(text))), units.BytesSize(MaxBytes))
 	}
 	return CheckUTF8(text)
