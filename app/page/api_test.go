@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	machinetest.Play()
+	machinetest.Main()
 	os.Exit(m.Run())
 }
 

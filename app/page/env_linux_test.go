@@ -27,7 +27,7 @@ import (
 type env struct {
 	*testing.T
 	inst     instance.Instance
-	lima     machinetest.Stage
+	lima     machinetest.Fake
 	template string
 	api      *API
 
@@ -47,7 +47,7 @@ func newEnv(t *testing.T) *env {
 	}
 	own := filepath.Join(home, "libexec", "rdd")
 	e := &env{T: t, template: filepath.Join(home, "vm.yaml"), stream: map[string]*strings.Builder{}, ended: map[string]bool{}, arrived: make(chan struct{}, 1)}
-	if e.lima, err = machinetest.NewStage(own); err != nil {
+	if e.lima, err = machinetest.New(own); err != nil {
 		t.Fatal(err)
 	}
 	bin := filepath.Join(home, "bin")

@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	machinetest.Play()
+	machinetest.Main()
 	os.Exit(m.Run())
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	machinetest.Play()
+	machinetest.Main()
 	os.Exit(m.Run())
 }
 

@@ -39,7 +39,7 @@ type box struct {
 	home     string
 	instance string
 	template string // of a VM that boots
-	stage    machinetest.Stage
+	stage    machinetest.Fake
 }
 
 // newBox makes an instance, which is deleted with the test; no process of it may be left then.
@@ -53,7 +53,7 @@ func newBox(t testing.TB) *box {
 	}
 	b := &box{t: t, home: home, instance: "default", template: filepath.Join(home, "vm.yaml")}
 	t.Cleanup(b.end)
-	if b.stage, err = machinetest.NewStage(b.libexec()); err != nil {
+	if b.stage, err = machinetest.New(b.libexec()); err != nil {
 		t.Fatal(err)
 	}
 	for _, program := range []string{"rddd", "rdd-kubectl"} {

@@ -17,10 +17,10 @@ import (
 func TestBrowserWithARealService(t *testing.T) {
 	t.Parallel()
 	b := newBrowserBox(t)
-	play := filepath.Join(b.libexec(), "play")
+	settings := filepath.Join(b.libexec(), "fake")
 	b.browse([]string{
-		fmt.Sprintf("RDD_HOLD=mkdir -p %[1]s && rm -f %[1]s/booted && printf late >%[1]s/boot", play),
-		fmt.Sprintf("RDD_RELEASE=: >%s/booted", play), "RDD_TIMEOUT=60000",
+		fmt.Sprintf("RDD_HOLD=mkdir -p %[1]s && rm -f %[1]s/booted && printf late >%[1]s/boot", settings),
+		fmt.Sprintf("RDD_RELEASE=: >%s/booted", settings), "RDD_TIMEOUT=60000",
 	})
 }
 

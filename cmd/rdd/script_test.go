@@ -24,7 +24,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	machinetest.Play()
+	machinetest.Main()
 	testscript.Main(m, map[string]func(){"rdd": func() { os.Exit(run()) }})
 }
 

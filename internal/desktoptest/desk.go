@@ -25,7 +25,7 @@ type Desk struct {
 	testing.TB
 	Home     string
 	Template string // of a VM that boots, below the home
-	Stage    machinetest.Stage
+	Stage    machinetest.Fake
 	Bus      *Bus
 	Screen   *Screen // nil: there is none
 
@@ -49,7 +49,7 @@ func NewDesk(tb testing.TB, programs ...string) *Desk {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(d.leave)
-	if d.Stage, err = machinetest.NewStage(d.Libexec()); err == nil {
+	if d.Stage, err = machinetest.New(d.Libexec()); err == nil {
 		err = os.Mkdir(filepath.Join(d.Home, "bin"), 0o700)
 	}
 	paths := []string{"bin/rdd", "libexec/rdd/rddd"}

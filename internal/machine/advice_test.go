@@ -15,8 +15,8 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// told is a worker of a VM whose hostagent and console have said this, without a loop.
-func told(t *testing.T, log, console string) *worker {
+// workerWithLogs returns a worker, without its goroutine, of a VM with this hostagent log and console.
+func workerWithLogs(t *testing.T, log, console string) *worker {
 	dir := t.TempDir()
 	vm := layout.VM{Home: dir, Name: "rd", Logs: filepath.Join(dir, "log")}
 	for path, text := range map[string]string{vm.HostagentLog(): log, vm.SerialLog(): console} {
@@ -52,7 +52,7 @@ func TestDeadHostagentSaysCauseAndRemedyOnce(t *testing.T) {
 		{"nothing", "", "", hostagent{}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := told(t, tc.log, tc.console)
+			w := workerWithLogs(t, tc.log, tc.console)
 			w.fail(Start, w.exitReason(&tc.agent))
 			message := w.snapshot().Failure.Message
 			n := strings.Count(message, "known problem ")
@@ -64,14 +64,14 @@ func TestDeadHostagentSaysCauseAndRemedyOnce(t *testing.T) {
 }
 
 func TestWarningsOfTheLogAreShown(t *testing.T) {
-	w := told(t, noPort, "")
+	w := workerWithLogs(t, noPort, "")
 	if err := w.exitReason(&hostagent{}); !strings.Contains(err.Error(), "tcp port 5355: listen: address already in use") {
 		t.Error(err)
 	}
 }
 
 func TestFailedActionSaysRemedyOnce(t *testing.T) {
-	w := told(t, "", "")
+	w := workerWithLogs(t, "", "")
 	for _, tc := range []struct {
 		err     error
 		problem diag.ID
@@ -100,7 +100,7 @@ func TestOverdueStepCarriesRemedy(t *testing.T) {
 		{event.Guest, "", "guest-scripts"},
 		{event.Configure, "", ""},
 	} {
-		w := told(t, "", tc.console)
+		w := workerWithLogs(t, "", tc.console)
 		w.hostagent = &hostagent{}
 		w.state = State{Phase: Starting, Progress: &Progress{Phase: tc.phase, Message: "x", StartedAt: time.Now().Add(-time.Hour)}}
 		for range 2 {

@@ -72,9 +72,9 @@ func TestVMThatIsDownSaysWhyAtOnce(t *testing.T) {
 }
 
 func TestJobIsOverTogetherWithItsFailure(t *testing.T) {
-	r := newRig(t)
-	r.play("prepare", "fail")
-	s := r.service()
+	env := newTestEnv(t)
+	env.set("prepare", "fail")
+	s := env.service()
 	s.Do("rd", start(""))
 	<-s.worker("rd").submit(start("")) // joins it
 	if st := s.State("rd"); st.Failure == nil {

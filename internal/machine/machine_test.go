@@ -25,45 +25,45 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// TestMain lets the test binary play rdd-lima, so that the tests cross real processes.
+// TestMain makes the test binary the fake rdd-lima, so that the tests use real processes.
 func TestMain(m *testing.M) {
-	machinetest.Play()
+	machinetest.Main()
 	os.Exit(m.Run())
 }
 
-const limit = 20 * time.Second
+const timeout = 20 * time.Second
 
-// rig is a Lima home with pretended VMs, and how they play.
-type rig struct {
-	t     *testing.T
-	dir   string
-	home  string
-	vm    layout.VM
-	stage machinetest.Stage
+// testEnv is a Lima home with fake VMs.
+type testEnv struct {
+	t    *testing.T
+	dir  string
+	home string
+	vm   layout.VM
+	fake machinetest.Fake
 }
 
-func newRig(t *testing.T) *rig {
+func newTestEnv(t *testing.T) *testEnv {
 	dir := t.TempDir()
-	stage, err := machinetest.NewStage(filepath.Join(dir, "stage"))
+	fake, err := machinetest.New(filepath.Join(dir, "fake"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, dir: dir, home: filepath.Join(dir, "lima"), stage: stage}
-	r.vm = layout.VM{Home: r.home, Name: "rd", Logs: filepath.Join(dir, "log", "rd")}
-	return r
+	env := &testEnv{t: t, dir: dir, home: filepath.Join(dir, "lima"), fake: fake}
+	env.vm = layout.VM{Home: env.home, Name: "rd", Logs: filepath.Join(dir, "log", "rd")}
+	return env
 }
 
-// service is a Machines as a service has it, with a channel that is sent to on each change.
+// service is the Manager of one run of the service, with a channel that receives each change.
 type service struct {
 	*Manager
-	r       *rig
+	env     *testEnv
 	changed chan struct{}
 }
 
-func (r *rig) service() *service {
-	s := &service{r: r, changed: make(chan struct{}, 1)}
+func (env *testEnv) service() *service {
+	s := &service{env: env, changed: make(chan struct{}, 1)}
 	s.Manager = New(Config{
-		LimaHome: r.home, Program: r.stage.Program(), ShareDir: r.dir, LogDir: filepath.Join(r.dir, "log"),
+		LimaHome: env.home, Program: env.fake.Program(), ShareDir: env.dir, LogDir: filepath.Join(env.dir, "log"),
 		Log: slog.New(slog.DiscardHandler),
 		Changed: func(string) {
 			select {
@@ -73,33 +73,33 @@ func (r *rig) service() *service {
 		},
 	})
 	s.timeouts.busyInterval, s.timeouts.runningInterval = 5*time.Millisecond, 5*time.Millisecond
-	r.t.Cleanup(func() {
-		r.play("poweroff", "")
-		r.play("stopped", "")
-		ctx, cancel := context.WithTimeout(context.Background(), limit)
+	env.t.Cleanup(func() {
+		env.set("poweroff", "")
+		env.set("stopped", "")
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
-		if err := s.Close(ctx, func(string) {}); err != nil && !r.t.Failed() {
-			r.t.Error(err)
+		if err := s.Close(ctx, func(string) {}); err != nil && !env.t.Failed() {
+			env.t.Error(err)
 		}
 	})
 	return s
 }
 
-// play changes a setting of the stage.
-func (r *rig) play(name, mode string) {
-	r.t.Helper()
-	if err := r.stage.Set(name, mode); err != nil {
-		r.t.Fatal(err)
+// set changes a setting of the fake rdd-lima.
+func (env *testEnv) set(name, mode string) {
+	env.t.Helper()
+	if err := env.fake.Set(name, mode); err != nil {
+		env.t.Fatal(err)
 	}
 }
 
-// counted is how often something happened.
-func (r *rig) counted(what string) int { return r.stage.Counted(what) }
+// counted returns how often something has happened.
+func (env *testEnv) counted(what string) int { return env.fake.Counted(what) }
 
 // await waits until the VM's state is as wanted.
 func (s *service) await(what string, ok func(State) bool) State {
-	s.r.t.Helper()
-	late := time.After(limit)
+	s.env.t.Helper()
+	late := time.After(timeout)
 	for {
 		if st := s.State("rd"); ok(st) {
 			return st
@@ -107,13 +107,13 @@ func (s *service) await(what string, ok func(State) bool) State {
 		select {
 		case <-s.changed:
 		case <-late:
-			s.r.t.Fatalf("%s: not within %s: %+v failure %+v", what, limit, s.State("rd"), s.State("rd").Failure)
+			s.env.t.Fatalf("%s: not within %s: %+v failure %+v", what, timeout, s.State("rd"), s.State("rd").Failure)
 		}
 	}
 }
 
 func (s *service) awaitPhase(p Phase) State {
-	s.r.t.Helper()
+	s.env.t.Helper()
 	return s.await(string(p), func(st State) bool { return st.Phase == p })
 }
 
@@ -136,8 +136,8 @@ func start(acceleration string) Request {
 }
 
 func TestLife(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
+	env := newTestEnv(t)
+	s := env.service()
 	s.awaitPhase(Absent)
 	s.Do("rd", Request{Action: Prepare})
 	s.awaitPhase(Stopped)
@@ -151,12 +151,12 @@ func TestLife(t *testing.T) {
 	if st.SSHPort != 0 || st.Exits != 0 || st.Failure != nil {
 		t.Fatalf("%+v", st)
 	}
-	if held, _ := proc.Held(r.vm.HostagentLock()); held {
+	if held, _ := proc.Held(env.vm.HostagentLock()); held {
 		t.Fatal("said stopped while the hostagent lives")
 	}
 	s.Do("rd", Request{Action: Remove})
 	s.awaitPhase(Absent)
-	if layout.Exists(r.vm.Dir()) {
+	if layout.Exists(env.vm.Dir()) {
 		t.Fatal("the VM's directory is still there")
 	}
 }
@@ -172,15 +172,15 @@ func TestPrepareFailures(t *testing.T) {
 		{"permanent", "disk: no", true},
 	} {
 		t.Run(tc.mode, func(t *testing.T) {
-			r := newRig(t)
-			s := r.service()
-			r.play("prepare", tc.mode)
+			env := newTestEnv(t)
+			s := env.service()
+			env.set("prepare", tc.mode)
 			s.Do("rd", Request{Action: Prepare})
 			st := s.await("failure", failed)
 			if st.Phase != Absent || st.Failure.Permanent != tc.permanent || !strings.Contains(st.Failure.Message, tc.says) || st.Failure.Action != Prepare {
 				t.Fatalf("%+v %+v", st, st.Failure)
 			}
-			r.play("prepare", "")
+			env.set("prepare", "")
 			s.Do("rd", start(""))
 			if st := s.awaitPhase(Running); st.Failure != nil {
 				t.Fatal(st.Failure)
@@ -190,11 +190,11 @@ func TestPrepareFailures(t *testing.T) {
 }
 
 func TestStalledChildIsNamedAndEnded(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
+	env := newTestEnv(t)
+	s := env.service()
 	// Longer than a busy machine takes to start the child, which then says its phase.
 	s.timeouts.stallTimeout, s.timeouts.interruptTimeout = 2*time.Second, 10*time.Millisecond
-	r.play("prepare", "deaf")
+	env.set("prepare", "deaf")
 	s.Do("rd", Request{Action: Prepare})
 	st := s.await("failure", failed)
 	if !strings.Contains(st.Failure.Message, `stalled in the phase "image"`) || st.Failure.Permanent {
@@ -203,37 +203,37 @@ func TestStalledChildIsNamedAndEnded(t *testing.T) {
 }
 
 func TestStopCancelsPrepare(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
-	r.play("prepare", "hang")
+	env := newTestEnv(t)
+	s := env.service()
+	env.set("prepare", "hang")
 	s.Do("rd", start(""))
 	st := s.await("progress", func(st State) bool { return st.Progress != nil && st.Progress.Bytes == 5 })
 	if st.Phase != Preparing || st.Progress.Total != 10 || st.Progress.Steps != 2+event.BootSteps {
 		t.Fatalf("%+v", st)
 	}
 	s.Do("rd", Request{Action: Stop})
-	if st := s.awaitPhase(Absent); st.Failure != nil || r.counted("interrupted") != 1 {
-		t.Fatal(st.Failure, r.counted("interrupted"))
+	if st := s.awaitPhase(Absent); st.Failure != nil || env.counted("interrupted") != 1 {
+		t.Fatal(st.Failure, env.counted("interrupted"))
 	}
 }
 
 // A boot counts on where the preparation before it has ended, so that a bar only ever grows.
 func TestTheStepsOfAStartGoOnToItsEnd(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
+	env := newTestEnv(t)
+	s := env.service()
 	var mu sync.Mutex
 	var steps, of []int32
-	told := s.config.Changed
+	changed := s.config.Changed
 	s.config.Changed = func(vm string) {
 		if p := s.State(vm).Progress; p != nil && p.Steps > 0 {
 			mu.Lock()
 			steps, of = append(steps, p.Step), append(of, p.Steps)
 			mu.Unlock()
 		}
-		told(vm)
+		changed(vm)
 	}
-	r.play("prepare", "20ms")
-	r.play("boot", "20ms")
+	env.set("prepare", "20ms")
+	env.set("boot", "20ms")
 	s.Do("rd", start(""))
 	s.awaitPhase(Running)
 	mu.Lock()
@@ -248,8 +248,8 @@ func TestTheStepsOfAStartGoOnToItsEnd(t *testing.T) {
 }
 
 func TestSameRequestTwiceIsOne(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
+	env := newTestEnv(t)
+	s := env.service()
 	for range 20 {
 		s.Do("rd", start("Auto"))
 	}
@@ -258,7 +258,7 @@ func TestSameRequestTwiceIsOne(t *testing.T) {
 		s.Do("rd", start("Auto"))
 	}
 	s.awaitPhase(Running)
-	if n := r.counted("agents"); n != 1 {
+	if n := env.counted("agents"); n != 1 {
 		t.Fatal(n, "hostagents were started")
 	}
 }
@@ -272,15 +272,15 @@ func TestBootFailures(t *testing.T) {
 		{"refuse", "no hardware", true},
 	} {
 		t.Run(tc.mode, func(t *testing.T) {
-			r := newRig(t)
-			s := r.service()
-			r.play("boot", tc.mode)
+			env := newTestEnv(t)
+			s := env.service()
+			env.set("boot", tc.mode)
 			s.Do("rd", start(""))
 			st := s.await("failure", failed)
 			if st.Phase != Stopped || st.Exits != 0 || st.Failure.Action != Start || st.Failure.Permanent != tc.permanent {
 				t.Fatalf("%+v %+v", st, st.Failure)
 			}
-			for _, want := range []string{tc.says, r.vm.HostagentLog()} {
+			for _, want := range []string{tc.says, env.vm.HostagentLog()} {
 				if !strings.Contains(st.Failure.Message, want) {
 					t.Errorf("%q does not say %q", st.Failure.Message, want)
 				}
@@ -293,11 +293,11 @@ func TestBootFailures(t *testing.T) {
 }
 
 func TestHostagentThatDiesIsSaid(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
+	env := newTestEnv(t)
+	s := env.service()
 	s.Do("rd", start(""))
 	s.awaitPhase(Running)
-	rec, err := r.vm.ReadRecord()
+	rec, err := env.vm.ReadRecord()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,10 +316,10 @@ func TestHostagentThatDiesIsSaid(t *testing.T) {
 }
 
 func TestSlowStopIsSaidAndNotKilled(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
+	env := newTestEnv(t)
+	s := env.service()
 	s.timeouts.stopTimeout = 20 * time.Millisecond
-	r.play("stop", "slow")
+	env.set("stop", "slow")
 	s.Do("rd", start(""))
 	s.awaitPhase(Running)
 	s.Do("rd", Request{Action: Stop})
@@ -327,16 +327,16 @@ func TestSlowStopIsSaidAndNotKilled(t *testing.T) {
 	if st.Phase != Stopping || st.Failure.Action != Stop || !strings.Contains(st.Failure.Message, "--force") {
 		t.Fatalf("%+v %+v", st, st.Failure)
 	}
-	r.play("stopped", "")
+	env.set("stopped", "")
 	if st := s.awaitPhase(Stopped); st.Failure != nil {
 		t.Fatal(st.Failure)
 	}
 }
 
 func TestKillEndsWhatIgnoresAStop(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
-	r.play("stop", "deaf")
+	env := newTestEnv(t)
+	s := env.service()
+	env.set("stop", "deaf")
 	s.Do("rd", start(""))
 	s.awaitPhase(Running)
 	s.Do("rd", Request{Action: Stop})
@@ -347,49 +347,49 @@ func TestKillEndsWhatIgnoresAStop(t *testing.T) {
 	}
 }
 
-func TestStartWhileStoppingStartsAnew(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
-	r.play("stop", "slow")
+func TestStartWhileStoppingStartsAgain(t *testing.T) {
+	env := newTestEnv(t)
+	s := env.service()
+	env.set("stop", "slow")
 	s.Do("rd", start(""))
 	s.awaitPhase(Running)
 	s.Do("rd", Request{Action: Stop})
 	s.awaitPhase(Stopping)
 	s.Do("rd", start(""))
-	r.play("stopped", "")
-	s.await("second run", func(st State) bool { return st.Phase == Running && r.counted("agents") == 2 })
+	env.set("stopped", "")
+	s.await("second run", func(st State) bool { return st.Phase == Running && env.counted("agents") == 2 })
 }
 
 func TestLivingHostagentIsAdopted(t *testing.T) {
-	r := newRig(t)
-	first := r.service()
-	r.play("boot", "late")
+	env := newTestEnv(t)
+	first := env.service()
+	env.set("boot", "late")
 	first.Do("rd", start(""))
 	first.await("boot", func(st State) bool { return st.SSHPort != 0 })
 	first.crash()
-	second := r.service()
+	second := env.service()
 	if st := second.await("adoption", func(st State) bool { return st.SSHPort != 0 }); st.Phase != Starting || st.Accelerator.Name != "tcg" {
 		t.Fatalf("%+v", st)
 	}
-	r.play("booted", "")
+	env.set("booted", "")
 	second.await("the hostagent that was found", func(st State) bool { return st.Phase == Running && st.Found == foundHostagent })
 	second.Do("rd", start(""))
 	second.Do("rd", Request{Action: Stop})
 	if st := second.awaitPhase(Stopped); st.Found != "" {
 		t.Error("it is said still:", st.Found)
 	}
-	if n := r.counted("agents"); n != 1 {
+	if n := env.counted("agents"); n != 1 {
 		t.Fatal(n, "hostagents were started")
 	}
 }
 
 func TestDeathOfAHostagentWhileNoServiceRanIsSaidOnce(t *testing.T) {
-	r := newRig(t)
-	first := r.service()
+	env := newTestEnv(t)
+	first := env.service()
 	first.Do("rd", start(""))
 	first.awaitPhase(Running)
 	first.crash()
-	rec, err := r.vm.ReadRecord()
+	rec, err := env.vm.ReadRecord()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -397,15 +397,15 @@ func TestDeathOfAHostagentWhileNoServiceRanIsSaidOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for held := true; held; { // as after a while without a service: its QEMU has ended as well
-		if held, err = anyHeld(r.vm.HostagentLock(), r.vm.QEMULock()); err != nil {
+		if held, err = anyHeld(env.vm.HostagentLock(), env.vm.QEMULock()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	second := r.service()
+	second := env.service()
 	second.awaitPhase(Stopped)
 	second.await("what was found", func(st State) bool { return st.Found == foundCrash })
 	second.crash()
-	third := r.service()
+	third := env.service()
 	third.awaitPhase(Stopped)
 	third.Do("rd", start("")) // done after the look
 	if st := third.awaitPhase(Running); st.Found != "" || st.Exits != 0 {
@@ -414,7 +414,7 @@ func TestDeathOfAHostagentWhileNoServiceRanIsSaidOnce(t *testing.T) {
 	third.Do("rd", Request{Action: Stop})
 	third.awaitPhase(Stopped)
 	third.crash()
-	fourth := r.service()
+	fourth := env.service()
 	fourth.Do("rd", start(""))
 	if st := fourth.awaitPhase(Running); st.Found != "" {
 		t.Errorf("an orderly stop was taken for a death: %+v", st)
@@ -422,25 +422,25 @@ func TestDeathOfAHostagentWhileNoServiceRanIsSaidOnce(t *testing.T) {
 }
 
 func TestAdoptedHostagentThatIsStoppingStops(t *testing.T) {
-	r := newRig(t)
-	first := r.service()
-	r.play("stop", "slow")
+	env := newTestEnv(t)
+	first := env.service()
+	env.set("stop", "slow")
 	first.Do("rd", start(""))
 	first.awaitPhase(Running)
 	first.Do("rd", Request{Action: Stop})
 	first.await("powering off", func(st State) bool { return st.Progress != nil && st.Progress.Message == "powering off" })
 	first.crash()
-	second := r.service()
+	second := env.service()
 	second.awaitPhase(Stopping)
-	r.play("stopped", "")
+	env.set("stopped", "")
 	if st := second.awaitPhase(Stopped); st.Exits != 0 || st.Failure != nil {
 		t.Fatalf("%+v %+v", st, st.Failure)
 	}
 }
 
 func TestTwoServicesNeverStartTwoHostagents(t *testing.T) {
-	r := newRig(t)
-	services := []*service{r.service(), r.service(), r.service()}
+	env := newTestEnv(t)
+	services := []*service{env.service(), env.service(), env.service()}
 	var wg sync.WaitGroup
 	for _, s := range services {
 		wg.Go(func() { s.Do("rd", start("")) })
@@ -449,7 +449,7 @@ func TestTwoServicesNeverStartTwoHostagents(t *testing.T) {
 	for _, s := range services {
 		s.awaitPhase(Running)
 	}
-	if n := r.counted("agents"); n != 1 {
+	if n := env.counted("agents"); n != 1 {
 		t.Fatal(n, "hostagents lived")
 	}
 	services[0].Do("rd", Request{Action: Stop})
@@ -461,42 +461,42 @@ func TestTwoServicesNeverStartTwoHostagents(t *testing.T) {
 }
 
 // qemu starts a QEMU that outlived its hostagent.
-func (r *rig) qemu() {
-	r.t.Helper()
-	cmd, err := r.stage.Orphan(r.vm)
+func (env *testEnv) qemu() {
+	env.t.Helper()
+	cmd, err := env.fake.Orphan(env.vm)
 	if err != nil {
-		r.t.Fatal(err)
+		env.t.Fatal(err)
 	}
-	r.t.Cleanup(func() {
+	env.t.Cleanup(func() {
 		_ = cmd.Process.Kill() // fails when it has ended, as it should
 		_ = cmd.Wait()
 	})
 }
 
 func TestQEMUWithoutHostagentIsEnded(t *testing.T) {
-	r := newRig(t)
-	r.qemu()
-	s := r.service()
+	env := newTestEnv(t)
+	env.qemu()
+	s := env.service()
 	s.awaitPhase(Stopped) // it has left a disk
 	s.await("what was found", func(st State) bool { return st.Found == foundQEMU })
-	if r.counted("clear") != 1 {
+	if env.counted("clear") != 1 {
 		t.Fatal("it was not ended by rdd-lima clear")
 	}
-	if held, _ := proc.Held(r.vm.QEMULock()); held {
+	if held, _ := proc.Held(env.vm.QEMULock()); held {
 		t.Fatal("said stopped while QEMU lives")
 	}
 }
 
 func TestFolderThatIsNotHalfMadeStays(t *testing.T) {
-	r := newRig(t)
-	diary := filepath.Join(r.vm.Dir(), "diary.txt")
-	if err := errors.Join(os.MkdirAll(r.vm.Dir(), 0o700), os.WriteFile(diary, nil, 0o600)); err != nil {
+	env := newTestEnv(t)
+	diary := filepath.Join(env.vm.Dir(), "diary.txt")
+	if err := errors.Join(os.MkdirAll(env.vm.Dir(), 0o700), os.WriteFile(diary, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	s := r.service()
+	s := env.service()
 	s.awaitPhase(Stopped)
 	s.Do("rd", start(""))
-	if st := s.await("failure", failed); !st.Failure.Permanent || !strings.Contains(st.Failure.Message, r.vm.Dir()+" holds diary.txt") {
+	if st := s.await("failure", failed); !st.Failure.Permanent || !strings.Contains(st.Failure.Message, env.vm.Dir()+" holds diary.txt") {
 		t.Errorf("%+v", st.Failure)
 	}
 	if !layout.Exists(diary) {
@@ -505,25 +505,25 @@ func TestFolderThatIsNotHalfMadeStays(t *testing.T) {
 }
 
 func TestHalfMadeVMIsRemoved(t *testing.T) {
-	r := newRig(t)
-	if err := errors.Join(os.MkdirAll(r.vm.Dir(), 0o700), os.WriteFile(r.vm.Making(), nil, 0o600)); err != nil {
+	env := newTestEnv(t)
+	if err := errors.Join(os.MkdirAll(env.vm.Dir(), 0o700), os.WriteFile(env.vm.Making(), nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	s := r.service()
+	s := env.service()
 	s.awaitPhase(Absent)
-	if layout.Exists(r.vm.Dir()) {
+	if layout.Exists(env.vm.Dir()) {
 		t.Fatal("it is still there")
 	}
 }
 
 func TestCloseStopsEveryHostagent(t *testing.T) {
-	r := newRig(t)
-	first := r.service()
+	env := newTestEnv(t)
+	first := env.service()
 	for _, name := range []string{"rd", "other", "third"} {
 		first.Do(name, start(""))
 	}
 	for _, name := range []string{"rd", "other", "third"} {
-		for late := time.Now().Add(limit); first.State(name).Phase != Running; {
+		for late := time.Now().Add(timeout); first.State(name).Phase != Running; {
 			if time.Now().After(late) {
 				t.Fatal(name, first.State(name))
 			}
@@ -531,8 +531,8 @@ func TestCloseStopsEveryHostagent(t *testing.T) {
 		}
 	}
 	first.crash()
-	second := r.service() // has heard of none of them
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	second := env.service() // has heard of none of them
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	var said []string
 	if err := second.Close(ctx, func(step string) { said = append(said, step) }); err != nil {
@@ -542,7 +542,7 @@ func TestCloseStopsEveryHostagent(t *testing.T) {
 		t.Error(said)
 	}
 	for _, name := range []string{"rd", "other", "third"} {
-		if held, _ := proc.Held(layout.VM{Home: r.home, Name: name}.HostagentLock()); held {
+		if held, _ := proc.Held(layout.VM{Home: env.home, Name: name}.HostagentLock()); held {
 			t.Error(name, "was left behind")
 		}
 	}
@@ -553,9 +553,9 @@ func TestCloseStopsEveryHostagent(t *testing.T) {
 }
 
 func TestCloseSaysWhichVMIsLate(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
-	r.play("stop", "slow")
+	env := newTestEnv(t)
+	s := env.service()
+	env.set("stop", "slow")
 	s.Do("rd", start(""))
 	s.awaitPhase(Running)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -564,16 +564,16 @@ func TestCloseSaysWhichVMIsLate(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "rd") {
 		t.Fatal(err)
 	}
-	r.play("stopped", "")
+	env.set("stopped", "")
 	if err := s.Close(t.Context(), func(string) {}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestDegradedIsSaid(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
-	r.play("boot", "degraded")
+	env := newTestEnv(t)
+	s := env.service()
+	env.set("boot", "degraded")
 	s.Do("rd", start(""))
 	if st := s.awaitPhase(Running); !slices.Equal(st.Problems, []string{"no port forwards"}) {
 		t.Fatalf("%+v", st)
@@ -581,10 +581,10 @@ func TestDegradedIsSaid(t *testing.T) {
 }
 
 func TestOverdueBootNamesItsPhaseAndGoesOn(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
+	env := newTestEnv(t)
+	s := env.service()
 	s.timeouts.stepTimeouts = map[string]time.Duration{"boot": time.Millisecond}
-	r.play("boot", "late")
+	env.set("boot", "late")
 	s.Do("rd", start(""))
 	st := s.await("overdue", func(st State) bool {
 		return st.Progress != nil && strings.HasPrefix(st.Progress.Message, overduePrefix)
@@ -592,34 +592,34 @@ func TestOverdueBootNamesItsPhaseAndGoesOn(t *testing.T) {
 	if st.Phase != Starting || st.Failure != nil || !strings.Contains(st.Progress.Message, "boot") {
 		t.Fatalf("%+v", st)
 	}
-	r.play("booted", "")
+	env.set("booted", "")
 	s.awaitPhase(Running)
 }
 
 func TestForgottenVMKeepsItsHostagent(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
+	env := newTestEnv(t)
+	s := env.service()
 	s.Do("rd", start(""))
 	s.awaitPhase(Running)
 	s.Forget("rd")
 	s.awaitPhase(Running) // a new worker adopts it
-	if n := r.counted("agents"); n != 1 {
+	if n := env.counted("agents"); n != 1 {
 		t.Fatal(n)
 	}
 }
 
 func TestValidate(t *testing.T) {
-	r := newRig(t)
-	s := r.service()
+	env := newTestEnv(t)
+	s := env.service()
 	if err := s.Validate(t.Context(), "rd", []byte("x"), map[string]string{"a": "b"}); err != nil {
 		t.Fatal(err)
 	}
-	r.play("validate", "permanent")
+	env.set("validate", "permanent")
 	err := s.Validate(t.Context(), "", nil, nil)
 	if te, ok := errors.AsType[*TemplateError](err); !ok || te.Field != "disk" || te.Error() != "disk: no" {
 		t.Fatal(err)
 	}
-	r.play("validate", "die")
+	env.set("validate", "die")
 	err = s.Validate(t.Context(), "", nil, nil)
 	if _, ok := errors.AsType[*TemplateError](err); ok || err == nil || !strings.Contains(err.Error(), "the sky fell") {
 		t.Fatal(err)
@@ -633,7 +633,7 @@ func TestStopOfAHostagentWithAnEarlierRecordSignalsNobodyElse(t *testing.T) {
 	}
 	for _, action := range []Action{Stop, Kill} {
 		t.Run(string(action), func(t *testing.T) {
-			r := newRig(t)
+			env := newTestEnv(t)
 			other := exec.Command("sleep", "1000")
 			if err := other.Start(); err != nil {
 				t.Fatal(err)
@@ -642,18 +642,18 @@ func TestStopOfAHostagentWithAnEarlierRecordSignalsNobodyElse(t *testing.T) {
 				_ = other.Process.Kill()
 				_ = other.Wait()
 			})
-			if err := os.MkdirAll(r.vm.Run(), 0o700); err != nil {
+			if err := os.MkdirAll(env.vm.Run(), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			lock, err := proc.Acquire(r.vm.HostagentLock()) // this process plays the hostagent
+			lock, err := proc.Acquire(env.vm.HostagentLock()) // this process stands for the hostagent
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = lock.Release() }()
-			if err := r.vm.WriteRecord(layout.Record{Nonce: "earlier", PID: other.Process.Pid, Logs: r.vm.Logs}); err != nil {
+			if err := env.vm.WriteRecord(layout.Record{Nonce: "earlier", PID: other.Process.Pid, Logs: env.vm.Logs}); err != nil {
 				t.Fatal(err)
 			}
-			s := r.service()
+			s := env.service()
 			s.awaitPhase(Starting)
 			s.Do("rd", Request{Action: action})
 			s.awaitPhase(Stopping)
@@ -682,19 +682,19 @@ func TestRunningVMWhoseRecordIsGoneOrDamagedCanBeStopped(t *testing.T) {
 			"damaged": func(path string) error { return os.WriteFile(path, make([]byte, 10), 0o600) },
 		} {
 			t.Run(string(action)+" "+name, func(t *testing.T) {
-				r := newRig(t)
-				first := r.service()
+				env := newTestEnv(t)
+				first := env.service()
 				first.Do("rd", start(""))
 				first.awaitPhase(Running)
 				first.crash()
-				if err := spoil(filepath.Join(r.vm.Run(), "hostagent.json")); err != nil {
+				if err := spoil(filepath.Join(env.vm.Run(), "hostagent.json")); err != nil {
 					t.Fatal(err)
 				}
-				second := r.service()
+				second := env.service()
 				second.await("the hostagent that was found", func(st State) bool { return st.Phase == Running && st.Found == foundHostagent })
 				second.Do("rd", Request{Action: action})
 				second.awaitPhase(Stopped)
-				if alive, err := anyHeld(r.vm.HostagentLock(), r.vm.QEMULock()); alive || err != nil {
+				if alive, err := anyHeld(env.vm.HostagentLock(), env.vm.QEMULock()); alive || err != nil {
 					t.Error("said stopped, and it lives", err)
 				}
 			})

@@ -13,43 +13,43 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// hostagent plays a hostagent whose guest boots at once.
-func (p *player) hostagent() int {
+// hostagent is a hostagent whose guest boots at once.
+func (p *run) hostagent() int {
 	runtime.LockOSThread() // QEMU ends with the thread that started it
 	stop := interrupts()
 	if err := os.MkdirAll(p.vm.Run(), 0o700); err != nil {
-		return complain(err)
+		return printError(err)
 	}
 	lock, err := proc.Acquire(p.vm.HostagentLock())
 	if err != nil {
-		return complain(err)
+		return printError(err)
 	}
 	defer func() { _ = lock.Release() }()
 	disk, err := p.lockDisk()
 	if err != nil {
-		return complain(err)
+		return printError(err)
 	}
 	defer func() { _ = disk.Release() }()
 	if !layout.Exists(p.vm.Prepared()) {
-		return complain(fmt.Errorf("VM %q has no disk yet", p.vm.Name))
+		return printError(fmt.Errorf("VM %q has no disk yet", p.vm.Name))
 	}
-	if err := p.introduce(); err != nil {
-		return complain(err)
+	if err := p.writeRecord(); err != nil {
+		return printError(err)
 	}
 	if err := p.endLeftover(); err != nil {
-		return complain(err)
+		return printError(err)
 	}
 	return p.boot(stop)
 }
 
-func complain(err error) int {
+func printError(err error) int {
 	fmt.Fprintln(os.Stderr, "rdd-lima:", err)
 	return 1
 }
 
-// introduce writes the record by which a service finds this run, and its first events.
-func (p *player) introduce() error {
-	p.stage.count("agents")
+// writeRecord writes the record by which a service finds this hostagent, and its first events.
+func (p *run) writeRecord() error {
+	p.fake.count("agents")
 	if err := os.MkdirAll(p.vm.Logs, 0o700); err != nil {
 		return err
 	}
@@ -58,35 +58,35 @@ func (p *player) introduce() error {
 		return err
 	}
 	p.w = event.NewWriter(f)
-	p.say(event.Event{Nonce: p.nonce})
+	p.report(event.Event{Nonce: p.nonce})
 	if err := p.vm.WriteRecord(layout.Record{Nonce: p.nonce, PID: os.Getpid(), Logs: p.vm.Logs}); err != nil {
 		return err
 	}
-	p.say(event.Event{Accelerator: &accelerator})
+	p.report(event.Event{Accelerator: &accelerator})
 	return nil
 }
 
-// boot starts the pretended QEMU and serves it until it ends.
-func (p *player) boot(stop <-chan os.Signal) int {
-	mode := p.stage.mode("boot", p.vm.Name)
+// boot starts the fake QEMU and serves it until it ends.
+func (p *run) boot(stop <-chan os.Signal) int {
+	mode := p.fake.mode("boot", p.vm.Name)
 	switch mode {
 	case "crash":
 		_ = os.WriteFile(p.vm.SerialLog(), []byte("Kernel panic\x1b[0m - no init\n"), 0o600)
 		return 7
 	case "refuse":
-		p.say(event.Event{Exiting: true, Failure: &event.Failure{Message: "no hardware", Permanent: true}})
+		p.report(event.Event{Exiting: true, Failure: &event.Failure{Message: "no hardware", Permanent: true}})
 		return 1
 	}
 	ended, err := p.startQEMU()
 	if err != nil {
-		return complain(err)
+		return printError(err)
 	}
-	p.say(event.Event{Phase: event.Boot, Step: 3, Steps: 5, Message: "booting", SSHPort: 2222})
+	p.report(event.Event{Phase: event.Boot, Step: 3, Steps: 5, Message: "booting", SSHPort: 2222})
 	booted := make(chan struct{})
 	go func() {
 		defer close(booted)
 		if mode == "late" {
-			p.await(func() bool { return p.stage.has("booted", p.vm.Name) })
+			p.await(func() bool { return p.fake.has("booted", p.vm.Name) })
 		} else if d, err := time.ParseDuration(mode); err == nil {
 			time.Sleep(d)
 		}
@@ -97,7 +97,7 @@ func (p *player) boot(stop <-chan os.Signal) int {
 		if mode == "degraded" {
 			running.Degraded = []string{"no port forwards"}
 		}
-		p.say(running)
+		p.report(running)
 	case <-stop:
 		return p.powerOff(ended)
 	case <-ended:
@@ -106,17 +106,17 @@ func (p *player) boot(stop <-chan os.Signal) int {
 	select {
 	case <-stop:
 		return p.powerOff(ended)
-	case <-ended: // by itself, as when a guest powers off
+	case <-ended: // as when the guest powers itself off
 		return p.end()
 	}
 }
 
-// startQEMU starts the pretended QEMU and returns when it lives.
-func (p *player) startQEMU() (ended <-chan struct{}, err error) {
+// startQEMU starts the fake QEMU and returns when it runs.
+func (p *run) startQEMU() (ended <-chan struct{}, err error) {
 	cmd := exec.Command(os.Args[0], "qemu", "--lima-home", p.vm.Home, p.vm.Name)
 	cmd.Stderr = os.Stderr
-	if mode := p.stage.mode("qemu", p.vm.Name); mode != "orphan" && mode != "deaf" {
-		dieWithUs(cmd)
+	if mode := p.fake.mode("qemu", p.vm.Name); mode != "orphan" && mode != "deaf" {
+		endWithParent(cmd)
 	}
 	ready, err := cmd.StdoutPipe()
 	if err != nil {
@@ -131,17 +131,17 @@ func (p *player) startQEMU() (ended <-chan struct{}, err error) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		_ = cmd.Wait() // a QEMU that was killed is an end as any other
+		_ = cmd.Wait() // it fails for a QEMU that was killed
 	}()
 	return gone, nil
 }
 
-// powerOff presses the power button and waits until the guest has powered off.
-func (p *player) powerOff(ended <-chan struct{}) int {
-	p.say(event.Event{Phase: event.Stop, Message: "powering off"})
-	switch mode := p.stage.mode("stop", p.vm.Name); mode {
+// powerOff asks the guest to power off and waits until it has.
+func (p *run) powerOff(ended <-chan struct{}) int {
+	p.report(event.Event{Phase: event.Stop, Message: "powering off"})
+	switch mode := p.fake.mode("stop", p.vm.Name); mode {
 	case "slow":
-		p.await(func() bool { return p.stage.has("stopped", p.vm.Name) || isClosed(ended) })
+		p.await(func() bool { return p.fake.has("stopped", p.vm.Name) || isClosed(ended) })
 	case "deaf":
 		p.await(func() bool { return isClosed(ended) })
 	default:
@@ -149,13 +149,13 @@ func (p *player) powerOff(ended <-chan struct{}) int {
 			time.Sleep(d)
 		}
 	}
-	_ = ask(p.vm, "powerdown") // fails when it has ended
+	_ = send(p.vm, "powerdown") // fails when it has ended
 	p.await(func() bool { return isClosed(ended) })
 	return p.end()
 }
 
-func (p *player) end() int {
-	p.say(event.Event{Exiting: true})
+func (p *run) end() int {
+	p.report(event.Event{Exiting: true})
 	return 0
 }
 

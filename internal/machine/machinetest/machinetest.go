@@ -1,6 +1,6 @@
-// Package machinetest plays rdd-lima and the QEMU behind it for tests: real processes, kernel locks,
-// events and files as those of real VMs, and a boot that takes milliseconds. A test binary plays it,
-// when TestMain calls Play; `go test -c` of this package makes a program of it.
+// Package machinetest is a fake of rdd-lima and of its QEMU for tests: with processes, kernel locks, events and files like those
+// of real VMs, and a boot that takes milliseconds. A test binary is that fake when its TestMain calls Main. `go test -c` of
+// this package builds a program of it.
 package machinetest
 
 import (
@@ -14,40 +14,38 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// program is the name under which a test binary plays rdd-lima.
+// program is the name under which a test binary is the fake rdd-lima.
 const program = "rdd-lima"
 
-// Play plays rdd-lima, and does not return, when this process was started under that name. Otherwise
-// it does nothing.
-func Play() {
+// Main runs the fake rdd-lima, and does not return, when this process was started under that name. Otherwise it does nothing.
+func Main() {
 	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == program {
 		if err := proc.EndWithParent(os.Getenv(proc.EnvTether)); err != nil {
-			os.Exit(complain(err))
+			os.Exit(printError(err))
 		}
-		p := &player{stage: Stage{filepath.Dir(os.Args[0])}}
-		os.Exit(p.play(os.Args[1:]))
+		p := &run{fake: Fake{filepath.Dir(os.Args[0])}}
+		os.Exit(p.main(os.Args[1:]))
 	}
 }
 
-// Stage is a directory that holds the pretended rdd-lima, and what directs it: a file for each
-// setting, which a test may change at any time. A player whose stage is gone ends.
+// Fake is a directory with the fake rdd-lima and its settings. Each setting is a file, which a test may change at any time. The
+// processes of a Fake end when its directory is removed.
 //
 //	validate, template, prepare, hostagent, clear, remove, probe, ssh:
-//	          how that command goes: die, garbage, fail, permanent, hang (until interrupted), deaf, or
-//	          how long it takes, such as 50ms
-//	validate  also late: all but the first one, which lets a VM be stored, go on until the setting validated is there
-//	boot      crash, refuse, late (until the setting booted is there), degraded, or how long it takes
-//	stop      slow (until the setting stopped is there), deaf, or how long a guest takes to power off
+//	          what that command does: die, garbage, fail, permanent, hang (until interrupted), deaf (to interrupts), or
+//	          take a time such as 50ms
+//	validate  also late: each call but the first one, which admits the VM, waits for the setting validated
+//	boot      crash, refuse, late (it waits for the setting booted), degraded, or a time
+//	stop      slow (it waits for the setting stopped), deaf, or the time in which a guest powers off
 //	qemu      orphan: it outlives its hostagent; deaf: it also ignores everything but SIGKILL
 //	poweroff  every guest powers itself off
 //
-// A setting NAME.VM is that of one VM.
-type Stage struct{ Dir string }
+// A setting NAME.VM applies to one VM.
+type Fake struct{ Dir string }
 
-// NewStage puts a program that plays rdd-lima into dir. It is this test binary, whose TestMain must
-// call Play.
-func NewStage(dir string) (Stage, error) {
-	s := Stage{dir}
+// New puts the fake rdd-lima into dir. It is this test binary, whose TestMain must call Main.
+func New(dir string) (Fake, error) {
+	s := Fake{dir}
 	self, err := os.Executable()
 	if err != nil {
 		return s, err
@@ -58,22 +56,22 @@ func NewStage(dir string) (Stage, error) {
 	return s, os.Symlink(self, s.Program())
 }
 
-// Program is the path of the pretended rdd-lima.
-func (s Stage) Program() string { return filepath.Join(s.Dir, program) }
+// Program returns the path of the fake rdd-lima.
+func (s Fake) Program() string { return filepath.Join(s.Dir, program) }
 
-// settings hold what directs the players, and what they counted.
-func (s Stage) settings() string { return filepath.Join(s.Dir, "play") }
+// settings is the directory of the settings and the counters.
+func (s Fake) settings() string { return filepath.Join(s.Dir, "fake") }
 
-// Set changes a setting; an empty mode is the default.
-func (s Stage) Set(name, mode string) error {
+// Set changes a setting. An empty mode is the default.
+func (s Fake) Set(name, mode string) error {
 	if err := os.MkdirAll(s.settings(), 0o700); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(s.settings(), name), []byte(mode), 0o600)
 }
 
-// Orphan starts a QEMU of vm that has no hostagent, and returns when it lives.
-func (s Stage) Orphan(vm layout.VM) (*exec.Cmd, error) {
+// Orphan starts a QEMU of vm without a hostagent, and returns when it runs.
+func (s Fake) Orphan(vm layout.VM) (*exec.Cmd, error) {
 	if err := errors.Join(os.MkdirAll(vm.Run(), 0o700), os.MkdirAll(vm.Dir(), 0o700)); err != nil {
 		return nil, err
 	}
@@ -88,20 +86,20 @@ func (s Stage) Orphan(vm layout.VM) (*exec.Cmd, error) {
 	return cmd, err
 }
 
-// Unset takes a setting away.
-func (s Stage) Unset(name string) error { return os.RemoveAll(filepath.Join(s.settings(), name)) }
+// Unset removes a setting.
+func (s Fake) Unset(name string) error { return os.RemoveAll(filepath.Join(s.settings(), name)) }
 
-// Counted is how often something happened: a command ran, "agents" (a hostagent began), "interrupted",
-// or "second-qemu" (a QEMU found another one of its VM).
-func (s Stage) Counted(what string) int {
+// Counted returns how often something has happened: a command, "agents" (a hostagent has started), "interrupted", or
+// "second-qemu" (a QEMU has found another one of its VM).
+func (s Fake) Counted(what string) int {
 	b, _ := os.ReadFile(s.counter(what))
 	return len(b)
 }
 
-func (s Stage) counter(what string) string { return filepath.Join(s.settings(), what+".count") }
+func (s Fake) counter(what string) string { return filepath.Join(s.settings(), what+".count") }
 
-// count notes that something happened.
-func (s Stage) count(what string) {
+// count counts that something has happened.
+func (s Fake) count(what string) {
 	f, err := os.OpenFile(s.counter(what), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err == nil {
 		_, _ = f.WriteString("x")
@@ -109,8 +107,8 @@ func (s Stage) count(what string) {
 	}
 }
 
-// mode is the setting for a VM.
-func (s Stage) mode(name, vm string) string {
+// mode returns the setting for a VM.
+func (s Fake) mode(name, vm string) string {
 	b, err := os.ReadFile(filepath.Join(s.settings(), name+"."+vm))
 	if err != nil {
 		b, _ = os.ReadFile(filepath.Join(s.settings(), name))
@@ -118,8 +116,8 @@ func (s Stage) mode(name, vm string) string {
 	return string(b)
 }
 
-// has reports whether the setting is there for a VM.
-func (s Stage) has(name, vm string) bool {
+// has reports whether the setting exists for a VM.
+func (s Fake) has(name, vm string) bool {
 	for _, file := range []string{name + "." + vm, name} {
 		if _, err := os.Stat(filepath.Join(s.settings(), file)); err == nil {
 			return true

@@ -11,27 +11,27 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// TestMain makes the program of `go test -c`, called rdd-lima, play it.
+// TestMain makes the program of `go test -c`, called rdd-lima, the fake.
 func TestMain(m *testing.M) {
-	Play()
+	Main()
 	os.Exit(m.Run())
 }
 
 // A test that fails to end its VMs must not leave their processes on the machine.
-func TestProcessesEndWithTheirStage(t *testing.T) {
-	stage, err := NewStage(filepath.Join(t.TempDir(), "stage"))
+func TestProcessesEndWhenTheirFakeIsRemoved(t *testing.T) {
+	fake, err := New(filepath.Join(t.TempDir(), "fake"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	vm := layout.VM{Home: filepath.Join(t.TempDir(), "lima"), Name: "rd"}
-	qemu, err := stage.Orphan(vm)
+	qemu, err := fake.Orphan(vm)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if held, err := proc.Held(vm.QEMULock()); !held || err != nil {
 		t.Fatal("it said that it is ready, and does not hold its lock", err)
 	}
-	if err := os.RemoveAll(stage.Dir); err != nil {
+	if err := os.RemoveAll(fake.Dir); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
@@ -40,25 +40,25 @@ func TestProcessesEndWithTheirStage(t *testing.T) {
 	case <-ended:
 	case <-time.After(20 * time.Second):
 		_ = qemu.Process.Kill()
-		t.Fatal("it outlived its stage")
+		t.Fatal("it runs although its directory was removed")
 	}
 }
 
 func TestOneQEMUAtATime(t *testing.T) {
-	stage, err := NewStage(filepath.Join(t.TempDir(), "stage"))
+	fake, err := New(filepath.Join(t.TempDir(), "fake"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	vm := layout.VM{Home: filepath.Join(t.TempDir(), "lima"), Name: "rd"}
-	first, err := stage.Orphan(vm)
+	first, err := fake.Orphan(vm)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := stage.Orphan(vm)
-	if err == nil || second.Wait() == nil || stage.Counted("second-qemu") != 1 {
+	second, err := fake.Orphan(vm)
+	if err == nil || second.Wait() == nil || fake.Counted("second-qemu") != 1 {
 		t.Error("two QEMUs used one disk")
 	}
-	if err := ask(vm, "powerdown"); err != nil {
+	if err := send(vm, "powerdown"); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.Wait(); err != nil {

@@ -18,50 +18,50 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// socket is where the pretended QEMU takes commands: powerdown, quit.
+// socket is where the fake QEMU takes the commands powerdown and quit.
 func socket(vm layout.VM) string { return filepath.Join(vm.Dir(), "qmp.sock") }
 
 func pidFile(vm layout.VM) string { return filepath.Join(vm.Dir(), "qemu.pid") }
 
-// qemu plays a QEMU: it holds the VM's QEMU lock, uses the disk, and ends when it is asked to.
-func (p *player) qemu() int {
+// qemu is a QEMU: it holds the VM's QEMU lock, uses the disk, and ends when it is asked to.
+func (p *run) qemu() int {
 	lock, err := proc.Acquire(p.vm.QEMULock())
 	if err != nil {
-		p.stage.count("second-qemu")
-		return complain(err)
+		p.fake.count("second-qemu")
+		return printError(err)
 	}
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	asked := make(chan string)
 	listener, err := listen(socket(p.vm), asked)
 	if err == nil {
-		err = errors.Join(os.WriteFile(pidFile(p.vm), []byte(strconv.Itoa(os.Getpid())), 0o600), note(Disk(p.vm), "on"))
+		err = errors.Join(os.WriteFile(pidFile(p.vm), []byte(strconv.Itoa(os.Getpid())), 0o600), appendLine(Disk(p.vm), "on"))
 	}
 	if err != nil {
-		return complain(err)
+		return printError(err)
 	}
 	fmt.Println("ready")
 	p.serve(asked, term)
-	err = errors.Join(note(Disk(p.vm), "off"), os.Remove(pidFile(p.vm)), listener.Close(), lock.Release())
+	err = errors.Join(appendLine(Disk(p.vm), "off"), os.Remove(pidFile(p.vm)), listener.Close(), lock.Release())
 	if err != nil {
-		return complain(err)
+		return printError(err)
 	}
 	return 0
 }
 
-// idleLook is the time between looks of a QEMU that runs: many of them must not keep a machine busy.
-const idleLook = 50 * time.Millisecond
+// idlePollInterval is how often a running QEMU checks the settings. Many of them must not keep a machine busy.
+const idlePollInterval = 50 * time.Millisecond
 
-// serve returns when the guest has powered off, or QEMU was told to end.
-func (p *player) serve(asked <-chan string, term <-chan os.Signal) {
-	deaf := p.stage.mode("qemu", p.vm.Name) == "deaf"
+// serve returns when the guest has powered off, or QEMU was asked to end.
+func (p *run) serve(asked <-chan string, term <-chan os.Signal) {
+	deaf := p.fake.mode("qemu", p.vm.Name) == "deaf"
 	for {
-		p.onStage()
+		p.exitIfRemoved()
 		select {
 		case <-asked:
 		case <-term:
-		case <-time.After(idleLook):
-			if !p.stage.has("poweroff", p.vm.Name) {
+		case <-time.After(idlePollInterval):
+			if !p.fake.has("poweroff", p.vm.Name) {
 				continue
 			}
 		}
@@ -71,7 +71,7 @@ func (p *player) serve(asked <-chan string, term <-chan os.Signal) {
 	}
 }
 
-// listen takes commands, one a connection.
+// listen takes commands, one per connection.
 func listen(path string, asked chan<- string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -90,8 +90,8 @@ func listen(path string, asked chan<- string) (net.Listener, error) {
 	return l, nil
 }
 
-// ask sends a command to the VM's QEMU.
-func ask(vm layout.VM, command string) error {
+// send sends a command to the VM's QEMU.
+func send(vm layout.VM, command string) error {
 	c, err := net.Dial("unix", socket(vm))
 	if err != nil {
 		return err
@@ -100,8 +100,8 @@ func ask(vm layout.VM, command string) error {
 	return errors.Join(err, c.Close())
 }
 
-// clear ends a QEMU whose hostagent is gone.
-func (p *player) clear() error {
+// clear ends a QEMU whose hostagent has ended.
+func (p *run) clear() error {
 	lock, err := p.lockDisk()
 	if err != nil {
 		return err
@@ -110,15 +110,15 @@ func (p *player) clear() error {
 	return p.endLeftover()
 }
 
-// endLeftover ends a QEMU whose hostagent is gone, gently first, and removes what both left. The
+// endLeftover ends a QEMU whose hostagent has ended, and removes the files of both. It first asks the guest to power off. The
 // caller holds the disk lock.
-func (p *player) endLeftover() error {
+func (p *run) endLeftover() error {
 	steps := []struct {
 		act   func() error
 		grace time.Duration
 	}{
 		{func() error { return nil }, 300 * time.Millisecond},
-		{func() error { return ask(p.vm, "powerdown") }, time.Second},
+		{func() error { return send(p.vm, "powerdown") }, time.Second},
 		{p.killQEMU, time.Second},
 	}
 	if p.kill {
@@ -128,7 +128,7 @@ func (p *player) endLeftover() error {
 		if held, err := proc.Held(p.vm.QEMULock()); !held || err != nil {
 			return errors.Join(err, clearStale(p.vm))
 		}
-		p.say(event.Event{Phase: event.Leftover, Message: "a QEMU without a hostagent was found"})
+		p.report(event.Event{Phase: event.Leftover, Message: "a QEMU without a hostagent was found"})
 		_ = s.act() // fails when it is just ending
 		late := time.Now().Add(s.grace)
 		p.await(func() bool {
@@ -142,7 +142,7 @@ func (p *player) endLeftover() error {
 	return clearStale(p.vm)
 }
 
-func (p *player) killQEMU() error {
+func (p *run) killQEMU() error {
 	b, err := os.ReadFile(pidFile(p.vm))
 	if err != nil {
 		return err

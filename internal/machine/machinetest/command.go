@@ -1,6 +1,7 @@
 package machinetest
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,24 +17,24 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// look is the time between looks at a file or lock that a player waits for.
-const look = 5 * time.Millisecond
+// pollInterval is how often a process checks a file or a lock for which it waits.
+const pollInterval = 5 * time.Millisecond
 
-// player is one run of the pretended rdd-lima.
-type player struct {
-	stage Stage
-	vm    layout.VM
-	w     *event.Writer
+// run is one run of the fake rdd-lima.
+type run struct {
+	fake Fake
+	vm   layout.VM
+	w    *event.Writer
 
-	args  []string // behind the VM's name
+	args  []string // after the VM's name
 	nonce string
 	kill  bool
 }
 
-// accelerator is what every pretended VM has.
+// accelerator is the accelerator of every fake VM.
 var accelerator = event.Accelerator{Name: "tcg", Reason: event.HardwareHangs, Message: "pretended"}
 
-func (p *player) play(args []string) int {
+func (p *run) main(args []string) int {
 	p.w = event.NewWriter(os.Stdout)
 	if len(args) == 0 {
 		fmt.Fprintln(os.Stderr, "usage: rdd-lima COMMAND")
@@ -41,8 +42,8 @@ func (p *player) play(args []string) int {
 	}
 	command := args[0]
 	p.parse(args)
-	p.stage.count(command)
-	if command == "qemu" { // whose setting has words of its own
+	p.fake.count(command)
+	if command == "qemu" { // its setting has other values
 		return p.qemu()
 	}
 	if code, over := p.fault(command); over {
@@ -67,11 +68,11 @@ func (p *player) play(args []string) int {
 	if err := work(); err != nil {
 		return p.failed(err)
 	}
-	p.say(event.Event{OK: true})
+	p.report(event.Event{OK: true})
 	return 0
 }
 
-func (p *player) parse(args []string) {
+func (p *run) parse(args []string) {
 	fs := flag.NewFlagSet(args[0], flag.ExitOnError)
 	fs.StringVar(&p.vm.Home, "lima-home", "", "")
 	fs.StringVar(&p.vm.Logs, "log-dir", "", "")
@@ -86,9 +87,9 @@ func (p *player) parse(args []string) {
 	}
 }
 
-// fault plays what the command's own setting says. It reports whether that was all.
-func (p *player) fault(command string) (code int, over bool) {
-	switch mode := p.stage.mode(command, p.vm.Name); mode {
+// fault does what the command's own setting says. over reports whether the command ends with that.
+func (p *run) fault(command string) (code int, over bool) {
+	switch mode := p.fake.mode(command, p.vm.Name); mode {
 	case "die":
 		fmt.Fprintln(os.Stderr, "the sky fell")
 		return 7, true
@@ -96,64 +97,64 @@ func (p *player) fault(command string) (code int, over bool) {
 		fmt.Println("what is this?\n{]")
 		return 0, true
 	case "fail", "permanent":
-		p.say(event.Event{Failure: &event.Failure{Field: "disk", Message: "disk: no", Permanent: mode == "permanent"}})
+		p.report(event.Event{Failure: &event.Failure{Field: "disk", Message: "disk: no", Permanent: mode == "permanent"}})
 		return 1, true
 	case "hang":
 		interrupted := interrupts()
-		p.say(event.Event{Phase: event.Image, Step: 1, Steps: 2, Bytes: 5, Total: 10})
+		p.report(event.Event{Phase: event.Image, Step: 1, Steps: 2, Bytes: 5, Total: 10})
 		<-interrupted
-		p.stage.count("interrupted")
+		p.fake.count("interrupted")
 		return 1, true
 	case "deaf":
 		signal.Ignore(os.Interrupt)
-		p.say(event.Event{Phase: event.Image, Step: 1, Steps: 2})
+		p.report(event.Event{Phase: event.Image, Step: 1, Steps: 2})
 		p.await(func() bool { return false })
 	}
 	return 0, false
 }
 
-// failed reports why a command failed.
-func (p *player) failed(err error) int {
+// failed reports why a command has failed.
+func (p *run) failed(err error) int {
 	failure := &event.Failure{Message: err.Error()}
 	if refused, ok := errors.AsType[*refusedError](err); ok {
 		failure.Field, failure.Permanent = refused.field, true
 	}
-	p.say(event.Event{Failure: failure})
+	p.report(event.Event{Failure: failure})
 	return 1
 }
 
-// say writes an event. A reader that is gone ends this process, by SIGPIPE or here.
-func (p *player) say(e event.Event) {
+// report writes an event. When the reader has gone, this process ends, by SIGPIPE or here.
+func (p *run) report(e event.Event) {
 	if err := p.w.Write(e); err != nil {
 		os.Exit(3)
 	}
 }
 
-// await waits until ok, which it asks again and again.
-func (p *player) await(ok func() bool) {
+// await waits until ok returns true.
+func (p *run) await(ok func() bool) {
 	for !ok() {
-		p.onStage()
-		time.Sleep(look)
+		p.exitIfRemoved()
+		time.Sleep(pollInterval)
 	}
 }
 
-// onStage ends this process once its stage is gone, and the test with it.
-func (p *player) onStage() {
-	if _, err := os.Stat(p.stage.Dir); err != nil {
+// exitIfRemoved ends this process when the directory of its Fake was removed, because the test has ended.
+func (p *run) exitIfRemoved() {
+	if _, err := os.Stat(p.fake.Dir); err != nil {
 		os.Exit(4)
 	}
 }
 
-// spend takes as long as the setting says, or until interrupted, and reports progress meanwhile.
-func (p *player) spend(setting, phase string, step int32) error {
-	d, err := time.ParseDuration(p.stage.mode(setting, p.vm.Name))
+// takeTime takes the time of the setting, or until it is interrupted, and reports progress meanwhile.
+func (p *run) takeTime(setting, phase string, step int32) error {
+	d, err := time.ParseDuration(p.fake.mode(setting, p.vm.Name))
 	if err != nil {
-		return nil //nolint:nilerr // the setting is a word, or not there
+		return nil //nolint:nilerr // the setting is a word, or does not exist
 	}
 	interrupted := interrupts()
 	began := time.Now()
 	for done := false; !done; {
-		p.say(event.Event{Phase: phase, Step: step, Steps: 4, Bytes: int64(time.Since(began)), Total: int64(d)})
+		p.report(event.Event{Phase: phase, Step: step, Steps: 4, Bytes: int64(time.Since(began)), Total: int64(d)})
 		select {
 		case <-interrupted:
 			return errors.New("interrupted")
@@ -176,7 +177,7 @@ type refusedError struct{ field, message string }
 func (e *refusedError) Error() string { return e.field + ": " + e.message }
 
 // validate rejects a template with a line "refused: FIELD", and a param with the value "refused".
-func (p *player) validate() error {
+func (p *run) validate() error {
 	job, err := event.ReadJob(os.Stdin)
 	if err != nil {
 		return err
@@ -191,14 +192,14 @@ func (p *player) validate() error {
 			return &refusedError{"param." + name, "the test refuses this value"}
 		}
 	}
-	if p.stage.mode("validate", p.vm.Name) == "late" && p.stage.Counted("validate") > 1 {
-		p.await(func() bool { return p.stage.has("validated", p.vm.Name) })
+	if p.fake.mode("validate", p.vm.Name) == "late" && p.fake.Counted("validate") > 1 {
+		p.await(func() bool { return p.fake.has("validated", p.vm.Name) })
 	}
-	return p.spend("validate", event.Check, 1)
+	return p.takeTime("validate", event.Check, 1)
 }
 
 // template prints a file.
-func (p *player) template() int {
+func (p *run) template() int {
 	b, err := os.ReadFile(p.vm.Name) // the locator
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rdd-lima:", err)
@@ -210,12 +211,12 @@ func (p *player) template() int {
 	return 0
 }
 
-// Disk is the file that a pretended VM has for a disk. What happens to it is appended to it: made,
-// then on and off for each run of its QEMU.
+// Disk returns the file that stands for the disk of a fake VM. Each event of the disk is a line in it: made, then on and off for
+// each run of its QEMU.
 func Disk(vm layout.VM) string { return filepath.Join(vm.Dir(), "disk") }
 
-// prepare makes the directory, its mark, the disk and then the other mark, as the real one does.
-func (p *player) prepare() error {
+// prepare creates the directory, the file Making, the disk and then the file Prepared, as the real command does.
+func (p *run) prepare() error {
 	job, err := event.ReadJob(os.Stdin)
 	if err != nil {
 		return err
@@ -225,7 +226,7 @@ func (p *player) prepare() error {
 		return err
 	}
 	defer func() { _ = lock.Release() }()
-	p.say(event.Event{Phase: event.Check, Step: 1, Steps: 4})
+	p.report(event.Event{Phase: event.Check, Step: 1, Steps: 4})
 	made := layout.Exists(p.vm.Prepared())
 	if !made && p.vm.Unfinished() {
 		err = os.RemoveAll(p.vm.Dir())
@@ -243,20 +244,20 @@ func (p *player) prepare() error {
 		}
 	}
 	if err == nil {
-		err = p.spend("prepare", event.Image, 2)
+		err = p.takeTime("prepare", event.Image, 2)
 	}
 	if err != nil || made {
 		return err
 	}
-	if err := note(Disk(p.vm), "made"); err != nil {
+	if err := appendLine(Disk(p.vm), "made"); err != nil {
 		return err
 	}
-	p.say(event.Event{Phase: event.Disk, Step: 3, Steps: 4})
+	p.report(event.Event{Phase: event.Disk, Step: 3, Steps: 4})
 	return errors.Join(os.WriteFile(p.vm.Prepared(), nil, 0o600), os.Remove(p.vm.Making()))
 }
 
-// claim marks a directory whose making begins, unless something of somebody's is in it.
-func (p *player) claim() error {
+// claim creates the directory with the file Making, unless something else is in it.
+func (p *run) claim() error {
 	names, err := p.vm.Contents()
 	if err == nil && len(names) > 0 {
 		err = &refusedError{"", fmt.Sprintf("the folder %s holds %s", p.vm.Dir(), strings.Join(names, ", "))}
@@ -271,7 +272,7 @@ func (p *player) claim() error {
 }
 
 // remove marks the directory and then removes it.
-func (p *player) remove() error {
+func (p *run) remove() error {
 	lock, err := p.lockDisk()
 	if err != nil {
 		return err
@@ -285,14 +286,14 @@ func (p *player) remove() error {
 			return err
 		}
 	}
-	if err := p.spend("remove", event.Disk, 1); err != nil {
+	if err := p.takeTime("remove", event.Disk, 1); err != nil {
 		return err
 	}
 	return os.RemoveAll(p.vm.Dir())
 }
 
-// ssh runs a command, or else a shell, in the VM's directory, as if that was the guest.
-func (p *player) ssh() int {
+// ssh runs a command, or a shell, in the VM's directory, which stands for the guest.
+func (p *run) ssh() int {
 	if held, err := proc.Held(p.vm.HostagentLock()); !held || err != nil || len(p.args) == 0 {
 		fmt.Fprintln(os.Stderr, "rdd-lima: the VM does not run", err)
 		return 255
@@ -313,27 +314,20 @@ func (p *player) ssh() int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// lockWait bounds the wait for whoever changes the disk now.
-const lockWait = 5 * time.Second
-
 // lockDisk takes the disk's lock.
-func (p *player) lockDisk() (*proc.Lock, error) {
+func (p *run) lockDisk() (*proc.Lock, error) {
 	if err := os.MkdirAll(p.vm.Run(), 0o700); err != nil {
 		return nil, err
 	}
-	for late := time.Now().Add(lockWait); ; time.Sleep(look) {
-		lock, err := proc.Acquire(p.vm.DiskLock())
-		if !errors.Is(err, proc.ErrLocked) {
-			return lock, err
-		}
-		if time.Now().After(late) {
-			return nil, fmt.Errorf("VM %q is in use: %w", p.vm.Name, err)
-		}
+	lock, err := p.vm.LockDisk(context.Background())
+	if errors.Is(err, proc.ErrLocked) {
+		err = fmt.Errorf("VM %q is in use: %w", p.vm.Name, err)
 	}
+	return lock, err
 }
 
-// note appends a line to a file, and sees it written.
-func note(path, line string) error {
+// appendLine appends a line to a file and syncs it.
+func appendLine(path, line string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
