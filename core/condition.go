@@ -96,7 +96,7 @@ func (j *conditionCheck) check(obj *unstructured.Unstructured) (done bool, err e
 	}
 	i := slices.IndexFunc(conditions, func(c metav1.Condition) bool { return c.Type == j.condition.Condition })
 	if i < 0 {
-		j.operation.report(Event{Phase: "absent", Message: "it has no condition " + j.condition.Condition})
+		j.operation.report(Event{Phase: "absent", Message: "the object has no condition " + j.condition.Condition})
 		return false, nil
 	}
 	seen := conditions[i]
@@ -139,7 +139,7 @@ func (s *Session) startup(ctx context.Context) (time.Time, error) {
 	configMaps := s.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"})
 	cm, err := configMaps.Namespace(v1alpha1.SystemNamespace).Get(ctx, discoveryName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return time.Time{}, fmt.Errorf("the service has not said when it started; there is no ConfigMap %s in %s", discoveryName, v1alpha1.SystemNamespace)
+		return time.Time{}, fmt.Errorf("the start time of the service is not known; there is no ConfigMap %s in %s", discoveryName, v1alpha1.SystemNamespace)
 	}
 	if err != nil {
 		return time.Time{}, err

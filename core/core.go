@@ -134,14 +134,14 @@ func (c *Core) hello(ctx context.Context, rec lifecycle.Record) error {
 		return err
 	}
 	c.log.Debug("ask the service whether it is ready", "server", rec.Server)
-	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout, fmt.Errorf("%w: %s gives no answer within %s", context.DeadlineExceeded, rec.Server, helloTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout, fmt.Errorf("%w: %s did not answer within %s", context.DeadlineExceeded, rec.Server, helloTimeout))
 	defer cancel()
 	greeting, err := askHello(ctx, config, rec.Server)
 	if err != nil {
 		return err
 	}
 	if greeting.Nonce != rec.Nonce {
-		return fmt.Errorf("%s answers for another run of the service", rec.Server)
+		return fmt.Errorf("the server at %s belongs to another run of the service", rec.Server)
 	}
 	if greeting.Protocol != lifecycle.Protocol {
 		return &lifecycle.Refused{Err: &Error{Kind: Incompatible, Op: "connect to service", Object: c.inst.Name,

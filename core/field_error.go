@@ -36,7 +36,7 @@ func FieldErrors(err error) []FieldError {
 	var status apierrors.APIStatus
 	switch {
 	case apierrors.IsAlreadyExists(err):
-		return []FieldError{{"metadata.name", "there is a VM of that name already; choose another"}}
+		return []FieldError{{"metadata.name", "a VM with this name already exists; choose another name"}}
 	case !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil:
 		return nil
 	}

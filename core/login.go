@@ -94,7 +94,7 @@ func (l *Login) Uninstall(only ...LoginPart) ([]LoginStatus, error) {
 func (l *Login) change(op string, only []LoginPart, do func(loginPart) (login.Entry, error)) (all []LoginStatus, err error) {
 	for _, part := range only {
 		if !slices.Contains(LoginParts(), part) {
-			return nil, &Error{Kind: Usage, Op: op, Object: l.core.inst.Name, Err: fmt.Errorf("there is no part %q; known: %v", part, LoginParts())}
+			return nil, &Error{Kind: Usage, Op: op, Object: l.core.inst.Name, Err: fmt.Errorf("unknown part %q; must be one of %v", part, LoginParts())}
 		}
 	}
 	for _, p := range l.parts(only) {

@@ -33,10 +33,10 @@ func (c *Core) VMLog(ctx context.Context, w io.Writer, name, source string, foll
 	const op = "read the log of VM"
 	path := c.VMLogPath(name, source)
 	if path == "" {
-		return &Error{Kind: Usage, Op: op, Object: name, Err: fmt.Errorf("there is no log %q; known: %s", source, strings.Join(LogSources(), ", "))}
+		return &Error{Kind: Usage, Op: op, Object: name, Err: fmt.Errorf("unknown log %q; must be one of %s", source, strings.Join(LogSources(), ", "))}
 	}
 	if !filepath.IsLocal(name) || slices.Contains([]string{".", ""}, name) {
-		return &Error{Kind: Usage, Op: op, Object: name, Err: errors.New("this is not a VM's name")}
+		return &Error{Kind: Usage, Op: op, Object: name, Err: errors.New("this is not a valid name of a VM")}
 	}
 	return Failed(op, name, logs.Copy(ctx, w, path, follow))
 }

@@ -63,7 +63,7 @@ func (v *VMs) DeleteOrphan(ctx context.Context, name string, w Wait) error {
 	}
 	_, err := v.Show(ctx, name)
 	if err == nil {
-		return refuse(Usage, "it has an object, so it is no orphan; delete it with: rdd vm delete %s", name)
+		return refuse(Usage, "the service knows this VM; delete it with: rdd vm delete %s", name)
 	}
 	if KindOf(err) != NotFound {
 		return err
@@ -71,18 +71,18 @@ func (v *VMs) DeleteOrphan(ctx context.Context, name string, w Wait) error {
 	vm := layout.Of(c.inst, name)
 	listed := slices.ContainsFunc(layout.Found(c.inst), func(f layout.VM) bool { return f.Name == name })
 	if !listed || !vm.Orphaned() && !vm.Exists() {
-		return refuse(NotFound, "there is nothing of a VM of that name in %s", c.inst.LimaHome())
+		return refuse(NotFound, "there are no files of a VM with this name in %s", c.inst.LimaHome())
 	}
 	if !vm.Orphaned() && !vm.Unfinished() {
 		names, err := vm.Contents()
 		if err != nil {
 			return Failed(op, name, err)
 		}
-		return refuse(Usage, "the folder %s holds nothing of a VM (%s), so it is not removed: move it away", vm.Dir(), strings.Join(names, ", "))
+		return refuse(Usage, "the folder %s has no files of a VM, only: %s; it is not deleted, so move it elsewhere", vm.Dir(), strings.Join(names, ", "))
 	}
 	w.Accepted = false // the folder goes only after the processes have
 	return w.run(ctx, op, name, func(ctx context.Context, o *operation) error {
-		o.report(Event{Phase: phaseDeleting, Message: "ending what runs of it and removing " + vm.Dir()})
+		o.report(Event{Phase: phaseDeleting, Message: "ending its processes and deleting " + vm.Dir()})
 		_, err := c.Service().rddd(ctx, "remove", "--", name)
 		return err
 	})

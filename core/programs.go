@@ -45,7 +45,7 @@ func Become(cmd *exec.Cmd) error { return proc.Become(cmd) }
 func (c *Core) Dashboard(open, readOnly bool) (*exec.Cmd, error) {
 	program, err := c.inst.Program("rdd-web")
 	if err != nil {
-		return nil, Failed("show the page of instance", c.inst.Name, err)
+		return nil, Failed("open the dashboard of instance", c.inst.Name, err)
 	}
 	args := []string{"--instance", c.inst.Name}
 	if !open {

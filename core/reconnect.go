@@ -33,10 +33,10 @@ type reconnectingReader struct {
 const reconnectGrace = 5 * time.Second
 
 // errServiceEnded ends a wait for something that only the service can do.
-var errServiceEnded = errors.New("the service stopped during the wait, and the work continues only when it runs again; start it with: rdd svc start")
+var errServiceEnded = errors.New("the service has stopped; the operation continues when you start it again with: rdd svc start")
 
 // errReconnected makes the wait ask again.
-var errReconnected = errors.New("the connection to the service was renewed")
+var errReconnected = errors.New("reconnected to the service")
 
 // reconnecting returns a reader for the wait o that begins with this session.
 func (s *Session) reconnecting(resource func(dynamic.Interface) dynamic.ResourceInterface, o *operation) *reconnectingReader {
@@ -95,5 +95,5 @@ func (l *reconnectingReader) checkAbsent(err error) error {
 	case time.Since(l.absentSince) > reconnectGrace:
 		return &wait.Final{Err: errServiceEnded}
 	}
-	return fmt.Errorf("the service does not run: %v", err) //nolint:errorlint // as Unauthorized it would end the wait
+	return fmt.Errorf("the service is not running: %v", err) //nolint:errorlint // as Unauthorized it would end the wait
 }

@@ -70,7 +70,7 @@ func (c *Core) pending(ctx context.Context, vm *VM) ([]string, error) {
 		return nil, err
 	}
 	if v1alpha1.TemplateDigest(own.Text) != vm.Status.TemplateDigest {
-		return nil, errors.New("the template is about to be another one")
+		return nil, errors.New("the template is about to change")
 	}
 	return template.Changes(launched, event.Job{Template: own.Text, Params: vm.Spec.Params})
 }

@@ -37,7 +37,7 @@ func (s *Service) Restore(ctx context.Context, backup string, w Wait) (done Rest
 	const op = "restore service"
 	inst := s.core.inst
 	if !inst.Exists() {
-		return done, Failed(op, inst.Name, errors.New("there is no such instance, nor any backup of it"))
+		return done, Failed(op, inst.Name, errors.New("the instance does not exist and has no backups"))
 	}
 	args, err := backupArgs(backup)
 	if err != nil {

@@ -57,7 +57,7 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 	}
 	rec, live, err := lifecycle.Find(inst)
 	if err != nil {
-		return st, Failed("look at service", inst.Name, err)
+		return st, Failed("get the status of service", inst.Name, err)
 	}
 	if !live {
 		st.State = ServiceStopped
@@ -69,7 +69,7 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 		case rec.Phase == lifecycle.Failed:
 			st.State, st.Error, st.Problem = ServiceBroken, rec.Error, rec.Problem
 		case rec.Phase != lifecycle.Stopped && rec.Phase != "":
-			st.Error, st.Problem = "the last run ended without having been asked to", string(diag.ServiceCrashed)
+			st.Error, st.Problem = "the last run ended unexpectedly", string(diag.ServiceCrashed)
 		}
 		return st, nil
 	}
@@ -81,7 +81,7 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 		if err := s.core.hello(ctx, rec); KindOf(err) == Incompatible {
 			return st, err
 		} else if ctx.Err() != nil { // that nobody waits for the answer says nothing of the service
-			return st, Failed("look at service", inst.Name, context.Cause(ctx))
+			return st, Failed("get the status of service", inst.Name, context.Cause(ctx))
 		} else if now, _, again := lifecycle.Find(inst); err != nil && again == nil && now != rec {
 			return s.Status(ctx) // it has changed meanwhile
 		} else if err != nil {

@@ -38,15 +38,15 @@ func (s Settings) Check() (field string, err error) {
 		{"onQuit", string(s.OnQuit), []string{string(OnQuitAsk), string(OnQuitKeepRunning), string(OnQuitStop)}},
 	} {
 		if !slices.Contains(f.known, f.value) {
-			return f.field, fmt.Errorf("%s: %q is not one of %s", f.field, f.value, strings.Join(f.known, ", "))
+			return f.field, fmt.Errorf("%s: %q must be one of %s", f.field, f.value, strings.Join(f.known, ", "))
 		}
 	}
 	const longest = 7 * 24 * 60 * 60
 	switch {
 	case s.ServiceTimeout < 0 || s.ServiceTimeout > longest:
-		return "serviceTimeout", fmt.Errorf("serviceTimeout: want 0 (no limit) to %d seconds; got %d", longest, s.ServiceTimeout)
+		return "serviceTimeout", fmt.Errorf("serviceTimeout: must be between 0 (no limit) and %d seconds; got %d", longest, s.ServiceTimeout)
 	case s.VMTimeout < 0 || s.VMTimeout > longest:
-		return "vmTimeout", fmt.Errorf("vmTimeout: want 0 (no limit) to %d seconds; got %d", longest, s.VMTimeout)
+		return "vmTimeout", fmt.Errorf("vmTimeout: must be between 0 (no limit) and %d seconds; got %d", longest, s.VMTimeout)
 	}
 	return "", nil
 }
@@ -58,7 +58,7 @@ type SettingsError struct {
 }
 
 func (e *SettingsError) Error() string {
-	return fmt.Sprintf("the settings can't be used, so the defaults are: %v. Correct or remove %s; the next change of a setting keeps it as %s", e.Err, e.File, atomicfile.Aside(e.File))
+	return fmt.Sprintf("the settings can't be used, so the defaults apply: %v. Correct or delete %s; the next change of a setting renames it to %s", e.Err, e.File, atomicfile.Aside(e.File))
 }
 
 func (e *SettingsError) Unwrap() error { return e.Err }
@@ -89,7 +89,7 @@ func (c *Core) Settings() (Settings, error) {
 // SetSettings stores settings, and makes the instance when it is missing. What else is in the file stays.
 // A file that is damaged is kept beside the new one.
 func (c *Core) SetSettings(s Settings) error {
-	const op = "store settings of instance"
+	const op = "save settings of instance"
 	if _, err := s.Check(); err != nil {
 		return &Error{Kind: Usage, Op: op, Object: c.inst.Name, Err: err}
 	}
@@ -137,7 +137,7 @@ func (c *Core) SetWindowPlace(p WindowPlace) error {
 	if !c.inst.Exists() {
 		return nil
 	}
-	return Failed("store the window's place of instance", c.inst.Name, c.mergeSettings(map[string]WindowPlace{"window": p}))
+	return Failed("save the window's position for instance", c.inst.Name, c.mergeSettings(map[string]WindowPlace{"window": p}))
 }
 
 // settingsFile is the file by field, so that the fields of another version stay in it.

@@ -25,7 +25,7 @@ const handOverTimeout = 5 * time.Second
 
 // First tries to be the only one of the program. It returns nil when another one lives and has taken args.
 func (c *Core) First(ctx context.Context, program string, args []string) (*Single, error) {
-	const op = "be the only one of program"
+	const op = "start program"
 	lockFile, socketFile, err := c.inst.SingleFiles(program)
 	if err != nil {
 		return nil, Failed(op, program, err)

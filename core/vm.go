@@ -32,7 +32,7 @@ func vmResource(c dynamic.Interface) dynamic.ResourceInterface {
 // CheckVMName says why a VM can't be called name.
 func (c *Core) CheckVMName(name string) error {
 	if err := c.inst.CheckVM(name); err != nil {
-		return &Error{Kind: Usage, Op: "name VM", Object: name, Err: err}
+		return &Error{Kind: Usage, Op: "check the name of VM", Object: name, Err: err}
 	}
 	return nil
 }

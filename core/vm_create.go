@@ -89,7 +89,7 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	var failure *v1alpha1.FailedError
 	if errors.As(err, &failure) && failure.Reason == v1alpha1.ReasonCreateFailed && !o.adopt {
 		if left := v.undo(ctx, vm); left != nil {
-			err = fmt.Errorf("%w; and it is not gone: %v", err, left) //nolint:errorlint // why the creation failed decides the kind
+			err = fmt.Errorf("%w; it could not be deleted: %v", err, left) //nolint:errorlint // why the creation failed decides the kind
 		}
 	}
 	return err
@@ -124,7 +124,7 @@ func (v *VMs) fillTemplate(ctx context.Context, vm *VM, o CreateOptions) (err er
 	case text != "":
 	case strings.ContainsAny(o.Template, "/:"):
 		if o.Namespace != "" {
-			return &Error{Kind: Usage, Err: fmt.Errorf("a namespace is for the name of a ConfigMap, and %q is a file or URL: leave out --namespace %s", o.Template, o.Namespace)}
+			return &Error{Kind: Usage, Err: fmt.Errorf("--namespace %[2]s is for the name of a ConfigMap, but %[1]q is a file or URL; omit --namespace", o.Template, o.Namespace)}
 		}
 		text, err = v.session.core.embedTemplate(ctx, o.Template)
 	case o.Resources != nil:
@@ -147,7 +147,7 @@ const undoTimeout = 30 * time.Second
 func (v *VMs) undo(ctx context.Context, vm *VM) error {
 	err := v.resource().Delete(ctx, vm.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &vm.UID}})
 	if err != nil && !apierrors.IsNotFound(err) {
-		return Failed("remove VM", vm.Name, err)
+		return Failed("delete VM", vm.Name, err)
 	}
-	return v.await(ctx, "remove VM", vm, Wait{Timeout: undoTimeout}, vm.Expectation().Deleted)
+	return v.await(ctx, "delete VM", vm, Wait{Timeout: undoTimeout}, vm.Expectation().Deleted)
 }

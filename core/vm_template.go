@@ -102,7 +102,7 @@ func (v *VMs) awaitStored(ctx context.Context, op string, vm *VM, seen Template,
 var errNoStoredTemplate = errors.New("the VM has no template of its own yet, and this service runs without the controller limavm, which makes it; stop the service and run: rdd svc create --controllers '*'")
 
 // errChangedMeanwhile rejects a change of a template that is not the one that was looked at.
-var errChangedMeanwhile = &Error{Kind: Rejected, Err: errors.New("somebody else has changed it meanwhile")}
+var errChangedMeanwhile = &Error{Kind: Rejected, Err: errors.New("somebody else has changed it in the meantime")}
 
 // CheckTemplate fails as SetTemplate would with the text, and changes nothing. FieldErrors says what is wrong.
 func (v *VMs) CheckTemplate(ctx context.Context, name, text string) error {
@@ -148,7 +148,7 @@ func (e *rejectedError) Unwrap() error { return e.err }
 // objects that they are kept in.
 func rejection(err error) error {
 	if apierrors.IsConflict(err) {
-		return &Error{Kind: Rejected, Err: &rejectedError{"somebody else has changed it meanwhile", err}}
+		return &Error{Kind: Rejected, Err: &rejectedError{"somebody else has changed it in the meantime", err}}
 	}
 	var why []string
 	for _, f := range FieldErrors(err) {

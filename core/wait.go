@@ -51,7 +51,7 @@ type Expired struct {
 func (e *Expired) Error() string {
 	s := fmt.Sprintf("%v: not done after %s", context.DeadlineExceeded, e.After.Round(time.Millisecond))
 	if e.Last.Phase == "" {
-		return s + ", and no step of it was seen yet"
+		return s + ", and no progress was reported"
 	}
 	s += ", last seen in phase " + e.Last.Phase
 	if e.Last.Message != "" {

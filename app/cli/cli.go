@@ -155,7 +155,7 @@ func (p *Program) Command() *cobra.Command {
 	})
 	modes := []string{progressAuto, progressTTY, progressPlain, progressJSON, progressQuiet}
 	addChoice(root, global, &s.progressMode, "progress", "", "MODE", modes, "how to show progress: auto, tty, plain, json or quiet")
-	addChoice(root, global, &s.logLevel, "log-level", "", "LEVEL", core.LogLevels(), "minimum log level: error, warn, info or debug. It is for a service that this command starts, and for rdd itself, which\nprints only debug messages, on stderr (default: $RDD_LOG_LEVEL, else the level stored by rdd svc create --log-level, else info)")
+	addChoice(root, global, &s.logLevel, "log-level", "", "LEVEL", core.LogLevels(), "minimum log level of a service that this command starts: error, warn, info or debug. With debug, rdd also prints its own\ndebug messages to stderr (default: $RDD_LOG_LEVEL, else the level stored by rdd svc create --log-level, else info)")
 	root.AddCommand(s.serviceCommand(), s.vmCommand(), s.ctlCommand(), s.diagnoseCommand(), s.dashboardCommand(), s.versionCommand())
 	return root
 }
@@ -234,19 +234,19 @@ func (p *Program) finish(cmd *cobra.Command, err error) int {
 	}
 	ends := cmd.Annotations[endsWithUs]
 	if core.NothingBegan(err) {
-		ends = "nothing was begun"
+		ends = "nothing was done"
 		waitAgainWith(cmd, commandLine(cmd))
 	}
 	kind := core.KindOf(err)
 	if kind == core.Canceled {
-		what := cmp.Or(ends, "only the waiting has ended; work that was accepted goes on")
+		what := cmp.Or(ends, "stopped waiting; an accepted operation continues in the background")
 		printf("rdd: interrupted: %s%s\n%s", what, again(cmd, ends != ""), cmd.Annotations[undoes])
 		return exitInterrupted
 	}
 	printf("rdd: %v\n", err)
 	if kind == core.Timeout {
 		if expired, ok := errors.AsType[*core.Expired](err); ok { // else a timeout of the work itself, not of the wait
-			what := cmp.Or(ends, "the work goes on")
+			what := cmp.Or(ends, "the operation continues in the background")
 			printf("%s%s%s\n%s%s", strings.ToUpper(what[:1]), what[1:], again(cmd, ends != ""), forceHint(cmd, expired.Last), cmd.Annotations[undoes])
 		}
 		return exitTimeout

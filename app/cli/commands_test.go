@@ -16,37 +16,36 @@ import (
 	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
-// readOnly lists the commands that change no state. Every other one waits, and a new command is
-// taken for one that does.
+// readOnly lists the commands that change no state. Every other command waits, unless it is in another list below.
 var readOnly = []string{
 	"rdd completion bash", "rdd completion fish", "rdd completion powershell", "rdd completion zsh",
 	"rdd dashboard", "rdd diagnose", "rdd help", "rdd version",
-	"rdd ctl", // kubectl's own flags say how that waits
+	"rdd ctl", // kubectl has its own flags for waiting
 	"rdd vm list", "rdd vm logs", "rdd vm shell", "rdd vm show",
 	"rdd service config", "rdd service log", "rdd service paths", "rdd service status",
 }
 
-// atOnce lists the commands that change a state and are done when they return.
-var atOnce = []string{
-	"rdd service create",  // it writes the instance's directories and settings
-	"rdd service install", // these write or remove what the system reads at the next login
+// immediate lists the commands that change a state and have nothing to wait for.
+var immediate = []string{
+	"rdd service create",  // it writes directories and settings
+	"rdd service install", // these write or remove files that the system reads at the next login
 	"rdd service uninstall",
 }
 
-// onlyWaits lists the commands that wait for what others change.
+// onlyWaits lists the commands that wait and change nothing.
 var onlyWaits = []string{"rdd ctl wait-condition"}
 
 // timeouts lists the defaults of --timeout that are not 5 minutes.
 var timeouts = map[string]time.Duration{"rdd service start": 90 * time.Second}
 
-// program is rdd in a home of its own, in which nothing runs.
-func program(t *testing.T) (*Program, *bytes.Buffer) {
+// newProgram returns rdd in an empty home, and its stderr.
+func newProgram(t *testing.T) (*Program, *bytes.Buffer) {
 	t.Setenv("HOME", t.TempDir())
-	said := &bytes.Buffer{}
-	return &Program{Out: io.Discard, Err: said, In: strings.NewReader(""), Open: func(name string) (*core.Core, error) {
+	stderr := &bytes.Buffer{}
+	return &Program{Out: io.Discard, Err: stderr, In: strings.NewReader(""), Open: func(name string) (*core.Core, error) {
 		inst, err := instance.Resolve(name)
 		return core.New(inst, "test"), err
-	}}, said
+	}}, stderr
 }
 
 // walk calls do for each command that can be run.
@@ -59,8 +58,8 @@ func walk(cmd *cobra.Command, do func(*cobra.Command)) {
 	}
 }
 
-// line is a command line for cmd, with an argument for each that it wants.
-func line(cmd *cobra.Command, flags ...string) []string {
+// lineFor returns a command line for cmd with all arguments that it requires.
+func lineFor(cmd *cobra.Command, flags ...string) []string {
 	args := strings.Fields(cmd.CommandPath())[1:]
 	for _, word := range strings.Fields(cmd.Use)[1:] {
 		if !strings.HasPrefix(word, "[") {
@@ -71,33 +70,33 @@ func line(cmd *cobra.Command, flags ...string) []string {
 }
 
 func TestEveryCommandThatChangesAStateWaitsInOneWay(t *testing.T) {
-	p, said := program(t)
+	p, stderr := newProgram(t)
 	root := p.Command()
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
-	ask := func(cmd *cobra.Command, flags ...string) {
+	refuses := func(cmd *cobra.Command, flags ...string) {
 		t.Helper()
-		said.Reset()
-		if code := p.Run(t.Context(), line(cmd, flags...)); code != exitUsage || !strings.Contains(said.String(), "timeout") && !strings.Contains(said.String(), "--wait=false") {
-			t.Errorf("%s %v: exit code %d, %s", cmd.CommandPath(), flags, code, said)
+		stderr.Reset()
+		if code := p.Run(t.Context(), lineFor(cmd, flags...)); code != exitUsage || !strings.Contains(stderr.String(), "timeout") && !strings.Contains(stderr.String(), "--wait=false") {
+			t.Errorf("%s %v: exit code %d, %s", cmd.CommandPath(), flags, code, stderr)
 		}
 	}
 	waiting := 0
 	walk(root, func(cmd *cobra.Command) {
 		path := cmd.CommandPath()
 		wait, timeout := cmd.Flags().Lookup("wait"), cmd.Flags().Lookup("timeout")
-		if slices.Contains(readOnly, path) || slices.Contains(atOnce, path) {
+		if slices.Contains(readOnly, path) || slices.Contains(immediate, path) {
 			if wait != nil || timeout != nil {
-				t.Errorf("%s waits; it should not be in a list of those that don't", path)
+				t.Errorf("%s waits, but is in a list of commands that don't", path)
 			}
 			return
 		}
 		if timeout == nil || (wait == nil) != slices.Contains(onlyWaits, path) {
-			t.Errorf("%s changes a state and has no --wait or no --timeout: give it both with addWait, or put it into a list of this test", path)
+			t.Errorf("%s changes a state and has no --wait or no --timeout: add both with waits, or add it to a list of this test", path)
 			return
 		}
 		waiting++
-		if wait != nil && (wait.Usage != "wait until it is done; --wait=false returns when it is accepted" || wait.DefValue != "true") {
+		if wait != nil && (wait.Usage != "wait until the operation is done; --wait=false returns when it is accepted" || wait.DefValue != "true") {
 			t.Errorf("%s --wait: %q, default %s", path, wait.Usage, wait.DefValue)
 		}
 		want := timeouts[path]
@@ -108,18 +107,18 @@ func TestEveryCommandThatChangesAStateWaitsInOneWay(t *testing.T) {
 			t.Errorf("%s --timeout: %q, default %s", path, timeout.Usage, timeout.DefValue)
 		}
 		if slices.Contains(onlyWaits, path) {
-			return // its arguments need more than a word; see TestWaitCondition
+			return // its arguments have a syntax; see TestWaitCondition
 		}
-		ask(cmd, "--timeout=-1s")
-		ask(cmd, "--timeout=soon")
-		ask(cmd, "--timeout=1s", "--wait=false")
+		refuses(cmd, "--timeout=-1s")
+		refuses(cmd, "--timeout=soon")
+		refuses(cmd, "--timeout=1s", "--wait=false")
 	})
 	if waiting < 8 {
 		t.Errorf("the walk found only %d commands that wait", waiting)
 	}
 }
 
-// parses says whether a command line, as a user would type it, is one.
+// parses returns an error unless the text is a valid command line.
 func parses(p *Program, text string) error {
 	cmd, rest, err := p.Command().Traverse(strings.Fields(text)[1:])
 	if err != nil {
@@ -131,8 +130,8 @@ func parses(p *Program, text string) error {
 	return cmd.ValidateArgs(cmd.Flags().Args())
 }
 
-func TestTheCommandThatWaitsAgainParses(t *testing.T) {
-	p, _ := program(t)
+func TestTheCommandThatWaitsAgainIsValid(t *testing.T) {
+	p, _ := newProgram(t)
 	walk(p.Command(), func(cmd *cobra.Command) {
 		if cmd.Annotations[waitAgain] == "" {
 			return
@@ -149,12 +148,12 @@ func TestTheCommandThatWaitsAgainParses(t *testing.T) {
 		}
 	})
 	if err := parses(p, "rdd vm start"); err == nil {
-		t.Error("a line that is none parses")
+		t.Error("an invalid command line was accepted")
 	}
 }
 
-// A stop that is not done in time says how to force it, and what that loses.
-func TestAStopThatIsLateNamesForce(t *testing.T) {
+// A stop that reaches its deadline says how to force it, and what is lost then.
+func TestAStopThatTimesOutNamesForce(t *testing.T) {
 	for _, tc := range []struct{ args, phase, force string }{
 		{"svc stop", "stopping", "the virtual machines immediately and lose data that is not written to disk yet, run: rdd svc stop --force"},
 		{"svc stop", "", "run: rdd svc stop --force"},
@@ -172,7 +171,7 @@ func TestAStopThatIsLateNamesForce(t *testing.T) {
 		{"vm restart demo", "boot", ""},
 		{"vm stop demo --force", "stop", ""},
 	} {
-		p, said := program(t)
+		p, stderr := newProgram(t)
 		root := p.Command()
 		cmd, rest, err := root.Traverse(strings.Fields(tc.args))
 		if err == nil {
@@ -182,14 +181,14 @@ func TestAStopThatIsLateNamesForce(t *testing.T) {
 			t.Fatalf("%s: %v", tc.args, err)
 		}
 		late := &core.Error{Kind: core.Timeout, Err: &core.Expired{Last: core.Event{Phase: tc.phase}}}
-		if code := p.finish(cmd, late); code != exitTimeout || !strings.Contains(said.String(), tc.force) || strings.Contains(said.String(), "--force") != (tc.force != "") {
-			t.Errorf("%s: exit code %d, %s", tc.args, code, said)
+		if code := p.finish(cmd, late); code != exitTimeout || !strings.Contains(stderr.String(), tc.force) || strings.Contains(stderr.String(), "--force") != (tc.force != "") {
+			t.Errorf("%s: exit code %d, %s", tc.args, code, stderr)
 		}
 	}
 }
 
-func TestAnInterruptedCreateSaysWhetherThereIsAVM(t *testing.T) {
-	p, said := program(t)
+func TestAnInterruptedCreateSaysHowToContinueOrUndoIt(t *testing.T) {
+	p, stderr := newProgram(t)
 	cmd, rest, err := p.Command().Traverse([]string{"vm", "create", "demo", "./a b.yaml", "--start", "--param", "a=1", "--param=b=2", "--timeout", "1m"})
 	if err == nil {
 		err = cmd.ParseFlags(rest)
@@ -199,31 +198,31 @@ func TestAnInterruptedCreateSaysWhetherThereIsAVM(t *testing.T) {
 	}
 	undoneBy(cmd, "delete the VM", "rdd vm delete %s")
 	p.finish(cmd, context.Canceled)
-	if want := "rdd: interrupted: only the waiting has ended; work that was accepted goes on. Wait for it again with: rdd vm start demo\nTo delete the VM instead, run: rdd vm delete demo\n"; said.String() != want {
-		t.Errorf("got %q, want %q", said, want)
+	if want := "rdd: interrupted: stopped waiting; an accepted operation continues in the background. Wait for it again with: rdd vm start demo\nTo delete the VM instead, run: rdd vm delete demo\n"; stderr.String() != want {
+		t.Errorf("got %q, want %q", stderr, want)
 	}
-	said.Reset()
+	stderr.Reset()
 	p.finish(cmd, &lifecycle.NotStartedError{Err: context.Canceled})
-	if want := "rdd: interrupted: nothing was begun. Run it again with: rdd vm create demo './a b.yaml' --param a=1 --param b=2 --start\n"; said.String() != want {
-		t.Errorf("got %q, want %q", said, want)
+	if want := "rdd: interrupted: nothing was done. Run it again with: rdd vm create demo './a b.yaml' --param a=1 --param b=2 --start\n"; stderr.String() != want {
+		t.Errorf("got %q, want %q", stderr, want)
 	}
 }
 
-func TestAnUnknownCommandIsToldOnceWhereTheHelpIs(t *testing.T) {
+func TestAnErrorInTheCommandLineNamesTheHelp(t *testing.T) {
 	for args, want := range map[string]string{
 		"foo":          "rdd: unknown command \"foo\" for \"rdd\"\nSee: rdd --help\n",
 		"vm lst":       "rdd: unknown command \"lst\" for \"rdd vm\"; did you mean list?\nSee: rdd vm --help\n",
 		"limavm start": "rdd: rdd vm start requires 1 argument, NAME; got 0\nSee: rdd vm start --help\n",
 	} {
-		p, said := program(t)
-		if code := p.Run(t.Context(), strings.Fields(args)); code != exitUsage || said.String() != want {
-			t.Errorf("rdd %s: exit code %d\n got %q\nwant %q", args, code, said, want)
+		p, stderr := newProgram(t)
+		if code := p.Run(t.Context(), strings.Fields(args)); code != exitUsage || stderr.String() != want {
+			t.Errorf("rdd %s: exit code %d\n got %q\nwant %q", args, code, stderr, want)
 		}
 	}
 }
 
 func TestWaitCondition(t *testing.T) {
-	p, said := program(t)
+	p, stderr := newProgram(t)
 	for _, tc := range []struct {
 		args string
 		code int
@@ -233,19 +232,19 @@ func TestWaitCondition(t *testing.T) {
 		{"limavm/a Running=False --reason Stopped --since startup --timeout 0", exitOther, "not running"},
 		{"limavm/a Running=unknown --since 2026-01-02T15:04:05+01:00", exitOther, "not running"},
 		{"limavm/a", exitUsage, "requires 2 arguments"},
-		{"limavm Running", exitUsage, `want TYPE/NAME, such as limavm/demo; got "limavm"`},
-		{"limavm/ Running", exitUsage, "want TYPE/NAME"},
-		{"limavm/a/b Running", exitUsage, "want TYPE/NAME"},
+		{"limavm Running", exitUsage, `expected TYPE/NAME, such as limavm/demo; got "limavm"`},
+		{"limavm/ Running", exitUsage, "expected TYPE/NAME"},
+		{"limavm/a/b Running", exitUsage, "expected TYPE/NAME"},
 		{"limavm/a Running=Perhaps", exitUsage, "True, False or Unknown"},
-		{"limavm/a =True", exitUsage, "want CONDITION"},
+		{"limavm/a =True", exitUsage, "expected CONDITION"},
 		{"limavm/a Running --since yesterday", exitUsage, "--since requires a time"},
 		{"limavm/a Running --timeout=-1s", exitUsage, "must not be negative"},
 		{"limavm/a Running --timeout soon", exitUsage, "invalid argument"},
 		{"limavm/a Running --wait=false", exitUsage, "unknown flag"},
 	} {
-		said.Reset()
-		if code := p.Run(t.Context(), append([]string{"ctl", "wait-condition"}, strings.Fields(tc.args)...)); code != tc.code || !strings.Contains(said.String(), tc.says) {
-			t.Errorf("%s: exit code %d, %s", tc.args, code, said)
+		stderr.Reset()
+		if code := p.Run(t.Context(), append([]string{"ctl", "wait-condition"}, strings.Fields(tc.args)...)); code != tc.code || !strings.Contains(stderr.String(), tc.says) {
+			t.Errorf("%s: exit code %d, %s", tc.args, code, stderr)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func (s *session) waitCondition() *cobra.Command {
 func parseCondition(c *core.Condition, object, condition, since string) (err error) {
 	var ok bool
 	if c.Type, c.Name, ok = strings.Cut(object, "/"); !ok || c.Type == "" || c.Name == "" || strings.Contains(c.Name, "/") {
-		return usagef("want TYPE/NAME, such as limavm/demo; got %q", object)
+		return usagef("expected TYPE/NAME, such as limavm/demo; got %q", object)
 	}
 	var status string
 	if c.Condition, status, ok = strings.Cut(condition, "="); !ok {
@@ -62,7 +62,7 @@ func parseCondition(c *core.Condition, object, condition, since string) (err err
 	known := []metav1.ConditionStatus{metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown}
 	i := slices.IndexFunc(known, func(s metav1.ConditionStatus) bool { return strings.EqualFold(string(s), status) })
 	if c.Condition == "" || i < 0 {
-		return usagef("want CONDITION or CONDITION=STATUS with a status of True, False or Unknown; got %q", condition)
+		return usagef("expected CONDITION or CONDITION=STATUS with a status of True, False or Unknown; got %q", condition)
 	}
 	c.Status = known[i]
 	switch since {

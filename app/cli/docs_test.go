@@ -11,7 +11,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// shown finds commands in code: a span, or an indented line. It ends where a comment or another command begins.
+// shown matches the commands in Markdown code: in a code span or an indented line. A match ends before a comment or
+// another command.
 var shown = regexp.MustCompile("(?m)(?:^ {4,}|`|\\$\\()rdd ([^`#|;&)\n]+)")
 
 // The README and the guides show only commands and flags that exist.
@@ -22,7 +23,7 @@ func TestDocsShowCommandsThatExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	files = append(files, top+"/README.md", top+"/CONTRIBUTING.md", top+"/SECURITY.md", top+"/.github/ISSUE_TEMPLATE/bug.yml")
-	p, _ := program(t)
+	p, _ := newProgram(t)
 	root, found := p.Command(), 0
 	for _, file := range files {
 		text, err := os.ReadFile(file)
@@ -44,6 +45,6 @@ func TestDocsShowCommandsThatExist(t *testing.T) {
 		}
 	}
 	if found < 100 {
-		t.Errorf("only %d commands were looked at", found)
+		t.Errorf("only %d commands were checked", found)
 	}
 }

@@ -43,7 +43,7 @@ func (s *session) servicePaths() *cobra.Command {
 			keys := pathKeys(paths)
 			i := slices.Index(keys, args[0])
 			if i < 0 {
-				return usagef("there is no path %q; known: %s", args[0], strings.Join(keys, ", "))
+				return usagef("there is no path %q; must be one of %s", args[0], strings.Join(keys, ", "))
 			}
 			paths, data, format = paths[i:i+1], paths[i], "%[2]s\n"
 		}

@@ -30,7 +30,7 @@ func (c choice) Type() string { return c.kind }
 
 func (c choice) Set(value string) error {
 	if !slices.Contains(c.known, value) {
-		return fmt.Errorf("want one of %s", strings.Join(c.known, ", "))
+		return fmt.Errorf("must be one of %s", strings.Join(c.known, ", "))
 	}
 	*c.value = value
 	return nil

@@ -11,7 +11,7 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-func TestPlainProgressOfADownloadIsAFewLines(t *testing.T) {
+func TestPlainProgressOfADownloadHasFewLines(t *testing.T) {
 	var out bytes.Buffer
 	p := &plainLines{out: &out}
 	defer p.finish()
@@ -25,7 +25,7 @@ func TestPlainProgressOfADownloadIsAFewLines(t *testing.T) {
 	}
 }
 
-func TestPlainProgressSaysThatALongStepGoesOn(t *testing.T) {
+func TestPlainProgressRepeatsALongStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		p := &plainLines{out: &out}
@@ -55,6 +55,6 @@ func TestProgressOnATerminalDoesNotHangWhenADownloadBegins(t *testing.T) {
 	select {
 	case <-done:
 	case <-time.After(30 * time.Second):
-		t.Fatal("it hangs")
+		t.Fatal("the progress hangs")
 	}
 }

@@ -13,9 +13,8 @@ import (
 
 var advised = regexp.MustCompile(`\brdd ((?:[a-z]+ ?)+)`)
 
-// A remedy that names a command that is gone helps nobody.
 func TestRemediesNameCommandsThatExist(t *testing.T) {
-	p, _ := program(t)
+	p, _ := newProgram(t)
 	root := p.Command()
 	found := 0
 	for _, problem := range diag.Known() {
@@ -39,13 +38,12 @@ func TestRemediesNameCommandsThatExist(t *testing.T) {
 		}
 	}
 	if found < 50 {
-		t.Errorf("only %d commands were looked at", found)
+		t.Errorf("only %d commands were checked", found)
 	}
 }
 
-// Every command that words advise is one on the instance that was named.
-func TestAdviceNamesTheInstanceForEveryCommand(t *testing.T) {
-	p, _ := program(t)
+func TestAdviceHasTheFlagInstanceInEveryCommand(t *testing.T) {
+	p, _ := newProgram(t)
 	root := p.Command()
 	for _, cmd := range root.Commands() {
 		for _, name := range append([]string{cmd.Name()}, cmd.Aliases...) {

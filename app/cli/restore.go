@@ -17,7 +17,7 @@ func (s *session) serviceRestore() *cobra.Command {
 		Long: "Restores the datastore of a stopped service from its newest intact backup, or from BACKUP: a name from --list, or the path of a file.\n\n" +
 			"The service makes a backup each time it shuts down, unless nothing has changed, and keeps the newest three. A backup contains the objects " +
 			"of the control plane, including those of the virtual machines. It contains no disks, and restoring doesn't change them.\n" +
-			"The service forgets what has changed since the backup. Nothing is deleted: the replaced datastore is moved to a folder whose path is printed, " +
+			"Changes that were made after the backup are not restored. Nothing is deleted: the replaced datastore is moved to a folder whose path is printed, " +
 			"and which can be restored as well.",
 	}
 	output := addOutput(cmd)
@@ -31,7 +31,7 @@ func (s *session) serviceRestore() *cobra.Command {
 	s.waits(cmd, workTimeout, "rdd svc restore", func(cmd *cobra.Command, args []string, c *core.Core, w core.Wait) error {
 		switch {
 		case w.Accepted:
-			return usagef("rdd svc restore can't finish in the background: leave out --wait=false")
+			return usagef("rdd svc restore can't run in the background; omit --wait=false")
 		case *list:
 			return s.listBackups(cmd, c, *output)
 		}
@@ -82,7 +82,7 @@ func describeRestored(w io.Writer, done core.Restored) {
 	for _, b := range done.Skipped {
 		fmt.Fprintf(w, "Skipped\t%s of %s, which is damaged: %s\n", b.Name, local(b.Time), b.Problem)
 	}
-	fmt.Fprintf(w, "Restored\t%s of %s; the service has forgotten later changes\n", done.Backup.Name, local(done.Backup.Time))
+	fmt.Fprintf(w, "Restored\t%s of %s; it does not contain later changes\n", done.Backup.Name, local(done.Backup.Time))
 	fmt.Fprintf(w, "VMs\t%s; their disks are unchanged\n", orNone(done.Backup.VMs))
 	if done.Aside != "" {
 		fmt.Fprintf(w, "Moved to\t%s: the datastore that was replaced\n", done.Aside)

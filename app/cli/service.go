@@ -57,7 +57,7 @@ func (s *session) serviceCreate() *cobra.Command {
 			return nil
 		}),
 	}
-	cmd.Flags().StringSliceVar(&controllers, "controllers", nil, "controllers to run; -NAME leaves one out, * means all others, an empty list means none (default: all of "+strings.Join(core.Controllers(), ", ")+")")
+	cmd.Flags().StringSliceVar(&controllers, "controllers", nil, "controllers to run; -NAME excludes one, * means all others, an empty list means none (default: all of "+strings.Join(core.Controllers(), ", ")+")")
 	cmd.Flags().StringVar(&endpoint, "datastore-endpoint", "", "postgres:// URL, or http(s):// URLs of an etcd cluster; '' for SQLite in the data directory (default: SQLite)")
 	cmd.Flags().IntVar(&port, "port", 0, "port of the API on the loopback interface; 0 chooses a free one and keeps it")
 	_ = cmd.RegisterFlagCompletionFunc("port", cobra.NoFileCompletions)
@@ -107,7 +107,7 @@ func (s *session) serviceStop() *cobra.Command {
 		case err != nil:
 			return err
 		case !was && len(vms) > 0 && !w.Accepted:
-			s.printf("the service was not running; virtual machines that a crashed service had left have been stopped: %s\n", strings.Join(vms, ", "))
+			s.printf("the service was not running; stopped the virtual machines that a crashed service had left running: %s\n", strings.Join(vms, ", "))
 			return nil
 		case !was:
 			s.printf("the service was not running\n")
@@ -180,7 +180,7 @@ func (s *session) serviceReset() *cobra.Command {
 func (s *session) removal(cmd *cobra.Command, remove func(*core.Service, context.Context, core.Wait) (bool, error), done string) *cobra.Command {
 	s.waits(cmd, workTimeout, "rdd svc "+cmd.Name(), func(cmd *cobra.Command, _ []string, c *core.Core, w core.Wait) error {
 		if w.Accepted {
-			return usagef("rdd svc %s can't finish in the background, because files are removed only after the service has ended: leave out --wait=false", cmd.Name())
+			return usagef("rdd svc %s can't run in the background, because it deletes files after the service has ended; omit --wait=false", cmd.Name())
 		}
 		was, err := remove(c.Service(), cmd.Context(), w)
 		if err != nil {
@@ -188,7 +188,7 @@ func (s *session) removal(cmd *cobra.Command, remove func(*core.Service, context
 		}
 		message := done
 		if !was {
-			message = "there was no instance %q\n"
+			message = "instance %q does not exist\n"
 		}
 		s.printf(message, c.Instance().Name)
 		return nil

@@ -64,7 +64,7 @@ func parseParams(args []string, wants string, minus bool) (set map[string]string
 		key, removed := strings.CutSuffix(key, "-")
 		switch {
 		case key == "" || assigned == removed || removed && !minus:
-			return nil, nil, usagef("want %s; got %q", wants, arg)
+			return nil, nil, usagef("expected %s; got %q", wants, arg)
 		case seen[key]:
 			return nil, nil, usagef("the param %q is given twice", key)
 		case assigned:
@@ -122,7 +122,7 @@ func (s *session) reportNextStart(ctx context.Context, w core.Wait, vms *core.VM
 	if vm.Spec.Running {
 		command = "restart"
 	}
-	accepted := fmt.Sprintf("VM %q has new %s, for its next start: rdd vm %s %s", name, what, command, name)
+	accepted := fmt.Sprintf("VM %q has new %s; to apply them, run: rdd vm %s %s", name, what, command, name)
 	s.reportDone(w, accepted, accepted)
 	return nil
 }
@@ -282,7 +282,7 @@ func (e *edit) inEditor(ctx context.Context) error {
 		if core.KindOf(err) != core.Rejected || e.changed || strings.TrimSpace(edited) == strings.TrimSpace(text) {
 			return err
 		}
-		text, note = edited, "It was not accepted:\n"+reason(err)
+		text, note = edited, "The template was not accepted:\n"+reason(err)
 	}
 }
 
@@ -302,7 +302,7 @@ func (e *edit) editorFailed(path, text string, err error) error {
 func (e *edit) tempFile() (string, error) {
 	f, err := os.CreateTemp("", "rdd-"+e.name+"-*.yaml")
 	if err != nil {
-		return "", fmt.Errorf("make a file to edit: %w", err)
+		return "", fmt.Errorf("create a file to edit: %w", err)
 	}
 	return filepath.Clean(f.Name()), f.Close()
 }

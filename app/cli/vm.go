@@ -55,7 +55,7 @@ func ensureVMs(cmd *cobra.Command, c *core.Core, w core.Wait) (*core.VMs, core.W
 	}
 	session, err := c.Ensure(cmd.Context(), start)
 	if err != nil {
-		waitAgainWith(cmd, "rdd svc start") // only the start of the service goes on
+		waitAgainWith(cmd, "rdd svc start") // only the start of the service continues
 		return nil, w, err
 	}
 	return session.VMs(), w.Spent(time.Since(began)), nil
@@ -106,10 +106,10 @@ func (s *session) vmCreate() *cobra.Command {
 		case o.DryRun:
 			s.printf("VM %q would be created (dry run)\n", name)
 		case o.Start:
-			s.reportDone(w, fmt.Sprintf("VM %q is running; open a shell with: rdd vm shell %s", name, name), fmt.Sprintf("VM %q is accepted and will start", name))
+			s.reportDone(w, fmt.Sprintf("VM %q is running; open a shell with: rdd vm shell %s", name, name), fmt.Sprintf("VM %q will be created and started", name))
 			s.warnProblems(cmd.Context(), vms, name, w)
 		default:
-			s.reportDone(w, fmt.Sprintf("VM %q is created; start it with: rdd vm start %s", name, name), fmt.Sprintf("VM %q is accepted", name))
+			s.reportDone(w, fmt.Sprintf("VM %q is created; start it with: rdd vm start %s", name, name), fmt.Sprintf("VM %q will be created", name))
 		}
 		return nil
 	})

@@ -32,7 +32,7 @@ type waitingRun func(cmd *cobra.Command, args []string, c *core.Core, w core.Wai
 // waits gives cmd the flags --wait and --timeout, and makes run its RunE. again is the command that waits for the same
 // thing again, with %s for the first argument.
 func (s *session) waits(cmd *cobra.Command, timeout time.Duration, again string, run waitingRun) {
-	wait := cmd.Flags().Bool("wait", true, "wait until it is done; --wait=false returns when it is accepted")
+	wait := cmd.Flags().Bool("wait", true, "wait until the operation is done; --wait=false returns when it is accepted")
 	s.waitsAlways(cmd, timeout, again, func(cmd *cobra.Command, args []string, c *core.Core, w core.Wait) error {
 		if w.Accepted = !*wait; w.Accepted && cmd.Flags().Changed("timeout") {
 			return usagef("--timeout can't be used with --wait=false")

@@ -14,7 +14,7 @@ import (
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
-// newEngine returns an engine on an instance that doesn't exist, for use in a synctest bubble.
+// newEngine returns an engine for an instance that doesn't exist, for use in a synctest bubble.
 func newEngine(t *testing.T) *Engine {
 	t.Helper()
 	ids := 0
@@ -25,7 +25,7 @@ func newEngine(t *testing.T) *Engine {
 	})
 }
 
-// endless is work that goes on until it is no longer waited for, and asks after a minute.
+// endless is work that never ends by itself. It is overdue after a minute.
 func endless(verb Verb, object string) Work {
 	return Work{Verb: verb, Object: object, Timeout: time.Minute, Run: func(ctx context.Context, w core.Wait) error {
 		for {
@@ -58,13 +58,13 @@ func begin(t *testing.T, e *Engine, w Work) string {
 	return id
 }
 
-// The second click of a double click is for the same operation; one that asks for another state replaces it.
+// The second click of a double click begins no other operation. An operation for another state replaces the first one.
 func TestOneOperationAtATimeOnAnObject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		first := begin(t, e, endless(Start, "demo"))
 		if again := begin(t, e, endless(Start, "demo")); again != first {
-			t.Error("two starts of one VM")
+			t.Error("the VM was started twice")
 		}
 		begin(t, e, endless(Start, "web"))
 		begin(t, e, endless(Change, "demo"))
@@ -105,7 +105,7 @@ func TestTheQuestionAboutALateOperation(t *testing.T) {
 				t.Errorf("%s: %q, forced %t", tc.answer, got, forced)
 			}
 			if err := e.Answer(id, KeepWaiting); core.KindOf(err) != core.Rejected {
-				t.Errorf("an answer to no question: %v", err)
+				t.Errorf("an answer without a question: %v", err)
 			}
 		})
 	}
@@ -128,7 +128,7 @@ func TestForcingAStartStopsTheVM(t *testing.T) {
 	})
 }
 
-func TestAForceThatFailsIsTheProblem(t *testing.T) {
+func TestAFailedForceIsTheProblemOfTheOperation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		w := endless(Stop, "demo")
@@ -164,8 +164,8 @@ func TestCancelUndoesWhatCanBeUndone(t *testing.T) {
 	}
 }
 
-// A creation is canceled while its request is under way. What it has made is undone once that is known.
-func TestACanceledCreationIsUndoneWhenItIsKnownWhatItMade(t *testing.T) {
+// The creation is canceled during its request, so it is not known yet whether it creates the VM.
+func TestACanceledCreationIsUndoneAfterItHasEnded(t *testing.T) {
 	running := &core.VM{}
 	running.Spec.Running = true
 	for _, tc := range []struct {
@@ -189,11 +189,11 @@ func TestACanceledCreationIsUndoneWhenItIsKnownWhatItMade(t *testing.T) {
 			}
 			synctest.Wait()
 			if o, _ := e.List().Find(undo); !o.Waited() {
-				t.Fatalf("%+v: the undoing has ended before the creation: %+v", tc, o)
+				t.Fatalf("%+v: the undo has ended before the creation: %+v", tc, o)
 			}
 			close(answered)
 			synctest.Wait()
-			// There is no service, so whatever is undone fails.
+			// There is no service, so an undo fails.
 			if o, _ := e.List().Find(undo); (o.State == Failed) != tc.undone || o.Waited() {
 				t.Errorf("%+v: %+v", tc, o)
 			}
@@ -201,7 +201,7 @@ func TestACanceledCreationIsUndoneWhenItIsKnownWhatItMade(t *testing.T) {
 	}
 }
 
-func TestTheSettingsSayWhenAnOperationIsLate(t *testing.T) {
+func TestTheSettingsHaveTheTimeouts(t *testing.T) {
 	e := newEngine(t)
 	c := e.options.Core
 	timeouts := func() []time.Duration {
@@ -216,12 +216,12 @@ func TestTheSettingsSayWhenAnOperationIsLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := timeouts(); !slices.Equal(got, []time.Duration{10 * time.Second, 10 * time.Second, 0, 0}) {
-		t.Errorf("as chosen: %v", got)
+		t.Errorf("with settings: %v", got)
 	}
 }
 
-// The page reads the list under the lock that gives out IDs.
-func TestIDsAreGivenOutWithoutALockOnTheList(t *testing.T) {
+// The page reads the list while it holds the lock of NewID.
+func TestNewIDIsCalledWithoutALockOnTheList(t *testing.T) {
 	e := newEngine(t)
 	newID := e.options.NewID
 	e.options.NewID = func() string {
@@ -230,7 +230,7 @@ func TestIDsAreGivenOutWithoutALockOnTheList(t *testing.T) {
 		select {
 		case <-read:
 		case <-time.After(10 * time.Second):
-			t.Error("the list can't be read while an ID is given out")
+			t.Error("the list can't be read during NewID")
 		}
 		return newID()
 	}

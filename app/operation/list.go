@@ -72,15 +72,15 @@ func (l List) Answered(id string, a Answer) (List, error) {
 	o, ok := l.Find(id)
 	switch {
 	case !ok || o.State != Overdue:
-		return l, fmt.Errorf("operation %q has no open question: it has continued in the meantime", id)
+		return l, fmt.Errorf("operation %q is not waiting for an answer", id)
 	case a == Force && o.Force == "":
-		return l, fmt.Errorf("it cannot be forced: %s", o.Title)
+		return l, fmt.Errorf("this operation can't be forced: %s", o.Title)
 	case a == StopWaiting:
 		return l.Abandoned(id), nil
 	case a == KeepWaiting || a == Force:
 		return l.closed(id).change(id, func(o *Operation) { o.State = Running }), nil
 	}
-	return l, fmt.Errorf("unknown answer %q: want %s, %s or %s", a, KeepWaiting, StopWaiting, Force)
+	return l, fmt.Errorf("unknown answer %q; must be %s, %s or %s", a, KeepWaiting, StopWaiting, Force)
 }
 
 // Abandoned ends the wait for the operation, which continues.

@@ -8,48 +8,48 @@ import (
 	"time"
 )
 
-// step is a transition in a test's table.
+// step changes a list.
 type step func(List) List
 
 func began(id string) step {
-	return func(b List) List {
-		return b.Began(Operation{ID: id, Verb: Stop, Object: "vm-" + id, Force: "what is unwritten", Extend: time.Minute})
+	return func(l List) List {
+		return l.Began(Operation{ID: id, Verb: Stop, Object: "vm-" + id, Force: "what is unwritten", Extend: time.Minute})
 	}
 }
 
 func beganUnforced(id string) step {
-	return func(b List) List {
-		return b.Began(Operation{ID: id, Verb: StopService, Object: "default", Extend: time.Minute})
+	return func(l List) List {
+		return l.Began(Operation{ID: id, Verb: StopService, Object: "default", Extend: time.Minute})
 	}
 }
 
-func overdue(id string) step { return func(b List) List { return b.Overdue(id, time.Minute) } }
+func overdue(id string) step { return func(l List) List { return l.Overdue(id, time.Minute) } }
 func progressed(id, phase string) step {
-	return func(b List) List { return b.Progressed(id, Progress{Phase: phase}) }
+	return func(l List) List { return l.Progressed(id, Progress{Phase: phase}) }
 }
-func abandoned(id string) step { return func(b List) List { return b.Abandoned(id) } }
-func done(id string) step      { return func(b List) List { return b.Settled(id, nil) } }
+func abandoned(id string) step { return func(l List) List { return l.Abandoned(id) } }
+func done(id string) step      { return func(l List) List { return l.Settled(id, nil) } }
 func failed(id string) step {
-	return func(b List) List { return b.Settled(id, &Problem{Kind: "other", Message: "no"}) }
+	return func(l List) List { return l.Settled(id, &Problem{Kind: "other", Message: "no"}) }
 }
-func background(id string) step { return func(b List) List { return b.Background(id, true) } }
-func dismissed(id string) step  { return func(b List) List { return b.Dismissed(id) } }
+func background(id string) step { return func(l List) List { return l.Background(id, true) } }
+func dismissed(id string) step  { return func(l List) List { return l.Dismissed(id) } }
 func answered(id string, a Answer) step {
-	return func(b List) List {
-		b, err := b.Answered(id, a)
+	return func(l List) List {
+		l, err := l.Answered(id, a)
 		if err != nil {
 			panic(err)
 		}
-		return b
+		return l
 	}
 }
 
-// refused is an answer that must be refused, and must change nothing.
+// refused is an answer that is an error and changes nothing.
 func refused(id string, a Answer) step {
-	return func(b List) List {
-		after, err := b.Answered(id, a)
-		if err == nil || !reflect.DeepEqual(after, b) {
-			panic(fmt.Sprint("answer ", a, " was taken: ", err))
+	return func(l List) List {
+		after, err := l.Answered(id, a)
+		if err == nil || !reflect.DeepEqual(after, l) {
+			panic(fmt.Sprint("answer ", a, " was accepted: ", err))
 		}
 		return after
 	}
@@ -68,37 +68,37 @@ func TestList(t *testing.T) {
 		{"it fails", []step{began("a"), failed("a")}, "a:failed!", ""},
 		{"it is overdue", []step{began("a"), overdue("a")}, "a:overdue", "a 0"},
 		{"it is overdue again", []step{began("a"), overdue("a"), overdue("a")}, "a:overdue", "a 0"},
-		{"it gets on while the question is open", []step{began("a"), overdue("a"), progressed("a", "boot")}, "a:overdue", "a 0"},
+		{"it progresses while the question is open", []step{began("a"), overdue("a"), progressed("a", "boot")}, "a:overdue", "a 0"},
 		{"kept waiting", []step{began("a"), overdue("a"), answered("a", KeepWaiting)}, "a:running", ""},
-		{"kept waiting, and late again", []step{began("a"), overdue("a"), answered("a", KeepWaiting), overdue("a")}, "a:overdue", "a 0"},
+		{"kept waiting, then overdue again", []step{began("a"), overdue("a"), answered("a", KeepWaiting), overdue("a")}, "a:overdue", "a 0"},
 		{"stopped waiting", []step{began("a"), overdue("a"), answered("a", StopWaiting)}, "a:abandoned", ""},
-		{"stopped waiting, the wait's end comes after", []step{began("a"), overdue("a"), answered("a", StopWaiting), failed("a")}, "a:abandoned", ""},
+		{"stopped waiting, then it ends", []step{began("a"), overdue("a"), answered("a", StopWaiting), failed("a")}, "a:abandoned", ""},
 		{"forced", []step{began("a"), overdue("a"), answered("a", Force)}, "a:running", ""},
-		{"nothing can be forced", []step{beganUnforced("a"), overdue("a"), refused("a", Force)}, "a:overdue", "a 0"},
+		{"it can't be forced", []step{beganUnforced("a"), overdue("a"), refused("a", Force)}, "a:overdue", "a 0"},
 		{"an unknown answer", []step{began("a"), overdue("a"), refused("a", "maybe")}, "a:overdue", "a 0"},
-		{"an answer to no question", []step{began("a"), refused("a", KeepWaiting)}, "a:running", ""},
+		{"an answer without a question", []step{began("a"), refused("a", KeepWaiting)}, "a:running", ""},
 		{"an answer after the end", []step{began("a"), overdue("a"), done("a"), refused("a", Force)}, "a:done", ""},
-		{"an answer about nothing", []step{refused("x", KeepWaiting)}, "", ""},
-		{"the state arrives", []step{began("a"), overdue("a"), done("a")}, "a:done", ""},
+		{"an answer for an unknown operation", []step{refused("x", KeepWaiting)}, "", ""},
+		{"it ends while the question is open", []step{began("a"), overdue("a"), done("a")}, "a:done", ""},
 		{"two questions", []step{began("a"), began("b"), overdue("b"), overdue("a")}, "a:overdue b:overdue", "b 1"},
 		{"the first is answered", []step{began("a"), began("b"), overdue("b"), overdue("a"), answered("b", KeepWaiting)}, "a:overdue b:running", "a 0"},
-		{"the second one's state arrives", []step{began("a"), began("b"), overdue("b"), overdue("a"), done("a")}, "a:done b:overdue", "b 0"},
-		{"a question of one in the background", []step{began("a"), background("a"), overdue("a")}, "a:overdue~", "a 0"},
+		{"the second one ends", []step{began("a"), began("b"), overdue("b"), overdue("a"), done("a")}, "a:done b:overdue", "b 0"},
+		{"a question about an operation in the background", []step{began("a"), background("a"), overdue("a")}, "a:overdue~", "a 0"},
 		{"the background stays after the end", []step{began("a"), background("a"), done("a")}, "a:done~", ""},
-		{"one that ended goes to the background", []step{began("a"), failed("a"), background("a")}, "a:failed!~", ""},
-		{"nobody waits", []step{began("a"), abandoned("a")}, "a:abandoned", ""},
-		{"abandoned can't become late", []step{began("a"), abandoned("a"), overdue("a"), progressed("a", "boot")}, "a:abandoned", ""},
+		{"an ended operation goes to the background", []step{began("a"), failed("a"), background("a")}, "a:failed!~", ""},
+		{"abandoned", []step{began("a"), abandoned("a")}, "a:abandoned", ""},
+		{"an abandoned operation can't become overdue", []step{began("a"), abandoned("a"), overdue("a"), progressed("a", "boot")}, "a:abandoned", ""},
 		{"dismissed", []step{began("a"), began("b"), done("a"), dismissed("a")}, "b:running", ""},
-		{"one that runs can't be dismissed", []step{began("a"), dismissed("a")}, "a:running", ""},
-		{"what is unknown", []step{began("a"), overdue("x"), done("x"), progressed("x", "y"), dismissed("x")}, "a:running", ""},
+		{"a running operation can't be dismissed", []step{began("a"), dismissed("a")}, "a:running", ""},
+		{"an unknown operation", []step{began("a"), overdue("x"), done("x"), progressed("x", "y"), dismissed("x")}, "a:running", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var b List
+			var l List
 			for _, s := range tc.steps {
-				b = s(b)
+				l = s(l)
 			}
 			var ops []string
-			for _, o := range b.Operations() {
+			for _, o := range l.Operations() {
 				s := o.ID + ":" + string(o.State)
 				if o.Problem != nil {
 					s += "!"
@@ -112,7 +112,7 @@ func TestList(t *testing.T) {
 				t.Errorf("operations %q, want %q", got, tc.want)
 			}
 			asks := ""
-			if q := b.Question(); q != nil {
+			if q := l.Question(); q != nil {
 				asks = fmt.Sprint(q.Operation, " ", q.Waiting)
 			}
 			if asks != tc.asks {
@@ -133,10 +133,10 @@ func TestTransitionsDoNotChangeTheOldList(t *testing.T) {
 	}
 }
 
-func TestQuestionSaysAllThatIsNeededToAnswerIt(t *testing.T) {
-	b := List{}.Began(Operation{ID: "1", Verb: Start, Object: "demo", Force: "what it has not written", Extend: 5 * time.Minute})
-	b = b.Progressed("1", Progress{Phase: "boot", Message: "waiting for SSH."}).Overdue("1", 5*time.Minute)
-	q := b.Question()
+func TestQuestion(t *testing.T) {
+	list := List{}.Began(Operation{ID: "1", Verb: Start, Object: "demo", Force: "what it has not written", Extend: 5 * time.Minute})
+	list = list.Progressed("1", Progress{Phase: "boot", Message: "waiting for SSH."}).Overdue("1", 5*time.Minute)
+	q := list.Question()
 	want := Question{
 		Operation: "1", Title: "Start virtual machine demo",
 		Text:   "Start virtual machine demo: not done after 5m0s. Last step: boot: waiting for SSH. If you stop waiting, the operation continues in the background.",
@@ -148,12 +148,12 @@ func TestQuestionSaysAllThatIsNeededToAnswerIt(t *testing.T) {
 }
 
 func TestOnlyTheNewestEndedOperationsAreKept(t *testing.T) {
-	b := began("runs")(List{})
+	list := began("runs")(List{})
 	for i := range 3 * keptOperations {
 		id := fmt.Sprint(i)
-		b = done(id)(began(id)(b))
+		list = done(id)(began(id)(list))
 	}
-	all := b.Operations()
+	all := list.Operations()
 	if len(all) != keptOperations+1 || all[0].ID != "runs" || all[len(all)-1].ID != fmt.Sprint(3*keptOperations-1) {
 		t.Errorf("%d operations, from %s to %s", len(all), all[0].ID, all[len(all)-1].ID)
 	}

@@ -13,11 +13,11 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// shownNotes is a notify.Notifier that keeps what it is told.
+// shownNotes is a notify.Notifier that records the notes.
 type shownNotes struct {
-	said []string
-	last notify.Note
-	mute bool // nobody shows buttons
+	all       []string // title and buttons of each note, or "withdrawn"
+	last      notify.Note
+	noButtons bool
 }
 
 func (d *shownNotes) Show(n notify.Note) {
@@ -25,28 +25,28 @@ func (d *shownNotes) Show(n notify.Note) {
 	for _, a := range n.Actions {
 		buttons = append(buttons, a.Key)
 	}
-	d.said = append(d.said, strings.TrimSpace(n.Title+" "+strings.Join(buttons, ",")))
+	d.all = append(d.all, strings.TrimSpace(n.Title+" "+strings.Join(buttons, ",")))
 	d.last = n
 }
-func (d *shownNotes) Withdraw(string) { d.said = append(d.said, "withdrawn") }
-func (d *shownNotes) Asks() bool      { return !d.mute }
+func (d *shownNotes) Withdraw(string) { d.all = append(d.all, "withdrawn") }
+func (d *shownNotes) Asks() bool      { return !d.noButtons }
 func (d *shownNotes) Close()          {}
 
-func TestNotificationsShowTheQuestionAndTheEnd(t *testing.T) {
+func TestNotificationsOfQuestionsAndEnds(t *testing.T) {
 	long := time.Now().Add(-time.Hour)
 	begin := func(id string, since time.Time) func(List) List {
-		return func(b List) List {
-			return b.Began(Operation{ID: id, Verb: Start, Object: "vm-" + id, Started: since, Force: "All is lost.", Extend: time.Minute})
+		return func(l List) List {
+			return l.Began(Operation{ID: id, Verb: Start, Object: "vm-" + id, Started: since, Force: "All is lost.", Extend: time.Minute})
 		}
 	}
 	late := func(id string, waited time.Duration) func(List) List {
-		return func(b List) List { return b.Overdue(id, waited) }
+		return func(l List) List { return l.Overdue(id, waited) }
 	}
 	done := func(id string, p *Problem) func(List) List {
-		return func(b List) List { return b.Settled(id, p) }
+		return func(l List) List { return l.Settled(id, p) }
 	}
 	answer := func(id string, a Answer) func(List) List {
-		return func(b List) List { b, _ = b.Answered(id, a); return b }
+		return func(l List) List { l, _ = l.Answered(id, a); return l }
 	}
 	const asks = " keep,stop-waiting,force,show"
 	for name, tc := range map[string]struct {
@@ -54,18 +54,18 @@ func TestNotificationsShowTheQuestionAndTheEnd(t *testing.T) {
 		want  string
 		busy  bool
 	}{
-		"under way":       {[]func(List) List{begin("1", long)}, "", true},
-		"done":            {[]func(List) List{begin("1", long), done("1", nil)}, "Start virtual machine vm-1: done", false},
-		"done soon":       {[]func(List) List{begin("1", time.Now()), done("1", nil)}, "withdrawn", false},
-		"failed":          {[]func(List) List{begin("1", long), done("1", &Problem{Message: "no"})}, "Start virtual machine vm-1: failed show", false},
-		"late":            {[]func(List) List{begin("1", long), late("1", time.Minute)}, "Start virtual machine vm-1" + asks, true},
-		"late, then done": {[]func(List) List{begin("1", long), late("1", time.Minute), done("1", nil)}, "Start virtual machine vm-1" + asks + "; Start virtual machine vm-1: done", false},
-		"late twice": {
+		"running":            {[]func(List) List{begin("1", long)}, "", true},
+		"done":               {[]func(List) List{begin("1", long), done("1", nil)}, "Start virtual machine vm-1: done", false},
+		"done quickly":       {[]func(List) List{begin("1", time.Now()), done("1", nil)}, "withdrawn", false},
+		"failed":             {[]func(List) List{begin("1", long), done("1", &Problem{Message: "no"})}, "Start virtual machine vm-1: failed show", false},
+		"overdue":            {[]func(List) List{begin("1", long), late("1", time.Minute)}, "Start virtual machine vm-1" + asks, true},
+		"overdue, then done": {[]func(List) List{begin("1", long), late("1", time.Minute), done("1", nil)}, "Start virtual machine vm-1" + asks + "; Start virtual machine vm-1: done", false},
+		"overdue twice": {
 			[]func(List) List{begin("1", long), late("1", time.Minute), answer("1", KeepWaiting), late("1", 2*time.Minute)},
 			"Start virtual machine vm-1" + asks + "; withdrawn; Start virtual machine vm-1" + asks, true,
 		},
-		"nobody waits": {[]func(List) List{begin("1", long), late("1", time.Minute), answer("1", StopWaiting)}, "Start virtual machine vm-1" + asks + "; withdrawn", false},
-		"two are late": {
+		"stopped waiting": {[]func(List) List{begin("1", long), late("1", time.Minute), answer("1", StopWaiting)}, "Start virtual machine vm-1" + asks + "; withdrawn", false},
+		"two are overdue": {
 			[]func(List) List{begin("1", long), begin("2", long), late("1", time.Minute), late("2", time.Minute), answer("1", KeepWaiting)},
 			"Start virtual machine vm-1" + asks + "; Start virtual machine vm-2" + asks + "; withdrawn", true,
 		},
@@ -76,9 +76,9 @@ func TestNotificationsShowTheQuestionAndTheEnd(t *testing.T) {
 		for _, step := range tc.steps {
 			list = step(list)
 			busy = n.Look(list, List{})
-			n.Look(list) // nothing is told twice
+			n.Look(list) // shows nothing again
 		}
-		if got := strings.Join(notes.said, "; "); got != tc.want || busy != tc.busy {
+		if got := strings.Join(notes.all, "; "); got != tc.want || busy != tc.busy {
 			t.Errorf("%s: %q, busy %t", name, got, busy)
 		}
 	}
@@ -101,19 +101,19 @@ func TestTheQuestionInANotification(t *testing.T) {
 			t.Errorf("%q: %q", action, did)
 		}
 		notifier.Withdraw()
-		if got := notes.said[len(notes.said)-1]; got != "withdrawn" {
-			t.Errorf("the window is back, and the desktop still asks: %q", notes.said)
+		if got := notes.all[len(notes.all)-1]; got != "withdrawn" {
+			t.Errorf("the question is still shown: %q", notes.all)
 		}
 	}
-	notes, shown := &shownNotes{mute: true}, 0
+	notes, shown := &shownNotes{noButtons: true}, 0
 	notifier := &Notifier{Notes: notes, Show: func(Operation) { shown++ }}
 	notifier.Look(list)
-	if shown != 1 || len(notes.said) != 0 {
-		t.Errorf("nobody can be asked: shown %d times, %q", shown, notes.said)
+	if shown != 1 || len(notes.all) != 0 {
+		t.Errorf("without buttons: the window was opened %d times, %q", shown, notes.all)
 	}
 }
 
-func TestProgressIsShownAfterAWhileAndNotTooOften(t *testing.T) {
+func TestProgressIsShownAfterAWhileAndOncePerSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		notes := &shownNotes{}
 		n := &Notifier{Notes: notes, Progress: true}
@@ -123,7 +123,7 @@ func TestProgressIsShownAfterAWhileAndNotTooOften(t *testing.T) {
 			n.Look(list)
 			time.Sleep(100 * time.Millisecond) // of the bubble's clock
 		}
-		if got := len(notes.said); got != 7 {
+		if got := len(notes.all); got != 7 {
 			t.Errorf("%d notes in 10 s", got)
 		}
 		if got := notes.last; got.Percent != 50 || got.Body != "Step 1 of 4: downloading" || got.Title != "Stop virtual machine demo" {
@@ -133,7 +133,7 @@ func TestProgressIsShownAfterAWhileAndNotTooOften(t *testing.T) {
 		n.Look(list)
 		n.Look(list.Progressed("1", Progress{Phase: "stop"}))
 		if got := notes.last; !got.Urgent {
-			t.Errorf("progress has taken the question's place: %+v", got)
+			t.Errorf("progress has replaced the question: %+v", got)
 		}
 		n.Look(list.Settled("1", nil))
 		if got := notes.last; got.Title != "Stop virtual machine demo: done" || got.Percent != 0 {

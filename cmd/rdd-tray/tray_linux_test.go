@@ -201,7 +201,7 @@ func TestTheMenuSaysThatTheServiceWasKilled(t *testing.T) {
 	panel.Registered()
 	says(panel, "RDD is running")
 	kill(t, b)
-	says(panel, "(RDD is stopped: the last run ended without having been asked to)\nStart RDD\n")
+	says(panel, "(RDD is stopped: the last run ended unexpectedly)\nStart RDD\n")
 	click(panel, "Start RDD")
 	says(panel, "RDD is running")
 }

@@ -71,7 +71,7 @@ func TestRestartGoesOnAfterADeadlineInItsStop(t *testing.T) {
 			b.must(0, "vm", "create", "demo", b.template, "--start")
 			prepare(b)
 			r := b.must(4, "svc", "restart", "--timeout", "300ms")
-			if !strings.Contains(r.err, "The work goes on") {
+			if !strings.Contains(r.err, "The operation continues in the background") {
 				t.Error(r.err)
 			}
 			b.set("stopped", "")

@@ -35,7 +35,7 @@ func TestCtrlCEndsOnlyTheWaiting(t *testing.T) {
 		switch r.code {
 		case 0: // it was quicker
 		case 130:
-			if !strings.Contains(r.err, "only the waiting has ended") {
+			if !strings.Contains(r.err, "stopped waiting") {
 				t.Errorf("it does not say what goes on: %s", r.err)
 			}
 		case -1: // ended by the signal before it could take it

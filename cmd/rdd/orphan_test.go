@@ -56,7 +56,7 @@ func TestVMThatTheServiceDoesNotKnowIsNamedAndTakenInOrRemoved(t *testing.T) {
 		t.Errorf("its disk: %q %v", text, err)
 	}
 	b.must(3, "vm", "adopt", "demo")
-	if r := b.must(2, "vm", "delete", "demo", "--orphan"); !strings.Contains(r.err, "it is no orphan") {
+	if r := b.must(2, "vm", "delete", "demo", "--orphan"); !strings.Contains(r.err, "the service knows this VM") {
 		t.Error(r.err)
 	}
 	b.must(0, "vm", "delete", "other", "--orphan")

@@ -150,13 +150,13 @@ func (d *desk) interrupt(args string) {
 			_ = cmd.Process.Signal(syscall.SIGINT)
 		}
 	}
-	if got := exitCode(cmd.Wait()); got != 130 || !strings.Contains(said, "interrupted: only the waiting has ended") {
+	if got := exitCode(cmd.Wait()); got != 130 || !strings.Contains(said, "interrupted: stopped waiting") {
 		d.Errorf("rdd %s, interrupted: exit code %d\n%s", args, got, said)
 	}
 }
 
 // deadline is what every wait says at its deadline: how it was, what goes on, and what to do then.
-var deadline = regexp.MustCompile(`(?s)context deadline exceeded: not done after .*(?:last seen in phase|no step of it was seen yet).*\n(The work goes on\. Wait for|A stop of the service that has begun continues; no more files are deleted\. Run) it again with: rdd ([^\n]+)\n(?:To [^\n]+\n)*$`)
+var deadline = regexp.MustCompile(`(?s)context deadline exceeded: not done after .*(?:last seen in phase|no progress was reported).*\n(The operation continues in the background\. Wait for|A stop of the service that has begun continues; no more files are deleted\. Run) it again with: rdd ([^\n]+)\n(?:To [^\n]+\n)*$`)
 
 func TestEveryWaitEndsInOneWay(t *testing.T) {
 	d := newDesk(t)

@@ -278,7 +278,7 @@ func (w *walker) judgeService(verb string, c cut, r result) {
 		if verb == "stop" && was.is(svcRuns) && c.how != cutService && strings.Contains(r.err, "was not running") {
 			w.t.Fatal("the service was started, and is said not to run")
 		}
-	case (r.code == 4 || r.code == 130) && strings.Contains(strings.ToLower(r.err), "nothing was begun"):
+	case (r.code == 4 || r.code == 130) && strings.Contains(strings.ToLower(r.err), "nothing was done"):
 	case (r.code == 4 || r.code == 130) && removes:
 		var left states
 		for _, state := range was {
