@@ -42,7 +42,7 @@ func TestANoteReplacesTheOneWithItsKey(t *testing.T) {
 		t.Errorf("actions %q", second.Actions)
 	}
 	n.Withdraw("a")
-	if gone := shown.Next(); !gone.Gone || gone.ID != first.ID {
+	if gone := shown.Next(); !gone.Closed || gone.ID != first.ID {
 		t.Errorf("%+v", gone)
 	}
 	n.Show(Note{Key: "a", Title: "again"})

@@ -38,9 +38,9 @@ func TestThePanelSeesEveryItemOfEachView(t *testing.T) {
 		v := Look(s)
 		p.show(v)
 		if i == 0 {
-			panel.Registered()
+			panel.AwaitTray()
 		}
-		panel.Sees(outline(v.Items, ""))
+		panel.Await(outline(v.Items, ""))
 	}
 }
 
@@ -50,8 +50,8 @@ func TestOf1000ClicksNoneIsLost(t *testing.T) {
 	p, panel := newTray(t, desktoptest.Address(path)), bus.Panel()
 	v := Look(up(manyVMs(3)...))
 	p.show(v)
-	panel.Registered()
-	panel.Sees(outline(v.Items, ""))
+	panel.AwaitTray()
+	panel.Await(outline(v.Items, ""))
 	targets := map[ID]int32{
 		{Verb: StopService}:  panel.Find("Stop RDD"),
 		{StopVM, "vm-00"}:    panel.Find("vm-00: running", "Stop"),
@@ -89,8 +89,8 @@ func TestAClickIsNeverForAnotherVM(t *testing.T) {
 	vms := manyVMs(3)
 	v := Look(up(vms[:2]...))
 	p.show(v)
-	panel.Registered()
-	panel.Sees(outline(v.Items, ""))
+	panel.AwaitTray()
+	panel.Await(outline(v.Items, ""))
 	second := panel.Find("vm-01: stopped", "Start")
 	for i := range 40 {
 		p.show(Look(up(vms[i%2 : i%2+2]...)))
@@ -100,7 +100,7 @@ func TestAClickIsNeverForAnotherVM(t *testing.T) {
 	}
 	v = Look(up(vms[1:]...))
 	p.show(v)
-	panel.Sees(outline(v.Items, ""))
+	panel.Await(outline(v.Items, ""))
 	<-panel.Click(panel.Find("vm-02: running", "Restart")).Done
 	<-panel.Click(panel.Find("Quit")).Done
 	restarted := false
@@ -132,8 +132,8 @@ func TestTheIconComesBackWhenThePanelDoes(t *testing.T) {
 	}
 	for range 3 {
 		panel := bus.Panel()
-		panel.Registered()
-		panel.Sees(outline(v.Items, ""))
+		panel.AwaitTray()
+		panel.Await(outline(v.Items, ""))
 		panel.Close()
 	}
 	select {
@@ -153,8 +153,8 @@ func TestATrayThatStartsBeforeTheSessionBus(t *testing.T) {
 	bus := desktoptest.StartBus(t, path)
 	panel := bus.Panel()
 	p.show(v)
-	panel.Registered()
-	panel.Sees(outline(v.Items, ""))
+	panel.AwaitTray()
+	panel.Await(outline(v.Items, ""))
 
 	bus.End()
 	select {
@@ -190,7 +190,7 @@ func TestTheIconOfAStartIsAnimated(t *testing.T) {
 	bus := desktoptest.StartBus(t, path)
 	p, panel := newTray(t, desktoptest.Address(path)), bus.Panel()
 	p.show(Look(up()))
-	panel.Registered()
+	panel.AwaitTray()
 	still := panel.Pixels()
 	starting := up()
 	starting.Snapshot.Service.State = core.ServiceStarting

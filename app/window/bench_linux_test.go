@@ -35,7 +35,7 @@ func BenchmarkWindow(b *testing.B) {
 }
 
 // open opens the window, and closes it: how long it took to paint the page, and the memory in MiB.
-func open(d *desktoptest.Desk) (paint time.Duration, memory float64) {
+func open(d *desktoptest.Session) (paint time.Duration, memory float64) {
 	d.Helper()
 	began := time.Now()
 	window := d.Start("rdd-window")
@@ -55,6 +55,6 @@ func open(d *desktoptest.Desk) (paint time.Duration, memory float64) {
 		memory += desktoptest.PSS(d, pid)
 	}
 	d.Screen.Close(shown)
-	window.Ends(0)
+	window.MustExit(0)
 	return paint, memory
 }

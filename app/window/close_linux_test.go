@@ -9,11 +9,11 @@ import (
 )
 
 // slow makes it a desk with a VM, demo, whose boot goes on until the setting booted is there.
-func slow(d *desktoptest.Desk) {
+func slow(d *desktoptest.Session) {
 	d.Helper()
 	d.RDD("svc", "start")
 	d.RDD("vm", "create", "demo", d.Template)
-	if err := d.Stage.Set("boot", "late"); err != nil {
+	if err := d.Fake.Set("boot", "late"); err != nil {
 		d.Fatal(err)
 	}
 }
@@ -25,20 +25,20 @@ func TestAClosedWindowWaitsForWhatItBegan(t *testing.T) {
 	window := d.Start("rdd-window", "--page", "machines")
 	shown := seen(d, 1)[0]
 	d.Bus.Accessible().Find(desktoptest.Application, "rdd-window").Find(desktoptest.Button, "Start demo").Press()
-	d.Eventually("a hostagent", func() bool { return d.Stage.Counted("agents") == 1 })
+	d.Eventually("a hostagent", func() bool { return d.Fake.Counted("agents") == 1 })
 
 	d.Screen.Close(shown)
 	seen(d, 0)
-	d.Start("rdd-window").Ends(0) // which finds it alive, and brings it back
+	d.Start("rdd-window").MustExit(0) // which finds it alive, and brings it back
 	shown = seen(d, 1)[0]
 	painted(d, shown)
 	d.Screen.Close(shown)
 	seen(d, 0)
 
-	if err := d.Stage.Set("booted", ""); err != nil {
+	if err := d.Fake.Set("booted", ""); err != nil {
 		t.Fatal(err)
 	}
-	window.Ends(0)
+	window.MustExit(0)
 	if got := state(d, "demo"); got != "Started" {
 		t.Errorf("rdd vm show says %q", got)
 	}
@@ -53,7 +53,7 @@ func TestTheWindowOpensWhereItWasClosed(t *testing.T) {
 	place := image.Rect(30, 50, 930, 650)
 	d.Screen.Move(shown, place)
 	d.Screen.Close(shown)
-	window.Ends(0)
+	window.MustExit(0)
 
 	d.Start("rdd-window")
 	shown = seen(d, 1)[0]
@@ -73,15 +73,15 @@ func TestTheWindowOpensOnTheScreenWhenItsPlaceIsNoLongerThere(t *testing.T) {
 	for _, away := range []image.Rectangle{image.Rect(3000, 100, 3900, 700), image.Rect(100, -2000, 1000, -1400)} {
 		d.Screen.Move(seen(d, 1)[0], away)
 		d.Eventually("it has moved", func() bool { return seen(d, 1)[0].Place == away })
-		d.Start("rdd-window").Ends(0)
+		d.Start("rdd-window").MustExit(0)
 		d.Eventually("it is back on the screen", func() bool { return seen(d, 1)[0].Place.In(screen) })
 	}
 	d.Screen.Close(seen(d, 1)[0])
-	window.Ends(0)
+	window.MustExit(0)
 }
 
 // hurried makes it a desk whose person is asked after a second.
-func hurried(d *desktoptest.Desk) {
+func hurried(d *desktoptest.Session) {
 	d.Helper()
 	d.Write(".local/share/rdd/default/settings.json", `{"firstRunDone": true, "vmTimeout": 1}`)
 }
@@ -95,14 +95,14 @@ func TestTheQuestionOfAClosedWindowIsANotificationThatOpensItAgain(t *testing.T)
 	shown := seen(d, 1)[0]
 	page := d.Bus.Accessible().Find(desktoptest.Application, "rdd-window")
 	page.Find(desktoptest.Button, "Start demo").Press()
-	d.Eventually("a hostagent", func() bool { return d.Stage.Counted("agents") == 1 })
+	d.Eventually("a hostagent", func() bool { return d.Fake.Counted("agents") == 1 })
 	d.Screen.Close(shown)
 	seen(d, 0)
 
 	ask := func() desktoptest.Note {
 		t.Helper()
 		for {
-			if note := notes.Next(); !note.Gone {
+			if note := notes.Next(); !note.Closed {
 				return note
 			}
 		}
@@ -117,22 +117,22 @@ func TestTheQuestionOfAClosedWindowIsANotificationThatOpensItAgain(t *testing.T)
 	shown = seen(d, 1)[0]
 	page.Find(desktoptest.Button, "Stop waiting")
 	d.Screen.Save("question")
-	if err := d.Stage.Set("booted", ""); err != nil {
+	if err := d.Fake.Set("booted", ""); err != nil {
 		t.Fatal(err)
 	}
 	page.Find(desktoptest.Link, "demo Running*") // the question has closed by itself
 	d.Screen.Close(shown)
-	window.Ends(0)
+	window.MustExit(0)
 }
 
 func TestTheTraysQuestionOpensTheWindowOnItsOperation(t *testing.T) {
-	d := desktoptest.NewDesk(t, "rdd-window", "rdd-tray")
+	d := desktoptest.NewSession(t, "rdd-window", "rdd-tray")
 	d.Screen = desktoptest.StartScreen(t, 1280, 800)
 	panel, notes := d.Bus.Panel(), d.Bus.Notifications(true)
 	slow(d)
 	hurried(d)
 	d.Start("rdd-tray")
-	panel.Registered()
+	panel.AwaitTray()
 	<-panel.Click(panel.Find("demo: stopped", "Start")).Done
 	note := notes.Next()
 	for note.Title != "Start virtual machine demo" || !note.Urgent {
@@ -144,7 +144,7 @@ func TestTheTraysQuestionOpensTheWindowOnItsOperation(t *testing.T) {
 	page.Find(desktoptest.Button, "Stop waiting") // the window's own question, after its own time
 	page.Find(desktoptest.Button, "Force stop").Press()
 	panel.Find("demo: stopped")
-	if n := d.Stage.Counted("agents"); n != 1 {
+	if n := d.Fake.Counted("agents"); n != 1 {
 		t.Errorf("%d hostagents: to look at an operation began another one", n)
 	}
 }

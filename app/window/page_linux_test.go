@@ -11,7 +11,7 @@ import (
 )
 
 // painted waits until the page is on the window: a blank one has one colour, text has many.
-func painted(d *desktoptest.Desk, w desktoptest.Window) {
+func painted(d *desktoptest.Session, w desktoptest.Window) {
 	d.Helper()
 	d.Eventually("the page is painted", func() bool { return d.Screen.Colours(w.Place, text) >= text })
 }
@@ -20,7 +20,7 @@ func painted(d *desktoptest.Desk, w desktoptest.Window) {
 const text = 16
 
 // webKits are WebKit's processes on the desk, by PID.
-func webKits(d *desktoptest.Desk) map[int]string {
+func webKits(d *desktoptest.Session) map[int]string {
 	d.Helper()
 	all := d.Processes()
 	for pid, line := range all {
@@ -32,7 +32,7 @@ func webKits(d *desktoptest.Desk) map[int]string {
 }
 
 // welcomed makes it a desk whose person knows RDD: nobody welcomes them any more.
-func welcomed(d *desktoptest.Desk) {
+func welcomed(d *desktoptest.Session) {
 	d.Helper()
 	d.Write(".local/share/rdd/default/settings.json", `{"firstRunDone": true}`)
 }
@@ -54,14 +54,14 @@ func TestTheWindowStartsTheServiceAndAVM(t *testing.T) {
 	d.RDD("vm", "create", "demo", d.Template)
 	page.Find(desktoptest.Link, "demo Stopped*")
 	d.Screen.Save("stopped")
-	if n := d.Stage.Counted("agents"); n != 0 {
+	if n := d.Fake.Counted("agents"); n != 0 {
 		t.Errorf("%d hostagents were started by looking", n)
 	}
 	page.Find(desktoptest.Button, "Start demo").Press()
 	page.Find(desktoptest.Link, "demo Running*")
 	page.Find(desktoptest.Button, "Stop demo")
 	d.Screen.Save("running")
-	if n := d.Stage.Counted("agents"); n != 1 {
+	if n := d.Fake.Counted("agents"); n != 1 {
 		t.Errorf("%d hostagents were started", n)
 	}
 	if got := state(d, "demo"); got != "Started" {
@@ -72,7 +72,7 @@ func TestTheWindowStartsTheServiceAndAVM(t *testing.T) {
 		t.Error("no process of WebKit was found, so the end of none will be seen")
 	}
 	d.Screen.Close(shown)
-	window.Ends(0)
+	window.MustExit(0)
 	d.Eventually("WebKit's processes have ended and given their memory back", func() bool { return len(webKits(d)) == 0 })
 	if got := state(d, "demo"); got != "Started" {
 		t.Errorf("with the window closed, rdd vm show says %q", got)
@@ -80,7 +80,7 @@ func TestTheWindowStartsTheServiceAndAVM(t *testing.T) {
 }
 
 // state is why the CLI says that a VM runs, or doesn't.
-func state(d *desktoptest.Desk, vm string) string {
+func state(d *desktoptest.Session, vm string) string {
 	d.Helper()
 	var shown struct {
 		Status struct {
@@ -99,7 +99,7 @@ func state(d *desktoptest.Desk, vm string) string {
 }
 
 func TestTrayAndWindowShowTheSame(t *testing.T) {
-	d := desktoptest.NewDesk(t, "rdd-window", "rdd-tray")
+	d := desktoptest.NewSession(t, "rdd-window", "rdd-tray")
 	d.Screen = desktoptest.StartScreen(t, 1280, 800)
 	panel := d.Bus.Panel()
 	click := func(path ...string) {
@@ -112,7 +112,7 @@ func TestTrayAndWindowShowTheSame(t *testing.T) {
 	welcomed(d)
 	d.RDD("vm", "create", "demo", d.Template)
 	tray := d.Start("rdd-tray")
-	panel.Registered()
+	panel.AwaitTray()
 	click("Open RDD…")
 	shown := seen(d, 1)[0]
 	page := d.Bus.Accessible().Find(desktoptest.Application, "rdd-window")
@@ -123,7 +123,7 @@ func TestTrayAndWindowShowTheSame(t *testing.T) {
 	page.Find(desktoptest.Link, "demo Stopped*")
 
 	_ = tray.Signal(os.Interrupt)
-	tray.Ends(0)
+	tray.MustExit(0)
 	page.Find(desktoptest.Button, "Start demo").Press() // the window outlives the tray
 	page.Find(desktoptest.Link, "demo Running*")
 	d.Screen.Close(shown)

@@ -76,7 +76,7 @@ func TestWailsBuildsAndServesTheWindow(t *testing.T) {
 	shown := seen(d, 1)[0]
 	painted(d, shown)
 	d.Screen.Close(shown)
-	window.Ends(0)
+	window.MustExit(0)
 
 	out, err := os.Create(filepath.Join(d.Home, "wails.out")) // children of it would hold a pipe open
 	if err != nil {

@@ -17,15 +17,15 @@ func TestMain(m *testing.M) {
 }
 
 // newDesk is a desk with a screen on which a window has room.
-func newDesk(tb testing.TB) *desktoptest.Desk {
+func newDesk(tb testing.TB) *desktoptest.Session {
 	tb.Helper()
-	d := desktoptest.NewDesk(tb, "rdd-window")
+	d := desktoptest.NewSession(tb, "rdd-window")
 	d.Screen = desktoptest.StartScreen(tb, 1280, 800)
 	return d
 }
 
 // windows are those of rdd-window that are seen. What the Wails CLI makes for development has a longer name.
-func windows(d *desktoptest.Desk) (all []desktoptest.Window) {
+func windows(d *desktoptest.Session) (all []desktoptest.Window) {
 	d.Helper()
 	for _, w := range d.Screen.Windows() {
 		if strings.HasPrefix(w.Program, "rdd-window") && w.Title == "RDD" {
@@ -36,7 +36,7 @@ func windows(d *desktoptest.Desk) (all []desktoptest.Window) {
 }
 
 // seen waits until there are n windows.
-func seen(d *desktoptest.Desk, n int) []desktoptest.Window {
+func seen(d *desktoptest.Session, n int) []desktoptest.Window {
 	d.Helper()
 	var all []desktoptest.Window
 	d.Eventually("the right number of windows", func() bool { all = windows(d); return len(all) == n })
@@ -44,18 +44,18 @@ func seen(d *desktoptest.Desk, n int) []desktoptest.Window {
 }
 
 func TestWithoutADisplayItSaysWhatToDo(t *testing.T) {
-	d := desktoptest.NewDesk(t, "rdd-window")
+	d := desktoptest.NewSession(t, "rdd-window")
 	for _, screen := range []*desktoptest.Screen{nil, {Display: ":9999"}} {
 		d.Screen = screen
 		w := d.Start("rdd-window")
-		w.Ends(1)
-		if said := w.Said(); !strings.Contains(said, "rdd dashboard") || strings.Contains(said, "goroutine") {
+		w.MustExit(1)
+		if said := w.Output(); !strings.Contains(said, "rdd dashboard") || strings.Contains(said, "goroutine") {
 			t.Errorf("screen %+v: %s", screen, said)
 		}
 	}
 	w := d.Start("rdd-window", "--colour", "red")
-	w.Ends(2)
-	if said := w.Said(); !strings.Contains(said, "--page") {
+	w.MustExit(2)
+	if said := w.Output(); !strings.Contains(said, "--page") {
 		t.Error(said)
 	}
 	if _, err := os.Stat(filepath.Join(d.Home, ".local", "share", "rdd")); err == nil {
@@ -68,7 +68,7 @@ func TestASecondStartComesToTheFirstWindow(t *testing.T) {
 	d.Bus.End() // who is first has nothing to do with it
 	first := d.Start("rdd-window")
 	seen(d, 1)
-	d.Start("rdd-window", "--page", "settings").Ends(0)
+	d.Start("rdd-window", "--page", "settings").MustExit(0)
 	if n := len(windows(d)); n != 1 {
 		t.Error(n, "windows")
 	}
@@ -78,17 +78,17 @@ func TestASecondStartComesToTheFirstWindow(t *testing.T) {
 		if err := w.Signal(syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}
-		w.Ends(0)
+		w.MustExit(0)
 	}
 	again := d.Start("rdd-window")
 	seen(d, 1)
 	_ = again.Kill() // a lock and a socket are left, which must not matter
-	again.Ends(-1)
+	again.MustExit(-1)
 	seen(d, 0)
 	again = d.Start("rdd-window")
 	seen(d, 1)
 	_ = again.Signal(syscall.SIGTERM)
-	again.Ends(0)
+	again.MustExit(0)
 	if _, err := os.Stat(filepath.Join(d.Home, ".local", "share", "rdd", "default")); err == nil {
 		t.Error("looking has made an instance")
 	}

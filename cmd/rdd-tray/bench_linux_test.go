@@ -18,15 +18,15 @@ const (
 
 // What a tray costs that nobody uses, beside a service with three VMs that run.
 func BenchmarkTrayIdle(b *testing.B) {
-	box := newBox(b)
-	panel := box.Bus.Panel()
-	box.RDD("svc", "start")
+	e := newTestEnv(b)
+	panel := e.Bus.Panel()
+	e.RDD("svc", "start")
 	for _, name := range []string{"one", "two", "three"} {
-		box.RDD("vm", "create", name, box.Template, "--start")
+		e.RDD("vm", "create", name, e.Template, "--start")
 	}
-	tray := box.tray()
-	panel.Registered()
-	says(panel, "3 of 3 virtual machines running")
+	tray := e.tray()
+	panel.AwaitTray()
+	waitForMenu(panel, "3 of 3 virtual machines running")
 	for b.Loop() {
 		time.Sleep(settleTime) // what is measured is that nothing happens
 		b.ReportMetric(desktoptest.PSS(b, tray.Pid), "pss-MiB")
@@ -52,16 +52,16 @@ func processorTime(tb testing.TB, pid int) time.Duration {
 // How soon the panel has the new menu when VMs have changed, of 50. It asks for the whole menu whenever it is told
 // that something is new, as panels do: for one VM that is several times.
 func BenchmarkTrayChange(b *testing.B) {
-	box := newBox(b)
-	panel := box.Bus.Panel()
-	box.RDD("svc", "create", "--controllers=-limavm")
-	box.RDD("svc", "start")
-	fleet := desktoptest.NewFleet(b, filepath.Join(box.Home, ".rdd", "default", "kube.config"), 50)
-	box.tray()
-	panel.Registered()
-	says(panel, "vm-49: stopped\n")
-	fleet.Report(b, func(states map[string]string) time.Time {
-		at := panel.Told("it has the new states", func(menu string) bool {
+	e := newTestEnv(b)
+	panel := e.Bus.Panel()
+	e.RDD("svc", "create", "--controllers=-limavm")
+	e.RDD("svc", "start")
+	fleet := desktoptest.NewFakeVMs(b, filepath.Join(e.Home, ".rdd", "default", "kube.config"), 50)
+	e.tray()
+	panel.AwaitTray()
+	waitForMenu(panel, "vm-49: stopped\n")
+	fleet.Benchmark(b, func(states map[string]string) time.Time {
+		at := panel.AwaitChange("it has the new states", func(menu string) bool {
 			for name, state := range states {
 				if !strings.Contains(menu, name+": "+strings.ToLower(state)+"\n") {
 					return false
@@ -70,7 +70,7 @@ func BenchmarkTrayChange(b *testing.B) {
 			return true
 		})
 		for len(panel.Changes) > 0 {
-			panel.Look() // before anything else changes
+			panel.LatestMenu() // before anything else changes
 		}
 		return at
 	})

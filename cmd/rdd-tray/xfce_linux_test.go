@@ -15,7 +15,7 @@ import (
 )
 
 // xfce is a desk with Xfce's panel on its screen, which has room for tray icons and nothing else.
-type xfce struct{ *box }
+type xfce struct{ *testEnv }
 
 // Sizes in pixels. The screen is little larger than the menu, because the README shows a picture of it.
 const (
@@ -50,7 +50,7 @@ func newXfce(t *testing.T) *xfce {
 	for _, program := range []string{"xfce4-panel", "xdotool"} {
 		desktoptest.Need(t, program, program)
 	}
-	s := &xfce{newBox(t)}
+	s := &xfce{newTestEnv(t)}
 	s.Screen = desktoptest.StartScreen(t, screenWidth, screenHeight)
 	s.Screen.Background(background)
 	config := filepath.Join(s.Bus.Home(), ".config/xfce4/xfconf/xfce-perchannel-xml")
@@ -85,8 +85,8 @@ func (s *xfce) start(cmd *exec.Cmd) {
 	})
 }
 
-// bright is the box around the pixels of a part of the screen that are as bright as an icon's ink.
-func bright(img *image.NRGBA, part image.Rectangle) (r image.Rectangle, pixels int) {
+// brightPixels is the box around the pixels of a part of the screen that are as bright as an icon's ink.
+func brightPixels(img *image.NRGBA, part image.Rectangle) (r image.Rectangle, pixels int) {
 	for y := part.Min.Y; y < part.Max.Y; y++ {
 		for x := part.Min.X; x < part.Max.X; x++ {
 			if c := img.NRGBAAt(x, y); c.R > 200 && c.G > 200 && c.B > 200 {
@@ -115,7 +115,7 @@ func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 	var icon image.Rectangle
 	var empty int
 	s.Eventually("the panel shows the icon", func() bool {
-		icon, empty = bright(s.Screen.Picture(), band)
+		icon, empty = brightPixels(s.Screen.Picture(), band)
 		return icon.Dx() > 8 && icon.Dy() > 8 && icon.Dx() < 40
 	})
 	middle := icon.Min.Add(icon.Size().Div(2))
@@ -126,18 +126,18 @@ func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 
 	s.xdotool("mousemove", fmt.Sprint(middle.X), fmt.Sprint(middle.Y), "click", "1")
 	s.Eventually("the menu opens", func() bool {
-		menu, _ := bright(s.Screen.Picture(), below)
+		menu, _ := brightPixels(s.Screen.Picture(), below)
 		return menu.Dx() > 80 && menu.Dy() > 100
 	})
 	s.Screen.Save("menu")
 	s.xdotool("key", "Down", "Return")
 	s.xdotool("mousemove", fmt.Sprint(screenWidth-1), fmt.Sprint(screenHeight-1)) // else the icon's tooltip would be taken for the menu
 	s.Eventually("the icon is another one", func() bool {
-		_, pixels := bright(s.Screen.Picture(), band)
+		_, pixels := brightPixels(s.Screen.Picture(), band)
 		return pixels > empty+empty/2
 	})
 	s.Eventually("the menu has closed", func() bool {
-		_, pixels := bright(s.Screen.Picture(), below)
+		_, pixels := brightPixels(s.Screen.Picture(), below)
 		return pixels == 0
 	})
 	if got := s.RDD("svc", "start"); !strings.Contains(got, "already running") {
@@ -148,7 +148,7 @@ func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 	s.RDD("vm", "create", "web", s.Template)
 	s.xdotool("mousemove", fmt.Sprint(middle.X), fmt.Sprint(middle.Y), "click", "1")
 	s.Eventually("the menu opens", func() bool {
-		menu, _ := bright(s.Screen.Picture(), below)
+		menu, _ := brightPixels(s.Screen.Picture(), below)
 		return menu.Dy() > 180
 	})
 	s.Screen.Save("running")

@@ -24,17 +24,17 @@ func TestBoot(t *testing.T) {
 	}
 	need(t, filepath.Join(dist(t), "share", "rdd", "guest", "rdd-guest.yaml"), "make guest")
 	t.Parallel()
-	testscript.RunT(oneByOne{t}, scripts(t, "testdata/boot"))
+	testscript.RunT(sequential{t}, scripts(t, "testdata/boot"))
 	for _, b := range bootTests {
 		t.Run(b.name, b.run)
 	}
 }
 
-// oneByOne runs scripts one after the other.
-type oneByOne struct{ *testing.T }
+// sequential runs scripts one after the other.
+type sequential struct{ *testing.T }
 
-func (oneByOne) Parallel()     {}
-func (oneByOne) Verbose() bool { return testing.Verbose() }
-func (o oneByOne) Run(name string, f func(testscript.T)) {
-	o.T.Run(name, func(t *testing.T) { f(oneByOne{t}) })
+func (sequential) Parallel()     {}
+func (sequential) Verbose() bool { return testing.Verbose() }
+func (o sequential) Run(name string, f func(testscript.T)) {
+	o.T.Run(name, func(t *testing.T) { f(sequential{t}) })
 }

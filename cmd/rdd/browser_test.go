@@ -16,33 +16,33 @@ import (
 // The page in Chromium, over a service whose guests are played: with timeouts, their answers, and a kill.
 func TestBrowserWithARealService(t *testing.T) {
 	t.Parallel()
-	b := newBrowserBox(t)
-	settings := filepath.Join(b.libexec(), "fake")
-	b.browse([]string{
+	e := newBrowserEnv(t)
+	settings := filepath.Join(e.libexec(), "fake")
+	e.runBrowserTests([]string{
 		fmt.Sprintf("RDD_HOLD=mkdir -p %[1]s && rm -f %[1]s/booted && printf late >%[1]s/boot", settings),
 		fmt.Sprintf("RDD_RELEASE=: >%s/booted", settings), "RDD_TIMEOUT=60000",
 	})
 }
 
 func bootInTheBrowser(t *testing.T) {
-	b := newBrowserBox(t)
-	lima := filepath.Join(b.libexec(), "rdd-lima")
+	e := newBrowserEnv(t)
+	lima := filepath.Join(e.libexec(), "rdd-lima")
 	if err := errors.Join(os.Remove(lima), os.Symlink(filepath.Join(dist(t), "libexec", "rdd", "rdd-lima"), lima)); err != nil {
 		t.Fatal(err)
 	}
-	mustKeepProbe(t, filepath.Join(b.short(), "lima"))
-	b.browse([]string{"RDD_TIMEOUT=300000"}, "first run", "a real VM") // a boot under emulation takes a minute or two
+	mustKeepProbe(t, filepath.Join(e.shortDir(), "lima"))
+	e.runBrowserTests([]string{"RDD_TIMEOUT=300000"}, "first run", "a real VM") // a boot under emulation takes a minute or two
 }
 
-// newBrowserBox is a box whose page offers the templates that ship with RDD.
-func newBrowserBox(t testing.TB) *box {
+// newBrowserEnv is a box whose page offers the templates that ship with RDD.
+func newBrowserEnv(t testing.TB) *testEnv {
 	t.Helper()
 	needBrowser(t)
-	b := newBox(t)
-	if err := os.Symlink(filepath.Join(dist(t), "share"), filepath.Join(b.home, "share")); err != nil {
+	e := newTestEnv(t)
+	if err := os.Symlink(filepath.Join(dist(t), "share"), filepath.Join(e.home, "share")); err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return e
 }
 
 func needBrowser(t testing.TB) {
@@ -51,22 +51,22 @@ func needBrowser(t testing.TB) {
 	need(t, filepath.Join("..", "..", "frontend", "node_modules", "playwright-core"), "make frontend")
 }
 
-// browse runs the browser tests whose names hold one of the parts, all if there is none.
-func (b *box) browse(env []string, parts ...string) {
-	b.t.Helper()
-	address, interrupt := b.dashboard(nil, "--no-open")
+// runBrowserTests runs the browser tests whose names hold one of the parts, all if there is none.
+func (e *testEnv) runBrowserTests(env []string, parts ...string) {
+	e.t.Helper()
+	address, interrupt := e.dashboard(nil, "--no-open")
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", append([]string{"e2e/run.mjs"}, parts...)...)
 	cmd.Dir = filepath.Join("..", "..", "frontend")
-	cmd.Env = append(os.Environ(), append(env, "RDD_URL="+address, "RDD_SHOTS="+b.t.TempDir())...)
+	cmd.Env = append(os.Environ(), append(env, "RDD_URL="+address, "RDD_SHOTS="+e.t.TempDir())...)
 	cmd.WaitDelay = 10 * time.Second // the browser's processes may hold the pipe
 	said, err := cmd.CombinedOutput()
 	if err != nil {
-		b.t.Error(err)
+		e.t.Error(err)
 	}
-	b.t.Logf("%s", said)
+	e.t.Logf("%s", said)
 	if code := interrupt(); code != 0 {
-		b.t.Error("Ctrl-C: exit code", code)
+		e.t.Error("Ctrl-C: exit code", code)
 	}
 }

@@ -11,13 +11,13 @@ import (
 // TestCreateWhoseClientIsKilledIsWholeOrNothing kills rdd while it creates a VM. The VM is there as a
 // whole then, as if nobody had waited, or nothing of it is.
 func TestCreateWhoseClientIsKilledIsWholeOrNothing(t *testing.T) {
-	d := newDesk(t)
-	d.must(0, "svc start")
+	e := newWaitEnv(t)
+	e.must(0, "svc start")
 	r := rand.New(rand.NewPCG(1, 2))
 	whole := 0
 	for i := range 6 {
 		name := fmt.Sprintf("vm%d", i)
-		cmd, _ := d.command("vm create " + name + " ./good.yaml")
+		cmd, _ := e.command("vm create " + name + " ./good.yaml")
 		cmd.Stderr = nil
 		progress, err := cmd.StderrPipe()
 		if err == nil {
@@ -32,18 +32,18 @@ func TestCreateWhoseClientIsKilledIsWholeOrNothing(t *testing.T) {
 		_, _ = progress.Read(make([]byte, 1)) // there is progress, so it has been accepted; or it was killed
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		show, _ := d.command("vm show " + name)
+		show, _ := e.command("vm show " + name)
 		if show.Run() == nil {
 			whole++
-			d.must(0, "ctl wait-condition limavm/"+name+" Created")
-			d.must(0, "vm delete "+name)
-			d.must(0, "ctl wait --for=delete configmap/limavm-"+name+" -n rdd-system")
+			e.must(0, "ctl wait-condition limavm/"+name+" Created")
+			e.must(0, "vm delete "+name)
+			e.must(0, "ctl wait --for=delete configmap/limavm-"+name+" -n rdd-system")
 		}
-		templates, _ := d.command("ctl get configmaps -n rdd-system -o name")
+		templates, _ := e.command("ctl get configmaps -n rdd-system -o name")
 		if out, err := templates.Output(); err != nil || strings.Contains(string(out), "limavm-"+name) {
 			t.Errorf("after a kill: %v\n%s", err, out)
 		}
-		d.must(0, "vm create "+name+" ./good.yaml --dry-run") // the name is free
+		e.must(0, "vm create "+name+" ./good.yaml --dry-run") // the name is free
 	}
 	if whole < 3 {
 		t.Errorf("only %d were accepted", whole)
@@ -52,12 +52,12 @@ func TestCreateWhoseClientIsKilledIsWholeOrNothing(t *testing.T) {
 
 // TestTwoPeopleCreateOneNameAtOnce: one gets the VM, and the other is told so.
 func TestTwoPeopleCreateOneNameAtOnce(t *testing.T) {
-	d := newDesk(t)
-	d.must(0, "svc start")
+	e := newWaitEnv(t)
+	e.must(0, "svc start")
 	for i := range 5 {
 		codes := make(chan int)
 		for range 2 {
-			cmd, _ := d.command(fmt.Sprintf("vm create twin%d ./good.yaml --wait=false", i))
+			cmd, _ := e.command(fmt.Sprintf("vm create twin%d ./good.yaml --wait=false", i))
 			go func() { codes <- exitCode(cmd.Run()) }()
 		}
 		if a, b := <-codes, <-codes; a+b != 3 || a*b != 0 {

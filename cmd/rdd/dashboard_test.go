@@ -14,31 +14,33 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // dashboard runs rdd dashboard and returns the address that it prints, and a function that presses Ctrl-C
 // and returns the exit code.
-func (b *box) dashboard(env []string, args ...string) (address string, interrupt func() int) {
-	b.t.Helper()
-	web := filepath.Join(dist(b.t), "libexec", "rdd", "rdd-web")
-	need(b.t, web, "make build")
-	if err := os.Symlink(web, filepath.Join(b.libexec(), "rdd-web")); err != nil && !os.IsExist(err) {
-		b.t.Fatal(err)
+func (e *testEnv) dashboard(env []string, args ...string) (address string, interrupt func() int) {
+	e.t.Helper()
+	web := filepath.Join(dist(e.t), "libexec", "rdd", "rdd-web")
+	need(e.t, web, "make build")
+	if err := os.Symlink(web, filepath.Join(e.libexec(), "rdd-web")); err != nil && !os.IsExist(err) {
+		e.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // it serves for as long as the test needs
-	b.t.Cleanup(cancel)
-	cmd := b.command(ctx, append([]string{"dashboard"}, args...)...)
+	e.t.Cleanup(cancel)
+	cmd := e.command(ctx, append([]string{"dashboard"}, args...)...)
 	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
 	}
 	if err != nil {
-		b.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		b.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	return strings.TrimSpace(line), func() int {
 		_ = cmd.Process.Signal(syscall.SIGINT)
@@ -49,13 +51,13 @@ func (b *box) dashboard(env []string, args ...string) (address string, interrupt
 
 func TestDashboardShowsThePageAndStartsNothing(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	address, interrupt := b.dashboard(nil, "--no-open")
+	e := newTestEnv(t)
+	address, interrupt := e.dashboard(nil, "--no-open")
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	browser := &http.Client{Jar: jar, Timeout: hang}
+	browser := &http.Client{Jar: jar, Timeout: testenv.Timeout}
 	resp, err := browser.Get(address)
 	if err != nil {
 		t.Fatal(err)
@@ -74,8 +76,8 @@ func TestDashboardShowsThePageAndStartsNothing(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), `"state":"not-created"`) {
 		t.Errorf("%v %s", err, text)
 	}
-	b.must(9, "svc", "status")
-	if exists(b.data()) || exists(b.short()) {
+	e.must(9, "svc", "status")
+	if exists(e.dataDir()) || exists(e.shortDir()) {
 		t.Error("looking has made the instance")
 	}
 	if code := interrupt(); code != 0 {
@@ -89,8 +91,8 @@ func TestDashboardShowsThePageAndStartsNothing(t *testing.T) {
 
 func TestDashboardOpensABrowserWithoutTellingEverybodyTheToken(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	bin := filepath.Join(b.home, "fake")
+	e := newTestEnv(t)
+	bin := filepath.Join(e.home, "fake")
 	if err := os.Mkdir(bin, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -98,10 +100,10 @@ func TestDashboardOpensABrowserWithoutTellingEverybodyTheToken(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(bin, "xdg-open"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	address, interrupt := b.dashboard([]string{"PATH=" + bin + ":" + os.Getenv("PATH"), "TMPDIR=" + b.home})
-	b.eventually("a browser", func() bool { return exists(filepath.Join(b.home, "args")) })
+	address, interrupt := e.dashboard([]string{"PATH=" + bin + ":" + os.Getenv("PATH"), "TMPDIR=" + e.home})
+	e.eventually("a browser", func() bool { return exists(filepath.Join(e.home, "args")) })
 	read := func(name string) string {
-		text, err := os.ReadFile(filepath.Join(b.home, name))
+		text, err := os.ReadFile(filepath.Join(e.home, name))
 		if err != nil {
 			t.Error(err)
 		}
@@ -121,7 +123,7 @@ func TestDashboardOpensABrowserWithoutTellingEverybodyTheToken(t *testing.T) {
 	if code := interrupt(); code != 0 {
 		t.Error("Ctrl-C: exit code", code)
 	}
-	left, err := filepath.Glob(filepath.Join(b.home, "rdd-*.html"))
+	left, err := filepath.Glob(filepath.Join(e.home, "rdd-*.html"))
 	if err != nil || len(left) > 0 {
 		t.Error(left, err)
 	}

@@ -10,22 +10,22 @@ import (
 
 // A VM that was just made has no template of its own yet. Nobody who has typed one is told so afterwards.
 func TestATemplateIsEditedRightAfterItsVMWasAskedFor(t *testing.T) {
-	b := newBox(t)
-	b.start()
-	if err := os.WriteFile(b.template, []byte("images: []\nparam: {color: red}\n"), 0o600); err != nil {
+	e := newTestEnv(t)
+	e.start()
+	if err := os.WriteFile(e.template, []byte("images: []\nparam: {color: red}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("TMPDIR", b.home)
+	t.Setenv("TMPDIR", e.home)
 	t.Setenv("EDITOR", "echo '# mine' >>")
-	b.must(0, "ctl", "create", "configmap", "stored", "--from-file=template="+b.template)
-	b.set("validate", "late")
-	b.must(0, "vm", "create", "demo", "stored", "--wait=false")
+	e.must(0, "ctl", "create", "configmap", "stored", "--from-file=template="+e.template)
+	e.setFake("validate", "late")
+	e.must(0, "vm", "create", "demo", "stored", "--wait=false")
 
-	if r := b.must(0, "vm", "params", "demo"); !strings.Contains(r.out, "red") {
+	if r := e.must(0, "vm", "params", "demo"); !strings.Contains(r.out, "red") {
 		t.Errorf("params: %s", r.out)
 	}
 	kept := regexp.MustCompile(`your text is in (\S+)\. Run it again with: rdd vm edit demo --file (\S+)`)
-	r := b.must(4, "vm", "edit", "demo", "--timeout", "50ms")
+	r := e.must(4, "vm", "edit", "demo", "--timeout", "50ms")
 	path := kept.FindStringSubmatch(r.err)
 	if path == nil || path[1] != path[2] || !strings.Contains(r.err, "Nothing was changed") {
 		t.Fatalf("at the deadline: %s", r.err)
@@ -35,22 +35,22 @@ func TestATemplateIsEditedRightAfterItsVMWasAskedFor(t *testing.T) {
 	}
 
 	// It waits, and is done when the VM has been taken up.
-	edit := b.command(t.Context(), "vm", "edit", "demo", "--file", path[2])
+	edit := e.command(t.Context(), "vm", "edit", "demo", "--file", path[2])
 	var said strings.Builder
 	edit.Stderr = &said
 	if err := edit.Start(); err != nil {
 		t.Fatal(err)
 	}
-	b.set("validated", "")
+	e.setFake("validated", "")
 	if err := edit.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, &said)
 	}
-	b.must(0, "vm", "params", "demo", "color=blue")
-	b.must(0, "vm", "edit", "demo")
-	if r := b.must(0, "ctl", "get", "configmap", "limavm-demo", "-n", "rdd-system", "-o", "jsonpath={.data.template}"); strings.Count(r.out, "# mine") != 2 {
+	e.must(0, "vm", "params", "demo", "color=blue")
+	e.must(0, "vm", "edit", "demo")
+	if r := e.must(0, "ctl", "get", "configmap", "limavm-demo", "-n", "rdd-system", "-o", "jsonpath={.data.template}"); strings.Count(r.out, "# mine") != 2 {
 		t.Errorf("the template is %q", r.out)
 	}
-	if left, _ := filepath.Glob(filepath.Join(b.home, "rdd-demo-*.yaml")); len(left) != 1 || left[0] != path[1] {
+	if left, _ := filepath.Glob(filepath.Join(e.home, "rdd-demo-*.yaml")); len(left) != 1 || left[0] != path[1] {
 		t.Errorf("of what was typed, %v is left", left)
 	}
 }

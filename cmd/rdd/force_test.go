@@ -14,39 +14,39 @@ func TestAServiceWhoseGuestsDontObeyIsForcedToStop(t *testing.T) {
 	t.Parallel()
 	var stops sync.WaitGroup
 	t.Cleanup(stops.Wait)
-	for name, late := range map[string]func(b *box){
-		"in a stop that is late": func(b *box) { b.must(4, "svc", "stop", "--timeout=300ms") },
-		"at once":                func(*box) {},
-		"after a crash":          func(b *box) { b.killService() },
-		"after a crash, in a stop that is late": func(b *box) {
-			b.killService()
-			b.must(4, "svc", "stop", "--timeout=300ms")
+	for name, late := range map[string]func(e *testEnv){
+		"in a stop that is late": func(e *testEnv) { e.must(4, "svc", "stop", "--timeout=300ms") },
+		"at once":                func(*testEnv) {},
+		"after a crash":          func(e *testEnv) { e.killService() },
+		"after a crash, in a stop that is late": func(e *testEnv) {
+			e.killService()
+			e.must(4, "svc", "stop", "--timeout=300ms")
 		},
-		"after a crash, while somebody else waits": func(b *box) {
-			b.killService()
-			stops.Go(func() { b.run("svc", "stop") })
-			b.eventually("the guest is asked to power off", func() bool {
-				said, err := os.ReadFile(b.vm("demo").Events())
+		"after a crash, while somebody else waits": func(e *testEnv) {
+			e.killService()
+			stops.Go(func() { e.run("svc", "stop") })
+			e.eventually("the guest is asked to power off", func() bool {
+				said, err := os.ReadFile(e.vm("demo").Events())
 				return err == nil && strings.Contains(string(said), `"phase":"stop"`)
 			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBox(t)
-			b.set("qemu", "deaf")
-			b.set("stop", "deaf")
-			b.start()
-			b.must(0, "vm", "create", "demo", b.template, "--start")
-			late(b)
-			if r := b.must(0, "svc", "stop", "--force"); !strings.Contains(r.err, "is lost") {
+			e := newTestEnv(t)
+			e.setFake("qemu", "deaf")
+			e.setFake("stop", "deaf")
+			e.start()
+			e.must(0, "vm", "create", "demo", e.template, "--start")
+			late(e)
+			if r := e.must(0, "svc", "stop", "--force"); !strings.Contains(r.err, "is lost") {
 				t.Errorf("nobody was told what may be lost: %q", r.err)
 			}
-			if left := b.processes(); len(left) > 0 {
+			if left := e.processes(); len(left) > 0 {
 				t.Error("said stopped, and these live:", left)
 			}
 			disk := func() string {
-				text, err := os.ReadFile(b.vm("demo").Dir() + "/disk")
+				text, err := os.ReadFile(e.vm("demo").Dir() + "/disk")
 				if err != nil {
 					t.Error(err)
 				}
@@ -55,11 +55,11 @@ func TestAServiceWhoseGuestsDontObeyIsForcedToStop(t *testing.T) {
 			if got := disk(); got != "made on" {
 				t.Errorf("the guest was shut down in order: %q", got)
 			}
-			b.set("qemu", "")
-			b.set("stop", "")
-			b.start()
-			b.must(0, "vm", "start", "demo")
-			b.must(0, "svc", "restart") // which nobody forces
+			e.setFake("qemu", "")
+			e.setFake("stop", "")
+			e.start()
+			e.must(0, "vm", "start", "demo")
+			e.must(0, "svc", "restart") // which nobody forces
 			if got := disk(); !strings.HasPrefix(got, "made on on off") {
 				t.Errorf("the next stop was forced, too: %q", got)
 			}

@@ -11,9 +11,9 @@ import (
 // What a stranger does to the API's port is told in the log that rotates, not in the file for crashes.
 func TestErrorsOfConnectionsAreInTheLog(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	b.must(0, "svc", "start", "--log-level", "debug")
-	address := strings.TrimPrefix(b.record().Server, "https://")
+	e := newTestEnv(t)
+	e.must(0, "svc", "start", "--log-level", "debug")
+	address := strings.TrimPrefix(e.record().Server, "https://")
 	for range 3 {
 		plain, err := net.Dial("tcp", address)
 		if err != nil {
@@ -30,12 +30,12 @@ func TestErrorsOfConnectionsAreInTheLog(t *testing.T) {
 	_, _ = wrong.Write([]byte("no HTTP/2 begins like this\r\n\r\n"))
 	t.Cleanup(func() { _ = wrong.Close() })
 	has := func(text string) bool {
-		log, err := os.ReadFile(b.log())
+		log, err := os.ReadFile(e.serviceLog())
 		return err == nil && strings.Contains(string(log), text)
 	}
-	b.eventually("the failed handshake is in the log", func() bool { return has("TLS handshake error") })
-	b.eventually("the wrong protocol is in the log", func() bool { return has("error reading preface") })
-	if out, err := os.ReadFile(b.output()); err != nil || strings.Contains(string(out), "http2") || strings.Contains(string(out), "TLS") {
-		t.Errorf("%s: %s, %v", b.output(), out, err)
+	e.eventually("the failed handshake is in the log", func() bool { return has("TLS handshake error") })
+	e.eventually("the wrong protocol is in the log", func() bool { return has("error reading preface") })
+	if out, err := os.ReadFile(e.serviceOut()); err != nil || strings.Contains(string(out), "http2") || strings.Contains(string(out), "TLS") {
+		t.Errorf("%s: %s, %v", e.serviceOut(), out, err)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // presses is at how many moments Ctrl-C is pressed.
@@ -23,14 +25,14 @@ const presses = 10
 // neither the service nor the VM.
 func TestCtrlCEndsOnlyTheWaiting(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	b.set("boot", "300ms")
-	before := b.start()
-	b.must(0, "vm", "create", "demo", b.template)
+	e := newTestEnv(t)
+	e.setFake("boot", "300ms")
+	before := e.start()
+	e.must(0, "vm", "create", "demo", e.template)
 	choose := rand.New(rand.NewPCG(1, 1))
 	ended := map[int]int{}
 	for range presses {
-		r := b.interrupted(time.Duration(choose.Int64N(int64(400*time.Millisecond))), "vm", "start", "demo", "--wait")
+		r := e.runInterrupted(time.Duration(choose.Int64N(int64(400*time.Millisecond))), "vm", "start", "demo", "--wait")
 		ended[r.code]++
 		switch r.code {
 		case 0: // it was quicker
@@ -42,14 +44,14 @@ func TestCtrlCEndsOnlyTheWaiting(t *testing.T) {
 		default:
 			t.Errorf("%+v", r)
 		}
-		if now := b.record(); now.Nonce != before.Nonce || !b.living() {
+		if now := e.record(); now.Nonce != before.Nonce || !e.serviceRuns() {
 			t.Fatal("the service has ended:", now)
 		}
-		b.must(0, "vm", "start", "demo", "--wait") // joins, or asks when Ctrl-C came before the question
-		b.must(0, "vm", "stop", "demo")
+		e.must(0, "vm", "start", "demo", "--wait") // joins, or asks when Ctrl-C came before the question
+		e.must(0, "vm", "stop", "demo")
 	}
-	if b.stage.Counted("agents") > presses {
-		t.Errorf("%d hostagents for %d starts: Ctrl-C ended some", b.stage.Counted("agents"), presses)
+	if e.fake.Counted("agents") > presses {
+		t.Errorf("%d hostagents for %d starts: Ctrl-C ended some", e.fake.Counted("agents"), presses)
 	}
 	if ended[130] == 0 {
 		t.Error("no command was interrupted; the moments are too late")
@@ -89,30 +91,30 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceInOrder(t *testing.T) {
 			continue
 		}
 		t.Run(strings.TrimPrefix(path, "rdd "), func(t *testing.T) {
-			b := newBox(t)
+			e := newTestEnv(t)
 			for n := range tries {
-				b.edited(n)
-				b.must(0, "svc", "start") // the last try may have stopped it, or deleted it with the VM
-				if r := b.run("vm", "show", "demo"); r.code != 0 {
-					b.must(0, "vm", "create", "demo", fmt.Sprintf("%s/edited%d", b.home, n), "--start")
+				e.writeTemplate(n)
+				e.must(0, "svc", "start") // the last try may have stopped it, or deleted it with the VM
+				if r := e.run("vm", "show", "demo"); r.code != 0 {
+					e.must(0, "vm", "create", "demo", fmt.Sprintf("%s/edited%d", e.home, n), "--start")
 				}
 				line := func(text string) []string {
 					if strings.Contains(text, "%") {
 						text = fmt.Sprintf(text, n)
 					}
-					text = strings.NewReplacer("TEMPLATE", b.template, "EDITED", b.home+"/edited").Replace(text)
+					text = strings.NewReplacer("TEMPLATE", e.template, "EDITED", e.home+"/edited").Replace(text)
 					return strings.Fields(text)
 				}
 				if change.before != "" {
-					b.must(0, line(change.before)...)
+					e.must(0, line(change.before)...)
 				}
 				if path == "rdd vm adopt" {
-					if err := os.CopyFS(b.vm(fmt.Sprintf("lost%d", n)).Dir(), os.DirFS(b.vm(fmt.Sprintf("old%d", n)).Dir())); err != nil {
+					if err := os.CopyFS(e.vm(fmt.Sprintf("lost%d", n)).Dir(), os.DirFS(e.vm(fmt.Sprintf("old%d", n)).Dir())); err != nil {
 						t.Fatal(err)
 					}
 				}
-				was := b.record()
-				r := b.interrupted(time.Duration(5+3*n)*time.Millisecond, line(change.args)...)
+				was := e.record()
+				r := e.runInterrupted(time.Duration(5+3*n)*time.Millisecond, line(change.args)...)
 				switch r.code {
 				case 0, -1: // it was quicker, or not yet there to take the signal
 					continue
@@ -123,8 +125,8 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceInOrder(t *testing.T) {
 				if !strings.Contains(r.err, "it again with: rdd ") {
 					t.Errorf("it does not say what goes on: %s", r.err)
 				}
-				b.must(0, "svc", "start")
-				if now := b.record(); strings.HasPrefix(path, "rdd vm ") && now.Nonce != was.Nonce {
+				e.must(0, "svc", "start")
+				if now := e.record(); strings.HasPrefix(path, "rdd vm ") && now.Nonce != was.Nonce {
 					t.Errorf("the service has ended: %+v", now)
 				}
 				return
@@ -134,31 +136,31 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceInOrder(t *testing.T) {
 	}
 }
 
-// edited writes a template that differs from all others.
-func (b *box) edited(n int) {
-	b.t.Helper()
+// writeTemplate writes a template that differs from all others.
+func (e *testEnv) writeTemplate(n int) {
+	e.t.Helper()
 	text := fmt.Sprintf("images: []\nparam: {color: n%d}\n", n)
-	if err := os.WriteFile(fmt.Sprintf("%s/edited%d", b.home, n), []byte(text), 0o600); err != nil {
-		b.t.Fatal(err)
+	if err := os.WriteFile(fmt.Sprintf("%s/edited%d", e.home, n), []byte(text), 0o600); err != nil {
+		e.t.Fatal(err)
 	}
 }
 
-// interrupted runs rdd and sends its process group a SIGINT after a while.
-func (b *box) interrupted(after time.Duration, args ...string) result {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), hang)
+// runInterrupted runs rdd and sends its process group a SIGINT after a while.
+func (e *testEnv) runInterrupted(after time.Duration, args ...string) result {
+	e.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
 	defer cancel()
-	cmd := b.command(ctx, args...)
+	cmd := e.command(ctx, args...)
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	if err := cmd.Start(); err != nil {
-		b.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	timer := time.AfterFunc(after, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) })
 	defer timer.Stop()
 	err := cmd.Wait()
 	if failed := (*exec.ExitError)(nil); err != nil && !errors.As(err, &failed) {
-		b.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	return result{code: cmd.ProcessState.ExitCode(), out: out.String(), err: problem.String()}
 }

@@ -8,10 +8,10 @@ const idleMemory = 36 << 20
 
 func TestAnIdleServiceStaysSmall(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	pid := b.start().PID
-	var now use
-	b.settles(func() bool { now = b.use(pid); return now.memory <= idleMemory })
+	e := newTestEnv(t)
+	pid := e.start().PID
+	var now resources
+	e.waitUntilSettled(func() bool { now = e.resourceUse(pid); return now.memory <= idleMemory })
 	t.Logf("%.1f MiB", float64(now.memory)/(1<<20))
 	if now.memory > idleMemory {
 		t.Errorf("%d bytes of anonymous memory, more than %d", now.memory, idleMemory)

@@ -10,32 +10,32 @@ import (
 
 // A VM that runs with other settings than it was given since says so, until it is restarted.
 func TestAVMWithNewSettingsSaysThatItNeedsARestart(t *testing.T) {
-	b := newBox(t)
-	b.start()
-	b.must(0, "vm", "create", "demo", b.template, "--start")
-	if r := b.must(0, "vm", "list", "-o", "json"); strings.Contains(r.out, "restartNeeded") {
+	e := newTestEnv(t)
+	e.start()
+	e.must(0, "vm", "create", "demo", e.template, "--start")
+	if r := e.must(0, "vm", "list", "-o", "json"); strings.Contains(r.out, "restartNeeded") {
 		t.Errorf("before the change: %s", r.out)
 	}
-	changed := filepath.Join(b.home, "changed.yaml")
+	changed := filepath.Join(e.home, "changed.yaml")
 	if err := os.WriteFile(changed, []byte("images: []\ncpus: 3\nmounts: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.must(0, "vm", "edit", "demo", "--file", changed)
+	e.must(0, "vm", "edit", "demo", "--file", changed)
 	needed := regexp.MustCompile(`"restartNeeded": \[\s+"processors \d+ → 3",\s+"mounts in the template"\s+\]`)
-	if r := b.must(0, "vm", "list"); !strings.Contains(r.out, "Running (restart needed)") {
+	if r := e.must(0, "vm", "list"); !strings.Contains(r.out, "Running (restart needed)") {
 		t.Errorf("list: %s", r.out)
 	}
-	if r := b.must(0, "vm", "show", "demo"); !regexp.MustCompile(`Restart needed +processors \d+ → 3, mounts in the template; apply with: rdd vm restart demo\n`).MatchString(r.out) {
+	if r := e.must(0, "vm", "show", "demo"); !regexp.MustCompile(`Restart needed +processors \d+ → 3, mounts in the template; apply with: rdd vm restart demo\n`).MatchString(r.out) {
 		t.Errorf("show: %s", r.out)
 	}
 	for _, args := range [][]string{{"vm", "list", "-o", "json"}, {"vm", "show", "demo", "-o", "json"}} {
-		if r := b.must(0, args...); !needed.MatchString(r.out) || !strings.Contains(r.out, `"kind": "LimaVM"`) {
+		if r := e.must(0, args...); !needed.MatchString(r.out) || !strings.Contains(r.out, `"kind": "LimaVM"`) {
 			t.Errorf("%v: %s", args, r.out)
 		}
 	}
-	b.must(0, "vm", "restart", "demo")
-	if r := b.must(0, "vm", "list"); strings.Contains(r.out, "restart needed") {
+	e.must(0, "vm", "restart", "demo")
+	if r := e.must(0, "vm", "list"); strings.Contains(r.out, "restart needed") {
 		t.Errorf("after the restart: %s", r.out)
 	}
-	b.must(0, "vm", "stop", "demo")
+	e.must(0, "vm", "stop", "demo")
 }

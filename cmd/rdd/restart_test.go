@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // The start must wait for the run that is ending, and then make a new one; never take the old one
@@ -25,43 +27,43 @@ func TestStartRightAfterAStop(t *testing.T) {
 		{"that timed out", 4, []string{"svc", "stop", "--timeout", "1ms"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			b := newBox(t)
-			b.set("stop", "slow")
-			old := b.start()
-			b.must(0, "vm", "create", "demo", b.template, "--start")
-			b.must(tc.code, tc.stop...)
-			waiting, started := b.startInBackground("waiting for the previous run to stop")
+			e := newTestEnv(t)
+			e.setFake("stop", "slow")
+			old := e.start()
+			e.must(0, "vm", "create", "demo", e.template, "--start")
+			e.must(tc.code, tc.stop...)
+			waiting, started := e.startInBackground("waiting for the previous run to stop")
 			select {
 			case <-waiting:
 			case r := <-started:
 				t.Fatalf("it did not wait for the old run: %+v", r)
 			}
-			if now := b.record(); now.Nonce != old.Nonce || !b.held(b.vm("demo").HostagentLock()) {
+			if now := e.record(); now.Nonce != old.Nonce || !e.lockHeld(e.vm("demo").HostagentLock()) {
 				t.Fatal("the old run is to be stopping its VM still", now)
 			}
-			b.set("stopped", "")
+			e.setFake("stopped", "")
 			if r := <-started; r.code != 0 {
 				t.Fatalf("%+v", r)
 			}
-			if now := b.record(); now.Nonce == old.Nonce || now.Phase != "ready" {
+			if now := e.record(); now.Nonce == old.Nonce || now.Phase != "ready" {
 				t.Fatal("this is not a new run that is ready:", now)
 			}
-			b.must(0, "vm", "start", "demo")
+			e.must(0, "vm", "start", "demo")
 		})
 	}
 }
 
 // startInBackground starts the service; said is closed when it says the text.
-func (b *box) startInBackground(text string) (said <-chan struct{}, ended <-chan result) {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), hang)
-	cmd := b.command(ctx, "svc", "start", "--progress", "json")
+func (e *testEnv) startInBackground(text string) (said <-chan struct{}, ended <-chan result) {
+	e.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
+	cmd := e.command(ctx, "svc", "start", "--progress", "json")
 	stderr, err := cmd.StderrPipe()
 	if err == nil {
 		err = cmd.Start()
 	}
 	if err != nil {
-		b.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	heard, over := make(chan struct{}), make(chan result, 1)
 	go func() {
@@ -82,12 +84,12 @@ func (b *box) startInBackground(text string) (said <-chan struct{}, ended <-chan
 
 func TestFiftyStartsAtOnceMakeOneService(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
+	e := newTestEnv(t)
 	const starts = 50
 	results := make([]result, starts)
 	var all sync.WaitGroup
 	for i := range results {
-		all.Go(func() { results[i] = b.run("svc", "start") })
+		all.Go(func() { results[i] = e.run("svc", "start") })
 	}
 	all.Wait()
 	started := 0
@@ -99,24 +101,24 @@ func TestFiftyStartsAtOnceMakeOneService(t *testing.T) {
 			started++
 		}
 	}
-	if n := len(b.processes()); started != 1 || n != 1 {
-		t.Errorf("%d of the starts say that they made the service; there are %d processes: %v", started, n, b.processes())
+	if n := len(e.processes()); started != 1 || n != 1 {
+		t.Errorf("%d of the starts say that they made the service; there are %d processes: %v", started, n, e.processes())
 	}
 }
 
-// people are how many start and stop at the same time.
-const people = 8
+// clientCount are how many start and stop at the same time.
+const clientCount = 8
 
 // Whatever people do at the same time, each command ends with a reason, and at the end there is one
 // service or none.
 func TestStartsAndStopsInRandomOrderEndInOneState(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
+	e := newTestEnv(t)
 	const span, seed = time.Minute, 3
 	until := time.Now().Add(span)
 	var all sync.WaitGroup
-	counts := make([]map[string]int, people)
-	for who := range people {
+	counts := make([]map[string]int, clientCount)
+	for who := range clientCount {
 		counts[who] = map[string]int{}
 		all.Go(func() {
 			choose := rand.New(rand.NewPCG(seed, uint64(who)))
@@ -125,7 +127,7 @@ func TestStartsAndStopsInRandomOrderEndInOneState(t *testing.T) {
 					{"svc", "start"}, {"svc", "start"}, {"svc", "stop"}, {"svc", "stop"},
 					{"svc", "start", "--wait=false"}, {"svc", "stop", "--wait=false"}, {"svc", "stop", "--timeout", "1ms"}, {"svc", "status"},
 				}[choose.IntN(8)]
-				r := b.run(args...)
+				r := e.run(args...)
 				if !endedWell(args, r) {
 					t.Errorf("rdd %s: %+v", strings.Join(args, " "), r)
 				}
@@ -140,13 +142,13 @@ func TestStartsAndStopsInRandomOrderEndInOneState(t *testing.T) {
 			total[command] += n
 		}
 	}
-	t.Logf("%d people in %s: %v", people, span, total)
-	b.start()
+	t.Logf("%d people in %s: %v", clientCount, span, total)
+	e.start()
 	// The processes of starts that nobody waited for may still be finding out that there is a service.
-	b.eventually("one process", func() bool { return len(b.processes()) == 1 })
-	b.must(0, "svc", "stop")
-	b.must(6, "svc", "status")
-	if left := b.processes(); len(left) > 0 {
+	e.eventually("one process", func() bool { return len(e.processes()) == 1 })
+	e.must(0, "svc", "stop")
+	e.must(6, "svc", "status")
+	if left := e.processes(); len(left) > 0 {
 		t.Error("left behind:", left)
 	}
 }

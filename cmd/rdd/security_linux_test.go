@@ -26,82 +26,82 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// stranger is a service, seen by a program of another user on the same machine, or by a page in a
+// attacker is a service, seen by a program of another user on the same machine, or by a page in a
 // browser: it can reach every port, and knows no secret.
-type stranger struct {
-	t      *testing.T
-	home   string
-	host   string // that the service listens on
-	config *rest.Config
-	secret []string // what no answer may hold
-	token  string
+type attacker struct {
+	t       *testing.T
+	home    string
+	host    string // that the service listens on
+	config  *rest.Config
+	secrets []string // what no answer may hold
+	token   string
 }
 
-// meet starts a service under the most careless umask.
-func meet(t *testing.T) *stranger {
+// newAttacker starts a service under the most careless umask.
+func newAttacker(t *testing.T) *attacker {
 	t.Helper()
 	need(t, filepath.Join(dist(t), "libexec", "rdd", "rddd"), "make build")
 	home, err := os.MkdirTemp("", "rdd") // short: sockets live below it
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stranger{t: t, home: home}
+	a := &attacker{t: t, home: home}
 	t.Cleanup(func() {
-		s.rdd("svc", "delete")
+		a.rdd("svc", "delete")
 		if err := os.RemoveAll(home); err != nil {
 			t.Error(err)
 		}
 	})
-	s.rdd("svc", "start")
-	s.rdd("ctl", "create", "secret", "generic", "kept", "--from-literal=word="+storedSecret)
-	if s.config, err = clientcmd.BuildConfigFromFlags("", filepath.Join(home, ".rdd", "default", "kube.config")); err != nil {
+	a.rdd("svc", "start")
+	a.rdd("ctl", "create", "secret", "generic", "kept", "--from-literal=word="+storedSecret)
+	if a.config, err = clientcmd.BuildConfigFromFlags("", filepath.Join(home, ".rdd", "default", "kube.config")); err != nil {
 		t.Fatal(err)
 	}
-	u, err := url.Parse(s.config.Host)
+	u, err := url.Parse(a.config.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.host, s.token = u.Host, s.config.BearerToken
-	s.secret = append(s.versions(), home, s.token, "BEGIN ", "goroutine")
-	return s
+	a.host, a.token = u.Host, a.config.BearerToken
+	a.secrets = append(a.versions(), home, a.token, "BEGIN ", "goroutine")
+	return a
 }
 
 const storedSecret = "sesame-open-up"
 
 // rdd runs rdd under umask 0.
-func (s *stranger) rdd(args ...string) {
-	s.t.Helper()
-	cmd := exec.Command("sh", append([]string{"-c", `umask 0; exec "$@"`, "sh", filepath.Join(dist(s.t), "bin", "rdd")}, args...)...)
-	cmd.Env = []string{"HOME=" + s.home, "PATH=" + os.Getenv("PATH")}
+func (a *attacker) rdd(args ...string) {
+	a.t.Helper()
+	cmd := exec.Command("sh", append([]string{"-c", `umask 0; exec "$@"`, "sh", filepath.Join(dist(a.t), "bin", "rdd")}, args...)...)
+	cmd.Env = []string{"HOME=" + a.home, "PATH=" + os.Getenv("PATH")}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		s.t.Fatalf("rdd %v: %v\n%s", args, err, out)
+		a.t.Fatalf("rdd %v: %v\n%s", args, err, out)
 	}
 }
 
-// ask gets an answer as the owner does.
-func (s *stranger) ask(path string, into any) {
-	s.t.Helper()
-	client, err := rest.HTTPClientFor(s.config)
+// getAsOwner gets an answer as the owner does.
+func (a *attacker) getAsOwner(path string, into any) {
+	a.t.Helper()
+	client, err := rest.HTTPClientFor(a.config)
 	if err != nil {
-		s.t.Fatal(err)
+		a.t.Fatal(err)
 	}
-	answer, err := client.Get(s.config.Host + path)
+	answer, err := client.Get(a.config.Host + path)
 	if err != nil {
-		s.t.Fatal(err)
+		a.t.Fatal(err)
 	}
 	defer answer.Body.Close()
 	if err := json.NewDecoder(answer.Body).Decode(into); err != nil || answer.StatusCode != http.StatusOK {
-		s.t.Fatalf("%s: %s, %v", path, answer.Status, err)
+		a.t.Fatalf("%s: %s, %v", path, answer.Status, err)
 	}
 }
 
 // versions are what would tell a stranger which holes to try, and the run's nonce.
-func (s *stranger) versions() []string {
-	s.t.Helper()
+func (a *attacker) versions() []string {
+	a.t.Helper()
 	var greeting struct{ Nonce, Version string }
 	var kube struct{ GitVersion string }
 	for path, into := range map[string]any{"/rdd/hello": &greeting, "/version": &kube} {
-		s.ask(path, into)
+		a.getAsOwner(path, into)
 	}
 	return []string{greeting.Nonce, greeting.Version, kube.GitVersion, runtime.Version()}
 }
@@ -109,8 +109,8 @@ func (s *stranger) versions() []string {
 // TestStrangers has one service for all that strangers try.
 func TestStrangers(t *testing.T) {
 	t.Parallel()
-	s := meet(t)
-	for name, try := range map[string]func(*stranger){
+	a := newAttacker(t)
+	for name, try := range map[string]func(*attacker){
 		"reach only sockets of this machine and user": onlyOwnSockets,
 		"are refused by every endpoint":               refusedEverywhere,
 		"are refused whatever they send":              oddRequests,
@@ -119,7 +119,7 @@ func TestStrangers(t *testing.T) {
 		"can read no secret":                          secretsArePrivate,
 	} {
 		t.Run(name, func(t *testing.T) {
-			here := *s
+			here := *a
 			here.t = t
 			try(&here)
 		})
@@ -127,31 +127,31 @@ func TestStrangers(t *testing.T) {
 }
 
 // processes are those with our home in their environment, by PID.
-func (s *stranger) processes() (pids []string) {
-	s.t.Helper()
+func (a *attacker) processes() (pids []string) {
+	a.t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
-		s.t.Fatal(err)
+		a.t.Fatal(err)
 	}
 	for _, file := range files {
-		if b, err := os.ReadFile(file); err == nil && slices.Contains(strings.Split(string(b), "\x00"), "HOME="+s.home) {
+		if b, err := os.ReadFile(file); err == nil && slices.Contains(strings.Split(string(b), "\x00"), "HOME="+a.home) {
 			pids = append(pids, filepath.Base(filepath.Dir(file)))
 		}
 	}
 	if len(pids) == 0 {
-		s.t.Fatal("found no process of the service")
+		a.t.Fatal("found no process of the service")
 	}
 	return pids
 }
 
-func onlyOwnSockets(s *stranger) {
-	found := listening(s.t, s.processes())
-	if !slices.Contains(found, "tcp "+s.host) {
-		s.t.Errorf("the API server at %s is not among %v", s.host, found)
+func onlyOwnSockets(a *attacker) {
+	found := listening(a.t, a.processes())
+	if !slices.Contains(found, "tcp "+a.host) {
+		a.t.Errorf("the API server at %s is not among %v", a.host, found)
 	}
 	for _, socket := range found {
 		if problem := reachable(socket); problem != "" {
-			s.t.Errorf("%s: %s", socket, problem)
+			a.t.Errorf("%s: %s", socket, problem)
 		}
 	}
 }
@@ -240,53 +240,53 @@ func unixSocket(f []string) (inode, socket string) {
 	return f[6], "unix " + path
 }
 
-func refusedEverywhere(s *stranger) {
-	paths := s.paths()
+func refusedEverywhere(a *attacker) {
+	paths := a.paths()
 	if len(paths) < 100 {
-		s.t.Fatalf("found only %d paths", len(paths))
+		a.t.Fatalf("found only %d paths", len(paths))
 	}
-	for _, client := range s.clients() {
+	for _, client := range a.clients() {
 		for n, path := range paths {
 			method := methods[n%len(methods)]
-			s.refused(client, method, path, s.host, "", http.StatusUnauthorized)
-			s.refused(client, method, path, s.host, "Bearer wrong", http.StatusUnauthorized)
-			s.refused(client, method, path, "rebound.example", "Bearer "+s.token, http.StatusMisdirectedRequest)
-			s.refused(client, http.MethodGet, path, "rebound.example:80", "", http.StatusMisdirectedRequest)
+			a.mustBeRefused(client, method, path, a.host, "", http.StatusUnauthorized)
+			a.mustBeRefused(client, method, path, a.host, "Bearer wrong", http.StatusUnauthorized)
+			a.mustBeRefused(client, method, path, "rebound.example", "Bearer "+a.token, http.StatusMisdirectedRequest)
+			a.mustBeRefused(client, http.MethodGet, path, "rebound.example:80", "", http.StatusMisdirectedRequest)
 		}
 		for _, method := range methods {
 			for _, path := range []string{"/", "/version", "/rdd/hello", "/api/v1/secrets"} {
-				s.refused(client, method, path, s.host, "", http.StatusUnauthorized)
+				a.mustBeRefused(client, method, path, a.host, "", http.StatusUnauthorized)
 			}
 		}
 	}
-	s.t.Logf("%d paths", len(paths))
+	a.t.Logf("%d paths", len(paths))
 }
 
 var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "WATCH", "get"}
 
 // clients speak HTTP/1.1 and HTTP/2.
-func (s *stranger) clients() []*http.Client {
+func (a *attacker) clients() []*http.Client {
 	var all []*http.Client
 	for _, h2 := range []bool{false, true} {
-		transport := &http.Transport{TLSClientConfig: s.tls(), ForceAttemptHTTP2: h2}
-		s.t.Cleanup(transport.CloseIdleConnections)
+		transport := &http.Transport{TLSClientConfig: a.tls(), ForceAttemptHTTP2: h2}
+		a.t.Cleanup(transport.CloseIdleConnections)
 		all = append(all, &http.Client{Transport: transport, Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }})
 	}
 	return all
 }
 
-func (s *stranger) tls() *tls.Config {
-	s.t.Helper()
-	config, err := rest.TLSConfigFor(s.config)
+func (a *attacker) tls() *tls.Config {
+	a.t.Helper()
+	config, err := rest.TLSConfigFor(a.config)
 	if err != nil {
-		s.t.Fatal(err)
+		a.t.Fatal(err)
 	}
 	return config
 }
 
 // paths are those that the server says it serves, and those that such servers often do.
-func (s *stranger) paths() []string {
-	s.t.Helper()
+func (a *attacker) paths() []string {
+	a.t.Helper()
 	all := []string{
 		"/", "/healthz", "/livez", "/readyz", "/readyz/ping", "/metrics", "/metrics/slis", "/version", "/api", "/apis", "/openapi/v2", "/openapi/v3", "/swagger.json",
 		"/rdd", "/rdd/", "/rdd/hello", "/rdd/hello/", "/rdd/nothing", "/debug", "/debug/pprof/", "/debug/pprof/heap", "/debug/flags/v", "/debug/requests", "/debug/vars", "/debug/api_priority_and_fairness/dump_queues",
@@ -297,12 +297,12 @@ func (s *stranger) paths() []string {
 	var index struct {
 		Paths map[string]struct{ ServerRelativeURL string }
 	}
-	s.ask("/openapi/v3", &index)
+	a.getAsOwner("/openapi/v3", &index)
 	parameter := regexp.MustCompile(`{[^}]*}`)
 	for group, document := range index.Paths {
 		all = append(all, "/"+group, document.ServerRelativeURL)
 		var described struct{ Paths map[string]any }
-		s.ask(document.ServerRelativeURL, &described)
+		a.getAsOwner(document.ServerRelativeURL, &described)
 		for path := range described.Paths {
 			all = append(all, parameter.ReplaceAllString(path, "default"))
 		}
@@ -311,12 +311,12 @@ func (s *stranger) paths() []string {
 	return slices.Compact(all)
 }
 
-// refused asks and checks that the answer says no, and nothing else.
-func (s *stranger) refused(client *http.Client, method, path, host, credential string, want int) {
-	s.t.Helper()
-	r, err := http.NewRequestWithContext(s.t.Context(), method, "https://"+s.host+path, http.NoBody)
+// mustBeRefused asks and checks that the answer says no, and nothing else.
+func (a *attacker) mustBeRefused(client *http.Client, method, path, host, credential string, want int) {
+	a.t.Helper()
+	r, err := http.NewRequestWithContext(a.t.Context(), method, "https://"+a.host+path, http.NoBody)
 	if err != nil {
-		s.t.Fatal(err)
+		a.t.Fatal(err)
 	}
 	r.Host = host
 	if credential != "" {
@@ -324,44 +324,44 @@ func (s *stranger) refused(client *http.Client, method, path, host, credential s
 	}
 	answer, err := client.Do(r)
 	if err != nil {
-		s.t.Fatalf("%s %s for %s: %v", method, path, host, err)
+		a.t.Fatalf("%s %s for %s: %v", method, path, host, err)
 	}
-	s.judge(answer, fmt.Sprintf("%s %s %s for host %q with credential %.10q", answer.Proto, method, path, host, credential), want)
+	a.checkAnswer(answer, fmt.Sprintf("%s %s %s for host %q with credential %.10q", answer.Proto, method, path, host, credential), want)
 }
 
-// judge checks an answer and closes it.
-func (s *stranger) judge(answer *http.Response, request string, want ...int) {
-	s.t.Helper()
+// checkAnswer checks an answer and closes it.
+func (a *attacker) checkAnswer(answer *http.Response, request string, want ...int) {
+	a.t.Helper()
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
 	if err != nil {
-		s.t.Errorf("%s: %v", request, err)
+		a.t.Errorf("%s: %v", request, err)
 	}
 	if !slices.Contains(want, answer.StatusCode) {
-		s.t.Errorf("%s: %d, want %v: %.200s", request, answer.StatusCode, want, body)
+		a.t.Errorf("%s: %d, want %v: %.200s", request, answer.StatusCode, want, body)
 	}
 	var header bytes.Buffer
 	_ = answer.Header.Write(&header)
-	for _, secret := range s.secret {
+	for _, secret := range a.secrets {
 		if text := header.String() + string(body); strings.Contains(text, secret) {
-			s.t.Errorf("%s: the answer holds %.8q…: %.300s", request, secret, text)
+			a.t.Errorf("%s: the answer holds %.8q…: %.300s", request, secret, text)
 		}
 	}
 }
 
 // Requests that no ordinary client makes.
-func oddRequests(s *stranger) {
-	owner := "Authorization: Bearer " + s.token + "\r\n"
-	host := "Host: " + s.host + "\r\n"
+func oddRequests(a *attacker) {
+	owner := "Authorization: Bearer " + a.token + "\r\n"
+	host := "Host: " + a.host + "\r\n"
 	websocket := "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-	protocol := "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io." + base64.RawURLEncoding.EncodeToString([]byte(s.token)) + ", v4.channel.k8s.io\r\n"
+	protocol := "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io." + base64.RawURLEncoding.EncodeToString([]byte(a.token)) + ", v4.channel.k8s.io\r\n"
 	const unauthorized, misdirected, bad = http.StatusUnauthorized, http.StatusMisdirectedRequest, http.StatusBadRequest
 	for name, c := range map[string]struct {
 		request string
 		want    int
 	}{
 		"absolute form, foreign":         {"GET https://rebound.example/version HTTP/1.1\r\n" + host + owner, misdirected},
-		"absolute form, no credential":   {"GET https://" + s.host + "/version HTTP/1.1\r\n" + host, unauthorized},
+		"absolute form, no credential":   {"GET https://" + a.host + "/version HTTP/1.1\r\n" + host, unauthorized},
 		"another name for loopback":      {"GET /version HTTP/1.1\r\nHost: 127.0.0.1.nip.example\r\n" + owner, misdirected},
 		"another address of loopback":    {"GET /version HTTP/1.1\r\nHost: 127.0.0.2\r\n" + owner, misdirected},
 		"host with a user":               {"GET /version HTTP/1.1\r\nHost: localhost@rebound.example\r\n" + owner, bad},
@@ -374,37 +374,37 @@ func oddRequests(s *stranger) {
 		"a web socket, foreign":          {"GET /api/v1/secrets?watch=true HTTP/1.1\r\nHost: rebound.example\r\nOrigin: https://rebound.example\r\n" + websocket + protocol, misdirected},
 		"an upgrade to SPDY":             {"POST /api/v1/namespaces/default/pods/a/exec HTTP/1.1\r\n" + host + "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n", unauthorized},
 		"an upgrade to HTTP/2":           {"GET /version HTTP/1.1\r\n" + host + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n", unauthorized},
-		"token in the address":           {"GET /version?access_token=" + s.token + "&token=" + s.token + " HTTP/1.1\r\n" + host, unauthorized},
-		"token in a cookie":              {"GET /version HTTP/1.1\r\n" + host + "Cookie: token=" + s.token + "\r\n", unauthorized},
-		"token as a password":            {"GET /version HTTP/1.1\r\n" + host + "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("owner:"+s.token)) + "\r\n", unauthorized},
-		"token with more":                {"GET /version HTTP/1.1\r\n" + host + "Authorization: Bearer " + s.token + "x\r\n", unauthorized},
-		"token cut short":                {"GET /version HTTP/1.1\r\n" + host + "Authorization: Bearer " + s.token[:len(s.token)-1] + "\r\n", unauthorized},
+		"token in the address":           {"GET /version?access_token=" + a.token + "&token=" + a.token + " HTTP/1.1\r\n" + host, unauthorized},
+		"token in a cookie":              {"GET /version HTTP/1.1\r\n" + host + "Cookie: token=" + a.token + "\r\n", unauthorized},
+		"token as a password":            {"GET /version HTTP/1.1\r\n" + host + "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("owner:"+a.token)) + "\r\n", unauthorized},
+		"token with more":                {"GET /version HTTP/1.1\r\n" + host + "Authorization: Bearer " + a.token + "x\r\n", unauthorized},
+		"token cut short":                {"GET /version HTTP/1.1\r\n" + host + "Authorization: Bearer " + a.token[:len(a.token)-1] + "\r\n", unauthorized},
 		"the owner's name":               {"GET /version HTTP/1.1\r\n" + host + "X-Remote-User: owner\r\nX-Remote-Group: system:masters\r\n", unauthorized},
 		"somebody in the owner's place":  {"GET /version HTTP/1.1\r\n" + host + "Impersonate-User: owner\r\n", unauthorized},
 		"a preflight of another origin":  {"OPTIONS /api/v1/secrets HTTP/1.1\r\n" + host + "Origin: https://rebound.example\r\nAccess-Control-Request-Method: GET\r\n", unauthorized},
 		"two requests hidden in one":     {"GET /version HTTP/1.1\r\n" + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", unauthorized},
 		"a request that is none":         {"\x16\x03\x01 hello HTTP/1.1\r\n" + host, bad},
 		"another protocol":               {"GET /version HTTP/9.9\r\n" + host + owner, http.StatusHTTPVersionNotSupported},
-		"a space in the name of a field": {"GET /version HTTP/1.1\r\n" + host + "Authorization : Bearer " + s.token + "\r\n", bad},
+		"a space in the name of a field": {"GET /version HTTP/1.1\r\n" + host + "Authorization : Bearer " + a.token + "\r\n", bad},
 	} {
 		for _, server := range []string{"", "rebound.example", "127.0.0.1"} {
-			answer, err := s.raw(c.request+"\r\n0\r\n\r\n", server)
+			answer, err := a.raw(c.request+"\r\n0\r\n\r\n", server)
 			if err != nil {
-				s.t.Errorf("%s, SNI %q: %v", name, server, err)
+				a.t.Errorf("%s, SNI %q: %v", name, server, err)
 				continue
 			}
-			s.judge(answer, name, c.want)
+			a.checkAnswer(answer, name, c.want)
 		}
 	}
 }
 
 // raw sends bytes over TLS that names server.
-func (s *stranger) raw(request, server string) (*http.Response, error) {
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", s.host, &tls.Config{InsecureSkipVerify: true, ServerName: server})
+func (a *attacker) raw(request, server string) (*http.Response, error) {
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", a.host, &tls.Config{InsecureSkipVerify: true, ServerName: server})
 	if err != nil {
 		return nil, err
 	}
-	s.t.Cleanup(func() { _ = conn.Close() })
+	a.t.Cleanup(func() { _ = conn.Close() })
 	return exchange(conn, request)
 }
 
@@ -419,55 +419,55 @@ func exchange(conn net.Conn, request string) (*http.Response, error) {
 }
 
 // Go's HTTP server itself answers "OPTIONS *", which asks whether there is a server, before ours is asked.
-func optionsOfTheServer(s *stranger) {
-	answer, err := s.raw("OPTIONS * HTTP/1.1\r\nHost: rebound.example\r\n\r\n", "")
+func optionsOfTheServer(a *attacker) {
+	answer, err := a.raw("OPTIONS * HTTP/1.1\r\nHost: rebound.example\r\n\r\n", "")
 	if err != nil {
-		s.t.Fatal(err)
+		a.t.Fatal(err)
 	}
 	answer.Header.Del("Date")
 	if answer.ContentLength != 0 || len(answer.Header) != 1 || answer.Header.Get("Content-Length") != "0" {
-		s.t.Errorf("%d bytes, %v", answer.ContentLength, answer.Header)
+		a.t.Errorf("%d bytes, %v", answer.ContentLength, answer.Header)
 	}
-	s.judge(answer, "OPTIONS *", http.StatusOK)
+	a.checkAnswer(answer, "OPTIONS *", http.StatusOK)
 }
 
-func onlyCurrentTLS(s *stranger) {
-	conn, err := net.Dial("tcp", s.host)
+func onlyCurrentTLS(a *attacker) {
+	conn, err := net.Dial("tcp", a.host)
 	if err != nil {
-		s.t.Fatal(err)
+		a.t.Fatal(err)
 	}
 	defer conn.Close()
-	answer, err := exchange(conn, "GET /version HTTP/1.1\r\nHost: "+s.host+"\r\nAuthorization: Bearer "+s.token+"\r\n\r\n")
+	answer, err := exchange(conn, "GET /version HTTP/1.1\r\nHost: "+a.host+"\r\nAuthorization: Bearer "+a.token+"\r\n\r\n")
 	if err != nil {
-		s.t.Fatal(err)
+		a.t.Fatal(err)
 	}
-	s.judge(answer, "plain HTTP", http.StatusBadRequest)
-	old := s.tls()
+	a.checkAnswer(answer, "plain HTTP", http.StatusBadRequest)
+	old := a.tls()
 	old.MaxVersion = tls.VersionTLS12
-	if c, err := tls.Dial("tcp", s.host, old); err == nil {
+	if c, err := tls.Dial("tcp", a.host, old); err == nil {
 		c.Close()
-		s.t.Error("TLS 1.2 is spoken")
+		a.t.Error("TLS 1.2 is spoken")
 	}
 }
 
-func secretsArePrivate(s *stranger) {
+func secretsArePrivate(a *attacker) {
 	secrets := map[string][]string{ // and where each may lie
-		s.token:       {"token", "kube.config"},
+		a.token:       {"token", "kube.config"},
 		"PRIVATE KEY": {"serving.key"},
 		storedSecret:  {"state.db", "state.db-wal"},
 	}
 	found := map[string]bool{}
-	err := filepath.WalkDir(s.home, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(a.home, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		info, err := d.Info()
-		if err != nil || path == s.home {
+		if err != nil || path == a.home {
 			return err
 		}
 		if d.IsDir() || d.Type() == fs.ModeSocket {
 			if info.Mode().Perm()&0o077 != 0 && strings.Contains(path, "rdd") {
-				s.t.Errorf("%s is open to others: %v", path, info.Mode())
+				a.t.Errorf("%s is open to others: %v", path, info.Mode())
 			}
 			return nil
 		}
@@ -478,18 +478,18 @@ func secretsArePrivate(s *stranger) {
 			}
 			found[secret] = true
 			if info.Mode().Perm() != 0o600 || !slices.Contains(files, d.Name()) {
-				s.t.Errorf("%s holds %.8s… and has mode %v", path, secret, info.Mode())
+				a.t.Errorf("%s holds %.8s… and has mode %v", path, secret, info.Mode())
 			}
 		}
 		return err
 	})
 	if err != nil || len(found) != len(secrets) {
-		s.t.Errorf("found %d of %d secrets, %v", len(found), len(secrets), err)
+		a.t.Errorf("found %d of %d secrets, %v", len(found), len(secrets), err)
 	}
-	for _, pid := range s.processes() {
+	for _, pid := range a.processes() {
 		b, err := os.ReadFile("/proc/" + pid + "/cmdline")
-		if err != nil || strings.Contains(string(b), s.token) {
-			s.t.Errorf("the command line of %s: %v", pid, err)
+		if err != nil || strings.Contains(string(b), a.token) {
+			a.t.Errorf("the command line of %s: %v", pid, err)
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 const (
@@ -28,41 +30,41 @@ const (
 	slackMemory     = 8 << 20 // anonymous, in bytes
 )
 
-// use is what a process holds.
-type use struct {
+// resources is what a process holds.
+type resources struct {
 	files, threads int
 	memory         int64 // anonymous, in bytes
 }
 
 func TestSoakOfStartsAndStopsLeavesNothingInTheService(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	b.start()
+	e := newTestEnv(t)
+	e.start()
 	names := make([]string, soakVMs)
 	for i := range names {
 		names[i] = fmt.Sprintf("vm%d", i)
-		b.must(0, "vm", "create", names[i], b.template)
+		e.must(0, "vm", "create", names[i], e.template)
 	}
-	b.soak(names, 2) // what is made once and kept
-	goroutinesBefore := b.goroutines()
+	e.soak(names, 2) // what is made once and kept
+	goroutinesBefore := e.goroutines()
 
-	b.start()
-	b.soak(names, 2)
-	pid := b.record().PID
-	before := b.use(pid)
+	e.start()
+	e.soak(names, 2)
+	pid := e.record().PID
+	before := e.resourceUse(pid)
 	began := time.Now()
-	b.soak(names, soakCycles)
+	e.soak(names, soakCycles)
 	t.Logf("%d cycles in %s", soakVMs*soakCycles, time.Since(began).Round(time.Second))
-	var after use
-	b.settles(func() bool {
-		after = b.use(pid)
+	var after resources
+	e.waitUntilSettled(func() bool {
+		after = e.resourceUse(pid)
 		return after.files <= before.files+slackFiles && after.threads <= before.threads+slackThreads && after.memory <= before.memory+slackMemory
 	})
 	t.Logf("before %+v, after %+v", before, after)
-	if now := b.record(); now.PID != pid {
+	if now := e.record(); now.PID != pid {
 		t.Fatal("the service has been replaced:", now)
 	}
-	goroutinesAfter := b.goroutines()
+	goroutinesAfter := e.goroutines()
 	t.Logf("goroutines: %d before, %d after", goroutinesBefore, goroutinesAfter)
 	switch {
 	case after.files > before.files+slackFiles:
@@ -77,15 +79,15 @@ func TestSoakOfStartsAndStopsLeavesNothingInTheService(t *testing.T) {
 }
 
 // soak starts and stops all VMs at the same time, that many times each.
-func (b *box) soak(names []string, cycles int) {
-	b.t.Helper()
+func (e *testEnv) soak(names []string, cycles int) {
+	e.t.Helper()
 	var all sync.WaitGroup
 	for _, name := range names {
 		all.Go(func() {
 			for range cycles {
 				for _, action := range []string{"start", "stop"} {
-					if r := b.run("vm", action, name, "--progress", "quiet"); r.code != 0 {
-						b.t.Errorf("%s %s: %+v", action, name, r)
+					if r := e.run("vm", action, name, "--progress", "quiet"); r.code != 0 {
+						e.t.Errorf("%s %s: %+v", action, name, r)
 						return
 					}
 				}
@@ -93,39 +95,39 @@ func (b *box) soak(names []string, cycles int) {
 		})
 	}
 	all.Wait()
-	if b.t.Failed() {
-		b.t.FailNow()
+	if e.t.Failed() {
+		e.t.FailNow()
 	}
 }
 
-// settles waits until ok, at most as long as the service may take to give memory back.
-func (b *box) settles(ok func() bool) {
-	for late := time.Now().Add(hang); !ok() && time.Now().Before(late); {
+// waitUntilSettled waits until ok, at most as long as the service may take to give memory back.
+func (e *testEnv) waitUntilSettled(ok func() bool) {
+	for late := time.Now().Add(testenv.Timeout); !ok() && time.Now().Before(late); {
 		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-// use looks at what the process holds.
-func (b *box) use(pid int) (u use) {
-	b.t.Helper()
+// resourceUse looks at what the process holds.
+func (e *testEnv) resourceUse(pid int) (u resources) {
+	e.t.Helper()
 	dir := fmt.Sprintf("/proc/%d", pid)
 	files, err := os.ReadDir(filepath.Join(dir, "fd"))
 	if err != nil {
-		b.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	threads, err := os.ReadDir(filepath.Join(dir, "task"))
 	if err != nil {
-		b.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "smaps_rollup"))
 	if err != nil {
-		b.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
 		if f := strings.Fields(line); len(f) > 1 && f[0] == "Anonymous:" {
 			kib, err := strconv.ParseInt(f[1], 10, 64)
 			if err != nil {
-				b.t.Fatal(err)
+				e.t.Fatal(err)
 			}
 			u.memory = kib << 10
 		}
@@ -135,19 +137,19 @@ func (b *box) use(pid int) (u use) {
 }
 
 // goroutines counts those of the service, which SIGQUIT makes Go print as it ends the process.
-func (b *box) goroutines() int {
-	b.t.Helper()
-	if err := syscall.Kill(b.record().PID, syscall.SIGQUIT); err != nil {
-		b.t.Fatal(err)
+func (e *testEnv) goroutines() int {
+	e.t.Helper()
+	if err := syscall.Kill(e.record().PID, syscall.SIGQUIT); err != nil {
+		e.t.Fatal(err)
 	}
-	b.eventually("the service has ended", func() bool { return !b.living() })
-	text, err := os.ReadFile(b.output())
+	e.eventually("the service has ended", func() bool { return !e.serviceRuns() })
+	text, err := os.ReadFile(e.serviceOut())
 	if err != nil {
-		b.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	n := strings.Count("\n"+string(text), "\ngoroutine ")
 	if n == 0 {
-		b.t.Fatalf("it printed no goroutines: %s", text)
+		e.t.Fatalf("it printed no goroutines: %s", text)
 	}
 	return n
 }

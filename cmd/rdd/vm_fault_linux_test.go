@@ -27,45 +27,45 @@ func init() {
 		bootTest{"from a download that is cut in half", cutDownloadInHalf})
 }
 
-// bootLimit bounds whatever has a boot under emulation in it, on a busy machine.
-const bootLimit = 10 * time.Minute
+// bootTimeout bounds whatever has a boot under emulation in it, on a busy machine.
+const bootTimeout = 10 * time.Minute
 
-// user is somebody with a home of their own who uses rdd as `make build` made it.
-type user struct {
+// realEnv is somebody with a home of their own who uses rdd as `make build` made it.
+type realEnv struct {
 	t    *testing.T
 	home string
 	dist string
 }
 
-func newUser(t *testing.T) *user {
-	u := &user{t: t, dist: dist(t)}
+func newRealEnv(t *testing.T) *realEnv {
+	e := &realEnv{t: t, dist: dist(t)}
 	var err error
-	if u.home, err = os.MkdirTemp("", "rdd"); err != nil { // short, for sockets
+	if e.home, err = os.MkdirTemp("", "rdd"); err != nil { // short, for sockets
 		t.Fatal(err)
 	}
-	mustKeepProbe(t, u.lima())
+	mustKeepProbe(t, e.lima())
 	t.Cleanup(func() {
-		if out, err := u.run(t.Context(), "svc", "delete"); err != nil && !t.Failed() {
+		if out, err := e.run(t.Context(), "svc", "delete"); err != nil && !t.Failed() {
 			t.Error(err, out)
 		}
-		if err := os.RemoveAll(u.home); err != nil && !t.Failed() {
+		if err := os.RemoveAll(e.home); err != nil && !t.Failed() {
 			t.Error(err)
 		}
 	})
-	return u
+	return e
 }
 
-func (u *user) guest() string {
-	return filepath.Join(u.dist, "share", "rdd", "guest", "rdd-guest.yaml")
+func (e *realEnv) guest() string {
+	return filepath.Join(e.dist, "share", "rdd", "guest", "rdd-guest.yaml")
 }
-func (u *user) lima(name ...string) string {
-	return filepath.Join(append([]string{u.home, ".rdd", "default", "lima"}, name...)...)
+func (e *realEnv) lima(name ...string) string {
+	return filepath.Join(append([]string{e.home, ".rdd", "default", "lima"}, name...)...)
 }
 
 // run runs rdd and returns all it says.
-func (u *user) run(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(u.dist, "bin", "rdd"), args...)
-	cmd.Env = append(os.Environ(), "HOME="+u.home, "RDD_LIBEXEC="+filepath.Join(u.dist, "libexec", "rdd"))
+func (e *realEnv) run(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(e.dist, "bin", "rdd"), args...)
+	cmd.Env = append(os.Environ(), "HOME="+e.home, "RDD_LIBEXEC="+filepath.Join(e.dist, "libexec", "rdd"))
 	for _, kind := range []string{"CONFIG", "DATA", "STATE", "CACHE"} {
 		cmd.Env = append(cmd.Env, "XDG_"+kind+"_HOME=")
 	}
@@ -73,167 +73,167 @@ func (u *user) run(ctx context.Context, args ...string) (string, error) {
 	return string(out), err
 }
 
-// rdd is run that must succeed.
-func (u *user) rdd(args ...string) string {
-	u.t.Helper()
-	out, err := u.run(u.t.Context(), args...)
+// must is run that must succeed.
+func (e *realEnv) must(args ...string) string {
+	e.t.Helper()
+	out, err := e.run(e.t.Context(), args...)
 	if err != nil {
-		u.t.Fatalf("rdd %s: %v\n%s", strings.Join(args, " "), err, out)
+		e.t.Fatalf("rdd %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return out
 }
 
-// await waits until the VM's condition of that type has that reason.
-func (u *user) await(vm, condition, reason string) {
-	u.t.Helper()
-	u.rdd("ctl", "wait", "limavm/"+vm, "--timeout", bootLimit.String(), fmt.Sprintf(`--for=jsonpath={.status.conditions[?(@.type==%q)].reason}=%s`, condition, reason))
+// waitForReason waits until the VM's condition of that type has that reason.
+func (e *realEnv) waitForReason(vm, condition, reason string) {
+	e.t.Helper()
+	e.must("ctl", "wait", "limavm/"+vm, "--timeout", bootTimeout.String(), fmt.Sprintf(`--for=jsonpath={.status.conditions[?(@.type==%q)].reason}=%s`, condition, reason))
 }
 
-// says is the message of the VM's condition.
-func (u *user) says(vm, condition string) string {
-	u.t.Helper()
-	return u.rdd("ctl", "get", "limavm", vm, "-o", fmt.Sprintf(`jsonpath={.status.conditions[?(@.type==%q)].message}`, condition))
+// message is the message of the VM's condition.
+func (e *realEnv) message(vm, condition string) string {
+	e.t.Helper()
+	return e.must("ctl", "get", "limavm", vm, "-o", fmt.Sprintf(`jsonpath={.status.conditions[?(@.type==%q)].message}`, condition))
 }
 
 // processes are those that name the user's Lima home, one a line.
-func (u *user) processes() string {
-	out, _ := exec.Command("pgrep", "-af", u.lima()).Output() // it fails when there are none
+func (e *realEnv) processes() string {
+	out, _ := exec.Command("pgrep", "-af", e.lima()).Output() // it fails when there are none
 	return string(out)
 }
 
-// ownDisk mounts a disk with room for any VM as the user's Lima home. leave fills it until only so many
+// mountDisk mounts a disk with room for any VM as the user's Lima home. leave fills it until only so many
 // MiB are free.
-func (u *user) ownDisk() (leave func(mib int)) {
+func (e *realEnv) mountDisk() (leave func(mib int)) {
 	if os.Geteuid() != 0 {
-		u.t.Skip("mounting a disk needs root")
+		e.t.Skip("mounting a disk needs root")
 	}
-	image := filepath.Join(u.home, "disk.img")
-	if err := errors.Join(os.MkdirAll(u.lima(), 0o700), os.WriteFile(image, nil, 0o600), os.Truncate(image, 32<<30)); err != nil {
-		u.t.Fatal(err)
+	image := filepath.Join(e.home, "disk.img")
+	if err := errors.Join(os.MkdirAll(e.lima(), 0o700), os.WriteFile(image, nil, 0o600), os.Truncate(image, 32<<30)); err != nil {
+		e.t.Fatal(err)
 	}
 	if out, err := exec.Command("mkfs.ext4", "-q", "-m", "0", image).CombinedOutput(); err != nil {
-		u.t.Fatal(err, string(out))
+		e.t.Fatal(err, string(out))
 	}
-	if out, err := exec.Command("mount", "-o", "loop", image, u.lima()).CombinedOutput(); err != nil {
-		u.t.Skipf("this machine lets nobody mount a file as a disk: %v %s", err, out)
+	if out, err := exec.Command("mount", "-o", "loop", image, e.lima()).CombinedOutput(); err != nil {
+		e.t.Skipf("this machine lets nobody mount a file as a disk: %v %s", err, out)
 	}
-	u.t.Cleanup(func() {
-		if out, err := u.run(context.Background(), "svc", "stop"); err != nil {
-			u.t.Error(err, out)
+	e.t.Cleanup(func() {
+		if out, err := e.run(context.Background(), "svc", "stop"); err != nil {
+			e.t.Error(err, out)
 		}
-		if err := syscall.Unmount(u.lima(), 0); err != nil {
-			u.t.Error(err)
+		if err := syscall.Unmount(e.lima(), 0); err != nil {
+			e.t.Error(err)
 		}
 	})
-	mustKeepProbe(u.t, u.lima())
+	mustKeepProbe(e.t, e.lima())
 	return func(mib int) {
-		filler := u.lima("filler")
+		filler := e.lima("filler")
 		if err := os.Remove(filler); err != nil && !errors.Is(err, os.ErrNotExist) {
-			u.t.Fatal(err)
+			e.t.Fatal(err)
 		}
 		var fs syscall.Statfs_t
-		if err := syscall.Statfs(u.lima(), &fs); err != nil {
-			u.t.Fatal(err)
+		if err := syscall.Statfs(e.lima(), &fs); err != nil {
+			e.t.Fatal(err)
 		}
 		fill := int64(fs.Bavail)*fs.Bsize - int64(mib)<<20
 		if out, err := exec.Command("fallocate", "-l", strconv.FormatInt(fill, 10), filler).CombinedOutput(); err != nil {
-			u.t.Fatal(err, string(out))
+			e.t.Fatal(err, string(out))
 		}
 	}
 }
 
 func bootOnAFullDisk(t *testing.T) {
-	u := newUser(t)
-	leave := u.ownDisk()
+	e := newRealEnv(t)
+	leave := e.mountDisk()
 	leave(400)
 
 	// While it is made: nothing is begun that doesn't fit, and it is made once there is space.
-	u.rdd("vm", "create", "demo", u.guest(), "--start", "--wait=false")
-	u.await("demo", "Created", "CreateFailed")
-	if said := u.says("demo", "Created"); !strings.Contains(said, u.lima()+" is full") || !strings.Contains(said, "are needed") || !strings.Contains(said, "free some space") {
+	e.must("vm", "create", "demo", e.guest(), "--start", "--wait=false")
+	e.waitForReason("demo", "Created", "CreateFailed")
+	if said := e.message("demo", "Created"); !strings.Contains(said, e.lima()+" is full") || !strings.Contains(said, "are needed") || !strings.Contains(said, "free some space") {
 		t.Error(said)
 	}
 	leave(1024)
-	u.rdd("vm", "start", "demo", "--timeout", bootLimit.String())
+	e.must("vm", "start", "demo", "--timeout", bootTimeout.String())
 
 	// While it runs: the guest is held, and goes on.
 	leave(1)
 	written := make(chan string, 1)
 	go func() {
-		out, err := u.run(t.Context(), "vm", "shell", "demo", "sh", "-c", "head -c 64M /dev/urandom >big && sync && echo written")
+		out, err := e.run(t.Context(), "vm", "shell", "demo", "sh", "-c", "head -c 64M /dev/urandom >big && sync && echo written")
 		written <- fmt.Sprint(out, err)
 	}()
-	u.await("demo", "Running", "Paused")
-	if said := u.says("demo", "Running"); !strings.Contains(said, "is full. Nothing is lost: free some space") {
+	e.waitForReason("demo", "Running", "Paused")
+	if said := e.message("demo", "Running"); !strings.Contains(said, "is full. Nothing is lost: free some space") {
 		t.Error(said)
 	}
 	leave(1024)
-	u.await("demo", "Running", "Started")
+	e.waitForReason("demo", "Running", "Started")
 	if said := <-written; !strings.Contains(said, "written") {
 		t.Error(said)
 	}
-	u.rdd("vm", "delete", "demo")
+	e.must("vm", "delete", "demo")
 }
 
 // killService kills the service, wherever it is, and starts it again.
-func (u *user) killService() {
-	u.t.Helper()
+func (e *realEnv) killService() {
+	e.t.Helper()
 	var status struct{ PID int }
-	out, _ := u.run(u.t.Context(), "svc", "status", "--output", "json") // its exit code is the state
+	out, _ := e.run(e.t.Context(), "svc", "status", "--output", "json") // its exit code is the state
 	if err := json.NewDecoder(strings.NewReader(out)).Decode(&status); err != nil || status.PID < 2 {
-		u.t.Fatalf("no service to kill: %v %s", err, out)
+		e.t.Fatalf("no service to kill: %v %s", err, out)
 	}
 	if err := syscall.Kill(status.PID, syscall.SIGKILL); err != nil {
-		u.t.Fatal(err)
+		e.t.Fatal(err)
 	}
-	u.rdd("svc", "start")
+	e.must("svc", "start")
 }
 
 func killServiceAtRandomMoments(t *testing.T) {
-	u := newUser(t)
-	survived, choose := 0, drawn(t)
+	e := newRealEnv(t)
+	survived, choose := 0, seededRandom(t)
 	kill := func(latest time.Duration) {
 		t.Helper()
 		moment := time.Duration(choose.Int64N(int64(latest)))
 		time.Sleep(moment) // which synchronises nothing: whatever the moment, all must be well
 		t.Logf("kill %d comes after %s of %s", survived+1, moment, latest)
-		u.killService()
+		e.killService()
 		survived++
 	}
-	u.rdd("vm", "create", "demo", u.guest(), "--start", "--wait=false")
+	e.must("vm", "create", "demo", e.guest(), "--start", "--wait=false")
 	kill(4 * time.Second) // it is prepared, or QEMU starts
 	kill(15 * time.Second)
-	u.rdd("vm", "start", "demo", "--timeout", bootLimit.String())
-	before, err := os.ReadFile(u.lima("demo", "qemu.pid"))
+	e.must("vm", "start", "demo", "--timeout", bootTimeout.String())
+	before, err := os.ReadFile(e.lima("demo", "qemu.pid"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	kill(time.Second) // it runs, and goes on
-	u.rdd("vm", "start", "demo")
-	if after, err := os.ReadFile(u.lima("demo", "qemu.pid")); err != nil || !bytes.Equal(before, after) {
+	e.must("vm", "start", "demo")
+	if after, err := os.ReadFile(e.lima("demo", "qemu.pid")); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("a guest that ran was booted again: %v", err)
 	}
-	u.rdd("vm", "stop", "demo", "--wait=false")
+	e.must("vm", "stop", "demo", "--wait=false")
 	kill(3 * time.Second)
-	u.rdd("vm", "stop", "demo")
-	if left := u.processes(); strings.Contains(left, "qemu") || strings.Contains(left, "hostagent") {
+	e.must("vm", "stop", "demo")
+	if left := e.processes(); strings.Contains(left, "qemu") || strings.Contains(left, "hostagent") {
 		t.Error("left after the stop:\n", left)
 	}
-	u.rdd("vm", "delete", "demo", "--wait=false")
+	e.must("vm", "delete", "demo", "--wait=false")
 	kill(time.Second)
-	u.rdd("ctl", "wait", "limavm/demo", "--for=delete", "--timeout=2m")
-	if left := u.rdd("ctl", "get", "configmaps", "-n", "rdd-system", "-o", "name"); strings.Contains(left, "limavm-") {
+	e.must("ctl", "wait", "limavm/demo", "--for=delete", "--timeout=2m")
+	if left := e.must("ctl", "get", "configmaps", "-n", "rdd-system", "-o", "name"); strings.Contains(left, "limavm-") {
 		t.Error("left after the delete:", left)
 	}
-	u.rdd("svc", "stop")
-	if left := u.processes(); left != "" {
+	e.must("svc", "stop")
+	if left := e.processes(); left != "" {
 		t.Error("left after the service:\n", left)
 	}
 	t.Logf("survived %d kills of the service", survived)
 }
 
 func cutDownloadInHalf(t *testing.T) {
-	u := newUser(t)
+	e := newRealEnv(t)
 	var asked atomic.Int32
 	rest := make(chan string, 1) // what was asked for once the server was back
 	image := bytes.Repeat([]byte("picture "), 1<<20)
@@ -260,19 +260,19 @@ func cutDownloadInHalf(t *testing.T) {
 		}
 		return path
 	}
-	out := u.rdd("vm", "create", "cut", template(fmt.Sprintf("sha256:%x", sha256.Sum256(image))), "--timeout", "2m")
+	out := e.must("vm", "create", "cut", template(fmt.Sprintf("sha256:%x", sha256.Sum256(image))), "--timeout", "2m")
 	if half := fmt.Sprintf("bytes=%d-", len(image)/2); <-rest != half || !strings.Contains(out, "is created") {
 		t.Errorf("not the second half was asked for:\n%s", out)
 	}
 	// Another digest than the server's file has is for good, and says which field is wrong.
-	out, err := u.run(t.Context(), "vm", "create", "wrong", template("sha256:"+strings.Repeat("0", 64)), "--timeout", "2m")
+	out, err := e.run(t.Context(), "vm", "create", "wrong", template("sha256:"+strings.Repeat("0", 64)), "--timeout", "2m")
 	if err == nil || !strings.Contains(out, "images[0].digest") || strings.Contains(out, "deadline") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	// A server that is gone is asked until the deadline, and its last error is shown.
 	server.Close()
 	other := template("sha256:" + strings.Repeat("1", 64))
-	out, err = u.run(t.Context(), "vm", "create", "gone", other, "--timeout", "5s")
+	out, err = e.run(t.Context(), "vm", "create", "gone", other, "--timeout", "5s")
 	if err == nil || !strings.Contains(out, "connection refused") || !strings.Contains(out, "deadline exceeded") {
 		t.Errorf("%v\n%s", err, out)
 	}

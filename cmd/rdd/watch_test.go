@@ -10,18 +10,19 @@ import (
 
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // A watch that began before the instance existed sees all that happens to it, whoever does it.
 func TestWatchSeesTheServiceAndItsVMsComeAndGo(t *testing.T) {
-	b := newBox(t)
-	t.Setenv("HOME", b.home)
-	t.Setenv("RDD_LIBEXEC", b.libexec())
-	inst, err := instance.Resolve(b.instance)
+	e := newTestEnv(t)
+	t.Setenv("HOME", e.home)
+	t.Setenv("RDD_LIBEXEC", e.libexec())
+	inst, err := instance.Resolve(e.instance)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), hang)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
 	defer cancel()
 	pictures := make(chan core.Snapshot, 1000)
 	go func() {
@@ -52,24 +53,24 @@ func TestWatchSeesTheServiceAndItsVMsComeAndGo(t *testing.T) {
 	}
 
 	sees("no instance", is(core.ServiceNotCreated))
-	b.start()
+	e.start()
 	sees("a service", is(core.ServiceRunning))
 	canceled, stopWaiting := context.WithCancel(ctx)
 	stopWaiting()
 	if st, err := core.New(inst, version).Service().Status(canceled); !errors.Is(err, context.Canceled) {
 		t.Error("a look that was given up calls the service", st.State, st.Error)
 	}
-	b.must(0, "vm", "create", "demo", b.template, "--start")
+	e.must(0, "vm", "create", "demo", e.template, "--start")
 	sees("a VM that starts", vm("Starting"))
 	sees("a VM that runs", vm("Running"))
-	b.killService()
+	e.killService()
 	sees("no service", is(core.ServiceStopped))
-	b.start()
+	e.start()
 	sees("the VM again", vm("Running"))
-	b.must(0, "svc", "stop")
+	e.must(0, "svc", "stop")
 	sees("a service that stops", func(s core.Snapshot) bool { return s.Service.State == core.ServiceStopping })
 	sees("a stopped service", is(core.ServiceStopped))
-	b.start()
-	b.must(0, "vm", "delete", "demo")
+	e.start()
+	e.must(0, "vm", "delete", "demo")
 	sees("no VM", func(s core.Snapshot) bool { return s.VMs != nil && len(s.VMs) == 0 })
 }

@@ -27,7 +27,7 @@ type Note struct {
 	Actions  []string // key, label, key, label…
 	Percent  int32
 	Urgent   bool
-	Gone     bool // it was taken back; only ID is told then
+	Closed   bool // it was taken back; only ID is told then
 }
 
 // Notifications is who shows notifications.
@@ -80,7 +80,7 @@ func (d daemon) Notify(_ string, replaces uint32, _, title, body string, actions
 }
 
 func (d daemon) CloseNotification(id uint32) *dbus.Error {
-	d.n.notes <- Note{ID: id, Gone: true}
+	d.n.notes <- Note{ID: id, Closed: true}
 	d.n.closed(id, 3)
 	return nil
 }

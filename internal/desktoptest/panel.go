@@ -59,8 +59,8 @@ func (b *Bus) Panel() *Panel {
 // Close ends the panel.
 func (p *Panel) Close() { _ = p.conn.Close() }
 
-// Registered waits for the tray.
-func (p *Panel) Registered() {
+// AwaitTray waits for the tray.
+func (p *Panel) AwaitTray() {
 	p.Helper()
 	select {
 	case sender := <-p.items:
@@ -88,8 +88,8 @@ func (p *Panel) layout() layout {
 	return l
 }
 
-// below are the items of a submenu.
-func (p *Panel) below(l layout) (all []layout) {
+// children are the items of a submenu.
+func (p *Panel) children(l layout) (all []layout) {
 	p.Helper()
 	for _, child := range l.Children {
 		var c layout
@@ -114,12 +114,12 @@ func property[T any](l layout, name string, otherwise T) T {
 }
 
 // Menu is the menu in short: hidden items are left out, disabled ones have brackets, submenus a tab.
-func (p *Panel) Menu() string { p.Helper(); return p.draft(p.layout(), "") }
+func (p *Panel) Menu() string { p.Helper(); return p.text(p.layout(), "") }
 
-func (p *Panel) draft(l layout, indent string) string {
+func (p *Panel) text(l layout, indent string) string {
 	p.Helper()
 	var b strings.Builder
-	for _, c := range p.below(l) {
+	for _, c := range p.children(l) {
 		title := labelOf(c)
 		switch {
 		case !property(c, "visible", true):
@@ -131,13 +131,13 @@ func (p *Panel) draft(l layout, indent string) string {
 		case !property(c, "enabled", true):
 			title = "(" + title + ")"
 		}
-		b.WriteString(indent + title + "\n" + p.draft(c, indent+"\t"))
+		b.WriteString(indent + title + "\n" + p.text(c, indent+"\t"))
 	}
 	return b.String()
 }
 
-// Look is the menu after all that the panel has been told of.
-func (p *Panel) Look() string {
+// LatestMenu is the menu after all that the panel has been told of.
+func (p *Panel) LatestMenu() string {
 	p.Helper()
 	for len(p.Changes) > 0 {
 		<-p.Changes
@@ -145,27 +145,27 @@ func (p *Panel) Look() string {
 	return p.Menu()
 }
 
-// Sees waits until the menu is as wanted.
-func (p *Panel) Sees(want string) {
+// Await waits until the menu is as wanted.
+func (p *Panel) Await(want string) {
 	p.Helper()
-	p.Until("it is\n"+want, func(menu string) bool { return menu == want })
+	p.AwaitMenu("it is\n"+want, func(menu string) bool { return menu == want })
 }
 
-// Until waits until the menu is ok, looking at each change that the panel is told of.
-func (p *Panel) Until(what string, ok func(menu string) bool) {
+// AwaitMenu waits until the menu is ok, looking at each change that the panel is told of.
+func (p *Panel) AwaitMenu(what string, ok func(menu string) bool) {
 	p.Helper()
 	if !ok(p.Menu()) {
-		p.Told(what, ok)
+		p.AwaitChange(what, ok)
 	}
 }
 
-// Told looks at the menu whenever the panel is told of a change, until it is ok, and says when that was seen.
-func (p *Panel) Told(what string, ok func(menu string) bool) time.Time {
+// AwaitChange looks at the menu whenever the panel is told of a change, until it is ok, and says when that was seen.
+func (p *Panel) AwaitChange(what string, ok func(menu string) bool) time.Time {
 	p.Helper()
 	for late := time.After(testenv.Timeout); ; {
 		select {
 		case <-p.Changes:
-			if ok(p.Look()) {
+			if ok(p.LatestMenu()) {
 				return time.Now()
 			}
 		case <-late:
@@ -178,11 +178,11 @@ func (p *Panel) Told(what string, ok func(menu string) bool) time.Time {
 // A title that ends in * may go on as it likes: the step of an operation changes at any moment.
 func (p *Panel) Find(path ...string) (id int32) {
 	p.Helper()
-	p.Until(fmt.Sprintf("there is %q", path), func(string) bool {
+	p.AwaitMenu(fmt.Sprintf("there is %q", path), func(string) bool {
 		at := p.layout()
 		for _, title := range path {
 			begin, open := strings.CutSuffix(title, "*")
-			items := p.below(at)
+			items := p.children(at)
 			i := slices.IndexFunc(items, func(c layout) bool {
 				label := labelOf(c)
 				if !property(c, "visible", true) {

@@ -22,11 +22,11 @@ import (
 
 // waitCase is one command that changes a state, and how to make it have something to wait for.
 type waitCase struct {
-	args     string
-	before   string // commands, each on a line, that leave something to wait for
-	forever  bool   // what is asked for never comes
-	attended bool   // it can't go on by itself, so --wait=false is refused
-	orphan   string // a VM that no object stands for: a copy of good
+	args      string
+	before    string // commands, each on a line, that leave something to wait for
+	forever   bool   // what is asked for never comes
+	needsWait bool   // it can't go on by itself, so --wait=false is refused
+	orphan    string // a VM that no object stands for: a copy of good
 }
 
 // waits has every command that changes a state. The VMs called bad are made from an image that
@@ -44,28 +44,28 @@ var waits = map[string]waitCase{
 	"rdd service start":   {args: "svc start", before: "svc stop"},
 	"rdd service stop":    {args: "svc stop", before: "svc start"},
 	"rdd service restart": {args: "svc restart", before: "svc start"},
-	"rdd service delete":  {args: "svc delete", before: "svc start", attended: true},
-	"rdd service reset":   {args: "svc reset", before: "svc start", attended: true},
+	"rdd service delete":  {args: "svc delete", before: "svc start", needsWait: true},
+	"rdd service reset":   {args: "svc reset", before: "svc start", needsWait: true},
 	"rdd service restore": {}, // with the backups: restore.txtar
 }
 
-// desk is an instance in a home directory of its own, used as a person does.
-type desk struct {
+// waitEnv is an instance in a home directory of its own, used as a person does.
+type waitEnv struct {
 	*testing.T
 	home, dist string
 }
 
-func newDesk(t *testing.T) *desk {
+func newWaitEnv(t *testing.T) *waitEnv {
 	t.Parallel()
-	d := &desk{T: t, dist: dist(t)}
-	need(t, filepath.Join(d.dist, "libexec", "rdd", "rddd"), "make build")
+	e := &waitEnv{T: t, dist: dist(t)}
+	need(t, filepath.Join(e.dist, "libexec", "rdd", "rddd"), "make build")
 	var err error
-	if d.home, err = os.MkdirTemp("", "rw"); err != nil { // short, because sockets live below it
+	if e.home, err = os.MkdirTemp("", "rw"); err != nil { // short, because sockets live below it
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		d.must(0, "svc delete")
-		if err := os.RemoveAll(d.home); err != nil {
+		e.must(0, "svc delete")
+		if err := os.RemoveAll(e.home); err != nil {
 			t.Error(err)
 		}
 	})
@@ -77,30 +77,30 @@ func newDesk(t *testing.T) *desk {
 		"better.yaml":      "images: [{location: image.raw}]\ndisk: 96MiB\n" + param,
 		"image.raw":        strings.Repeat("\x00", 1<<20),
 	} {
-		if err := os.WriteFile(filepath.Join(d.home, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(e.home, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return d
+	return e
 }
 
 // command is rdd for this desk.
-func (d *desk) command(args string) (*exec.Cmd, *bytes.Buffer) {
+func (e *waitEnv) command(args string) (*exec.Cmd, *bytes.Buffer) {
 	said := &bytes.Buffer{}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a bug must not hold up the suite
-	d.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, filepath.Join(d.dist, "bin", "rdd"), strings.Fields(args)...)
-	cmd.Dir, cmd.Stderr = d.home, said
-	cmd.Env = append(os.Environ(), "HOME="+d.home, "XDG_DATA_HOME=", "XDG_STATE_HOME=", "RDD_INSTANCE=", "RDD_LIBEXEC="+filepath.Join(d.dist, "libexec", "rdd"))
+	e.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, filepath.Join(e.dist, "bin", "rdd"), strings.Fields(args)...)
+	cmd.Dir, cmd.Stderr = e.home, said
+	cmd.Env = append(os.Environ(), "HOME="+e.home, "XDG_DATA_HOME=", "XDG_STATE_HOME=", "RDD_INSTANCE=", "RDD_LIBEXEC="+filepath.Join(e.dist, "libexec", "rdd"))
 	return cmd, said
 }
 
 // must runs rdd, wants that exit code, and returns what it said.
-func (d *desk) must(code int, args string) string {
-	d.Helper()
-	cmd, said := d.command(args)
+func (e *waitEnv) must(code int, args string) string {
+	e.Helper()
+	cmd, said := e.command(args)
 	if got := exitCode(cmd.Run()); got != code {
-		d.Errorf("rdd %s: exit code %d, want %d\n%s", args, got, code, said)
+		e.Errorf("rdd %s: exit code %d, want %d\n%s", args, got, code, said)
 	}
 	return said.String()
 }
@@ -116,31 +116,31 @@ func exitCode(err error) int {
 	return -1
 }
 
-// ready brings the desk to where the wait begins.
-func (d *desk) ready(w waitCase) {
-	d.Helper()
+// prepare brings the desk to where the wait begins.
+func (e *waitEnv) prepare(w waitCase) {
+	e.Helper()
 	for command := range strings.Lines(w.before) {
-		d.must(0, command)
+		e.must(0, command)
 	}
 	if w.orphan != "" {
-		vms := filepath.Join(d.home, ".rdd", "default", "lima")
+		vms := filepath.Join(e.home, ".rdd", "default", "lima")
 		if err := os.CopyFS(filepath.Join(vms, w.orphan), os.DirFS(filepath.Join(vms, "good"))); err != nil {
-			d.Fatal(err)
+			e.Fatal(err)
 		}
 	}
 }
 
 // interrupt runs rdd until it has said something, and then presses Ctrl-C.
-func (d *desk) interrupt(args string) {
-	d.Helper()
-	cmd, _ := d.command(args)
+func (e *waitEnv) interrupt(args string) {
+	e.Helper()
+	cmd, _ := e.command(args)
 	cmd.Stderr = nil
 	pipe, err := cmd.StderrPipe()
 	if err == nil {
 		err = cmd.Start()
 	}
 	if err != nil {
-		d.Fatal(err)
+		e.Fatal(err)
 	}
 	said, interrupted := "", false
 	for lines := bufio.NewScanner(pipe); lines.Scan(); {
@@ -151,7 +151,7 @@ func (d *desk) interrupt(args string) {
 		}
 	}
 	if got := exitCode(cmd.Wait()); got != 130 || !strings.Contains(said, "interrupted: stopped waiting") {
-		d.Errorf("rdd %s, interrupted: exit code %d\n%s", args, got, said)
+		e.Errorf("rdd %s, interrupted: exit code %d\n%s", args, got, said)
 	}
 }
 
@@ -159,9 +159,9 @@ func (d *desk) interrupt(args string) {
 var deadline = regexp.MustCompile(`(?s)context deadline exceeded: not done after .*(?:last seen in phase|no progress was reported).*\n(The operation continues in the background\. Wait for|A stop of the service that has begun continues; no more files are deleted\. Run) it again with: rdd ([^\n]+)\n(?:To [^\n]+\n)*$`)
 
 func TestEveryWaitEndsInOneWay(t *testing.T) {
-	d := newDesk(t)
+	e := newWaitEnv(t)
 	var paths []string
-	walk((&cli.Program{}).Command(), func(cmd *cobra.Command) {
+	eachCommand((&cli.Program{}).Command(), func(cmd *cobra.Command) {
 		if cmd.Flags().Lookup("wait") == nil {
 			return
 		}
@@ -170,52 +170,52 @@ func TestEveryWaitEndsInOneWay(t *testing.T) {
 		}
 		paths = append(paths, cmd.CommandPath())
 	})
-	d.must(0, "svc start")
-	d.must(0, "vm create good ./good.yaml")
-	d.must(0, "vm create bad ./unreachable.yaml --wait=false")
+	e.must(0, "svc start")
+	e.must(0, "vm create good ./good.yaml")
+	e.must(0, "vm create bad ./unreachable.yaml --wait=false")
 	slices.SortStableFunc(paths, func(a, b string) int { return strings.Compare(b[:len("rdd s")], a[:len("rdd s")]) })
 	for _, path := range paths { // the service's come last
 		w := waits[path]
 		if w.args == "" {
 			continue
 		}
-		d.ready(w)
-		said := d.must(4, w.args+" --timeout=1ms")
+		e.prepare(w)
+		said := e.must(4, w.args+" --timeout=1ms")
 		m := deadline.FindStringSubmatch(said)
 		switch {
-		case m == nil || w.attended != strings.HasSuffix(m[1], "Run"):
+		case m == nil || w.needsWait != strings.HasSuffix(m[1], "Run"):
 			t.Errorf("rdd %s at its deadline:\n%s", w.args, said)
 		case w.forever:
-			d.must(4, m[2]+" --timeout=1ms")
+			e.must(4, m[2]+" --timeout=1ms")
 		default:
-			d.must(0, m[2])
+			e.must(0, m[2])
 		}
 
-		d.ready(w)
-		if w.attended {
-			d.must(2, w.args+" --wait=false")
-		} else if said := d.must(0, w.args+" --wait=false"); !strings.Contains(said, "not waiting for it to finish") {
+		e.prepare(w)
+		if w.needsWait {
+			e.must(2, w.args+" --wait=false")
+		} else if said := e.must(0, w.args+" --wait=false"); !strings.Contains(said, "not waiting for it to finish") {
 			t.Errorf("rdd %s --wait=false: %s", w.args, said)
 		}
 
-		d.ready(w)
+		e.prepare(w)
 		if !w.forever {
-			d.must(0, w.args+" --timeout=0")
+			e.must(0, w.args+" --timeout=0")
 			continue
 		}
-		d.interrupt(w.args + " --timeout=0")
-		d.must(0, "svc status")
-		cmd, _ := d.command("vm show bad -o json")
+		e.interrupt(w.args + " --timeout=0")
+		e.must(0, "svc status")
+		cmd, _ := e.command("vm show bad -o json")
 		if out, err := cmd.Output(); err != nil || !bytes.Contains(out, []byte(`"running": true`)) {
 			t.Errorf("after Ctrl-C: %v\n%s", err, out)
 		}
 	}
 }
 
-// walk calls do for cmd and all below it.
-func walk(cmd *cobra.Command, do func(*cobra.Command)) {
+// eachCommand calls do for cmd and all below it.
+func eachCommand(cmd *cobra.Command, do func(*cobra.Command)) {
 	do(cmd)
 	for _, child := range cmd.Commands() {
-		walk(child, do)
+		eachCommand(child, do)
 	}
 }

@@ -11,15 +11,15 @@ import (
 // Two instances of one user share nothing: not a name, a port, a process or a fate.
 func TestTwoInstancesSideBySide(t *testing.T) {
 	t.Parallel()
-	one := newBox(t)
-	two := one.beside("other")
+	one := newTestEnv(t)
+	two := one.secondInstance("other")
 	both := func(args ...string) {
 		t.Helper()
 		var wg sync.WaitGroup
-		for _, b := range []*box{one, two} {
+		for _, e := range []*testEnv{one, two} {
 			wg.Go(func() {
-				if r := b.run(args...); r.code != 0 {
-					t.Errorf("rdd %s in %s: %+v", strings.Join(args, " "), b.instance, r)
+				if r := e.run(args...); r.code != 0 {
+					t.Errorf("rdd %s in %s: %+v", strings.Join(args, " "), e.instance, r)
 				}
 			})
 		}
@@ -41,7 +41,7 @@ func TestTwoInstancesSideBySide(t *testing.T) {
 
 	before := two.record()
 	one.killService()
-	if now := two.record(); now != before || !two.living() {
+	if now := two.record(); now != before || !two.serviceRuns() {
 		t.Fatal("the other service was touched:", now)
 	}
 	two.must(0, "svc", "status")
@@ -51,10 +51,10 @@ func TestTwoInstancesSideBySide(t *testing.T) {
 	both("vm", "start", "demo")
 
 	one.must(0, "svc", "stop")
-	if n := one.playing("qemu"); n > 0 {
+	if n := one.countFakes("qemu"); n > 0 {
 		t.Error(n, "guests of the stopped instance run")
 	}
-	if n := two.playing("qemu"); n != 1 {
+	if n := two.countFakes("qemu"); n != 1 {
 		t.Error("the other instance has", n, "guests")
 	}
 	two.must(0, "vm", "shell", "demo", "true")

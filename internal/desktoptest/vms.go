@@ -21,16 +21,16 @@ import (
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 )
 
-// Fleet is VMs that are stopped or run as a benchmark says. Nothing runs them: the service must have been
+// FakeVMs is VMs that are stopped or run as a benchmark says. Nothing runs them: the service must have been
 // created without the controller limavm, so that a change is one write of one status, and no other follows.
-type Fleet struct {
+type FakeVMs struct {
 	testing.TB
 	vms dynamic.ResourceInterface
 	up  map[string]bool
 }
 
-// NewFleet makes stopped VMs in the service that the kubeconfig leads to: vm-00, vm-01, …
-func NewFleet(tb testing.TB, kubeconfig string, count int) *Fleet {
+// NewFakeVMs makes stopped VMs in the service that the kubeconfig leads to: vm-00, vm-01, …
+func NewFakeVMs(tb testing.TB, kubeconfig string, count int) *FakeVMs {
 	tb.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
@@ -42,7 +42,7 @@ func NewFleet(tb testing.TB, kubeconfig string, count int) *Fleet {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	f := &Fleet{TB: tb, vms: client.Resource(v1alpha1.GroupVersion.WithResource(v1alpha1.Resource)), up: map[string]bool{}}
+	f := &FakeVMs{TB: tb, vms: client.Resource(v1alpha1.GroupVersion.WithResource(v1alpha1.Resource)), up: map[string]bool{}}
 	for n := range count {
 		_, err := f.vms.Create(tb.Context(), &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": v1alpha1.GroupVersion.String(), "kind": v1alpha1.Kind, "metadata": map[string]any{"name": vmName(n)},
@@ -59,7 +59,7 @@ func NewFleet(tb testing.TB, kubeconfig string, count int) *Fleet {
 func vmName(n int) string { return fmt.Sprintf("vm-%02d", n) }
 
 // set writes the status of a VM.
-func (f *Fleet) set(name string, up bool) {
+func (f *FakeVMs) set(name string, up bool) {
 	f.Helper()
 	condition := func(kind, reason string, status bool) metav1.Condition {
 		return metav1.Condition{Type: kind, Status: map[bool]metav1.ConditionStatus{true: metav1.ConditionTrue, false: metav1.ConditionFalse}[status],
@@ -84,22 +84,22 @@ const (
 	atOnce  = 10
 )
 
-// Report measures how long it takes from just before a write is sent until somebody sees the change. seen waits
+// Benchmark measures how long it takes from just before a write is sent until somebody sees the change. seen waits
 // until each VM is in the state, Running or Stopped, and returns when that was. Reported are the p50-ms and p99-ms
 // of 200 changes, one after the other, and as ten-ms the median of 20 times ten changes at once, to the last of them.
-func (f *Fleet) Report(b *testing.B, seen func(states map[string]string) time.Time) {
+func (f *FakeVMs) Benchmark(b *testing.B, seen func(states map[string]string) time.Time) {
 	b.Helper()
 	for b.Loop() {
 		var single, burst []float64
 		for n := range changes {
-			single = append(single, milliseconds(f.Turn(seen, vmName(n%atOnce))))
+			single = append(single, milliseconds(f.Toggle(seen, vmName(n%atOnce))))
 		}
 		all := make([]string, atOnce)
 		for n := range all {
 			all[n] = vmName(n)
 		}
 		for range bursts {
-			burst = append(burst, milliseconds(f.Turn(seen, all...)))
+			burst = append(burst, milliseconds(f.Toggle(seen, all...)))
 		}
 		b.ReportMetric(percentile(single, 50), "p50-ms")
 		b.ReportMetric(percentile(single, 99), "p99-ms")
@@ -110,8 +110,8 @@ func (f *Fleet) Report(b *testing.B, seen func(states map[string]string) time.Ti
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// Turn stops VMs that run, starts the others, and returns how long it takes until that is seen, as Report does.
-func (f *Fleet) Turn(seen func(states map[string]string) time.Time, names ...string) time.Duration {
+// Toggle stops VMs that run, starts the others, and returns how long it takes until that is seen, as Report does.
+func (f *FakeVMs) Toggle(seen func(states map[string]string) time.Time, names ...string) time.Duration {
 	f.Helper()
 	states := map[string]string{}
 	for _, name := range names {

@@ -13,41 +13,42 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/desktoptest"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// sight is a word that the page shows for a VM, and since when.
-type sight struct {
+// shownState is a word that the page shows for a VM, and since when.
+type shownState struct {
 	Name, Word string
 	At         float64 // ms since 1970
 }
 
 // How soon a change of VMs, of 50, is in the list that Chromium shows.
 func BenchmarkPageChange(b *testing.B) {
-	fleet, seen := newFleet(b, 50)
-	fleet.Report(b, seen)
+	fleet, seen := newShownVMs(b, 50)
+	fleet.Benchmark(b, seen)
 }
 
 func TestTheListInTheBrowserFollowsEachVM(t *testing.T) {
 	t.Parallel()
-	fleet, seen := newFleet(t, 3)
+	fleet, seen := newShownVMs(t, 3)
 	for _, names := range [][]string{{"vm-01"}, {"vm-00", "vm-01", "vm-02"}, {"vm-02"}} {
-		if took := fleet.Turn(seen, names...); took <= 0 {
+		if took := fleet.Toggle(seen, names...); took <= 0 {
 			t.Errorf("%v: seen %s before it was asked for", names, -took)
 		}
 	}
 }
 
-// newFleet makes VMs that nobody runs. seen waits until the list that Chromium shows has each VM in its state, and
+// newShownVMs makes VMs that nobody runs. seen waits until the list that Chromium shows has each VM in its state, and
 // says since when, by the browser's clock.
-func newFleet(tb testing.TB, count int) (fleet *desktoptest.Fleet, seen func(states map[string]string) time.Time) {
+func newShownVMs(tb testing.TB, count int) (fleet *desktoptest.FakeVMs, seen func(states map[string]string) time.Time) {
 	tb.Helper()
-	box := newBrowserBox(tb)
-	box.must(0, "svc", "create", "--controllers=-limavm")
-	box.start()
-	fleet = desktoptest.NewFleet(tb, filepath.Join(box.short(), "kube.config"), count)
-	sights := box.look()
+	e := newBrowserEnv(tb)
+	e.must(0, "svc", "create", "--controllers=-limavm")
+	e.start()
+	fleet = desktoptest.NewFakeVMs(tb, filepath.Join(e.shortDir(), "kube.config"), count)
+	sights := e.watchPage()
 	seen = func(states map[string]string) (last time.Time) {
-		late := time.After(hang)
+		late := time.After(testenv.Timeout)
 		for left := maps.Clone(states); len(left) > 0; {
 			select {
 			case s, open := <-sights:
@@ -68,44 +69,44 @@ func newFleet(tb testing.TB, count int) (fleet *desktoptest.Fleet, seen func(sta
 	return fleet, seen
 }
 
-// look opens the page in Chromium, to the end of the benchmark, and tells what the list of VMs shows.
-func (b *box) look() <-chan sight {
-	b.t.Helper()
-	address, interrupt := b.dashboard(nil, "--no-open")
+// watchPage opens the page in Chromium, to the end of the benchmark, and tells what the list of VMs shows.
+func (e *testEnv) watchPage() <-chan shownState {
+	e.t.Helper()
+	address, interrupt := e.dashboard(nil, "--no-open")
 	cmd := exec.Command("node", "e2e/changes.mjs")
 	cmd.Dir, cmd.Stderr = filepath.Join("..", "..", "frontend"), os.Stderr
 	cmd.Env = append(os.Environ(), "RDD_URL="+address)
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		b.t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
 	}
 	if err != nil {
-		b.t.Fatal(err)
+		e.t.Fatal(err)
 	}
-	sights, ended := make(chan sight, 10000), make(chan struct{})
+	sights, ended := make(chan shownState, 10000), make(chan struct{})
 	go func() {
 		defer close(ended)
 		defer close(sights)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			var s sight
+			var s shownState
 			if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
-				b.t.Errorf("%v: %s", err, lines.Bytes())
+				e.t.Errorf("%v: %s", err, lines.Bytes())
 			}
 			sights <- s
 		}
 	}()
-	b.t.Cleanup(func() {
+	e.t.Cleanup(func() {
 		_ = in.Close()
 		<-ended
 		if err := cmd.Wait(); err != nil {
-			b.t.Error(err)
+			e.t.Error(err)
 		}
 		if code := interrupt(); code != 0 {
-			b.t.Error("Ctrl-C: exit code", code)
+			e.t.Error("Ctrl-C: exit code", code)
 		}
 	})
 	return sights

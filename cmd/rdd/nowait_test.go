@@ -12,18 +12,19 @@ import (
 
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/proc"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // What comes right after a start that waits for nothing, or whose waiting has ended, said that it was
 // done, and was lost: a second later the service ran, and a deleted instance was back.
 func TestCommandRightAfterAStartThatNobodyWaitsForIsNotLost(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	b.must(0, "svc", "create")
+	e := newTestEnv(t)
+	e.must(0, "svc", "create")
 	starts := map[string]func() int{
-		"--wait=false": func() int { return b.run("svc", "start", "--wait=false").code },
-		"--timeout":    func() int { return b.run("svc", "start", "--timeout", "1ms").code },
-		"restart":      func() int { return b.run("svc", "restart", "--wait=false").code },
+		"--wait=false": func() int { return e.run("svc", "start", "--wait=false").code },
+		"--timeout":    func() int { return e.run("svc", "start", "--timeout", "1ms").code },
+		"restart":      func() int { return e.run("svc", "restart", "--wait=false").code },
 	}
 	for name, start := range starts {
 		for _, tc := range []struct {
@@ -36,19 +37,19 @@ func TestCommandRightAfterAStartThatNobodyWaitsForIsNotLost(t *testing.T) {
 			if code := start(); code != 0 && code != 4 {
 				t.Fatalf("start (%s): exit code %d", name, code)
 			}
-			r := b.must(0, tc.do...)
+			r := e.must(0, tc.do...)
 			if strings.Contains(r.err, "was not running") {
 				t.Errorf("start (%s), then %s: %s", name, strings.Join(tc.do, " "), r.err)
 			}
 			if tc.do[len(tc.do)-1] == "--wait=false" {
-				b.must(0, "svc", "stop")
+				e.must(0, "svc", "stop")
 			}
-			b.must(tc.code, "svc", "status")
-			if n := len(b.processes()); (n > 0) != (tc.code == 0) {
-				t.Errorf("start (%s), then %s: %v", name, strings.Join(tc.do, " "), b.processes())
+			e.must(tc.code, "svc", "status")
+			if n := len(e.processes()); (n > 0) != (tc.code == 0) {
+				t.Errorf("start (%s), then %s: %v", name, strings.Join(tc.do, " "), e.processes())
 			}
-			b.must(0, "svc", "stop")
-			if left := b.processes(); len(left) > 0 {
+			e.must(0, "svc", "stop")
+			if left := e.processes(); len(left) > 0 {
 				t.Fatalf("start (%s), then %s: left behind after a stop: %v", name, strings.Join(tc.do, " "), left)
 			}
 		}
@@ -59,28 +60,28 @@ func TestCommandRightAfterAStartThatNobodyWaitsForIsNotLost(t *testing.T) {
 // the work goes on.
 func TestRestartGoesOnAfterADeadlineInItsStop(t *testing.T) {
 	t.Parallel()
-	for name, prepare := range map[string]func(b *box){
-		"of a service":                  func(*box) {},
-		"of a service that has crashed": func(b *box) { b.killService() },
+	for name, prepare := range map[string]func(e *testEnv){
+		"of a service":                  func(*testEnv) {},
+		"of a service that has crashed": func(e *testEnv) { e.killService() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBox(t)
-			b.set("stop", "slow")
-			old := b.start()
-			b.must(0, "vm", "create", "demo", b.template, "--start")
-			prepare(b)
-			r := b.must(4, "svc", "restart", "--timeout", "300ms")
+			e := newTestEnv(t)
+			e.setFake("stop", "slow")
+			old := e.start()
+			e.must(0, "vm", "create", "demo", e.template, "--start")
+			prepare(e)
+			r := e.must(4, "svc", "restart", "--timeout", "300ms")
 			if !strings.Contains(r.err, "The operation continues in the background") {
 				t.Error(r.err)
 			}
-			b.set("stopped", "")
-			b.eventually("another run is ready", func() bool {
-				rec := b.record()
+			e.setFake("stopped", "")
+			e.eventually("another run is ready", func() bool {
+				rec := e.record()
 				return rec.Nonce != old.Nonce && rec.Phase == "ready"
 			})
-			b.must(0, "vm", "start", "demo")
-			if r := b.must(0, "svc", "start"); !strings.Contains(r.err, "already running") {
+			e.must(0, "vm", "start", "demo")
+			if r := e.must(0, "svc", "start"); !strings.Contains(r.err, "already running") {
 				t.Error(r.err)
 			}
 		})
@@ -90,30 +91,30 @@ func TestRestartGoesOnAfterADeadlineInItsStop(t *testing.T) {
 // A stop that ends what a crashed service left ended with the waiting for it.
 func TestStopOfWhatACrashLeftGoesOnAfterADeadline(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	b.set("stop", "slow")
-	b.start()
-	b.must(0, "vm", "create", "demo", b.template, "--start")
-	b.killService()
-	b.must(4, "svc", "stop", "--timeout", "300ms")
-	b.must(7, "svc", "status")
-	b.set("stopped", "")
-	b.eventually("nothing is left", func() bool { return len(b.processes()) == 0 && !b.living() })
-	b.must(6, "svc", "status")
+	e := newTestEnv(t)
+	e.setFake("stop", "slow")
+	e.start()
+	e.must(0, "vm", "create", "demo", e.template, "--start")
+	e.killService()
+	e.must(4, "svc", "stop", "--timeout", "300ms")
+	e.must(7, "svc", "status")
+	e.setFake("stopped", "")
+	e.eventually("nothing is left", func() bool { return len(e.processes()) == 0 && !e.serviceRuns() })
+	e.must(6, "svc", "status")
 }
 
 // A script that holds a lock while it starts the service and a VM held it for as long as they live.
 func TestTheCallersFilesAreNotKeptOpen(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	path := filepath.Join(b.home, "lock")
-	for _, args := range [][]string{{"svc", "start"}, {"vm", "create", "demo", b.template, "--start"}, {"svc", "restart"}} {
+	e := newTestEnv(t)
+	path := filepath.Join(e.home, "lock")
+	for _, args := range [][]string{{"svc", "start"}, {"vm", "create", "demo", e.template, "--start"}, {"svc", "restart"}} {
 		lock, err := proc.Acquire(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), hang)
-		cmd := b.command(ctx, args...)
+		ctx, cancel := context.WithTimeout(t.Context(), testenv.Timeout)
+		cmd := e.command(ctx, args...)
 		cmd.ExtraFiles = []*os.File{lock.File()}
 		out, err := cmd.CombinedOutput()
 		cancel()
@@ -123,7 +124,7 @@ func TestTheCallersFilesAreNotKeptOpen(t *testing.T) {
 		if err := lock.Release(); err != nil {
 			t.Fatal(err)
 		}
-		if b.held(path) {
+		if e.lockHeld(path) {
 			t.Errorf("after rdd %s the caller's lock is still held", strings.Join(args, " "))
 		}
 	}
@@ -132,16 +133,16 @@ func TestTheCallersFilesAreNotKeptOpen(t *testing.T) {
 // What prepares a VM ran on, and its children too, when the service that had started it was killed.
 func TestHelpersEndWithAKilledService(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	b.set("prepare", "hang")
-	rec := b.start()
-	b.must(0, "vm", "create", "demo", b.template, "--wait=false")
-	b.eventually("it is being prepared", func() bool { // and has nothing to say that would end it
-		return strings.Contains(b.run("vm", "show", "demo", "-o", "json").out, `"phase": "`+event.Image+`"`)
+	e := newTestEnv(t)
+	e.setFake("prepare", "hang")
+	rec := e.start()
+	e.must(0, "vm", "create", "demo", e.template, "--wait=false")
+	e.eventually("it is being prepared", func() bool { // and has nothing to say that would end it
+		return strings.Contains(e.run("vm", "show", "demo", "-o", "json").out, `"phase": "`+event.Image+`"`)
 	})
 	if err := syscall.Kill(rec.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	b.eventually("nothing is left", func() bool { return len(b.processes()) == 0 })
-	_ = b.stage.Unset("prepare")
+	e.eventually("nothing is left", func() bool { return len(e.processes()) == 0 })
+	_ = e.fake.Unset("prepare")
 }

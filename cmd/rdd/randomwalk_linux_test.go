@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"rancherdesktop.io/rdd/internal/testenv"
 	"rancherdesktop.io/rdd/internal/wait"
 )
 
@@ -24,8 +25,8 @@ var (
 	walkFlag = flag.Duration("walk", 8*time.Second, "how long the random walk takes")
 )
 
-// drawn are lots that are drawn again with the same flag.
-func drawn(t testing.TB) *rand.Rand {
+// seededRandom are lots that are drawn again with the same flag.
+func seededRandom(t testing.TB) *rand.Rand {
 	t.Helper()
 	seed := *seedFlag
 	if seed == 0 {
@@ -49,114 +50,114 @@ func (s states) or(more ...string) states {
 	return slices.Compact(all)
 }
 
-func (s states) is(state string) bool  { return len(s) == 1 && s[0] == state }
-func (s states) may(state string) bool { return slices.Contains(s, state) }
+func (s states) is(state string) bool    { return len(s) == 1 && s[0] == state }
+func (s states) allow(state string) bool { return slices.Contains(s, state) }
 
-// walker goes through commands in a random order, ends them at random moments, and knows from what they
+// randomWalk goes through commands in a random order, ends them at random moments, and knows from what they
 // said what may be.
-type walker struct {
-	*box
-	choose  *rand.Rand
-	service states
-	vms     map[string]states
-	crashed bool // a service was killed, and nothing has stopped what it left
-	settled bool // nothing is under way
-	torn    bool // a deletion was killed
-	story   []string
-	counts  map[string]int
+type randomWalk struct {
+	*testEnv
+	random         *rand.Rand
+	service        states
+	vms            map[string]states
+	crashed        bool // a service was killed, and nothing has stopped what it left
+	settled        bool // nothing is under way
+	deletionKilled bool // a deletion was killed
+	history        []string
+	counts         map[string]int
 }
 
-// cut is how a command is ended, or disturbed, before its end.
-type cut struct {
+// disruption is how a command is ended, or disturbed, before its end.
+type disruption struct {
 	how   string
 	after time.Duration
 }
 
 // What disturbs a command.
 const (
-	cutNothing    = ""
-	cutDeadline   = "deadline"
-	cutAccepted   = "accepted"
-	cutInterrupt  = "Ctrl-C"
-	cutKill       = "SIGKILL"
-	cutService    = "the service is killed"
-	cutReap       = "what stops leftovers is killed"
-	cutHostagents = "hostagents are killed"
-	cutBeside     = "somebody else"
+	disruptNothing     = ""
+	disruptByDeadline  = "deadline"
+	disruptByNoWait    = "accepted"
+	disruptByInterrupt = "Ctrl-C"
+	disruptByKill      = "SIGKILL"
+	disruptService     = "the service is killed"
+	disruptReap        = "what stops leftovers is killed"
+	disruptHostagents  = "hostagents are killed"
+	disruptByOther     = "somebody else"
 )
 
 // A command that says that it is done has done it, also right after one whose waiting was ended or that was killed;
 // and what goes on, by its words, gets done.
 func TestRandomWalkOverCommandsEndsWhereTheySaid(t *testing.T) {
 	t.Parallel()
-	b := newBox(t)
-	b.set("prepare", "20ms")
-	b.set("boot", "80ms")
-	b.set("stop", "60ms")
-	b.set("remove", "10ms")
-	w := &walker{box: b, choose: drawn(t), service: states{svcNone}, settled: true, counts: map[string]int{},
+	e := newTestEnv(t)
+	e.setFake("prepare", "20ms")
+	e.setFake("boot", "80ms")
+	e.setFake("stop", "60ms")
+	e.setFake("remove", "10ms")
+	w := &randomWalk{testEnv: e, random: seededRandom(t), service: states{svcNone}, settled: true, counts: map[string]int{},
 		vms: map[string]states{"a": {vmGone}, "b": {vmGone}}}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the walk:\n%s", strings.Join(w.story[max(0, len(w.story)-25):], "\n"))
+			t.Logf("the walk:\n%s", strings.Join(w.history[max(0, len(w.history)-25):], "\n"))
 		}
 	})
 	for until := time.Now().Add(*walkFlag); time.Now().Before(until); {
 		w.step()
 	}
 	w.settle()
-	t.Logf("%d steps: %v", len(w.story), w.counts)
+	t.Logf("%d steps: %v", len(w.history), w.counts)
 }
 
 // step runs one command, and mostly waits until all has settled.
-func (w *walker) step() {
-	args := w.command()
-	c := w.disturbance(args)
+func (w *randomWalk) step() {
+	args := w.randomCommand()
+	c := w.randomDisruption(args)
 	switch c.how {
-	case cutDeadline:
+	case disruptByDeadline:
 		args = append(args, "--timeout", c.after.String())
-	case cutAccepted:
+	case disruptByNoWait:
 		args = append(args, "--wait=false")
 	}
 	before := fmt.Sprintf("service %v, VMs %v, settled %t, crashed %t", w.service, w.vms, w.settled, w.crashed)
-	if c.how == cutBeside {
-		w.beside(c.after, args)
+	if c.how == disruptByOther {
+		w.runTwo(c.after, args)
 		return
 	}
-	r := w.disturbed(c, args)
-	w.story = append(w.story, fmt.Sprintf("%s | rdd %s | %s after %s | exit code %d after %s: %s",
+	r := w.runDisrupted(c, args)
+	w.history = append(w.history, fmt.Sprintf("%s | rdd %s | %s after %s | exit code %d after %s: %s",
 		before, strings.Join(args, " "), c.how, c.after, r.code, r.took.Round(time.Millisecond), strings.TrimSpace(r.err)))
 	w.counts[c.how]++
-	if r.code == 2 || r.code == -1 && r.took >= hang {
+	if r.code == 2 || r.code == -1 && r.took >= testenv.Timeout {
 		w.t.Fatalf("rdd %s: %+v", strings.Join(args, " "), r)
 	}
 	if args[0] == "svc" {
-		w.judgeService(args[1], c, r)
+		w.expectService(args[1], c, r)
 	} else {
-		w.judgeVM(args[1], args[2], slices.Contains(args, "--start"), c, r)
+		w.expectVM(args[1], args[2], slices.Contains(args, "--start"), c, r)
 	}
-	w.settled = w.settled && r.code == 0 && (c.how == cutNothing || c.how == cutDeadline || c.how == cutInterrupt)
-	if w.torn || w.choose.IntN(3) > 0 {
+	w.settled = w.settled && r.code == 0 && (c.how == disruptNothing || c.how == disruptByDeadline || c.how == disruptByInterrupt)
+	if w.deletionKilled || w.random.IntN(3) > 0 {
 		w.settle()
 	}
 }
 
-// beside runs a command, and another one on the service that begins while it is under way. Whichever is the last to
+// runTwo runs a command, and another one on the service that begins while it is under way. Whichever is the last to
 // be heard, each of them ends, and one whole state comes of them.
-func (w *walker) beside(after time.Duration, first []string) {
+func (w *randomWalk) runTwo(after time.Duration, first []string) {
 	w.t.Helper()
-	second := []string{"svc", []string{"start", "stop", "restart", "delete", "reset"}[w.choose.IntN(5)]}
+	second := []string{"svc", []string{"start", "stop", "restart", "delete", "reset"}[w.random.IntN(5)]}
 	ended := make(chan result, 1)
-	go func() { ended <- w.disturbed(cut{}, first) }()
+	go func() { ended <- w.runDisrupted(disruption{}, first) }()
 	time.Sleep(after) // a random moment
-	b := w.disturbed(cut{}, second)
+	b := w.runDisrupted(disruption{}, second)
 	a := <-ended
-	w.story = append(w.story, fmt.Sprintf("rdd %s: exit code %d: %s; %s later rdd %s: exit code %d: %s",
+	w.history = append(w.history, fmt.Sprintf("rdd %s: exit code %d: %s; %s later rdd %s: exit code %d: %s",
 		strings.Join(first, " "), a.code, strings.TrimSpace(a.err), after, strings.Join(second, " "), b.code, strings.TrimSpace(b.err)))
-	w.counts[cutBeside]++
+	w.counts[disruptByOther]++
 	for _, r := range []result{a, b} {
 		if r.code == 2 || r.code < 0 || r.code == 130 {
-			w.t.Fatal("it hangs, or ends in a strange way:", w.story[len(w.story)-1])
+			w.t.Fatal("it hangs, or ends in a strange way:", w.history[len(w.history)-1])
 		}
 	}
 	w.service = states{svcNone, svcRuns, svcStopped}
@@ -166,9 +167,9 @@ func (w *walker) beside(after time.Duration, first []string) {
 	w.settle()
 }
 
-// command draws one that is not always of use.
-func (w *walker) command() []string {
-	vm := []string{"a", "b"}[w.choose.IntN(2)]
+// randomCommand draws one that is not always of use.
+func (w *randomWalk) randomCommand() []string {
+	vm := []string{"a", "b"}[w.random.IntN(2)]
 	svc := func(verb string) []string { return []string{"svc", verb} }
 	all := [][]string{
 		svc("start"), svc("start"), svc("start"), svc("stop"), svc("stop"), svc("restart"), svc("restart"), svc("delete"), svc("reset"),
@@ -176,31 +177,31 @@ func (w *walker) command() []string {
 		{"vm", "create", vm, w.template}, {"vm", "create", vm, w.template, "--start"}, {"vm", "start", vm}, {"vm", "start", vm},
 		{"vm", "stop", vm}, {"vm", "stop", vm, "--force"}, {"vm", "restart", vm}, {"vm", "reset", vm}, {"vm", "delete", vm},
 	}
-	args := all[w.choose.IntN(len(all))]
-	if args[0] == "vm" && !w.service.may(svcRuns) && w.choose.IntN(4) > 0 {
+	args := all[w.random.IntN(len(all))]
+	if args[0] == "vm" && !w.service.allow(svcRuns) && w.random.IntN(4) > 0 {
 		return svc("start")
 	}
 	return args
 }
 
-func (w *walker) disturbance(args []string) cut {
-	span := []time.Duration{3 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 700 * time.Millisecond}[w.choose.IntN(4)]
-	c := cut{after: time.Duration(w.choose.Int64N(int64(span))) + time.Millisecond}
+func (w *randomWalk) randomDisruption(args []string) disruption {
+	span := []time.Duration{3 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 700 * time.Millisecond}[w.random.IntN(4)]
+	c := disruption{after: time.Duration(w.random.Int64N(int64(span))) + time.Millisecond}
 	c.how = []string{
-		cutNothing, cutNothing, cutNothing, cutDeadline, cutDeadline, cutAccepted, cutInterrupt, cutInterrupt, cutKill, cutService, cutReap, cutHostagents, cutBeside,
-	}[w.choose.IntN(13)]
-	if c.how == cutAccepted && (args[1] == "delete" || args[1] == "reset") && args[0] == "svc" {
-		c.how = cutNothing // a usage error
+		disruptNothing, disruptNothing, disruptNothing, disruptByDeadline, disruptByDeadline, disruptByNoWait, disruptByInterrupt, disruptByInterrupt, disruptByKill, disruptService, disruptReap, disruptHostagents, disruptByOther,
+	}[w.random.IntN(13)]
+	if c.how == disruptByNoWait && (args[1] == "delete" || args[1] == "reset") && args[0] == "svc" {
+		c.how = disruptNothing // a usage error
 	}
 	return c
 }
 
-// disturbed runs the command.
-func (w *walker) disturbed(c cut, args []string) result {
+// runDisrupted runs the command.
+func (w *randomWalk) runDisrupted(c disruption, args []string) result {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), hang)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
 	defer cancel()
-	cmd := w.box.command(ctx, args...)
+	cmd := w.testEnv.command(ctx, args...)
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	began := time.Now()
@@ -217,16 +218,16 @@ func (w *walker) disturbed(c cut, args []string) result {
 		case <-time.After(c.after):
 		}
 		switch c.how {
-		case cutInterrupt:
+		case disruptByInterrupt:
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
-		case cutKill:
+		case disruptByKill:
 			_ = cmd.Process.Kill()
-		case cutService:
-			w.slay("rddd serve")
-		case cutReap:
-			w.slay("rddd reap")
-		case cutHostagents:
-			w.slay("rdd-lima hostagent")
+		case disruptService:
+			w.killAndWait("rddd serve")
+		case disruptReap:
+			w.killAndWait("rddd reap")
+		case disruptHostagents:
+			w.killAndWait("rdd-lima hostagent")
 		}
 	}()
 	_ = cmd.Wait()
@@ -235,8 +236,8 @@ func (w *walker) disturbed(c cut, args []string) result {
 	return result{cmd.ProcessState.ExitCode(), out.String(), problem.String(), time.Since(began)}
 }
 
-// slay kills the processes of a command, and returns when they are dead: until then they hold their locks.
-func (w *walker) slay(command string) {
+// killAndWait kills the processes of a command, and returns when they are dead: until then they hold their locks.
+func (w *randomWalk) killAndWait(command string) {
 	for pid, line := range w.processes() {
 		if !strings.Contains(line, command+" ") {
 			continue
@@ -251,8 +252,8 @@ func (w *walker) slay(command string) {
 	}
 }
 
-// aim is where a command takes a service that is in that state.
-func aim(verb, state string) string {
+// targetState is where a command takes a service that is in that state.
+func targetState(verb, state string) string {
 	switch {
 	case verb == "start" || verb == "restart":
 		return svcRuns
@@ -262,38 +263,38 @@ func aim(verb, state string) string {
 	return svcStopped
 }
 
-// judgeService says what may be after a command on the service.
-func (w *walker) judgeService(verb string, c cut, r result) {
+// expectService says what may be after a command on the service.
+func (w *randomWalk) expectService(verb string, c disruption, r result) {
 	w.t.Helper()
 	was, wasSettled := w.service, w.settled
 	var aims states
 	for _, state := range was {
-		aims = aims.or(aim(verb, state))
+		aims = aims.or(targetState(verb, state))
 	}
 	removes := verb == "delete" || verb == "reset"
-	unclear := !wasSettled || c.how == cutService || c.how == cutReap || c.how == cutHostagents
+	unclear := !wasSettled || c.how == disruptService || c.how == disruptReap || c.how == disruptHostagents
 	switch {
 	case r.code == 0:
 		w.service = aims
-		if verb == "stop" && was.is(svcRuns) && c.how != cutService && strings.Contains(r.err, "was not running") {
+		if verb == "stop" && was.is(svcRuns) && c.how != disruptService && strings.Contains(r.err, "was not running") {
 			w.t.Fatal("the service was started, and is said not to run")
 		}
 	case (r.code == 4 || r.code == 130) && strings.Contains(strings.ToLower(r.err), "nothing was done"):
 	case (r.code == 4 || r.code == 130) && removes:
 		var left states
 		for _, state := range was {
-			left = left.or(aim("stop", state))
+			left = left.or(targetState("stop", state))
 		}
 		w.service = left
 	case r.code == 4 || r.code == 130:
 		w.service = aims
 	case r.code == -1 || unclear:
 		w.service = was.or(aims...).or(svcStopped) // also of none: the instance is made before its service starts
-		w.torn = w.torn || removes
+		w.deletionKilled = w.deletionKilled || removes
 	default:
 		w.t.Fatalf("svc %s: exit code %d in a settled state", verb, r.code)
 	}
-	if (r.code == 4 || r.code == 130) && c.how != cutDeadline && c.how != cutInterrupt {
+	if (r.code == 4 || r.code == 130) && c.how != disruptByDeadline && c.how != disruptByInterrupt {
 		w.t.Fatalf("svc %s: exit code %d without a deadline or Ctrl-C", verb, r.code)
 	}
 	switch {
@@ -301,26 +302,26 @@ func (w *walker) judgeService(verb string, c cut, r result) {
 		for name := range w.vms {
 			w.vms[name] = states{vmGone}
 		}
-	case w.torn:
+	case w.deletionKilled:
 		for name := range w.vms {
 			w.vms[name] = w.vms[name].or(vmGone)
 		}
 	}
-	if c.how == cutService && verb != "stop" && !removes || c.how == cutService && r.code != 0 {
+	if c.how == disruptService && verb != "stop" && !removes || c.how == disruptService && r.code != 0 {
 		w.service = w.service.or(svcStopped)
 	}
 	stops := verb == "stop" || removes
 	switch {
-	case c.how == cutService || c.how == cutReap || r.code == -1:
+	case c.how == disruptService || c.how == disruptReap || r.code == -1:
 		w.crashed = !stops || r.code != 0 || w.crashed && r.code != 0
-	case r.code == 0 && c.how != cutAccepted && stops:
+	case r.code == 0 && c.how != disruptByNoWait && stops:
 		w.crashed = false
-		w.nothingLives()
+		w.checkNothingRuns()
 	}
 }
 
-// nothingLives checks what "has stopped" means.
-func (w *walker) nothingLives() {
+// checkNothingRuns checks what "has stopped" means.
+func (w *randomWalk) checkNothingRuns() {
 	w.t.Helper()
 	late := time.Now().Add(2 * time.Second) // helpers of a killed one may be ending
 	for left := w.processes(); len(left) > 0; left = w.processes() {
@@ -331,17 +332,17 @@ func (w *walker) nothingLives() {
 	}
 }
 
-// judgeVM says what may be after a command on a VM.
-func (w *walker) judgeVM(verb, name string, start bool, c cut, r result) {
+// expectVM says what may be after a command on a VM.
+func (w *randomWalk) expectVM(verb, name string, start bool, c disruption, r result) {
 	w.t.Helper()
 	was := w.vms[name]
 	wish := map[string]states{"create": {vmStopped}, "start": {vmRuns}, "restart": {vmRuns}, "stop": {vmStopped}, "reset": was, "delete": {vmGone}}[verb]
 	if start {
 		wish = states{vmRuns}
 	}
-	disturbed := c.how == cutService || c.how == cutHostagents || c.how == cutReap
+	disturbed := c.how == disruptService || c.how == disruptHostagents || c.how == disruptReap
 	if verb == "create" { // it starts the service
-		if starting := strings.Contains(r.err, "it again with: rdd svc start"); starting && r.code == 4 && c.how == cutDeadline {
+		if starting := strings.Contains(r.err, "it again with: rdd svc start"); starting && r.code == 4 && c.how == disruptByDeadline {
 			w.service = states{svcRuns}
 			return
 		}
@@ -356,7 +357,7 @@ func (w *walker) judgeVM(verb, name string, start bool, c cut, r result) {
 	case r.code == 0:
 		w.vms[name] = wish
 	case r.code == 4:
-		if c.how != cutDeadline {
+		if c.how != disruptByDeadline {
 			w.t.Fatal("a deadline passed that was not set")
 		}
 		w.vms[name] = wish.or(was...) // the creation may have been undone
@@ -364,25 +365,25 @@ func (w *walker) judgeVM(verb, name string, start bool, c cut, r result) {
 			w.vms[name] = wish
 		}
 	case certain && r.code == 3 && verb == "create" && !was.is(vmGone), certain && r.code == 1 && verb != "create" && was.is(vmGone), r.code != -1 && r.code != 130 && w.service.is(svcStopped), r.code != -1 && w.service.is(svcNone):
-	case r.code == 130 && c.how == cutInterrupt, r.code == -1, !certain:
+	case r.code == 130 && c.how == disruptByInterrupt, r.code == -1, !certain:
 		w.vms[name] = was.or(wish...)
 	default:
 		w.t.Fatalf("vm %s %s: exit code %d in a settled state", verb, name, r.code)
 	}
-	if c.how == cutService {
+	if c.how == disruptService {
 		w.service = w.service.or(svcStopped)
 		w.crashed = true
 	}
-	if r.code == 0 && !disturbed && c.how != cutAccepted && w.service.is(svcRuns) && len(w.vms[name]) == 1 {
+	if r.code == 0 && !disturbed && c.how != disruptByNoWait && w.service.is(svcRuns) && len(w.vms[name]) == 1 {
 		w.checkVM(name, w.vms[name][0])
 	}
 }
 
 // checkVM checks what a VM's state means for its processes and files.
-func (w *walker) checkVM(name, state string) {
+func (w *randomWalk) checkVM(name, state string) {
 	w.t.Helper()
 	for what, lock := range map[string]string{"hostagent": w.vm(name).HostagentLock(), "QEMU": w.vm(name).QEMULock()} {
-		if w.held(lock) != (state == vmRuns) {
+		if w.lockHeld(lock) != (state == vmRuns) {
 			w.t.Fatalf("VM %s %s; its %s lives: %t", name, state, what, state != vmRuns)
 		}
 	}
@@ -392,20 +393,20 @@ func (w *walker) checkVM(name, state string) {
 }
 
 // settle waits until nothing is under way, and compares what is with what may be.
-func (w *walker) settle() {
+func (w *randomWalk) settle() {
 	w.t.Helper()
-	if w.torn { // a deletion that was killed is finished first
+	if w.deletionKilled { // a deletion that was killed is finished first
 		w.must(0, "svc", "delete")
-		w.service, w.torn, w.crashed = states{svcNone}, false, false
+		w.service, w.deletionKilled, w.crashed = states{svcNone}, false, false
 		for name := range w.vms {
 			w.vms[name] = states{vmGone}
 		}
-		w.nothingLives()
+		w.checkNothingRuns()
 	}
 	var status result
 	w.eventually("the service is not changing", func() bool { status = w.run("svc", "status"); return status.code != 7 })
 	is, ok := map[int]string{0: svcRuns, 6: svcStopped, 9: svcNone}[status.code]
-	if !ok || !w.service.may(is) {
+	if !ok || !w.service.allow(is) {
 		w.t.Fatalf("the service %v by what was said, and %q: rdd svc status: %+v", w.service, is, status)
 	}
 	w.service, w.settled = states{is}, true
@@ -419,7 +420,7 @@ func (w *walker) settle() {
 	case len(serving) > 1, is == svcRuns && len(serving) != 1:
 		w.t.Fatalf("the service %s; its processes: %v", is, w.processes())
 	case is != svcRuns && !w.crashed:
-		w.nothingLives()
+		w.checkNothingRuns()
 	case is == svcRuns:
 		w.crashed = false
 		w.settleVMs()
@@ -427,32 +428,32 @@ func (w *walker) settle() {
 }
 
 // settleVMs waits until each VM is as it was asked to be, which must be what the commands said.
-func (w *walker) settleVMs() {
+func (w *randomWalk) settleVMs() {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), hang)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
 	defer cancel()
-	m := &mayhem{box: w.box}
+	c := &chaosTest{testEnv: w.testEnv}
 	client := w.client()
 	for name, may := range w.vms {
 		state := vmGone
-		m.vm = name
+		c.vm = name
 		obj, err := client.Resource(limaVMs).Get(ctx, name, metav1.GetOptions{})
 		if err == nil {
 			vm := decodeVM(obj)
-			to := map[bool]wish{true: running, false: stopped}[vm.Spec.Running]
-			state = map[wish]string{running: vmRuns, stopped: vmStopped}[to]
+			to := map[bool]vmGoal{true: goalRunning, false: goalStopped}[vm.Spec.Running]
+			state = map[vmGoal]string{goalRunning: vmRuns, goalStopped: vmStopped}[to]
 			if vm.DeletionTimestamp != nil {
-				to, state = gone, vmGone
+				to, state = goalGone, vmGone
 			}
-			err := m.await(ctx, client, vm, to)
-			if err == nil && to != gone {
+			err := c.await(ctx, client, vm, to)
+			if err == nil && to != goalGone {
 				err = wait.Until(ctx, client.Resource(limaVMs), name, func(obj *unstructured.Unstructured) (bool, error) { return vm.Expectation().Created(decodeVM(obj)) })
 			}
 			if err != nil {
 				w.t.Fatalf("VM %s is to be %s: %v", name, to, err)
 			}
 		}
-		if !may.may(state) {
+		if !may.allow(state) {
 			w.t.Fatalf("VM %s %v by what was said, and %s", name, may, state)
 		}
 		w.vms[name] = states{state}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"syscall"
+	"testing"
+
+	"rancherdesktop.io/rdd/internal/desktoptest"
+	"rancherdesktop.io/rdd/internal/machine/machinetest"
+)
+
+func TestMain(m *testing.M) {
+	machinetest.Main()
+	os.Exit(m.Run())
+}
+
+// testEnv is a desk with the tray. Its rdd-window is played, too.
+type testEnv struct{ *desktoptest.Session }
+
+func newTestEnv(tb testing.TB) *testEnv {
+	tb.Helper()
+	return &testEnv{desktoptest.NewSession(tb, "rdd-tray")}
+}
+
+// fakeWindow makes an rdd-window that notes its arguments, and then does what script says.
+func (e *testEnv) fakeWindow(script string) {
+	e.Helper()
+	e.Write("libexec/rdd/rdd-window", "#!/bin/sh\necho \"$@\" >>"+e.Home+"/window.log\n"+script)
+}
+
+func (e *testEnv) tray() *desktoptest.Program { e.Helper(); return e.Start("rdd-tray") }
+
+// killService ends the service as a crash would.
+func killService(t *testing.T, e *testEnv) {
+	t.Helper()
+	var status struct{ PID int }
+	if err := json.Unmarshal([]byte(e.RDD("svc", "status", "-o", "json")), &status); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(status.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,305 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/testenv"
+	"rancherdesktop.io/rdd/internal/wait"
+)
+
+const (
+	chaosKills = 95 // with the stand-in; the real VM has some more
+	chaosEnvs  = 5  // among which they are shared
+)
+
+// The service dies at any moment of anything. After the next start all that was acknowledged is
+// there, every VM gets to be what was asked of it, and nothing else is left.
+func TestServiceSurvivesKillsAtRandomMoments(t *testing.T) {
+	t.Parallel()
+	survived := make([]int, chaosEnvs)
+	t.Run("boxes", func(t *testing.T) {
+		for n := range chaosEnvs {
+			t.Run(fmt.Sprint(n), func(t *testing.T) {
+				t.Parallel()
+				e := newTestEnv(t)
+				e.setFake("prepare", "30ms")
+				e.setFake("boot", "60ms")
+				e.setFake("stop", "30ms")
+				e.setFake("remove", "20ms")
+				c := &chaosTest{testEnv: e, vm: "demo", template: "images: []\n", killWithin: 700 * time.Millisecond, settleTimeout: testenv.Timeout, seed: uint64(n)}
+				survived[n] = c.run(chaosKills / chaosEnvs)
+			})
+		}
+	})
+	sum := 0
+	for _, n := range survived {
+		sum += n
+	}
+	t.Logf("%d of %d kills survived", sum, chaosKills/chaosEnvs*chaosEnvs)
+}
+
+// chaosTest kills an instance's service at random moments of a script, which creates, starts, stops and
+// deletes a VM and writes ConfigMaps, and checks what the next run makes of it.
+type chaosTest struct {
+	*testEnv
+	vm            string
+	template      string        // Lima's, of that VM
+	killWithin    time.Duration // the moments are within this time after a start
+	settleTimeout time.Duration // how long the VM may take to get where it was asked to be
+	seed          uint64
+
+	random      *rand.Rand
+	created     []string // ConfigMaps whose creation was acknowledged
+	goal        vmGoal   // the last of the VM that was acknowledged
+	unanswered  vmGoal   // what was asked after it, when no answer came
+	killedWhile map[string]int
+}
+
+// vmGoal is what was asked of the VM.
+type vmGoal string
+
+const (
+	goalNone    vmGoal = ""
+	goalGone    vmGoal = "gone"
+	goalStopped vmGoal = "stopped"
+	goalRunning vmGoal = "running"
+)
+
+// run kills the service count times and returns how many kills were survived. It ends with the
+// first that was not.
+func (c *chaosTest) run(count int) (survived int) {
+	c.t.Helper()
+	c.random = rand.New(rand.NewPCG(c.seed, 0))
+	c.goal, c.killedWhile = goalGone, map[string]int{}
+	for n := range count {
+		began := time.Now()
+		c.killOnce(n)
+		c.start()
+		c.check()
+		if c.t.Failed() {
+			return survived
+		}
+		survived++
+		c.t.Logf("kill %d: %.1f s", n+1, time.Since(began).Seconds())
+	}
+	c.t.Logf("killed while %v", c.killedWhile)
+	return survived
+}
+
+// killOnce starts the service if need be, has the script go on, and kills the service somewhere in
+// between; now and then the hostagent as well.
+func (c *chaosTest) killOnce(n int) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), c.settleTimeout)
+	defer cancel()
+	if n%3 == 0 { // the start is part of the script
+		c.must(0, "svc", "stop")
+	}
+	began := make(chan struct{})
+	scripted := make(chan struct{})
+	go func() {
+		defer close(scripted)
+		close(began)
+		if n%3 == 0 {
+			if r := c.testEnv.run("svc", "start"); r.code != 0 {
+				c.killedWhile["starting"]++
+				return
+			}
+		}
+		c.script(ctx)
+	}()
+	<-began
+	moment := time.NewTimer(time.Duration(c.random.Int64N(int64(c.killWithin))))
+	defer moment.Stop()
+	<-moment.C
+	c.killProcesses("rddd serve")
+	cancel() // nobody answers the script any more
+	if c.random.IntN(4) == 0 {
+		c.killProcesses("rdd-lima hostagent")
+	}
+	<-scripted
+}
+
+// script does one thing after the other until the service no longer answers.
+func (c *chaosTest) script(ctx context.Context) {
+	client := c.client()
+	for n := 0; ; n++ {
+		name := fmt.Sprintf("kept-%d-%d", len(c.created), n)
+		cm := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name}}}
+		if _, err := client.Resource(configMaps).Namespace("default").Create(ctx, cm, metav1.CreateOptions{}); err != nil {
+			c.killedWhile["writing"]++
+			return
+		}
+		c.created = append(c.created, name)
+		next := c.nextGoal()
+		c.unanswered = next
+		vm, err := c.request(ctx, client, next)
+		if err != nil {
+			c.killedWhile["asking to be "+string(next)]++
+			return
+		}
+		c.goal, c.unanswered = next, goalNone
+		if c.random.IntN(3) > 0 || next == goalGone { // else the next thing comes in the middle of this
+			if err := c.await(ctx, client, vm, next); err != nil {
+				c.killedWhile["becoming "+string(next)]++
+				return
+			}
+		}
+	}
+}
+
+// nextGoal is what to ask for after what was asked.
+func (c *chaosTest) nextGoal() vmGoal {
+	choices := map[vmGoal][]vmGoal{goalGone: {goalRunning, goalStopped}, goalStopped: {goalRunning, goalRunning, goalGone}, goalRunning: {goalStopped, goalStopped, goalGone}}[c.goal]
+	return choices[c.random.IntN(len(choices))]
+}
+
+var (
+	configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	limaVMs    = v1alpha1.GroupVersion.WithResource(v1alpha1.Resource)
+)
+
+// request asks for the VM to be as wished and returns it as the server answered.
+func (c *chaosTest) request(ctx context.Context, client dynamic.Interface, w vmGoal) (*v1alpha1.LimaVM, error) {
+	vms := client.Resource(limaVMs)
+	switch {
+	case w == goalGone:
+		was, err := vms.Get(ctx, c.vm, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		return decodeVM(was), vms.Delete(ctx, c.vm, metav1.DeleteOptions{})
+	case c.goal == goalGone:
+		made, err := vms.Create(ctx, &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": v1alpha1.GroupVersion.String(), "kind": v1alpha1.Kind, "metadata": map[string]any{"name": c.vm},
+			"spec": map[string]any{"running": w == goalRunning, "template": c.template},
+		}}, metav1.CreateOptions{})
+		return decodeVM(made), err
+	}
+	patched, err := vms.Patch(ctx, c.vm, types.MergePatchType, fmt.Appendf(nil, `{"spec":{"running":%t}}`, w == goalRunning), metav1.PatchOptions{})
+	return decodeVM(patched), err
+}
+
+// await waits until the VM is as wished. A service that is gone ends the wait.
+func (c *chaosTest) await(ctx context.Context, client dynamic.Interface, vm *v1alpha1.LimaVM, w vmGoal) error {
+	check := vm.Expectation().Running
+	if w == goalGone {
+		check = vm.Expectation().Deleted
+	}
+	return wait.Until(ctx, client.Resource(limaVMs), c.vm, func(obj *unstructured.Unstructured) (bool, error) {
+		return check(decodeVM(obj))
+	})
+}
+
+func decodeVM(obj *unstructured.Unstructured) *v1alpha1.LimaVM {
+	if obj == nil {
+		return nil
+	}
+	vm := &v1alpha1.LimaVM{}
+	if runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, vm) != nil {
+		return nil
+	}
+	return vm
+}
+
+// check judges what a new run of the service has made of what the last one left.
+func (c *chaosTest) check() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), c.settleTimeout)
+	defer cancel()
+	client := c.client()
+	c.checkConfigMaps(ctx, client)
+	obj, err := client.Resource(limaVMs).Get(ctx, c.vm, metav1.GetOptions{})
+	is := goalGone
+	var vm *v1alpha1.LimaVM
+	switch {
+	case err == nil:
+		vm = decodeVM(obj)
+		if vm.DeletionTimestamp == nil {
+			is = map[bool]vmGoal{true: goalRunning, false: goalStopped}[vm.Spec.Running]
+		}
+	case !apierrors.IsNotFound(err):
+		c.t.Fatal(err)
+	}
+	if is != c.goal && is != c.unanswered {
+		c.t.Fatalf("the VM was asked to be %q (or %q, without an answer); it is asked to be %q", c.goal, c.unanswered, is)
+	}
+	c.goal, c.unanswered = is, goalNone
+	if vm != nil {
+		if err := c.await(ctx, client, vm, is); err != nil {
+			c.t.Fatalf("VM %q does not get to be %s: %v: %+v", c.vm, is, err, vm.Status)
+		}
+	}
+	c.checkProcesses(is)
+	if is == goalGone {
+		c.checkGone(ctx, client)
+	}
+}
+
+// checkConfigMaps looks for every ConfigMap that was acknowledged.
+func (c *chaosTest) checkConfigMaps(ctx context.Context, client dynamic.Interface) {
+	c.t.Helper()
+	list, err := client.Resource(configMaps).Namespace("default").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var names []string
+	for _, item := range list.Items {
+		names = append(names, item.GetName())
+	}
+	for _, name := range c.created {
+		if !slices.Contains(names, name) {
+			c.t.Errorf("the acknowledged ConfigMap %s is lost", name)
+		}
+	}
+}
+
+// checkProcesses looks for what runs that should not, and does not that should.
+func (c *chaosTest) checkProcesses(is vmGoal) {
+	c.t.Helper()
+	want := 0
+	if is == goalRunning {
+		want = 1
+	}
+	for what, lock := range map[string]string{"hostagent": c.testEnv.vm(c.vm).HostagentLock(), "QEMU": c.testEnv.vm(c.vm).QEMULock()} {
+		if c.lockHeld(lock) != (is == goalRunning) {
+			c.t.Errorf("the VM is %s; its %s lives: %t", is, what, is != goalRunning)
+		}
+	}
+	agents := 0
+	for _, line := range c.processes() {
+		if strings.Contains(line, "rdd-lima hostagent ") {
+			agents++
+		}
+	}
+	if agents != want {
+		c.t.Errorf("the VM is %s; there are %d hostagents: %v", is, agents, c.processes())
+	}
+}
+
+// checkGone looks for what a deleted VM may leave.
+func (c *chaosTest) checkGone(ctx context.Context, client dynamic.Interface) {
+	c.t.Helper()
+	c.eventually("the VM's directory is gone", func() bool { return !exists(c.testEnv.vm(c.vm).Dir()) })
+	c.eventually("its template is gone", func() bool {
+		_, err := client.Resource(configMaps).Namespace(v1alpha1.SystemNamespace).Get(ctx, v1alpha1.TemplateConfigMapName(c.vm), metav1.GetOptions{})
+		return apierrors.IsNotFound(err)
+	})
+}
