@@ -16,7 +16,7 @@ const (
 	idleTime   = 60 * time.Second
 )
 
-// What a tray costs that nobody uses, beside a service with three VMs that run.
+// Memory and CPU time of an idle tray, with a service that has three running VMs.
 func BenchmarkTrayIdle(b *testing.B) {
 	e := newTestEnv(b)
 	panel := e.Bus.Panel()
@@ -28,17 +28,17 @@ func BenchmarkTrayIdle(b *testing.B) {
 	panel.AwaitTray()
 	waitForMenu(panel, "3 of 3 virtual machines running")
 	for b.Loop() {
-		time.Sleep(settleTime) // what is measured is that nothing happens
+		time.Sleep(settleTime) // nothing happens meanwhile: that is measured
 		b.ReportMetric(desktoptest.PSS(b, tray.Pid), "pss-MiB")
 		began, before := time.Now(), processorTime(b, tray.Pid)
 		time.Sleep(idleTime)
 		spent, took := processorTime(b, tray.Pid)-before, time.Since(began)
 		b.ReportMetric(100*spent.Seconds()/took.Seconds(), "cpu-%")
 	}
-	b.ReportMetric(0, "ns/op") // says nothing
+	b.ReportMetric(0, "ns/op") // is meaningless here
 }
 
-// processorTime is what a process has used, to the nanosecond; /proc counts hundredths of a second.
+// processorTime returns the CPU time of a process in nanoseconds; /proc counts hundredths of a second.
 func processorTime(tb testing.TB, pid int) time.Duration {
 	tb.Helper()
 	const schedClock = 2 // CPUCLOCK_SCHED of a whole process; source: clock_getcpuclockid(3), linux/posix-timers.h
@@ -49,8 +49,8 @@ func processorTime(tb testing.TB, pid int) time.Duration {
 	return time.Duration(spent.Nano())
 }
 
-// How soon the panel has the new menu when VMs have changed, of 50. It asks for the whole menu whenever it is told
-// that something is new, as panels do: for one VM that is several times.
+// The time until the panel has the new menu after a change of one of 50 VMs. Like real panels, it fetches the whole menu
+// at each signal, which is several times for one VM.
 func BenchmarkTrayChange(b *testing.B) {
 	e := newTestEnv(b)
 	panel := e.Bus.Panel()
@@ -70,7 +70,7 @@ func BenchmarkTrayChange(b *testing.B) {
 			return true
 		})
 		for len(panel.Changes) > 0 {
-			panel.LatestMenu() // before anything else changes
+			panel.LatestMenu() // all signals, before the next change
 		}
 		return at
 	})

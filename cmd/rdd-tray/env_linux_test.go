@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// testEnv is a desk with the tray. Its rdd-window is played, too.
+// testEnv is a session with the tray. Its rdd-window can be a fake.
 type testEnv struct{ *desktoptest.Session }
 
 func newTestEnv(tb testing.TB) *testEnv {
@@ -23,7 +23,7 @@ func newTestEnv(tb testing.TB) *testEnv {
 	return &testEnv{desktoptest.NewSession(tb, "rdd-tray")}
 }
 
-// fakeWindow makes an rdd-window that notes its arguments, and then does what script says.
+// fakeWindow installs an rdd-window that appends its arguments to window.log and then runs the script.
 func (e *testEnv) fakeWindow(script string) {
 	e.Helper()
 	e.Write("libexec/rdd/rdd-window", "#!/bin/sh\necho \"$@\" >>"+e.Home+"/window.log\n"+script)
@@ -31,7 +31,7 @@ func (e *testEnv) fakeWindow(script string) {
 
 func (e *testEnv) tray() *desktoptest.Program { e.Helper(); return e.Start("rdd-tray") }
 
-// killService ends the service as a crash would.
+// killService kills the service, like a crash.
 func killService(t *testing.T, e *testEnv) {
 	t.Helper()
 	var status struct{ PID int }

@@ -7,7 +7,7 @@ import (
 	"rancherdesktop.io/rdd/internal/desktoptest"
 )
 
-// waitForMenu waits for a menu with that text.
+// waitForMenu waits until the menu contains the text.
 func waitForMenu(p *desktoptest.Panel, text string) {
 	p.Helper()
 	p.AwaitMenu("it says "+text, func(menu string) bool { return strings.Contains(menu, text) })
@@ -66,7 +66,7 @@ func TestClicksStartAndStopARealService(t *testing.T) {
 	notes.Choose(question.ID, "stop")
 	tray.MustExit(0)
 	if got := e.Read(".local/share/rdd/default/settings.json"); !strings.Contains(got, `"onQuit": "stop"`) {
-		t.Errorf("remembered: %s", got)
+		t.Errorf("settings: %s", got)
 	}
 
 	// The answer is remembered.
@@ -138,7 +138,7 @@ func TestTheWindowOpensOnWhatWasClicked(t *testing.T) {
 	}
 }
 
-func TestQuitAsksInTheWindowWhereNotificationsCannot(t *testing.T) {
+func TestQuitAsksInTheWindowWithoutNotifications(t *testing.T) {
 	e := newTestEnv(t)
 	e.fakeWindow(`case "$*" in *--ask*) echo '{"theme": "dark", "onQuit": "keep-running"}' >` + e.Home + `/.local/share/rdd/default/settings.json;; esac`)
 	panel := e.Bus.Panel()
@@ -150,14 +150,14 @@ func TestQuitAsksInTheWindowWhereNotificationsCannot(t *testing.T) {
 	click(panel, "Quit")
 	tray.MustExit(0)
 	if !strings.Contains(e.Read("window.log"), "--ask quit") {
-		t.Error("nobody was asked")
+		t.Error("the window did not ask")
 	}
 	if got := e.RDD("vm", "list"); !strings.Contains(got, "Running") {
-		t.Errorf("the VM was to run on:\n%s", got)
+		t.Errorf("the VM no longer runs:\n%s", got)
 	}
 }
 
-func TestQuitLeavesEverythingRunningWhereNobodyCanBeAsked(t *testing.T) {
+func TestQuitLeavesEverythingRunningIfItCannotAsk(t *testing.T) {
 	e := newTestEnv(t)
 	panel := e.Bus.Panel()
 	e.RDD("svc", "start")
@@ -168,11 +168,11 @@ func TestQuitLeavesEverythingRunningWhereNobodyCanBeAsked(t *testing.T) {
 	click(panel, "Quit")
 	tray.MustExit(0)
 	if got := e.RDD("vm", "list"); !strings.Contains(got, "Running") {
-		t.Errorf("the VM was to run on:\n%s", got)
+		t.Errorf("the VM no longer runs:\n%s", got)
 	}
 }
 
-func TestStartAtLoginIsAClickAway(t *testing.T) {
+func TestStartAtLoginCanBeTurnedOnAndOff(t *testing.T) {
 	e := newTestEnv(t)
 	panel := e.Bus.Panel()
 	e.tray()
@@ -193,7 +193,7 @@ func TestStartAtLoginIsAClickAway(t *testing.T) {
 	}
 }
 
-func TestTheMenuSaysThatTheServiceWasKilled(t *testing.T) {
+func TestTheMenuShowsThatTheServiceWasKilled(t *testing.T) {
 	e := newTestEnv(t)
 	panel := e.Bus.Panel()
 	e.RDD("svc", "start")

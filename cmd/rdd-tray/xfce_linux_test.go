@@ -14,7 +14,7 @@ import (
 	"rancherdesktop.io/rdd/internal/desktoptest"
 )
 
-// xfce is a desk with Xfce's panel on its screen, which has room for tray icons and nothing else.
+// xfce is a session with Xfce's panel on its screen. The panel has only tray icons.
 type xfce struct{ *testEnv }
 
 // Sizes in pixels. The screen is little larger than the menu, because the README shows a picture of it.
@@ -72,7 +72,7 @@ func newXfce(t *testing.T) *xfce {
 	return s
 }
 
-// start starts a program, which ends with the test, and so does all that it starts.
+// start starts a program. It ends with the test, together with its children.
 func (s *xfce) start(cmd *exec.Cmd) {
 	s.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -85,7 +85,7 @@ func (s *xfce) start(cmd *exec.Cmd) {
 	})
 }
 
-// brightPixels is the box around the pixels of a part of the screen that are as bright as an icon's ink.
+// brightPixels returns the bounds and the number of the pixels in a part of the screen that are as bright as an icon.
 func brightPixels(img *image.NRGBA, part image.Rectangle) (r image.Rectangle, pixels int) {
 	for y := part.Min.Y; y < part.Max.Y; y++ {
 		for x := part.Min.X; x < part.Max.X; x++ {
@@ -106,7 +106,7 @@ func (s *xfce) xdotool(args ...string) {
 	}
 }
 
-// A person's way: see the icon in the panel, click on it, choose from the menu with the keyboard.
+// The icon is in the panel, a click opens the menu, and the keyboard chooses from it.
 func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 	s := newXfce(t)
 	s.tray()
@@ -131,7 +131,7 @@ func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 	})
 	s.Screen.Save("menu")
 	s.xdotool("key", "Down", "Return")
-	s.xdotool("mousemove", fmt.Sprint(screenWidth-1), fmt.Sprint(screenHeight-1)) // else the icon's tooltip would be taken for the menu
+	s.xdotool("mousemove", fmt.Sprint(screenWidth-1), fmt.Sprint(screenHeight-1)) // otherwise the icon's tooltip would be taken for the menu
 	s.Eventually("the icon is another one", func() bool {
 		_, pixels := brightPixels(s.Screen.Picture(), band)
 		return pixels > empty+empty/2
@@ -153,6 +153,6 @@ func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 	})
 	s.Screen.Save("running")
 	if c := s.Screen.Picture().NRGBAAt(screenWidth-1, screenHeight-1); c != (color.NRGBA{R: 0x2b, G: 0x5c, B: 0x7e, A: 0xff}) {
-		t.Errorf("beside the menu the picture has the colour %v", c)
+		t.Errorf("outside the menu the picture has the colour %v", c)
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// The probe's result of this host, as rdd-lima keeps it in a Lima home.
+// accelerationFile is where rdd-lima stores the result of its probe, in a Lima home.
 const accelerationFile = "_run/acceleration.json"
 
-// probeOnce probes this host's hardware acceleration with the built rdd-lima and returns what that keeps.
+// probeOnce probes this host's hardware acceleration with the built rdd-lima and returns the stored result.
 var probeOnce = sync.OnceValues(func() ([]byte, error) {
 	program, err := filepath.Abs(filepath.Join("..", "..", "dist", "libexec", "rdd", "rdd-lima"))
 	if err != nil {
@@ -29,8 +29,8 @@ var probeOnce = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(filepath.Join(home, accelerationFile))
 })
 
-// keepProbe puts the result of one probe into a Lima home in which VMs will boot. Where guests hang under
-// KVM, each probe takes 5 s of a processor.
+// keepProbe stores the result of the one probe in a Lima home in which VMs will boot. On hosts where guests hang under
+// KVM, each probe takes 5 s of CPU time.
 func keepProbe(limaHome string) error {
 	result, err := probeOnce()
 	if err != nil {

@@ -8,23 +8,23 @@ import (
 	"testing"
 )
 
-// What outlives a killed service is used again or ended in order, and said once.
-func TestWhatACrashedServiceLeavesIsUsedOrEnded(t *testing.T) {
+// VMs that outlive a killed service are used again or shut down, and the log says so once.
+func TestVMsOfACrashedServiceAreAdoptedOrEnded(t *testing.T) {
 	t.Parallel()
 	const condition = `jsonpath={.status.conditions[?(@.type=="Running")].message}`
 	for _, tc := range []struct {
 		name string
-		qemu string // how it plays
+		qemu string // setting of the fake
 		down func(e *testEnv)
 		says string
-		runs int // hostagents that ran in all
+		runs int // number of hostagents that ran
 	}{
 		{"hostagent lives", "", func(*testEnv) {}, "the service uses it again", 1},
 		{"hostagent killed", "", func(e *testEnv) { e.killHostagent("demo") }, "had died while no service ran", 2},
 		{"QEMU left alone", "orphan", func(e *testEnv) { e.killHostagent("demo") }, "left a QEMU running", 2},
 		{"QEMU left alone, its guest hangs", "deaf", func(e *testEnv) { e.killHostagent("demo") }, "left a QEMU running", 2},
 		{"power cut", "", func(e *testEnv) {
-			e.killProcesses("rdd-lima hostagent") // first: it would notice that its QEMU has ended
+			e.killProcesses("rdd-lima hostagent") // first, because it would notice the end of its QEMU
 			e.killProcesses("rdd-lima qemu")
 			e.eventually("nothing is left", func() bool { return len(e.processes()) == 0 })
 		}, "had died while no service ran", 2},
@@ -43,7 +43,7 @@ func TestWhatACrashedServiceLeavesIsUsedOrEnded(t *testing.T) {
 				t.Errorf("%d hostagents ran, want %d", n, tc.runs)
 			}
 			if n := e.fake.Counted("second-qemu"); n > 0 {
-				t.Errorf("%d QEMUs ran beside another one on the same disk", n)
+				t.Errorf("%d QEMUs were started while another one used the same disk", n)
 			}
 			if r := e.must(0, "ctl", "get", "limavm", "demo", "-o", condition); !strings.Contains(r.out, tc.says) {
 				t.Errorf("the status says %q, not %q", r.out, tc.says)
@@ -57,13 +57,13 @@ func TestWhatACrashedServiceLeavesIsUsedOrEnded(t *testing.T) {
 				t.Errorf("after a stop the status still says %q", r.out)
 			}
 			if n := e.countFakes("hostagent") + e.countFakes("qemu"); n > 0 {
-				t.Errorf("said stopped, and %d processes live: %v", n, e.processes())
+				t.Errorf("the VM is said to be stopped, but %d processes run: %v", n, e.processes())
 			}
 		})
 	}
 }
 
-// A stop of a service that is not there any more ends what it left.
+// rdd svc stop after a crash ends the VMs that the service left.
 func TestStopEndsTheVMsOfACrashedService(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
@@ -75,6 +75,6 @@ func TestStopEndsTheVMsOfACrashedService(t *testing.T) {
 		t.Fatal("left behind:", left)
 	}
 	if disk, err := os.ReadFile(e.vm("demo").Dir() + "/disk"); err != nil || strings.Join(strings.Fields(string(disk)), " ") != "made on off" {
-		t.Errorf("the guest was not shut down in order: %q %v", disk, err)
+		t.Errorf("the guest was not shut down cleanly: %q %v", disk, err)
 	}
 }

@@ -13,11 +13,11 @@ type bootTest struct {
 	run  func(*testing.T)
 }
 
-// bootTests are those that are no scripts.
+// bootTests are the boot tests that are not scripts.
 var bootTests = []bootTest{{"in the browser", bootInTheBrowser}}
 
-// TestBoot boots real virtual machines with the guest that `make guest` made. It boots one at a time, beside
-// whatever else is tested: several emulated guests on a small machine take so long that nothing is ready in time.
+// TestBoot boots real virtual machines with the guest that `make guest` built. It boots one at a time, in parallel with
+// other tests: several emulated guests on a small machine would be so slow that none is ready in time.
 func TestBoot(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots virtual machines")
@@ -30,7 +30,7 @@ func TestBoot(t *testing.T) {
 	}
 }
 
-// sequential runs scripts one after the other.
+// sequential runs scripts one after another.
 type sequential struct{ *testing.T }
 
 func (sequential) Parallel()     {}

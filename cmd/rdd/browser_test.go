@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// The page in Chromium, over a service whose guests are played: with timeouts, their answers, and a kill.
+// Runs all browser tests over a real service with the fake rdd-lima.
 func TestBrowserWithARealService(t *testing.T) {
 	t.Parallel()
 	e := newBrowserEnv(t)
@@ -34,7 +34,7 @@ func bootInTheBrowser(t *testing.T) {
 	e.runBrowserTests([]string{"RDD_TIMEOUT=300000"}, "first run", "a real VM") // a boot under emulation takes a minute or two
 }
 
-// newBrowserEnv is a box whose page offers the templates that ship with RDD.
+// newBrowserEnv returns an environment whose page offers the templates that ship with RDD.
 func newBrowserEnv(t testing.TB) *testEnv {
 	t.Helper()
 	needBrowser(t)
@@ -51,7 +51,7 @@ func needBrowser(t testing.TB) {
 	need(t, filepath.Join("..", "..", "frontend", "node_modules", "playwright-core"), "make frontend")
 }
 
-// runBrowserTests runs the browser tests whose names hold one of the parts, all if there is none.
+// runBrowserTests runs the browser tests whose names contain one of the parts, or all tests.
 func (e *testEnv) runBrowserTests(env []string, parts ...string) {
 	e.t.Helper()
 	address, interrupt := e.dashboard(nil, "--no-open")
@@ -60,7 +60,7 @@ func (e *testEnv) runBrowserTests(env []string, parts ...string) {
 	cmd := exec.CommandContext(ctx, "node", append([]string{"e2e/run.mjs"}, parts...)...)
 	cmd.Dir = filepath.Join("..", "..", "frontend")
 	cmd.Env = append(os.Environ(), append(env, "RDD_URL="+address, "RDD_SHOTS="+e.t.TempDir())...)
-	cmd.WaitDelay = 10 * time.Second // the browser's processes may hold the pipe
+	cmd.WaitDelay = 10 * time.Second // the browser's processes may keep the pipe open
 	said, err := cmd.CombinedOutput()
 	if err != nil {
 		e.t.Error(err)

@@ -25,16 +25,16 @@ import (
 )
 
 const (
-	chaosKills = 95 // with the stand-in; the real VM has some more
-	chaosEnvs  = 5  // among which they are shared
+	chaosKills = 95 // with the fake rdd-lima; TestBoot has some more with a real VM
+	chaosEnvs  = 5  // environments that share the kills
 )
 
-// The service dies at any moment of anything. After the next start all that was acknowledged is
-// there, every VM gets to be what was asked of it, and nothing else is left.
+// After a crash at any moment and the next start, everything that the server had acknowledged exists, every VM reaches
+// the requested state, and nothing else is left.
 func TestServiceSurvivesKillsAtRandomMoments(t *testing.T) {
 	t.Parallel()
 	survived := make([]int, chaosEnvs)
-	t.Run("boxes", func(t *testing.T) {
+	t.Run("envs", func(t *testing.T) {
 		for n := range chaosEnvs {
 			t.Run(fmt.Sprint(n), func(t *testing.T) {
 				t.Parallel()
@@ -55,24 +55,24 @@ func TestServiceSurvivesKillsAtRandomMoments(t *testing.T) {
 	t.Logf("%d of %d kills survived", sum, chaosKills/chaosEnvs*chaosEnvs)
 }
 
-// chaosTest kills an instance's service at random moments of a script, which creates, starts, stops and
-// deletes a VM and writes ConfigMaps, and checks what the next run makes of it.
+// chaosTest kills the service at random moments of a script, which creates, starts, stops and deletes a VM and writes
+// ConfigMaps. It then starts the service and checks the result.
 type chaosTest struct {
 	*testEnv
 	vm            string
-	template      string        // Lima's, of that VM
-	killWithin    time.Duration // the moments are within this time after a start
-	settleTimeout time.Duration // how long the VM may take to get where it was asked to be
+	template      string        // of the VM
+	killWithin    time.Duration // the kill comes within this time
+	settleTimeout time.Duration // how long the VM may take to reach the requested state
 	seed          uint64
 
 	random      *rand.Rand
 	created     []string // ConfigMaps whose creation was acknowledged
-	goal        vmGoal   // the last of the VM that was acknowledged
-	unanswered  vmGoal   // what was asked after it, when no answer came
+	goal        vmGoal   // the last acknowledged one
+	unanswered  vmGoal   // the one requested after it, if no answer came
 	killedWhile map[string]int
 }
 
-// vmGoal is what was asked of the VM.
+// vmGoal is a requested state of the VM.
 type vmGoal string
 
 const (
@@ -82,8 +82,7 @@ const (
 	goalRunning vmGoal = "running"
 )
 
-// run kills the service count times and returns how many kills were survived. It ends with the
-// first that was not.
+// run kills the service count times and returns how many kills it survived. It stops at the first failure.
 func (c *chaosTest) run(count int) (survived int) {
 	c.t.Helper()
 	c.random = rand.New(rand.NewPCG(c.seed, 0))
@@ -103,13 +102,13 @@ func (c *chaosTest) run(count int) (survived int) {
 	return survived
 }
 
-// killOnce starts the service if need be, has the script go on, and kills the service somewhere in
-// between; now and then the hostagent as well.
+// killOnce runs the script and kills the service at some moment of it, and sometimes the hostagent as well. Every third
+// time the script includes the start of the service.
 func (c *chaosTest) killOnce(n int) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), c.settleTimeout)
 	defer cancel()
-	if n%3 == 0 { // the start is part of the script
+	if n%3 == 0 { // the script starts it
 		c.must(0, "svc", "stop")
 	}
 	began := make(chan struct{})
@@ -130,14 +129,14 @@ func (c *chaosTest) killOnce(n int) {
 	defer moment.Stop()
 	<-moment.C
 	c.killProcesses("rddd serve")
-	cancel() // nobody answers the script any more
+	cancel() // the script gets no more answers
 	if c.random.IntN(4) == 0 {
 		c.killProcesses("rdd-lima hostagent")
 	}
 	<-scripted
 }
 
-// script does one thing after the other until the service no longer answers.
+// script sends requests until the service no longer answers.
 func (c *chaosTest) script(ctx context.Context) {
 	client := c.client()
 	for n := 0; ; n++ {
@@ -156,7 +155,7 @@ func (c *chaosTest) script(ctx context.Context) {
 			return
 		}
 		c.goal, c.unanswered = next, goalNone
-		if c.random.IntN(3) > 0 || next == goalGone { // else the next thing comes in the middle of this
+		if c.random.IntN(3) > 0 || next == goalGone { // otherwise the next request comes while this one is in progress
 			if err := c.await(ctx, client, vm, next); err != nil {
 				c.killedWhile["becoming "+string(next)]++
 				return
@@ -165,7 +164,7 @@ func (c *chaosTest) script(ctx context.Context) {
 	}
 }
 
-// nextGoal is what to ask for after what was asked.
+// nextGoal returns a random state to request next.
 func (c *chaosTest) nextGoal() vmGoal {
 	choices := map[vmGoal][]vmGoal{goalGone: {goalRunning, goalStopped}, goalStopped: {goalRunning, goalRunning, goalGone}, goalRunning: {goalStopped, goalStopped, goalGone}}[c.goal]
 	return choices[c.random.IntN(len(choices))]
@@ -176,7 +175,7 @@ var (
 	limaVMs    = v1alpha1.GroupVersion.WithResource(v1alpha1.Resource)
 )
 
-// request asks for the VM to be as wished and returns it as the server answered.
+// request requests a state of the VM and returns the VM from the server's answer.
 func (c *chaosTest) request(ctx context.Context, client dynamic.Interface, w vmGoal) (*v1alpha1.LimaVM, error) {
 	vms := client.Resource(limaVMs)
 	switch {
@@ -197,7 +196,7 @@ func (c *chaosTest) request(ctx context.Context, client dynamic.Interface, w vmG
 	return decodeVM(patched), err
 }
 
-// await waits until the VM is as wished. A service that is gone ends the wait.
+// await waits until the VM has reached the state. It returns an error when the service ends.
 func (c *chaosTest) await(ctx context.Context, client dynamic.Interface, vm *v1alpha1.LimaVM, w vmGoal) error {
 	check := vm.Expectation().Running
 	if w == goalGone {
@@ -219,7 +218,7 @@ func decodeVM(obj *unstructured.Unstructured) *v1alpha1.LimaVM {
 	return vm
 }
 
-// check judges what a new run of the service has made of what the last one left.
+// check checks the state after the restart of the service.
 func (c *chaosTest) check() {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), c.settleTimeout)
@@ -239,12 +238,12 @@ func (c *chaosTest) check() {
 		c.t.Fatal(err)
 	}
 	if is != c.goal && is != c.unanswered {
-		c.t.Fatalf("the VM was asked to be %q (or %q, without an answer); it is asked to be %q", c.goal, c.unanswered, is)
+		c.t.Fatalf("requested was %q (or %q, without an answer), but the VM object says %q", c.goal, c.unanswered, is)
 	}
 	c.goal, c.unanswered = is, goalNone
 	if vm != nil {
 		if err := c.await(ctx, client, vm, is); err != nil {
-			c.t.Fatalf("VM %q does not get to be %s: %v: %+v", c.vm, is, err, vm.Status)
+			c.t.Fatalf("VM %q does not become %s: %v: %+v", c.vm, is, err, vm.Status)
 		}
 	}
 	c.checkProcesses(is)
@@ -253,7 +252,7 @@ func (c *chaosTest) check() {
 	}
 }
 
-// checkConfigMaps looks for every ConfigMap that was acknowledged.
+// checkConfigMaps checks that every acknowledged ConfigMap exists.
 func (c *chaosTest) checkConfigMaps(ctx context.Context, client dynamic.Interface) {
 	c.t.Helper()
 	list, err := client.Resource(configMaps).Namespace("default").List(ctx, metav1.ListOptions{})
@@ -271,7 +270,7 @@ func (c *chaosTest) checkConfigMaps(ctx context.Context, client dynamic.Interfac
 	}
 }
 
-// checkProcesses looks for what runs that should not, and does not that should.
+// checkProcesses checks that the hostagent and QEMU run if the VM runs, and only then.
 func (c *chaosTest) checkProcesses(is vmGoal) {
 	c.t.Helper()
 	want := 0
@@ -280,7 +279,7 @@ func (c *chaosTest) checkProcesses(is vmGoal) {
 	}
 	for what, lock := range map[string]string{"hostagent": c.testEnv.vm(c.vm).HostagentLock(), "QEMU": c.testEnv.vm(c.vm).QEMULock()} {
 		if c.lockHeld(lock) != (is == goalRunning) {
-			c.t.Errorf("the VM is %s; its %s lives: %t", is, what, is != goalRunning)
+			c.t.Errorf("the VM is %s; its %s runs: %t", is, what, is != goalRunning)
 		}
 	}
 	agents := 0
@@ -294,7 +293,7 @@ func (c *chaosTest) checkProcesses(is vmGoal) {
 	}
 }
 
-// checkGone looks for what a deleted VM may leave.
+// checkGone checks that nothing of a deleted VM is left.
 func (c *chaosTest) checkGone(ctx context.Context, client dynamic.Interface) {
 	c.t.Helper()
 	c.eventually("the VM's directory is gone", func() bool { return !exists(c.testEnv.vm(c.vm).Dir()) })

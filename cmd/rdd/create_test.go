@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// TestCreateWhoseClientIsKilledIsWholeOrNothing kills rdd while it creates a VM. The VM is there as a
-// whole then, as if nobody had waited, or nothing of it is.
-func TestCreateWhoseClientIsKilledIsWholeOrNothing(t *testing.T) {
+// When rdd is killed while it creates a VM, either the VM is created completely, or nothing of it exists.
+func TestKilledCreateIsCompleteOrHasNoEffect(t *testing.T) {
 	e := newWaitEnv(t)
 	e.must(0, "svc start")
 	r := rand.New(rand.NewPCG(1, 2))
@@ -26,10 +25,10 @@ func TestCreateWhoseClientIsKilledIsWholeOrNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i%2 == 0 { // at some moment before it is accepted, or after
+		if i%2 == 0 { // before or after the request is accepted
 			time.AfterFunc(time.Duration(r.IntN(500))*time.Millisecond, func() { _ = cmd.Process.Kill() })
 		}
-		_, _ = progress.Read(make([]byte, 1)) // there is progress, so it has been accepted; or it was killed
+		_, _ = progress.Read(make([]byte, 1)) // progress means that the request was accepted; or rdd was killed
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		show, _ := e.command("vm show " + name)
@@ -50,8 +49,8 @@ func TestCreateWhoseClientIsKilledIsWholeOrNothing(t *testing.T) {
 	}
 }
 
-// TestTwoPeopleCreateOneNameAtOnce: one gets the VM, and the other is told so.
-func TestTwoPeopleCreateOneNameAtOnce(t *testing.T) {
+// Of two creates with the same name at the same time, one succeeds and the other is rejected.
+func TestTwoCreatesOfOneNameAtTheSameTime(t *testing.T) {
 	e := newWaitEnv(t)
 	e.must(0, "svc start")
 	for i := range 5 {

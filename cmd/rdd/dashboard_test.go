@@ -18,8 +18,8 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// dashboard runs rdd dashboard and returns the address that it prints, and a function that presses Ctrl-C
-// and returns the exit code.
+// dashboard runs rdd dashboard. It returns the address that it prints, and a function that interrupts it and returns its
+// exit code.
 func (e *testEnv) dashboard(env []string, args ...string) (address string, interrupt func() int) {
 	e.t.Helper()
 	web := filepath.Join(dist(e.t), "libexec", "rdd", "rdd-web")
@@ -27,7 +27,7 @@ func (e *testEnv) dashboard(env []string, args ...string) (address string, inter
 	if err := os.Symlink(web, filepath.Join(e.libexec(), "rdd-web")); err != nil && !os.IsExist(err) {
 		e.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background()) // it serves for as long as the test needs
+	ctx, cancel := context.WithCancel(context.Background()) // it runs until the end of the test
 	e.t.Cleanup(cancel)
 	cmd := e.command(ctx, append([]string{"dashboard"}, args...)...)
 	cmd.Env = append(cmd.Env, env...)
@@ -78,7 +78,7 @@ func TestDashboardShowsThePageAndStartsNothing(t *testing.T) {
 	}
 	e.must(9, "svc", "status")
 	if exists(e.dataDir()) || exists(e.shortDir()) {
-		t.Error("looking has made the instance")
+		t.Error("the dashboard has created the instance")
 	}
 	if code := interrupt(); code != 0 {
 		t.Error("Ctrl-C: exit code", code)
@@ -89,7 +89,7 @@ func TestDashboardShowsThePageAndStartsNothing(t *testing.T) {
 	}
 }
 
-func TestDashboardOpensABrowserWithoutTellingEverybodyTheToken(t *testing.T) {
+func TestDashboardKeepsTheTokenOffTheBrowsersCommandLine(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
 	bin := filepath.Join(e.home, "fake")

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A VM that was just made has no template of its own yet. Nobody who has typed one is told so afterwards.
-func TestATemplateIsEditedRightAfterItsVMWasAskedFor(t *testing.T) {
+// A new VM has no template of its own yet. rdd vm edit must wait for it, and not reject text that the user has typed.
+func TestATemplateIsEditedRightAfterItsVMWasCreated(t *testing.T) {
 	e := newTestEnv(t)
 	e.start()
 	if err := os.WriteFile(e.template, []byte("images: []\nparam: {color: red}\n"), 0o600); err != nil {
@@ -31,10 +31,10 @@ func TestATemplateIsEditedRightAfterItsVMWasAskedFor(t *testing.T) {
 		t.Fatalf("at the deadline: %s", r.err)
 	}
 	if text, err := os.ReadFile(path[1]); err != nil || string(text) != "images: []\nparam: {color: red}\n# mine\n" {
-		t.Errorf("what was typed: %q, %v", text, err)
+		t.Errorf("the saved text: %q, %v", text, err)
 	}
 
-	// It waits, and is done when the VM has been taken up.
+	// The edit waits until the VM has its template.
 	edit := e.command(t.Context(), "vm", "edit", "demo", "--file", path[2])
 	var said strings.Builder
 	edit.Stderr = &said
@@ -51,6 +51,6 @@ func TestATemplateIsEditedRightAfterItsVMWasAskedFor(t *testing.T) {
 		t.Errorf("the template is %q", r.out)
 	}
 	if left, _ := filepath.Glob(filepath.Join(e.home, "rdd-demo-*.yaml")); len(left) != 1 || left[0] != path[1] {
-		t.Errorf("of what was typed, %v is left", left)
+		t.Errorf("saved texts: %v, want only the first", left)
 	}
 }

@@ -29,8 +29,8 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// testEnv is an instance in a home directory of its own, run by the programs that `make build` made.
-// Its rdd-lima is the stand-in, so its VMs boot in milliseconds.
+// testEnv is an instance in a home directory of its own, with the programs that `make build` built, except
+// rdd-lima: that is a fake, so VMs boot in milliseconds.
 type testEnv struct {
 	t        testing.TB
 	home     string
@@ -39,7 +39,7 @@ type testEnv struct {
 	fake     machinetest.Fake
 }
 
-// newTestEnv makes an instance, which is deleted with the test; no process of it may be left then.
+// newTestEnv prepares an instance. It is deleted at the end of the test, which fails if a process is left.
 func newTestEnv(t testing.TB) *testEnv {
 	t.Helper()
 	libexec := filepath.Join(dist(t), "libexec", "rdd")
@@ -64,7 +64,7 @@ func newTestEnv(t testing.TB) *testEnv {
 	return e
 }
 
-// secondInstance is another instance in the same home directory.
+// secondInstance returns another instance in the same home directory.
 func (e *testEnv) secondInstance(instance string) *testEnv {
 	other := *e
 	other.instance = instance
@@ -85,7 +85,7 @@ func (e *testEnv) vm(name string) layout.VM {
 	return layout.VM{Home: filepath.Join(e.shortDir(), "lima"), Name: name, Logs: filepath.Join(filepath.Dir(e.serviceLog()), "vm", name)}
 }
 
-// setFake changes how the stand-in plays.
+// setFake changes a setting of the fake rdd-lima.
 func (e *testEnv) setFake(name, mode string) {
 	e.t.Helper()
 	if err := e.fake.Set(name, mode); err != nil {
@@ -93,7 +93,7 @@ func (e *testEnv) setFake(name, mode string) {
 	}
 }
 
-// cleanUp deletes the instance and looks for processes of it.
+// cleanUp deletes the instance and fails the test if a process of it is left.
 func (e *testEnv) cleanUp() {
 	if e.t.Failed() {
 		if text, err := os.ReadFile(e.serviceLog()); err == nil {
@@ -110,7 +110,7 @@ func (e *testEnv) cleanUp() {
 	}
 }
 
-// delete deletes the instance, with guests that power off when asked.
+// delete deletes the instance. It resets the fake first, so that guests power off.
 func (e *testEnv) delete() {
 	for _, setting := range []string{"boot", "stop", "qemu", "prepare", "remove"} {
 		_ = e.fake.Unset(setting)
@@ -125,14 +125,14 @@ func (e *testEnv) delete() {
 	}
 }
 
-// result is how a command went.
+// result is the outcome of a command.
 type result struct {
 	code     int
 	out, err string
 	took     time.Duration
 }
 
-// command is rdd for this instance; Ctrl-C in the terminal of the test does not reach it.
+// command returns an rdd command for this instance. A Ctrl-C in the terminal of the test does not reach it.
 func (e *testEnv) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(dist(e.t), "bin", "rdd"), args...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
@@ -144,7 +144,7 @@ func (e *testEnv) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run runs rdd to its end. One that hangs is killed: its code is -1.
+// run runs rdd. After testenv.Timeout it is killed, and its exit code is -1.
 func (e *testEnv) run(args ...string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
 	defer cancel()
@@ -160,7 +160,7 @@ func (e *testEnv) run(args ...string) result {
 	return r
 }
 
-// must runs rdd, which must end with the code.
+// must runs rdd and fails the test unless it ends with this exit code.
 func (e *testEnv) must(code int, args ...string) result {
 	e.t.Helper()
 	r := e.run(args...)
@@ -170,7 +170,7 @@ func (e *testEnv) must(code int, args ...string) result {
 	return r
 }
 
-// record is what the service says of itself, whether it lives or not.
+// record returns the record that the service has written, whether it still runs or not.
 func (e *testEnv) record() (rec lifecycle.Record) {
 	e.t.Helper()
 	text, err := os.ReadFile(filepath.Join(e.dataDir(), "serve.json"))
@@ -190,7 +190,7 @@ func (e *testEnv) start() lifecycle.Record {
 	return e.record()
 }
 
-// lockHeld says whether a process holds the lock.
+// lockHeld reports whether a process holds the lock.
 func (e *testEnv) lockHeld(path string) bool {
 	e.t.Helper()
 	held, err := proc.Held(path)
@@ -205,7 +205,7 @@ func (e *testEnv) serviceRuns() bool {
 	return e.lockHeld(filepath.Join(e.dataDir(), "serve.lock"))
 }
 
-// kill ends a process at once, and returns when the lock that it holds is free.
+// kill kills a process and waits until its lock is free.
 func (e *testEnv) kill(pid int, lock string) {
 	e.t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -214,7 +214,7 @@ func (e *testEnv) kill(pid int, lock string) {
 	e.eventually("free "+lock, func() bool { return !e.lockHeld(lock) })
 }
 
-// killService kills the service as a crash would.
+// killService kills the service, like a crash.
 func (e *testEnv) killService() {
 	e.t.Helper()
 	e.kill(e.record().PID, filepath.Join(e.dataDir(), "serve.lock"))
@@ -230,11 +230,11 @@ func (e *testEnv) killHostagent(vm string) {
 	e.kill(rec.PID, e.vm(vm).HostagentLock())
 }
 
-// killProcesses kills those of the home directory's processes that run the command.
+// killProcesses kills the processes of this home directory that run the command.
 func (e *testEnv) killProcesses(command string) {
 	for pid, line := range e.processes() {
 		if strings.Contains(line, command+" ") {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // fails when it has just ended
+			_ = syscall.Kill(pid, syscall.SIGKILL) // fails if it has just ended
 		}
 	}
 }
@@ -245,7 +245,8 @@ func (e *testEnv) eventually(what string, ok func() bool) {
 	testenv.Eventually(e.t, what, ok)
 }
 
-// processes are those of this home directory, without rdd itself, by PID. Their programs are in it.
+// processes returns the command lines of the processes whose programs are in this home directory, by PID. rdd itself
+// is not among them.
 func (e *testEnv) processes() map[int]string {
 	found := map[int]string{}
 	entries, err := os.ReadDir("/proc")
@@ -257,7 +258,7 @@ func (e *testEnv) processes() map[int]string {
 		if err != nil {
 			continue
 		}
-		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // gone meanwhile, or dead: empty
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // empty if it has ended meanwhile
 		if bytes.HasPrefix(line, []byte(e.libexec()+"/")) {
 			found[pid] = strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))
 		}
@@ -265,7 +266,7 @@ func (e *testEnv) processes() map[int]string {
 	return found
 }
 
-// countFakes counts the processes of this instance that play a command of rdd-lima.
+// countFakes counts the processes of this instance that run a command of the fake rdd-lima.
 func (e *testEnv) countFakes(command string) (n int) {
 	for _, line := range e.processes() {
 		if strings.HasPrefix(line, e.fake.Program()+" "+command+" ") && strings.Contains(line, e.shortDir()+"/") {
@@ -275,7 +276,7 @@ func (e *testEnv) countFakes(command string) (n int) {
 	return n
 }
 
-// client talks to the service that runs now.
+// client returns a client of the running service.
 func (e *testEnv) client() dynamic.Interface {
 	e.t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(e.shortDir(), "kube.config"))
@@ -283,7 +284,7 @@ func (e *testEnv) client() dynamic.Interface {
 		e.t.Fatal(err)
 	}
 	config.QPS = -1
-	config.Dial = (&net.Dialer{}).DialContext // else client-go shares the connection of a run that was killed
+	config.Dial = (&net.Dialer{}).DialContext // otherwise client-go would reuse the connection to a killed run
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		e.t.Fatal(err)

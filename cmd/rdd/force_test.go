@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A guest that doesn't power off keeps the service from stopping, until somebody forces it: nobody else does.
-func TestAServiceWhoseGuestsDontObeyIsForcedToStop(t *testing.T) {
+// A guest that doesn't power off prevents the service from stopping. Only --force ends it.
+func TestAServiceWhoseGuestsDontPowerOffCanBeForcedToStop(t *testing.T) {
 	t.Parallel()
 	var stops sync.WaitGroup
 	t.Cleanup(stops.Wait)
@@ -40,10 +40,10 @@ func TestAServiceWhoseGuestsDontObeyIsForcedToStop(t *testing.T) {
 			e.must(0, "vm", "create", "demo", e.template, "--start")
 			late(e)
 			if r := e.must(0, "svc", "stop", "--force"); !strings.Contains(r.err, "is lost") {
-				t.Errorf("nobody was told what may be lost: %q", r.err)
+				t.Errorf("the command does not say that data may be lost: %q", r.err)
 			}
 			if left := e.processes(); len(left) > 0 {
-				t.Error("said stopped, and these live:", left)
+				t.Error("the service is said to be stopped, but these run:", left)
 			}
 			disk := func() string {
 				text, err := os.ReadFile(e.vm("demo").Dir() + "/disk")
@@ -53,13 +53,13 @@ func TestAServiceWhoseGuestsDontObeyIsForcedToStop(t *testing.T) {
 				return strings.Join(strings.Fields(string(text)), " ")
 			}
 			if got := disk(); got != "made on" {
-				t.Errorf("the guest was shut down in order: %q", got)
+				t.Errorf("the guest was shut down cleanly: %q", got)
 			}
 			e.setFake("qemu", "")
 			e.setFake("stop", "")
 			e.start()
 			e.must(0, "vm", "start", "demo")
-			e.must(0, "svc", "restart") // which nobody forces
+			e.must(0, "svc", "restart") // without force
 			if got := disk(); !strings.HasPrefix(got, "made on on off") {
 				t.Errorf("the next stop was forced, too: %q", got)
 			}

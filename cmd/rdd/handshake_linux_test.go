@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What a stranger does to the API's port is told in the log that rotates, not in the file for crashes.
+// Errors of unknown clients go to the service's log, which is rotated, and not to the file for crashes.
 func TestErrorsOfConnectionsAreInTheLog(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
@@ -20,7 +20,7 @@ func TestErrorsOfConnectionsAreInTheLog(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = plain.Write([]byte("neither TLS nor HTTP\r\n\r\n"))
-		_, _ = plain.Read(make([]byte, 1)) // it closes
+		_, _ = plain.Read(make([]byte, 1)) // until the server closes the connection
 		_ = plain.Close()
 	}
 	wrong, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})

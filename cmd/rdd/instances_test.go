@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Two instances of one user share nothing: not a name, a port, a process or a fate.
+// Two instances of one user share no names, ports or processes, and one survives the crash of the other.
 func TestTwoInstancesSideBySide(t *testing.T) {
 	t.Parallel()
 	one := newTestEnv(t)
@@ -30,7 +30,7 @@ func TestTwoInstancesSideBySide(t *testing.T) {
 	}
 	both("svc", "start")
 	if one.record().Server == two.record().Server {
-		t.Fatal("they listen on one port:", one.record().Server)
+		t.Fatal("they listen on the same port:", one.record().Server)
 	}
 	both("vm", "create", "demo", one.template, "--start")
 	one.must(0, "vm", "create", "mine", one.template)
@@ -42,7 +42,7 @@ func TestTwoInstancesSideBySide(t *testing.T) {
 	before := two.record()
 	one.killService()
 	if now := two.record(); now != before || !two.serviceRuns() {
-		t.Fatal("the other service was touched:", now)
+		t.Fatal("the other service has changed:", now)
 	}
 	two.must(0, "svc", "status")
 	two.must(0, "vm", "shell", "demo", "--", "true")

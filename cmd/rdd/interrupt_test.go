@@ -18,11 +18,11 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// presses is at how many moments Ctrl-C is pressed.
+// presses is how many times Ctrl-C is pressed.
 const presses = 10
 
-// A terminal sends Ctrl-C to the whole process group of the command. That ends the waiting, and
-// neither the service nor the VM.
+// A terminal sends Ctrl-C to the whole process group of the command. It must end only the waiting, and neither the
+// service nor the VM.
 func TestCtrlCEndsOnlyTheWaiting(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
@@ -35,32 +35,32 @@ func TestCtrlCEndsOnlyTheWaiting(t *testing.T) {
 		r := e.runInterrupted(time.Duration(choose.Int64N(int64(400*time.Millisecond))), "vm", "start", "demo", "--wait")
 		ended[r.code]++
 		switch r.code {
-		case 0: // it was quicker
+		case 0: // the command was faster
 		case 130:
 			if !strings.Contains(r.err, "stopped waiting") {
-				t.Errorf("it does not say what goes on: %s", r.err)
+				t.Errorf("it does not say that the work goes on: %s", r.err)
 			}
-		case -1: // ended by the signal before it could take it
+		case -1: // ended by the signal before it could handle it
 		default:
 			t.Errorf("%+v", r)
 		}
 		if now := e.record(); now.Nonce != before.Nonce || !e.serviceRuns() {
 			t.Fatal("the service has ended:", now)
 		}
-		e.must(0, "vm", "start", "demo", "--wait") // joins, or asks when Ctrl-C came before the question
+		e.must(0, "vm", "start", "demo", "--wait") // joins the start, or requests it if Ctrl-C came first
 		e.must(0, "vm", "stop", "demo")
 	}
 	if e.fake.Counted("agents") > presses {
 		t.Errorf("%d hostagents for %d starts: Ctrl-C ended some", e.fake.Counted("agents"), presses)
 	}
 	if ended[130] == 0 {
-		t.Error("no command was interrupted; the moments are too late")
+		t.Error("no command was interrupted: Ctrl-C always came too late")
 	}
 	t.Logf("exit codes: %v", ended)
 }
 
-// changes are the commands that Ctrl-C is tried on, with what makes something of them to wait for; %d
-// makes each try another. The table of TestEveryWaitEndsInOneWay says which there are.
+// changes has a command line for each command that is interrupted, and one that runs before it, so that there is
+// something to wait for. %d is the number of the attempt. The list of commands is that of TestEveryWaitEndsInOneWay.
 var changes = map[string]struct{ before, args string }{
 	"rdd vm create":       {"", "vm create new%d TEMPLATE --start"},
 	"rdd vm start":        {"vm stop demo", "vm start demo"},
@@ -69,20 +69,21 @@ var changes = map[string]struct{ before, args string }{
 	"rdd vm params":       {"", "vm params demo color=c%d"},
 	"rdd vm edit":         {"", "vm edit demo --file EDITED%d"},
 	"rdd vm reset":        {"", "vm reset demo"},
-	"rdd vm adopt":        {"vm create old%[1]d TEMPLATE", "vm adopt lost%d"}, // a copy of the other
+	"rdd vm adopt":        {"vm create old%[1]d TEMPLATE", "vm adopt lost%d"}, // lost%d is a copy of old%d
 	"rdd vm delete":       {"vm create old%[1]d TEMPLATE", "vm delete old%d"},
 	"rdd service start":   {"svc stop", "svc start"},
 	"rdd service stop":    {"svc start", "svc stop"},
 	"rdd service restart": {"svc start", "svc restart"},
 	"rdd service reset":   {"svc start", "svc reset"},
-	"rdd service restore": {"svc stop", "svc restore"}, // of what the stop has backed up
+	"rdd service restore": {"svc stop", "svc restore"}, // of the backup that the stop made
 	"rdd service delete":  {"svc start", "svc delete"},
 }
 
-// tries is at how many moments, a few milliseconds apart, Ctrl-C is pressed until one falls into the waiting.
+// tries is the maximum number of attempts to interrupt a command while it waits. Each presses Ctrl-C a few milliseconds
+// later.
 const tries = 60
 
-func TestCtrlCEndsEveryCommandAndLeavesTheServiceInOrder(t *testing.T) {
+func TestCtrlCEndsEveryCommandAndLeavesTheServiceRunning(t *testing.T) {
 	t.Parallel()
 	for path := range waits {
 		change, ok := changes[path]
@@ -94,7 +95,7 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceInOrder(t *testing.T) {
 			e := newTestEnv(t)
 			for n := range tries {
 				e.writeTemplate(n)
-				e.must(0, "svc", "start") // the last try may have stopped it, or deleted it with the VM
+				e.must(0, "svc", "start") // the last attempt may have stopped it, or deleted it with the VM
 				if r := e.run("vm", "show", "demo"); r.code != 0 {
 					e.must(0, "vm", "create", "demo", fmt.Sprintf("%s/edited%d", e.home, n), "--start")
 				}
@@ -116,14 +117,14 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceInOrder(t *testing.T) {
 				was := e.record()
 				r := e.runInterrupted(time.Duration(5+3*n)*time.Millisecond, line(change.args)...)
 				switch r.code {
-				case 0, -1: // it was quicker, or not yet there to take the signal
+				case 0, -1: // the command was faster, or did not handle signals yet
 					continue
 				case 130:
 				default:
 					t.Fatalf("after %d ms: %+v", 5+3*n, r)
 				}
 				if !strings.Contains(r.err, "it again with: rdd ") {
-					t.Errorf("it does not say what goes on: %s", r.err)
+					t.Errorf("it does not say that the work goes on: %s", r.err)
 				}
 				e.must(0, "svc", "start")
 				if now := e.record(); strings.HasPrefix(path, "rdd vm ") && now.Nonce != was.Nonce {
@@ -131,12 +132,12 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceInOrder(t *testing.T) {
 				}
 				return
 			}
-			t.Errorf("no Ctrl-C of %d fell into the waiting", tries)
+			t.Errorf("none of %d Ctrl-C came while the command waited", tries)
 		})
 	}
 }
 
-// writeTemplate writes a template that differs from all others.
+// writeTemplate writes a template that differs from all others, to the file editedN.
 func (e *testEnv) writeTemplate(n int) {
 	e.t.Helper()
 	text := fmt.Sprintf("images: []\nparam: {color: n%d}\n", n)
@@ -145,7 +146,7 @@ func (e *testEnv) writeTemplate(n int) {
 	}
 }
 
-// runInterrupted runs rdd and sends its process group a SIGINT after a while.
+// runInterrupted runs rdd and sends a SIGINT to its process group after this time.
 func (e *testEnv) runInterrupted(after time.Duration, args ...string) result {
 	e.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)

@@ -18,8 +18,8 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// What a crash leaves, read again within the same second, says nothing about the next run: neither
-// the record, nor the port, which may be somebody else's by then, nor the PID, nor the ConfigMap.
+// The record, the port, the PID and the ConfigMap that a crashed run leaves are not taken for a running service, even
+// if another process uses the port or the PID by then.
 func TestLeftoversOfACrashAreNotTakenForAService(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
@@ -47,8 +47,8 @@ func TestLeftoversOfACrashAreNotTakenForAService(t *testing.T) {
 	mustLive(t, sleeper)
 }
 
-// A process that has taken the lock and not yet said who it is finds the record of a dead run there.
-// Nobody may believe that record meanwhile, nor remove files without the lock.
+// A process holds the lock and has not written its record yet, so there is still the record of a dead run. No command
+// may trust that record, or remove files without the lock.
 func TestRecordOfADeadRunUnderAHeldLock(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
@@ -61,7 +61,7 @@ func TestRecordOfADeadRunUnderAHeldLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = lock.Release() }) // if it is still held
+	t.Cleanup(func() { _ = lock.Release() }) // if the test failed before it released the lock
 	before := e.instanceFiles()
 	const short = "500ms"
 	e.must(7, "svc", "status")
@@ -69,12 +69,12 @@ func TestRecordOfADeadRunUnderAHeldLock(t *testing.T) {
 	e.must(4, "svc", "stop", "--timeout", short)
 	e.must(4, "svc", "delete", "--timeout", short)
 	e.must(1, "vm", "list")
-	if err := os.WriteFile(filepath.Join(e.dataDir(), "serve.json"), []byte("{"), 0o600); err != nil { // half of one
+	if err := os.WriteFile(filepath.Join(e.dataDir(), "serve.json"), []byte("{"), 0o600); err != nil { // half a record
 		t.Fatal(err)
 	}
 	e.must(4, "svc", "delete", "--timeout", short)
 	if after := e.instanceFiles(); strings.Join(before, "\n") != strings.Join(after, "\n") {
-		t.Errorf("files went without the lock: %s\nare left of %s", after, before)
+		t.Errorf("files were removed without the lock: now %s\nbefore %s", after, before)
 	}
 	mustLive(t, sleeper)
 	if err := lock.Release(); err != nil {
@@ -94,7 +94,7 @@ func TestDeleteThatTimesOutLeavesAnInstanceThatWorks(t *testing.T) {
 	before := e.instanceFiles()
 	e.must(4, "svc", "delete", "--timeout", "1ms")
 	if after := e.instanceFiles(); strings.Join(before, "\n") != strings.Join(after, "\n") {
-		t.Errorf("files are gone: %s\nare left of %s", after, before)
+		t.Errorf("files were removed: now %s\nbefore %s", after, before)
 	}
 	e.setFake("stopped", "")
 	e.start()
@@ -109,7 +109,7 @@ func TestDeleteThatTimesOutLeavesAnInstanceThatWorks(t *testing.T) {
 	}
 }
 
-// instanceFiles are those of the instance that a living service doesn't make and remove all the time.
+// instanceFiles returns the instance's files, except those that a running service creates and removes all the time.
 func (e *testEnv) instanceFiles() (paths []string) {
 	e.t.Helper()
 	for _, pattern := range []string{"*.json", "*.lock", "store/state.db", "controlplane/*"} {
@@ -126,7 +126,7 @@ func (e *testEnv) instanceFiles() (paths []string) {
 	return append(paths, found...)
 }
 
-// otherProcess is a process that has nothing to do with us.
+// otherProcess starts a process that does not belong to RDD.
 func (e *testEnv) otherProcess() *exec.Cmd {
 	e.t.Helper()
 	cmd := exec.Command("sleep", "600")
@@ -144,11 +144,11 @@ func mustLive(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	var status syscall.WaitStatus
 	if pid, err := syscall.Wait4(cmd.Process.Pid, &status, syscall.WNOHANG, nil); pid != 0 || err != nil {
-		t.Fatal("somebody else's process was ended:", status, err)
+		t.Fatal("another program's process was ended:", status, err)
 	}
 }
 
-// rewriteRecord changes the record that a dead run has left.
+// rewriteRecord changes the record of a dead run.
 func (e *testEnv) rewriteRecord(change func(*lifecycle.Record)) {
 	e.t.Helper()
 	rec := e.record()
@@ -162,7 +162,7 @@ func (e *testEnv) rewriteRecord(change func(*lifecycle.Record)) {
 	}
 }
 
-// listenOn listens where a dead server did, and answers nothing that makes sense.
+// listenOn listens at the address of a dead server. Its answers are plain HTTP.
 func listenOn(t *testing.T, server string) {
 	t.Helper()
 	u, err := url.Parse(server)

@@ -2,8 +2,8 @@ package main
 
 import "testing"
 
-// idleMemory is the budget of anonymous memory, in bytes, of a service that idles without VMs. make bench measures
-// it more closely; this fails when a change links or keeps much more.
+// idleMemory is how much anonymous memory, in bytes, an idle service without VMs may have. make bench measures it more
+// exactly; this test fails when a change needs much more.
 const idleMemory = 36 << 20
 
 func TestAnIdleServiceStaysSmall(t *testing.T) {

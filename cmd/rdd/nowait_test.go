@@ -15,9 +15,9 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// What comes right after a start that waits for nothing, or whose waiting has ended, said that it was
-// done, and was lost: a second later the service ran, and a deleted instance was back.
-func TestCommandRightAfterAStartThatNobodyWaitsForIsNotLost(t *testing.T) {
+// A command right after a start with --wait=false, or after a start that timed out, reported success but had no
+// effect: a second later the service ran, and a deleted instance existed again.
+func TestCommandRightAfterAStartWithoutWaitingIsNotLost(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
 	e.must(0, "svc", "create")
@@ -56,9 +56,8 @@ func TestCommandRightAfterAStartThatNobodyWaitsForIsNotLost(t *testing.T) {
 	}
 }
 
-// A restart whose deadline or Ctrl-C fell into its stop ended with everything stopped, and said that
-// the work goes on.
-func TestRestartGoesOnAfterADeadlineInItsStop(t *testing.T) {
+// A restart that timed out while it stopped the service left everything stopped, although it said that the work goes on.
+func TestRestartContinuesAfterADeadlineDuringItsStop(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(e *testEnv){
 		"of a service":                  func(*testEnv) {},
@@ -88,8 +87,8 @@ func TestRestartGoesOnAfterADeadlineInItsStop(t *testing.T) {
 	}
 }
 
-// A stop that ends what a crashed service left ended with the waiting for it.
-func TestStopOfWhatACrashLeftGoesOnAfterADeadline(t *testing.T) {
+// A stop of the VMs that a crashed service had left ended when its deadline passed.
+func TestStopAfterACrashContinuesAfterADeadline(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
 	e.setFake("stop", "slow")
@@ -103,7 +102,7 @@ func TestStopOfWhatACrashLeftGoesOnAfterADeadline(t *testing.T) {
 	e.must(6, "svc", "status")
 }
 
-// A script that holds a lock while it starts the service and a VM held it for as long as they live.
+// The lock of a script that starts the service and a VM was held until they ended, because they inherited it.
 func TestTheCallersFilesAreNotKeptOpen(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
@@ -130,14 +129,14 @@ func TestTheCallersFilesAreNotKeptOpen(t *testing.T) {
 	}
 }
 
-// What prepares a VM ran on, and its children too, when the service that had started it was killed.
+// The process that prepares a VM, and its children, kept running when the service was killed.
 func TestHelpersEndWithAKilledService(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
 	e.setFake("prepare", "hang")
 	rec := e.start()
 	e.must(0, "vm", "create", "demo", e.template, "--wait=false")
-	e.eventually("it is being prepared", func() bool { // and has nothing to say that would end it
+	e.eventually("it is being prepared", func() bool { // it writes nothing more, so no broken pipe ends it
 		return strings.Contains(e.run("vm", "show", "demo", "-o", "json").out, `"phase": "`+event.Image+`"`)
 	})
 	if err := syscall.Kill(rec.PID, syscall.SIGKILL); err != nil {

@@ -10,9 +10,8 @@ import (
 	"testing"
 )
 
-// A VM that no object stands for could neither be reached nor removed by any command, and a new VM of its
-// name took the place of its disk.
-func TestVMThatTheServiceDoesNotKnowIsNamedAndTakenInOrRemoved(t *testing.T) {
+// No command could show or remove a VM without a LimaVM object, and a new VM of the same name replaced its disk.
+func TestOrphanedVMIsReportedAndCanBeAdoptedOrDeleted(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
 	e.start()
@@ -98,7 +97,7 @@ func TestVMThatTheServiceDoesNotKnowIsNamedAndTakenInOrRemoved(t *testing.T) {
 	}
 }
 
-// One command removed every VM with its disk, and the kind was missing until the service was started twice.
+// kubectl delete crd removed every VM with its disk, and the kind was missing until the service was started twice.
 func TestDeletingTheKindOfVMsIsRefused(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)

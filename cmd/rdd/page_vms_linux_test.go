@@ -16,13 +16,13 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// shownState is a word that the page shows for a VM, and since when.
+// shownState is the state that the page shows for a VM, and since when.
 type shownState struct {
 	Name, Word string
 	At         float64 // ms since 1970
 }
 
-// How soon a change of VMs, of 50, is in the list that Chromium shows.
+// The time until a change of one of 50 VMs is in the list in Chromium.
 func BenchmarkPageChange(b *testing.B) {
 	fleet, seen := newShownVMs(b, 50)
 	fleet.Benchmark(b, seen)
@@ -33,13 +33,13 @@ func TestTheListInTheBrowserFollowsEachVM(t *testing.T) {
 	fleet, seen := newShownVMs(t, 3)
 	for _, names := range [][]string{{"vm-01"}, {"vm-00", "vm-01", "vm-02"}, {"vm-02"}} {
 		if took := fleet.Toggle(seen, names...); took <= 0 {
-			t.Errorf("%v: seen %s before it was asked for", names, -took)
+			t.Errorf("%v: seen %s before it was requested", names, -took)
 		}
 	}
 }
 
-// newShownVMs makes VMs that nobody runs. seen waits until the list that Chromium shows has each VM in its state, and
-// says since when, by the browser's clock.
+// newShownVMs creates VM objects that no controller acts on. seen waits until the list in Chromium shows each VM in its
+// state, and returns the time of the last one, by the browser's clock.
 func newShownVMs(tb testing.TB, count int) (fleet *desktoptest.FakeVMs, seen func(states map[string]string) time.Time) {
 	tb.Helper()
 	e := newBrowserEnv(tb)
@@ -69,7 +69,8 @@ func newShownVMs(tb testing.TB, count int) (fleet *desktoptest.FakeVMs, seen fun
 	return fleet, seen
 }
 
-// watchPage opens the page in Chromium, to the end of the benchmark, and tells what the list of VMs shows.
+// watchPage opens the page in Chromium until the end of the test, and returns a channel with all that the list of VMs
+// shows.
 func (e *testEnv) watchPage() <-chan shownState {
 	e.t.Helper()
 	address, interrupt := e.dashboard(nil, "--no-open")
@@ -112,7 +113,7 @@ func (e *testEnv) watchPage() <-chan shownState {
 	return sights
 }
 
-// How long the page is busy at a stretch while its list of 500 VMs is scrolled.
+// The longest task of the page while its list of 500 VMs is scrolled.
 func BenchmarkPageScroll(b *testing.B) {
 	needBrowser(b)
 	for b.Loop() {
@@ -123,8 +124,8 @@ func BenchmarkPageScroll(b *testing.B) {
 		if err != nil || longest == nil {
 			b.Fatalf("%v\n%s", err, said)
 		}
-		ms, _ := strconv.ParseFloat(string(longest[1]), 64) // they are digits
+		ms, _ := strconv.ParseFloat(string(longest[1]), 64) // the pattern has only digits
 		b.ReportMetric(ms, "longest-ms")
 	}
-	b.ReportMetric(0, "ns/op") // says nothing
+	b.ReportMetric(0, "ns/op") // is meaningless here
 }

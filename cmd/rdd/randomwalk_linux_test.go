@@ -21,11 +21,11 @@ import (
 )
 
 var (
-	seedFlag = flag.Uint64("seed", 0, "repeat what a test that draws lots has done, by the seed that it printed; 0: another one each time")
-	walkFlag = flag.Duration("walk", 8*time.Second, "how long the random walk takes")
+	seedFlag = flag.Uint64("seed", 0, "seed of the random tests, as an earlier run printed it; 0: a new one each time")
+	walkFlag = flag.Duration("walk", 8*time.Second, "duration of the random walk")
 )
 
-// seededRandom are lots that are drawn again with the same flag.
+// seededRandom returns random numbers that -seed repeats.
 func seededRandom(t testing.TB) *rand.Rand {
 	t.Helper()
 	seed := *seedFlag
@@ -36,7 +36,7 @@ func seededRandom(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// States that a service, or a VM's wish, may have: several while nobody can tell.
+// states are the states that a service or a VM may have: several if the commands so far don't determine one.
 type states []string
 
 const (
@@ -53,27 +53,27 @@ func (s states) or(more ...string) states {
 func (s states) is(state string) bool    { return len(s) == 1 && s[0] == state }
 func (s states) allow(state string) bool { return slices.Contains(s, state) }
 
-// randomWalk goes through commands in a random order, ends them at random moments, and knows from what they
-// said what may be.
+// randomWalk runs commands in a random order, and disrupts them at random moments. It derives from their results which
+// states are possible.
 type randomWalk struct {
 	*testEnv
 	random         *rand.Rand
 	service        states
 	vms            map[string]states
-	crashed        bool // a service was killed, and nothing has stopped what it left
-	settled        bool // nothing is under way
-	deletionKilled bool // a deletion was killed
+	crashed        bool // the service was killed, and the VMs that it left were not stopped since
+	settled        bool // nothing is in progress
+	deletionKilled bool // a deletion was killed before its end
 	history        []string
 	counts         map[string]int
 }
 
-// disruption is how a command is ended, or disturbed, before its end.
+// disruption is what happens to a command before its end.
 type disruption struct {
 	how   string
 	after time.Duration
 }
 
-// What disturbs a command.
+// The kinds of disruptions.
 const (
 	disruptNothing     = ""
 	disruptByDeadline  = "deadline"
@@ -83,12 +83,12 @@ const (
 	disruptService     = "the service is killed"
 	disruptReap        = "what stops leftovers is killed"
 	disruptHostagents  = "hostagents are killed"
-	disruptByOther     = "somebody else"
+	disruptByOther     = "another command"
 )
 
-// A command that says that it is done has done it, also right after one whose waiting was ended or that was killed;
-// and what goes on, by its words, gets done.
-func TestRandomWalkOverCommandsEndsWhereTheySaid(t *testing.T) {
+// A command that reports success has done its work, also right after a command that timed out, was interrupted or was
+// killed. Work that a command says goes on is completed.
+func TestRandomWalkOverCommandsEndsInTheReportedStates(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
 	e.setFake("prepare", "20ms")
@@ -99,7 +99,7 @@ func TestRandomWalkOverCommandsEndsWhereTheySaid(t *testing.T) {
 		vms: map[string]states{"a": {vmGone}, "b": {vmGone}}}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the walk:\n%s", strings.Join(w.history[max(0, len(w.history)-25):], "\n"))
+			t.Logf("the last steps:\n%s", strings.Join(w.history[max(0, len(w.history)-25):], "\n"))
 		}
 	})
 	for until := time.Now().Add(*walkFlag); time.Now().Before(until); {
@@ -109,7 +109,7 @@ func TestRandomWalkOverCommandsEndsWhereTheySaid(t *testing.T) {
 	t.Logf("%d steps: %v", len(w.history), w.counts)
 }
 
-// step runs one command, and mostly waits until all has settled.
+// step runs one command, and in most cases waits until everything has settled.
 func (w *randomWalk) step() {
 	args := w.randomCommand()
 	c := w.randomDisruption(args)
@@ -142,8 +142,8 @@ func (w *randomWalk) step() {
 	}
 }
 
-// runTwo runs a command, and another one on the service that begins while it is under way. Whichever is the last to
-// be heard, each of them ends, and one whole state comes of them.
+// runTwo runs a command, and meanwhile starts another one on the service. Both must end, and leave the service in one
+// consistent state.
 func (w *randomWalk) runTwo(after time.Duration, first []string) {
 	w.t.Helper()
 	second := []string{"svc", []string{"start", "stop", "restart", "delete", "reset"}[w.random.IntN(5)]}
@@ -157,7 +157,7 @@ func (w *randomWalk) runTwo(after time.Duration, first []string) {
 	w.counts[disruptByOther]++
 	for _, r := range []result{a, b} {
 		if r.code == 2 || r.code < 0 || r.code == 130 {
-			w.t.Fatal("it hangs, or ends in a strange way:", w.history[len(w.history)-1])
+			w.t.Fatal("a command hangs or has an unexpected exit code:", w.history[len(w.history)-1])
 		}
 	}
 	w.service = states{svcNone, svcRuns, svcStopped}
@@ -167,7 +167,7 @@ func (w *randomWalk) runTwo(after time.Duration, first []string) {
 	w.settle()
 }
 
-// randomCommand draws one that is not always of use.
+// randomCommand returns a random command. Some have nothing to do.
 func (w *randomWalk) randomCommand() []string {
 	vm := []string{"a", "b"}[w.random.IntN(2)]
 	svc := func(verb string) []string { return []string{"svc", verb} }
@@ -196,7 +196,7 @@ func (w *randomWalk) randomDisruption(args []string) disruption {
 	return c
 }
 
-// runDisrupted runs the command.
+// runDisrupted runs the command with a disruption.
 func (w *randomWalk) runDisrupted(c disruption, args []string) result {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
@@ -236,7 +236,7 @@ func (w *randomWalk) runDisrupted(c disruption, args []string) result {
 	return result{cmd.ProcessState.ExitCode(), out.String(), problem.String(), time.Since(began)}
 }
 
-// killAndWait kills the processes of a command, and returns when they are dead: until then they hold their locks.
+// killAndWait kills the processes of a command, and waits until they have ended and released their locks.
 func (w *randomWalk) killAndWait(command string) {
 	for pid, line := range w.processes() {
 		if !strings.Contains(line, command+" ") {
@@ -246,13 +246,13 @@ func (w *randomWalk) killAndWait(command string) {
 		for dead := false; !dead; time.Sleep(time.Millisecond) {
 			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 			_, state, _ := strings.Cut(string(stat), ") ")
-			threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)) // the first may end before the others
+			threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)) // the main thread may end before the others
 			dead = err != nil || strings.HasPrefix(state, "Z") && len(threads) <= 1
 		}
 	}
 }
 
-// targetState is where a command takes a service that is in that state.
+// targetState returns the state of a service after a successful command.
 func targetState(verb, state string) string {
 	switch {
 	case verb == "start" || verb == "restart":
@@ -263,7 +263,7 @@ func targetState(verb, state string) string {
 	return svcStopped
 }
 
-// expectService says what may be after a command on the service.
+// expectService updates the possible states after a command on the service.
 func (w *randomWalk) expectService(verb string, c disruption, r result) {
 	w.t.Helper()
 	was, wasSettled := w.service, w.settled
@@ -277,7 +277,7 @@ func (w *randomWalk) expectService(verb string, c disruption, r result) {
 	case r.code == 0:
 		w.service = aims
 		if verb == "stop" && was.is(svcRuns) && c.how != disruptService && strings.Contains(r.err, "was not running") {
-			w.t.Fatal("the service was started, and is said not to run")
+			w.t.Fatal("the service was started, but the command says that it was not running")
 		}
 	case (r.code == 4 || r.code == 130) && strings.Contains(strings.ToLower(r.err), "nothing was done"):
 	case (r.code == 4 || r.code == 130) && removes:
@@ -289,7 +289,7 @@ func (w *randomWalk) expectService(verb string, c disruption, r result) {
 	case r.code == 4 || r.code == 130:
 		w.service = aims
 	case r.code == -1 || unclear:
-		w.service = was.or(aims...).or(svcStopped) // also of none: the instance is made before its service starts
+		w.service = was.or(aims...).or(svcStopped) // also after svcNone: the instance is created before its service starts
 		w.deletionKilled = w.deletionKilled || removes
 	default:
 		w.t.Fatalf("svc %s: exit code %d in a settled state", verb, r.code)
@@ -320,19 +320,19 @@ func (w *randomWalk) expectService(verb string, c disruption, r result) {
 	}
 }
 
-// checkNothingRuns checks what "has stopped" means.
+// checkNothingRuns checks that no process is left.
 func (w *randomWalk) checkNothingRuns() {
 	w.t.Helper()
-	late := time.Now().Add(2 * time.Second) // helpers of a killed one may be ending
+	late := time.Now().Add(2 * time.Second) // helpers of a killed process may be ending
 	for left := w.processes(); len(left) > 0; left = w.processes() {
 		if time.Now().After(late) || strings.Contains(fmt.Sprint(left), "rddd serve") {
-			w.t.Fatal("it is said to have stopped, and these live:", left)
+			w.t.Fatal("the service is said to have stopped, but these run:", left)
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// expectVM says what may be after a command on a VM.
+// expectVM updates the possible states after a command on a VM.
 func (w *randomWalk) expectVM(verb, name string, start bool, c disruption, r result) {
 	w.t.Helper()
 	was := w.vms[name]
@@ -358,9 +358,9 @@ func (w *randomWalk) expectVM(verb, name string, start bool, c disruption, r res
 		w.vms[name] = wish
 	case r.code == 4:
 		if c.how != disruptByDeadline {
-			w.t.Fatal("a deadline passed that was not set")
+			w.t.Fatal("a timeout without a deadline")
 		}
-		w.vms[name] = wish.or(was...) // the creation may have been undone
+		w.vms[name] = wish.or(was...) // the creation may have been rolled back
 		if verb != "create" {
 			w.vms[name] = wish
 		}
@@ -379,12 +379,12 @@ func (w *randomWalk) expectVM(verb, name string, start bool, c disruption, r res
 	}
 }
 
-// checkVM checks what a VM's state means for its processes and files.
+// checkVM checks that the VM's processes and files match its state.
 func (w *randomWalk) checkVM(name, state string) {
 	w.t.Helper()
 	for what, lock := range map[string]string{"hostagent": w.vm(name).HostagentLock(), "QEMU": w.vm(name).QEMULock()} {
 		if w.lockHeld(lock) != (state == vmRuns) {
-			w.t.Fatalf("VM %s %s; its %s lives: %t", name, state, what, state != vmRuns)
+			w.t.Fatalf("VM %s %s; its %s runs: %t", name, state, what, state != vmRuns)
 		}
 	}
 	if has := exists(w.vm(name).Dir()); has != (state != vmGone) {
@@ -392,10 +392,10 @@ func (w *randomWalk) checkVM(name, state string) {
 	}
 }
 
-// settle waits until nothing is under way, and compares what is with what may be.
+// settle waits until nothing is in progress, and checks that the actual state is a possible one.
 func (w *randomWalk) settle() {
 	w.t.Helper()
-	if w.deletionKilled { // a deletion that was killed is finished first
+	if w.deletionKilled { // a killed deletion is completed first
 		w.must(0, "svc", "delete")
 		w.service, w.deletionKilled, w.crashed = states{svcNone}, false, false
 		for name := range w.vms {
@@ -407,10 +407,10 @@ func (w *randomWalk) settle() {
 	w.eventually("the service is not changing", func() bool { status = w.run("svc", "status"); return status.code != 7 })
 	is, ok := map[int]string{0: svcRuns, 6: svcStopped, 9: svcNone}[status.code]
 	if !ok || !w.service.allow(is) {
-		w.t.Fatalf("the service %v by what was said, and %q: rdd svc status: %+v", w.service, is, status)
+		w.t.Fatalf("the service should be in one of the states %v, but is %q: rdd svc status: %+v", w.service, is, status)
 	}
 	w.service, w.settled = states{is}, true
-	serving := map[string]bool{} // by their nonces: a child that is just being started looks as its parent does
+	serving := map[string]bool{} // by command line, with the nonce: a child that is just starting looks like its parent
 	for _, line := range w.processes() {
 		if strings.Contains(line, "rddd serve") {
 			serving[line] = true
@@ -427,7 +427,7 @@ func (w *randomWalk) settle() {
 	}
 }
 
-// settleVMs waits until each VM is as it was asked to be, which must be what the commands said.
+// settleVMs waits until each VM has reached its requested state, and checks that it is a possible one.
 func (w *randomWalk) settleVMs() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
@@ -450,11 +450,11 @@ func (w *randomWalk) settleVMs() {
 				err = wait.Until(ctx, client.Resource(limaVMs), name, func(obj *unstructured.Unstructured) (bool, error) { return vm.Expectation().Created(decodeVM(obj)) })
 			}
 			if err != nil {
-				w.t.Fatalf("VM %s is to be %s: %v", name, to, err)
+				w.t.Fatalf("VM %s does not become %s: %v", name, to, err)
 			}
 		}
 		if !may.allow(state) {
-			w.t.Fatalf("VM %s %v by what was said, and %s", name, may, state)
+			w.t.Fatalf("VM %s should be in one of the states %v, but is in %s", name, may, state)
 		}
 		w.vms[name] = states{state}
 		w.checkVM(name, state)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A VM that runs with other settings than it was given since says so, until it is restarted.
+// After a change of its settings, a running VM is shown as needing a restart, until it is restarted.
 func TestAVMWithNewSettingsSaysThatItNeedsARestart(t *testing.T) {
 	e := newTestEnv(t)
 	e.start()

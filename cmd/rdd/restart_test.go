@@ -14,8 +14,8 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// The start must wait for the run that is ending, and then make a new one; never take the old one
-// for ready, and never wait for it to the deadline.
+// A start during a stop must wait for the end of the old run and then start a new one. It must not take the old run for
+// ready, or wait for it until the deadline.
 func TestStartRightAfterAStop(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -23,7 +23,7 @@ func TestStartRightAfterAStop(t *testing.T) {
 		code int
 		stop []string
 	}{
-		{"that nobody waits for", 0, []string{"svc", "stop", "--wait=false"}},
+		{"without waiting", 0, []string{"svc", "stop", "--wait=false"}},
 		{"that timed out", 4, []string{"svc", "stop", "--timeout", "1ms"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -39,21 +39,21 @@ func TestStartRightAfterAStop(t *testing.T) {
 				t.Fatalf("it did not wait for the old run: %+v", r)
 			}
 			if now := e.record(); now.Nonce != old.Nonce || !e.lockHeld(e.vm("demo").HostagentLock()) {
-				t.Fatal("the old run is to be stopping its VM still", now)
+				t.Fatal("the old run should still be stopping its VM", now)
 			}
 			e.setFake("stopped", "")
 			if r := <-started; r.code != 0 {
 				t.Fatalf("%+v", r)
 			}
 			if now := e.record(); now.Nonce == old.Nonce || now.Phase != "ready" {
-				t.Fatal("this is not a new run that is ready:", now)
+				t.Fatal("not a new run that is ready:", now)
 			}
 			e.must(0, "vm", "start", "demo")
 		})
 	}
 }
 
-// startInBackground starts the service; said is closed when it says the text.
+// startInBackground starts the service. said is closed when the command prints the text.
 func (e *testEnv) startInBackground(text string) (said <-chan struct{}, ended <-chan result) {
 	e.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
@@ -76,7 +76,7 @@ func (e *testEnv) startInBackground(text string) (said <-chan struct{}, ended <-
 				text = "\x00" // once
 			}
 		}
-		_ = cmd.Wait() // the exit code says it
+		_ = cmd.Wait() // the exit code is in the result
 		over <- result{code: cmd.ProcessState.ExitCode(), err: all.String()}
 	}()
 	return heard, over
@@ -102,15 +102,15 @@ func TestFiftyStartsAtOnceMakeOneService(t *testing.T) {
 		}
 	}
 	if n := len(e.processes()); started != 1 || n != 1 {
-		t.Errorf("%d of the starts say that they made the service; there are %d processes: %v", started, n, e.processes())
+		t.Errorf("%d of the starts say that they started the service; there are %d processes: %v", started, n, e.processes())
 	}
 }
 
-// clientCount are how many start and stop at the same time.
+// clientCount is how many clients start and stop the service at the same time.
 const clientCount = 8
 
-// Whatever people do at the same time, each command ends with a reason, and at the end there is one
-// service or none.
+// Clients start and stop the service at the same time. Each command must end with an expected result, and at the end
+// there is one service or none.
 func TestStartsAndStopsInRandomOrderEndInOneState(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
@@ -142,9 +142,9 @@ func TestStartsAndStopsInRandomOrderEndInOneState(t *testing.T) {
 			total[command] += n
 		}
 	}
-	t.Logf("%d people in %s: %v", clientCount, span, total)
+	t.Logf("%d clients in %s: %v", clientCount, span, total)
 	e.start()
-	// The processes of starts that nobody waited for may still be finding out that there is a service.
+	// Starts with --wait=false may still have processes that are about to find the running service.
 	e.eventually("one process", func() bool { return len(e.processes()) == 1 })
 	e.must(0, "svc", "stop")
 	e.must(6, "svc", "status")
@@ -153,7 +153,7 @@ func TestStartsAndStopsInRandomOrderEndInOneState(t *testing.T) {
 	}
 }
 
-// endedWell judges a command that others may have interfered with.
+// endedWell reports whether the result is one that a command may have when others run at the same time.
 func endedWell(args []string, r result) bool {
 	switch {
 	case args[1] == "status":

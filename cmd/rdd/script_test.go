@@ -28,13 +28,13 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"rdd": func() { os.Exit(run()) }})
 }
 
-// TestScripts drives rdd the way a person does, against the programs that `make build` made.
+// TestScripts runs rdd commands, with the programs that `make build` built.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, scripts(t, "testdata/script"))
 }
 
-// scripts are those in a directory, with the commands that they use.
+// scripts returns the parameters of the scripts in a directory, with the commands that they use.
 func scripts(t *testing.T, dir string) testscript.Params {
 	t.Helper()
 	dist := dist(t)
@@ -45,7 +45,7 @@ func scripts(t *testing.T, dir string) testscript.Params {
 		Deadline:            deadline,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			// Sockets live below HOME, so it has to be short.
+			// The path must be short, because it will hold sockets.
 			home, err := os.MkdirTemp("", "rdd")
 			if err != nil {
 				return err
@@ -54,7 +54,7 @@ func scripts(t *testing.T, dir string) testscript.Params {
 			env.Setenv("RDD_LIBEXEC", filepath.Join(dist, "libexec", "rdd"))
 			env.Setenv("DIST", dist)
 			env.Defer(func() {
-				// Whatever the script left behind ends with it, also in a home that it made in this one.
+				// Delete all instances of the script, also those in homes that it created below this one.
 				instances, err := filepath.Glob(filepath.Join(home, "*", ".local", "share", "rdd", "*"))
 				if err != nil {
 					t.Error(err)
@@ -82,7 +82,7 @@ func scripts(t *testing.T, dir string) testscript.Params {
 	}
 }
 
-// exits CODE COMMAND... runs a command that must end with that exit code.
+// exits CODE COMMAND... runs a command that must end with this exit code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE COMMAND...")
@@ -102,7 +102,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// takeAddress FILE listens, to the end of the script, where the service did whose status the file has.
+// takeAddress FILE listens, until the end of the script, at the address of the service whose status is in the file.
 func takeAddress(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: takeaddress FILE")
@@ -114,7 +114,7 @@ func takeAddress(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { _ = l.Close() })
 }
 
-// keepprobe spares the default instance a probe of the host's acceleration.
+// keepprobe stores the result of a probe of the host's acceleration, so that the default instance doesn't need its own.
 func keepProbeInScript(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: keepprobe")
@@ -122,7 +122,7 @@ func keepProbeInScript(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(keepProbe(filepath.Join(ts.Getenv("HOME"), ".rdd", "default", "lima")))
 }
 
-// cmpbytes FILE TEXT compares a file, or stdout, with a text in Go's quoting, which a script can't write down.
+// cmpbytes FILE TEXT compares a file, or stdout, with a text in Go's quoting, for bytes that a script can't contain.
 func cmpBytes(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: cmpbytes FILE TEXT")
@@ -168,7 +168,7 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// dist is where `make build` puts what it builds.
+// dist returns the folder into which `make build` builds.
 func dist(t testing.TB) string {
 	dir, err := filepath.Abs(filepath.Join("..", "..", "dist"))
 	if err != nil {
@@ -177,11 +177,11 @@ func dist(t testing.TB) string {
 	return dir
 }
 
-// need skips the test with -short, and when a file that a make target makes is missing; in CI it fails then.
+// need skips the test with -short. If a file is missing that a make target builds, it skips the test, or fails it in CI.
 func need(t testing.TB, path, target string) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("runs what make builds")
+		t.Skip("runs programs that make builds")
 	}
 	if _, err := os.Stat(path); err != nil {
 		testenv.Missing(t, "%s is missing; make it with: %s", path, target)

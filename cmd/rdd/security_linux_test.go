@@ -26,22 +26,22 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// attacker is a service, seen by a program of another user on the same machine, or by a page in a
-// browser: it can reach every port, and knows no secret.
+// attacker is a program of another user on the same machine, or a page in a browser: it can connect to every port of
+// the service, and knows no secret.
 type attacker struct {
 	t       *testing.T
 	home    string
-	host    string // that the service listens on
+	host    string // the address of the service
 	config  *rest.Config
-	secrets []string // what no answer may hold
+	secrets []string // no answer may contain these
 	token   string
 }
 
-// newAttacker starts a service under the most careless umask.
+// newAttacker starts a service with the umask 0.
 func newAttacker(t *testing.T) *attacker {
 	t.Helper()
 	need(t, filepath.Join(dist(t), "libexec", "rdd", "rddd"), "make build")
-	home, err := os.MkdirTemp("", "rdd") // short: sockets live below it
+	home, err := os.MkdirTemp("", "rdd") // a short path, because it will hold sockets
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func newAttacker(t *testing.T) *attacker {
 
 const storedSecret = "sesame-open-up"
 
-// rdd runs rdd under umask 0.
+// rdd runs rdd with the umask 0.
 func (a *attacker) rdd(args ...string) {
 	a.t.Helper()
 	cmd := exec.Command("sh", append([]string{"-c", `umask 0; exec "$@"`, "sh", filepath.Join(dist(a.t), "bin", "rdd")}, args...)...)
@@ -78,7 +78,7 @@ func (a *attacker) rdd(args ...string) {
 	}
 }
 
-// getAsOwner gets an answer as the owner does.
+// getAsOwner sends a request with the credentials of the owner.
 func (a *attacker) getAsOwner(path string, into any) {
 	a.t.Helper()
 	client, err := rest.HTTPClientFor(a.config)
@@ -95,7 +95,7 @@ func (a *attacker) getAsOwner(path string, into any) {
 	}
 }
 
-// versions are what would tell a stranger which holes to try, and the run's nonce.
+// versions returns the versions, which would help an attacker, and the nonce of the run.
 func (a *attacker) versions() []string {
 	a.t.Helper()
 	var greeting struct{ Nonce, Version string }
@@ -106,16 +106,16 @@ func (a *attacker) versions() []string {
 	return []string{greeting.Nonce, greeting.Version, kube.GitVersion, runtime.Version()}
 }
 
-// TestStrangers has one service for all that strangers try.
-func TestStrangers(t *testing.T) {
+// TestAttackers tries all attacks on one service.
+func TestAttackers(t *testing.T) {
 	t.Parallel()
 	a := newAttacker(t)
 	for name, try := range map[string]func(*attacker){
 		"reach only sockets of this machine and user": onlyOwnSockets,
 		"are refused by every endpoint":               refusedEverywhere,
 		"are refused whatever they send":              oddRequests,
-		"learn nothing from OPTIONS of the server":    optionsOfTheServer,
-		"have to speak current TLS":                   onlyCurrentTLS,
+		"learn nothing from OPTIONS *":                optionsOfTheServer,
+		"must use a current TLS":                      onlyCurrentTLS,
 		"can read no secret":                          secretsArePrivate,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// processes are those with our home in their environment, by PID.
+// processes returns the PIDs of the processes with this home in their environment.
 func (a *attacker) processes() (pids []string) {
 	a.t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/environ")
@@ -156,7 +156,7 @@ func onlyOwnSockets(a *attacker) {
 	}
 }
 
-// reachable says why others can reach a socket; "" when they can't.
+// reachable returns why other users can reach a socket, or "" if they can't.
 func reachable(socket string) string {
 	network, address, _ := strings.Cut(socket, " ")
 	if network != "unix" {
@@ -178,7 +178,7 @@ func reachable(socket string) string {
 	return ""
 }
 
-// listening returns the sockets that the processes take connections or packets on.
+// listening returns the sockets on which the processes accept connections or packets.
 func listening(t *testing.T, pids []string) (found []string) {
 	t.Helper()
 	inodes := map[string]bool{}
@@ -207,7 +207,7 @@ func listening(t *testing.T, pids []string) (found []string) {
 	return found
 }
 
-// inet reads a line of /proc/net/tcp and its like. Source: proc_net_tcp(5).
+// inet parses a line of /proc/net/tcp, udp or raw. Source: proc_net_tcp(5).
 func inet(network string) func([]string) (inode, socket string) {
 	return func(f []string) (inode, socket string) {
 		const listen = "0A"
@@ -215,7 +215,7 @@ func inet(network string) func([]string) (inode, socket string) {
 			return "", ""
 		}
 		host, port, _ := strings.Cut(f[1], ":")
-		var ip net.IP // in words of the machine's byte order, here the little end first
+		var ip net.IP // in 32-bit words of the machine's byte order, here little-endian
 		for i := 0; i+8 <= len(host); i += 8 {
 			var b [4]byte
 			_, _ = fmt.Sscanf(host[i:i+8], "%02X%02X%02X%02X", &b[3], &b[2], &b[1], &b[0])
@@ -227,7 +227,7 @@ func inet(network string) func([]string) (inode, socket string) {
 	}
 }
 
-// unixSocket reads a line of /proc/net/unix. Source: unix(7), proc(5).
+// unixSocket parses a line of /proc/net/unix. Source: unix(7), proc(5).
 func unixSocket(f []string) (inode, socket string) {
 	const accepts = "00010000"
 	if len(f) < 7 || f[3] != accepts {
@@ -264,7 +264,7 @@ func refusedEverywhere(a *attacker) {
 
 var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "WATCH", "get"}
 
-// clients speak HTTP/1.1 and HTTP/2.
+// clients returns a client for HTTP/1.1 and one for HTTP/2.
 func (a *attacker) clients() []*http.Client {
 	var all []*http.Client
 	for _, h2 := range []bool{false, true} {
@@ -284,7 +284,7 @@ func (a *attacker) tls() *tls.Config {
 	return config
 }
 
-// paths are those that the server says it serves, and those that such servers often do.
+// paths returns the paths in the server's OpenAPI documents, and others that such servers often have.
 func (a *attacker) paths() []string {
 	a.t.Helper()
 	all := []string{
@@ -311,7 +311,7 @@ func (a *attacker) paths() []string {
 	return slices.Compact(all)
 }
 
-// mustBeRefused asks and checks that the answer says no, and nothing else.
+// mustBeRefused sends a request and checks that the answer has this status and contains no secret.
 func (a *attacker) mustBeRefused(client *http.Client, method, path, host, credential string, want int) {
 	a.t.Helper()
 	r, err := http.NewRequestWithContext(a.t.Context(), method, "https://"+a.host+path, http.NoBody)
@@ -329,7 +329,7 @@ func (a *attacker) mustBeRefused(client *http.Client, method, path, host, creden
 	a.checkAnswer(answer, fmt.Sprintf("%s %s %s for host %q with credential %.10q", answer.Proto, method, path, host, credential), want)
 }
 
-// checkAnswer checks an answer and closes it.
+// checkAnswer checks the status of an answer and that it contains no secret, and closes it.
 func (a *attacker) checkAnswer(answer *http.Response, request string, want ...int) {
 	a.t.Helper()
 	defer answer.Body.Close()
@@ -349,7 +349,7 @@ func (a *attacker) checkAnswer(answer *http.Response, request string, want ...in
 	}
 }
 
-// Requests that no ordinary client makes.
+// oddRequests sends requests that no ordinary client sends.
 func oddRequests(a *attacker) {
 	owner := "Authorization: Bearer " + a.token + "\r\n"
 	host := "Host: " + a.host + "\r\n"
@@ -360,32 +360,32 @@ func oddRequests(a *attacker) {
 		request string
 		want    int
 	}{
-		"absolute form, foreign":         {"GET https://rebound.example/version HTTP/1.1\r\n" + host + owner, misdirected},
-		"absolute form, no credential":   {"GET https://" + a.host + "/version HTTP/1.1\r\n" + host, unauthorized},
-		"another name for loopback":      {"GET /version HTTP/1.1\r\nHost: 127.0.0.1.nip.example\r\n" + owner, misdirected},
-		"another address of loopback":    {"GET /version HTTP/1.1\r\nHost: 127.0.0.2\r\n" + owner, misdirected},
-		"host with a user":               {"GET /version HTTP/1.1\r\nHost: localhost@rebound.example\r\n" + owner, bad},
-		"no host, HTTP/1.0":              {"GET /version HTTP/1.0\r\n" + owner, misdirected},
-		"no host, HTTP/1.1":              {"GET /version HTTP/1.1\r\n" + owner, bad},
-		"two hosts":                      {"GET /version HTTP/1.1\r\n" + host + "Host: rebound.example\r\n" + owner, bad},
-		"a tunnel":                       {"CONNECT localhost:22 HTTP/1.1\r\nHost: localhost:22\r\n", unauthorized},
-		"a tunnel, foreign":              {"CONNECT rebound.example:22 HTTP/1.1\r\nHost: rebound.example:22\r\n" + owner, misdirected},
-		"a web socket":                   {"GET /api/v1/secrets?watch=true HTTP/1.1\r\n" + host + websocket, unauthorized},
-		"a web socket, foreign":          {"GET /api/v1/secrets?watch=true HTTP/1.1\r\nHost: rebound.example\r\nOrigin: https://rebound.example\r\n" + websocket + protocol, misdirected},
-		"an upgrade to SPDY":             {"POST /api/v1/namespaces/default/pods/a/exec HTTP/1.1\r\n" + host + "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n", unauthorized},
-		"an upgrade to HTTP/2":           {"GET /version HTTP/1.1\r\n" + host + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n", unauthorized},
-		"token in the address":           {"GET /version?access_token=" + a.token + "&token=" + a.token + " HTTP/1.1\r\n" + host, unauthorized},
-		"token in a cookie":              {"GET /version HTTP/1.1\r\n" + host + "Cookie: token=" + a.token + "\r\n", unauthorized},
-		"token as a password":            {"GET /version HTTP/1.1\r\n" + host + "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("owner:"+a.token)) + "\r\n", unauthorized},
-		"token with more":                {"GET /version HTTP/1.1\r\n" + host + "Authorization: Bearer " + a.token + "x\r\n", unauthorized},
-		"token cut short":                {"GET /version HTTP/1.1\r\n" + host + "Authorization: Bearer " + a.token[:len(a.token)-1] + "\r\n", unauthorized},
-		"the owner's name":               {"GET /version HTTP/1.1\r\n" + host + "X-Remote-User: owner\r\nX-Remote-Group: system:masters\r\n", unauthorized},
-		"somebody in the owner's place":  {"GET /version HTTP/1.1\r\n" + host + "Impersonate-User: owner\r\n", unauthorized},
-		"a preflight of another origin":  {"OPTIONS /api/v1/secrets HTTP/1.1\r\n" + host + "Origin: https://rebound.example\r\nAccess-Control-Request-Method: GET\r\n", unauthorized},
-		"two requests hidden in one":     {"GET /version HTTP/1.1\r\n" + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", unauthorized},
-		"a request that is none":         {"\x16\x03\x01 hello HTTP/1.1\r\n" + host, bad},
-		"another protocol":               {"GET /version HTTP/9.9\r\n" + host + owner, http.StatusHTTPVersionNotSupported},
-		"a space in the name of a field": {"GET /version HTTP/1.1\r\n" + host + "Authorization : Bearer " + a.token + "\r\n", bad},
+		"absolute form, foreign":        {"GET https://rebound.example/version HTTP/1.1\r\n" + host + owner, misdirected},
+		"absolute form, no credential":  {"GET https://" + a.host + "/version HTTP/1.1\r\n" + host, unauthorized},
+		"another name for loopback":     {"GET /version HTTP/1.1\r\nHost: 127.0.0.1.nip.example\r\n" + owner, misdirected},
+		"another address of loopback":   {"GET /version HTTP/1.1\r\nHost: 127.0.0.2\r\n" + owner, misdirected},
+		"host with a user":              {"GET /version HTTP/1.1\r\nHost: localhost@rebound.example\r\n" + owner, bad},
+		"no host, HTTP/1.0":             {"GET /version HTTP/1.0\r\n" + owner, misdirected},
+		"no host, HTTP/1.1":             {"GET /version HTTP/1.1\r\n" + owner, bad},
+		"two hosts":                     {"GET /version HTTP/1.1\r\n" + host + "Host: rebound.example\r\n" + owner, bad},
+		"a tunnel":                      {"CONNECT localhost:22 HTTP/1.1\r\nHost: localhost:22\r\n", unauthorized},
+		"a tunnel, foreign":             {"CONNECT rebound.example:22 HTTP/1.1\r\nHost: rebound.example:22\r\n" + owner, misdirected},
+		"a web socket":                  {"GET /api/v1/secrets?watch=true HTTP/1.1\r\n" + host + websocket, unauthorized},
+		"a web socket, foreign":         {"GET /api/v1/secrets?watch=true HTTP/1.1\r\nHost: rebound.example\r\nOrigin: https://rebound.example\r\n" + websocket + protocol, misdirected},
+		"an upgrade to SPDY":            {"POST /api/v1/namespaces/default/pods/a/exec HTTP/1.1\r\n" + host + "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n", unauthorized},
+		"an upgrade to HTTP/2":          {"GET /version HTTP/1.1\r\n" + host + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n", unauthorized},
+		"token in the address":          {"GET /version?access_token=" + a.token + "&token=" + a.token + " HTTP/1.1\r\n" + host, unauthorized},
+		"token in a cookie":             {"GET /version HTTP/1.1\r\n" + host + "Cookie: token=" + a.token + "\r\n", unauthorized},
+		"token as a password":           {"GET /version HTTP/1.1\r\n" + host + "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("owner:"+a.token)) + "\r\n", unauthorized},
+		"token with more":               {"GET /version HTTP/1.1\r\n" + host + "Authorization: Bearer " + a.token + "x\r\n", unauthorized},
+		"token cut short":               {"GET /version HTTP/1.1\r\n" + host + "Authorization: Bearer " + a.token[:len(a.token)-1] + "\r\n", unauthorized},
+		"the owner's name":              {"GET /version HTTP/1.1\r\n" + host + "X-Remote-User: owner\r\nX-Remote-Group: system:masters\r\n", unauthorized},
+		"impersonation of the owner":    {"GET /version HTTP/1.1\r\n" + host + "Impersonate-User: owner\r\n", unauthorized},
+		"a preflight of another origin": {"OPTIONS /api/v1/secrets HTTP/1.1\r\n" + host + "Origin: https://rebound.example\r\nAccess-Control-Request-Method: GET\r\n", unauthorized},
+		"two requests hidden in one":    {"GET /version HTTP/1.1\r\n" + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", unauthorized},
+		"not a request":                 {"\x16\x03\x01 hello HTTP/1.1\r\n" + host, bad},
+		"another protocol":              {"GET /version HTTP/9.9\r\n" + host + owner, http.StatusHTTPVersionNotSupported},
+		"a space in a header's name":    {"GET /version HTTP/1.1\r\n" + host + "Authorization : Bearer " + a.token + "\r\n", bad},
 	} {
 		for _, server := range []string{"", "rebound.example", "127.0.0.1"} {
 			answer, err := a.raw(c.request+"\r\n0\r\n\r\n", server)
@@ -398,7 +398,7 @@ func oddRequests(a *attacker) {
 	}
 }
 
-// raw sends bytes over TLS that names server.
+// raw sends bytes over TLS, with server as its SNI.
 func (a *attacker) raw(request, server string) (*http.Response, error) {
 	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", a.host, &tls.Config{InsecureSkipVerify: true, ServerName: server})
 	if err != nil {
@@ -418,7 +418,7 @@ func exchange(conn net.Conn, request string) (*http.Response, error) {
 	return http.ReadResponse(bufio.NewReader(conn), nil)
 }
 
-// Go's HTTP server itself answers "OPTIONS *", which asks whether there is a server, before ours is asked.
+// Go's HTTP server answers "OPTIONS *" (is there a server?) itself, before our handlers.
 func optionsOfTheServer(a *attacker) {
 	answer, err := a.raw("OPTIONS * HTTP/1.1\r\nHost: rebound.example\r\n\r\n", "")
 	if err != nil {
@@ -446,12 +446,12 @@ func onlyCurrentTLS(a *attacker) {
 	old.MaxVersion = tls.VersionTLS12
 	if c, err := tls.Dial("tcp", a.host, old); err == nil {
 		c.Close()
-		a.t.Error("TLS 1.2 is spoken")
+		a.t.Error("TLS 1.2 is accepted")
 	}
 }
 
 func secretsArePrivate(a *attacker) {
-	secrets := map[string][]string{ // and where each may lie
+	secrets := map[string][]string{ // and the files that may contain each
 		a.token:       {"token", "kube.config"},
 		"PRIVATE KEY": {"serving.key"},
 		storedSecret:  {"state.db", "state.db-wal"},

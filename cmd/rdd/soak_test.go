@@ -21,8 +21,8 @@ const (
 	soakCycles = 8 // of each VM
 )
 
-// What 80 starts and stops may leave in the service. Go keeps a few idle threads and connections, and
-// a heap that has grown is given back within some 20 s of quiet (package memory).
+// How much more the service may have after 80 starts and stops. Go keeps a few idle threads and connections. Memory is
+// returned to the system after about 20 s without activity (package gctuning).
 const (
 	slackGoroutines = 15
 	slackFiles      = 8
@@ -30,7 +30,7 @@ const (
 	slackMemory     = 8 << 20 // anonymous, in bytes
 )
 
-// resources is what a process holds.
+// resources are what a process has.
 type resources struct {
 	files, threads int
 	memory         int64 // anonymous, in bytes
@@ -45,7 +45,7 @@ func TestSoakOfStartsAndStopsLeavesNothingInTheService(t *testing.T) {
 		names[i] = fmt.Sprintf("vm%d", i)
 		e.must(0, "vm", "create", names[i], e.template)
 	}
-	e.soak(names, 2) // what is made once and kept
+	e.soak(names, 2) // allocates what is kept forever
 	goroutinesBefore := e.goroutines()
 
 	e.start()
@@ -78,7 +78,7 @@ func TestSoakOfStartsAndStopsLeavesNothingInTheService(t *testing.T) {
 	}
 }
 
-// soak starts and stops all VMs at the same time, that many times each.
+// soak starts and stops all VMs in parallel, each cycles times.
 func (e *testEnv) soak(names []string, cycles int) {
 	e.t.Helper()
 	var all sync.WaitGroup
@@ -100,14 +100,14 @@ func (e *testEnv) soak(names []string, cycles int) {
 	}
 }
 
-// waitUntilSettled waits until ok, at most as long as the service may take to give memory back.
+// waitUntilSettled waits until ok, or for testenv.Timeout.
 func (e *testEnv) waitUntilSettled(ok func() bool) {
 	for late := time.Now().Add(testenv.Timeout); !ok() && time.Now().Before(late); {
 		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-// resourceUse looks at what the process holds.
+// resourceUse returns what a process has now.
 func (e *testEnv) resourceUse(pid int) (u resources) {
 	e.t.Helper()
 	dir := fmt.Sprintf("/proc/%d", pid)
@@ -136,7 +136,7 @@ func (e *testEnv) resourceUse(pid int) (u resources) {
 	return u
 }
 
-// goroutines counts those of the service, which SIGQUIT makes Go print as it ends the process.
+// goroutines ends the service by SIGQUIT, for which Go prints all goroutines, and counts them.
 func (e *testEnv) goroutines() int {
 	e.t.Helper()
 	if err := syscall.Kill(e.record().PID, syscall.SIGQUIT); err != nil {

@@ -10,7 +10,7 @@ import (
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
-// A template that ships can be read, with all that it is based on, without a network.
+// Every template that ships with RDD can be read without a network, and so can those it is based on.
 func TestEveryShippedTemplateCanBeRead(t *testing.T) {
 	libexec := filepath.Join(dist(t), "libexec", "rdd")
 	need(t, filepath.Join(libexec, "rdd-lima"), "make build")

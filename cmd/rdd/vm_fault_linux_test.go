@@ -27,10 +27,10 @@ func init() {
 		bootTest{"from a download that is cut in half", cutDownloadInHalf})
 }
 
-// bootTimeout bounds whatever has a boot under emulation in it, on a busy machine.
+// bootTimeout is for all that includes a boot under emulation on a busy machine.
 const bootTimeout = 10 * time.Minute
 
-// realEnv is somebody with a home of their own who uses rdd as `make build` made it.
+// realEnv is a home directory in which the programs that `make build` built run real VMs.
 type realEnv struct {
 	t    *testing.T
 	home string
@@ -62,7 +62,7 @@ func (e *realEnv) lima(name ...string) string {
 	return filepath.Join(append([]string{e.home, ".rdd", "default", "lima"}, name...)...)
 }
 
-// run runs rdd and returns all it says.
+// run runs rdd and returns its output.
 func (e *realEnv) run(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(e.dist, "bin", "rdd"), args...)
 	cmd.Env = append(os.Environ(), "HOME="+e.home, "RDD_LIBEXEC="+filepath.Join(e.dist, "libexec", "rdd"))
@@ -73,7 +73,7 @@ func (e *realEnv) run(ctx context.Context, args ...string) (string, error) {
 	return string(out), err
 }
 
-// must is run that must succeed.
+// must runs rdd, fails the test unless it succeeds, and returns its output.
 func (e *realEnv) must(args ...string) string {
 	e.t.Helper()
 	out, err := e.run(e.t.Context(), args...)
@@ -83,26 +83,25 @@ func (e *realEnv) must(args ...string) string {
 	return out
 }
 
-// waitForReason waits until the VM's condition of that type has that reason.
+// waitForReason waits until a condition of the VM has this reason.
 func (e *realEnv) waitForReason(vm, condition, reason string) {
 	e.t.Helper()
 	e.must("ctl", "wait", "limavm/"+vm, "--timeout", bootTimeout.String(), fmt.Sprintf(`--for=jsonpath={.status.conditions[?(@.type==%q)].reason}=%s`, condition, reason))
 }
 
-// message is the message of the VM's condition.
+// message returns the message of a condition of the VM.
 func (e *realEnv) message(vm, condition string) string {
 	e.t.Helper()
 	return e.must("ctl", "get", "limavm", vm, "-o", fmt.Sprintf(`jsonpath={.status.conditions[?(@.type==%q)].message}`, condition))
 }
 
-// processes are those that name the user's Lima home, one a line.
+// processes returns the command lines that contain this Lima home, one per line.
 func (e *realEnv) processes() string {
-	out, _ := exec.Command("pgrep", "-af", e.lima()).Output() // it fails when there are none
+	out, _ := exec.Command("pgrep", "-af", e.lima()).Output() // fails when there are none
 	return string(out)
 }
 
-// mountDisk mounts a disk with room for any VM as the user's Lima home. leave fills it until only so many
-// MiB are free.
+// mountDisk mounts a disk with room for any VM as the Lima home. leave fills it until only this many MiB are free.
 func (e *realEnv) mountDisk() (leave func(mib int)) {
 	if os.Geteuid() != 0 {
 		e.t.Skip("mounting a disk needs root")
@@ -115,7 +114,7 @@ func (e *realEnv) mountDisk() (leave func(mib int)) {
 		e.t.Fatal(err, string(out))
 	}
 	if out, err := exec.Command("mount", "-o", "loop", image, e.lima()).CombinedOutput(); err != nil {
-		e.t.Skipf("this machine lets nobody mount a file as a disk: %v %s", err, out)
+		e.t.Skipf("this machine can't mount a file as a disk: %v %s", err, out)
 	}
 	e.t.Cleanup(func() {
 		if out, err := e.run(context.Background(), "svc", "stop"); err != nil {
@@ -147,7 +146,7 @@ func bootOnAFullDisk(t *testing.T) {
 	leave := e.mountDisk()
 	leave(400)
 
-	// While it is made: nothing is begun that doesn't fit, and it is made once there is space.
+	// During creation: nothing is begun that doesn't fit, and creation continues once there is space.
 	e.must("vm", "create", "demo", e.guest(), "--start", "--wait=false")
 	e.waitForReason("demo", "Created", "CreateFailed")
 	if said := e.message("demo", "Created"); !strings.Contains(said, e.lima()+" is full") || !strings.Contains(said, "are needed") || !strings.Contains(said, "free some space") {
@@ -156,7 +155,7 @@ func bootOnAFullDisk(t *testing.T) {
 	leave(1024)
 	e.must("vm", "start", "demo", "--timeout", bootTimeout.String())
 
-	// While it runs: the guest is held, and goes on.
+	// While the VM runs: the guest is paused, and resumed once there is space.
 	leave(1)
 	written := make(chan string, 1)
 	go func() {
@@ -175,11 +174,11 @@ func bootOnAFullDisk(t *testing.T) {
 	e.must("vm", "delete", "demo")
 }
 
-// killService kills the service, wherever it is, and starts it again.
+// killService kills the service, whatever it is doing, and starts it again.
 func (e *realEnv) killService() {
 	e.t.Helper()
 	var status struct{ PID int }
-	out, _ := e.run(e.t.Context(), "svc", "status", "--output", "json") // its exit code is the state
+	out, _ := e.run(e.t.Context(), "svc", "status", "--output", "json") // the exit code shows the state
 	if err := json.NewDecoder(strings.NewReader(out)).Decode(&status); err != nil || status.PID < 2 {
 		e.t.Fatalf("no service to kill: %v %s", err, out)
 	}
@@ -195,23 +194,23 @@ func killServiceAtRandomMoments(t *testing.T) {
 	kill := func(latest time.Duration) {
 		t.Helper()
 		moment := time.Duration(choose.Int64N(int64(latest)))
-		time.Sleep(moment) // which synchronises nothing: whatever the moment, all must be well
+		time.Sleep(moment) // no synchronization: the test must pass for every moment
 		t.Logf("kill %d comes after %s of %s", survived+1, moment, latest)
 		e.killService()
 		survived++
 	}
 	e.must("vm", "create", "demo", e.guest(), "--start", "--wait=false")
-	kill(4 * time.Second) // it is prepared, or QEMU starts
+	kill(4 * time.Second) // while it is prepared or QEMU starts
 	kill(15 * time.Second)
 	e.must("vm", "start", "demo", "--timeout", bootTimeout.String())
 	before, err := os.ReadFile(e.lima("demo", "qemu.pid"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	kill(time.Second) // it runs, and goes on
+	kill(time.Second) // it keeps running
 	e.must("vm", "start", "demo")
 	if after, err := os.ReadFile(e.lima("demo", "qemu.pid")); err != nil || !bytes.Equal(before, after) {
-		t.Errorf("a guest that ran was booted again: %v", err)
+		t.Errorf("a running guest was booted again: %v", err)
 	}
 	e.must("vm", "stop", "demo", "--wait=false")
 	kill(3 * time.Second)
@@ -235,11 +234,11 @@ func killServiceAtRandomMoments(t *testing.T) {
 func cutDownloadInHalf(t *testing.T) {
 	e := newRealEnv(t)
 	var asked atomic.Int32
-	rest := make(chan string, 1) // what was asked for once the server was back
+	rest := make(chan string, 1) // the range that was requested once the server was back
 	image := bytes.Repeat([]byte("picture "), 1<<20)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch asked.Add(1) {
-		case 1: // half of it, and then the server is gone for a while
+		case 1: // half of the image, and then the server is down for a while
 			w.Header().Set("Content-Length", strconv.Itoa(len(image)))
 			_, _ = w.Write(image[:len(image)/2])
 			panic(http.ErrAbortHandler)
@@ -262,14 +261,14 @@ func cutDownloadInHalf(t *testing.T) {
 	}
 	out := e.must("vm", "create", "cut", template(fmt.Sprintf("sha256:%x", sha256.Sum256(image))), "--timeout", "2m")
 	if half := fmt.Sprintf("bytes=%d-", len(image)/2); <-rest != half || !strings.Contains(out, "is created") {
-		t.Errorf("not the second half was asked for:\n%s", out)
+		t.Errorf("not only the second half was requested:\n%s", out)
 	}
-	// Another digest than the server's file has is for good, and says which field is wrong.
+	// A wrong digest is a permanent error, which names the field.
 	out, err := e.run(t.Context(), "vm", "create", "wrong", template("sha256:"+strings.Repeat("0", 64)), "--timeout", "2m")
 	if err == nil || !strings.Contains(out, "images[0].digest") || strings.Contains(out, "deadline") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	// A server that is gone is asked until the deadline, and its last error is shown.
+	// A server that is down is retried until the deadline, and the last error is shown.
 	server.Close()
 	other := template("sha256:" + strings.Repeat("1", 64))
 	out, err = e.run(t.Context(), "vm", "create", "gone", other, "--timeout", "5s")

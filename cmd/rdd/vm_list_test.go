@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestVMListShowsWhatVMsGet(t *testing.T) {
+func TestVMListShowsTheResourcesOfVMs(t *testing.T) {
 	e := newTestEnv(t)
 	e.start()
 	write := func(name, text string) string {
@@ -37,7 +37,7 @@ func TestVMListShowsWhatVMsGet(t *testing.T) {
 	}
 
 	e.must(0, "vm", "edit", "demo", "--file", write("more.yaml", "images: []\ncpus: 3\nmemory: 1536MiB\ndisk: 20GiB\n"))
-	row("running, with other settings for its next start", `Running \(restart needed\) +2 +1GiB +10GiB +2222`)
+	row("running, with other settings for the next start", `Running \(restart needed\) +2 +1GiB +10GiB +2222`)
 	e.must(0, "vm", "stop", "demo")
 	row("stopped", `Stopped +3 +1.5GiB +20GiB +-`)
 	e.must(0, "vm", "create", "other", e.template, "--wait=false")

@@ -20,17 +20,17 @@ import (
 	"rancherdesktop.io/rdd/app/cli"
 )
 
-// waitCase is one command that changes a state, and how to make it have something to wait for.
+// waitCase is a command that changes a state, and how to prepare something for it to wait for.
 type waitCase struct {
 	args      string
-	before    string // commands, each on a line, that leave something to wait for
-	forever   bool   // what is asked for never comes
-	needsWait bool   // it can't go on by itself, so --wait=false is refused
-	orphan    string // a VM that no object stands for: a copy of good
+	before    string // commands, one per line, after which there is something to wait for
+	forever   bool   // the requested state is never reached
+	needsWait bool   // it can't continue without the command, so --wait=false is refused
+	orphan    string // name of a VM without an object, a copy of good
 }
 
-// waits has every command that changes a state. The VMs called bad are made from an image that
-// can't be reached, so they never run; those called good need no guest to be what they are.
+// waits has every command that changes a state. The image of the VMs called bad is not reachable, so they never run.
+// The VMs called good are never started.
 var waits = map[string]waitCase{
 	"rdd vm create":       {args: "vm create bad ./unreachable.yaml --start", before: "vm delete bad", forever: true},
 	"rdd vm start":        {args: "vm start bad", before: "vm stop bad", forever: true},
@@ -49,7 +49,7 @@ var waits = map[string]waitCase{
 	"rdd service restore": {}, // with the backups: restore.txtar
 }
 
-// waitEnv is an instance in a home directory of its own, used as a person does.
+// waitEnv is an instance in a home directory of its own, with all the programs that `make build` built.
 type waitEnv struct {
 	*testing.T
 	home, dist string
@@ -84,10 +84,10 @@ func newWaitEnv(t *testing.T) *waitEnv {
 	return e
 }
 
-// command is rdd for this desk.
+// command returns an rdd command for this instance, and its stderr.
 func (e *waitEnv) command(args string) (*exec.Cmd, *bytes.Buffer) {
 	said := &bytes.Buffer{}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a bug must not hold up the suite
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a bug must not block the suite
 	e.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, filepath.Join(e.dist, "bin", "rdd"), strings.Fields(args)...)
 	cmd.Dir, cmd.Stderr = e.home, said
@@ -95,7 +95,7 @@ func (e *waitEnv) command(args string) (*exec.Cmd, *bytes.Buffer) {
 	return cmd, said
 }
 
-// must runs rdd, wants that exit code, and returns what it said.
+// must runs rdd, fails the test unless it ends with this exit code, and returns its stderr.
 func (e *waitEnv) must(code int, args string) string {
 	e.Helper()
 	cmd, said := e.command(args)
@@ -116,7 +116,7 @@ func exitCode(err error) int {
 	return -1
 }
 
-// prepare brings the desk to where the wait begins.
+// prepare runs the commands before w.
 func (e *waitEnv) prepare(w waitCase) {
 	e.Helper()
 	for command := range strings.Lines(w.before) {
@@ -130,7 +130,7 @@ func (e *waitEnv) prepare(w waitCase) {
 	}
 }
 
-// interrupt runs rdd until it has said something, and then presses Ctrl-C.
+// interrupt runs rdd and sends it a SIGINT after its first line of output.
 func (e *waitEnv) interrupt(args string) {
 	e.Helper()
 	cmd, _ := e.command(args)
@@ -155,7 +155,7 @@ func (e *waitEnv) interrupt(args string) {
 	}
 }
 
-// deadline is what every wait says at its deadline: how it was, what goes on, and what to do then.
+// deadline matches the message of every wait at its deadline: the last state, what continues, and what to do next.
 var deadline = regexp.MustCompile(`(?s)context deadline exceeded: not done after .*(?:last seen in phase|no progress was reported).*\n(The operation continues in the background\. Wait for|A stop of the service that has begun continues; no more files are deleted\. Run) it again with: rdd ([^\n]+)\n(?:To [^\n]+\n)*$`)
 
 func TestEveryWaitEndsInOneWay(t *testing.T) {
@@ -174,7 +174,7 @@ func TestEveryWaitEndsInOneWay(t *testing.T) {
 	e.must(0, "vm create good ./good.yaml")
 	e.must(0, "vm create bad ./unreachable.yaml --wait=false")
 	slices.SortStableFunc(paths, func(a, b string) int { return strings.Compare(b[:len("rdd s")], a[:len("rdd s")]) })
-	for _, path := range paths { // the service's come last
+	for _, path := range paths { // commands on the service are last
 		w := waits[path]
 		if w.args == "" {
 			continue
@@ -212,7 +212,7 @@ func TestEveryWaitEndsInOneWay(t *testing.T) {
 	}
 }
 
-// eachCommand calls do for cmd and all below it.
+// eachCommand calls do for cmd and all its subcommands.
 func eachCommand(cmd *cobra.Command, do func(*cobra.Command)) {
 	do(cmd)
 	for _, child := range cmd.Commands() {

@@ -13,7 +13,7 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// A watch that began before the instance existed sees all that happens to it, whoever does it.
+// A watch that began before the instance existed sees everything that other processes do to it.
 func TestWatchSeesTheServiceAndItsVMsComeAndGo(t *testing.T) {
 	e := newTestEnv(t)
 	t.Setenv("HOME", e.home)
@@ -24,18 +24,18 @@ func TestWatchSeesTheServiceAndItsVMsComeAndGo(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
 	defer cancel()
-	pictures := make(chan core.Snapshot, 1000)
+	snapshots := make(chan core.Snapshot, 1000)
 	go func() {
-		defer close(pictures)
-		for picture := range core.New(inst, version).Watch(ctx) {
-			pictures <- picture
+		defer close(snapshots)
+		for snapshot := range core.New(inst, version).Watch(ctx) {
+			snapshots <- snapshot
 		}
 	}()
 	sees := func(what string, ok func(core.Snapshot) bool) core.Snapshot {
 		t.Helper()
-		for picture := range pictures {
-			if ok(picture) {
-				return picture
+		for snapshot := range snapshots {
+			if ok(snapshot) {
+				return snapshot
 			}
 		}
 		t.Fatalf("never seen: %s", what)
@@ -58,7 +58,7 @@ func TestWatchSeesTheServiceAndItsVMsComeAndGo(t *testing.T) {
 	canceled, stopWaiting := context.WithCancel(ctx)
 	stopWaiting()
 	if st, err := core.New(inst, version).Service().Status(canceled); !errors.Is(err, context.Canceled) {
-		t.Error("a look that was given up calls the service", st.State, st.Error)
+		t.Error("a canceled Status reports", st.State, st.Error)
 	}
 	e.must(0, "vm", "create", "demo", e.template, "--start")
 	sees("a VM that starts", vm("Starting"))
