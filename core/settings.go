@@ -14,7 +14,7 @@ import (
 
 // Settings are what a user chose about the desktop's windows and about waiting.
 type Settings struct {
-	Theme          string `json:"theme"`          // system, light or dark
+	Theme          Theme  `json:"theme"`
 	ServiceTimeout int    `json:"serviceTimeout"` // seconds until a wait for the service asks how to go on; 0: never
 	VMTimeout      int    `json:"vmTimeout"`      // the same for VMs
 	LogLevel       string `json:"logLevel"`       // of the service, from its next start on: one of LogLevels
@@ -22,9 +22,19 @@ type Settings struct {
 	FirstRunDone   bool   `json:"firstRunDone"`
 }
 
+// Theme is the colour scheme of the page.
+type Theme string
+
+// The themes. ThemeSystem is that of the desktop.
+const (
+	ThemeSystem Theme = "system"
+	ThemeLight  Theme = "light"
+	ThemeDark   Theme = "dark"
+)
+
 // DefaultSettings are those of a user who has chosen nothing.
 func DefaultSettings() Settings {
-	return Settings{Theme: "system", ServiceTimeout: 90, VMTimeout: 300, LogLevel: "info", OnQuit: OnQuitAsk}
+	return Settings{Theme: ThemeSystem, ServiceTimeout: 90, VMTimeout: 300, LogLevel: "info", OnQuit: OnQuitAsk}
 }
 
 // Check returns the name of the first field that can't be, and why.
@@ -33,7 +43,7 @@ func (s Settings) Check() (field string, err error) {
 		field, value string
 		known        []string
 	}{
-		{"theme", s.Theme, []string{"system", "light", "dark"}},
+		{"theme", string(s.Theme), []string{string(ThemeSystem), string(ThemeLight), string(ThemeDark)}},
 		{"logLevel", s.LogLevel, LogLevels()},
 		{"onQuit", string(s.OnQuit), []string{string(OnQuitAsk), string(OnQuitKeepRunning), string(OnQuitStop)}},
 	} {

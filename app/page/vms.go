@@ -79,7 +79,7 @@ func (a *API) vmCheck(ctx context.Context, params CheckParams) ([]FieldProblem, 
 		all = append(all, checkResources(*params.Resources, view.core.Host())...)
 	}
 	if params.Template == "" && params.Text == "" {
-		return append(all, FieldProblem{"template", "choose a template"}), nil
+		return append(all, FieldProblem{"template", "Choose a template."}), nil
 	}
 	if len(all) > 0 && all[0].Field != "name" {
 		return all, nil
@@ -96,7 +96,7 @@ func (a *API) vmCheck(ctx context.Context, params CheckParams) ([]FieldProblem, 
 	return slices.DeleteFunc(all, func(f FieldProblem) bool { return f.Field == "name" && name == checkedName && f != all[0] }), nil
 }
 
-// checkResources says which of the resources this computer does not have.
+// checkResources returns the problems of resources that this computer does not have.
 func checkResources(r template.Resources, computer core.Host) (all []FieldProblem) {
 	if r.CPUs < 1 || r.CPUs > computer.CPUs {
 		all = append(all, FieldProblem{"cpus", fmt.Sprintf("must be between 1 and %d, the number of processors of this computer; got %d", computer.CPUs, r.CPUs)})
@@ -106,13 +106,13 @@ func checkResources(r template.Resources, computer core.Host) (all []FieldProble
 		value, has int64
 	}{{"memory", r.Memory, computer.Memory}, {"disk", r.Disk, computer.Disk}} {
 		if size.value < 1 || size.has > 0 && size.value > size.has {
-			all = append(all, FieldProblem{size.field, fmt.Sprintf("must be at most %s, which is what this computer has; got %s", units.BytesSize(float64(size.has)), units.BytesSize(float64(size.value)))})
+			all = append(all, FieldProblem{size.field, fmt.Sprintf("must be more than 0 and at most %s, which is what this computer has; got %s", units.BytesSize(float64(size.has)), units.BytesSize(float64(size.value)))})
 		}
 	}
 	return all
 }
 
-// fieldProblems returns the problems of the form's fields that an error is about.
+// fieldProblems returns an error as problems of the form's fields.
 func fieldProblems(err error) (all []FieldProblem) {
 	for _, f := range core.FieldErrors(err) {
 		p := FieldProblem{formField(f.Field), f.Message}
@@ -127,7 +127,7 @@ func fieldProblems(err error) (all []FieldProblem) {
 	return all
 }
 
-// inTemplate returns the message about a template, after the field of the template.
+// inTemplate returns the message of an error in a template. It begins with the field of the template.
 func inTemplate(f core.FieldError) string {
 	if field := limaField(f.Field); field != "" {
 		return field + ": " + f.Message
@@ -135,7 +135,7 @@ func inTemplate(f core.FieldError) string {
 	return f.Message
 }
 
-// limaField returns the field of the template that a field of the object stands for, or nothing.
+// limaField returns the field of the template for a field of the object, or nothing.
 func limaField(field string) string {
 	for _, prefix := range []string{"spec.templateRef.", "spec.template.", "spec.params.", "data.template."} {
 		if limas, ok := strings.CutPrefix(field, prefix); ok && field != "spec.templateRef.name" {
@@ -219,7 +219,7 @@ func setTemplate(e *operation.Engine, params SetTemplateParams) operation.Work {
 		}
 		if was.Version() != params.Version {
 			return &core.Error{Kind: core.Rejected, Op: "edit the template of VM", Object: params.Name,
-				Err: errors.New("somebody else has changed it in the meantime: reload it and make your change again")}
+				Err: errors.New("it was changed in the meantime: reload it and make your change again")}
 		}
 		return vms.SetTemplate(ctx, params.Name, was, params.Text, w)
 	})

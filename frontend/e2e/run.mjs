@@ -1,8 +1,8 @@
 // End-to-end tests in a real browser: npm run e2e [-- PART-OF-A-NAME ...]
 //
 //   RDD_URL      the address that `rdd dashboard --no-open` prints; without it, the page over the fake
-//   RDD_HOLD     a command that makes starts of VMs hang, RDD_RELEASE one that lets them go on: for the timeout
-//                questions of a real service
+//   RDD_HOLD     a command after which starts of VMs hang, and RDD_RELEASE one after which they continue: for the
+//                timeout questions of a real service
 //   RDD_BROWSER  Chromium, default /usr/bin/chromium
 //   RDD_TIMEOUT  ms for anything to appear, default 15000
 //   RDD_SHOTS    where screenshots go, default e2e/shots

@@ -140,7 +140,7 @@ export const scenarios = {
       await page.getByRole('link', { name: /^e2e / }).waitFor({ state: 'detached' })
     },
   },
-  'a canceled creation is deleted or kept, as asked': {
+  'a canceled creation deletes or keeps the VM, as the user chooses': {
     needs: ['RDD_HOLD', 'RDD_RELEASE'],
     run: async ({ open }) => {
       const page = await open({ hash: '#/machines', pace: 1500 })
@@ -278,7 +278,7 @@ export const scenarios = {
       await page.getByRole('button', { name: 'Apply' }).click()
       await tab('Logs')
       const text = page.getByRole('region', { name: /text$/ })
-      await text.getByText(/line 1 <script>alert\(1\)<\/script>/).waitFor() // text is text
+      await text.getByText(/line 1 <script>alert\(1\)<\/script>/).waitFor() // no HTML
       await page.getByLabel('Find in the log').fill('earlier line 17')
       await page.getByText('1 of 11 lines').waitFor()
       await tab('Shell')
@@ -517,10 +517,12 @@ export const scenarios = {
       const page = await open()
       await running(page)
       await page.locator('.uplot canvas').first().waitFor()
-      // Pixels of the line's colour; the grid and the scale have other ones.
+      // Counts the pixels in the colour of the line. The grid and the scale have other colours.
       await page.waitForFunction(() => {
-        const canvas = document.querySelectorAll('.uplot canvas')[1] // memory: never nothing
-        const [r, g, b] = getComputedStyle(document.querySelector('[data-colour=link]')).color.match(/\d+/g).map(Number)
+        const canvas = document.querySelectorAll('.uplot canvas')[1] // the chart of the memory, which is never 0
+        const chart = document.querySelector('.uplot').parentElement
+        chart.style.color = 'var(--color-link)'
+        const [r, g, b] = getComputedStyle(chart).color.match(/\d+/g).map(Number)
         const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
         let n = 0
         for (let i = 0; i < data.length; i += 4)

@@ -12,10 +12,8 @@ export function bySeverity(findings: Finding[]): Finding[] {
 
 // summary counts findings: "1 problem, 2 warnings", or nothing if all is well.
 export function summary(findings: Finding[]): string {
-  return (['problem', 'warning'] as const)
-    .map((severity) => [severity, findings.filter((f) => f.severity === severity).length] as const)
-    .flatMap(([severity, n]) => (n > 0 ? [count(n, severity)] : []))
-    .join(', ')
+  const of = (severity: string) => findings.filter((f) => f.severity === severity).length
+  return ['problem', 'warning'].flatMap((s) => (of(s) ? [count(of(s), s)] : [])).join(', ')
 }
 
 // findingsBadge counts problems, or, where there are none, warnings.

@@ -194,7 +194,7 @@ export interface SetTemplateParams {
   version: string;
 }
 export interface Settings {
-  theme: string;
+  theme: 'dark' | 'light' | 'system';
   serviceTimeout: number;
   vmTimeout: number;
   logLevel: string;

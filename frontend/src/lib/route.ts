@@ -26,13 +26,9 @@ export const detailsHref = (page: PageID, name: string, tab?: string) =>
   `#/${page}/${encodeURIComponent(name)}${tab ? `/${tab}` : ''}`
 
 // requested reads what another program asks for in the address: #ask=quit or #operation=ID&page=NAME.
+const names = ['ask', 'operation', 'page']
 export function requested(hash: string): Request | undefined {
   if (!hash.includes('=')) return undefined
-  const q = new URLSearchParams(hash.slice(1))
-  const request: Request = {}
-  for (const key of ['ask', 'operation', 'page'] as const) {
-    const value = q.get(key)
-    if (value) request[key] = value
-  }
-  return Object.keys(request).length ? request : undefined
+  const given = [...new URLSearchParams(hash.slice(1))].filter(([key, value]) => names.includes(key) && value)
+  return given.length ? Object.fromEntries(given) : undefined
 }

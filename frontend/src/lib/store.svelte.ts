@@ -1,7 +1,7 @@
 // What the page knows: the last State, the connection, and the findings of diagnostics. Views draw from it alone,
 // never from what they think they just did.
 import { createContext } from 'svelte'
-import type { Operation, Ref, Report, State, VM } from './api'
+import type { Operation, Report, State, VM } from './api'
 import { Streams } from './streams'
 import { apply } from '../ui/theme'
 import { problemOf, type Link, type Method, type Params, type Remote, type Result } from './transport'
@@ -41,9 +41,8 @@ export class Store {
   readonly vms = $derived(this.state?.vms ?? [])
   readonly readOnly = $derived(this.state?.readOnly ?? false)
   readonly serviceUp = $derived(this.link === 'up' && this.state?.service.state === 'running')
-  readonly busyService = $derived(
-    this.operations.some((o) => o.verb.endsWith('-service') && (o.state === 'running' || o.state === 'overdue')),
-  )
+  readonly canChange = $derived(this.serviceUp && !this.readOnly) // VMs can be changed
+  readonly busyService = $derived(this.operations.some((o) => o.verb.endsWith('-service') && pending(o)))
   readonly findings = $derived((this.report?.findings ?? []).filter((f) => f.severity !== 'ok'))
 
   call<M extends Method>(method: M, params: Params<M>): Promise<Result<M>> {
@@ -138,8 +137,6 @@ export class Store {
     }
   }
 }
-
-export type { Ref }
 
 export const pending = (o: Operation) => o.state === 'running' || o.state === 'overdue'
 

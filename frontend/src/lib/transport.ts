@@ -43,22 +43,20 @@ export class CallError extends Error {
 // problemOf turns a thrown value into a problem that can be shown.
 export function problemOf(thrown: unknown): Problem {
   if (thrown instanceof CallError) return thrown.problem
-  if (typeof thrown === 'string') return { kind: 'other', message: thrown }
   return { kind: 'other', message: thrown instanceof Error ? thrown.message : String(thrown) }
 }
 
 export class Emitter {
-  #listeners = new Map<string, Set<(value: never) => void>>()
+  #listeners = new Set<{ event: keyof Events; listener: (value: never) => void }>()
 
   on<E extends keyof Events>(event: E, listener: (value: Events[E]) => void): () => void {
-    const all = this.#listeners.get(event) ?? new Set()
-    this.#listeners.set(event, all)
-    all.add(listener)
-    return () => all.delete(listener)
+    const entry = { event, listener }
+    this.#listeners.add(entry)
+    return () => this.#listeners.delete(entry)
   }
 
   emit<E extends keyof Events>(event: E, value: Events[E]) {
-    for (const listener of this.#listeners.get(event) ?? []) (listener as (value: Events[E]) => void)(value)
+    for (const to of this.#listeners) if (to.event === event) to.listener(value as never)
   }
 }
 
@@ -166,11 +164,8 @@ export class Transport implements Remote {
       this.#set('lost')
       const wait = Math.min(5000, 200 * 2 ** this.#retry++)
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, wait)
-        this.#wake = () => {
-          clearTimeout(timer)
-          resolve()
-        }
+        this.#wake = resolve
+        setTimeout(resolve, wait)
       })
     }
   }

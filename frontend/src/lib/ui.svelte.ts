@@ -35,16 +35,12 @@ export class UI {
     window.location.hash = href
   }
 
-  // act begins an operation, and shows its progress if it takes long, or why it could not begin. What is a verb phrase, such as “start web”.
+  // act begins an operation. It shows the progress if that takes long, or why it could not begin. The argument what is a
+  // verb phrase, such as “start web”.
   async act(what: string, call: () => Promise<Ref>): Promise<Ref | undefined> {
-    try {
-      const ref = await call()
-      this.follow(ref.operation)
-      return ref
-    } catch (e) {
-      this.failure = { what, problem: problemOf(e) }
-      return undefined
-    }
+    const ref = await this.attempt(what, call)
+    if (ref) this.follow(ref.operation)
+    return ref
   }
 
   // finish is act that waits for the end of the operation, and returns whether it succeeded.
@@ -94,9 +90,5 @@ export class UI {
     if (request.page) this.go(`#/${request.page}`)
     if (request.operation) this.show(request.operation)
     if (request.ask === 'quit') this.dialog = 'quit'
-  }
-
-  say(text: string) {
-    this.announcement = text
   }
 }

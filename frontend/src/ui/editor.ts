@@ -7,29 +7,33 @@ import { tags } from '@lezer/highlight'
 import { basicSetup } from 'codemirror'
 
 const theme = EditorView.theme({
-  '&': { height: '100%', fontSize: '12px', color: 'var(--c-text)', backgroundColor: 'var(--c-well)' },
-  '&.cm-focused': { outline: '2px solid var(--c-link)', outlineOffset: '-2px' },
+  '&': { height: '100%', fontSize: '12px', color: 'var(--color-text)', backgroundColor: 'var(--color-well)' },
+  '&.cm-focused': { outline: '2px solid var(--color-link)', outlineOffset: '-2px' },
   '.cm-scroller': { fontFamily: 'var(--font-mono, monospace)', overflow: 'auto' },
-  '.cm-content': { caretColor: 'var(--c-text)' },
-  '.cm-cursor': { borderLeftColor: 'var(--c-text)' },
-  '.cm-gutters': { backgroundColor: 'var(--c-side)', color: 'var(--c-dim)', borderRight: '1px solid var(--c-line)' },
-  '.cm-activeLine, .cm-activeLineGutter': { backgroundColor: 'color-mix(in srgb, var(--c-link) 8%, transparent)' },
-  '&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground': {
-    backgroundColor: 'color-mix(in srgb, var(--c-link) 30%, transparent)',
+  '.cm-content': { caretColor: 'var(--color-text)' },
+  '.cm-cursor': { borderLeftColor: 'var(--color-text)' },
+  '.cm-gutters': {
+    backgroundColor: 'var(--color-side)',
+    color: 'var(--color-dim)',
+    borderRight: '1px solid var(--color-line)',
   },
-  '.cm-panels': { backgroundColor: 'var(--c-side)', color: 'var(--c-text)' },
+  '.cm-activeLine, .cm-activeLineGutter': { backgroundColor: 'color-mix(in srgb, var(--color-link) 8%, transparent)' },
+  '&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground': {
+    backgroundColor: 'color-mix(in srgb, var(--color-link) 30%, transparent)',
+  },
+  '.cm-panels': { backgroundColor: 'var(--color-side)', color: 'var(--color-text)' },
 })
 
 const colours = HighlightStyle.define([
-  { tag: [tags.propertyName, tags.definition(tags.propertyName), tags.attributeName], color: 'var(--c-link)' },
-  { tag: [tags.string, tags.content], color: 'var(--c-text)' },
-  { tag: [tags.number, tags.bool, tags.keyword, tags.atom], color: 'var(--c-ok)' },
-  { tag: tags.comment, color: 'var(--c-dim)', fontStyle: 'italic' },
+  { tag: [tags.propertyName, tags.definition(tags.propertyName), tags.attributeName], color: 'var(--color-link)' },
+  { tag: [tags.string, tags.content], color: 'var(--color-text)' },
+  { tag: [tags.number, tags.bool, tags.keyword, tags.atom], color: 'var(--color-ok)' },
+  { tag: tags.comment, color: 'var(--color-dim)', fontStyle: 'italic' },
 ])
 
 interface Options {
   value: string
-  label: string
+  attributes: () => Record<string, string> // of the text; an update of the view reads them again
   readonly: boolean
   changed: (text: string) => void
 }
@@ -44,7 +48,7 @@ export function edit(parent: HTMLElement, o: Options): EditorView {
         yaml(),
         theme,
         syntaxHighlighting(colours),
-        EditorView.contentAttributes.of({ 'aria-label': o.label }),
+        EditorView.contentAttributes.of(o.attributes),
         EditorState.readOnly.of(o.readonly),
         EditorView.updateListener.of((u) => {
           if (u.docChanged) o.changed(u.state.doc.toString())

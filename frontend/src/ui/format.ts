@@ -49,12 +49,7 @@ export function time(rfc3339: string): string {
 
 // fraction returns the part of the work that is done, or undefined if it is unknown.
 export function fraction(p: Progress): number | undefined {
-  if (p.total) return Math.min(1, (p.bytes ?? 0) / p.total)
-  return undefined
-}
-
-export function percent(f: number): string {
-  return `${Math.floor(f * 100)} %`
+  return p.total ? Math.min(1, (p.bytes ?? 0) / p.total) : undefined
 }
 
 // step says where the work is: "Step 2 of 7 · image · 120 MiB of 300 MiB (40 %)".
@@ -63,7 +58,7 @@ export function step(p: Progress): string {
   if (p.steps) parts.push(`Step ${p.step ?? 0} of ${p.steps}`)
   if (p.phase) parts.push(p.phase)
   const f = fraction(p)
-  if (f !== undefined) parts.push(`${bytes(p.bytes ?? 0)} of ${bytes(p.total ?? 0)} (${percent(f)})`)
+  if (f !== undefined) parts.push(`${bytes(p.bytes ?? 0)} of ${bytes(p.total ?? 0)} (${Math.floor(f * 100)} %)`)
   else if (p.bytes) parts.push(bytes(p.bytes))
   return parts.join(' · ')
 }

@@ -44,28 +44,15 @@ export class Lines {
   }
 }
 
+// matches returns the indices of the lines in which a search has matches.
 export function matches(lines: readonly string[], wanted: string): number[] {
-  if (!wanted) return []
   const lower = wanted.toLowerCase()
-  const found = []
-  for (let i = 0; i < lines.length; i++) if (lines[i]!.toLowerCase().includes(lower)) found.push(i)
-  return found
+  return wanted ? lines.flatMap((line, i) => (line.toLowerCase().includes(lower) ? [i] : [])) : []
 }
 
 // pieces splits a line at the matches of a search, so that they can be marked without HTML.
 export function pieces(line: string, wanted: string): { text: string; hit: boolean }[] {
   if (!wanted) return [{ text: line, hit: false }]
-  const out = []
-  const lower = line.toLowerCase()
-  const lowerWanted = wanted.toLowerCase()
-  let at = 0
-  for (;;) {
-    const next = lower.indexOf(lowerWanted, at)
-    if (next < 0) break
-    if (next > at) out.push({ text: line.slice(at, next), hit: false })
-    out.push({ text: line.slice(next, next + wanted.length), hit: true })
-    at = next + wanted.length
-  }
-  if (at < line.length || out.length === 0) out.push({ text: line.slice(at), hit: false })
-  return out
+  const pattern = new RegExp(`(${wanted.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')})`, 'i')
+  return line.split(pattern).map((text, i) => ({ text, hit: i % 2 === 1 }))
 }

@@ -33,10 +33,6 @@ export class UsageHistory {
     }
   }
 
-  forget() {
-    this.samples = []
-  }
-
   // A pause without polling is a gap, too.
   #add(usage: Usage[] | undefined) {
     const at = Date.now() / 1000
@@ -65,12 +61,7 @@ export class UsageHistory {
   }
 }
 
-export interface Total {
-  cpu: number
-  memory: number
-  disk: number
-  max: number
-}
+export type Total = Omit<Usage, 'name'>
 
 // total sums a sample, of everything or of one VM.
 export function total(sample: Sample, vm?: string): Total | undefined {

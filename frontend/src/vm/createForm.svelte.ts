@@ -23,7 +23,7 @@ export class CreateForm {
   start = $state(true)
 
   templates = $state.raw<Template[]>([])
-  touched = $state.raw<string[]>([])
+  named = $state(false) // the user has typed a name, or tried to create the VM
   failure = $state.raw<Problem>()
   creating = $state(false)
   readonly bounds: ReturnType<typeof suggested>
@@ -57,13 +57,9 @@ export class CreateForm {
     }
   }
 
-  touch(field: string) {
-    if (!this.touched.includes(field)) this.touched = [...this.touched, field]
-  }
-
   // An empty name is not reported before the user has typed something.
   message(field: string): string | undefined {
-    return field === 'name' && !this.touched.includes('name') ? undefined : this.check.message(field)
+    return field === 'name' && !this.named ? undefined : this.check.message(field)
   }
 
   param(name: string): string | undefined {
@@ -73,7 +69,6 @@ export class CreateForm {
   picked() {
     this.custom = false
     this.known = []
-    this.touch('template')
   }
 
   async customise() {
@@ -141,7 +136,7 @@ export class CreateForm {
         message: 'A parameter name starts with a letter and contains only letters, digits and underscores.',
       })),
       ...(this.sized ? resources : []).flatMap((r) => {
-        const message = outOfRange(r, this.resources[r.field], this.bounds.least[r.field], this.bounds.most[r.field])
+        const message = outOfRange(r, this.resources, this.bounds)
         return message ? [{ field: r.field, message }] : []
       }),
     ]
@@ -151,7 +146,7 @@ export class CreateForm {
   async create(): Promise<Ref | undefined> {
     if (this.creating) return undefined
     this.creating = true
-    for (const field of shownFields) this.touch(field)
+    this.named = true
     try {
       await this.#loaded // a user who is faster than the list of templates gets the first template
       const request = this.request()

@@ -4,30 +4,24 @@ import type { Store } from '../lib/store.svelte'
 import { count } from '../ui/format'
 import type { Badge, Tone } from '../ui/tone'
 
-const tones: Record<string, Tone> = {
-  Running: 'ok',
-  Stopped: 'idle',
-  Created: 'idle',
-  Paused: 'warning',
-  Unresponsive: 'problem',
-  StartFailed: 'problem',
-  StopFailed: 'problem',
-  CreateFailed: 'problem',
-}
-
-const labels: Record<string, string> = {
-  Created: 'Stopped',
-  StartFailed: 'Start failed',
-  StopFailed: 'Stop failed',
-  CreateFailed: 'Creation failed',
+// Other states are transitions, such as Starting, which are their own labels.
+const states: Record<string, { label: string; tone: Tone }> = {
+  Running: { label: 'Running', tone: 'ok' },
+  Stopped: { label: 'Stopped', tone: 'idle' },
+  Created: { label: 'Stopped', tone: 'idle' },
+  Paused: { label: 'Paused', tone: 'warning' },
+  Unresponsive: { label: 'Unresponsive', tone: 'problem' },
+  StartFailed: { label: 'Start failed', tone: 'problem' },
+  StopFailed: { label: 'Stop failed', tone: 'problem' },
+  CreateFailed: { label: 'Creation failed', tone: 'problem' },
 }
 
 export function vmLabel(vm: Pick<VM, 'state'>): string {
-  return labels[vm.state] ?? vm.state
+  return states[vm.state]?.label ?? vm.state
 }
 
 export function vmTone(vm: Pick<VM, 'state' | 'problem'>): Tone {
-  const tone = tones[vm.state] ?? 'busy'
+  const tone = states[vm.state]?.tone ?? 'busy'
   return vm.problem && tone !== 'problem' ? 'warning' : tone
 }
 

@@ -9,10 +9,12 @@ test('a reverted change is no change', () => {
 })
 
 test('a value that is out of range says what is allowed', () => {
-  const [cpus] = resources
-  expect(outOfRange(cpus!, 9, 1, 8)).toBe('Processors must be between 1 and 8.')
-  expect(outOfRange(cpus!, NaN, 1, 8)).toBeDefined()
-  expect(outOfRange(cpus!, 8, 1, 8)).toBeUndefined()
+  const one = { cpus: 1, memory: 1, disk: 1 }
+  const bounds = { least: one, most: { ...one, cpus: 8 } }
+  const of = (cpus: number) => outOfRange(resources[0]!, { ...one, cpus }, bounds)
+  expect(of(9)).toBe('Processors must be between 1 and 8.')
+  expect(of(NaN)).toBeDefined()
+  expect(of(8)).toBeUndefined()
 })
 
 test('a small host is not offered more than it has', () => {

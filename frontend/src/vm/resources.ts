@@ -16,31 +16,26 @@ export const resources: Resource[] = [
   { field: 'disk', label: 'Disk', step: GiB, unit: { label: 'GiB', size: GiB }, format: bytes },
 ]
 
-export interface Change {
-  field: keyof Resources
-  label: string
-  from: string
-  to: string
+export interface Bounds {
+  least: Resources
+  most: Resources
 }
 
-export function changes(from: Resources, to: Resources): Change[] {
+// changes lists what a change of resources would change.
+export function changes(from: Resources, to: Resources) {
   return resources
     .filter((r) => from[r.field] !== to[r.field])
     .map((r) => ({ field: r.field, label: r.label, from: r.format(from[r.field]), to: r.format(to[r.field]) }))
 }
 
 // outOfRange says what is allowed if the value is not.
-export function outOfRange(r: Resource, value: number, least: number, most: number): string | undefined {
-  if (Number.isFinite(value) && value >= least && value <= most) return undefined
-  return `${r.label} must be between ${r.format(least)} and ${r.format(most)}.`
+export function outOfRange({ field, label, format }: Resource, value: Resources, b: Bounds): string | undefined {
+  if (value[field] >= b.least[field] && value[field] <= b.most[field]) return undefined // false for NaN
+  return `${label} must be between ${format(b.least[field])} and ${format(b.most[field])}.`
 }
 
 // suggested returns resources for a new VM that leave room for the host, and their bounds.
-export function suggested(host: { cpus: number; memory: number; disk: number }): {
-  first: Resources
-  least: Resources
-  most: Resources
-} {
+export function suggested(host: Resources) {
   const memory = Math.floor(host.memory / (256 * MiB)) * 256 * MiB
   const disk = Math.max(GiB, Math.floor(host.disk / GiB) * GiB)
   const half = Math.max(512 * MiB, Math.floor(memory / 2 / (256 * MiB)) * 256 * MiB)
