@@ -176,8 +176,8 @@ func TestManyVMsFitOnAScreen(t *testing.T) {
 	}
 }
 
-// The renderer tells items apart by their IDs, and can take no separator out of a submenu.
-func TestItemsHaveIDsOfTheirOwn(t *testing.T) {
+// The display distinguishes items by their IDs, and can't remove a separator from a submenu.
+func TestItemsHaveUniqueIDs(t *testing.T) {
 	for _, n := range []int{0, 3, 15, 50} {
 		seen := map[ID]bool{}
 		var walk func(items []Item, top bool)
