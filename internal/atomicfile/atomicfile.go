@@ -1,5 +1,5 @@
-// Package atomicfile replaces small files whole, so that a reader or a power cut sees the old
-// content or the new, never a part. The daemon's record and every file with a credential use it.
+// Package atomicfile replaces small files atomically: a reader gets the old content or the new one, never a part of it, even
+// after a power cut. The service's record and all files with credentials are written with it.
 package atomicfile
 
 import (
@@ -25,14 +25,14 @@ func Write(path string, data []byte) (err error) {
 		err = e
 	}
 	if err == nil {
-		err = patiently(func() error { return os.Rename(f.Name(), path) })
+		err = retryWhileBusy(func() error { return os.Rename(f.Name(), path) })
 	}
 	return err
 }
 
 // Read reads a file that may be replaced at any time.
 func Read(path string) (data []byte, err error) {
-	err = patiently(func() error {
+	err = retryWhileBusy(func() error {
 		data, err = os.ReadFile(path)
 		return err
 	})

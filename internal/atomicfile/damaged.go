@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// DamagedError means that a file of ours is there and can't be what we wrote.
+// DamagedError means that a file does not contain what was written to it.
 type DamagedError struct {
 	File string
 	Err  error
@@ -17,14 +17,14 @@ type DamagedError struct {
 func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.File, e.Err) }
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// ReadJSON fills to from a file that holds one JSON object. The error is a *DamagedError when the file
-// holds something else, and wraps fs.ErrNotExist when there is none.
+// ReadJSON decodes a file that contains one JSON object. The error is a *DamagedError when the file contains something else, and
+// wraps fs.ErrNotExist when there is no file.
 func ReadJSON(path string, to any) error {
 	b, err := Read(path)
 	if err != nil {
 		return err
 	}
-	return ParseJSON(path, b, to, nil)
+	return ParseJSON(path, b, to, false)
 }
 
 // WriteJSON replaces the file at path with v as one line of JSON.
@@ -36,17 +36,14 @@ func WriteJSON(path string, v any) error {
 	return Write(path, append(b, '\n'))
 }
 
-// Strict makes ParseJSON refuse fields that it doesn't know.
-func Strict(d *json.Decoder) { d.DisallowUnknownFields() }
-
-// ParseJSON is ReadJSON for the content b of the file at path. The option may be nil.
-func ParseJSON(path string, b []byte, to any, option func(*json.Decoder)) error {
+// ParseJSON is ReadJSON for the content b of the file at path. If it is strict, a field that to doesn't have is an error.
+func ParseJSON(path string, b []byte, to any, strict bool) error {
 	if err := object(b); err != nil {
 		return &DamagedError{path, err}
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
-	if option != nil {
-		option(d)
+	if strict {
+		d.DisallowUnknownFields()
 	}
 	err := d.Decode(to)
 	if err == nil && d.More() {
@@ -58,7 +55,7 @@ func ParseJSON(path string, b []byte, to any, option func(*json.Decoder)) error 
 	return nil
 }
 
-// object says why b is no JSON object.
+// object returns why b is not a JSON object.
 func object(b []byte) error {
 	switch text := bytes.TrimSpace(b); {
 	case len(text) == 0:
@@ -71,7 +68,7 @@ func object(b []byte) error {
 	return nil
 }
 
-// Aside is where PutAside would put the file at path now.
+// Aside returns the path to which PutAside would rename the file at path now.
 func Aside(path string) string {
 	for n := 1; ; n++ {
 		to := path + ".damaged"
@@ -84,9 +81,8 @@ func Aside(path string) string {
 	}
 }
 
-// PutAside keeps the file at path under another name, which it returns. The caller has the file to
-// itself.
+// PutAside renames the file at path and returns its new path. No other process may use the file.
 func PutAside(path string) (aside string, err error) {
 	aside = Aside(path)
-	return aside, patiently(func() error { return os.Rename(path, aside) })
+	return aside, retryWhileBusy(func() error { return os.Rename(path, aside) })
 }

@@ -1,5 +1,5 @@
-// Package controller is what the service has to know of a controller to run it. Each controller is a package
-// below this one; internal/server lists them.
+// Package controller defines what the service needs from a controller to run it. Each controller is a package below this one;
+// internal/server lists them.
 package controller
 
 import (
@@ -14,22 +14,23 @@ import (
 	"rancherdesktop.io/rdd/internal/admission"
 )
 
-// Controller is one controller of the service, with the kind that it is for.
+// Controller is a controller of the service, with its kind.
 type Controller struct {
 	Name        string // as `rdd service create --controllers` takes it; see api.Controllers
 	AddToScheme func(*runtime.Scheme) error
-	// Cached lists what the manager's cache has to hold, and no more of it.
+	// Cached lists the objects that the manager's cache holds.
 	Cached map[client.Object]cache.ByObject
-	// Admission guards writes, also while the controller itself is not enabled.
+	// Admission reviews writes, also while the controller itself is not enabled.
 	Admission []admission.Admission
-	// Connect gives Admission a reader that sees what is stored. Writes before that are put off.
+	// Connect gives Admission a reader that reads from the API server, not from a cache. Writes before that are rejected with
+	// the advice to try again.
 	Connect func(client.Reader)
-	// Setup adds the controller to the manager. Once that runs, synced blocks until the status of each object
-	// of this host was written by this process, not by an earlier one.
+	// Setup adds the controller to the manager. Once that runs, synced blocks until this process has written the status of each
+	// object of this host.
 	Setup func(ctrl.Manager) (synced func(context.Context) error, err error)
 }
 
-// Cached merges what the caches of several controllers have to hold.
+// Cached merges the objects that the controllers need in the cache.
 func Cached(controllers []Controller) map[client.Object]cache.ByObject {
 	merged := map[reflect.Type]client.Object{}
 	all := map[client.Object]cache.ByObject{}
@@ -47,7 +48,7 @@ func Cached(controllers []Controller) map[client.Object]cache.ByObject {
 	return all
 }
 
-// union holds what either of the two does. No namespaces means all of them.
+// union returns the namespaces of both. No namespaces means all of them.
 func union(a, b cache.ByObject) cache.ByObject {
 	if len(a.Namespaces) == 0 || len(b.Namespaces) == 0 {
 		return cache.ByObject{}

@@ -1,5 +1,5 @@
-// Package gctuning keeps a process small that mostly idles. After a burst of work Go holds on to the
-// heap that the burst needed for minutes; the service and the tray give it back once they are quiet.
+// Package gctuning returns memory to the system early. After a burst of work, Go keeps the heap of the burst for minutes. The
+// service and the tray, which are mostly idle, return it as soon as the burst has ended.
 package gctuning
 
 import (
@@ -11,9 +11,8 @@ import (
 
 const trimInterval = 10 * time.Second
 
-// Trim gives back what the process no longer needs: at once, and after each burst of work, until
-// ctx ends. A process that allocates busy bytes within 10 s counts as busy; twice as much growth is
-// worth a collection even without a burst.
+// Trim returns unused memory to the system: immediately, and after each burst of work, until ctx ends. A process that allocates
+// busy bytes within 10 s is in a burst. Trim also does it when the heap has grown by twice as much without a burst.
 func Trim(ctx context.Context, busy uint64) {
 	tick := time.NewTicker(trimInterval)
 	defer tick.Stop()
@@ -32,21 +31,21 @@ func Trim(ctx context.Context, busy uint64) {
 	}
 }
 
-// usage is what the heap takes at one look, in bytes.
+// usage is a sample of the heap's size, in bytes.
 type usage struct {
-	resident  uint64 // kept in memory by the kernel
+	resident  uint64 // not returned to the system
 	allocated uint64 // since the process began
 }
 
-// keeper decides at each look whether to give back. A new one does at its first.
+// keeper decides at each sample whether to return memory. A new one does at the first.
 type keeper struct {
 	busy      uint64
-	floor     uint64 // resident after the last time
-	allocated uint64 // at the last look
-	burst     bool   // there was one since the last time
+	floor     uint64 // resident after the last return
+	allocated uint64 // at the last sample
+	burst     bool   // there was one since the last return
 }
 
-// worthwhile says whether to give back now: when a burst has ended, or much has piled up without one.
+// worthwhile reports whether to return memory now: a burst has ended, or the heap has grown much without one.
 func (k *keeper) worthwhile(now usage) bool {
 	first := k.floor == 0
 	calm := first || now.allocated-k.allocated < k.busy

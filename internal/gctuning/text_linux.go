@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dropText lets go of the pages of the program's own file that nobody has written to: its code, and its
-// constants and tables unless the loader has relocated them. Each fault maps 64 KiB around the page that
-// was needed, so a start maps most of the file; what is in use comes back from the page cache.
+// dropText unmaps the pages of the program's own file that were not written to: its code, and its constants and tables unless the
+// loader has relocated them. Each page fault maps 64 KiB around the page, so a start maps most of the file. Pages that are used
+// again come back from the page cache.
 // Source: madvise(2), MADV_DONTNEED on file mappings.
 func dropText() {
 	exe, err := os.Readlink("/proc/self/exe")
@@ -25,14 +25,14 @@ func dropText() {
 	}
 	defer maps.Close()
 	for _, m := range textOf(exe, maps) {
-		_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.start, m.end-m.start, unix.MADV_DONTNEED) // worst case, they stay
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.start, m.end-m.start, unix.MADV_DONTNEED) // if it fails, the pages stay mapped
 	}
 }
 
 // mapping is a range of addresses.
 type mapping struct{ start, end uintptr }
 
-// textOf finds, in a /proc/PID/smaps, what a program maps of its file, can't write and has not written.
+// textOf returns the mappings of a program's file in /proc/PID/smaps that are not writable and were not written to.
 // Source: proc(5).
 func textOf(exe string, smaps io.Reader) (found []mapping) {
 	ours := false // the last mapping is in found

@@ -4,20 +4,22 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// Claim is the right to run an instance: the instance's lock and that of the run. A client that starts a run takes the claim
-// first and passes it to the process, so that every client sees the run from the beginning.
+// Claim is the right to run an instance. A client that starts a run takes the claim first and passes it to the process, so that
+// every client sees the run from the beginning.
 type Claim struct {
 	Nonce string
-	lock  *proc.Lock // of the instance
-	own   *proc.Lock // of the run; nil for Leftovers
+	locks []*proc.Lock // of the instance and, except for Leftovers, of the run
 }
 
 // The flags by which a program of ours gets a claim.
@@ -36,25 +38,40 @@ func Take(inst instance.Instance, nonce string) (*Claim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take the instance's lock: %w", err)
 	}
-	c := &Claim{Nonce: nonce, lock: lock}
+	c := &Claim{nonce, []*proc.Lock{lock}}
 	if nonce == Leftovers {
 		err = clearForce(inst)
-	} else if c.own, err = takeRunLock(inst, nonce); err != nil {
-		err = fmt.Errorf("take the run's lock: %w", err)
+	} else {
+		err = c.takeRunLock(inst)
 	}
 	if err != nil {
-		return nil, errors.Join(err, lock.Release())
+		return nil, errors.Join(err, c.Release())
 	}
 	return c, nil
+}
+
+// takeRunLock takes the lock of the run, and removes the locks of runs that were killed. The claim has the instance's lock, so
+// there is no other run.
+func (c *Claim) takeRunLock(inst instance.Instance) error {
+	dir, pattern := filepath.Split(inst.RunLock("*"))
+	stale, err := fs.Glob(os.DirFS(dir), pattern) // filepath.Glob would take a [ in dir for a pattern
+	for _, name := range stale {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, name)))
+	}
+	if err == nil {
+		var lock *proc.Lock
+		if lock, err = proc.Acquire(inst.RunLock(c.Nonce)); err == nil {
+			c.locks = append(c.locks, lock)
+			return nil
+		}
+	}
+	return fmt.Errorf("take the run's lock: %w", err)
 }
 
 // Pass makes cmd, one of our programs, hold the claim as well, and adds the flags that tell it so.
 func (c *Claim) Pass(cmd *exec.Cmd) error {
 	var ids []string
-	for _, lock := range []*proc.Lock{c.lock, c.own} {
-		if lock == nil {
-			continue
-		}
+	for _, lock := range c.locks {
 		id, err := lock.Pass(cmd)
 		if err != nil {
 			return err
@@ -71,20 +88,23 @@ func Inherited(inst instance.Instance, nonce, claim string) (*Claim, error) {
 	if claim == "" {
 		return Take(inst, nonce)
 	}
-	instanceID, runID, isRun := strings.Cut(claim, ",")
-	lock, err := proc.Inherited(instanceID, inst.LockFile())
-	if err != nil || !isRun {
-		return &Claim{Nonce: nonce, lock: lock}, err
+	c := &Claim{Nonce: nonce}
+	path := inst.LockFile()
+	for id := range strings.SplitSeq(claim, ",") {
+		lock, err := proc.Inherited(id, path)
+		if err != nil {
+			return nil, err
+		}
+		c.locks = append(c.locks, lock)
+		path = inst.RunLock(nonce)
 	}
-	own, err := proc.Inherited(runID, inst.RunLock(nonce))
-	return &Claim{nonce, lock, own}, err
+	return c, nil
 }
 
 // Release gives the claim up. A process to which it was passed still holds it.
-func (c *Claim) Release() error {
-	err := c.lock.Release()
-	if c.own != nil {
-		err = errors.Join(c.own.Release(), err)
+func (c *Claim) Release() (err error) {
+	for _, lock := range slices.Backward(c.locks) { // nobody may find a record whose run still has its lock
+		err = errors.Join(err, lock.Release())
 	}
 	return err
 }

@@ -102,7 +102,7 @@ func LoadConfig(inst instance.Instance) (c Config, err error) {
 	if err != nil {
 		return c, fmt.Errorf("read the service's configuration: %w", err)
 	}
-	if err := atomicfile.ParseJSON(inst.ConfigFile(), b, &c, atomicfile.Strict); err != nil {
+	if err := atomicfile.ParseJSON(inst.ConfigFile(), b, &c, true); err != nil {
 		return Config{}, &ConfigError{File: inst.ConfigFile(), Err: err}
 	}
 	if err := c.Validate(); err != nil {

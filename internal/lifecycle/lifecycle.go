@@ -198,7 +198,7 @@ func exitReason(inst instance.Instance, nonce string, end error, lastWords func(
 	reason := ""
 	switch {
 	case ours && rec.Error != "":
-		return fmt.Errorf("%w: %w (log: %s)", ErrExited, &recordedError{rec}, inst.ServiceLog())
+		return fmt.Errorf("%w: %w (log: %s)", ErrExited, diag.Restore(errors.New(rec.Error), rec.Problem, true), inst.ServiceLog())
 	case ours && rec.Phase == Stopped, !ours && end == nil:
 		reason = "it was asked to stop meanwhile"
 	case lastWords != nil:
@@ -209,14 +209,6 @@ func exitReason(inst instance.Instance, nonce string, end error, lastWords func(
 	}
 	return fmt.Errorf("%w: %s (log: %s)", ErrExited, reason, inst.ServiceLog())
 }
-
-// recordedError is the failure that a run wrote into its record.
-type recordedError struct{ rec Record }
-
-func (r *recordedError) Error() string { return r.rec.Error }
-
-// ProblemID implements diag.Identified. It is empty when the failure is not a known problem.
-func (r *recordedError) ProblemID() string { return r.rec.Problem }
 
 // AwaitKnown is Find, but waits until it is known which run has the lock. With force, it forces a stop of what a killed run
 // left that has the lock until then.

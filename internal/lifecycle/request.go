@@ -103,15 +103,16 @@ func (c *Claim) Follow(inst instance.Instance) (err error) {
 			err = errors.Join(err, write(inst, Record{Nonce: c.Nonce, Phase: Failed, Error: "start the service again: " + err.Error()}))
 		}
 	}()
-	if c.own != nil {
-		if err := c.own.Release(); err != nil {
-			return err
-		}
-	}
-	nonce := rand.Text()
-	if c.own, err = takeRunLock(inst, nonce); err != nil {
+	own := &Claim{locks: c.locks[1:]}
+	c.locks = c.locks[:1]
+	if err := own.Release(); err != nil {
 		return err
 	}
+	next := &Claim{rand.Text(), c.locks}
+	if err := next.takeRunLock(inst); err != nil {
+		return err
+	}
+	c.locks = next.locks // so that they stay open to the end of this process
 	output, err := os.OpenFile(inst.ServiceOutput(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -119,11 +120,57 @@ func (c *Claim) Follow(inst instance.Instance) (err error) {
 	defer output.Close()
 	cmd := exec.Command(request.Next.Program, request.Next.Args...)
 	cmd.Dir, cmd.Env, cmd.Stderr = request.Next.Dir, request.Next.Env, output
-	if err := (&Claim{nonce, c.lock, c.own}).Pass(cmd); err != nil {
+	if err := next.Pass(cmd); err != nil {
 		return err
 	}
-	if err := write(inst, Record{Nonce: nonce, Phase: Starting, Step: stepSpawned}); err != nil {
+	if err := write(inst, Record{Nonce: next.Nonce, Phase: Starting, Step: stepSpawned}); err != nil {
 		return err
 	}
 	return proc.Spawn(cmd)
 }
+
+// forcePollInterval is how often a stop that waits for guests checks whether it is forced.
+const forcePollInterval = 100 * time.Millisecond
+
+// Leftovers is used in place of a nonce by the stop of what a killed run left, which is not a run.
+const Leftovers = "leftovers"
+
+// Force makes the stop that is under way, of a run or of what a killed run left, end its guests immediately: what they have
+// not written to their disks is lost. Without a stop there is nothing to force.
+func Force(inst instance.Instance) error {
+	rec, live, err := Find(inst)
+	switch {
+	case !live || err != nil:
+		return err
+	case rec.Nonce == "":
+		rec.Nonce = Leftovers
+	case (rec.Phase == Starting || rec.Phase == Ready) && !stopRequested(inst, rec.Nonce):
+		return errors.New("the service is not stopping: stop it first with: rdd svc stop")
+	}
+	if isForced(inst, rec.Nonce) {
+		return nil
+	}
+	return atomicfile.Write(inst.ForceFile(), []byte(rec.Nonce))
+}
+
+// isForced reports whether the stop of the run with that nonce was forced.
+func isForced(inst instance.Instance, nonce string) bool {
+	forced, err := os.ReadFile(inst.ForceFile())
+	return err == nil && string(forced) == nonce
+}
+
+// AwaitForce returns nil once a client forces the stop of the run with that nonce, or the cause of ctx's end if that comes
+// first.
+func AwaitForce(ctx context.Context, inst instance.Instance, nonce string) error {
+	for !isForced(inst, nonce) {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(forcePollInterval):
+		}
+	}
+	return nil
+}
+
+// clearForce forgets that earlier stops were forced. The caller holds the instance's lock.
+func clearForce(inst instance.Instance) error { return os.RemoveAll(inst.ForceFile()) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -66,22 +65,6 @@ func Run(ctx context.Context, inst instance.Instance, claim *Claim, version stri
 		return nil // a stop is no failure
 	}
 	return err
-}
-
-// takeRunLock takes the lock of the run with this nonce, and removes those of runs that were killed. The caller holds the
-// instance's lock, so there is no other run.
-func takeRunLock(inst instance.Instance, nonce string) (*proc.Lock, error) {
-	dir, pattern := filepath.Split(inst.RunLock("*"))
-	stale, err := fs.Glob(os.DirFS(dir), pattern) // filepath.Glob would take a [ in dir for a pattern
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range stale {
-		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-			return nil, err
-		}
-	}
-	return proc.Acquire(inst.RunLock(nonce))
 }
 
 func write(inst instance.Instance, r Record) error {

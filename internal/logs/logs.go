@@ -1,5 +1,5 @@
-// Package logs writes log files that rotate and reads them back. The service and the hostagents
-// write; the core reads for its clients.
+// Package logs writes and reads log files that are rotated. The service and the hostagents write them; the core reads them for
+// its clients.
 package logs
 
 import (
@@ -13,14 +13,12 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 )
 
-// Rotating returns a log file that is rotated at 10 MiB; 3 old files are kept. It makes files
-// with mode 0600.
+// Rotating returns a log file with mode 0600 that is rotated at 10 MiB. 3 old files are kept.
 func Rotating(path string) io.WriteCloser {
 	return &lumberjack.Logger{Filename: path, MaxSize: 10, MaxBackups: 3}
 }
 
-// Copy writes the file at path to w. With follow it goes on with what is added, across rotations,
-// until ctx ends.
+// Copy writes the file at path to w. With follow it goes on with the lines that are added, also after a rotation, until ctx ends.
 func Copy(ctx context.Context, w io.Writer, path string, follow bool) error {
 	if !follow {
 		f, err := os.Open(path)
@@ -31,7 +29,7 @@ func Copy(ctx context.Context, w io.Writer, path string, follow bool) error {
 		_, err = io.Copy(w, f)
 		return err
 	}
-	// Without polling, what is written between the first look and the begin of the watch is seen only with what comes after it.
+	// Without Poll, lines that are written before the watch begins are shown only when the next line is written.
 	t, err := tail.TailFile(path, tail.Config{Follow: true, ReOpen: true, Poll: true, Logger: tail.DiscardingLogger, CompleteLines: true})
 	if err != nil {
 		return missing(path, err)

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// own says whether path is a folder of this user: others write to the place of temporary folders, too.
+// own reports whether path is a private folder of this user. All users write to the directory of temporary files.
 func own(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 {

@@ -2,7 +2,7 @@ package scratch
 
 import "os"
 
-// own says whether path is a folder: each user has a place of their own for temporary ones.
+// own reports whether path is a folder. Each user has a directory of their own for temporary files.
 func own(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.IsDir()

@@ -1,5 +1,5 @@
-// Package scratch makes temporary folders that go with the process that made them: what one that was
-// killed has left is removed when the next folder of that name is made.
+// Package scratch makes temporary folders that don't outlive their process for long: the folder of a process that was killed is
+// removed when the next folder with the same prefix is made.
 package scratch
 
 import (
@@ -11,7 +11,7 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// lockName is the file in each folder that its process holds locked.
+// lockName is the file in each folder that its process keeps locked.
 const lockName = ".lock"
 
 // Dir is a temporary folder of this process, for its user alone.
@@ -20,7 +20,7 @@ type Dir struct {
 	lock *proc.Lock
 }
 
-// New makes a folder whose name begins with prefix, and removes those of processes that are gone.
+// New makes a folder whose name begins with prefix, and removes those of processes that have ended.
 func New(prefix string) (*Dir, error) {
 	sweep(prefix)
 	path, err := os.MkdirTemp("", prefix) // mode 0700
@@ -37,7 +37,7 @@ func New(prefix string) (*Dir, error) {
 // Close removes the folder.
 func (d *Dir) Close() error { return errors.Join(d.lock.Release(), os.RemoveAll(d.Path)) }
 
-// sweep removes the folders whose process is gone. One without a lock is being made, or not ours.
+// sweep removes the folders whose process has ended. A folder without a lock file is being made, or is not from this package.
 func sweep(prefix string) {
 	found, _ := fs.Glob(os.DirFS(os.TempDir()), prefix+"*") // filepath.Glob would take a [ in TMPDIR for a pattern
 	for _, name := range found {
@@ -50,7 +50,7 @@ func sweep(prefix string) {
 			continue
 		}
 		if held, err := proc.Held(lock); err == nil && !held {
-			_ = os.RemoveAll(path) // the next one tries again
+			_ = os.RemoveAll(path) // if it fails, the next process tries again
 		}
 	}
 }

@@ -24,30 +24,29 @@ type Reader interface {
 	Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error)
 }
 
-// Final is a Reader's error when asking again can't help; Until returns what it wraps.
+// Final is a Reader's error after which another attempt would fail, too. Until returns the error that it wraps.
 type Final struct{ Err error }
 
 func (f *Final) Error() string { return f.Err.Error() }
 func (f *Final) Unwrap() error { return f.Err }
 
-// Check decides on one copy of an object, nil when it does not exist. A non-nil error ends the
-// wait: the state can no longer be reached.
+// Check judges one copy of an object, which is nil when the object does not exist. An error ends the wait: the state can't be
+// reached any more.
 type Check func(obj *unstructured.Unstructured) (done bool, err error)
 
 const (
-	initialDelay = 50 * time.Millisecond // after the first of several failures in a row; each doubles it
-	maxDelay     = 2 * time.Second       // a pass that has held for longer was no failure
+	initialDelay = 50 * time.Millisecond // after the first failure; it doubles with each failure in a row
+	maxDelay     = 2 * time.Second       // a watch that has lasted longer resets the delay
 )
 
 func newBackoff() wait.Backoff {
 	return wait.Backoff{Duration: initialDelay, Factor: 2, Cap: maxDelay, Steps: math.MaxInt32}
 }
 
-// Until reads the object called name, follows it, and returns when check decides.
+// Until reads the object called name, follows it, and returns when check has decided.
 //
-// A watch that closes, expires or breaks is never an answer: Until reads the object again and
-// goes on. It gives up only when ctx ends (returning its cause), the reader says that its error is
-// final, or the server refuses the request for good.
+// When a watch closes, expires or fails, Until reads the object again and goes on. It gives up only when ctx ends (and returns
+// its cause), when the reader's error is Final, or when the server forbids the request.
 func Until(ctx context.Context, r Reader, name string, check Check) error {
 	backoff := newBackoff()
 	for {
@@ -75,8 +74,7 @@ func Until(ctx context.Context, r Reader, name string, check Check) error {
 
 var errDropped = errors.New("watch dropped")
 
-// follow makes one list-then-watch pass. It reports false when the pass ended without a decision;
-// err then says why.
+// follow lists and then watches once. decided is false when that ended without a decision; err then says why.
 func follow(ctx context.Context, r Reader, name string, check Check) (decided bool, err error) {
 	only := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()}
 	list, err := r.List(ctx, only)

@@ -226,10 +226,7 @@ func editedTemplate(r admission.Review) (text string, only bool) {
 // owningVM returns the reference to the LimaVM that owns o, nil when none does.
 func owningVM(o *unstructured.Unstructured) *metav1.OwnerReference {
 	owner := metav1.GetControllerOf(o)
-	if owner == nil || owner.Kind != v1alpha1.Kind {
-		return nil
-	}
-	if gv, err := schema.ParseGroupVersion(owner.APIVersion); err != nil || gv.Group != v1alpha1.GroupVersion.Group {
+	if owner == nil || owner.Kind != v1alpha1.Kind || !strings.HasPrefix(owner.APIVersion, v1alpha1.GroupVersion.Group+"/") {
 		return nil
 	}
 	return owner

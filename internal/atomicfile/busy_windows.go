@@ -7,11 +7,12 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// retryTimeout is how long readers and writers of one file may be in each other's way. Windows replaces
-// no file that somebody reads, and opens none that is being replaced.
+// retryTimeout is how long readers and writers of a file wait for each other. Windows can't replace a file that is being read,
+// and can't open a file that is being replaced.
 const retryTimeout = 2 * time.Second
 
-func patiently(try func() error) error {
+// retryWhileBusy calls try until the file is not in use.
+func retryWhileBusy(try func() error) error {
 	for end := time.Now().Add(retryTimeout); ; time.Sleep(time.Millisecond) {
 		err := try()
 		busy := errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_SHARING_VIOLATION)
