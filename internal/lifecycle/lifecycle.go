@@ -66,7 +66,7 @@ func Ensure(ctx context.Context, inst instance.Instance, c Client) (started bool
 		case err != nil:
 			return false, err
 		case live && rec.Nonce == "": // a run that ends, or a command that has the lock
-			if err = pause(ctx); err != nil && !requested {
+			if err = pause(ctx, findInterval); err != nil && !requested {
 				err = &NotStartedError{err}
 			}
 		case live && (rec.Phase == Starting || rec.Phase == Ready):
@@ -121,7 +121,7 @@ func Begin(ctx context.Context, inst instance.Instance, c Client) (started bool,
 				return follows, err
 			}
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, findInterval); err != nil {
 			return false, &NotStartedError{err}
 		}
 	}
@@ -179,7 +179,7 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 		case !live && (gone || exited == nil):
 			return exitReason(inst, nonce, end, c.LastWords)
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, findInterval); err != nil {
 			return err
 		}
 	}
@@ -223,7 +223,7 @@ func AwaitKnown(ctx context.Context, inst instance.Instance, force bool) (rec Re
 				return rec, live, err
 			}
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, findInterval); err != nil {
 			return rec, live, &NotStartedError{err}
 		}
 	}
@@ -255,7 +255,7 @@ func acknowledged(ctx context.Context, inst instance.Instance, nonce string) err
 		if err != nil || !live || rec.Nonce != nonce || rec.Phase != Ready && rec.Phase != Starting {
 			return err
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, findInterval); err != nil {
 			return err
 		}
 	}
@@ -280,18 +280,21 @@ func AwaitExit(ctx context.Context, inst instance.Instance, nonce string, step f
 			last = rec.Step
 			step(last)
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, findInterval); err != nil {
 			return err
 		}
 	}
 }
 
-// pause is the interval between two calls of Find, which takes some 20 µs.
-func pause(ctx context.Context) error {
+// findInterval is the interval between two calls of Find, which takes some 20 µs.
+const findInterval = 10 * time.Millisecond
+
+// pause waits for d, or returns the cause of ctx's end.
+func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(10 * time.Millisecond):
+	case <-time.After(d):
 		return nil
 	}
 }

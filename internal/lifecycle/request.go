@@ -163,10 +163,8 @@ func isForced(inst instance.Instance, nonce string) bool {
 // first.
 func AwaitForce(ctx context.Context, inst instance.Instance, nonce string) error {
 	for !isForced(inst, nonce) {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(forcePollInterval):
+		if err := pause(ctx, forcePollInterval); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,11 +1,9 @@
 package machine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"sync"
 	"time"
@@ -53,23 +51,14 @@ func newWorker(c Config, t timeouts, vm layout.VM) *worker {
 	return w
 }
 
-// sameRequest reports whether two requests ask for the same.
-func sameRequest(a, b Request) bool {
-	if a.Action != b.Action {
-		return false
-	}
-	making := a.Action == Prepare || a.Action == Start
-	return !making || bytes.Equal(a.Template, b.Template) && maps.Equal(a.Params, b.Params) && a.Acceleration == b.Acceleration
-}
-
 // submit makes r the next job, and ends the current one unless it is the same. The channel is closed when the job is over.
 func (w *worker) submit(r Request) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.pending != nil && sameRequest(w.pending.Request, r):
+	case w.pending != nil && reflect.DeepEqual(w.pending.Request, r):
 		return w.pending.done
-	case w.pending == nil && w.current != nil && sameRequest(w.current.Request, r):
+	case w.pending == nil && w.current != nil && reflect.DeepEqual(w.current.Request, r):
 		return w.current.done
 	}
 	if w.pending != nil {
@@ -195,50 +184,53 @@ func (w *worker) phase(p Phase) {
 	w.change(func(s *State) { s.Phase, s.Progress = p, nil })
 }
 
-// shutDown stops the VM, whatever its worker is doing, and returns when none of its processes runs. Once forced is closed,
-// it ends the guest immediately.
-func (w *worker) shutDown(ctx context.Context, forced <-chan struct{}, say func(string, ...any)) error {
-	alive, err := anyHeld(w.vm.HostagentLock(), w.vm.QEMULock())
+// errForced is why a polite stop ends when Manager.Force was called.
+var errForced = errors.New("the stop was forced")
+
+// shutDown stops the VM, whatever its worker is doing, and returns when none of its processes runs. Once forced has ended, it
+// ends the guest immediately.
+func (w *worker) shutDown(ctx, forced context.Context, say func(string, ...any)) error {
+	alive, err := w.alive()
 	if err != nil {
 		return err
 	}
 	if alive {
 		say("stopping VM %q", w.vm.Name)
 	}
-	action := Stop
-	force := func() {
-		action, forced = Kill, nil
+	polite, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(forced, func() { cancel(errForced) })()
+	err = w.repeat(polite, Stop)
+	if errors.Is(err, errForced) {
 		say("ending VM %q at once", w.vm.Name)
+		err = w.repeat(ctx, Kill)
 	}
+	if err == nil && alive {
+		say("VM %q has stopped", w.vm.Name)
+	}
+	return err
+}
+
+// repeat submits the action until no process of the VM runs. It pauses after an attempt that has failed.
+func (w *worker) repeat(ctx context.Context, a Action) error {
 	for {
-		over := w.submit(Request{Action: action})
 		select {
-		case <-forced:
-			force()
-			continue
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-w.done:
 			return errors.New("the worker was forgotten")
-		case <-over:
+		case <-w.submit(Request{Action: a}):
 		}
-		still, err := anyHeld(w.vm.HostagentLock(), w.vm.QEMULock())
-		if err != nil {
+		if alive, err := w.alive(); !alive || err != nil {
 			return err
 		}
-		if !still {
-			break
-		}
-		select { // a stop that failed is retried after a pause
-		case <-forced:
-			force()
+		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(w.timeouts.runningInterval):
 		}
 	}
-	if alive {
-		say("VM %q has stopped", w.vm.Name)
-	}
-	return nil
 }
+
+// alive reports whether a process of the VM runs.
+func (w *worker) alive() (bool, error) { return anyHeld(w.vm.HostagentLock(), w.vm.QEMULock()) }

@@ -34,16 +34,16 @@ var (
 // before there is a client for them. Until connect is called, writes that need the client are rejected with the advice to try
 // again.
 type validator struct {
-	templates   TemplateValidator
+	machines    MachineManager
 	checkName   func(vm string) error
 	checkFolder func(vm *v1alpha1.LimaVM) error
 	reader      atomic.Pointer[client.Reader]
 }
 
-// newValidator returns a validator that lets Lima check templates, and asks checkName whether the paths for a VM of that name are short
+// newValidator returns a validator that lets Lima check templates. checkName says whether the paths for a VM of that name are short
 // enough, and checkFolder whether the folder of a new VM is free.
-func newValidator(templates TemplateValidator, checkName func(vm string) error, checkFolder func(vm *v1alpha1.LimaVM) error) *validator {
-	return &validator{templates: templates, checkName: checkName, checkFolder: checkFolder}
+func newValidator(m MachineManager, checkName func(vm string) error, checkFolder func(vm *v1alpha1.LimaVM) error) *validator {
+	return &validator{machines: m, checkName: checkName, checkFolder: checkFolder}
 }
 
 // connect gives the validator a reader that reads from the API server, not from a cache.
@@ -155,7 +155,7 @@ func (v *validator) askLima(ctx context.Context, vm *v1alpha1.LimaVM, template s
 	if vm.ResourceVersion == "" { // a VM that is being created has no disk
 		name = ""
 	}
-	err := v.templates.Validate(ctx, name, []byte(template), vm.Spec.Params)
+	err := v.machines.Validate(ctx, name, []byte(template), vm.Spec.Params)
 	if _, ok := errors.AsType[*machine.TemplateError](err); ok || err == nil {
 		return err
 	}

@@ -34,7 +34,10 @@ import (
 
 // MachineManager runs the VMs of this host. *machine.Manager is one.
 type MachineManager interface {
-	TemplateValidator
+	// Validate asks Lima whether it accepts a template and, if a VM is named that has a disk on this host, whether the template
+	// fits that disk. It returns a *machine.TemplateError when Lima rejects the template, and another error when Lima could not
+	// be asked.
+	Validate(ctx context.Context, vm string, template []byte, params map[string]string) error
 	State(vm string) machine.State
 	Do(vm string, r machine.Request)
 	Forget(vm string)
@@ -85,7 +88,7 @@ func cached() map[client.Object]cache.ByObject {
 
 // setup adds the controller to mgr, whose scheme must know core/v1 and LimaVM. See controller.Controller.
 func setup(mgr ctrl.Manager, m MachineManager, o Options) (synced func(context.Context) error, err error) {
-	r := &reconciler{client: mgr.GetClient(), live: mgr.GetAPIReader(), machines: m, options: o, backoffs: map[string]backoff{}, changed: make(chan struct{}, 1)}
+	r := &reconciler{client: mgr.GetClient(), live: mgr.GetAPIReader(), machines: m, options: o, changed: make(chan struct{}, 1)}
 	events := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		o.Events.queue.Store(&queue)
 		return nil
@@ -110,10 +113,8 @@ type reconciler struct {
 	live     client.Reader // reads from the API server what the cache doesn't hold
 	machines MachineManager
 	options  Options
-
-	mu       sync.Mutex
-	backoffs map[string]backoff // by name of the VM
-	changed  chan struct{}      // holds a token when backoffs may have changed
+	backoffs sync.Map      // of backoff, by name of the VM
+	changed  chan struct{} // holds a token when backoffs may have changed
 }
 
 // waitSynced blocks until every VM that exists now was reconciled and its status is written.
@@ -140,26 +141,19 @@ func (r *reconciler) synced(ctx context.Context, vm *v1alpha1.LimaVM) bool {
 	if err := r.client.Get(ctx, client.ObjectKeyFromObject(vm), now); apierrors.IsNotFound(err) || err == nil && now.UID != vm.UID {
 		return true
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b := r.backoffs[vm.Name]
+	known, _ := r.backoffs.Load(vm.Name)
+	b, _ := known.(backoff)
 	return b.uid == vm.UID && b.generation > 0
 }
 
 func (r *reconciler) loadBackoff(vm *v1alpha1.LimaVM, seen machine.State) backoff {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.backoffs[vm.Name].uid != vm.UID {
-		r.backoffs[vm.Name] = backoff{uid: vm.UID, exits: seen.Exits}
+	known, _ := r.backoffs.Load(vm.Name)
+	b, _ := known.(backoff)
+	if b.uid != vm.UID {
+		b = backoff{uid: vm.UID, exits: seen.Exits}
+		r.backoffs.Store(vm.Name, b)
 	}
-	return r.backoffs[vm.Name]
-}
-
-func (r *reconciler) storeBackoff(vm string, b backoff) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.backoffs[vm] = b
-	r.signal()
+	return b
 }
 
 // signal wakes waitSynced, if it waits.
@@ -168,19 +162,6 @@ func (r *reconciler) signal() {
 	case r.changed <- struct{}{}:
 	default:
 	}
-}
-
-func (r *reconciler) dropBackoff(vm string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.backoffs, vm)
-}
-
-func (r *reconciler) hasBackoff(vm string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, ok := r.backoffs[vm]
-	return ok
 }
 
 // ownedByHost reports whether this host runs vm.

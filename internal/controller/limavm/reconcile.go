@@ -113,7 +113,7 @@ func (r *reconciler) act(ctx context.Context, o observation, d decision) error {
 	if err := r.client.Patch(ctx, o.vm, optimisticPatch(was)); err != nil {
 		return err
 	}
-	r.dropBackoff(o.vm.Name)
+	r.backoffs.Delete(o.vm.Name)
 	return nil
 }
 
@@ -134,14 +134,15 @@ func (r *reconciler) commit(ctx context.Context, o observation, d decision) (aft
 		}
 		d.backoff.lastWrite = o.now
 	}
-	r.storeBackoff(o.vm.Name, d.backoff)
+	r.backoffs.Store(o.vm.Name, d.backoff)
+	r.signal()
 	return after, nil
 }
 
 // handleOrphan stops a VM whose object is gone although this controller has not removed the finalizer. It keeps the disk.
 func (r *reconciler) handleOrphan(vm string) {
 	defer r.signal()
-	if !r.hasBackoff(vm) {
+	if _, ours := r.backoffs.Load(vm); !ours {
 		return
 	}
 	switch r.machines.State(vm).Phase {
@@ -149,7 +150,7 @@ func (r *reconciler) handleOrphan(vm string) {
 		r.machines.Do(vm, machine.Request{Action: machine.Stop})
 	case machine.Absent, machine.Stopped:
 		r.machines.Forget(vm)
-		r.dropBackoff(vm)
+		r.backoffs.Delete(vm)
 	}
 }
 

@@ -46,7 +46,7 @@ func newReconcilerEnv(t *testing.T, objects ...client.Object) *reconcilerEnv {
 				return c.SubResource(sub).Patch(ctx, o, p, opts...)
 			},
 		}).Build()
-	env.reconciler = &reconciler{client: c, live: c, machines: env.machines, options: Options{OwnsEmptyHost: true}, backoffs: map[string]backoff{}}
+	env.reconciler = &reconciler{client: c, live: c, machines: env.machines, options: Options{OwnsEmptyHost: true}}
 	return env
 }
 

@@ -15,13 +15,6 @@ import (
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
-// TemplateValidator asks Lima whether it accepts a template and, if a VM is named that has a disk on this host, whether the
-// template fits that disk. It returns a *machine.TemplateError when Lima rejects the template, and another error when Lima could
-// not be asked.
-type TemplateValidator interface {
-	Validate(ctx context.Context, vm string, template []byte, params map[string]string) error
-}
-
 // refusal says why there is no template from which to create the VM.
 type refusal struct {
 	message   string
