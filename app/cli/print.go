@@ -71,9 +71,9 @@ func (s *session) print(format string, data any, table func(w io.Writer)) error 
 	return w.Flush()
 }
 
-// printRows writes rows of names and values as a table, without those whose value is empty.
-func printRows(w io.Writer, rows ...[2]string) {
-	for _, row := range rows {
+// printRows writes names and values, which alternate, as rows of a table. It leaves out empty values.
+func printRows(w io.Writer, namesAndValues ...string) {
+	for row := range slices.Chunk(namesAndValues, 2) {
 		if row[1] != "" {
 			fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 		}

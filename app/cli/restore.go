@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -29,17 +30,14 @@ func (s *session) serviceRestore() *cobra.Command {
 		return nil
 	}
 	s.waits(cmd, workTimeout, "rdd svc restore", func(cmd *cobra.Command, args []string, c *core.Core, w core.Wait) error {
-		switch {
-		case w.Accepted:
-			return usagef("rdd svc restore can't run in the background; omit --wait=false")
-		case *list:
-			return s.listBackups(cmd, c, *output)
+		if *list {
+			return s.listBackups(cmd.Context(), c, *output)
 		}
 		done, err := c.Service().Restore(cmd.Context(), strings.Join(args, ""), w)
 		if err != nil {
 			return err
 		}
-		return s.print(*output, done, func(w io.Writer) { describeRestored(w, done) })
+		return s.print(*output, done, func(w io.Writer) { printRestored(w, done) })
 	})
 	endsWith(cmd, "nothing more is restored")
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
@@ -56,8 +54,8 @@ func (s *session) serviceRestore() *cobra.Command {
 	return cmd
 }
 
-func (s *session) listBackups(cmd *cobra.Command, c *core.Core, output string) error {
-	all, err := c.Service().Backups(cmd.Context())
+func (s *session) listBackups(ctx context.Context, c *core.Core, output string) error {
+	all, err := c.Service().Backups(ctx)
 	if err != nil {
 		return err
 	}
@@ -78,7 +76,7 @@ func (s *session) listBackups(cmd *cobra.Command, c *core.Core, output string) e
 	})
 }
 
-func describeRestored(w io.Writer, done core.Restored) {
+func printRestored(w io.Writer, done core.Restored) {
 	for _, b := range done.Skipped {
 		fmt.Fprintf(w, "Skipped\t%s of %s, which is damaged: %s\n", b.Name, local(b.Time), b.Problem)
 	}

@@ -175,13 +175,9 @@ func (s *session) serviceReset() *cobra.Command {
 	}, (*core.Service).Reset, "instance %q has been reset; start its service with: rdd svc start\n")
 }
 
-// removal completes a command that stops the service and then removes files. The files are removed by this process,
-// so the command can't be left to finish in the background. done is the message at its end.
+// removal completes a command that stops the service and then removes files. done is the message at its end.
 func (s *session) removal(cmd *cobra.Command, remove func(*core.Service, context.Context, core.Wait) (bool, error), done string) *cobra.Command {
 	s.waits(cmd, workTimeout, "rdd svc "+cmd.Name(), func(cmd *cobra.Command, _ []string, c *core.Core, w core.Wait) error {
-		if w.Accepted {
-			return usagef("rdd svc %s can't run in the background, because it deletes files after the service has ended; omit --wait=false", cmd.Name())
-		}
 		was, err := remove(c.Service(), cmd.Context(), w)
 		if err != nil {
 			return err
@@ -210,8 +206,8 @@ func (s *session) serviceStatus() *cobra.Command {
 			return err
 		}
 		err = s.print(*output, st, func(w io.Writer) {
-			printRows(w, [2]string{"Instance", st.Instance}, [2]string{"State", string(st.State)}, [2]string{"Step", st.Step}, [2]string{"Error", st.Error},
-				[2]string{"Warning", st.Warning}, [2]string{"Version", st.Version}, [2]string{"Server", st.Server}, [2]string{"Log", st.Log})
+			printRows(w, "Instance", st.Instance, "State", string(st.State), "Step", st.Step, "Error", st.Error,
+				"Warning", st.Warning, "Version", st.Version, "Server", st.Server, "Log", st.Log)
 		})
 		if err != nil {
 			return err

@@ -336,10 +336,9 @@ func (s *session) printVM(w io.Writer, vm *core.VMDetails, logs string) {
 	if len(vm.RestartNeeded) > 0 {
 		restart = s.withInstance(strings.Join(vm.RestartNeeded, ", ") + "; apply with: rdd vm restart " + vm.Name)
 	}
-	printRows(w, [2]string{"Name", vm.Name}, [2]string{"State", d.State}, [2]string{"Resources", resources}, [2]string{"SSH port", port},
-		[2]string{"Acceleration", d.Acceleration}, [2]string{"Restarts", fmt.Sprint(vm.Status.RestartCount)},
-		[2]string{"Age", age(vm.CreationTimestamp.Time)}, [2]string{"Progress", d.Progress}, [2]string{"Problem", d.Problem},
-		[2]string{"Restart needed", restart}, [2]string{"Template", d.Template}, [2]string{"Logs", logs})
+	printRows(w, "Name", vm.Name, "State", d.State, "Resources", resources, "SSH port", port, "Acceleration", d.Acceleration,
+		"Restarts", fmt.Sprint(vm.Status.RestartCount), "Age", age(vm.CreationTimestamp.Time), "Progress", d.Progress,
+		"Problem", d.Problem, "Restart needed", restart, "Template", d.Template, "Logs", logs)
 }
 
 func (s *session) vmShell() *cobra.Command {

@@ -34,8 +34,12 @@ type waitingRun func(cmd *cobra.Command, args []string, c *core.Core, w core.Wai
 func (s *session) waits(cmd *cobra.Command, timeout time.Duration, again string, run waitingRun) {
 	wait := cmd.Flags().Bool("wait", true, "wait until the operation is done; --wait=false returns when it is accepted")
 	s.waitsAlways(cmd, timeout, again, func(cmd *cobra.Command, args []string, c *core.Core, w core.Wait) error {
-		if w.Accepted = !*wait; w.Accepted && cmd.Flags().Changed("timeout") {
+		w.Accepted = !*wait
+		switch {
+		case w.Accepted && cmd.Flags().Changed("timeout"):
 			return usagef("--timeout can't be used with --wait=false")
+		case w.Accepted && cmd.Annotations[endsWithUs] != "":
+			return usagef("%s can't run in the background, because nothing continues its work; omit --wait=false", cmd.CommandPath())
 		}
 		return run(cmd, args, c, w)
 	})
@@ -60,7 +64,8 @@ func waitAgainWith(cmd *cobra.Command, again string) {
 	cmd.Annotations = map[string]string{waitAgain: again}
 }
 
-// endsWith says that the work of cmd ends together with it. what is a sentence without its full stop.
+// endsWith says that the work of cmd ends together with it, so that it needs --wait. what is a sentence without its
+// full stop.
 func endsWith(cmd *cobra.Command, what string) { cmd.Annotations[endsWithUs] = what }
 
 // forcedBy says that cmd waits for guests to shut down, and that force powers them off. force is a command, with %s
