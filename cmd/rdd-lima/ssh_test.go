@@ -20,7 +20,7 @@ import (
 
 // TestMain lets the test binary be rdd-lima.
 func TestMain(m *testing.M) {
-	if os.Getenv("PLAY") == "rdd-lima" {
+	if os.Getenv("TEST_PROGRAM") == "rdd-lima" {
 		os.Exit(run())
 	}
 	os.Exit(m.Run())
@@ -45,7 +45,7 @@ func runningVM(t *testing.T, address string) layout.VM {
 	write(t, filepath.Join(vm.Dir(), "ssh.config"), "Host lima-rd\n  Hostname "+host+"\n  Port "+port+"\n", 0o600)
 	write(t, filepath.Join(dir, "bin", "ssh"), "#!/bin/sh\nprintf '%s\\n' \"$@\"\n", 0o700)
 	t.Setenv("PATH", filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))
-	t.Setenv("PLAY", "rdd-lima")
+	t.Setenv("TEST_PROGRAM", "rdd-lima")
 	return vm
 }
 
@@ -111,7 +111,7 @@ func TestOutputThatGoesToAFileIsNotChangedByATerminal(t *testing.T) {
 	}
 }
 
-func TestSSHSaysItsOwnReasons(t *testing.T) {
+func TestSSHPrintsItsOwnReasons(t *testing.T) {
 	vm := runningVM(t, "127.0.0.1:1")
 	out, err := sshOf(vm).CombinedOutput()
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-func TestForwardedPortThatSomethingElseHasIsSaid(t *testing.T) {
+func TestForwardedPortThatSomethingElseHasIsReported(t *testing.T) {
 	const us, them = 10, 20
 	p := &ports{vm: layout.VM{Home: "/l", Name: "rd"}, self: us}
 	f := forward{"tcp", "0.0.0.0:80", "127.0.0.1:8080"}
@@ -58,7 +58,7 @@ func TestHolderOfAPortIsNamed(t *testing.T) {
 }
 
 // Two VMs may listen on one port: Lima sets SO_REUSEPORT.
-func TestTwoThatShareAPortAreBothSeen(t *testing.T) {
+func TestTwoListenersOnOnePortAreBothListed(t *testing.T) {
 	var sharing net.ListenConfig
 	sharing.Control = portfwd.Control
 	a, err := sharing.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -87,7 +87,7 @@ func TestTwoThatShareAPortAreBothSeen(t *testing.T) {
 }
 
 // A real listener of another process's kind: one that we don't count as ours.
-func TestPortsAreWatchedFromLimasLogToTheTrouble(t *testing.T) {
+func TestForwardInLimasLogIsWatched(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

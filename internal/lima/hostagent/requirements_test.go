@@ -33,7 +33,7 @@ func result(log func(logrus.Level, string, ...any), stderr string, err error) {
 
 const waitLine = "Waiting for the %s requirement %d of %d: %q"
 
-func TestBootThatSSHRefusesSaysWhatSSHSays(t *testing.T) {
+func TestBootWithoutLoginsReportsTheOutputOfSSH(t *testing.T) {
 	_, log, events := waiting()
 	log(logrus.InfoLevel, waitLine, "essential", 1, 2, "ssh")
 	result(log, "@@@@@@@@@@@@\n@ WARNING: UNPROTECTED PRIVATE KEY FILE! @\nPermissions 0644 for '/l/_config/user' are too open.\nrdd@127.0.0.1: Permission denied (publickey).\n",
@@ -44,7 +44,7 @@ func TestBootThatSSHRefusesSaysWhatSSHSays(t *testing.T) {
 	}
 }
 
-func TestProbeThatIsNotTrueIsSaidWhileItHoldsTheStart(t *testing.T) {
+func TestProbeThatFailsIsReportedWhileTheStartWaitsForIt(t *testing.T) {
 	_, log, events := waiting(limayaml.Probe{Description: "web answers", Hint: "see /var/log/web", Script: "#!/bin/sh\r\nfalse\r\n"})
 	for range 2 { // Lima says so at each attempt
 		log(logrus.InfoLevel, waitLine, "optional", 3, 3, "web answers")
@@ -66,7 +66,7 @@ func TestProbeThatIsNotTrueIsSaidWhileItHoldsTheStart(t *testing.T) {
 }
 
 // What was satisfied is forgotten; what was not is told once, in our words, and Lima's other errors stay.
-func TestProbeThatNeverCameTrueIsSaidOfTheRunningVM(t *testing.T) {
+func TestProbeThatNeverSucceededIsReportedForTheRunningVM(t *testing.T) {
 	r, log, _ := waiting(limayaml.Probe{Description: "fine"}, limayaml.Probe{Description: "web answers", Hint: "see the log"})
 	log(logrus.InfoLevel, waitLine, "essential", 1, 1, "ssh")
 	log(logrus.InfoLevel, "The %s requirement %d of %d is satisfied", "essential", 1, 1)

@@ -49,7 +49,7 @@ func TestProvisionScriptsThatFailAreNamed(t *testing.T) {
 }
 
 // The words that are looked for are those of the Lima that is linked here.
-func TestGuestScriptsAskForWhatTheirRunnerSays(t *testing.T) {
+func TestFailuresOfBootScriptsAreRecognized(t *testing.T) {
 	for line, want := range map[string]bool{
 		"LIMA 2026-01-02T00:00:00+00:00| WARNING: Failed to execute /mnt/lima-cidata/boot/05-lima-mounts.sh": true,
 		"rdd: failed: mount_shares":        true,

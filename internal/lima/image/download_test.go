@@ -74,7 +74,7 @@ func TestDownloadGoesOnAfterTheServerWasGone(t *testing.T) {
 	}
 }
 
-func TestDownloadOfAnotherFileBeginsAnew(t *testing.T) {
+func TestDownloadOfAnotherFileStartsOver(t *testing.T) {
 	for name, s := range map[string]*limatest.Server{"its tag changed": {Tag: `"2"`}, "the server knows no ranges": {NoRanges: true}, "it has no tag": {}} {
 		t.Run(name, func(t *testing.T) {
 			d := newDownload(t, s)
@@ -91,7 +91,7 @@ func TestDownloadOfAnotherFileBeginsAnew(t *testing.T) {
 	}
 }
 
-func TestDownloadThatIsLongerThanTheFileBeginsAnew(t *testing.T) {
+func TestDownloadThatIsLongerThanTheFileStartsOver(t *testing.T) {
 	d := newDownload(t, &limatest.Server{})
 	if err := os.WriteFile(d.part(), append(limatest.Image(), 'x'), 0o600); err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ func fakeQEMU(t *testing.T, script string) (exe, ran string) {
 	return exe, ran
 }
 
-func TestProbeRunsSomething(t *testing.T) {
+func TestProbeRunsATestGuest(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("probes look at /dev/kvm")
 	}
@@ -70,7 +70,7 @@ func TestProbeRunsSomething(t *testing.T) {
 	}
 }
 
-func TestCanceledProbeSaysNothing(t *testing.T) {
+func TestCanceledProbeHasNoResult(t *testing.T) {
 	exe, _ := fakeQEMU(t, "exec sleep 1000")
 	p := &prober{exe: exe, arch: limayaml.X8664, cache: filepath.Join(t.TempDir(), "cache"), timeout: time.Minute}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -101,7 +101,7 @@ func TestProbeGuestRunsToItsEnd(t *testing.T) {
 	}
 }
 
-func TestProbeOfThisHostComesBack(t *testing.T) {
+func TestProbeOfThisHostEnds(t *testing.T) {
 	limatest.Needs(t, "qemu-system-x86_64")
 	home := t.TempDir()
 	acc, err := Accelerate(t.Context(), home, lima.NativeArch(), Auto)

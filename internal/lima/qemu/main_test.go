@@ -17,16 +17,16 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// TestMain lets the test binary play a hostagent that starts QEMU, and the program it puts before QEMU.
+// TestMain lets the test binary stand in for a hostagent that starts QEMU, for the wrapper of QEMU, and for rdd-lima.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == GuardCommand {
-		os.Exit(playGuard(os.Args[2], os.Args[3:]...))
+		os.Exit(runGuard(os.Args[2], os.Args[3:]...))
 	}
-	switch os.Getenv("PLAY") {
+	switch os.Getenv("TEST_PROGRAM") {
 	case "hostagent":
 		runtime.LockOSThread()
 		cmd := exec.Command(os.Args[0], os.Args[1:]...)
-		cmd.Env = append(os.Environ(), "PLAY=qemu", "PARENT="+strconv.Itoa(os.Getpid()))
+		cmd.Env = append(os.Environ(), "TEST_PROGRAM=qemu", "PARENT="+strconv.Itoa(os.Getpid()))
 		cmd.Stderr = os.Stderr
 		_ = cmd.Run()
 		os.Exit(1)
@@ -43,8 +43,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// playGuard is what rdd-lima does.
-func playGuard(program string, args ...string) int {
+// runGuard does what the command "guard" of rdd-lima does.
+func runGuard(program string, args ...string) int {
 	ctx, stop, err := proc.Interruptible(context.Background())
 	if err == nil {
 		defer stop()

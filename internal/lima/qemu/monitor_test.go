@@ -21,14 +21,14 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// watched is a real QEMU, with no guest to speak of, that is monitored.
+// watched is a real QEMU without a guest, and its monitor.
 type watched struct {
 	*Monitor
 	t      *testing.T
 	vm     layout.VM
 	qemu   *exec.Cmd
 	health chan event.Health
-	mute   atomic.Bool // its guest doesn't answer
+	mute   atomic.Bool // the guest doesn't answer
 }
 
 // watchQEMU starts a QEMU and a monitor that asks often.
@@ -64,7 +64,7 @@ func watchQEMU(t *testing.T) *watched {
 	return w
 }
 
-// await waits for what is reported next.
+// await waits for the next report.
 func (w *watched) await(reason, says string) {
 	w.t.Helper()
 	select {
@@ -77,7 +77,7 @@ func (w *watched) await(reason, says string) {
 	}
 }
 
-// tell sends a command to QEMU, once it listens, as somebody else would.
+// tell sends a command to QEMU, once it listens, over the other control socket.
 func (w *watched) tell(command string) {
 	w.t.Helper()
 	for late := time.Now().Add(testenv.Timeout); ; {
@@ -104,7 +104,7 @@ func (w *watched) awaitEnd(how string) {
 	}
 }
 
-func TestSuspendedQEMUIsSaidAndComesBack(t *testing.T) {
+func TestSuspendedQEMUIsReportedAndRecovers(t *testing.T) {
 	w := watchQEMU(t)
 	w.tell("stop")
 	w.await(event.Paused, "from outside") // it answers
@@ -120,7 +120,7 @@ func TestSuspendedQEMUIsSaidAndComesBack(t *testing.T) {
 	w.await("", "")
 }
 
-func TestGuestThatDoesNotAnswerIsSaidAndComesBack(t *testing.T) {
+func TestGuestThatDoesNotAnswerIsReportedAndRecovers(t *testing.T) {
 	w := watchQEMU(t)
 	w.mute.Store(true)
 	w.tell("query-status")

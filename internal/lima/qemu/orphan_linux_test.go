@@ -47,7 +47,7 @@ func hostagentWithQEMU(t *testing.T, vm layout.VM, program ...string) *exec.Cmd 
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0], program...)
-	cmd.Env = append(os.Environ(), "PLAY=hostagent", "LOCK="+vm.QEMULock())
+	cmd.Env = append(os.Environ(), "TEST_PROGRAM=hostagent", "LOCK="+vm.QEMULock())
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestSecondQEMUIsRefused(t *testing.T) {
 	vm := limatest.NewVM(t)
 	hostagentWithQEMU(t, vm, sleep, "1000")
 	second := exec.Command(os.Args[0], sleep, "1000")
-	second.Env = append(os.Environ(), "PLAY=qemu", "LOCK="+vm.QEMULock(), fmt.Sprint("PARENT=", os.Getpid()))
+	second.Env = append(os.Environ(), "TEST_PROGRAM=qemu", "LOCK="+vm.QEMULock(), fmt.Sprint("PARENT=", os.Getpid()))
 	if out, err := second.CombinedOutput(); err == nil || !strings.Contains(string(out), "another QEMU") {
 		t.Fatal(err, string(out))
 	}
@@ -118,7 +118,7 @@ func TestRealQEMUWithoutHostagentQuits(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0], qemu, "-machine", "q35,accel=tcg", "-S", "-nodefaults", "-display", "none", "-qmp", "unix:"+socket+",server=on,wait=off")
-	cmd.Env = append(os.Environ(), "PLAY=qemu", "LOCK="+vm.QEMULock(), fmt.Sprint("PARENT=", os.Getpid()))
+	cmd.Env = append(os.Environ(), "TEST_PROGRAM=qemu", "LOCK="+vm.QEMULock(), fmt.Sprint("PARENT=", os.Getpid()))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func TestKilledProbeLeavesNoGuestAndNoFolder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], exe, filepath.Join(home, "cache"))
-			cmd.Env = append(os.Environ(), "PLAY=probe")
+			cmd.Env = append(os.Environ(), "TEST_PROGRAM=probe")
 			cmd.Stderr = os.Stderr
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)

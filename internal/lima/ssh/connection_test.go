@@ -110,7 +110,7 @@ func (s *sshd) serve(conn net.Conn) {
 }
 
 // connected is a VM with a forwarded socket and shared folders whose SSH server is s, and the connection that carries them.
-func connected(t *testing.T, s *sshd, mounts ...limayaml.Mount) (c *Connection, socket string, said <-chan *event.Trouble) {
+func connected(t *testing.T, s *sshd, mounts ...limayaml.Mount) (c *Connection, socket string, reported <-chan *event.Trouble) {
 	limatest.Needs(t, "ssh")
 	home, err := os.MkdirTemp("", "rdd") // short, for sockets
 	if err != nil {
@@ -146,12 +146,12 @@ func connected(t *testing.T, s *sshd, mounts ...limayaml.Mount) (c *Connection, 
 	return c, socket, events
 }
 
-// hears waits until what is said does, or does not, name the socket.
-func hears(t *testing.T, said <-chan *event.Trouble, socket string, down bool) {
+// awaitTrouble waits for a report that names the socket as down, or for one that nothing is.
+func awaitTrouble(t *testing.T, reported <-chan *event.Trouble, socket string, down bool) {
 	t.Helper()
 	for late := time.After(testenv.Timeout); ; {
 		select {
-		case tr := <-said:
+		case tr := <-reported:
 			if tr.Source != event.FromConnection {
 				t.Fatalf("%+v", tr)
 			}
@@ -159,12 +159,12 @@ func hears(t *testing.T, said <-chan *event.Trouble, socket string, down bool) {
 				return
 			}
 		case <-late:
-			t.Fatal("nothing more is said")
+			t.Fatal("nothing more is reported")
 		}
 	}
 }
 
-// echoes says whether the forwarded socket leads to the guest.
+// echoes fails the test unless the forwarded socket leads to the guest.
 func echoes(t *testing.T, socket string) {
 	t.Helper()
 	conn, err := net.Dial("unix", socket)
@@ -184,8 +184,8 @@ func echoes(t *testing.T, socket string) {
 
 func TestDockerSocketComesBackWhenTheSSHConnectionEnds(t *testing.T) {
 	s := newSSHD(t)
-	c, socket, said := connected(t, s)
-	hears(t, said, socket, false)
+	c, socket, reported := connected(t, s)
+	awaitTrouble(t, reported, socket, false)
 	echoes(t, socket)
 	for name, end := range map[string]func(){
 		"its master is told to end": func() {
@@ -196,8 +196,8 @@ func TestDockerSocketComesBackWhenTheSSHConnectionEnds(t *testing.T) {
 		"the server hangs up": s.hangUp,
 	} {
 		end()
-		hears(t, said, socket, true) // until then said
-		hears(t, said, socket, false)
+		awaitTrouble(t, reported, socket, true)
+		awaitTrouble(t, reported, socket, false)
 		t.Log(name)
 		echoes(t, socket)
 	}
@@ -205,8 +205,8 @@ func TestDockerSocketComesBackWhenTheSSHConnectionEnds(t *testing.T) {
 
 func TestFileInThePlaceOfAForwardedSocketIsKept(t *testing.T) {
 	s := newSSHD(t)
-	_, socket, said := connected(t, s)
-	hears(t, said, socket, false)
+	_, socket, reported := connected(t, s)
+	awaitTrouble(t, reported, socket, false)
 	if err := os.Remove(socket); err != nil {
 		t.Fatal(err)
 	}
@@ -216,12 +216,12 @@ func TestFileInThePlaceOfAForwardedSocketIsKept(t *testing.T) {
 	s.hangUp()
 	for late := time.After(testenv.Timeout); ; {
 		select {
-		case tr := <-said:
+		case tr := <-reported:
 			if !strings.Contains(strings.Join(tr.Messages, "\n"), "something else at that path") {
 				continue
 			}
 		case <-late:
-			t.Fatal("it is not said")
+			t.Fatal("it is not reported")
 		}
 		break
 	}
@@ -230,7 +230,7 @@ func TestFileInThePlaceOfAForwardedSocketIsKept(t *testing.T) {
 	}
 }
 
-func TestSharedFolderThatIsNotThereIsSaidAndMadeAgain(t *testing.T) {
+func TestMissingSharedFolderIsReportedAndMadeAgain(t *testing.T) {
 	s := newSSHD(t)
 	var gone atomic.Bool
 	gone.Store(true)
@@ -247,11 +247,11 @@ func TestSharedFolderThatIsNotThereIsSaidAndMadeAgain(t *testing.T) {
 	}
 	folder := t.TempDir()
 	no, builtin, point := false, limayaml.SFTPDriverBuiltin, "/mnt/it's here"
-	_, _, said := connected(t, s, limayaml.Mount{Location: folder, MountPoint: &point, Writable: &no,
+	_, _, reported := connected(t, s, limayaml.Mount{Location: folder, MountPoint: &point, Writable: &no,
 		SSHFS: limayaml.SSHFS{Cache: &no, FollowSymlinks: &no, SFTPDriver: &builtin}})
-	hears(t, said, folder, true) // as when it failed at boot
-	hears(t, said, folder, false)
+	awaitTrouble(t, reported, folder, true) // as when it failed at boot
+	awaitTrouble(t, reported, folder, false)
 	gone.Store(true) // as when its process has ended
-	hears(t, said, folder, true)
-	hears(t, said, folder, false)
+	awaitTrouble(t, reported, folder, true)
+	awaitTrouble(t, reported, folder, false)
 }

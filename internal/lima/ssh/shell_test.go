@@ -10,7 +10,7 @@ import (
 )
 
 // The script is given to a real shell, as sshd gives it to the guest's.
-func TestAShellBeginsWhereAndAsAsked(t *testing.T) {
+func TestAShellStartsInTheRequestedFolder(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

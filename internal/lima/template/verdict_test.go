@@ -22,7 +22,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// verdictOf is what is said of a template: the field and the message, empty when it is accepted.
+// verdictOf returns the field and the message of an error; empty if the template was accepted.
 func verdictOf(t *testing.T, err error) string {
 	if err == nil {
 		return ""
@@ -30,12 +30,11 @@ func verdictOf(t *testing.T, err error) string {
 	if p, ok := errors.AsType[*lima.PermanentError](err); ok {
 		return p.Error()
 	}
-	t.Fatalf("it can't be judged: %v", err)
+	t.Fatalf("no verdict: %v", err)
 	return ""
 }
 
-// oneVerdict has a template judged in every way in which it can come in, and fails when it matters
-// which one that is.
+// oneVerdict validates a template in every way in which it can come in, and fails unless the results are the same.
 func oneVerdict(t *testing.T, vm layout.VM, text string, params map[string]string) {
 	t.Helper()
 	want := verdictOf(t, Validate(vm, []byte(text), params, false))
@@ -70,11 +69,11 @@ func oneVerdict(t *testing.T, vm layout.VM, text string, params map[string]strin
 	}
 	maps.Copy(own, params)
 	differs("with its own params", verdictOf(t, Validate(vm, []byte(text), own, false)))
-	differs("as it was completed", verdictOf(t, again(vm, text, params)))
+	differs("as it was completed", verdictOf(t, validateCompleted(vm, text, params)))
 }
 
-// again judges what a template becomes when it is completed.
-func again(vm layout.VM, text string, params map[string]string) error {
+// validateCompleted completes a template and validates the result.
+func validateCompleted(vm layout.VM, text string, params map[string]string) error {
 	whole, err := Complete([]byte(text), params, false)
 	if err != nil {
 		return err
