@@ -92,7 +92,13 @@ func Failure(err error) *event.Failure {
 	return f
 }
 
-// ShellQuote quotes a word for a POSIX shell. It quotes every word, unlike shellescape.Quote, which leaves
-// words alone that have no special characters: a shell could still take those for a keyword (time), an alias, an
-// assignment (A=b) or, zsh, the path of a command (=ls).
-func ShellQuote(w string) string { return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'" }
+// ShellQuote quotes words for a POSIX shell and puts blanks between them. It quotes every word, unlike
+// shellescape.Quote, which leaves words alone that have no special characters: a shell could still take those for a
+// keyword (time), an alias, an assignment (A=b) or, zsh, the path of a command (=ls).
+func ShellQuote(words ...string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+	}
+	return strings.Join(quoted, " ")
+}

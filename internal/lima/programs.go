@@ -1,6 +1,7 @@
 package lima
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,16 +24,11 @@ var OpenSSH = Program{"ssh", "openssh-client"}
 
 // QEMUProgram is the QEMU that runs guests of an architecture.
 func QEMUProgram(arch limayaml.Arch) Program {
-	p := Program{"qemu-system-" + arch, "qemu-system-misc"}
-	switch arch {
-	case limayaml.X8664:
-		p.debian = "qemu-system-x86"
-	case limayaml.AARCH64, limayaml.ARMV7L:
-		p.debian = "qemu-system-arm"
-	case limayaml.PPC64LE:
-		p.debian = "qemu-system-ppc"
-	}
-	return p
+	return Program{"qemu-system-" + arch, cmp.Or(qemuPackages[arch], "qemu-system-misc")}
+}
+
+var qemuPackages = map[limayaml.Arch]string{
+	limayaml.X8664: "qemu-system-x86", limayaml.AARCH64: "qemu-system-arm", limayaml.ARMV7L: "qemu-system-arm", limayaml.PPC64LE: "qemu-system-ppc",
 }
 
 // CheckPrograms returns an error that names the programs that the VM needs and the service can't find.

@@ -190,31 +190,25 @@ func (h *hostagent) boot(ctx context.Context) error {
 	ended := make(chan struct{})
 	defer close(ended)
 	go h.powerOff(ctx, ended)
-	stopServing := h.maintain(ctx)
-	defer stopServing()
-	how := h.startMonitor(context.WithoutCancel(ctx), inst.Config)
+	stopMaintaining := h.maintain(ctx)
+	defer stopMaintaining()
+	watched, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatching()
+	if *inst.Config.VMType == limayaml.QEMU {
+		h.monitor = qemu.NewMonitor(h.vm, h.report, h.pingFunc(inst.Config))
+		go h.monitor.Run(watched)
+	}
 	h.reportStep(event.Boot, "booting; the console is in "+h.vm.SerialLog())
 	if err := ha.Run(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	if ending := how(); ctx.Err() == nil && ending != "" {
-		return &unexpectedExit{ending}
+	if h.monitor == nil || ctx.Err() != nil {
+		return nil
+	}
+	if how := h.monitor.WaitEnd(); how != "" {
+		return &unexpectedExit{how}
 	}
 	return nil
-}
-
-// startMonitor starts the monitor of the VM's QEMU. Call the result when QEMU has ended; it returns how.
-func (h *hostagent) startMonitor(ctx context.Context, y *limayaml.LimaYAML) (how func() string) {
-	if *y.VMType != limayaml.QEMU {
-		return func() string { return "" }
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	h.monitor = qemu.NewMonitor(h.vm, h.report, h.pingFunc(y))
-	go h.monitor.Run(ctx)
-	return func() string {
-		defer cancel()
-		return h.monitor.WaitEnd()
-	}
 }
 
 // inspect ends a QEMU that an earlier hostagent left behind, removes stale files, and reads the VM's configuration. Lima
@@ -315,23 +309,20 @@ func (h *hostagent) releaseHostPaths() {
 // result stops it.
 func (h *hostagent) maintain(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
 	ports := newPorts(h.vm, h.report)
 	logrus.AddHook(ports)
-	go func() {
-		defer close(done)
-		select {
-		case <-ctx.Done():
-			return
-		case <-h.ready:
-		}
-		var all sync.WaitGroup
-		all.Go(func() { ssh.NewConnection(h.vm, h.config, h.report).Run(ctx) })
-		all.Go(func() { ports.run(ctx) })
-		all.Wait()
-	}()
+	var all sync.WaitGroup
+	for _, run := range []func(context.Context){ssh.NewConnection(h.vm, h.config, h.report).Run, ports.run} {
+		all.Go(func() {
+			select {
+			case <-ctx.Done():
+			case <-h.ready:
+				run(ctx)
+			}
+		})
+	}
 	return func() {
 		cancel()
-		<-done
+		all.Wait()
 	}
 }

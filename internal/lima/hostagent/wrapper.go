@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,14 +64,9 @@ func (h *hostagent) wrapPrograms(y *limayaml.LimaYAML, flags []string) error {
 			return err
 		}
 	}
-	// Lima splits the variable by a shell's rules.
-	words := make([]string, 0, 1+len(args)+len(flags))
-	for _, w := range append(append([]string{qemuLink}, args...), flags...) {
-		words = append(words, lima.ShellQuote(w))
-	}
 	for k, v := range map[string]string{
 		EnvQEMU: exe, EnvSSH: sshPath, EnvPaths: paths, EnvLock: h.vm.QEMULock(), EnvAgent: h.vm.HostagentLock(), EnvParent: strconv.Itoa(os.Getpid()),
-		qemuVariable(*y.Arch): strings.Join(words, " "),
+		qemuVariable(*y.Arch): lima.ShellQuote(slices.Concat([]string{qemuLink}, args, flags)...), // Lima splits it by a shell's rules
 		"PATH":                bin + string(filepath.ListSeparator) + h.o.Path,
 	} {
 		if err := os.Setenv(k, v); err != nil {

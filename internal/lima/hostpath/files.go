@@ -34,7 +34,13 @@ func readFiles(vm layout.VM) (Files, error) {
 	return f, err
 }
 
-func (f Files) save(vm layout.VM) error { return atomicfile.WriteJSON(vm.HostFiles(), f) }
+// save writes the record, or removes it if it is empty.
+func (f Files) save(vm layout.VM) error {
+	if len(f.Paths)+len(f.Written) == 0 {
+		return os.RemoveAll(vm.HostFiles())
+	}
+	return atomicfile.WriteJSON(vm.HostFiles(), f)
+}
 
 // Keep records what the VM puts on the host, and removes what it has put at other paths before. The caller holds
 // the VM's disk lock, so no hostagent runs.
@@ -42,9 +48,6 @@ func Keep(vm layout.VM, paths []Path) error {
 	old, err := readFiles(vm)
 	if err != nil {
 		return err
-	}
-	if len(paths) == 0 && len(old.Paths) == 0 && len(old.Written) == 0 {
-		return nil
 	}
 	now := Files{Paths: paths, Written: map[string]string{}}
 	for _, p := range paths {
@@ -70,10 +73,7 @@ func Release(vm layout.VM) error {
 	f.ReleaseAll(vm)
 	f.Paths = nil
 	maps.DeleteFunc(f.Written, func(path, _ string) bool { return !layout.Exists(path) })
-	if len(f.Written) > 0 {
-		return f.save(vm)
-	}
-	return os.RemoveAll(vm.HostFiles())
+	return f.save(vm)
 }
 
 // release removes the link at p, or the copy that is to go when the VM stops. A file that was changed stays.

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/lima-vm/lima/pkg/downloader"
@@ -114,37 +113,17 @@ func (t *Fetcher) copyLocal(ctx context.Context, field, dest string, f limayaml.
 		return err
 	}
 	begin(copying)
-	stop := t.watchSize(dest, info.Size())
+	stop := lima.Every(sizeInterval, func() {
+		if written := size(dest); written > 0 {
+			t.Report(written, max(info.Size(), written))
+		}
+	})
 	_, err = fileutils.DownloadFile(ctx, dest, f, decompress, filepath.Base(dest), f.Arch)
 	stop()
 	if err == nil {
 		t.Report(size(dest), size(dest))
 	}
 	return err
-}
-
-// watchSize reports the size of a file that grows, until stop is called.
-func (t *Fetcher) watchSize(path string, total int64) (stop func()) {
-	done := make(chan struct{})
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		tick := time.NewTicker(sizeInterval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				if info, err := os.Stat(path); err == nil {
-					t.Report(info.Size(), max(total, info.Size()))
-				}
-			}
-		}
-	})
-	return func() {
-		close(done)
-		watching.Wait()
-	}
 }
 
 // LocalPath is the path of a local image: absolute, or below the home directory.

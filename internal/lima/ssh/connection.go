@@ -71,14 +71,18 @@ func (c *Connection) Run(ctx context.Context) {
 	if *c.y.Plain || runtime.GOOS == "windows" { // nothing depends on it; Windows' ssh has no such connections
 		return
 	}
-	todo := c.missing(ctx) // what Lima could not set up at boot
-	if len(todo) > 0 {
-		c.reportTrouble(retryingMessage, todo, nil)
+	var todo []resource
+	var pause time.Duration // before the next attempt
+	check := func() {
+		if todo, pause = c.missing(ctx), 0; len(todo) > 0 {
+			c.reportTrouble(retryingMessage, todo, nil)
+		}
 	}
+	check() // what Lima could not set up at boot
 	lost := c.closed(ctx)
 	look := time.NewTicker(c.checkInterval)
 	defer look.Stop()
-	for pause := time.Duration(0); ; {
+	for {
 		var again <-chan time.Time
 		if lost == nil || len(todo) > 0 {
 			again = time.After(pause)
@@ -93,9 +97,7 @@ func (c *Connection) Run(ctx context.Context) {
 			continue
 		case <-look.C:
 			if lost != nil && len(todo) == 0 {
-				if todo, pause = c.missing(ctx), 0; len(todo) > 0 {
-					c.reportTrouble(retryingMessage, todo, nil)
-				}
+				check()
 			}
 			continue
 		case <-again:

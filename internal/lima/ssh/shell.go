@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lima-vm/lima/pkg/instance/hostname"
@@ -82,11 +81,7 @@ func (o ShellOptions) script(mounted bool) (script string) {
 	case mounted:
 		script += "cd " + lima.ShellQuote(o.Dir) + " || cd; "
 	}
-	words := make([]string, len(o.Command))
-	for i, w := range o.Command {
-		words[i] = lima.ShellQuote(w)
-	}
-	command := strings.Join(words, " ")
+	command := lima.ShellQuote(o.Command...)
 	switch {
 	case o.Shell != "" && command != "":
 		return script + "exec " + lima.ShellQuote(o.Shell) + " -l -c " + lima.ShellQuote(command)

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"rancherdesktop.io/rdd/internal/lima"
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
@@ -16,7 +17,7 @@ const (
 // such as a download from the next place, is one more step.
 type progress struct {
 	w    *event.Writer
-	done chan struct{}
+	stop func()
 
 	mu          sync.Mutex
 	now         event.Event
@@ -25,29 +26,16 @@ type progress struct {
 	extra       int32         // steps that the plan didn't have
 }
 
+// newProgress repeats the current event until stop is called. Writing to a reader that is gone ends this process
+// (SIGPIPE), which is how a child of a crashed service ends.
 func newProgress(w *event.Writer) *progress {
-	p := &progress{w: w, done: make(chan struct{}), minInterval: minReportInterval}
-	go p.beat()
+	p := &progress{w: w, minInterval: minReportInterval}
+	p.stop = lima.Every(heartbeatInterval, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.write()
+	})
 	return p
-}
-
-func (p *progress) stop() { close(p.done) }
-
-// beat repeats the current event. Writing to a reader that is gone ends this process (SIGPIPE), which is how a child
-// of a crashed service ends.
-func (p *progress) beat() {
-	tick := time.NewTicker(heartbeatInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-p.done:
-			return
-		case <-tick.C:
-			p.mu.Lock()
-			p.write()
-			p.mu.Unlock()
-		}
-	}
 }
 
 // begin reports a step, by its number in the plan. A step without any bytes yet may be renamed.
