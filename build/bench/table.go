@@ -48,7 +48,11 @@ func printTable(w io.Writer, rows []row) error {
 func (r row) cells() []string {
 	target, ratio, mark := "", "", ""
 	if r.OK != nil {
-		target, ratio, mark = "≤ "+strconv.FormatFloat(r.Target, 'f', -1, 64), fmt.Sprintf("%.2f", r.Ratio), "over"
+		bound, missed := "≤ ", "over"
+		if r.Unit == perSecond {
+			bound, missed = "≥ ", "under"
+		}
+		target, ratio, mark = bound+strconv.FormatFloat(r.Target, 'f', -1, 64), fmt.Sprintf("%.2f", r.Ratio), missed
 		if *r.OK {
 			mark = "ok"
 		}
