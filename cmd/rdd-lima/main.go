@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"rancherdesktop.io/rdd/internal/lima"
+	"rancherdesktop.io/rdd/internal/lima/qemu"
+	"rancherdesktop.io/rdd/internal/lima/ssh"
 	"rancherdesktop.io/rdd/internal/lima/template"
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
@@ -77,7 +79,10 @@ type usageError struct{ error }
 
 // flags are the flags of all commands.
 type flags struct {
-	home, share, logs string
+	home, share, logs   string
+	nonce, acceleration string
+	kill                bool
+	shell               ssh.ShellOptions
 }
 
 // vm returns the layout of the VM called name.
@@ -98,8 +103,45 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&f.home, "lima-home", "", "Lima's home directory")
 	root.PersistentFlags().StringVar(&f.share, "share", "", "directory of files that ship with RDD, such as guest agents and templates")
 	root.PersistentFlags().StringVar(&f.logs, "log-dir", "", "directory of the VM's logs")
-	root.AddCommand(validateCommand(f), templateCommand(f), prepareCommand(f), hostagentCommand(f), clearCommand(f), removeCommand(f), probeCommand(f), sshCommand(f), dialCommand(), guardCommand())
+
+	one := cobra.ExactArgs(1)
+	agent := f.command("hostagent VM", "Boot a VM and serve it until its guest powers off; an interrupt asks the guest to power off", one, f.hostagent, "lima-home", "share", "log-dir")
+	agent.Flags().StringVar(&f.nonce, "nonce", "", "identifies this run")
+	clearing := f.command("clear VM", "End a QEMU that outlived its hostagent, and remove stale files", one, f.clear, "lima-home")
+	clearing.Flags().BoolVar(&f.kill, "kill", false, "end QEMU without asking the guest first; unwritten data is lost")
+	probe := f.command("probe", "Check hardware acceleration by running a test guest", cobra.NoArgs, f.probe, "lima-home")
+	for _, c := range []*cobra.Command{agent, probe} {
+		c.Flags().StringVar(&f.acceleration, "acceleration", qemu.Auto, fmt.Sprintf("%s, %s or %s", qemu.Auto, qemu.Hardware, qemu.Emulation))
+	}
+	shell := f.command("ssh VM [-- COMMAND...]", "Open a shell in a running VM, or run a command there", cobra.MinimumNArgs(1), f.ssh, "lima-home")
+	shell.Flags().StringVar(&f.shell.Shell, "shell", "", "shell to run in the guest")
+	shell.Flags().StringVar(&f.shell.Workdir, "workdir", "", "working directory in the guest")
+	shell.Flags().DurationVar(&f.shell.WaitTimeout, "patience", 0, "wait this long for a guest that may not answer yet")
+	root.AddCommand(agent, clearing, probe, shell,
+		f.command("validate [VM] < JOB", "Check a template and, if a VM is named, whether it fits that VM's disk; writes nothing", cobra.MaximumNArgs(1), f.validate),
+		f.command("template LOCATOR", "Print a template from a file, a URL or template://NAME, with everything it refers to embedded", one, f.template),
+		f.command("prepare VM < JOB", "Create or update a VM's disk and configuration", one, f.prepare, "lima-home", "share"),
+		f.command("remove VM", "Remove the disk and configuration of a VM that doesn't run", one, f.remove, "lima-home"),
+	)
+	root.AddCommand(f.wrapperCommands()...)
 	return root
+}
+
+// command returns a command. It refuses a wrong number of arguments, and that required flags are missing; --lima-home
+// may come from the environment instead.
+func (f *flags) command(use, short string, check cobra.PositionalArgs, run func(cmd *cobra.Command, args []string) error, required ...string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return &usageError{err}
+		}
+		values := map[string]string{"lima-home": f.home, "share": f.share, "log-dir": f.logs}
+		for _, name := range required {
+			if values[name] == "" {
+				return &usageError{fmt.Errorf("--%s is required", name)}
+			}
+		}
+		return run(cmd, args)
+	}}
 }
 
 // apply tells Lima where its files are. Lima knows no other way than the environment.
@@ -125,19 +167,6 @@ func (f *flags) apply() error {
 		return os.Setenv("LIMA_TEMPLATES_PATH", template.SearchPath(f.home, f.share))
 	}
 	return nil
-}
-
-// require returns a check that a command's required flags are set; --lima-home may come from the environment instead.
-func (f *flags) require(names ...string) func(*cobra.Command, []string) error {
-	return func(*cobra.Command, []string) error {
-		values := map[string]string{"lima-home": f.home, "share": f.share, "log-dir": f.logs}
-		for _, n := range names {
-			if values[n] == "" {
-				return &usageError{fmt.Errorf("--%s is required", n)}
-			}
-		}
-		return nil
-	}
 }
 
 // report runs work whose events go to stdout. The last event reports the result.

@@ -45,31 +45,19 @@ func runWrapper() (code int, ok bool) {
 	return exitFailed, true
 }
 
-func dialCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:    "dial HOST PORT",
-		Short:  "Connect to an SSH server, wait until it answers, and pass the connection to ssh",
-		Hidden: true,
-		Args:   args(cobra.ExactArgs(2)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return ssh.Dial(cmd.Context(), net.JoinHostPort(args[0], args[1]), os.Getenv(hostagent.EnvAgent), os.Stdout)
-		},
-	}
-}
-
-func guardCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:                qemu.GuardCommand + " PROGRAM ARGS...",
-		Short:              "Run a program that ends with the parent process, even if that is killed",
-		Hidden:             true,
-		Args:               args(cobra.MinimumNArgs(1)),
-		DisableFlagParsing: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			code, err := proc.Guard(cmd.Context(), os.Stdout, os.Stderr, args[0], args[1:]...)
-			if err == nil && code != 0 {
-				err = guardedCode(code)
-			}
-			return err
-		},
-	}
+// wrapperCommands are the hidden commands that programs started by a hostagent or a probe use.
+func (f *flags) wrapperCommands() []*cobra.Command {
+	dial := f.command("dial HOST PORT", "Connect to an SSH server, wait until it answers, and pass the connection to ssh", cobra.ExactArgs(2), func(cmd *cobra.Command, args []string) error {
+		return ssh.Dial(cmd.Context(), net.JoinHostPort(args[0], args[1]), os.Getenv(hostagent.EnvAgent), os.Stdout)
+	})
+	guard := f.command(qemu.GuardCommand+" PROGRAM ARGS...", "Run a program that ends with the parent process, even if that is killed", cobra.MinimumNArgs(1), func(cmd *cobra.Command, args []string) error {
+		code, err := proc.Guard(cmd.Context(), os.Stdout, os.Stderr, args[0], args[1:]...)
+		if err == nil && code != 0 {
+			err = guardedCode(code)
+		}
+		return err
+	})
+	guard.DisableFlagParsing = true
+	dial.Hidden, guard.Hidden = true, true
+	return []*cobra.Command{dial, guard}
 }
