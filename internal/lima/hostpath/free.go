@@ -45,7 +45,7 @@ func (p Path) free(vm layout.VM, mine Files) error {
 		return p.canMakeFolder()
 	}
 	if err != nil {
-		return p.taken("can't be looked at: " + err.Error())
+		return p.taken("can't be checked: " + err.Error())
 	}
 	switch mode := info.Mode(); {
 	case mode.IsDir():
@@ -85,7 +85,7 @@ func (p Path) canMakeFolder() error {
 }
 
 func (p Path) taken(is string) error {
-	return lima.FieldErrorf(p.Field, "%s %s. RDD removes nothing to make room: choose a path where nothing is, or move it away", p.Path, is)
+	return lima.FieldErrorf(p.Field, "%s %s. RDD does not replace it: choose another path, or move it away", p.Path, is)
 }
 
 // linkOf reports whether the path is a link to a socket of the VM, whatever the link's number.

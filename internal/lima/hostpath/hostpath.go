@@ -103,7 +103,7 @@ func checkApart(paths []Path) error {
 		for _, q := range paths[:i] {
 			a, b := resolveLinks(p.Path), resolveLinks(q.Path)
 			if a == b || IsBelow(a, b) || IsBelow(b, a) || p.Path == q.Inside || p.Inside == q.Path {
-				return lima.FieldErrorf(p.Field, "%s is where %s goes already: choose another path", p.Path, q.Field)
+				return lima.FieldErrorf(p.Field, "%s is already used by %s: choose another path", p.Path, q.Field)
 			}
 		}
 	}

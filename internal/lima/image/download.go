@@ -142,9 +142,8 @@ func (d *download) fetch(ctx context.Context) error {
 	var modified string
 	for try := 1; ; try++ {
 		before := size(d.part())
-		m, err := d.request(ctx)
-		if err == nil {
-			modified = m
+		var err error
+		if modified, err = d.request(ctx); err == nil {
 			break
 		}
 		if ctx.Err() != nil {

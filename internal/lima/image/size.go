@@ -55,7 +55,7 @@ func ExplainSpace(err error, dir string) error {
 	return err
 }
 
-var errFullDisk = errors.New("free some space, then it goes on by itself")
+var errFullDisk = errors.New("free some space, and the work continues by itself")
 
 func fullDisk(dir, how string) error {
 	return fmt.Errorf("the disk of this computer that holds %s is full (%s): %w", dir, how, errFullDisk)

@@ -77,7 +77,7 @@ func escaped(text string) string {
 		case !unprintable(r):
 			b.WriteRune(r)
 		case r > 0xffff:
-			fmt.Fprintf(&b, `\U%08x`, r) // YAML's own, which JSON lacks
+			fmt.Fprintf(&b, `\U%08x`, r) // JSON has no such escape, but YAML has
 		default:
 			fmt.Fprintf(&b, `\u%04x`, r)
 		}

@@ -36,7 +36,7 @@ func checkEnv(y *limayaml.LimaYAML) error {
 		}
 		for i, p := range y.Provision {
 			if misread(value) && p.Script != "" && !shellScript(p.Script) {
-				return lima.FieldErrorf(field, "its value has a # or a \\, or begins with a quote, or begins or ends with a blank, and then can't be given to provision[%d].script, "+
+				return lima.FieldErrorf(field, "its value contains # or \\, begins with a quote, or begins or ends with a blank. Such a value can't be given to provision[%d].script, "+
 					"which is not a shell script: change the value, or set it in that script", i)
 			}
 		}

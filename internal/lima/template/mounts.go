@@ -51,7 +51,7 @@ func checkMounts(y, full *limayaml.LimaYAML) error {
 		for j, before := range full.Mounts[:i] {
 			switch taken := path.Clean(*before.MountPoint); {
 			case taken == point:
-				return lima.FieldErrorf(field, "%s is the mount point of mounts[%d] already, which could not be seen: give each its own", point, j)
+				return lima.FieldErrorf(field, "%s is already the mount point of mounts[%d], which would be hidden: give each its own", point, j)
 			case inGuestFolder(taken, point):
 				return lima.FieldErrorf(field, "%s would hide mounts[%d], which is mounted before it at %s: list the outer one first", point, j, taken)
 			case inGuestFolder(point, taken) && *full.MountType == limayaml.REVSSHFS && !*before.Writable:
