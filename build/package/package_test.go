@@ -14,11 +14,11 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// made is the one package of a kind in dist; without it the test is skipped, but not in CI.
+// made returns the path of the package of a kind in dist. It calls testenv.Missing unless there is exactly one.
 func made(t *testing.T, kind string) string {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("looks at what make package made")
+		t.Skip("needs what make package makes")
 	}
 	found, err := filepath.Glob(filepath.Join("..", "..", "dist", "package", "*."+kind))
 	if err != nil {
@@ -30,7 +30,7 @@ func made(t *testing.T, kind string) string {
 	return found[0]
 }
 
-// output runs a program that must succeed.
+// output runs a program, which must succeed, and returns its output.
 func output(t *testing.T, env []string, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
@@ -48,7 +48,7 @@ func TestDebianPackageIsWholeAndItsProgramsWork(t *testing.T) {
 	output(t, nil, "dpkg-deb", "-x", deb, root)
 	for _, script := range []string{"preinst", "postinst", "prerm", "postrm"} {
 		if exec.CommandContext(t.Context(), "dpkg-deb", "-I", deb, script).Run() == nil {
-			t.Errorf("the package has a %s; installing and removing it must touch nothing else", script)
+			t.Errorf("the package has a %s script; installing and removing it must only copy and remove files", script)
 		}
 	}
 	entry := filepath.Join(root, "usr/share/applications/io.rancherdesktop.rdd.desktop")
@@ -64,7 +64,7 @@ func TestDebianPackageIsWholeAndItsProgramsWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	home, err := os.MkdirTemp("", "rp") // short, because sockets live below it
+	home, err := os.MkdirTemp("", "rp") // a short path, because it will hold sockets
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestDebianPackageIsWholeAndItsProgramsWork(t *testing.T) {
 	output(t, env, rdd, "ctl", "get", "namespaces")
 }
 
-// started lists the programs that a desktop entry starts.
+// started returns the programs that a desktop entry starts.
 func started(t *testing.T, entry string) (programs []string) {
 	t.Helper()
 	file, err := os.Open(entry)
@@ -103,10 +103,10 @@ func TestBothPackagesHoldTheSame(t *testing.T) {
 	for line := range strings.Lines(output(t, nil, "dpkg-deb", "-c", made(t, "deb"))) {
 		fields := strings.Fields(line)
 		if !strings.HasPrefix(fields[1], "root/root") {
-			t.Errorf("not root's: %s", line)
+			t.Errorf("not owned by root: %s", line)
 		}
 		if strings.ContainsAny(fields[0], "sS") {
-			t.Errorf("with rights of its own: %s", line)
+			t.Errorf("setuid or setgid: %s", line)
 		}
 		if name := strings.TrimPrefix(fields[5], "."); fields[0][0] != 'd' && !strings.HasSuffix(name, "/copyright") && !strings.HasPrefix(name, "/usr/share/doc/rdd/changelog") {
 			deb = append(deb, name)

@@ -21,10 +21,10 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// asKubectl makes this test binary behave as the program it tests.
+// asKubectl is an environment variable with which this test binary runs rdd-kubectl.
 const asKubectl = "RDD_TEST_AS_KUBECTL"
 
-// limit bounds what should happen at once.
+// limit is the timeout for what should happen at once.
 const limit = time.Minute
 
 func TestMain(m *testing.M) {
@@ -35,15 +35,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// kubectl is one program that clients use, with a home of its own.
+// kubectl is a kubectl program with a home directory of its own.
 type kubectl struct {
 	program string
 	env     []string
 	dir     string
 }
 
-// The control plane is driven with our own kubectl and with Debian's, which is years
-// older: it discovers, validates and explains in other ways.
+// The control plane works with our own kubectl and with Debian's, which is years
+// older and uses other APIs for discovery, validation and explain.
 func TestKubectl(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs kubectl dozens of times")
@@ -136,7 +136,7 @@ func patches(t *testing.T, k kubectl, namespace string) {
 	k.ok(t, "annotated", "-n", namespace, "annotate", "gadget", "patched", "a=b")
 }
 
-// watches follows a kind with get -w while an object comes, changes and goes.
+// watches runs get -w while an object is created, changed and deleted.
 func watches(t *testing.T, k kubectl, namespace string) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -161,7 +161,7 @@ func watches(t *testing.T, k kubectl, namespace string) {
 		}
 	}
 	if ctx.Err() != nil {
-		t.Errorf("the watch never told the end:\n%s", &lines)
+		t.Errorf("the watch did not show the deletion:\n%s", &lines)
 	}
 }
 
@@ -179,8 +179,8 @@ func waits(t *testing.T, k kubectl, namespace string) {
 	k.fails(t, "NotFound", "-n", namespace, "get", "gadget", "awaited")
 }
 
-// withVersion returns the object as JSON with the stored resource version, for a write
-// that replaces it.
+// withVersion returns the object as JSON with its current resource version, for
+// kubectl replace.
 func (k kubectl) withVersion(t *testing.T, namespace, object string) string {
 	version, err := k.run(t, "-n", namespace, "get", "gadget", "awaited", "-o", "jsonpath={.metadata.resourceVersion}")
 	if err != nil {
@@ -219,7 +219,7 @@ func (k kubectl) run(t *testing.T, args ...string) (string, error) {
 	return out.String(), errors.Join(err, ctx.Err())
 }
 
-// ok runs a command that must succeed and say something.
+// ok runs a command, which must succeed and print a text.
 func (k kubectl) ok(t *testing.T, says string, args ...string) {
 	t.Helper()
 	out, err := k.run(t, args...)
@@ -228,7 +228,7 @@ func (k kubectl) ok(t *testing.T, says string, args ...string) {
 	}
 }
 
-// fails runs a command that must fail and say why.
+// fails runs a command, which must fail and print a text.
 func (k kubectl) fails(t *testing.T, says string, args ...string) {
 	t.Helper()
 	out, err := k.run(t, args...)
@@ -250,8 +250,8 @@ func (k kubectl) write(t *testing.T, text string) string {
 	return f.Name()
 }
 
-// debianKubectl is the kubectl of Debian's package kubernetes-client, unpacked beside
-// the user's caches: as a package it would take another kubectl's place.
+// debianKubectl returns the kubectl of Debian's package kubernetes-client. It is unpacked
+// into the user's cache, because an installed package would replace another kubectl.
 // RDD_TEST_KUBECTL names another program to test instead.
 func debianKubectl(t *testing.T) string {
 	if program := os.Getenv("RDD_TEST_KUBECTL"); program != "" {
@@ -277,7 +277,7 @@ func debianKubectl(t *testing.T) string {
 	return program
 }
 
-// serve runs a control plane and returns the name of a kubeconfig for it.
+// serve runs a control plane and returns the path of a kubeconfig for it.
 func serve(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -13,8 +13,8 @@ import (
 // These are set by the build. Without them, commit and built are empty.
 var (
 	version = "dev"
-	commit  string // as git names it
-	built   string // when, in UTC as RFC 3339 has it
+	commit  string // git's name of it
+	built   string // the time in UTC, in the format of RFC 3339
 )
 
 func main() { os.Exit(run()) }

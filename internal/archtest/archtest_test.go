@@ -19,20 +19,20 @@ import (
 
 const module = "rancherdesktop.io/rdd"
 
-// root is the folder of go.mod, from here.
+// root is the relative path to the folder of go.mod.
 const root = "../.."
 
-// pkg is what `go list` says of a package of ours.
+// pkg is what `go list` prints about a package of this module.
 type pkg struct {
 	Dir, ImportPath, Name, Doc string
 	GoFiles, Imports, Deps     []string
-	IgnoredGoFiles             []string // of other systems, and the window's, which need build tags
+	IgnoredGoFiles             []string // for other systems, and those of the window, which need build tags
 }
 
-// path is the import path within the module; empty for the window's main, at the root.
+// path returns the import path within the module. It is empty for the window's main, at the root.
 func (p pkg) path() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
 
-// listed asks `go list` once for all tests.
+// listed runs `go list` once for all tests.
 var listed = sync.OnceValues(func() (all []pkg, err error) {
 	cmd := exec.Command("go", "list", "-json=Dir,ImportPath,Name,Doc,GoFiles,IgnoredGoFiles,Imports,Deps", module+"/...")
 	var out, problem bytes.Buffer
@@ -67,10 +67,10 @@ func ourPackages(t *testing.T) []pkg {
 	return all
 }
 
-// below says whether path is folder or inside it.
+// below reports whether path is folder or inside it.
 func below(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
 
-// forTests says whether p exists for tests alone, as httptest does; no program may link it.
+// forTests reports whether p is only for tests, like httptest. No program may link it.
 func forTests(p pkg) bool { return strings.HasSuffix(p.Name, "test") || p.Name == "testenv" }
 
 const (
@@ -86,21 +86,21 @@ const (
 	wails      = "github.com/wailsapp/wails"
 )
 
-// importers lists who alone may import a module; the reason is the value's last element.
+// importers lists the only packages that may import a module, and why.
 var importers = map[string]struct {
 	only   []string
 	reason string
 }{
-	kubernetes: {[]string{"internal/controlplane"}, "most of the program must build without it"},
-	apiServer:  {[]string{"internal/controlplane"}, "most of the program must build without it"},
-	kine:       {[]string{"internal/datastore"}, "the store is behind an etcd API"},
-	lima:       {[]string{"internal/lima"}, "a leak or a crash there is not the core's"},
-	kubectl:    {[]string{"cmd/rdd-kubectl"}, "60 MB that nobody else should pay"},
+	kubernetes: {[]string{"internal/controlplane"}, "all other packages must build without it"},
+	apiServer:  {[]string{"internal/controlplane"}, "all other packages must build without it"},
+	kine:       {[]string{"internal/datastore"}, "everything else sees only the etcd API"},
+	lima:       {[]string{"internal/lima"}, "a leak or crash in Lima must not affect the core"},
+	kubectl:    {[]string{"cmd/rdd-kubectl"}, "it adds 60 MB to a program"},
 	wails:      {[]string{"app/window"}, "the page works without it"},
-	systray:    {[]string{"app/tray"}, "the menu is pure"},
-	notify:     {[]string{"app/notify"}, "nothing else knows how a desktop shows notifications"},
-	beeep:      {[]string{"app/notify"}, "nothing else knows how a desktop shows notifications"},
-	service:    {[]string{"internal/login"}, "the rest doesn't know what starts it"},
+	systray:    {[]string{"app/tray"}, "only the tray has a system tray icon"},
+	notify:     {[]string{"app/notify"}, "only app/notify knows how a desktop shows notifications"},
+	beeep:      {[]string{"app/notify"}, "only app/notify knows how a desktop shows notifications"},
+	service:    {[]string{"internal/login"}, "only internal/login knows how programs start at login"},
 }
 
 func TestImporters(t *testing.T) {
@@ -116,7 +116,7 @@ func TestImporters(t *testing.T) {
 	}
 }
 
-// ignoredImports are those of files that are not built here.
+// ignoredImports returns the imports of files that are not built on this system.
 func ignoredImports(t *testing.T, p pkg) (all []string) {
 	t.Helper()
 	for _, name := range p.IgnoredGoFiles {
@@ -134,7 +134,7 @@ func ignoredImports(t *testing.T, p pkg) (all []string) {
 	return all
 }
 
-// links lists what a program must not link, however indirectly.
+// links lists what a program must not link, not even indirectly.
 var links = map[string][]string{
 	"cmd/rdd":      {apiServer, kubernetes, kine, lima, kubectl, "sigs.k8s.io/controller-runtime", systray, notify},
 	"cmd/rdd-tray": {apiServer, kubernetes, kine, lima, kubectl, "sigs.k8s.io/controller-runtime", "github.com/spf13/cobra"},
@@ -178,11 +178,11 @@ func TestLayers(t *testing.T) {
 			}
 			switch {
 			case below(ours, "cmd"):
-				t.Errorf("%s imports %s; nobody imports a main", p.path(), ours)
+				t.Errorf("%s imports %s, which is a main package", p.path(), ours)
 			case below(p.path(), "app") && !below(ours, "core") && !below(ours, "app"):
-				t.Errorf("%s imports %s; clients know core and nothing below it", p.path(), ours)
+				t.Errorf("%s imports %s; clients may import only core and app", p.path(), ours)
 			case below(p.path(), "internal") && (below(ours, "app") || below(ours, "core")):
-				t.Errorf("%s imports %s; core and app are above internal", p.path(), ours)
+				t.Errorf("%s imports %s; internal must not import core or app", p.path(), ours)
 			case below(p.path(), "internal/wait"), below(p.path(), "internal/diag"), below(p.path(), "internal/instance") && ours != "internal/diag", below(p.path(), "internal/api") && !below(ours, "internal/api"):
 				t.Errorf("%s imports %s, a package above it", p.path(), ours)
 			}
@@ -208,10 +208,10 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 	}
 }
 
-// environment is what only the mains and internal/instance may read.
+// environment lists the functions of os that only the mains and internal/instance may call.
 var environment = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": true, "ExpandEnv": true, "Args": true, "Getwd": true, "Setenv": true}
 
-func TestNothingHappensBehindTheReadersBack(t *testing.T) {
+func TestNoInitNoBlankImportsNoHiddenEnvironment(t *testing.T) {
 	for _, p := range ourPackages(t) {
 		// Lima's settings are environment variables, so internal/lima has to set them.
 		reads := forTests(p) || p.path() == "" || slices.ContainsFunc([]string{"cmd", "internal/instance", "internal/lima", "build"}, func(folder string) bool { return below(p.path(), folder) })

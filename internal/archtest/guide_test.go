@@ -41,7 +41,7 @@ func TestGuideNamesFilesAndTestsThatExist(t *testing.T) {
 	}
 }
 
-// hasTest reports whether a test whose name begins with name is in a folder.
+// hasTest reports whether a folder has a test whose name begins with name.
 func hasTest(t *testing.T, folder, name string) bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))

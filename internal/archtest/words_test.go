@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// words are those that a reader has to look up or read twice, with what to write instead. They are
-// regular expressions for whole words, in lower case.
+// words are hard to read or must be looked up. The value is what to write instead. The keys are regular expressions for
+// whole words, in lower case.
 var words = map[string]string{
 	`anew`:                     "again, or the verb: rebuild, recreate, restart",
 	`afresh`:                   "again, or from the beginning",
@@ -40,20 +40,20 @@ var words = map[string]string{
 	`(whence|thence|hither|thither|hitherto|henceforth|withal)`:  "from where, until now, from now on",
 }
 
-// scanned are the extensions of the files that people read; "" is for scripts and the Makefile.
+// scanned lists the extensions of the files that people read; "" is for scripts and the Makefile.
 var scanned = map[string]bool{
 	"": true, ".go": true, ".md": true, ".ts": true, ".svelte": true, ".js": true, ".mjs": true, ".css": true, ".html": true,
 	".sh": true, ".txtar": true, ".txt": true, ".yaml": true, ".yml": true, ".service": true, ".target": true, ".desktop": true, ".metainfo": true, ".xml": true,
 }
 
-// unread are folders of others' and of generated text.
+// unread lists files and folders with generated text, or text of others.
 var unread = map[string]bool{
 	".git": true, "dist": true, "node_modules": true, "frontend/dist": true, "frontend/wailsjs": true, "frontend/e2e/shots": true,
 	"internal/api/crds": true, // holds Kubernetes' descriptions
 	"LICENSE":           true, "internal/archtest/words_test.go": true,
 }
 
-// Each text that people read, in code, on the page and in the documentation, is plain English.
+// All text that people read, in code, on the page and in the documentation, must be plain English.
 func TestNoWordsThatAreHardToRead(t *testing.T) {
 	var alternatives []string
 	for word := range words {
@@ -97,7 +97,7 @@ func TestNoWordsThatAreHardToRead(t *testing.T) {
 	}
 }
 
-// prose is a Go file's comments and strings, each in its line.
+// prose returns the lines of a Go file, with comments and strings only.
 func prose(source []byte) []string {
 	lines := make([]string, strings.Count(string(source), "\n")+1)
 	file := token.NewFileSet().AddFile("", -1, len(source))
@@ -116,7 +116,7 @@ func prose(source []byte) []string {
 	}
 }
 
-// instead is what to write for a word that was found.
+// instead returns what to write for a word that was found.
 func instead(found string) string {
 	for word, plain := range words {
 		if regexp.MustCompile(`(?i)^(` + word + `)$`).MatchString(found) {

@@ -14,7 +14,7 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// Names of what programs show to screen readers. Source: AT-SPI2, xml/*.xml of at-spi2-core.
+// Names of the D-Bus interfaces for screen readers. Source: AT-SPI2, xml/*.xml of at-spi2-core.
 const (
 	accessibleName = "org.a11y.atspi.Accessible"
 	actionName     = "org.a11y.atspi.Action"
@@ -22,10 +22,10 @@ const (
 	rootPath       = "/org/a11y/atspi/accessible/root"
 )
 
-// Role is what kind of thing something is. WebKit has numbers for them, and no names. Source: AtspiRole.
+// Role is the kind of an Accessible. WebKit reports roles by number and not by name. Source: AtspiRole.
 type Role uint32
 
-// Roles that tests look for, and that of what holds others.
+// The roles that tests look for, and Filler, the role of containers.
 const (
 	Filler      Role = 20
 	Button      Role = 43
@@ -34,7 +34,7 @@ const (
 	Link        Role = 88
 )
 
-// Accessible is something on a screen as a screen reader finds it: a program, a window, a button.
+// Accessible is an object on the screen as a screen reader sees it: a program, a window, a button.
 type Accessible struct {
 	testing.TB
 	Role Role
@@ -44,7 +44,7 @@ type Accessible struct {
 	object dbus.BusObject
 }
 
-// Accessible is where a screen reader of this session begins: above all programs.
+// Accessible returns the root of all objects in this session, the parent of all programs.
 func (b *Bus) Accessible() *Accessible {
 	b.Helper()
 	var address string
@@ -59,14 +59,14 @@ func (b *Bus) Accessible() *Accessible {
 	return &Accessible{TB: b.TB, conn: conn, object: conn.Object(registryName, rootPath)}
 }
 
-// call calls a method of an object, which must answer within the time that anything may take.
+// call calls a method of the object. It fails after testenv.Timeout.
 func (a *Accessible) call(method string, result any, args ...any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
 	defer cancel()
 	return a.object.CallWithContext(ctx, method, 0, args...).Store(result)
 }
 
-// children are those that are there now; one that goes while it is looked at is left out.
+// children returns the current children, without those that disappear meanwhile.
 func (a *Accessible) children() (all []*Accessible) {
 	type reference struct {
 		Program string
@@ -76,7 +76,7 @@ func (a *Accessible) children() (all []*Accessible) {
 	if a.call(accessibleName+".GetChildren", &found) != nil {
 		return nil
 	}
-	if len(found) == 0 && a.Role == Filler { // WebKit's page is another process's, which at-spi2-core 2.46 leaves out of the list
+	if len(found) == 0 && a.Role == Filler { // WebKit's page is in another process, which at-spi2-core 2.46 omits from the list
 		var page reference
 		if a.call(accessibleName+".GetChildAtIndex", &page, int32(0)) == nil {
 			found = append(found, page)
@@ -95,8 +95,7 @@ func (a *Accessible) children() (all []*Accessible) {
 	return all
 }
 
-// Find waits until something below this has that role and name, and returns the first that does.
-// A name that ends in * may go on as it likes.
+// Find waits until a descendant has this role and name, and returns the first one. A name that ends in * is a prefix.
 func (a *Accessible) Find(role Role, name string) (found *Accessible) {
 	a.Helper()
 	if !testenv.Within(func() bool { found = a.search(role, name); return found != nil }) {
@@ -118,7 +117,7 @@ func (a *Accessible) search(role Role, name string) *Accessible {
 	return nil
 }
 
-// Press does what a click on it does, and waits until the program has taken it.
+// Press does the same as a click on the object, and waits until the program has accepted it.
 func (a *Accessible) Press() {
 	a.Helper()
 	var done bool
@@ -127,7 +126,7 @@ func (a *Accessible) Press() {
 	}
 }
 
-// Outline is everything below this, a line each.
+// Outline returns all descendants, one per line.
 func (a *Accessible) Outline() string { return a.outline("") }
 
 func (a *Accessible) outline(indent string) string {

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package desktoptest is a desktop for tests: a session bus of their own, a panel that shows tray icons,
-// somebody who shows notifications, and a screen. All of them speak the real protocols.
+// Package desktoptest provides a desktop for tests: a session bus, a panel that shows tray icons, a notification
+// server, and a screen. All of them speak the real protocols.
 package desktoptest
 
 import (
@@ -28,14 +28,14 @@ type Bus struct {
 	end  sync.Once
 }
 
-// Path is where a bus of this test may be.
+// Path returns a path for the socket of a bus.
 func Path(tb testing.TB) string {
 	tb.Helper()
 	dir, err := os.MkdirTemp("", "bus")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { // what the bus has started ends after it, and may write its last words meanwhile
+	tb.Cleanup(func() { // programs that the bus has started end after it, and may still write files
 		for late := time.Now().Add(testenv.Timeout); os.RemoveAll(dir) != nil && time.Now().Before(late); {
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -43,17 +43,16 @@ func Path(tb testing.TB) string {
 	return filepath.Join(dir, "bus")
 }
 
-// Address is how programs find a bus at a path: the value of DBUS_SESSION_BUS_ADDRESS.
+// Address returns the value of DBUS_SESSION_BUS_ADDRESS for a bus at a path.
 func Address(path string) string { return "unix:path=" + path }
 
-// StartBus starts a bus at a path. It ends with the test. Without dbus-daemon the test is skipped, or
-// fails where everything is required.
+// StartBus starts a bus at a path. It ends with the test. Without dbus-daemon it calls testenv.Missing.
 func StartBus(tb testing.TB, path string) *Bus {
 	tb.Helper()
 	Need(tb, "dbus-daemon", "dbus")
 	b := &Bus{TB: tb, path: path}
 	b.cmd = exec.Command("dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address", "--address="+Address(path))
-	b.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { // what it starts must not touch the desktop of who runs the test
+	b.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { // programs that it starts must not touch the desktop on which the test runs
 		name, _, _ := strings.Cut(kv, "=")
 		return name == "DISPLAY" || name == "WAYLAND_DISPLAY" || strings.HasPrefix(name, "XDG_")
 	}), "HOME="+b.Home())
@@ -62,7 +61,7 @@ func StartBus(tb testing.TB, path string) *Bus {
 		err = b.cmd.Start()
 	}
 	if err == nil {
-		_, err = bufio.NewReader(out).ReadString('\n') // it listens
+		_, err = bufio.NewReader(out).ReadString('\n') // printed once it listens
 	}
 	if err != nil {
 		tb.Fatal(err)
@@ -71,8 +70,7 @@ func StartBus(tb testing.TB, path string) *Bus {
 	return b
 }
 
-// Need skips the test when a program is missing that a Debian package has, or fails it where everything
-// is required.
+// Need calls testenv.Missing if a program is missing. debian is the package that has it.
 func Need(tb testing.TB, program, debian string) {
 	tb.Helper()
 	if _, err := exec.LookPath(program); err != nil {
@@ -85,10 +83,10 @@ func missing(tb testing.TB, what, debian string) {
 	testenv.Missing(tb, "there is no %s; install the package %s", what, debian)
 }
 
-// Home is the home directory of the programs that the bus starts because somebody calls them.
+// Home returns the home directory of the programs that the bus starts on demand.
 func (b *Bus) Home() string { return filepath.Dir(b.path) }
 
-// End ends the bus, as the end of a session does.
+// End ends the bus, like the end of a session.
 func (b *Bus) End() {
 	b.end.Do(func() {
 		_ = b.cmd.Process.Kill()

@@ -12,13 +12,13 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// Names of who shows notifications. Source: Desktop Notifications Specification 1.2.
+// D-Bus names of the notification server. Source: Desktop Notifications Specification 1.2.
 const (
 	notifierName = "org.freedesktop.Notifications"
 	notifierPath = "/org/freedesktop/Notifications"
 )
 
-// Note is a notification as it is shown.
+// Note is a notification that is shown.
 type Note struct {
 	ID       uint32
 	Replaces uint32
@@ -27,10 +27,10 @@ type Note struct {
 	Actions  []string // key, label, key, label…
 	Percent  int32
 	Urgent   bool
-	Closed   bool // it was taken back; only ID is told then
+	Closed   bool // it was withdrawn; then only ID is set
 }
 
-// Notifications is who shows notifications.
+// Notifications is a notification server.
 type Notifications struct {
 	testing.TB
 	conn    *dbus.Conn
@@ -41,7 +41,7 @@ type Notifications struct {
 	last uint32
 }
 
-// Notifications starts showing notifications, with buttons or without.
+// Notifications starts a notification server, which supports buttons or not.
 func (b *Bus) Notifications(buttons bool) *Notifications {
 	b.Helper()
 	n := &Notifications{TB: b.TB, conn: b.connect(), buttons: buttons, notes: make(chan Note, 10000)}
@@ -55,7 +55,7 @@ func (b *Bus) Notifications(buttons bool) *Notifications {
 	return n
 }
 
-// daemon has what is called over the bus.
+// daemon has the methods that are called over the bus.
 type daemon struct{ n *Notifications }
 
 func (d daemon) GetCapabilities() ([]string, *dbus.Error) {
@@ -85,7 +85,7 @@ func (d daemon) CloseNotification(id uint32) *dbus.Error {
 	return nil
 }
 
-// Next waits for the next note, or for one to be taken back.
+// Next waits for the next note, or for the withdrawal of one.
 func (n *Notifications) Next() Note {
 	n.Helper()
 	select {

@@ -15,17 +15,17 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// watcher is the name of who keeps a list of tray icons. Source: StatusNotifierItem, as freedesktop.org
-// and KDE have it; the menus are com.canonical.dbusmenu.
+// watcher is the D-Bus name of the program that has a list of all tray icons. Source: StatusNotifierItem of
+// freedesktop.org and KDE; the menus are com.canonical.dbusmenu.
 const watcher = "org.kde.StatusNotifierWatcher"
 
-// Panel is a StatusNotifierWatcher and host, as a desktop's panel is.
+// Panel is a StatusNotifierWatcher and host, like the panel of a desktop.
 type Panel struct {
 	testing.TB
 	conn    *dbus.Conn
-	items   chan string       // who registers
+	items   chan string       // bus names that register
 	Changes chan *dbus.Signal // of the icon and the menu
-	item    dbus.BusObject    // the last one that registered
+	item    dbus.BusObject    // of the last icon that registered
 	menu    dbus.BusObject
 }
 
@@ -59,7 +59,7 @@ func (b *Bus) Panel() *Panel {
 // Close ends the panel.
 func (p *Panel) Close() { _ = p.conn.Close() }
 
-// AwaitTray waits for the tray.
+// AwaitTray waits until a tray icon registers.
 func (p *Panel) AwaitTray() {
 	p.Helper()
 	select {
@@ -67,11 +67,11 @@ func (p *Panel) AwaitTray() {
 		p.item = p.conn.Object(sender, "/StatusNotifierItem")
 		p.menu = p.conn.Object(sender, "/StatusNotifierItem/menu")
 	case <-time.After(testenv.Timeout):
-		p.Fatal("no tray has registered")
+		p.Fatal("no tray icon has registered")
 	}
 }
 
-// layout is a menu as dbusmenu has it.
+// layout is a menu or an item of it, as dbusmenu defines it.
 type layout struct {
 	ID         int32
 	Properties map[string]dbus.Variant
@@ -88,7 +88,7 @@ func (p *Panel) layout() layout {
 	return l
 }
 
-// children are the items of a submenu.
+// children returns the items of a submenu.
 func (p *Panel) children(l layout) (all []layout) {
 	p.Helper()
 	for _, child := range l.Children {
@@ -101,7 +101,7 @@ func (p *Panel) children(l layout) (all []layout) {
 	return all
 }
 
-// labelOf is the text as a panel shows it: a single underscore marks the item's key, two are one.
+// labelOf returns the text that a panel shows: a single underscore marks the item's key, two stand for one.
 func labelOf(l layout) string {
 	return strings.NewReplacer("__", "_", "_", "").Replace(property(l, "label", ""))
 }
@@ -113,7 +113,7 @@ func property[T any](l layout, name string, otherwise T) T {
 	return otherwise
 }
 
-// Menu is the menu in short: hidden items are left out, disabled ones have brackets, submenus a tab.
+// Menu returns the menu as text, without hidden items. Disabled items are in brackets, submenus are indented.
 func (p *Panel) Menu() string { p.Helper(); return p.text(p.layout(), "") }
 
 func (p *Panel) text(l layout, indent string) string {
@@ -136,7 +136,7 @@ func (p *Panel) text(l layout, indent string) string {
 	return b.String()
 }
 
-// LatestMenu is the menu after all that the panel has been told of.
+// LatestMenu returns the menu after all signals so far.
 func (p *Panel) LatestMenu() string {
 	p.Helper()
 	for len(p.Changes) > 0 {
@@ -145,13 +145,13 @@ func (p *Panel) LatestMenu() string {
 	return p.Menu()
 }
 
-// Await waits until the menu is as wanted.
+// Await waits until the menu is this.
 func (p *Panel) Await(want string) {
 	p.Helper()
 	p.AwaitMenu("it is\n"+want, func(menu string) bool { return menu == want })
 }
 
-// AwaitMenu waits until the menu is ok, looking at each change that the panel is told of.
+// AwaitMenu waits until the menu is ok. It checks the menu now and after each signal.
 func (p *Panel) AwaitMenu(what string, ok func(menu string) bool) {
 	p.Helper()
 	if !ok(p.Menu()) {
@@ -159,7 +159,7 @@ func (p *Panel) AwaitMenu(what string, ok func(menu string) bool) {
 	}
 }
 
-// AwaitChange looks at the menu whenever the panel is told of a change, until it is ok, and says when that was seen.
+// AwaitChange waits until the menu is ok after a signal, and returns when that was.
 func (p *Panel) AwaitChange(what string, ok func(menu string) bool) time.Time {
 	p.Helper()
 	for late := time.After(testenv.Timeout); ; {
@@ -174,8 +174,8 @@ func (p *Panel) AwaitChange(what string, ok func(menu string) bool) time.Time {
 	}
 }
 
-// Find waits for the item with that title, in the submenu of the item before it, and returns its number.
-// A title that ends in * may go on as it likes: the step of an operation changes at any moment.
+// Find waits for the item with the last title, in the submenu of the item with the title before it, and returns its ID.
+// A title that ends in * is a prefix, for items whose text changes at any moment.
 func (p *Panel) Find(path ...string) (id int32) {
 	p.Helper()
 	p.AwaitMenu(fmt.Sprintf("there is %q", path), func(string) bool {
@@ -201,12 +201,12 @@ func (p *Panel) Find(path ...string) (id int32) {
 	return id
 }
 
-// Click clicks on an item, and does not wait.
+// Click clicks on an item and does not wait.
 func (p *Panel) Click(id int32) *dbus.Call {
 	return p.menu.Go("com.canonical.dbusmenu.Event", 0, make(chan *dbus.Call, 1), id, "clicked", dbus.MakeVariant(int32(0)), uint32(0))
 }
 
-// Pixels are those of the icon that the panel would draw.
+// Pixels returns the icon that the panel would draw.
 func (p *Panel) Pixels() string {
 	p.Helper()
 	v, err := p.item.GetProperty("org.kde.StatusNotifierItem.IconPixmap")

@@ -22,27 +22,26 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// Screen is an X display of 24-bit colour that nobody sees. It has no window manager.
+// Screen is a virtual X display with 24-bit colour. It has no window manager.
 type Screen struct {
 	testing.TB
-	Display string // the value of DISPLAY for who draws on it
+	Display string // the value of DISPLAY for programs
 
 	conn *xgb.Conn
 	root xproto.Window
 	all  image.Rectangle
 }
 
-// Window is a window that is seen on a screen.
+// Window is a visible window.
 type Window struct {
-	Program string // what its class says, such as rdd-window
+	Program string // its class, such as rdd-window
 	Title   string
 	Place   image.Rectangle // on the screen
 
 	id xproto.Window
 }
 
-// StartScreen starts a screen of that size in pixels. It ends with the test. Without Xvfb the test is
-// skipped, or fails where everything is required.
+// StartScreen starts a screen of this size in pixels. It ends with the test. Without Xvfb it calls testenv.Missing.
 func StartScreen(tb testing.TB, width, height int) *Screen {
 	tb.Helper()
 	Need(tb, "Xvfb", "xvfb")
@@ -54,7 +53,7 @@ func StartScreen(tb testing.TB, width, height int) *Screen {
 	ctx, end := context.WithCancel(context.Background())
 	x := exec.CommandContext(ctx, "Xvfb", "-displayfd", "3", "-screen", "0", fmt.Sprintf("%dx%dx24", width, height), "-nolisten", "tcp")
 	x.ExtraFiles = []*os.File{write}
-	x.Cancel = func() error { return x.Process.Signal(syscall.SIGTERM) } // it removes its socket and its lock
+	x.Cancel = func() error { return x.Process.Signal(syscall.SIGTERM) } // so that it removes its socket and its lock
 	x.WaitDelay = testenv.Timeout
 	err = x.Start()
 	_ = write.Close()
@@ -63,7 +62,7 @@ func StartScreen(tb testing.TB, width, height int) *Screen {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { end(); _ = x.Wait() })
-	number, err := bufio.NewReader(read).ReadString('\n') // it is up
+	number, err := bufio.NewReader(read).ReadString('\n') // printed once it is up
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -72,12 +71,12 @@ func StartScreen(tb testing.TB, width, height int) *Screen {
 	return s
 }
 
-// connect connects to the screen, which would also forget everything when its last client goes.
+// connect connects to the screen. Without any client, the X server would also reset itself.
 func (s *Screen) connect() {
 	s.Helper()
 	socket, err := net.Dial("unix", "/tmp/.X11-unix/X"+s.Display[1:])
 	if err == nil {
-		// Nobody checks the cookie of a local user; xgb complains on stderr when there is none.
+		// The server does not check the cookie of a local user, but without one xgb prints an error.
 		s.conn, err = xgb.NewConnNetWithCookieHex(socket, strings.Repeat("0", 32))
 	}
 	if err != nil {
@@ -105,7 +104,7 @@ func (s *Screen) Background(colour uint32) {
 	}
 }
 
-// Windows are those that are seen now, the one in front last.
+// Windows returns the visible windows, with the front window last.
 func (s *Screen) Windows() (all []Window) {
 	s.Helper()
 	tree, err := xproto.QueryTree(s.conn, s.root).Reply()
@@ -120,7 +119,7 @@ func (s *Screen) Windows() (all []Window) {
 	return all
 }
 
-// look says whether a window is seen, which it isn't when it has gone meanwhile.
+// look returns a window and whether it is visible. One that has been closed meanwhile is not.
 func (s *Screen) look(id xproto.Window) (Window, bool) {
 	attributes, err := xproto.GetWindowAttributes(s.conn, id).Reply()
 	if err != nil || attributes.MapState != xproto.MapStateViewable {
@@ -135,13 +134,13 @@ func (s *Screen) look(id xproto.Window) (Window, bool) {
 	return Window{Program: program, Title: s.property(id, "_NET_WM_NAME"), Place: image.Rect(x, y, x+int(g.Width), y+int(g.Height)), id: id}, true
 }
 
-// property is the beginning of a window's property, empty when it has none.
+// property returns the beginning of a window's property, or "".
 func (s *Screen) property(id xproto.Window, name string) string {
 	s.Helper()
 	const length = 1024 // in words of 32 bits
 	reply, err := xproto.GetProperty(s.conn, false, id, s.atom(name), xproto.GetPropertyTypeAny, 0, length).Reply()
 	if err != nil {
-		return "" // it has gone meanwhile
+		return "" // closed meanwhile
 	}
 	return string(reply.Value)
 }
@@ -155,7 +154,7 @@ func (s *Screen) atom(name string) xproto.Atom {
 	return reply.Atom
 }
 
-// Icon says whether a window has a picture that a panel or a switcher can show, and its size in pixels.
+// Icon returns the size in pixels of the icon that a window provides for panels, or zero.
 // Source: Extended Window Manager Hints 1.5, _NET_WM_ICON.
 func (s *Screen) Icon(w Window) image.Point {
 	s.Helper()
@@ -166,7 +165,7 @@ func (s *Screen) Icon(w Window) image.Point {
 	return image.Pt(int(xgb.Get32(words)), int(xgb.Get32(words[4:])))
 }
 
-// Move moves a window and changes its size, as a person does with the mouse.
+// Move moves and resizes a window, like a user with the mouse.
 func (s *Screen) Move(w Window, to image.Rectangle) {
 	s.Helper()
 	values := []uint32{uint32(to.Min.X), uint32(to.Min.Y), uint32(to.Dx()), uint32(to.Dy())}
@@ -176,7 +175,7 @@ func (s *Screen) Move(w Window, to image.Rectangle) {
 	}
 }
 
-// Close closes a window as a person does who clicks on its cross. Source: ICCCM 2.0, 4.2.8.1.
+// Close closes a window, like a click on its close button. Source: ICCCM 2.0, 4.2.8.1.
 func (s *Screen) Close(w Window) {
 	s.Helper()
 	data := []uint32{uint32(s.atom("WM_DELETE_WINDOW")), xproto.TimeCurrentTime, 0, 0, 0}
@@ -186,10 +185,10 @@ func (s *Screen) Close(w Window) {
 	}
 }
 
-// Picture is what the screen shows.
+// Picture returns what the screen shows.
 func (s *Screen) Picture() *image.NRGBA { s.Helper(); return s.Part(s.all) }
 
-// Part is what the screen shows in a part of it.
+// Part returns what a part of the screen shows.
 func (s *Screen) Part(part image.Rectangle) *image.NRGBA {
 	s.Helper()
 	part = part.Intersect(s.all)
@@ -202,27 +201,27 @@ func (s *Screen) Part(part image.Rectangle) *image.NRGBA {
 	if err != nil {
 		s.Fatal(err)
 	}
-	for i := 0; i < len(img.Pix); i += 4 { // of a little-endian machine's 24 bits: blue, green, red and nothing
+	for i := 0; i < len(img.Pix); i += 4 { // on a little-endian machine: blue, green, red and an unused byte
 		b := reply.Data[i : i+4]
 		copy(img.Pix[i:], []byte{b[2], b[1], b[0], 255})
 	}
 	return img
 }
 
-// Colours counts the colours of a part of the screen, up to most.
+// Colours counts the colours in a part of the screen, up to most.
 func (s *Screen) Colours(part image.Rectangle, most int) int {
 	s.Helper()
 	seen := map[[3]byte]bool{}
 	pix := s.Part(part).Pix
 	for i := 0; i < len(pix) && len(seen) < most; i += 4 {
-		if c := [3]byte(pix[i:]); i == 0 || c != [3]byte(pix[i-4:]) { // most pixels are like the one before
+		if c := [3]byte(pix[i:]); i == 0 || c != [3]byte(pix[i-4:]) { // skip repeated pixels, which are most
 			seen[c] = true
 		}
 	}
 	return len(seen)
 }
 
-// Save keeps what the screen shows, for people to look at (go test -artifacts).
+// Save saves what the screen shows as an artifact of the test (go test -artifacts).
 func (s *Screen) Save(name string) {
 	s.Helper()
 	f, err := os.Create(filepath.Join(s.ArtifactDir(), name+".png"))

@@ -15,12 +15,14 @@ import (
 	"testing"
 	"time"
 
+	gopsutil "github.com/shirou/gopsutil/v4/process"
+
 	"rancherdesktop.io/rdd/internal/machine/machinetest"
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// Session is where a person sits: a home directory with RDD in it. RDD's programs are those that `make build`
-// made, but for rdd-lima, which is played by the test binary: its TestMain calls machinetest.Play.
+// Session is a desktop session of a user: a home directory, a bus, and the programs that `make build` built. Only
+// rdd-lima is a fake, which is the test binary itself: its TestMain must call machinetest.Main.
 type Session struct {
 	testing.TB
 	Home     string
@@ -32,12 +34,12 @@ type Session struct {
 	busPath string
 }
 
-// NewSession makes a home with the service, the CLI and those of RDD's programs that are named, and a session
-// bus. All of it is gone with the test, and no process of it may be left then.
+// NewSession returns a session with the service, the CLI and the other programs of RDD that are named. It is removed at
+// the end of the test, which fails if a process is left.
 func NewSession(tb testing.TB, programs ...string) *Session {
 	tb.Helper()
 	if testing.Short() {
-		tb.Skip("runs the programs that make build made")
+		tb.Skip("runs the programs that make build built")
 	}
 	dist, err := filepath.Abs(filepath.Join("..", "..", "dist"))
 	if err != nil {
@@ -70,15 +72,15 @@ func NewSession(tb testing.TB, programs ...string) *Session {
 	return s
 }
 
-// missing skips the test, or fails it where everything is required.
+// missing calls testenv.Missing for one of RDD's programs.
 func (s *Session) missing(program string) {
 	s.Helper()
 	testenv.Missing(s, "there is no %s; make it with: make build (rdd-window needs GTK and WebKit)", program)
 }
 
-// cleanUp deletes the instance and looks for processes.
+// cleanUp deletes the instance, and fails the test if a process is left.
 func (s *Session) cleanUp() {
-	s.RDD("svc", "stop", "--force") // a test that failed may have left a guest that doesn't power off
+	s.RDD("svc", "stop", "--force") // after a failed test a guest may be left that doesn't power off
 	s.RDD("svc", "delete")
 	var left map[int]string
 	if !testenv.Within(func() bool { left = s.Processes(); return len(left) == 0 }) {
@@ -89,10 +91,10 @@ func (s *Session) cleanUp() {
 	}
 }
 
-// Libexec is the folder of RDD's programs.
+// Libexec returns the folder of RDD's programs.
 func (s *Session) Libexec() string { return filepath.Join(s.Home, "libexec", "rdd") }
 
-// Write writes a file below the home, which may be run.
+// Write writes an executable file below the home.
 func (s *Session) Write(name, text string) {
 	s.Helper()
 	if err := os.WriteFile(filepath.Join(s.Home, name), []byte(text), 0o700); err != nil {
@@ -100,7 +102,7 @@ func (s *Session) Write(name, text string) {
 	}
 }
 
-// Read returns a file's text, empty when there is none.
+// Read returns the text of a file below the home, or "" if there is none.
 func (s *Session) Read(name string) string {
 	text, err := os.ReadFile(filepath.Join(s.Home, name))
 	if err != nil && !os.IsNotExist(err) {
@@ -109,7 +111,7 @@ func (s *Session) Read(name string) string {
 	return string(text)
 }
 
-// Env is the environment of the desk's programs.
+// Env returns the environment of the session's programs.
 func (s *Session) Env() []string {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
@@ -123,14 +125,14 @@ func (s *Session) Env() []string {
 	return env
 }
 
-// command runs a program below the home.
+// command returns a command for a program below the home.
 func (s *Session) command(path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(s.Home, path), args...)
 	cmd.Env, cmd.Dir = s.Env(), s.Home
 	return cmd
 }
 
-// RDD runs the CLI, which must succeed, and returns what it says.
+// RDD runs the CLI, which must succeed, and returns its output.
 func (s *Session) RDD(args ...string) string {
 	s.Helper()
 	out, err := s.command("bin/rdd", args...).CombinedOutput()
@@ -140,18 +142,18 @@ func (s *Session) RDD(args ...string) string {
 	return string(out)
 }
 
-// Program is one of RDD's that runs.
+// Program is a running program of RDD.
 type Program struct {
 	*Session
 	*os.Process
 	cmd        *exec.Cmd
-	outputFile string // a file: a pipe would be held open by its children, too
+	outputFile string // a file, because children would keep a pipe open
 	ended      chan struct{}
-	checked    bool // the test has looked at its end
+	checked    bool // MustExit was called
 }
 
-// Start starts one of RDD's programs. If it still runs at the end of the test, it is interrupted, and must
-// end in order.
+// Start starts one of RDD's programs. At the end of the test it is interrupted, unless MustExit was called, and must exit
+// with code 0.
 func (s *Session) Start(program string, args ...string) *Program {
 	s.Helper()
 	out, err := os.CreateTemp(s.Home, program+"-*.out")
@@ -175,7 +177,7 @@ func (s *Session) Start(program string, args ...string) *Program {
 	return p
 }
 
-// MustExit waits for the end of the program, which must come with that exit code; -1 is a signal.
+// MustExit waits until the program exits, which must be with this code; -1 is a signal.
 func (p *Program) MustExit(code int) {
 	p.Helper()
 	p.checked = true
@@ -190,10 +192,10 @@ func (p *Program) MustExit(code int) {
 	}
 }
 
-// Output is what the program has said so far.
+// Output returns what the program has printed so far.
 func (p *Program) Output() string { return p.Read(p.outputFile) }
 
-// Processes are those of this home, by PID, with their command lines.
+// Processes returns the command lines of the processes with this home, by PID.
 func (s *Session) Processes() map[int]string {
 	s.Helper()
 	found := map[int]string{}
@@ -202,7 +204,7 @@ func (s *Session) Processes() map[int]string {
 		s.Fatal(err)
 	}
 	for _, path := range paths {
-		env, _ := os.ReadFile(path) // of one that is gone or dead: nothing
+		env, _ := os.ReadFile(path) // empty if it has ended meanwhile
 		if !bytes.Contains(append([]byte{0}, env...), []byte("\x00HOME="+s.Home+"\x00")) {
 			continue
 		}
@@ -217,4 +219,15 @@ func (s *Session) Processes() map[int]string {
 func (s *Session) Eventually(what string, ok func() bool) {
 	s.Helper()
 	testenv.Eventually(s, what, ok)
+}
+
+// PSS returns the proportional set size of a process in MiB: of memory that it shares with other processes, its share.
+func PSS(tb testing.TB, pid int) float64 {
+	tb.Helper()
+	p := gopsutil.Process{Pid: int32(pid)}
+	maps, err := p.MemoryMaps(true)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return float64((*maps)[0].Pss) / 1024
 }

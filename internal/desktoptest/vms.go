@@ -21,15 +21,15 @@ import (
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 )
 
-// FakeVMs is VMs that are stopped or run as a benchmark says. Nothing runs them: the service must have been
-// created without the controller limavm, so that a change is one write of one status, and no other follows.
+// FakeVMs are LimaVM objects whose status a benchmark sets. The service must have been created without the controller
+// limavm, so that each change is one write of one status, and nothing else follows.
 type FakeVMs struct {
 	testing.TB
 	vms dynamic.ResourceInterface
 	up  map[string]bool
 }
 
-// NewFakeVMs makes stopped VMs in the service that the kubeconfig leads to: vm-00, vm-01, …
+// NewFakeVMs creates the VMs vm-00, vm-01, … as stopped, in the service of the kubeconfig.
 func NewFakeVMs(tb testing.TB, kubeconfig string, count int) *FakeVMs {
 	tb.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
@@ -37,7 +37,7 @@ func NewFakeVMs(tb testing.TB, kubeconfig string, count int) *FakeVMs {
 		tb.Fatal(err)
 	}
 	config.QPS = -1
-	config.Dial = (&net.Dialer{}).DialContext // else client-go shares the connection with a service that is gone
+	config.Dial = (&net.Dialer{}).DialContext // otherwise client-go would reuse the connection to a service that has ended
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		tb.Fatal(err)
@@ -77,16 +77,16 @@ func (f *FakeVMs) set(name string, up bool) {
 	}
 }
 
-// What a benchmark of changes does. A window shows at least that many VMs without being scrolled.
+// Sizes of Benchmark. A window shows at least atOnce VMs without scrolling.
 const (
 	changes = 200
 	bursts  = 20
 	atOnce  = 10
 )
 
-// Benchmark measures how long it takes from just before a write is sent until somebody sees the change. seen waits
-// until each VM is in the state, Running or Stopped, and returns when that was. Reported are the p50-ms and p99-ms
-// of 200 changes, one after the other, and as ten-ms the median of 20 times ten changes at once, to the last of them.
+// Benchmark measures the time from just before a write is sent until the change is seen. seen waits until each VM is
+// shown in the state, Running or Stopped, and returns when that was. The results are p50-ms and p99-ms of 200 changes, one
+// after the other, and ten-ms, the median of 20 times ten changes at once, until the last one is seen.
 func (f *FakeVMs) Benchmark(b *testing.B, seen func(states map[string]string) time.Time) {
 	b.Helper()
 	for b.Loop() {
@@ -105,12 +105,13 @@ func (f *FakeVMs) Benchmark(b *testing.B, seen func(states map[string]string) ti
 		b.ReportMetric(percentile(single, 99), "p99-ms")
 		b.ReportMetric(percentile(burst, 50), "ten-ms")
 	}
-	b.ReportMetric(0, "ns/op") // says nothing
+	b.ReportMetric(0, "ns/op") // is meaningless here
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// Toggle stops VMs that run, starts the others, and returns how long it takes until that is seen, as Report does.
+// Toggle stops the running VMs and starts the others among names, and returns the time until that is seen, as Benchmark
+// measures it.
 func (f *FakeVMs) Toggle(seen func(states map[string]string) time.Time, names ...string) time.Duration {
 	f.Helper()
 	states := map[string]string{}
@@ -128,7 +129,7 @@ func (f *FakeVMs) Toggle(seen func(states map[string]string) time.Time, names ..
 	return seen(states).Sub(began)
 }
 
-// percentile is the smallest value that p percent of the values don't exceed.
+// percentile returns the smallest value that at least p percent of the values don't exceed.
 func percentile(values []float64, p float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[int(math.Ceil(p/100*float64(len(sorted))))-1]

@@ -1,5 +1,5 @@
-// Package testenv is what tests of many packages share: what to do when something that they need is missing,
-// where the built programs are, and waiting for something to happen.
+// Package testenv has helpers for the tests of many packages: for missing requirements, for the built programs, and for
+// waiting.
 package testenv
 
 import (
@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Timeout is how long anything may take that a test waits for. It is long, because a loaded machine is slow, and
-// only a test that fails waits for so long.
+// Timeout is how long a test waits for anything. It is long because a loaded machine is slow, and only a failing test
+// waits for so long.
 const Timeout = 3 * time.Minute
 
 const pollInterval = 5 * time.Millisecond
 
-// Missing skips the test because of something that it needs; with RDD_TEST_REQUIRE set, as `make test` does, it fails.
+// Missing skips the test because a requirement is missing. With RDD_TEST_REQUIRE set, as in `make test`, the test fails.
 func Missing(tb testing.TB, format string, a ...any) {
 	tb.Helper()
 	if os.Getenv("RDD_TEST_REQUIRE") != "" {
@@ -25,7 +25,7 @@ func Missing(tb testing.TB, format string, a ...any) {
 	tb.Skipf(format, a...)
 }
 
-// Program returns the path of a program, and calls Missing when there is none. debian is the package that has it.
+// Program returns the path of a program, and calls Missing if there is none. debian is the package that has it.
 func Program(tb testing.TB, name, debian string) string {
 	tb.Helper()
 	path, err := exec.LookPath(name)
@@ -35,8 +35,8 @@ func Program(tb testing.TB, name, debian string) string {
 	return path
 }
 
-// Built returns the absolute path of a file in dist, such as libexec/rdd/rddd. It calls Missing when there is none;
-// target is what makes it. With -short the test is skipped: what it does with a program takes its time.
+// Built returns the absolute path of a file in dist, such as libexec/rdd/rddd. It calls Missing if there is none; target
+// is the command that makes it. With -short it skips the test, because tests that run programs are slow.
 func Built(tb testing.TB, file, target string) string {
 	tb.Helper()
 	if testing.Short() {
@@ -49,7 +49,7 @@ func Built(tb testing.TB, file, target string) string {
 	return path
 }
 
-// Root is the absolute path of the module's root.
+// Root returns the absolute path of the module's root.
 func Root(tb testing.TB) string {
 	tb.Helper()
 	dir, err := os.Getwd()
@@ -67,7 +67,7 @@ func Root(tb testing.TB) string {
 	}
 }
 
-// Within says whether ok comes within Timeout.
+// Within waits until ok returns true, and returns false if it does not within Timeout.
 func Within(ok func() bool) bool {
 	for late := time.Now().Add(Timeout); !ok(); time.Sleep(pollInterval) {
 		if time.Now().After(late) {
@@ -77,7 +77,7 @@ func Within(ok func() bool) bool {
 	return true
 }
 
-// Eventually waits until ok, and ends the test when that does not come within Timeout.
+// Eventually waits until ok returns true, and fails the test if it does not within Timeout.
 func Eventually(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
 	if !Within(ok) {
