@@ -78,18 +78,12 @@ func knownProblem(cause string, failures, console []string) (diag.KnownProblem, 
 
 // describe returns the text of a failure, with what a known problem means and what to do, and the problem's ID.
 func describe(err error) (message, problem string) {
-	message = err.Error()
-	p, known := diag.Of(err)
-	if _, explained := errors.AsType[*explainedError](err); !explained {
-		var advice string
-		if p, advice, known = diag.AdviceFor(err, runtime.GOOS); advice != "" {
-			message += "\n" + advice
-		}
+	p, advice, _ := diag.AdviceFor(err, runtime.GOOS)
+	if _, explained := errors.AsType[*explainedError](err); explained {
+		p, _ = diag.Of(err)
+		advice = ""
 	}
-	if known {
-		problem = string(p.ID)
-	}
-	return message, problem
+	return strings.TrimSuffix(err.Error()+"\n"+advice, "\n"), string(p.ID)
 }
 
 // hostagentExited handles the end of a hostagent whose VM ran.

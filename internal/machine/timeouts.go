@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"time"
 
 	"rancherdesktop.io/rdd/internal/machine/event"
@@ -8,26 +9,27 @@ import (
 
 // timeouts holds the durations of the workers.
 type timeouts struct {
-	busyInterval       time.Duration // between looks at a hostagent that boots or stops
-	runningInterval    time.Duration // and at one that runs
-	stallTimeout       time.Duration // longest silence of a child that reports at least every second
-	interruptTimeout   time.Duration // for a canceled child to end by itself
-	stopTimeout        time.Duration // for a guest to power off, before its state says that it is late
-	stepTimeouts       map[string]time.Duration
-	defaultStepTimeout time.Duration // for a step that has no time of its own
-	emulationFactor    int           // factor for the steps of an emulated guest
+	busyInterval     time.Duration // between checks of a hostagent that boots or stops
+	runningInterval  time.Duration // between checks of one that runs
+	stallTimeout     time.Duration // longest silence of a child that reports at least every second
+	interruptTimeout time.Duration // for a child to end after it was interrupted
+	stopTimeout      time.Duration // for a guest to power off, before its state says that it is late
+	stepTimeouts     map[string]time.Duration
 }
 
-// defaultTimeouts is for real VMs.
+const (
+	defaultStepTimeout = time.Minute // for a step that is not in stepTimeouts
+	emulationFactor    = 4           // by which an emulated guest may be slower
+)
+
+// defaultTimeouts returns the timeouts for real VMs.
 func defaultTimeouts() timeouts {
 	return timeouts{
-		busyInterval:       200 * time.Millisecond,
-		runningInterval:    time.Second,
-		stallTimeout:       time.Minute,
-		interruptTimeout:   5 * time.Second,
-		stopTimeout:        3 * time.Minute,
-		defaultStepTimeout: time.Minute,
-		emulationFactor:    4,
+		busyInterval:     200 * time.Millisecond,
+		runningInterval:  time.Second,
+		stallTimeout:     time.Minute,
+		interruptTimeout: 5 * time.Second,
+		stopTimeout:      3 * time.Minute,
 		stepTimeouts: map[string]time.Duration{
 			event.Acceleration: 30 * time.Second,
 			event.Leftover:     2 * time.Minute,
@@ -37,14 +39,11 @@ func defaultTimeouts() timeouts {
 	}
 }
 
-// stepTimeout is how long a step of a boot may take before it is reported as overdue. It is not ended then.
+// stepTimeout returns how long a step of a boot may take before it is reported as overdue. The step goes on after that.
 func (t timeouts) stepTimeout(phase string, a Accelerator) time.Duration {
-	d, ok := t.stepTimeouts[phase]
-	if !ok {
-		d = t.defaultStepTimeout
-	}
+	d := cmp.Or(t.stepTimeouts[phase], defaultStepTimeout)
 	if a.Name != "" && !a.Hardware {
-		d *= time.Duration(t.emulationFactor)
+		d *= emulationFactor
 	}
 	return d
 }

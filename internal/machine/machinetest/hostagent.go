@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"time"
 
@@ -82,58 +81,46 @@ func (p *run) boot(stop <-chan os.Signal) int {
 		return printError(err)
 	}
 	p.report(event.Event{Phase: event.Boot, Step: 3, Steps: 5, Message: "booting", SSHPort: 2222})
-	booted := make(chan struct{})
+	done := make(chan struct{})
+	booted := done
 	go func() {
-		defer close(booted)
+		defer close(done)
 		if mode == "late" {
 			p.await(func() bool { return p.fake.has("booted", p.vm.Name) })
 		} else if d, err := time.ParseDuration(mode); err == nil {
 			time.Sleep(d)
 		}
 	}()
-	select {
-	case <-booted:
-		running := event.Event{Phase: event.Ready, Step: 5, Steps: 5, Running: true}
-		if mode == "degraded" {
-			running.Degraded = []string{"no port forwards"}
+	for {
+		select {
+		case <-booted:
+			booted = nil // once
+			running := event.Event{Phase: event.Ready, Step: 5, Steps: 5, Running: true}
+			if mode == "degraded" {
+				running.Degraded = []string{"no port forwards"}
+			}
+			p.report(running)
+		case <-stop:
+			return p.powerOff(ended)
+		case <-ended: // as when the guest powers itself off
+			return p.end()
 		}
-		p.report(running)
-	case <-stop:
-		return p.powerOff(ended)
-	case <-ended:
-		return p.end()
-	}
-	select {
-	case <-stop:
-		return p.powerOff(ended)
-	case <-ended: // as when the guest powers itself off
-		return p.end()
 	}
 }
 
-// startQEMU starts the fake QEMU and returns when it runs.
+// startQEMU starts the fake QEMU and returns when it runs. ended is closed when it has ended.
 func (p *run) startQEMU() (ended <-chan struct{}, err error) {
-	cmd := exec.Command(os.Args[0], "qemu", "--lima-home", p.vm.Home, p.vm.Name)
-	cmd.Stderr = os.Stderr
-	if mode := p.fake.mode("qemu", p.vm.Name); mode != "orphan" && mode != "deaf" {
-		endWithParent(cmd)
-	}
-	ready, err := cmd.StdoutPipe()
+	mode := p.fake.mode("qemu", p.vm.Name)
+	cmd, err := p.fake.startQEMU(p.vm, mode != "orphan" && mode != "deaf")
 	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	if n, err := ready.Read(make([]byte, 1)); n == 0 {
 		return nil, errors.Join(err, cmd.Wait())
 	}
-	gone := make(chan struct{})
+	closed := make(chan struct{})
 	go func() {
-		defer close(gone)
+		defer close(closed)
 		_ = cmd.Wait() // it fails for a QEMU that was killed
 	}()
-	return gone, nil
+	return closed, nil
 }
 
 // powerOff asks the guest to power off and waits until it has.

@@ -75,7 +75,16 @@ func (s Fake) Orphan(vm layout.VM) (*exec.Cmd, error) {
 	if err := errors.Join(os.MkdirAll(vm.Run(), 0o700), os.MkdirAll(vm.Dir(), 0o700)); err != nil {
 		return nil, err
 	}
+	return s.startQEMU(vm, false)
+}
+
+// startQEMU starts a QEMU of vm and returns when it runs.
+func (s Fake) startQEMU(vm layout.VM, withParent bool) (*exec.Cmd, error) {
 	cmd := exec.Command(s.Program(), "qemu", "--lima-home", vm.Home, vm.Name)
+	cmd.Stderr = os.Stderr
+	if withParent {
+		endWithParent(cmd)
+	}
 	ready, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -109,19 +118,20 @@ func (s Fake) count(what string) {
 
 // mode returns the setting for a VM.
 func (s Fake) mode(name, vm string) string {
-	b, err := os.ReadFile(filepath.Join(s.settings(), name+"."+vm))
-	if err != nil {
-		b, _ = os.ReadFile(filepath.Join(s.settings(), name))
-	}
-	return string(b)
+	mode, _ := s.setting(name, vm)
+	return mode
 }
 
 // has reports whether the setting exists for a VM.
 func (s Fake) has(name, vm string) bool {
-	for _, file := range []string{name + "." + vm, name} {
-		if _, err := os.Stat(filepath.Join(s.settings(), file)); err == nil {
-			return true
-		}
+	_, err := s.setting(name, vm)
+	return err == nil
+}
+
+func (s Fake) setting(name, vm string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(s.settings(), name+"."+vm))
+	if err != nil {
+		b, err = os.ReadFile(filepath.Join(s.settings(), name))
 	}
-	return false
+	return string(b), err
 }
