@@ -34,14 +34,14 @@ type Manager struct {
 	mu      sync.Mutex
 	workers map[string]*worker
 	closed  bool
-	forced  context.Context // ended by force: from then on Close waits for no guest
-	force   context.CancelFunc
+	forced  chan struct{} // closed by force: from then on Close waits for no guest
+	force   func()
 }
 
 // New returns a Manager. It does nothing until it is asked about a VM.
 func New(c Config) *Manager {
-	forced, force := context.WithCancel(context.Background())
-	return &Manager{config: c, timeouts: defaultTimeouts(), workers: map[string]*worker{}, forced: forced, force: force}
+	forced := make(chan struct{})
+	return &Manager{config: c, timeouts: defaultTimeouts(), workers: map[string]*worker{}, forced: forced, force: sync.OnceFunc(func() { close(forced) })}
 }
 
 // State returns immediately what is known of a VM. The first call for a VM makes its worker look at the disk and adopt a

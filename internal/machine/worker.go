@@ -187,9 +187,9 @@ func (w *worker) phase(p Phase) {
 // errForced is why a polite stop ends when Manager.Force was called.
 var errForced = errors.New("the stop was forced")
 
-// shutDown stops the VM, whatever its worker is doing, and returns when none of its processes runs. Once forced has ended, it
+// shutDown stops the VM, whatever its worker is doing, and returns when none of its processes runs. Once forced is closed, it
 // ends the guest immediately.
-func (w *worker) shutDown(ctx, forced context.Context, say func(string, ...any)) error {
+func (w *worker) shutDown(ctx context.Context, forced <-chan struct{}, say func(string, ...any)) error {
 	alive, err := w.alive()
 	if err != nil {
 		return err
@@ -199,7 +199,13 @@ func (w *worker) shutDown(ctx, forced context.Context, say func(string, ...any))
 	}
 	polite, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(forced, func() { cancel(errForced) })()
+	go func() {
+		select {
+		case <-forced:
+			cancel(errForced)
+		case <-polite.Done():
+		}
+	}()
 	err = w.repeat(polite, Stop)
 	if errors.Is(err, errForced) {
 		say("ending VM %q at once", w.vm.Name)

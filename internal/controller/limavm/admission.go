@@ -101,12 +101,12 @@ func (v *validator) admitVM(ctx context.Context, r admission.Review) error {
 	if kept == "" {
 		return v.admitSource(ctx, live, vm)
 	}
-	return v.checkTemplate(ctx, vm, field.NewPath("spec", "params"), kept)
+	return v.checkTemplate(ctx, vm, kept, func(message string) error { return invalidVM(vm, field.NewPath("spec", "params"), message) })
 }
 
 func (v *validator) admitCreate(ctx context.Context, live client.Reader, vm *v1alpha1.LimaVM) error {
 	if err := v.checkName(vm.Name); err != nil {
-		return invalid(vm, field.NewPath("metadata", "name"), err.Error())
+		return invalidVM(vm, field.NewPath("metadata", "name"), err.Error())
 	}
 	// The datastore keeps names unique. This check only saves the work below when the name is taken.
 	err := live.Get(ctx, types.NamespacedName{Name: vm.Name}, &v1alpha1.LimaVM{})
@@ -118,7 +118,7 @@ func (v *validator) admitCreate(ctx context.Context, live client.Reader, vm *v1a
 	}
 	if !vm.Adopts() {
 		if err := v.checkFolder(vm); err != nil {
-			return invalid(vm, field.NewPath("metadata", "name"), err.Error())
+			return invalidVM(vm, field.NewPath("metadata", "name"), err.Error())
 		}
 	}
 	return v.admitSource(ctx, live, vm)
@@ -132,34 +132,28 @@ func (v *validator) admitSource(ctx context.Context, live client.Reader, vm *v1a
 	}
 	template, err := sourceTemplate(ctx, live, vm.Spec)
 	if _, missing := errors.AsType[*v1alpha1.MissingTemplateError](err); missing {
-		return invalid(vm, path.Child("name"), err.Error())
+		return invalidVM(vm, path.Child("name"), err.Error())
 	}
 	if err != nil {
 		return err
 	}
-	return v.checkTemplate(ctx, vm, path, template)
+	return v.checkTemplate(ctx, vm, template, func(message string) error { return invalidVM(vm, path, message) })
 }
 
-// checkTemplate lets Lima check a template with vm's params. The error names the field at path.
-func (v *validator) checkTemplate(ctx context.Context, vm *v1alpha1.LimaVM, path *field.Path, template string) error {
-	err := v.askLima(ctx, vm, template)
-	if rejected, ok := errors.AsType[*machine.TemplateError](err); ok {
-		return invalid(vm, path, rejected.Error())
-	}
-	return err
-}
-
-// askLima returns a *machine.TemplateError when Lima rejects a template with vm's params.
-func (v *validator) askLima(ctx context.Context, vm *v1alpha1.LimaVM, template string) error {
+// checkTemplate lets Lima check a template with vm's params. rejection returns the error for a template that Lima rejects.
+func (v *validator) checkTemplate(ctx context.Context, vm *v1alpha1.LimaVM, template string, rejection func(message string) error) error {
 	name := vm.Name
 	if vm.ResourceVersion == "" { // a VM that is being created has no disk
 		name = ""
 	}
 	err := v.machines.Validate(ctx, name, []byte(template), vm.Spec.Params)
-	if _, ok := errors.AsType[*machine.TemplateError](err); ok || err == nil {
-		return err
+	if rejected, ok := errors.AsType[*machine.TemplateError](err); ok {
+		return rejection(rejected.Error())
 	}
-	return apierrors.NewInternalError(fmt.Errorf("the template could not be checked: %w", err))
+	if err != nil {
+		return apierrors.NewInternalError(fmt.Errorf("the template could not be checked: %w", err))
+	}
+	return nil
 }
 
 // admitConfigMap keeps a VM's template while the VM exists. A user may change its text to one that Lima accepts for this VM.
@@ -193,13 +187,9 @@ func (v *validator) admitConfigMap(ctx context.Context, r admission.Review) erro
 		return nil
 	}
 	if text, edited := editedTemplate(r); edited {
-		err := v.askLima(ctx, vm, text)
-		if rejected, ok := errors.AsType[*machine.TemplateError](err); ok {
-			kind := schema.GroupKind{Kind: "ConfigMap"}
-			path := field.NewPath("data", v1alpha1.TemplateKey)
-			return apierrors.NewInvalid(kind, r.Name, field.ErrorList{field.Invalid(path, field.OmitValueType{}, rejected.Error())})
-		}
-		return err
+		return v.checkTemplate(ctx, vm, text, func(message string) error {
+			return invalid(schema.GroupKind{Kind: "ConfigMap"}, r.Name, field.NewPath("data", v1alpha1.TemplateKey), message)
+		})
 	}
 	return apierrors.NewForbidden(configMaps, r.Name, fmt.Errorf(
 		"it holds the template of VM %[1]q and goes when the VM does; to change the template's text: rdd vm edit %[1]s; to delete both: rdd vm delete %[1]s", vm.Name))
@@ -240,8 +230,12 @@ func vmFrom(o *unstructured.Unstructured) (*v1alpha1.LimaVM, error) {
 	return vm, nil
 }
 
+// invalidVM returns the rejection of one field of a VM.
+func invalidVM(vm *v1alpha1.LimaVM, path *field.Path, message string) error {
+	return invalid(schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: v1alpha1.Kind}, vm.Name, path, message)
+}
+
 // invalid returns the rejection of one field. It doesn't repeat the value, because a template may be long.
-func invalid(vm *v1alpha1.LimaVM, path *field.Path, message string) error {
-	kind := schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: v1alpha1.Kind}
-	return apierrors.NewInvalid(kind, vm.Name, field.ErrorList{field.Invalid(path, field.OmitValueType{}, message)})
+func invalid(kind schema.GroupKind, name string, path *field.Path, message string) error {
+	return apierrors.NewInvalid(kind, name, field.ErrorList{field.Invalid(path, field.OmitValueType{}, message)})
 }

@@ -125,7 +125,9 @@ func (r *reconciler) commit(ctx context.Context, o observation, d decision) (aft
 	switch {
 	case apiequality.Semantic.DeepEqual(o.vm.Status, d.status):
 	case wait > 0 && differInProgress(o.vm.Status, d.status):
-		after = earlier(after, wait)
+		if after == 0 || wait < after {
+			after = wait
+		}
 	default:
 		was := o.vm.DeepCopy()
 		o.vm.Status = d.status
@@ -163,14 +165,6 @@ func differInProgress(a, b v1alpha1.LimaVMStatus) bool {
 	step.Bytes, step.Total, step.Message = b.Progress.Bytes, b.Progress.Total, b.Progress.Message
 	a.Progress = &step
 	return apiequality.Semantic.DeepEqual(a, b)
-}
-
-// earlier returns the shorter of two delays, of which 0 means none.
-func earlier(a, b time.Duration) time.Duration {
-	if a == 0 || b == 0 {
-		return max(a, b)
-	}
-	return min(a, b)
 }
 
 // optimisticPatch returns a patch with the differences from was. The server rejects it if the object was changed meanwhile.
