@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
@@ -20,16 +20,16 @@ import (
 	"rancherdesktop.io/rdd/internal/wait"
 )
 
-// Condition is what to wait for of one object.
+// Condition is a condition of one object to wait for.
 type Condition struct {
-	Type      string // of the object: any name that kubectl knows it by
+	Type      string // of the object: any name that kubectl accepts
 	Name      string
-	Namespace string // of an object that is in one; empty: default
+	Namespace string // of a namespaced object; empty: default
 	Condition string
 	Status    metav1.ConditionStatus
 	Reason    string    // empty: any
-	Since     time.Time // conditions whose status is older don't count; zero: any
-	Startup   bool      // as Since, with the time when this run of the service got ready
+	Since     time.Time // ignore a condition whose status is older; zero: accept any
+	Startup   bool      // as Since, with the time at which this run of the service became ready
 }
 
 func (c Condition) String() string {
@@ -40,8 +40,8 @@ func (c Condition) String() string {
 	return s
 }
 
-// WaitCondition waits until an object of the control plane has a condition, as of the object's
-// present generation. Another object of the same name does not count.
+// WaitCondition waits until an object of the control plane has a condition, for the object's current generation. If the
+// object is deleted or replaced by another one of the same name, the wait fails.
 func (s *Session) WaitCondition(ctx context.Context, c Condition, w Wait) error {
 	op := fmt.Sprintf("wait for %s of %s", c, c.Type)
 	all, err := s.kinds(ctx)
@@ -64,22 +64,19 @@ func (s *Session) WaitCondition(ctx context.Context, c Condition, w Wait) error 
 	})
 }
 
-// in is where the objects of a kind are.
+// in returns the client for the objects of a kind.
 func (k kind) in(client dynamic.Interface, namespace string) dynamic.ResourceInterface {
 	if !k.namespaced {
 		return client.Resource(k.GroupVersionResource)
 	}
-	if namespace == "" {
-		namespace = metav1.NamespaceDefault
-	}
-	return client.Resource(k.GroupVersionResource).Namespace(namespace)
+	return client.Resource(k.GroupVersionResource).Namespace(cmp.Or(namespace, metav1.NamespaceDefault))
 }
 
-// conditionCheck decides on the copies of one object.
+// conditionCheck checks each version of one object.
 type conditionCheck struct {
 	condition Condition
 	operation *operation
-	uid       types.UID // of the object that was there first
+	uid       types.UID // of the first object seen
 }
 
 func (j *conditionCheck) check(obj *unstructured.Unstructured) (done bool, err error) {
@@ -104,8 +101,8 @@ func (j *conditionCheck) check(obj *unstructured.Unstructured) (done bool, err e
 	return j.condition.met(seen, observed, obj.GetGeneration()), nil
 }
 
-// met says whether a condition, of a status that has observed some generation, is what is waited
-// for, as of generation now. A kind that does not tell what it has observed is taken at its word.
+// met reports whether the condition seen is c, for the generation now. observed is the generation that the status has
+// observed. If an object doesn't report observed generations, its conditions count as current.
 func (c Condition) met(seen metav1.Condition, observed, now int64) bool {
 	if seen.ObservedGeneration != 0 {
 		observed = seen.ObservedGeneration
@@ -116,8 +113,7 @@ func (c Condition) met(seen metav1.Condition, observed, now int64) bool {
 		!seen.LastTransitionTime.Time.Before(c.Since)
 }
 
-// conditionsOf reads an object's conditions, and the generation that its whole status has observed,
-// 0 if it doesn't say.
+// conditionsOf reads an object's conditions, and the generation that its status has observed; 0 if it doesn't report one.
 func conditionsOf(obj *unstructured.Unstructured) ([]metav1.Condition, int64, error) {
 	status, _, _ := unstructured.NestedMap(obj.Object, "status")
 	var s struct {
@@ -130,14 +126,13 @@ func conditionsOf(obj *unstructured.Unstructured) ([]metav1.Condition, int64, er
 	return s.Conditions, s.ObservedGeneration, nil
 }
 
-// The ConfigMap that each run of the service writes when it is ready.
+// discoveryName is the name of the ConfigMap that each run of the service writes when it is ready.
 const discoveryName = "rdd-controller-manager"
 
-// startup is when this run of the service got ready, by the clock of its own server: when it wrote
-// its discovery ConfigMap.
+// startup returns the time at which this run of the service became ready, by the server's clock: when it wrote the
+// discovery ConfigMap.
 func (s *Session) startup(ctx context.Context) (time.Time, error) {
-	configMaps := s.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"})
-	cm, err := configMaps.Namespace(v1alpha1.SystemNamespace).Get(ctx, discoveryName, metav1.GetOptions{})
+	cm, err := s.configMaps(v1alpha1.SystemNamespace).Get(ctx, discoveryName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return time.Time{}, fmt.Errorf("the start time of the service is not known; there is no ConfigMap %s in %s", discoveryName, v1alpha1.SystemNamespace)
 	}
@@ -153,7 +148,7 @@ func (s *Session) startup(ctx context.Context) (time.Time, error) {
 	return written, nil
 }
 
-// Types names the types of objects that the control plane serves, for completion.
+// Types names the types of objects that the control plane serves, for shell completion.
 func (s *Session) Types(ctx context.Context) ([]string, error) {
 	all, err := s.kinds(ctx)
 	if err != nil {
@@ -166,7 +161,7 @@ func (s *Session) Types(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Names lists the objects of a type, with the conditions that each has, for completion.
+// Names lists the objects of a type with their conditions, for shell completion.
 func (s *Session) Names(ctx context.Context, typeName, namespace string) (map[string][]string, error) {
 	const op = "list objects of type"
 	all, err := s.kinds(ctx)
@@ -183,11 +178,12 @@ func (s *Session) Names(ctx context.Context, typeName, namespace string) (map[st
 	}
 	names := map[string][]string{}
 	for i := range list.Items {
-		conditions, _, _ := conditionsOf(&list.Items[i]) // none to offer, then
-		names[list.Items[i].GetName()] = []string{}
+		types := []string{}
+		conditions, _, _ := conditionsOf(&list.Items[i]) // with an error, there is nothing to complete
 		for _, c := range conditions {
-			names[list.Items[i].GetName()] = append(names[list.Items[i].GetName()], c.Type)
+			types = append(types, c.Type)
 		}
+		names[list.Items[i].GetName()] = types
 	}
 	return names, nil
 }

@@ -1,5 +1,5 @@
-// Package core is what every client of an instance uses: the CLI, the tray and the window call
-// the same functions and wait in the same way. It talks to the service; it never is the service.
+// Package core is the library that all clients of an instance use: the CLI, the tray, the window and the web page call the
+// same functions and wait in the same way. It is a client of the service.
 package core
 
 import (
@@ -23,20 +23,20 @@ import (
 	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
-// Core is one instance as its clients see it.
+// Core gives access to one instance.
 type Core struct {
 	inst     instance.Instance
 	version  string
-	logLevel string // of a service that this core starts; empty: the settings'
+	logLevel string // of a service that this core starts; empty: as in the settings
 	log      *slog.Logger
 }
 
-// New returns the core of inst. version is the calling program's.
+// New returns the core of inst. version is that of the calling program.
 func New(inst instance.Instance, version string) *Core {
 	return &Core{inst, version, inst.LogLevel(), slog.New(slog.DiscardHandler)}
 }
 
-// Opener returns what mains open cores with: of the instance called name, or of the one that RDD_INSTANCE names.
+// Opener returns a function that opens the core of the instance with the name. An empty name stands for RDD_INSTANCE.
 func Opener(version string) func(name string) (*Core, error) {
 	return func(name string) (*Core, error) {
 		inst, err := instance.Resolve(name)
@@ -44,26 +44,26 @@ func Opener(version string) func(name string) (*Core, error) {
 	}
 }
 
-// Instance is the instance that this core serves.
+// Instance returns the instance.
 func (c *Core) Instance() instance.Instance { return c.inst }
 
-// Version is the calling program's.
+// Version returns the version of the calling program.
 func (c *Core) Version() string { return c.version }
 
-// Service is the instance's background service.
+// Service returns the instance's background service.
 func (c *Core) Service() *Service { return &Service{c} }
 
-// Session is a connection to a service that was ready when it was made.
+// Session is a connection to a service that was ready when the session began.
 type Session struct {
 	core   *Core
 	client dynamic.Interface
 }
 
-// helloTimeout bounds one hello; the server answers from memory.
+// helloTimeout limits a request for the greeting, which the server answers from memory.
 const helloTimeout = 5 * time.Second
 
-// Connect returns a session with the running service. It never starts anything: the error wraps
-// ErrNotRunning when there is nothing to connect to.
+// Connect returns a session with the running service. It starts nothing. The error wraps ErrNotRunning when no service
+// runs.
 func (c *Core) Connect(ctx context.Context) (*Session, error) {
 	rec, err := c.ready()
 	if err == nil {
@@ -75,7 +75,7 @@ func (c *Core) Connect(ctx context.Context) (*Session, error) {
 	return c.session()
 }
 
-// ready returns the record of a run that says that it is ready. The error wraps ErrNotRunning when none lives.
+// ready returns the record of a run that reports itself as ready. The error wraps ErrNotRunning when no service runs.
 func (c *Core) ready() (lifecycle.Record, error) {
 	rec, live, err := lifecycle.Find(c.inst)
 	switch {
@@ -84,15 +84,15 @@ func (c *Core) ready() (lifecycle.Record, error) {
 	case !live:
 		return rec, ErrNotRunning
 	case rec.Nonce == "":
-		return rec, errors.New("the service is just starting or stopping; wait for it with: rdd svc start")
+		return rec, errors.New("the service is starting or stopping; wait for it with: rdd svc start")
 	case rec.Phase != lifecycle.Ready:
 		return rec, fmt.Errorf("the service is %s (%s); wait for it with: rdd svc start", rec.Phase, rec.Step)
 	}
 	return rec, nil
 }
 
-// Ensure returns a session with the service, and starts it when it does not run. It is the only
-// function that starts a service nobody asked for by name.
+// Ensure returns a session with the service, and starts the service if it doesn't run. No other function starts the service
+// without an explicit request.
 func (c *Core) Ensure(ctx context.Context, w Wait) (*Session, error) {
 	rec, live, err := lifecycle.Find(c.inst)
 	if err != nil || !live || rec.Phase != lifecycle.Ready || c.hello(ctx, rec) != nil {
@@ -115,19 +115,19 @@ func (c *Core) session() (*Session, error) {
 	return &Session{c, client}, nil
 }
 
-// RESTConfig is how a Kubernetes client reaches the API server of the last or running service.
+// RESTConfig returns the configuration of a Kubernetes client for the API server of the running or last service.
 func (c *Core) RESTConfig() (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", c.inst.KubeConfig())
 	if err != nil {
 		return nil, err
 	}
-	config.QPS = -1 // one user's commands need no client-side limit
+	config.QPS = -1 // the commands of one user need no client-side limit
 	config.UserAgent = "rdd/" + c.version
 	config.Wrap(c.logged)
 	return config, nil
 }
 
-// hello asks the server in rec to say its nonce.
+// hello requests the server's greeting and checks that it is from the run in rec and has our protocol version.
 func (c *Core) hello(ctx context.Context, rec lifecycle.Record) error {
 	config, err := c.RESTConfig()
 	if err != nil {
@@ -136,8 +136,11 @@ func (c *Core) hello(ctx context.Context, rec lifecycle.Record) error {
 	c.log.Debug("ask the service whether it is ready", "server", rec.Server)
 	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout, fmt.Errorf("%w: %s did not answer within %s", context.DeadlineExceeded, rec.Server, helloTimeout))
 	defer cancel()
-	greeting, err := askHello(ctx, config, rec.Server)
-	if err != nil {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(config.CAData)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}, DisableKeepAlives: true}
+	var greeting lifecycle.Greeting
+	if err := getJSON(ctx, transport, rec.Server+lifecycle.HelloPath, "Authorization", "Bearer "+config.BearerToken, &greeting); err != nil {
 		return err
 	}
 	if greeting.Nonce != rec.Nonce {
@@ -151,39 +154,37 @@ func (c *Core) hello(ctx context.Context, rec lifecycle.Record) error {
 	return nil
 }
 
-func askHello(ctx context.Context, config *rest.Config, server string) (g lifecycle.Greeting, err error) {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(config.CAData)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}, DisableKeepAlives: true}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+lifecycle.HelloPath, nil)
+// getJSON requests a JSON document, with one header.
+func getJSON(ctx context.Context, transport http.RoundTripper, url, header, value string, to any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return g, err
+		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+config.BearerToken)
+	req.Header.Set(header, value)
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return g, err
+		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return g, fmt.Errorf("%s answers %s", server, resp.Status)
+		return fmt.Errorf("%s responded with %s", url, resp.Status)
 	}
-	return g, json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&g)
+	return json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(to)
 }
 
-// Ready says why nobody can use the service now; nil when it says itself that it is ready. It asks no server.
+// Ready reports why the service can't be used now. It only reads the service's record.
 func (s *Service) Ready() error {
 	_, err := s.core.ready()
 	return Failed("connect to service", s.core.inst.Name, err)
 }
 
-// Path is one of an instance's paths, with its name.
+// Path is one of an instance's paths with its name.
 type Path = instance.Path
 
-// DefaultInstance is the instance that is meant when none is named.
+// DefaultInstance is the name of the instance that is used when none is named.
 const DefaultInstance = instance.Default
 
-// Instances names the instances that exist on this machine.
+// Instances names the instances that exist on this computer.
 func Instances() ([]string, error) {
 	names, err := instance.List()
 	return names, Failed("list instances", "", err)

@@ -14,8 +14,7 @@ import (
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
-// A create that is interrupted has created nothing, or knows that it has created a VM.
-func TestACreateThatIsInterruptedKnowsWhetherThereIsAVM(t *testing.T) {
+func TestInterruptedCreateReportsWhetherItCreatedAVM(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	posts := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -9,18 +9,18 @@ import (
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 )
 
-// Description is a VM in a person's words. Every client shows these.
+// Description is the state of a VM as all clients show it.
 type Description struct {
 	State        string // Running, Stopped, Starting, …
 	Acceleration string // hardware, emulation or ?
-	Progress     string // the step under way; may be empty
-	Phase        string // the same in a word or two, such as "image 42 %"
-	Problem      string // why it is not as it was asked to be, or what of it doesn't work; may be empty
-	Problems     int    // with Running: how many things don't work
-	Template     string // the ConfigMap that holds its validated template
+	Progress     string // the current step; may be empty
+	Phase        string // the same, shorter, such as "image 42 %"
+	Problem      string // why it is not in the requested state, or what doesn't work; may be empty
+	Problems     int    // the number of things that don't work while it is Running
+	Template     string // NAMESPACE/NAME of the ConfigMap with its validated template
 }
 
-// Describe puts a VM's status into words.
+// Describe describes the status of a VM.
 func Describe(vm *VM) Description {
 	d := Description{State: "Pending", Acceleration: "?"}
 	created := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionCreated)
@@ -49,7 +49,7 @@ func Describe(vm *VM) Description {
 	if p := vm.Status.Progress; p != nil {
 		step := eventOf(p)
 		d.Progress, d.Phase = step.Text(1), step.short()
-		if strings.EqualFold(p.Phase, d.State) { // "Unresponsive (unresponsive)" says it twice
+		if strings.EqualFold(p.Phase, d.State) { // avoids "Unresponsive (unresponsive)"
 			d.Progress, d.Phase = p.Message, ""
 		}
 	}

@@ -11,26 +11,26 @@ import (
 	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
-// Kind says why an operation failed, in terms a client can act on.
+// Kind is the kind of an error. It says what a client can do about the error.
 type Kind int
 
-// The kinds are closed: every client handles each of them.
+// The kinds. Every client handles all of them.
 const (
 	Other        Kind = iota // anything not named below
-	Usage                    // the request makes no sense; nothing was tried
+	Usage                    // the request is invalid; nothing was tried
 	Rejected                 // the control plane refused the change
-	Timeout                  // the wait ended before the state was reached; the work goes on
-	Incompatible             // the running service speaks another version
-	Canceled                 // the caller gave up waiting; the work goes on
+	Timeout                  // the wait ended before the state was reached; the work continues
+	Incompatible             // the running service has another protocol version
+	Canceled                 // the caller ended the wait; the work continues
 	NotFound                 // the named object does not exist
 )
 
-// String is the kind in a word, which clients that aren't Go rely on.
+// String returns the name of the kind. Clients that aren't written in Go rely on it.
 func (k Kind) String() string {
 	return [...]string{"other", "usage", "rejected", "timeout", "incompatible", "canceled", "not-found"}[k]
 }
 
-// Error is an operation's failure: what was tried, on what, and the kind.
+// Error is the failure of an operation.
 type Error struct {
 	Kind   Kind
 	Op     string // "start VM"; empty when the error only gives Err a kind
@@ -50,11 +50,11 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrNotRunning means that the instance's service does not run.
+// ErrNotRunning means that the service of the instance doesn't run.
 var ErrNotRunning = errors.New("the service is not running; start it with: rdd svc start")
 
-// KindOf reports the kind of err. An explicit kind wins over whatever else is in the chain, so a
-// rejection that carries a deadline stays a rejection; of several explicit ones the outermost does.
+// KindOf returns the kind of err: that of the outermost Error with a kind other than Other, or else one that follows from
+// the other errors in the chain. So a rejection that wraps a deadline stays a rejection.
 func KindOf(err error) Kind {
 	if kind := explicit(err); kind != Other {
 		return kind
@@ -75,18 +75,18 @@ func KindOf(err error) Kind {
 	return Other
 }
 
-// NothingBegan says of the end of a wait that nothing had been asked for before it, so that nothing goes on.
+// NothingBegan reports whether a wait ended before anything was requested, so that no work continues.
 func NothingBegan(err error) bool {
 	_, unbegun := errors.AsType[*lifecycle.NotStartedError](err)
 	return unbegun
 }
 
-// explicit is the kind that an Error in the tree of err gives it; Other when none does.
+// explicit returns the kind of an Error in the tree of err; Other if there is none.
 func explicit(err error) Kind {
-	if e, ok := err.(*Error); ok && e.Kind != Other { //nolint:errorlint // this walks the tree itself
+	if e, ok := err.(*Error); ok && e.Kind != Other { //nolint:errorlint // this function walks the tree
 		return e.Kind
 	}
-	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
+	switch e := err.(type) { //nolint:errorlint // this function walks the tree
 	case interface{ Unwrap() error }:
 		return explicit(e.Unwrap())
 	case interface{ Unwrap() []error }:
@@ -99,7 +99,7 @@ func explicit(err error) Kind {
 	return Other
 }
 
-// Failed wraps err once with what was tried. Its kind is what err says.
+// Failed wraps err with the operation and its object, once. It keeps the kind of err.
 func Failed(op, object string, err error) error {
 	if err == nil {
 		return nil

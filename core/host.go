@@ -6,15 +6,15 @@ import (
 	"rancherdesktop.io/rdd/internal/host"
 )
 
-// Host is what this computer has, which bounds what its VMs can get.
+// Host has the resources of this computer, which limit those of its VMs.
 type Host struct {
 	CPUs   int    `json:"cpus"`
 	Memory int64  `json:"memory"` // bytes; 0 when unknown
-	Disk   int64  `json:"disk"`   // bytes of the file system that VMs' disks are on; 0 when unknown
+	Disk   int64  `json:"disk"`   // size in bytes of the file system for the VMs' disks; 0 when unknown
 	OS     string `json:"os"`
 }
 
-// Host looks at this computer.
+// Host returns the resources of this computer.
 func (c *Core) Host() Host {
 	all := Host{CPUs: runtime.NumCPU(), OS: runtime.GOOS}
 	if m, err := host.MemoryOf(); err == nil {

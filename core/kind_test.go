@@ -13,21 +13,21 @@ import (
 	"rancherdesktop.io/rdd/internal/wait"
 )
 
-// leaves are errors without an explicit kind.
+// leaves returns errors without an explicit kind.
 func leaves() []error {
 	return []error{
-		errors.New("boom"), context.Canceled, &ownType{},
+		errors.New("boom"), context.Canceled, &plainError{},
 		apierrors.NewForbidden(schema.GroupResource{Resource: "limavms"}, "a", errors.New("no")),
 		apierrors.NewNotFound(schema.GroupResource{Resource: "limavms"}, "a"),
 	}
 }
 
-// ownType stands for any type of error that knows nothing of kinds.
-type ownType struct{}
+// plainError is an error type without a kind.
+type plainError struct{}
 
-func (*ownType) Error() string { return "failed" }
+func (*plainError) Error() string { return "failed" }
 
-// wrapped puts err somewhere into a chain, or a tree, of that many other errors.
+// wrapped wraps err in a chain or tree of other errors, depth times.
 func wrapped(r *rand.Rand, err error, depth int) error {
 	for range depth {
 		other := leaves()[r.IntN(len(leaves()))]
@@ -51,8 +51,8 @@ func wrapped(r *rand.Rand, err error, depth int) error {
 	return err
 }
 
-// FuzzKindSurvivesWrapping: an explicit kind is found wherever it is, a deadline inside it or beside
-// it or not; and without one a deadline anywhere is a timeout.
+// FuzzKindSurvivesWrapping checks that an explicit kind is found anywhere in the tree, with or without a deadline, and that
+// a deadline without an explicit kind is a timeout.
 func FuzzKindSurvivesWrapping(f *testing.F) {
 	for seed := range uint64(200) {
 		f.Add(seed, uint8(seed))
@@ -65,13 +65,13 @@ func FuzzKindSurvivesWrapping(f *testing.F) {
 		if r.IntN(2) == 0 {
 			inner = wrapped(r, &Expired{}, r.IntN(4))
 		}
-		// Below the explicit kind anything may be; above it, nothing that has one.
-		err := wrappedPlainly(r, &Error{Kind: kind, Op: "do", Err: inner}, int(depth%12))
+		// Errors below the explicit kind may have a kind, too. Errors above it have none.
+		err := wrappedWithoutKind(r, &Error{Kind: kind, Op: "do", Err: inner}, int(depth%12))
 		if got := KindOf(err); got != kind {
 			t.Errorf("%v: kind %d, want %d", err, got, kind)
 		}
 		late := wrapped(r, fmt.Errorf("x: %w", context.DeadlineExceeded), int(depth%12))
-		if got := KindOf(wrappedPlainly(r, context.DeadlineExceeded, int(depth%12))); got != Timeout {
+		if got := KindOf(wrappedWithoutKind(r, context.DeadlineExceeded, int(depth%12))); got != Timeout {
 			t.Errorf("a deadline is kind %d", got)
 		}
 		if !errors.Is(late, context.DeadlineExceeded) {
@@ -80,8 +80,8 @@ func FuzzKindSurvivesWrapping(f *testing.F) {
 	})
 }
 
-// wrappedPlainly wraps without giving a kind.
-func wrappedPlainly(r *rand.Rand, err error, depth int) error {
+// wrappedWithoutKind wraps err in errors without an explicit kind.
+func wrappedWithoutKind(r *rand.Rand, err error, depth int) error {
 	for range depth {
 		switch r.IntN(5) {
 		case 0:
@@ -99,9 +99,9 @@ func wrappedPlainly(r *rand.Rand, err error, depth int) error {
 	return err
 }
 
-func TestAnswerThatIsCanceledByItselfIsNoSuccess(t *testing.T) {
+func TestCanceledOperationIsAnError(t *testing.T) {
 	err := Wait{}.run(t.Context(), "start VM", "rd", func(context.Context, *operation) error { return context.Canceled })
 	if err == nil {
-		t.Fatal("an operation that was canceled by somebody else is done")
+		t.Fatal("an operation that was canceled elsewhere succeeded")
 	}
 }

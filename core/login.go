@@ -8,67 +8,60 @@ import (
 	"rancherdesktop.io/rdd/internal/login"
 )
 
-// LoginPart is what can start when the user logs in.
+// LoginPart is a part of RDD that can start when the user logs in.
 type LoginPart string
 
 // The parts.
 const (
-	LoginService LoginPart = "service" // with the VMs that are to run
+	LoginService LoginPart = "service" // with its VMs
 	LoginTray    LoginPart = "tray"    // the icon in the desktop's panel
 )
 
-// LoginParts lists them.
+// LoginParts lists the parts.
 func LoginParts() []LoginPart { return []LoginPart{LoginService, LoginTray} }
 
-// LoginStatus is how one part starts at login. Scripts rely on its JSON.
+// LoginStatus reports whether a part starts at login. Scripts rely on its JSON.
 type LoginStatus struct {
 	Part      LoginPart `json:"part"`
 	Installed bool      `json:"installed"`
-	Path      string    `json:"path"`           // the file that says so, or the value in the registry
-	Note      string    `json:"note,omitempty"` // what a user should know of it
+	Path      string    `json:"path"`           // the file, or the value in the registry
+	Note      string    `json:"note,omitempty"` // a hint for the user
 }
 
-// Login is what of an instance starts when the user logs in. All of it is the user's own and asks for
-// no administrator.
+// Login manages the parts of an instance that start when the user logs in. It needs no administrator.
 type Login struct{ core *Core }
 
-// Login returns what of the instance starts at login.
+// Login returns the parts of the instance that start at login.
 func (c *Core) Login() *Login { return &Login{c} }
 
-// loginPart is a part with where it is kept.
+// loginPart is a part, and the system's list that its entry is in.
 type loginPart struct {
 	part    LoginPart
 	system  login.System
+	name    string // of the entry; unique among instances
 	program func(instance.Instance) (login.Program, error)
 }
 
+// parts returns the named parts, or all if none is named.
 func (l *Login) parts(only []LoginPart) []loginPart {
 	inst := l.core.inst
 	all := []loginPart{
-		{LoginService, login.Services(inst.Home()), serviceProgram},
-		{LoginTray, login.Desktop(inst.Home(), inst.AutostartDir()), trayProgram},
+		{LoginService, login.Services(inst.Home()), inst.Context(), serviceProgram},
+		{LoginTray, login.Desktop(inst.Home(), inst.AutostartDir()), inst.Context() + "-tray", trayProgram},
 	}
 	return slices.DeleteFunc(all, func(p loginPart) bool { return len(only) > 0 && !slices.Contains(only, p.part) })
 }
 
-// name is that of the part's entry; it tells instances apart.
-func (p loginPart) name(inst instance.Instance) string {
-	if p.part == LoginTray {
-		return inst.Context() + "-tray"
-	}
-	return inst.Context()
-}
-
-// Status looks at all parts. It changes nothing.
+// Status returns the status of all parts. It changes nothing.
 func (l *Login) Status() (all []LoginStatus) {
 	for _, p := range l.parts(nil) {
-		all = append(all, p.status(p.system.Look(p.name(l.core.inst))))
+		all = append(all, p.status(p.system.Look(p.name)))
 	}
 	return all
 }
 
-// Install makes parts start at the next login, all if none is named, and says where it put what. It
-// starts nothing now.
+// Install makes the parts start at the next login, or all parts if none is named. It returns their new status, and starts
+// nothing now.
 func (l *Login) Install(only ...LoginPart) ([]LoginStatus, error) {
 	const op = "start at login"
 	if err := l.core.inst.CheckHome(); err != nil {
@@ -79,15 +72,15 @@ func (l *Login) Install(only ...LoginPart) ([]LoginStatus, error) {
 		if err != nil {
 			return login.Entry{}, err
 		}
-		program.Name = p.name(l.core.inst)
+		program.Name = p.name
 		return p.system.Install(program)
 	})
 }
 
-// Uninstall undoes Install. What runs goes on.
+// Uninstall undoes Install. Running programs continue.
 func (l *Login) Uninstall(only ...LoginPart) ([]LoginStatus, error) {
-	return l.change("no longer start at login", only, func(p loginPart) (login.Entry, error) {
-		return p.system.Uninstall(p.name(l.core.inst))
+	return l.change("stop starting at login", only, func(p loginPart) (login.Entry, error) {
+		return p.system.Uninstall(p.name)
 	})
 }
 

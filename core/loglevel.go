@@ -11,35 +11,34 @@ import (
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
-// LogLevels are the levels of what is logged, as users name them: the first logs least.
+// LogLevels lists the log levels. The first logs the least.
 func LogLevels() []string { return instance.LogLevels() }
 
-// Logging returns a core that starts services which log at the given level, and writes what it does itself
-// to w. An empty level is that of the environment. What a core does is of the level debug, so w hears
-// nothing of it at any other.
+// Logging returns a core with a log level, both for the services that it starts and for its own log, which it writes to w.
+// An empty level stands for that of the environment. All messages of a core have the level debug.
 func (c *Core) Logging(level string, w io.Writer) *Core {
 	with := *c
 	if level != "" {
 		with.logLevel = level
 	}
-	var least slog.Level
-	if least.UnmarshalText([]byte(with.logLevel)) == nil { // else there is none
-		with.log = slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: least}))
+	var minimum slog.Level
+	if minimum.UnmarshalText([]byte(with.logLevel)) == nil { // it may be empty
+		with.log = slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: minimum}))
 	}
 	return &with
 }
 
-// SetLogLevel stores the level at which the instance's service logs from its next start on.
+// SetLogLevel stores the log level of the instance's service. It takes effect at the next start.
 func (c *Core) SetLogLevel(level string) error {
-	settings, _ := c.Settings() // usable with an error, too
+	settings, _ := c.Settings() // with an error, the defaults
 	settings.LogLevel = level
 	return c.SetSettings(settings)
 }
 
-// running logs a program that is about to be run.
+// running logs that a program is about to run.
 func (c *Core) running(cmd *exec.Cmd) { c.log.Debug("run a program", "command", cmd.Args) }
 
-// logged logs the requests that pass through next. It leaves out what they carry.
+// logged logs requests and responses, without headers and bodies.
 func (c *Core) logged(next http.RoundTripper) http.RoundTripper {
 	if !c.log.Enabled(context.Background(), slog.LevelDebug) {
 		return next
@@ -57,7 +56,7 @@ func (c *Core) logged(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// roundTripper is a function that carries requests.
+// roundTripper is a function as an http.RoundTripper.
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -13,22 +13,22 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// Log writes the service's log to w; with follow it goes on until ctx ends.
+// Log writes the service's log to w. With follow, it continues until ctx ends.
 func (s *Service) Log(ctx context.Context, w io.Writer, follow bool) error {
 	return Failed("read the log of service", s.core.inst.Name, logs.Copy(ctx, w, s.core.inst.ServiceLog(), follow))
 }
 
-// The logs that a VM has.
+// The logs of a VM.
 const (
-	LogHostagent = "hostagent" // what runs the VM on the host
+	LogHostagent = "hostagent" // the log of Lima's hostagent, which runs the VM
 	LogSerial    = "serial"    // the guest's console
 	LogEvents    = "events"    // the hostagent's events, one JSON object a line
 )
 
-// LogSources names the logs that a VM has.
+// LogSources names the logs of a VM.
 func LogSources() []string { return []string{LogHostagent, LogSerial, LogEvents} }
 
-// VMLog writes one of a VM's logs to w; with follow it goes on until ctx ends. It needs no service.
+// VMLog writes one of a VM's logs to w. With follow, it continues until ctx ends. It works without a service.
 func (c *Core) VMLog(ctx context.Context, w io.Writer, name, source string, follow bool) error {
 	const op = "read the log of VM"
 	path := c.VMLogPath(name, source)
@@ -47,5 +47,5 @@ func (c *Core) VMLogPath(name, source string) string {
 	return map[string]string{LogHostagent: vm.HostagentLog(), LogSerial: vm.SerialLog(), LogEvents: vm.Events()}[source]
 }
 
-// LogDir is where a VM's logs are.
+// LogDir returns the directory of a VM's logs.
 func (v *VMs) LogDir(name string) string { return layout.Of(v.session.core.inst, name).Logs }

@@ -11,17 +11,15 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// An orphan is a VM's folder, or its processes, that no VM object stands for, as after a backup was
-// restored that is older than the VM. No command for VMs reaches it but these.
-
-// Orphans lists, of the VMs that have files, those that have no object among the known ones.
+// Orphans returns the VMs with files or processes, but without an object among the known ones. A VM becomes an orphan when a
+// backup is restored that is older than the VM.
 func Orphans(files []layout.VM, known []VM) []layout.VM {
 	return slices.DeleteFunc(slices.Clone(files), func(vm layout.VM) bool {
 		return !vm.Orphaned() || slices.ContainsFunc(known, func(o VM) bool { return o.Name == vm.Name })
 	})
 }
 
-// Orphans names the orphans of this instance; none when the service can't be asked for its VMs.
+// Orphans names the orphans of this instance. It returns none if the service's VMs can't be listed.
 func (v *VMs) Orphans(ctx context.Context) []string {
 	known, err := v.List(ctx)
 	if err != nil {
@@ -34,9 +32,9 @@ func (v *VMs) Orphans(ctx context.Context) []string {
 	return names
 }
 
-// Adopt makes the object of an orphan: its template is the configuration that its disk was made by. The
-// disk stays as it is, and a VM that runs goes on. With start it is booted, too. A VM that can't be taken
-// in stays an orphan, or is there with the reason; it is never removed.
+// Adopt creates the object of an orphan from the template that its disk was created with. The disk stays the same, and a
+// running VM continues. With start, a stopped VM is started. If the adoption fails, the VM stays an orphan, or its object has
+// the reason. Its disk is never deleted.
 func (v *VMs) Adopt(ctx context.Context, name string, start bool, w Wait) error {
 	const op = "adopt VM"
 	c := v.session.core
@@ -54,7 +52,7 @@ func (v *VMs) Adopt(ctx context.Context, name string, start bool, w Wait) error 
 	return v.Create(ctx, name, CreateOptions{Text: job.Template, Params: job.Params, Start: start || vm.Alive(), adopt: true}, w)
 }
 
-// DeleteOrphan ends an orphan at once and removes its disk. A VM that has an object is not touched.
+// DeleteOrphan kills an orphan and deletes its disk. It refuses a VM that has an object.
 func (v *VMs) DeleteOrphan(ctx context.Context, name string, w Wait) error {
 	const op = "delete orphaned VM"
 	c := v.session.core
@@ -80,7 +78,7 @@ func (v *VMs) DeleteOrphan(ctx context.Context, name string, w Wait) error {
 		}
 		return refuse(Usage, "the folder %s has no files of a VM, only: %s; it is not deleted, so move it elsewhere", vm.Dir(), strings.Join(names, ", "))
 	}
-	w.Accepted = false // the folder goes only after the processes have
+	w.Accepted = false // the folder can be deleted only after the processes have ended
 	return w.run(ctx, op, name, func(ctx context.Context, o *operation) error {
 		o.report(Event{Phase: phaseDeleting, Message: "ending its processes and deleting " + vm.Dir()})
 		_, err := c.Service().rddd(ctx, "remove", "--", name)

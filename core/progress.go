@@ -10,18 +10,18 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
-// Phases of the events of this package. The others are those of a VM; docs/limavm.md lists them.
+// Phases of this package's events. The other phases are those of a VM, which docs/limavm.md lists.
 const (
-	// PhaseLog tells where the log of the operation is, in its message. It is the first event, and not a step.
+	// PhaseLog is the phase of an event whose message is the path of the operation's log. It comes first and is not a step.
 	PhaseLog = "log"
 
-	phaseRetry    = "retry" // something has failed and will be tried again
+	phaseRetry    = "retry" // something has failed and will be retried
 	phaseStarting = "starting"
 	phaseStopping = "stopping"
 	phaseDeleting = "deleting"
 )
 
-// Event is one step of an operation under way.
+// Event is a step of an operation.
 type Event struct {
 	Op      string        `json:"op"`
 	Object  string        `json:"object"`
@@ -30,16 +30,16 @@ type Event struct {
 	Steps   int           `json:"steps,omitempty"`
 	Bytes   int64         `json:"bytes,omitempty"`
 	Total   int64         `json:"total,omitempty"`
-	Elapsed time.Duration `json:"-"` // since the operation began; seconds in JSON
+	Elapsed time.Duration `json:"-"` // since the start of the operation; in JSON, seconds
 	Message string        `json:"message,omitempty"`
 }
 
-// eventOf is the progress in a VM's status as an event.
+// eventOf converts the progress in a VM's status.
 func eventOf(p *v1alpha1.Progress) Event {
 	return Event{Phase: p.Phase, Step: int(p.Step), Steps: int(p.Steps), Bytes: p.Bytes, Total: p.Total, Message: p.Message}
 }
 
-// Stopping says whether the step waits for guests to shut down.
+// Stopping reports whether the step is the shutdown of guests.
 func (e Event) Stopping() bool { return e.Phase == event.Stop || e.Phase == phaseStopping }
 
 // Text describes the step in one line, such as "[2/5] image 42 % of 695MiB: debian.qcow2". The percentage is
@@ -61,14 +61,14 @@ func (e Event) Text(percent int64) string {
 	return s
 }
 
-// short describes the step in a word or two, such as "image 42 %".
+// short describes the step in one or two words, such as "image 42 %".
 func (e Event) short() string {
 	switch {
 	case e.Total > 0:
 		return fmt.Sprintf("%s %d %%", e.Phase, e.percent())
 	case e.Steps > 0:
 		return fmt.Sprintf("%s, %d of %d", e.Phase, e.Step, e.Steps)
-	case e.Phase == event.Stop: // the state says so
+	case e.Phase == event.Stop: // is the same as the state
 		return ""
 	}
 	return e.Phase

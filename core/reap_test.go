@@ -14,9 +14,9 @@ import (
 	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
-// Another client begins to stop what a crash left, just before a forced stop would. The forced one neither returns before
-// the guests have ended, nor waits for them to power off.
-func TestAForcedStopWaitsForAnotherOneAndForcesIt(t *testing.T) {
+// Another client begins to stop the VMs of a crashed service just before a forced stop does. The forced stop makes the other
+// one power off the VMs, and returns when it is done.
+func TestForcedStopForcesAnotherStopAndWaitsForIt(t *testing.T) {
 	root := t.TempDir()
 	inst := instance.At(root, "i", root)
 	err := errors.Join(inst.Create(), os.MkdirAll(inst.LimaHome(), 0o700), os.WriteFile(filepath.Join(root, "rddd"), []byte("#!/bin/sh\n"), 0o700))
@@ -30,12 +30,12 @@ func TestAForcedStopWaitsForAnotherOneAndForcesIt(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	reaped := make(chan error, 1)
-	go func() { reaped <- New(inst, "test").Service().reap(ctx, true, nil, func(string) {}) }()
+	go func() { reaped <- New(inst, "test").Service().reap(ctx, true, false, func(string) {}) }()
 	forced := make(chan error, 1)
 	go func() { forced <- lifecycle.AwaitForce(ctx, inst, lifecycle.Leftovers) }()
 	select {
 	case err := <-reaped:
-		t.Fatal("it has not waited for the other stop:", err)
+		t.Fatal("it did not wait for the other stop:", err)
 	case err := <-forced:
 		if err != nil {
 			t.Fatal(err)

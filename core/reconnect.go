@@ -16,49 +16,47 @@ import (
 	"rancherdesktop.io/rdd/internal/wait"
 )
 
-// reconnectingReader reads one kind of object from whatever run of the service is there, so that a wait goes
-// on over a restart. It serves one wait at a time.
+// reconnectingReader reads the objects of one kind from the current run of the service, so that a wait continues across a
+// restart. It is for one wait at a time.
 type reconnectingReader struct {
 	core     *Core
 	resource func(dynamic.Interface) dynamic.ResourceInterface
-	tell     func(step string)
+	report   func(step string)
 
 	client      dynamic.Interface
-	absentSince time.Time // since when no service lives
-	renewed     bool      // the credential was read again and has not worked yet
+	absentSince time.Time // when the service was first seen not running
+	renewed     bool      // the credential was reloaded and has not worked yet
 }
 
-// reconnectGrace is how long a wait goes on while no service lives. Between the halves of a restart there
-// are some 10 ms without one.
+// reconnectGrace is how long a wait continues while no service runs. During a restart, there is no service for about 10 ms.
 const reconnectGrace = 5 * time.Second
 
-// errServiceEnded ends a wait for something that only the service can do.
+// errServiceEnded ends a wait for the work of the service.
 var errServiceEnded = errors.New("the service has stopped; the operation continues when you start it again with: rdd svc start")
 
-// errReconnected makes the wait ask again.
+// errReconnected makes the wait repeat its request.
 var errReconnected = errors.New("reconnected to the service")
 
-// reconnecting returns a reader for the wait o that begins with this session.
+// reconnecting returns a reader for the wait o. It starts with the connection of this session.
 func (s *Session) reconnecting(resource func(dynamic.Interface) dynamic.ResourceInterface, o *operation) *reconnectingReader {
-	tell := func(step string) { o.report(Event{Phase: "service", Message: step}) }
-	return &reconnectingReader{core: s.core, resource: resource, tell: tell, client: s.client}
+	report := func(step string) { o.report(Event{Phase: "service", Message: step}) }
+	return &reconnectingReader{core: s.core, resource: resource, report: report, client: s.client}
 }
 
-func (l *reconnectingReader) List(ctx context.Context, o metav1.ListOptions) (*unstructured.UnstructuredList, error) {
-	list, err := l.resource(l.client).List(ctx, o)
-	return list, l.reconnect(err)
+func (r *reconnectingReader) List(ctx context.Context, o metav1.ListOptions) (*unstructured.UnstructuredList, error) {
+	list, err := r.resource(r.client).List(ctx, o)
+	return list, r.reconnect(err)
 }
 
-func (l *reconnectingReader) Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-	w, err := l.resource(l.client).Watch(ctx, o)
-	return w, l.reconnect(err)
+func (r *reconnectingReader) Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	w, err := r.resource(r.client).Watch(ctx, o)
+	return w, r.reconnect(err)
 }
 
-// reconnect looks at the service after a request that failed. It returns the error if asking again is
-// the way to go on, else a *wait.Final.
-func (l *reconnectingReader) reconnect(err error) error {
+// reconnect checks the service after a failed request. It returns a *wait.Final if the request must not be repeated.
+func (r *reconnectingReader) reconnect(err error) error {
 	if err == nil {
-		l.absentSince, l.renewed = time.Time{}, false
+		r.absentSince, r.renewed = time.Time{}, false
 		return nil
 	}
 	var status apierrors.APIStatus
@@ -66,34 +64,34 @@ func (l *reconnectingReader) reconnect(err error) error {
 	if answered && !apierrors.IsUnauthorized(err) {
 		return err
 	}
-	rec, live, findErr := lifecycle.Find(l.core.inst)
+	rec, live, findErr := lifecycle.Find(r.core.inst)
 	switch {
 	case findErr != nil:
 		return err
 	case !live:
-		return l.checkAbsent(err)
+		return r.checkAbsent(err)
 	case rec.Phase != lifecycle.Ready:
-		l.absentSince = time.Time{}
-		l.tell(fmt.Sprintf("the service is %s: %s", rec.Phase, rec.Step))
+		r.absentSince = time.Time{}
+		r.report(fmt.Sprintf("the service is %s: %s", rec.Phase, rec.Step))
 		return errReconnected
-	case answered && l.renewed:
+	case answered && r.renewed:
 		return err
 	}
-	session, sessionErr := l.core.session() // the port and the credential may be new ones
+	session, sessionErr := r.core.session() // the port and the credential may have changed
 	if sessionErr != nil {
 		return err
 	}
-	l.client, l.absentSince, l.renewed = session.client, time.Time{}, true
+	r.client, r.absentSince, r.renewed = session.client, time.Time{}, true
 	return errReconnected
 }
 
-func (l *reconnectingReader) checkAbsent(err error) error {
+func (r *reconnectingReader) checkAbsent(err error) error {
 	switch {
-	case l.absentSince.IsZero():
-		l.absentSince = time.Now()
-		l.tell("the service has ended")
-	case time.Since(l.absentSince) > reconnectGrace:
+	case r.absentSince.IsZero():
+		r.absentSince = time.Now()
+		r.report("the service has stopped")
+	case time.Since(r.absentSince) > reconnectGrace:
 		return &wait.Final{Err: errServiceEnded}
 	}
-	return fmt.Errorf("the service is not running: %v", err) //nolint:errorlint // as Unauthorized it would end the wait
+	return fmt.Errorf("the service is not running: %v", err) //nolint:errorlint // a wrapped Unauthorized would end the wait
 }

@@ -11,14 +11,14 @@ import (
 	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
-// Backup is a copy of what the service's datastore held.
+// Backup is a backup of the service's datastore.
 type Backup = lifecycle.Backup
 
-// Restored is what a restore did.
+// Restored is the result of a restore.
 type Restored = lifecycle.Restored
 
-// Backups lists the backups of the service's datastore, newest first, each checked. It changes nothing,
-// and doesn't need the service.
+// Backups lists and checks the backups of the service's datastore, newest first. It changes nothing and works without the
+// service.
 func (s *Service) Backups(ctx context.Context) (all []Backup, err error) {
 	inst := s.core.inst
 	if !inst.Exists() {
@@ -31,8 +31,8 @@ func (s *Service) Backups(ctx context.Context) (all []Backup, err error) {
 	return all, Failed("list the backups of service", inst.Name, err)
 }
 
-// Restore puts a backup in the place of the datastore of a stopped service, and keeps what was there.
-// The backup is named by its name, or by a path; without a name it is the newest that is whole.
+// Restore replaces the datastore of a stopped service with a backup, and keeps the replaced datastore. backup is a name or a
+// path. If it is empty, Restore uses the newest complete backup.
 func (s *Service) Restore(ctx context.Context, backup string, w Wait) (done Restored, err error) {
 	const op = "restore service"
 	inst := s.core.inst
@@ -43,12 +43,12 @@ func (s *Service) Restore(ctx context.Context, backup string, w Wait) (done Rest
 	if err != nil {
 		return done, Failed(op, inst.Name, err)
 	}
-	w.Accepted = false // nothing goes on without this call
+	w.Accepted = false // the restore is done by this call
 	err = w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) error {
 		if _, live, err := lifecycle.Find(inst); live || err != nil {
 			return errors.Join(err, lifecycle.ErrNotStopped)
 		}
-		if err := s.reap(ctx, false, nil, func(step string) { o.report(Event{Phase: phaseStopping, Message: step}) }); err != nil {
+		if err := s.reap(ctx, false, false, func(step string) { o.report(Event{Phase: phaseStopping, Message: step}) }); err != nil {
 			return err
 		}
 		o.report(Event{Phase: "restoring", Message: "checking and restoring the backup"})
@@ -61,8 +61,8 @@ func (s *Service) Restore(ctx context.Context, backup string, w Wait) (done Rest
 	return done, err
 }
 
-// backupArgs are rddd's arguments for the backup that a user named. A path is told from a name by its
-// separator; rddd may run in another directory.
+// backupArgs returns rddd's arguments for a backup. A path has a separator, and a name has none. rddd may run in another
+// directory, so a path becomes absolute.
 func backupArgs(backup string) ([]string, error) {
 	if backup == "" {
 		return nil, nil

@@ -16,10 +16,10 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// Service is the background service of one instance.
+// Service is the background service of an instance.
 type Service struct{ core *Core }
 
-// ServiceState says in a word how the service is.
+// ServiceState is the state of a service.
 type ServiceState string
 
 // The states of a service.
@@ -27,12 +27,12 @@ const (
 	ServiceNotCreated ServiceState = "not-created"
 	ServiceStopped    ServiceState = "stopped"
 	ServiceStarting   ServiceState = "starting"
-	ServiceRunning    ServiceState = "running" // ready: its server answered
+	ServiceRunning    ServiceState = "running" // ready: its server has responded
 	ServiceStopping   ServiceState = "stopping"
-	ServiceBroken     ServiceState = "broken" // it lives and does not answer, or its last start failed
+	ServiceBroken     ServiceState = "broken" // it runs but doesn't respond, or its last start failed
 )
 
-// ServiceStatus is what is known of the service.
+// ServiceStatus is the status of the service.
 type ServiceStatus struct {
 	Instance string       `json:"instance"`
 	State    ServiceState `json:"state"`
@@ -41,14 +41,14 @@ type ServiceStatus struct {
 	Server   string       `json:"server,omitempty"`
 	Step     string       `json:"step,omitempty"`    // while it starts or stops
 	Error    string       `json:"error,omitempty"`   // when broken
-	Problem  string       `json:"problem,omitempty"` // ID of the known problem that the error is, if the service says so
-	Warning  string       `json:"warning,omitempty"` // what the run failed at without ending, such as a backup
+	Problem  string       `json:"problem,omitempty"` // ID of the known problem, if the service has identified it
+	Warning  string       `json:"warning,omitempty"` // a failure that the run survived, such as that of a backup
 	Log      string       `json:"log"`
 
-	SearchPath string `json:"searchPath,omitempty"` // of the living process: its PATH
+	SearchPath string `json:"searchPath,omitempty"` // PATH of the running process
 }
 
-// Status looks at the service. It changes nothing.
+// Status returns the status of the service. It changes nothing.
 func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 	inst := s.core.inst
 	st := ServiceStatus{Instance: inst.Name, State: ServiceNotCreated, Log: inst.ServiceLog()}
@@ -80,16 +80,14 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 		st.State = ServiceRunning
 		if err := s.core.hello(ctx, rec); KindOf(err) == Incompatible {
 			return st, err
-		} else if ctx.Err() != nil { // that nobody waits for the answer says nothing of the service
+		} else if ctx.Err() != nil { // a canceled request says nothing about the service
 			return st, Failed("get the status of service", inst.Name, context.Cause(ctx))
 		} else if now, _, again := lifecycle.Find(inst); err != nil && again == nil && now != rec {
-			return s.Status(ctx) // it has changed meanwhile
+			return s.Status(ctx) // it has changed in the meantime
 		} else if err != nil {
 			st.State, st.Error = ServiceBroken, err.Error()
 		}
-	case lifecycle.Stopping:
-		st.State = ServiceStopping
-	case lifecycle.Failed, lifecycle.Stopped: // it has said its last word and is about to exit
+	case lifecycle.Stopping, lifecycle.Failed, lifecycle.Stopped: // the process is about to exit
 		st.State = ServiceStopping
 	default:
 		st.State = ServiceStarting
@@ -97,9 +95,8 @@ func (s *Service) Status(ctx context.Context) (ServiceStatus, error) {
 	return st, nil
 }
 
-// Create makes the instance with the given configuration, or changes that of one whose service
-// is stopped. A damaged configuration is replaced only if the change says where the objects are kept;
-// it is put aside, where aside says.
+// Create creates the instance with a configuration, or changes the configuration of a stopped service. It replaces a damaged
+// configuration only if the change has the location of the datastore. It then keeps the damaged file at the path aside.
 func (s *Service) Create(change ServiceConfig) (aside string, err error) {
 	const op = "create service"
 	inst := s.core.inst
@@ -113,8 +110,8 @@ func (s *Service) Create(change ServiceConfig) (aside string, err error) {
 	return aside, Failed(op, inst.Name, err)
 }
 
-// Start brings the service to readiness, and creates the instance when it is missing. It says
-// whether this call started it; false means that it ran already.
+// Start starts the service and waits until it is ready. It creates the instance if it is missing. started is false if the
+// service ran already.
 func (s *Service) Start(ctx context.Context, w Wait) (started bool, err error) {
 	const op = "start service"
 	inst := s.core.inst
@@ -135,63 +132,63 @@ func (s *Service) start(ctx context.Context, o *operation) (started bool, err er
 	return lifecycle.Ensure(ctx, s.core.inst, s.client(o))
 }
 
-// client is what package lifecycle needs for an operation that starts the service.
+// client returns the functions that package lifecycle needs to start the service.
 func (s *Service) client(o *operation) lifecycle.Client {
-	spawned := &spawn{service: s}
+	var lastWords bytes.Buffer // complete when the process has ended
 	return lifecycle.Client{
-		Spawn:     spawned.run,
-		Next:      spawned.next,
+		Spawn: func(claim *lifecycle.Claim) (<-chan error, error) {
+			cmd, err := s.serveCommand()
+			if err != nil {
+				return nil, err
+			}
+			return s.spawn(cmd, claim, &lastWords, os.O_TRUNC)
+		},
+		Next:      s.next,
 		Hello:     s.core.hello,
 		Step:      func(step string) { o.report(Event{Phase: phaseStarting, Message: step}) },
-		LastWords: spawned.lastWords,
+		LastWords: func() string { return strings.TrimSpace(lastWords.String()) },
 	}
 }
 
-// spawn starts rddd as a session of its own. What it prints outside its log, such as a crash, goes to
-// a file beside the log; its last words come through a pipe, for which a full disk has room too.
-type spawn struct {
-	service *Service
-	words   bytes.Buffer // complete once the process has ended
-}
-
-func (s *spawn) command() (*exec.Cmd, error) {
-	inst := s.service.core.inst
-	program, err := inst.Program("rddd")
+// serveCommand returns the command that runs the service.
+func (s *Service) serveCommand() (*exec.Cmd, error) {
+	program, err := s.core.inst.Program("rddd")
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(program, append([]string{"serve", "--instance", inst.Name}, s.logLevel()...)...)
-	cmd.Dir = inst.DataDir()
+	cmd := exec.Command(program, "serve", "--instance", s.core.inst.Name)
+	level := s.core.logLevel
+	if level == "" {
+		settings, _ := s.core.Settings() // damaged settings must not keep the service from starting
+		level = settings.LogLevel
+	}
+	if level != DefaultSettings().LogLevel {
+		cmd.Args = append(cmd.Args, "--log-level", level)
+	}
+	cmd.Dir = s.core.inst.DataDir()
 	return cmd, nil
 }
 
-// next is the command for a run that starts it for us.
-func (s *spawn) next() (lifecycle.Next, error) {
-	cmd, err := s.command()
+// next returns the command with which the current run starts the next one after it has ended.
+func (s *Service) next() (lifecycle.Next, error) {
+	cmd, err := s.serveCommand()
 	if err != nil {
 		return lifecycle.Next{}, err
 	}
 	return lifecycle.Next{Program: cmd.Path, Args: cmd.Args[1:], Dir: cmd.Dir, Env: cmd.Environ()}, nil
 }
 
-func (s *spawn) run(claim *lifecycle.Claim) (<-chan error, error) {
-	cmd, err := s.command()
-	if err != nil {
-		return nil, err
-	}
-	return s.service.spawn(cmd, claim, &s.words, os.O_TRUNC)
-}
-
-// spawn starts one of rddd's commands, which holds the claim and goes on without us. What an earlier one has printed is kept
-// with O_APPEND, and goes with O_TRUNC.
-func (s *Service) spawn(cmd *exec.Cmd, claim *lifecycle.Claim, words *bytes.Buffer, how int) (<-chan error, error) {
-	output, err := os.OpenFile(s.core.inst.ServiceOutput(), os.O_CREATE|os.O_WRONLY|how, 0o600)
+// spawn starts a command of rddd in a session of its own. The command takes over the claim. Its output outside of the log,
+// such as a crash, goes to a file beside the log: O_APPEND keeps the output of earlier commands there, and O_TRUNC deletes
+// it. Its last words come through a pipe, which works even when the disk is full.
+func (s *Service) spawn(cmd *exec.Cmd, claim *lifecycle.Claim, lastWords *bytes.Buffer, flag int) (<-chan error, error) {
+	output, err := os.OpenFile(s.core.inst.ServiceOutput(), os.O_CREATE|os.O_WRONLY|flag, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer output.Close()
-	words.Reset()
-	cmd.Stdout, cmd.Stderr = words, output
+	lastWords.Reset()
+	cmd.Stdout, cmd.Stderr = lastWords, output
 	s.core.running(cmd)
 	if err := claim.Pass(cmd); err != nil {
 		return nil, err
@@ -200,27 +197,12 @@ func (s *Service) spawn(cmd *exec.Cmd, claim *lifecycle.Claim, words *bytes.Buff
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }() // why it failed is in its record, its log or its last words
+	go func() { exited <- cmd.Wait() }() // the record, the log or the last words have the reason of a failure
 	return exited, nil
 }
 
-// logLevel is rddd's flag for the user's choice. Settings that can't be read must not keep a service from starting.
-func (s *spawn) logLevel() []string {
-	level := s.service.core.logLevel
-	if level == "" {
-		settings, _ := s.service.core.Settings()
-		level = settings.LogLevel
-	}
-	if level == DefaultSettings().LogLevel {
-		return nil
-	}
-	return []string{"--log-level", level}
-}
-
-func (s *spawn) lastWords() string { return strings.TrimSpace(s.words.String()) }
-
-// Stop ends the service in order, with every VM it runs. Force ends the guests at once; what they have not
-// written to their disks is lost. It says whether there was one to stop.
+// Stop shuts down the service and its VMs. With force, it powers off the VMs: the guests lose data that they have not written
+// to their disks. was reports whether the service ran.
 func (s *Service) Stop(ctx context.Context, force bool, w Wait) (was bool, err error) {
 	err = w.run(ctx, "stop service", s.core.inst.Name, func(ctx context.Context, o *operation) (err error) {
 		was, err = s.stop(ctx, force, o)
@@ -229,8 +211,8 @@ func (s *Service) Stop(ctx context.Context, force bool, w Wait) (was bool, err e
 	return was, err
 }
 
-// Force ends the guests at once in whatever stops the service now: a stop, a restart, a reset or a deletion.
-// What they have not written to their disks is lost. It waits for nothing.
+// Force powers off the VMs of a service that is being stopped, restarted, reset or deleted. The guests lose data that they
+// have not written to their disks. Force doesn't wait.
 func (s *Service) Force() error {
 	return Failed("force service to stop", s.core.inst.Name, lifecycle.Force(s.core.inst))
 }
@@ -240,23 +222,23 @@ func (s *Service) stop(ctx context.Context, force bool, o *operation) (was bool,
 	if err != nil || o.wait.Accepted {
 		return was, err
 	}
-	return was, s.ended(ctx, run, was, force, nil, o)
+	return was, s.ended(ctx, run, was, force, false, o)
 }
 
-// ended waits for the end of the run, if there was one, and stops what a crash of it left behind. Next
-// follows a run that crashes, too; nil: nothing does.
-func (s *Service) ended(ctx context.Context, run lifecycle.Record, was, force bool, next func() (lifecycle.Next, error), o *operation) error {
+// ended waits for the end of the run, if there was one, and stops the VMs that a crash has left behind. With restart, the
+// service starts again even after a crash.
+func (s *Service) ended(ctx context.Context, run lifecycle.Record, was, force, restart bool, o *operation) error {
 	step := func(step string) { o.report(Event{Phase: phaseStopping, Message: step}) }
 	if was {
 		if err := lifecycle.AwaitExit(ctx, s.core.inst, run.Nonce, step); err != nil {
 			return err
 		}
 	}
-	return s.reap(ctx, force, next, step)
+	return s.reap(ctx, force, restart, step)
 }
 
-// Restart stops the service, as Stop does, and starts it again, within one deadline. One that doesn't run is started.
-// Once it has been asked for, it goes on though nobody waits for it.
+// Restart stops the service, as Stop does, and starts it again, within one deadline. It starts a service that doesn't run.
+// Once the service has accepted the request, the restart continues even if the caller stops waiting.
 func (s *Service) Restart(ctx context.Context, force bool, w Wait) error {
 	const op = "restart service"
 	inst := s.core.inst
@@ -264,12 +246,11 @@ func (s *Service) Restart(ctx context.Context, force bool, w Wait) error {
 		return Failed(op, inst.Name, err)
 	}
 	return w.run(ctx, op, inst.Name, func(ctx context.Context, o *operation) error {
-		client := s.client(o)
-		run, was, err := lifecycle.Restart(ctx, inst, client, force)
+		run, was, err := lifecycle.Restart(ctx, inst, s.client(o), force)
 		if err != nil || was && o.wait.Accepted {
 			return err
 		}
-		if err := s.ended(ctx, run, was, force, client.Next, o); err != nil {
+		if err := s.ended(ctx, run, was, force, true, o); err != nil {
 			return err
 		}
 		_, err = s.start(ctx, o)
@@ -277,9 +258,9 @@ func (s *Service) Restart(ctx context.Context, force bool, w Wait) error {
 	})
 }
 
-// reap stops the hostagents that outlived a crashed service, and has next follow, unless it is nil. It goes on though nobody
-// waits for it. A run that stopped in order left none.
-func (s *Service) reap(ctx context.Context, force bool, next func() (lifecycle.Next, error), step func(string)) error {
+// reap stops the hostagents that a crashed service has left behind, and then starts the service with restart. It continues
+// even if the caller stops waiting. After a clean shutdown there is nothing to do.
+func (s *Service) reap(ctx context.Context, force, restart bool, step func(string)) error {
 	inst := s.core.inst
 	if last, err := lifecycle.Last(inst); err == nil && last.Phase == lifecycle.Stopped {
 		return nil
@@ -287,14 +268,14 @@ func (s *Service) reap(ctx context.Context, force bool, next func() (lifecycle.N
 	if _, err := os.Stat(inst.LimaHome()); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	var words bytes.Buffer
-	exited, err := s.spawnReap(force, next, &words)
-	for errors.Is(err, lifecycle.ErrRunning) { // somebody has come between
+	var lastWords bytes.Buffer
+	exited, err := s.spawnReap(force, restart, &lastWords)
+	for errors.Is(err, lifecycle.ErrRunning) { // another process has the lock
 		step("waiting for another stop of the virtual machines that a crashed service left behind")
 		if _, live, err := lifecycle.AwaitKnown(ctx, inst, force); live || err != nil {
-			return err // a new run has adopted what the old one left
+			return err // a new run has adopted them
 		}
-		exited, err = s.spawnReap(force, next, &words)
+		exited, err = s.spawnReap(force, restart, &lastWords)
 	}
 	if err != nil {
 		return err
@@ -305,8 +286,8 @@ func (s *Service) reap(ctx context.Context, force bool, next func() (lifecycle.N
 		return context.Cause(ctx)
 	case err = <-exited:
 	}
-	if said := strings.TrimSpace(words.String()); err != nil && said != "" {
-		err = errors.New(said)
+	if message := strings.TrimSpace(lastWords.String()); err != nil && message != "" {
+		err = errors.New(message)
 	}
 	if err != nil {
 		return fmt.Errorf("stop virtual machines left by a crashed service: %w", err)
@@ -314,8 +295,8 @@ func (s *Service) reap(ctx context.Context, force bool, next func() (lifecycle.N
 	return nil
 }
 
-// spawnReap returns ErrRunning when somebody else has the instance's lock.
-func (s *Service) spawnReap(force bool, next func() (lifecycle.Next, error), words *bytes.Buffer) (<-chan error, error) {
+// spawnReap returns ErrRunning when another process has the instance's lock.
+func (s *Service) spawnReap(force, restart bool, lastWords *bytes.Buffer) (<-chan error, error) {
 	inst := s.core.inst
 	program, err := inst.Program("rddd")
 	if err != nil {
@@ -326,10 +307,10 @@ func (s *Service) spawnReap(force bool, next func() (lifecycle.Next, error), wor
 		return nil, err
 	}
 	defer func() { _ = claim.Release() }()
-	if next != nil {
-		follows, err := next()
+	if restart {
+		next, err := s.next()
 		if err == nil {
-			err = claim.RequestNext(inst, follows)
+			err = claim.RequestNext(inst, next)
 		}
 		if err != nil {
 			return nil, err
@@ -339,25 +320,25 @@ func (s *Service) spawnReap(force bool, next func() (lifecycle.Next, error), wor
 	if force {
 		cmd.Args = append(cmd.Args, "--force")
 	}
-	return s.spawn(cmd, claim, words, os.O_APPEND)
+	return s.spawn(cmd, claim, lastWords, os.O_APPEND)
 }
 
-// Delete stops the service and removes everything the instance owns. It removes files only while
-// it holds the instance's lock. It says whether there was anything to delete.
+// Delete stops the service and deletes all files of the instance. It holds the instance's lock while it deletes them. was
+// reports whether the instance existed.
 func (s *Service) Delete(ctx context.Context, w Wait) (was bool, err error) {
 	if !s.core.inst.Exists() {
 		return false, nil
 	}
 	return true, s.remove(ctx, "delete service", w, func(inst instance.Instance) error {
-		if _, err := s.core.Login().Uninstall(); err != nil { // else the next login creates the instance again
+		if _, err := s.core.Login().Uninstall(); err != nil { // otherwise, the next login would create the instance again
 			return err
 		}
 		return lifecycle.Remove(inst)
 	})
 }
 
-// Reset stops the service and removes its VMs and all that its datastore holds, in the way of Delete.
-// Settings, credentials, backups and the service's log stay. Afterwards the service is stopped.
+// Reset stops the service and deletes its VMs and the content of its datastore, in the same way as Delete. Settings,
+// credentials, backups and the service's log stay. Afterwards the service is stopped.
 func (s *Service) Reset(ctx context.Context, w Wait) (was bool, err error) {
 	const op = "reset service"
 	inst := s.core.inst
@@ -374,19 +355,19 @@ func (s *Service) Reset(ctx context.Context, w Wait) (was bool, err error) {
 	return true, s.remove(ctx, op, w, lifecycle.Reset)
 }
 
-// remove stops the service and then removes files of the instance.
+// remove stops the service and then deletes files of the instance.
 func (s *Service) remove(ctx context.Context, op string, w Wait, files func(instance.Instance) error) error {
-	w.Accepted = false // files can go only after the process has
+	w.Accepted = false // the files can be deleted only after the process has ended
 	return w.run(ctx, op, s.core.inst.Name, func(ctx context.Context, o *operation) error {
 		if _, err := s.stop(ctx, false, o); err != nil {
 			return err
 		}
-		o.report(Event{Phase: phaseDeleting, Message: "removing the instance's files"})
+		o.report(Event{Phase: phaseDeleting, Message: "deleting the instance's files"})
 		return files(s.core.inst)
 	})
 }
 
-// Kubeconfig returns the kubeconfig of the instance's control plane. It holds a credential.
+// Kubeconfig returns the kubeconfig of the instance's control plane. It contains a credential.
 func (s *Service) Kubeconfig() ([]byte, error) {
 	inst := s.core.inst
 	b, err := os.ReadFile(inst.KubeConfig())
@@ -396,8 +377,8 @@ func (s *Service) Kubeconfig() ([]byte, error) {
 	return b, Failed("read kubeconfig", inst.Name, err)
 }
 
-// ServiceConfig is what a user chooses for a service now; what is nil stays as it was.
+// ServiceConfig is a change of the service's configuration. Fields that are nil stay the same.
 type ServiceConfig = lifecycle.ConfigChange
 
-// Controllers names every controller that a service can run.
+// Controllers names the controllers that a service can run.
 func Controllers() []string { return api.Controllers() }

@@ -12,13 +12,13 @@ import (
 	"rancherdesktop.io/rdd/internal/diag"
 )
 
-// Settings are what a user chose about the desktop's windows and about waiting.
+// Settings are the settings of a user for the desktop, for waits and for the log level.
 type Settings struct {
 	Theme          Theme  `json:"theme"`
-	ServiceTimeout int    `json:"serviceTimeout"` // seconds until a wait for the service asks how to go on; 0: never
+	ServiceTimeout int    `json:"serviceTimeout"` // seconds until a wait for the service asks whether to continue; 0: never
 	VMTimeout      int    `json:"vmTimeout"`      // the same for VMs
-	LogLevel       string `json:"logLevel"`       // of the service, from its next start on: one of LogLevels
-	OnQuit         OnQuit `json:"onQuit"`         // what becomes of running VMs: ask, keep-running or stop
+	LogLevel       string `json:"logLevel"`       // of the service, from its next start: one of LogLevels
+	OnQuit         OnQuit `json:"onQuit"`         // what happens to running VMs: ask, keep-running or stop
 	FirstRunDone   bool   `json:"firstRunDone"`
 }
 
@@ -32,36 +32,38 @@ const (
 	ThemeDark   Theme = "dark"
 )
 
-// DefaultSettings are those of a user who has chosen nothing.
+// DefaultSettings returns the default settings.
 func DefaultSettings() Settings {
 	return Settings{Theme: ThemeSystem, ServiceTimeout: 90, VMTimeout: 300, LogLevel: "info", OnQuit: OnQuitAsk}
 }
 
-// Check returns the name of the first field that can't be, and why.
+// Check returns the name of the first invalid field, and what is wrong with it.
 func (s Settings) Check() (field string, err error) {
 	for _, f := range []struct {
 		field, value string
-		known        []string
+		allowed      []string
 	}{
 		{"theme", string(s.Theme), []string{string(ThemeSystem), string(ThemeLight), string(ThemeDark)}},
 		{"logLevel", s.LogLevel, LogLevels()},
 		{"onQuit", string(s.OnQuit), []string{string(OnQuitAsk), string(OnQuitKeepRunning), string(OnQuitStop)}},
 	} {
-		if !slices.Contains(f.known, f.value) {
-			return f.field, fmt.Errorf("%s: %q must be one of %s", f.field, f.value, strings.Join(f.known, ", "))
+		if !slices.Contains(f.allowed, f.value) {
+			return f.field, fmt.Errorf("%s: %q must be one of %s", f.field, f.value, strings.Join(f.allowed, ", "))
 		}
 	}
 	const longest = 7 * 24 * 60 * 60
-	switch {
-	case s.ServiceTimeout < 0 || s.ServiceTimeout > longest:
-		return "serviceTimeout", fmt.Errorf("serviceTimeout: must be between 0 (no limit) and %d seconds; got %d", longest, s.ServiceTimeout)
-	case s.VMTimeout < 0 || s.VMTimeout > longest:
-		return "vmTimeout", fmt.Errorf("vmTimeout: must be between 0 (no limit) and %d seconds; got %d", longest, s.VMTimeout)
+	for _, f := range []struct {
+		field   string
+		seconds int
+	}{{"serviceTimeout", s.ServiceTimeout}, {"vmTimeout", s.VMTimeout}} {
+		if f.seconds < 0 || f.seconds > longest {
+			return f.field, fmt.Errorf("%s: must be between 0 (no limit) and %d seconds; got %d", f.field, longest, f.seconds)
+		}
 	}
 	return "", nil
 }
 
-// SettingsError means that the settings can't be what the user chose, and are the defaults.
+// SettingsError means that the settings file is damaged, so that the defaults are used.
 type SettingsError struct {
 	File string
 	Err  error
@@ -73,11 +75,10 @@ func (e *SettingsError) Error() string {
 
 func (e *SettingsError) Unwrap() error { return e.Err }
 
-// ProblemID names the known problem.
+// ProblemID returns the ID of the known problem.
 func (*SettingsError) ProblemID() string { return string(diag.SettingsDamaged) }
 
-// Settings returns what the user chose. They are usable even when the error says why they are the defaults,
-// which is a *SettingsError when the file is damaged.
+// Settings returns the settings. With an error, they are the defaults. The error is a *SettingsError if the file is damaged.
 func (c *Core) Settings() (Settings, error) {
 	s := DefaultSettings()
 	file, err := c.settingsFile()
@@ -85,7 +86,7 @@ func (c *Core) Settings() (Settings, error) {
 		return s, Failed("read settings of instance", c.inst.Name, err)
 	}
 	if err == nil {
-		err = reread(file, &s)
+		err = decodeFields(file, &s)
 	}
 	if err == nil {
 		_, err = s.Check()
@@ -96,32 +97,27 @@ func (c *Core) Settings() (Settings, error) {
 	return s, nil
 }
 
-// SetSettings stores settings, and makes the instance when it is missing. What else is in the file stays.
-// A file that is damaged is kept beside the new one.
+// SetSettings stores settings, and creates the instance if it is missing. Other fields in the file stay the same. A damaged
+// file is kept beside the new one.
 func (c *Core) SetSettings(s Settings) error {
 	const op = "save settings of instance"
 	if _, err := s.Check(); err != nil {
 		return &Error{Kind: Usage, Op: op, Object: c.inst.Name, Err: err}
 	}
-	if err := c.inst.Create(); err != nil {
-		return Failed(op, c.inst.Name, err)
+	err := c.inst.Create()
+	if err == nil {
+		_, err = c.Settings()
 	}
-	if err := c.putDamagedSettingsAside(); err != nil {
-		return Failed(op, c.inst.Name, err)
+	if _, damaged := errors.AsType[*SettingsError](err); damaged {
+		_, err = atomicfile.PutAside(c.inst.SettingsFile())
 	}
-	return Failed(op, c.inst.Name, c.mergeSettings(s))
+	if err == nil {
+		err = c.mergeSettings(s)
+	}
+	return Failed(op, c.inst.Name, err)
 }
 
-func (c *Core) putDamagedSettingsAside() error {
-	_, err := c.Settings()
-	if _, damaged := errors.AsType[*SettingsError](err); !damaged {
-		return err
-	}
-	_, err = atomicfile.PutAside(c.inst.SettingsFile())
-	return err
-}
-
-// WindowPlace is where the window was last, in pixels.
+// WindowPlace is the last position and size of the window, in pixels.
 type WindowPlace struct {
 	X         int  `json:"x"`
 	Y         int  `json:"y"`
@@ -130,19 +126,20 @@ type WindowPlace struct {
 	Maximised bool `json:"maximised,omitempty"`
 }
 
-// WindowPlace returns where the window was last; ok is false when nobody knows.
+// WindowPlace returns the last position and size of the window. ok is false when none is stored.
 func (c *Core) WindowPlace() (p WindowPlace, ok bool) {
 	var s struct {
 		Window *WindowPlace `json:"window"`
 	}
 	file, err := c.settingsFile()
-	if err != nil || reread(file, &s) != nil || s.Window == nil {
+	if err != nil || decodeFields(file, &s) != nil || s.Window == nil {
 		return p, false
 	}
 	return *s.Window, true
 }
 
-// SetWindowPlace remembers where the window is, for an instance that exists: looking at one makes none.
+// SetWindowPlace stores the position and size of the window. It does nothing if the instance doesn't exist, because showing
+// an instance must not create it.
 func (c *Core) SetWindowPlace(p WindowPlace) error {
 	if !c.inst.Exists() {
 		return nil
@@ -150,7 +147,7 @@ func (c *Core) SetWindowPlace(p WindowPlace) error {
 	return Failed("save the window's position for instance", c.inst.Name, c.mergeSettings(map[string]WindowPlace{"window": p}))
 }
 
-// settingsFile is the file by field, so that the fields of another version stay in it.
+// settingsFile returns the fields in the settings file. They include those of other versions of RDD, which must be kept.
 func (c *Core) settingsFile() (map[string]json.RawMessage, error) {
 	fields := map[string]json.RawMessage{}
 	err := atomicfile.ReadJSON(c.inst.SettingsFile(), &fields)
@@ -160,8 +157,8 @@ func (c *Core) settingsFile() (map[string]json.RawMessage, error) {
 	return fields, err
 }
 
-// reread fills to from the fields that it knows.
-func reread(fields map[string]json.RawMessage, to any) error {
+// decodeFields copies the fields that to has.
+func decodeFields(fields map[string]json.RawMessage, to any) error {
 	b, err := json.Marshal(fields)
 	if err == nil {
 		err = json.Unmarshal(b, to)
@@ -169,7 +166,7 @@ func reread(fields map[string]json.RawMessage, to any) error {
 	return err
 }
 
-// mergeSettings replaces the fields that values has.
+// mergeSettings replaces the fields in the settings file that values has.
 func (c *Core) mergeSettings(values any) error {
 	fields, err := c.settingsFile()
 	if err != nil {
@@ -188,25 +185,25 @@ func (c *Core) mergeSettings(values any) error {
 	return atomicfile.Write(c.inst.SettingsFile(), append(b, '\n'))
 }
 
-// OnQuit is what happens to the service and its VMs when the user quits the tray.
+// OnQuit says what happens to the service and its VMs when the user quits the tray.
 type OnQuit string
 
-// The answers.
+// The choices.
 const (
 	OnQuitAsk         OnQuit = "ask"
 	OnQuitKeepRunning OnQuit = "keep-running"
 	OnQuitStop        OnQuit = "stop"
 )
 
-// OnQuit is what the user chose; OnQuitAsk when nothing was, or it can't be read.
+// OnQuit returns the user's choice. Without one, or if the settings can't be read, it returns OnQuitAsk.
 func (c *Core) OnQuit() OnQuit {
-	settings, _ := c.Settings() // usable with an error, too
+	settings, _ := c.Settings() // with an error, the defaults
 	return settings.OnQuit
 }
 
-// SetOnQuit remembers what the user chose. The other settings stay as they are.
+// SetOnQuit stores the user's choice.
 func (c *Core) SetOnQuit(choice OnQuit) error {
-	settings, _ := c.Settings() // usable with an error, too
+	settings, _ := c.Settings() // with an error, the defaults
 	settings.OnQuit = choice
 	return c.SetSettings(settings)
 }

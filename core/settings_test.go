@@ -9,19 +9,20 @@ import (
 	"rancherdesktop.io/rdd/internal/instance"
 )
 
-func settled(t *testing.T) (*Core, string) {
+// testCore returns a core and the path of its settings.
+func testCore(t *testing.T) (*Core, string) {
 	t.Helper()
 	inst := instance.At(t.TempDir(), "default", t.TempDir())
 	return New(inst, "test"), inst.SettingsFile()
 }
 
-func TestSettingsKeepWhatAnotherVersionWrote(t *testing.T) {
-	c, path := settled(t)
+func TestSettingsKeepFieldsOfAnotherVersion(t *testing.T) {
+	c, path := testCore(t)
 	if s, err := c.Settings(); err != nil || s != DefaultSettings() {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	if _, err := os.Stat(path); err == nil {
-		t.Fatal("looking at settings has written them")
+		t.Fatal("a read of the settings created the file")
 	}
 	s := DefaultSettings()
 	s.Theme = "dark"
@@ -59,9 +60,9 @@ func TestSettingsKeepWhatAnotherVersionWrote(t *testing.T) {
 	}
 }
 
-func TestDamagedSettingsAreNotReplacedInSilence(t *testing.T) {
+func TestDamagedSettingsAreKept(t *testing.T) {
 	for _, text := range []string{"{", "", strings.Repeat("\x00", 200), "null", `{"theme": "loud"}`, `{"vmTimeout": "soon"}`} {
-		c, path := settled(t)
+		c, path := testCore(t)
 		want := DefaultSettings()
 		want.Theme = "dark"
 		if err := c.SetSettings(want); err != nil {
@@ -74,7 +75,7 @@ func TestDamagedSettingsAreNotReplacedInSilence(t *testing.T) {
 		if p, _ := diag.Of(err); s != DefaultSettings() || p.ID != diag.SettingsDamaged || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: %+v, %v", text, s, err)
 		}
-		err = c.SetWindowPlace(WindowPlace{Width: 1}) // nobody asked for it, so it replaces nothing
+		err = c.SetWindowPlace(WindowPlace{Width: 1}) // is not a change by the user, so it replaces nothing
 		if now, _ := os.ReadFile(path); err != nil && string(now) != text {
 			t.Errorf("%q was replaced by %q", text, now)
 		}
@@ -90,8 +91,8 @@ func TestDamagedSettingsAreNotReplacedInSilence(t *testing.T) {
 	}
 }
 
-func TestSettingsThatCantBeAreRefusedByName(t *testing.T) {
-	c, path := settled(t)
+func TestInvalidSettingsAreRefusedByName(t *testing.T) {
+	c, path := testCore(t)
 	for field, change := range map[string]func(*Settings){
 		"theme": func(s *Settings) { s.Theme = "" }, "logLevel": func(s *Settings) { s.LogLevel = "all" }, "onQuit": func(s *Settings) { s.OnQuit = "?" },
 		"serviceTimeout": func(s *Settings) { s.ServiceTimeout = -1 }, "vmTimeout": func(s *Settings) { s.VMTimeout = 1 << 30 },
@@ -106,11 +107,11 @@ func TestSettingsThatCantBeAreRefusedByName(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(path); err == nil {
-		t.Error("something was stored")
+		t.Error("the settings were stored")
 	}
 }
 
-// same says whether a file holds the text, or the values of it beside the window's place.
+// same reports whether a file has the text, or its values beside the position of the window.
 func same(b []byte, text string) bool {
 	_, value, object := strings.Cut(strings.TrimSuffix(text, "}"), ":")
 	return string(b) == text || object && strings.Contains(string(b), value)

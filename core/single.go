@@ -13,17 +13,17 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// Single sees to it that an instance has one of a program, such as its window. The first one hears of each
-// later start, with its arguments; a later one hands them over and is told to end.
+// Single ensures that a program, such as the window, runs once for each instance. Each later start passes its arguments to
+// the running program and ends.
 type Single struct {
 	socket net.Listener
 	lock   *proc.Lock
 }
 
-// handOverTimeout bounds a later start's wait for the first one, which may be starting itself.
+// handOverTimeout limits how long a later start waits for the running program, which may still be starting.
 const handOverTimeout = 5 * time.Second
 
-// First tries to be the only one of the program. It returns nil when another one lives and has taken args.
+// First makes this process the running one of the program. It returns nil if another process runs and has accepted args.
 func (c *Core) First(ctx context.Context, program string, args []string) (*Single, error) {
 	const op = "start program"
 	lockFile, socketFile, err := c.inst.SingleFiles(program)
@@ -41,7 +41,7 @@ func (c *Core) First(ctx context.Context, program string, args []string) (*Singl
 		if !errors.Is(err, proc.ErrLocked) {
 			return nil, Failed(op, program, err)
 		}
-		if tell(ctx, socketFile, args) == nil {
+		if handOver(ctx, socketFile, args) == nil {
 			return nil, nil
 		}
 		select {
@@ -63,8 +63,8 @@ func listenSingle(lock *proc.Lock, path string) (*Single, error) {
 	return &Single{socket, lock}, nil
 }
 
-// tell hands args over, and returns when they were taken.
-func tell(ctx context.Context, path string, args []string) error {
+// handOver passes args to the running program and returns when it has accepted them.
+func handOver(ctx context.Context, path string, args []string) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {
 		return err
@@ -80,8 +80,8 @@ func tell(ctx context.Context, path string, args []string) error {
 	return err
 }
 
-// Serve calls asked for each later start, until Close.
-func (s *Single) Serve(asked func(args []string)) {
+// Serve calls started for each later start, until Close.
+func (s *Single) Serve(started func(args []string)) {
 	for {
 		conn, err := s.socket.Accept()
 		if err != nil {
@@ -90,12 +90,12 @@ func (s *Single) Serve(asked func(args []string)) {
 		_ = conn.SetDeadline(time.Now().Add(handOverTimeout))
 		var args []string
 		if json.NewDecoder(conn).Decode(&args) == nil {
-			asked(args)
+			started(args)
 			_, _ = conn.Write([]byte("taken\n"))
 		}
 		conn.Close()
 	}
 }
 
-// Close lets another one be the first.
+// Close ends Serve, so that another process can be the first.
 func (s *Single) Close() error { return errors.Join(s.socket.Close(), s.lock.Release()) }

@@ -17,17 +17,17 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// Stats is what a VM, or the service itself, takes of this computer at one moment.
+// Stats is the current resource usage of a VM or of the service.
 type Stats struct {
 	Name   string        `json:"name"`   // of the VM; empty for the service
-	CPU    time.Duration `json:"-"`      // processor time since its process began; 0 while it doesn't run
-	Memory int64         `json:"memory"` // bytes resident; 0 while it doesn't run
-	Disk   int64         `json:"disk"`   // bytes that its disk takes on this computer
-	Max    int64         `json:"max"`    // bytes that its disk can hold; 0 when unknown
+	CPU    time.Duration `json:"-"`      // processor time since its process started; 0 while it doesn't run
+	Memory int64         `json:"memory"` // resident memory in bytes; 0 while it doesn't run
+	Disk   int64         `json:"disk"`   // bytes that its disk image uses
+	Max    int64         `json:"max"`    // capacity of its disk in bytes; 0 when unknown
 }
 
-// Stats measures the service and each of the named VMs, in this order. It asks this computer, not
-// the service, and leaves out what it can't find.
+// Stats measures the service and the named VMs, in this order, without a request to the service. It leaves out the service
+// if it doesn't run.
 func (c *Core) Stats(ctx context.Context, vms []string) []Stats {
 	all := make([]Stats, 0, len(vms)+1)
 	if rec, live, err := lifecycle.Find(c.inst); err == nil && live {
@@ -59,8 +59,8 @@ func (s Stats) measure(ctx context.Context, pid int) Stats {
 	return s
 }
 
-// qemuPID is the process that runs the guest; Lima's QEMU driver writes it down. The file is about a
-// living process only while that holds the lock.
+// qemuPID returns the process ID of the VM's QEMU from the file of Lima's QEMU driver. It is valid only while that process
+// holds the lock.
 func qemuPID(vm layout.VM) (int, bool) {
 	text, err := os.ReadFile(vm.QEMUPID())
 	if err != nil {
@@ -70,7 +70,7 @@ func qemuPID(vm layout.VM) (int, bool) {
 	return pid, err == nil && proc.Holds(pid, vm.QEMULock())
 }
 
-// diskUsage is how much of a disk image is allocated, and how much it can hold.
+// diskUsage returns the allocated bytes of a disk image and its capacity.
 func diskUsage(path string) (allocated, size int64) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -89,8 +89,8 @@ func diskUsage(path string) (allocated, size int64) {
 }
 
 // diskSize reads the virtual size in a qcow2 header.
-// Source: docs/interop/qcow2.txt of QEMU: magic at byte 0, size at byte 24, big-endian. (go-qcow2reader, which
-// Lima uses, also reads the L1 table and opens the backing file; a chart asks every second.)
+// Source: docs/interop/qcow2.txt of QEMU: magic at byte 0, size at byte 24, big-endian. (go-qcow2reader, which Lima uses, also
+// reads the L1 table and opens the backing file. That is too slow for a chart that is updated each second.)
 func diskSize(r io.Reader) (int64, error) {
 	var header [32]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
@@ -102,8 +102,7 @@ func diskSize(r io.Reader) (int64, error) {
 	return int64(binary.BigEndian.Uint64(header[24:])), nil
 }
 
-// LiveVMs names the virtual machines that run now, whether a service does or not: locks say so. It changes
-// nothing.
+// LiveVMs names the running VMs, according to their locks, so it works without the service. It changes nothing.
 func (c *Core) LiveVMs() (names []string) {
 	for _, vm := range layout.Found(c.inst) {
 		if vm.Alive() {

@@ -19,7 +19,7 @@ func TestDiskStats(t *testing.T) {
 	}{
 		{"qcow2", header, 20 << 30},
 		{"raw", bytes.Repeat([]byte{1}, 8192), 8192},
-		{"one that is being made", []byte("QFI"), 3},
+		{"an incomplete file", []byte("QFI"), 3},
 	} {
 		path := filepath.Join(t.TempDir(), "disk")
 		if err := os.WriteFile(path, tc.image, 0o600); err != nil {

@@ -3,6 +3,8 @@ package core
 import (
 	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,41 +17,45 @@ import (
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 )
 
-// Templates lists the templates that ship with RDD, RDD's own guest first, and those stored in the control
-// plane while that can be asked.
+// Templates lists the templates that ship with RDD, RDD's own guest first, and those in the control plane if the service is
+// running.
 func (c *Core) Templates(ctx context.Context) []template.Template {
 	all := template.Shipped(c.inst.ShareDir())
 	session, err := c.Connect(ctx)
 	if err != nil {
 		return all
 	}
-	return append(all, session.storedTemplates(ctx)...)
-}
-
-func (s *Session) templateMaps(namespace string) dynamic.ResourceInterface {
-	return s.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}).Namespace(namespace)
-}
-
-// storedTemplates lists the ConfigMaps that hold a template.
-func (s *Session) storedTemplates(ctx context.Context) []template.Template {
-	list, err := s.templateMaps(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil
-	}
-	var all []template.Template
-	for i := range list.Items {
-		cm := &list.Items[i]
-		if _, has, _ := unstructured.NestedString(cm.Object, "data", v1alpha1.TemplateKey); has {
-			all = append(all, template.Template{Name: cm.GetName(), Locator: cm.GetName(), Description: "ConfigMap " + cm.GetName(), Source: template.SourceStored})
-		}
+	stored, _ := session.templatesIn(ctx, metav1.NamespaceDefault) // with an error, none
+	for _, name := range slices.Sorted(maps.Keys(stored)) {
+		all = append(all, template.Template{Name: name, Locator: name, Description: "ConfigMap " + name, Source: template.SourceStored})
 	}
 	return all
 }
 
-// storedText is the template in a ConfigMap; without a namespace that is in the default one.
+func (s *Session) configMaps(namespace string) dynamic.ResourceInterface {
+	return s.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}).Namespace(namespace)
+}
+
+// templatesIn returns the templates in the ConfigMaps of a namespace, by the name of the ConfigMap. With an error, the map is
+// empty.
+func (s *Session) templatesIn(ctx context.Context, namespace string) (map[string]string, error) {
+	texts := map[string]string{}
+	list, err := s.configMaps(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return texts, err
+	}
+	for i := range list.Items {
+		if text, has, _ := unstructured.NestedString(list.Items[i].Object, "data", v1alpha1.TemplateKey); has {
+			texts[list.Items[i].GetName()] = text
+		}
+	}
+	return texts, nil
+}
+
+// storedText returns the template in a user's ConfigMap. An empty namespace stands for the default one.
 func (s *Session) storedText(ctx context.Context, namespace, name string) (string, error) {
 	ref := v1alpha1.TemplateRef{Name: name, Namespace: cmp.Or(namespace, metav1.NamespaceDefault)}
-	cm, err := s.templateMaps(ref.Namespace).Get(ctx, name, metav1.GetOptions{})
+	cm, err := s.configMaps(ref.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		cm, err = &unstructured.Unstructured{}, nil
 	}
@@ -71,7 +77,7 @@ func (s *Session) storedText(ctx context.Context, namespace, name string) (strin
 	return text, err
 }
 
-// Namespaces lists the control plane's namespaces, by name.
+// Namespaces lists the control plane's namespaces by name.
 func (v *VMs) Namespaces(ctx context.Context) (names []string, err error) {
 	list, err := v.session.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -83,7 +89,7 @@ func (v *VMs) Namespaces(ctx context.Context) (names []string, err error) {
 	return names, nil
 }
 
-// TemplateText returns the whole text of a template that Templates names, or that a user does.
+// TemplateText returns the text of a template. locator is a file, a URL, or the name of a ConfigMap.
 func (c *Core) TemplateText(ctx context.Context, locator string) (string, error) {
 	if strings.ContainsAny(locator, "/:") {
 		return c.ReadTemplate(ctx, locator)

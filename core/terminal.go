@@ -11,14 +11,14 @@ import (
 	"github.com/creack/pty"
 )
 
-// Terminal is a login shell in a running VM, behind a terminal of its own.
+// Terminal is a pseudo-terminal with a login shell in a running VM.
 type Terminal struct {
 	file  *os.File
 	cmd   *exec.Cmd
-	ended chan struct{} // closed when the shell's ssh has ended
+	ended chan struct{} // closed when ssh has ended
 }
 
-// terminalGrace is how long ssh may take to end once its terminal is gone.
+// terminalGrace is how long ssh may take to end after its terminal is closed.
 const terminalGrace = 2 * time.Second
 
 // Terminal opens a shell in a running VM. It starts no VM.
@@ -40,7 +40,7 @@ func (v *VMs) Terminal(ctx context.Context, name string, cols, rows int) (*Termi
 	t := &Terminal{file: file, cmd: cmd, ended: make(chan struct{})}
 	go func() {
 		defer close(t.ended)
-		_ = cmd.Wait() // however it ends, the terminal has said why
+		_ = cmd.Wait() // the terminal shows an error
 	}()
 	if err := closable(file); err != nil {
 		return nil, Failed(op, name, errors.Join(err, t.Close()))
@@ -50,16 +50,16 @@ func (v *VMs) Terminal(ctx context.Context, name string, cols, rows int) (*Termi
 
 func size(cols, rows int) *pty.Winsize { return &pty.Winsize{Cols: uint16(cols), Rows: uint16(rows)} }
 
-// Read reads what the shell shows. Close ends it.
+// Read reads the output of the shell. Close ends it.
 func (t *Terminal) Read(p []byte) (int, error) { return t.file.Read(p) }
 
-// Write types.
+// Write writes input for the shell.
 func (t *Terminal) Write(p []byte) (int, error) { return t.file.Write(p) }
 
-// Resize says how large the terminal is.
+// Resize sets the size of the terminal.
 func (t *Terminal) Resize(cols, rows int) error { return pty.Setsize(t.file, size(cols, rows)) }
 
-// Close hangs up, and returns when the shell's ssh has ended. What went on in the guest ends as at any hang-up.
+// Close closes the terminal and returns when ssh has ended. Programs in the guest receive a hang-up.
 func (t *Terminal) Close() error {
 	err := t.file.Close()
 	select {

@@ -14,7 +14,7 @@ import (
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 )
 
-// VM is a virtual machine as the control plane holds it.
+// VM is the object of a virtual machine in the control plane.
 type VM = v1alpha1.LimaVM
 
 // VMs are the virtual machines of an instance.
@@ -29,7 +29,7 @@ func vmResource(c dynamic.Interface) dynamic.ResourceInterface {
 	return c.Resource(v1alpha1.GroupVersion.WithResource(v1alpha1.Resource))
 }
 
-// CheckVMName says why a VM can't be called name.
+// CheckVMName reports why a VM can't have the name.
 func (c *Core) CheckVMName(name string) error {
 	if err := c.inst.CheckVM(name); err != nil {
 		return &Error{Kind: Usage, Op: "check the name of VM", Object: name, Err: err}
@@ -37,11 +37,11 @@ func (c *Core) CheckVMName(name string) error {
 	return nil
 }
 
-// Start asks for the VM to run and waits until it does. What failed for good is tried again: the
-// cause, such as a missing program, may have been fixed outside the spec.
+// Start starts the VM and waits until it runs. It also retries what failed permanently, because the cause, such as a missing
+// program, may have been fixed outside the spec.
 func (v *VMs) Start(ctx context.Context, name string, w Wait) error {
 	spec := map[string]any{"running": true, "stopMode": v1alpha1.StopGraceful}
-	if vm, err := v.Show(ctx, name); err == nil { // else the change says why not
+	if vm, err := v.Show(ctx, name); err == nil { // the change reports the error
 		if _, permanent := vm.Failure(); permanent {
 			spec["restartedAt"] = metav1.NowMicro()
 		}
@@ -49,21 +49,21 @@ func (v *VMs) Start(ctx context.Context, name string, w Wait) error {
 	return v.change(ctx, "start VM", name, spec, w)
 }
 
-// Stop asks the VM to stop and waits until no process of it is left. Force ends it at once; what
-// the guest has not written to its disk is lost.
+// Stop stops the VM and waits until all its processes have ended. With force, it powers the VM off: the guest loses data that
+// it has not written to its disk.
 func (v *VMs) Stop(ctx context.Context, name string, force bool, w Wait) error {
 	return v.change(ctx, "stop VM", name, map[string]any{"running": false, "stopMode": stopMode(force)}, w)
 }
 
-// Restart stops the VM, starts it, and waits until it runs. Force ends the guest at once.
+// Restart stops the VM, starts it, and waits until it runs. With force, it powers the VM off.
 func (v *VMs) Restart(ctx context.Context, name string, force bool, w Wait) error {
 	return v.change(ctx, "restart VM", name, map[string]any{
 		"running": true, "stopMode": stopMode(force), "restartedAt": metav1.NowMicro(),
 	}, w)
 }
 
-// Reset stops the VM, removes its disk with all that is on it, makes a new one from its template,
-// and waits until the VM runs again, if it is to run. Force ends the guest at once.
+// Reset stops the VM, deletes its disk with all data, creates a new disk from its template, and waits until the VM runs again
+// if it ran before. With force, it powers the VM off.
 func (v *VMs) Reset(ctx context.Context, name string, force bool, w Wait) error {
 	const op = "reset VM"
 	w = w.fromNow()
@@ -75,8 +75,8 @@ func (v *VMs) Reset(ctx context.Context, name string, force bool, w Wait) error 
 	return v.await(ctx, op, vm, w, vm.Expectation().Reset)
 }
 
-// Force ends the VM's guest at once in whatever stops it now: a stop, a restart, a reset or a deletion.
-// What the guest has not written to its disk is lost. It waits for nothing.
+// Force powers off a VM that is being stopped, restarted, reset or deleted. The guest loses data that it has not written to
+// its disk. Force doesn't wait.
 func (v *VMs) Force(ctx context.Context, name string) error {
 	_, err := v.patch(ctx, "force VM to stop", name, map[string]any{"stopMode": v1alpha1.StopForce})
 	return err
@@ -89,7 +89,7 @@ func stopMode(force bool) v1alpha1.StopMode {
 	return v1alpha1.StopGraceful
 }
 
-// Delete stops the VM, removes its disk, and waits until it is gone.
+// Delete stops the VM, deletes its disk, and waits until the object is gone.
 func (v *VMs) Delete(ctx context.Context, name string, w Wait) error {
 	const op = "delete VM"
 	w = w.fromNow()
@@ -104,7 +104,7 @@ func (v *VMs) Delete(ctx context.Context, name string, w Wait) error {
 	return v.await(ctx, op, vm, w, vm.Expectation().Deleted)
 }
 
-// List returns every VM, by name.
+// List returns all VMs by name.
 func (v *VMs) List(ctx context.Context) ([]VM, error) {
 	list, err := v.resource().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -121,11 +121,11 @@ func (v *VMs) List(ctx context.Context) ([]VM, error) {
 	return vms, nil
 }
 
-// Show returns one VM.
+// Show returns a VM.
 func (v *VMs) Show(ctx context.Context, name string) (*VM, error) {
 	obj, err := v.resource().Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
-		return nil, Failed("show VM", name, v.explain(name, err))
+		return nil, Failed("show VM", name, v.replaceNotFound(name, err))
 	}
 	vm, err := decode(obj)
 	return vm, Failed("show VM", name, err)
@@ -133,7 +133,7 @@ func (v *VMs) Show(ctx context.Context, name string) (*VM, error) {
 
 func decode(obj *unstructured.Unstructured) (*VM, error) {
 	vm := &VM{}
-	obj.SetManagedFields(nil) // who set which field is kubectl's business
+	obj.SetManagedFields(nil) // are only for kubectl
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, vm); err != nil {
 		return nil, fmt.Errorf("read VM %q: %w", obj.GetName(), err)
 	}

@@ -18,26 +18,25 @@ import (
 	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
-// CreateOptions is what a new VM is made of.
+// CreateOptions are the options of a new VM.
 type CreateOptions struct {
-	// Template is the name of a ConfigMap; or, when it holds a / or :, a file or template URL,
-	// which is embedded whole.
+	// Template is the name of a ConfigMap, or, if it contains a / or :, a file or URL, whose text becomes part of the VM.
 	Template     string
 	Namespace    string              // of that ConfigMap; empty: default
-	Text         string              // the template itself, whole; it wins over Template
-	Resources    *template.Resources // instead of the template's; nil: the template's
+	Text         string              // the text of the template; it wins over Template
+	Resources    *template.Resources // nil: as in the template
 	Params       map[string]string
 	Acceleration v1alpha1.Acceleration // empty: Auto
 	Start        bool
-	DryRun       bool // let the control plane judge, store nothing
-	// Created is called once the control plane has stored the VM; may be nil.
+	DryRun       bool // let the control plane validate the VM without storing it
+	// Created is called when the control plane has stored the VM. It may be nil.
 	Created func(*VM)
 
-	adopt bool // the disk is there already; see Adopt
+	adopt bool // the disk exists already; see Adopt
 }
 
-// Create makes a VM, and starts it if asked. It waits until its disk exists, or until it runs. If ctx ends before
-// the VM is stored, none will be, and NothingBegan says so of the error; afterwards the VM stays.
+// Create creates a VM, and starts it with Start. It waits until the disk exists, or until the VM runs. If ctx ends before the
+// request to the control plane, no VM is created, and NothingBegan reports it. If ctx ends later, the VM stays.
 func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) error {
 	op := "create VM"
 	if o.adopt {
@@ -89,27 +88,24 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	var failure *v1alpha1.FailedError
 	if errors.As(err, &failure) && failure.Reason == v1alpha1.ReasonCreateFailed && !o.adopt {
 		if left := v.undo(ctx, vm); left != nil {
-			err = fmt.Errorf("%w; it could not be deleted: %v", err, left) //nolint:errorlint // why the creation failed decides the kind
+			err = fmt.Errorf("%w; it could not be deleted: %v", err, left) //nolint:errorlint // the failure of the creation determines the kind
 		}
 	}
 	return err
 }
 
-// createTimeout is how long a create request that has been sent is still waited for after the caller's context has
-// ended. Its answer says whether there is a VM now.
+// createTimeout is how long Create waits for the response to its request after the caller's context has ended. The response
+// says whether a VM has been created.
 const createTimeout = 10 * time.Second
 
 // outlasting returns a context that ends d after ctx does.
 func outlasting(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(d, func() { cancel(context.Cause(ctx)) })
-		context.AfterFunc(late, func() { timer.Stop() })
-	})
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, func() { cancel(context.Cause(ctx)) }) })
 	return late, func() { stop(); cancel(nil) }
 }
 
-// notBegunIfEnded is the end of ctx as an error that says that nothing was begun, or else err.
+// notBegunIfEnded returns a NotStartedError if ctx has ended, or else err.
 func notBegunIfEnded(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return &lifecycle.NotStartedError{Err: context.Cause(ctx)}
@@ -117,7 +113,7 @@ func notBegunIfEnded(ctx context.Context, err error) error {
 	return err
 }
 
-// fillTemplate gives a new VM the template that o asks for.
+// fillTemplate sets the template of a new VM.
 func (v *VMs) fillTemplate(ctx context.Context, vm *VM, o CreateOptions) (err error) {
 	text := o.Text
 	switch {
@@ -126,7 +122,7 @@ func (v *VMs) fillTemplate(ctx context.Context, vm *VM, o CreateOptions) (err er
 		if o.Namespace != "" {
 			return &Error{Kind: Usage, Err: fmt.Errorf("--namespace %[2]s is for the name of a ConfigMap, but %[1]q is a file or URL; omit --namespace", o.Template, o.Namespace)}
 		}
-		text, err = v.session.core.embedTemplate(ctx, o.Template)
+		text, err = v.session.core.ReadTemplate(ctx, o.Template)
 	case o.Resources != nil:
 		text, err = v.session.storedText(ctx, o.Namespace, o.Template)
 	default:
@@ -140,10 +136,10 @@ func (v *VMs) fillTemplate(ctx context.Context, vm *VM, o CreateOptions) (err er
 	return cmp.Or(err, checkText(text))
 }
 
-// undoTimeout bounds removing a VM that could not be made; it has no disk yet.
+// undoTimeout limits the deletion of a VM whose creation has failed. It has no disk yet.
 const undoTimeout = 30 * time.Second
 
-// undo removes a VM that can't be made, so that a failed create changes nothing.
+// undo deletes a VM whose creation has failed, so that a failed Create changes nothing.
 func (v *VMs) undo(ctx context.Context, vm *VM) error {
 	err := v.resource().Delete(ctx, vm.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &vm.UID}})
 	if err != nil && !apierrors.IsNotFound(err) {

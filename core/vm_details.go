@@ -2,9 +2,7 @@ package core
 
 import (
 	"context"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"errors"
 
 	"rancherdesktop.io/rdd/core/template"
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
@@ -12,78 +10,71 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// VMDetails is a VM with what the CLI shows beside its spec and status.
+// VMDetails is a VM with the details that the CLI shows beside its spec and status.
 type VMDetails struct {
 	VM
-	Resources     *template.Resources `json:"resources,omitempty"`     // of the running guest, or else of the next start; nil: not known yet
-	RestartNeeded []string            `json:"restartNeeded,omitempty"` // in words, the settings that wait for a restart
+	Resources     *template.Resources `json:"resources,omitempty"`     // of the running guest, or else of the next start; nil: unknown
+	RestartNeeded []string            `json:"restartNeeded,omitempty"` // describes the settings that take effect at the next start
 }
 
-// Details adds the details to VMs. It reads local files, and asks the control plane once for all VMs together
-// when a template has changed since its VM was last started.
+// Details adds the details to VMs. It reads local files. Only if the template of a VM has changed since its last start, it
+// makes one request to the control plane, for all VMs together.
 func (v *VMs) Details(ctx context.Context, vms []VM) []VMDetails {
-	reader := &detailsReader{vms: v, resources: map[string]*template.Resources{}}
+	reader := newDetailsReader(v.session)
 	all := make([]VMDetails, len(vms))
 	for i := range vms {
-		all[i] = reader.read(ctx, &vms[i])
+		all[i], _ = reader.read(ctx, &vms[i]) // with an error, without the pending changes
 	}
 	return all
 }
 
-// detailsReader reads the details of several VMs and remembers what they share.
+// detailsReader reads the details of VMs and caches the data that they share.
 type detailsReader struct {
-	vms       *VMs
-	stored    map[string]string              // templates in the control plane by the name of their ConfigMap; nil: not read yet
+	session   *Session
+	stored    map[string]string              // templates of VMs by the name of their ConfigMap; nil: not read yet
 	resources map[string]*template.Resources // by template
 }
 
-func (r *detailsReader) read(ctx context.Context, vm *VM) VMDetails {
-	d := VMDetails{VM: *vm}
-	files := layout.Of(r.vms.session.core.inst, vm.Name)
-	job, err := readJob(files)
-	if err != nil { // it has not been prepared yet, or not on this host
-		d.Resources = r.resourcesOf(r.next(ctx, vm, ""))
-		return d
-	}
-	next := r.next(ctx, vm, job.Template)
-	if !files.HostagentAlive() {
+func newDetailsReader(s *Session) *detailsReader {
+	return &detailsReader{session: s, resources: map[string]*template.Resources{}}
+}
+
+// errTemplateChanging means that a VM's status doesn't have the digest of its template yet.
+var errTemplateChanging = errors.New("the template has just changed")
+
+// read returns the details of a VM. With an error, the pending changes are unknown.
+func (r *detailsReader) read(ctx context.Context, vm *VM) (d VMDetails, err error) {
+	d.VM = *vm
+	files := layout.Of(r.session.core.inst, vm.Name)
+	job, jobErr := readJob(files) // fails if the VM is not prepared yet, or is on another host
+	next, err := r.next(ctx, vm, job.Template)
+	if jobErr != nil || !files.HostagentAlive() {
 		d.Resources = r.resourcesOf(next)
-		return d
+		return d, err
 	}
 	d.Resources = r.resourcesOf(job.Template)
-	if vm.DeletionTimestamp == nil && v1alpha1.TemplateDigest(next) == vm.Status.TemplateDigest {
-		d.RestartNeeded, _ = template.Changes(job, event.Job{Template: next, Params: vm.Spec.Params}) // an error: they can't be known
+	switch {
+	case err != nil || vm.DeletionTimestamp != nil:
+	case v1alpha1.TemplateDigest(next) != vm.Status.TemplateDigest:
+		err = errTemplateChanging
+	default:
+		d.RestartNeeded, err = template.Changes(job, event.Job{Template: next, Params: vm.Spec.Params})
 	}
-	return d
+	return d, err
 }
 
-// next is the template of the VM's next start, given that of its last one. It is empty when it is not known yet.
-func (r *detailsReader) next(ctx context.Context, vm *VM, last string) string {
+// next returns the template of the VM's next start. last is that of its last start.
+func (r *detailsReader) next(ctx context.Context, vm *VM, last string) (text string, err error) {
 	switch vm.Status.TemplateDigest {
-	case "": // the service has not stored it yet
-		return vm.Spec.Template
+	case "": // the controller has not stored it yet
+		return vm.Spec.Template, nil
 	case v1alpha1.TemplateDigest(last):
-		return last
+		return last, nil
 	}
 	if r.stored == nil {
-		r.stored = r.vms.storedTemplates(ctx)
+		r.stored, err = r.session.templatesIn(ctx, v1alpha1.SystemNamespace)
 	}
-	return r.stored[v1alpha1.TemplateConfigMapName(vm.Name)]
-}
-
-// storedTemplates are the VMs' own templates by the name of their ConfigMap, or those that can be read.
-func (v *VMs) storedTemplates(ctx context.Context) map[string]string {
-	texts := map[string]string{}
-	list, err := v.configMaps().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return texts
-	}
-	for i := range list.Items {
-		if text, has, _ := unstructured.NestedString(list.Items[i].Object, "data", v1alpha1.TemplateKey); has {
-			texts[list.Items[i].GetName()] = text
-		}
-	}
-	return texts
+	return r.stored[v1alpha1.TemplateConfigMapName(vm.Name)], err
 }
 
 func (r *detailsReader) resourcesOf(text string) *template.Resources {

@@ -8,20 +8,8 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// launched is the template, with its params, that a VM's guest was started with; running is false when
-// there is none. rdd-lima writes that file before each start, and nobody else does while the hostagent lives.
-func (c *Core) launched(name string) (job event.Job, running bool, err error) {
-	vm := layout.Of(c.inst, name)
-	if !vm.HostagentAlive() {
-		return job, false, nil
-	}
-	job, err = readJob(vm)
-	if errors.Is(err, os.ErrNotExist) { // an older RDD has started it
-		return job, false, nil
-	}
-	return job, err == nil, err
-}
-
+// readJob returns the template and the params of the VM's last start. rdd-lima writes the file before each start, so while
+// the hostagent runs, they are those of its guest.
 func readJob(vm layout.VM) (job event.Job, err error) {
 	f, err := os.Open(vm.Job())
 	if err != nil {
@@ -31,10 +19,10 @@ func readJob(vm layout.VM) (job event.Job, err error) {
 	return event.ReadJob(f)
 }
 
-// preparedBy is the template, with its params, that a VM's disk and configuration were made by.
+// preparedBy returns the template and the params that a VM's disk and configuration were created with.
 func preparedBy(vm layout.VM) (event.Job, error) {
 	job, err := readJob(vm)
-	if errors.Is(err, os.ErrNotExist) { // an older RDD has made it
+	if errors.Is(err, os.ErrNotExist) { // an older version of RDD has created them
 		var text []byte
 		text, err = os.ReadFile(vm.LimaYAML())
 		job.Template = string(text)

@@ -2,22 +2,24 @@ package core
 
 import (
 	"context"
+	"errors"
+	"os"
 
 	"rancherdesktop.io/rdd/core/template"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
-// VMResources are what a VM gets at its next start and what its running guest has.
+// VMResources are the resources of a VM and their limits.
 type VMResources struct {
-	Next    template.Resources  `json:"next"`
+	Next    template.Resources  `json:"next"`              // of the next start
 	Current *template.Resources `json:"current,omitempty"` // of the running guest; nil when there is none
 	Min     template.Resources  `json:"least"`
 	Max     template.Resources  `json:"most"`
-	Pending bool                `json:"pending"` // Next waits for a restart
+	Pending bool                `json:"pending"` // Next differs from Current
 }
 
-// Resources tells what a VM gets of this computer, and could get.
+// Resources returns the resources of a VM and their limits.
 func (v *VMs) Resources(ctx context.Context, name string) (r VMResources, err error) {
 	const op = "read the resources of VM"
 	own, err := v.Template(ctx, name)
@@ -28,18 +30,21 @@ func (v *VMs) Resources(ctx context.Context, name string) (r VMResources, err er
 		return r, Failed(op, name, err)
 	}
 	c := v.session.core
-	computer := c.Host()
+	host := c.Host()
 	r.Min = template.Resources{CPUs: 1, Memory: templatetext.MinMemory, Disk: templatetext.MinDisk}
-	r.Max = template.Resources{CPUs: max(computer.CPUs, r.Next.CPUs), Memory: max(computer.Memory, r.Next.Memory), Disk: max(computer.Disk, r.Next.Disk)}
+	r.Max = template.Resources{CPUs: max(host.CPUs, r.Next.CPUs), Memory: max(host.Memory, r.Next.Memory), Disk: max(host.Disk, r.Next.Disk)}
 	vm := layout.Of(c.inst, name)
 	if _, size := diskUsage(vm.Disk()); size > 0 {
-		r.Min.Disk = size // it can only grow
+		r.Min.Disk = size // a disk can only grow
 	}
-	launched, running, err := c.launched(name)
-	if err != nil || !running {
-		return r, Failed(op, name, err)
+	job, err := readJob(vm)
+	if !vm.HostagentAlive() || errors.Is(err, os.ErrNotExist) { // an older version of RDD writes no such file
+		return r, nil
 	}
-	current, err := template.ResourcesOf(launched.Template)
+	var current template.Resources
+	if err == nil {
+		current, err = template.ResourcesOf(job.Template)
+	}
 	if err != nil {
 		return r, Failed(op, name, err)
 	}
@@ -47,8 +52,8 @@ func (v *VMs) Resources(ctx context.Context, name string) (r VMResources, err er
 	return r, nil
 }
 
-// SetResources changes what a VM gets at its next start, in its own template, and waits until that is
-// known to whoever runs the VM.
+// SetResources changes the resources in the VM's own template, and waits until the controller has seen the change. It takes
+// effect at the VM's next start.
 func (v *VMs) SetResources(ctx context.Context, name string, r template.Resources, w Wait) error {
 	const op = "change the resources of VM"
 	w = w.fromNow()

@@ -12,18 +12,18 @@ import (
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 )
 
-// shellTimeout is how long a VM that is not known to answer may take to let somebody in.
+// shellTimeout is how long ssh tries to connect to a VM that is booting or doesn't respond.
 const shellTimeout = 30 * time.Second
 
-// ShellOptions say what runs in a VM, and where.
+// ShellOptions are the options of a shell in a VM.
 type ShellOptions struct {
 	Command []string // empty: a login shell
-	Shell   string   // of the guest, such as zsh, as a login shell; empty: its user's own
-	Workdir string   // in the guest, to begin in; empty: the current folder where the guest has it, else home
+	Shell   string   // the login shell, such as zsh; empty: the default shell of the guest's user
+	Workdir string   // in the guest; empty: the current directory if the guest has it, or else home
 }
 
-// Shell returns the command that runs a command in the VM, or a login shell. It fails when the VM does
-// not run; it starts nothing. A VM that still boots, or doesn't answer, is given shellPatience to do so.
+// Shell returns a command that runs a login shell or another command in the VM. It fails when the VM doesn't run, and starts
+// nothing. The command waits up to shellTimeout for a VM that is booting or doesn't respond.
 func (v *VMs) Shell(ctx context.Context, name string, o ShellOptions) (*exec.Cmd, error) {
 	const op = "open shell in VM"
 	vm, err := v.Show(ctx, name)
@@ -54,7 +54,7 @@ func (v *VMs) Shell(ctx context.Context, name string, o ShellOptions) (*exec.Cmd
 	return cmd, nil
 }
 
-// CanEnter says whether a guest of the VM may run, so that a shell in it can be tried.
+// CanEnter reports whether the VM's guest may be running, so that a shell can be tried.
 func CanEnter(vm *VM) bool {
 	running := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionRunning)
 	if running == nil {

@@ -18,7 +18,7 @@ import (
 	"rancherdesktop.io/rdd/internal/wait"
 )
 
-// change patches the spec and waits until the VM runs, or has stopped, as of that change.
+// change patches the spec and waits until the VM runs or has stopped, as the spec says.
 func (v *VMs) change(ctx context.Context, op, name string, spec map[string]any, w Wait) error {
 	w = w.fromNow()
 	vm, err := v.patch(ctx, op, name, spec)
@@ -29,7 +29,7 @@ func (v *VMs) change(ctx context.Context, op, name string, spec map[string]any, 
 	return v.await(ctx, op, vm, w, vm.Expectation().Running)
 }
 
-// bootLog is where the guest's console goes if the VM is to boot.
+// bootLog returns the path of the guest's console log if the VM is starting.
 func (v *VMs) bootLog(vm *VM) string {
 	if !vm.Spec.Running {
 		return ""
@@ -37,7 +37,7 @@ func (v *VMs) bootLog(vm *VM) string {
 	return layout.Of(v.session.core.inst, vm.Name).SerialLog()
 }
 
-// patch merges spec into the VM's and returns the VM with the generation that the server gave it.
+// patch merges spec into the VM's spec and returns the changed VM.
 func (v *VMs) patch(ctx context.Context, op, name string, spec map[string]any) (*VM, error) {
 	patch, err := json.Marshal(map[string]any{"spec": spec})
 	if err != nil {
@@ -45,13 +45,13 @@ func (v *VMs) patch(ctx context.Context, op, name string, spec map[string]any) (
 	}
 	obj, err := v.resource().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 	if err != nil {
-		return nil, Failed(op, name, v.explain(name, rejection(err)))
+		return nil, Failed(op, name, v.replaceNotFound(name, rejection(err)))
 	}
 	vm, err := decode(obj)
 	return vm, Failed(op, name, err)
 }
 
-// await follows the VM until check decides, and passes on its progress.
+// await watches the VM and reports its progress until check returns true or an error.
 func (v *VMs) await(ctx context.Context, op string, vm *VM, w Wait, check func(seen *VM) (bool, error)) error {
 	if w.Accepted {
 		return nil
@@ -74,17 +74,17 @@ func (v *VMs) await(ctx context.Context, op string, vm *VM, w Wait, check func(s
 	})
 }
 
-// errNoController ends a wait for what nobody works on.
+// errNoController ends a wait for a change that no controller will carry out.
 var errNoController = errors.New("the change was accepted, but this service runs without the controller limavm, so nothing carries it out; stop the service and run: rdd svc create --controllers '*'")
 
-// runs says whether somebody runs the controller: this instance's service, or, for all that is known
-// here, that of another host which shares the store.
+// runs reports whether the controller runs: in this instance's service, or possibly in that of another host that shares the
+// datastore.
 func (c *Core) runs(controller string) bool {
 	config, err := lifecycle.LoadConfig(c.inst)
 	return err != nil || config.DatastoreEndpoint != "" || config.Runs(controller)
 }
 
-// Follow waits until the last request about the VM, by any client, is done: it runs, has stopped, or is gone.
+// Follow waits until the last change of the VM, by any client, is done: it runs, has stopped, or is deleted.
 func (v *VMs) Follow(ctx context.Context, name string, w Wait) error {
 	const op = "follow VM"
 	w = w.fromNow()
@@ -99,7 +99,7 @@ func (v *VMs) Follow(ctx context.Context, name string, w Wait) error {
 	return v.await(ctx, op, vm, w, vm.Expectation().Running)
 }
 
-// reportVM passes on what the VM's status says is under way.
+// reportVM reports the progress in the VM's status.
 func (o *operation) reportVM(vm *VM) {
 	if p := vm.Status.Progress; p != nil {
 		o.report(eventOf(p))
@@ -110,8 +110,8 @@ func (o *operation) reportVM(vm *VM) {
 	}
 }
 
-// explain replaces the API's "not found" by words of the user's world.
-func (v *VMs) explain(name string, err error) error {
+// replaceNotFound replaces the API's "not found" by a message for users.
+func (v *VMs) replaceNotFound(name string, err error) error {
 	if !apierrors.IsNotFound(err) {
 		return err
 	}

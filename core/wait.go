@@ -8,33 +8,31 @@ import (
 	"time"
 )
 
-// Wait says how long a caller waits for an operation and what it hears meanwhile. The zero Wait
-// waits forever and hears nothing.
+// Wait says how long a caller waits for an operation, and how it follows the progress. The zero Wait waits forever without
+// progress.
 type Wait struct {
 	Timeout  time.Duration // 0: no limit
 	Progress func(Event)   // called in order, never concurrently; may be nil
 
-	// Overdue is asked once per expiry how much longer to wait; 0 ends the wait. The wait goes on
-	// while the question is open, and ctx ends when the question no longer matters. A nil Overdue
-	// ends the wait at the deadline.
+	// Overdue is called at each deadline and returns how much longer to wait; 0 ends the wait. The wait continues during the
+	// call, and ctx ends when the answer is no longer needed. Without Overdue, the wait ends at the deadline.
 	Overdue func(ctx context.Context, waited time.Duration) (extend time.Duration)
 
-	// Accepted makes the operation return once the change is accepted, without waiting for it.
+	// Accepted makes the operation return when its change is accepted, without waiting until it is done.
 	Accepted bool
 
-	log   string    // where the log of the operation is; told first
-	began time.Time // when its time began to run; zero: when the waiting begins
+	log   string    // the path of the operation's log, which is reported first
+	began time.Time // start of the time limit; zero: the start of the wait
 }
 
-// fromNow returns w with its time running from now on: the request that comes first takes part of it,
-// but is never cut short.
+// fromNow returns w with a time limit that starts now, so that it includes the request before the wait. The request itself is
+// not interrupted.
 func (w Wait) fromNow() Wait {
 	w.began = time.Now()
 	return w
 }
 
-// Spent returns w with what is left of its time after some of it went by. What has none left still
-// has a moment, so that it ends in the ordinary way.
+// Spent returns w with a timeout that is d shorter. At least 1 ns is left, so that the wait ends with the usual timeout.
 func (w Wait) Spent(d time.Duration) Wait {
 	if w.Timeout > 0 {
 		w.Timeout = max(w.Timeout-d, time.Nanosecond)
@@ -42,10 +40,10 @@ func (w Wait) Spent(d time.Duration) Wait {
 	return w
 }
 
-// Expired is the end of a wait at its deadline. It unwraps to context.DeadlineExceeded.
+// Expired is the error of a wait that ended at its deadline. It unwraps to context.DeadlineExceeded.
 type Expired struct {
 	After time.Duration
-	Last  Event // the last step heard of
+	Last  Event // the last step that was reported
 }
 
 func (e *Expired) Error() string {
@@ -62,18 +60,18 @@ func (e *Expired) Error() string {
 
 func (e *Expired) Unwrap() error { return context.DeadlineExceeded }
 
-// operation is one wait under way. It remembers the last event, for the error at the deadline.
+// operation is a wait in progress. It keeps the last event for the error at the deadline.
 type operation struct {
 	wait       Wait
 	op, object string
 	start      time.Time
 
-	progressMu sync.Mutex // held while Progress is called, which may take its time
+	progressMu sync.Mutex // held while Progress is called, which may block
 	mu         sync.Mutex
 	last       Event
 }
 
-// report passes an event on, unless it repeats the last one.
+// report calls Progress with an event, unless it is the same as the last one.
 func (o *operation) report(e Event) {
 	o.progressMu.Lock()
 	defer o.progressMu.Unlock()
@@ -87,7 +85,7 @@ func (o *operation) report(e Event) {
 	}
 }
 
-// changed notes the event, and says whether it is another than the last one.
+// changed stores the event and reports whether it differs from the last one.
 func (o *operation) changed(e Event) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -98,8 +96,7 @@ func (o *operation) changed(e Event) bool {
 	return true
 }
 
-// run calls fn and bounds the wait for it as w says. Ending the wait ends fn's context, never the
-// work that fn waits for.
+// run calls fn and waits for it as w says. The end of the wait ends fn's context, but not the work that fn waits for.
 func (w Wait) run(ctx context.Context, op, object string, fn func(context.Context, *operation) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -117,7 +114,7 @@ func (w Wait) run(ctx context.Context, op, object string, fn func(context.Contex
 	if w.Timeout > 0 {
 		expired = time.After(w.Timeout - time.Since(o.start))
 	}
-	var answer chan time.Duration // non-nil while the question is open
+	var answer chan time.Duration // not nil while Overdue is being called
 	giveUp := func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()

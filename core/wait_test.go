@@ -25,7 +25,7 @@ func after(d time.Duration, err error) func(context.Context, *operation) error {
 	}
 }
 
-// ask answers the question at a deadline; a negative answer is a user who never answers.
+// ask returns answers for Overdue, one for each deadline. With a negative one, the user never answers.
 func ask(answers ...time.Duration) func(context.Context, time.Duration) time.Duration {
 	return func(ctx context.Context, _ time.Duration) time.Duration {
 		a := answers[0]
@@ -52,8 +52,8 @@ func TestWait(t *testing.T) {
 		{"zero waits forever", Wait{}, after(24*time.Hour, nil), 0, 24 * time.Hour, true},
 		{"expires", Wait{Timeout: time.Minute}, after(time.Hour, nil), Timeout, time.Minute, false},
 		{"extended once", Wait{Timeout: time.Minute, Overdue: ask(time.Hour)}, after(5*time.Minute, nil), 0, 5 * time.Minute, true},
-		{"given up", Wait{Timeout: time.Minute, Overdue: ask(time.Minute, 0)}, after(time.Hour, nil), Timeout, 2 * time.Minute, false},
-		{"done while asked", Wait{Timeout: time.Minute, Overdue: ask(-1)}, after(3*time.Minute, nil), 0, 3 * time.Minute, true},
+		{"ended by the user", Wait{Timeout: time.Minute, Overdue: ask(time.Minute, 0)}, after(time.Hour, nil), Timeout, 2 * time.Minute, false},
+		{"done while the question is open", Wait{Timeout: time.Minute, Overdue: ask(-1)}, after(3*time.Minute, nil), 0, 3 * time.Minute, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestWait(t *testing.T) {
 	}
 }
 
-func TestRequestTakesPartOfTheTime(t *testing.T) {
+func TestTimeoutIncludesTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := Wait{Timeout: time.Minute}.fromNow()
 		time.Sleep(50 * time.Second) // the request
@@ -76,7 +76,7 @@ func TestRequestTakesPartOfTheTime(t *testing.T) {
 		if expired, ok := errors.AsType[*Expired](err); !ok || expired.After != time.Minute || time.Since(start) != 10*time.Second {
 			t.Error(err, time.Since(start))
 		}
-		time.Sleep(time.Minute) // more than there was
+		time.Sleep(time.Minute) // longer than the timeout
 		start = time.Now()
 		if err := w.run(t.Context(), "start VM", "rd", after(time.Hour, nil)); KindOf(err) != Timeout || time.Since(start) != 0 {
 			t.Error(err, time.Since(start))
@@ -84,10 +84,10 @@ func TestRequestTakesPartOfTheTime(t *testing.T) {
 	})
 }
 
-func TestDeadlineSaysWhatWasLastSeen(t *testing.T) {
+func TestTimeoutErrorHasTheLastStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var heard []Event
-		w := Wait{Timeout: time.Minute, Progress: func(e Event) { heard = append(heard, e) }}
+		var reported []Event
+		w := Wait{Timeout: time.Minute, Progress: func(e Event) { reported = append(reported, e) }}
 		err := w.run(t.Context(), "start VM", "rd", after(time.Hour, nil))
 		for _, part := range []string{`start VM "rd"`, "context deadline exceeded", "1m0s", "phase boot", "waiting for SSH"} {
 			if !strings.Contains(err.Error(), part) {
@@ -97,8 +97,8 @@ func TestDeadlineSaysWhatWasLastSeen(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Error("the chain lost context.DeadlineExceeded")
 		}
-		if len(heard) != 1 || heard[0].Op != "start VM" || heard[0].Object != "rd" {
-			t.Error(heard)
+		if len(reported) != 1 || reported[0].Op != "start VM" || reported[0].Object != "rd" {
+			t.Error(reported)
 		}
 	})
 }
@@ -113,15 +113,15 @@ func TestCallerCancelIsNotTimeout(t *testing.T) {
 	})
 }
 
-func TestRepeatedEventIsToldOnce(t *testing.T) {
-	heard := 0
-	o := &operation{wait: Wait{Progress: func(Event) { heard++ }}, start: time.Now()}
+func TestRepeatedEventIsReportedOnce(t *testing.T) {
+	reported := 0
+	o := &operation{wait: Wait{Progress: func(Event) { reported++ }}, start: time.Now()}
 	for range 3 {
 		o.report(Event{Phase: "boot"})
 	}
 	o.report(Event{Phase: "boot", Bytes: 1})
-	if heard != 2 {
-		t.Fatal(heard)
+	if reported != 2 {
+		t.Fatal(reported)
 	}
 }
 
@@ -133,12 +133,12 @@ func TestKindOf(t *testing.T) {
 		want Kind
 	}{
 		{"explicit kind wins over a deadline in the chain", fmt.Errorf("ctx: %w", &Error{Rejected, "set", "app", context.DeadlineExceeded}), Rejected},
-		{"a kind deeper down survives wrapping", &Error{Other, "a", "", &Error{NotFound, "b", "", errors.New("c")}}, NotFound},
+		{"an inner kind survives wrapping", &Error{Other, "a", "", &Error{NotFound, "b", "", errors.New("c")}}, NotFound},
 		{"deadline", fmt.Errorf("x: %w", context.DeadlineExceeded), Timeout},
-		{"taken name", apierrors.NewAlreadyExists(vms, "a"), Rejected},
+		{"name in use", apierrors.NewAlreadyExists(vms, "a"), Rejected},
 		{"admission", Failed("create VM", "a", apierrors.NewForbidden(vms, "a", errors.New("no"))), Rejected},
 		{"missing", apierrors.NewNotFound(vms, "a"), NotFound},
-		{"anything", errors.New("x"), Other},
+		{"other error", errors.New("x"), Other},
 	} {
 		if got := KindOf(tc.err); got != tc.want {
 			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
@@ -146,7 +146,7 @@ func TestKindOf(t *testing.T) {
 	}
 }
 
-func TestDeadlineComesThoughTheTerminalIsStopped(t *testing.T) {
+func TestTimeoutWorksWhileProgressBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		resume := make(chan struct{})
 		w := Wait{Timeout: time.Minute, Progress: func(Event) { <-resume }}

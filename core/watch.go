@@ -16,43 +16,40 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// Snapshot is the whole picture of an instance at one moment. It is not changed after it was given.
+// Snapshot is the state of an instance. It is not modified after it was passed to a client.
 type Snapshot struct {
 	Service ServiceStatus
-	VMs     []VM  // by name; nil while the control plane can't be asked
-	Err     error // why the service or its VMs can't be seen; nil when all is known
+	VMs     []VM  // by name; nil while the control plane doesn't respond
+	Err     error // why the state of the service or its VMs is unknown
 }
 
-// Looks at a service that nothing tells of: a process that dies leaves its record as it was.
 const (
-	pollInterval      = time.Second
+	pollInterval      = time.Second // of the service's status, because a crash doesn't change the record
 	initialRetryDelay = 100 * time.Millisecond
 	maxRetryDelay     = 2 * time.Second
-	mostAtOneTime     = 1000 // changes of VMs that become one snapshot
+	maxCoalesced      = 1000 // changes of VMs in one snapshot
 )
 
-// Watch gives the whole picture first, and again on every change, until ctx ends or the loop does.
-// It starts nothing, and goes on over stops, starts and crashes of the service. Changes that come
-// faster than the loop takes them become one snapshot.
+// Watch returns a snapshot of the current state and one after each change, until ctx or the loop ends. It starts nothing, and
+// continues across stops, starts and crashes of the service. If the loop is slow, several changes become one snapshot.
 func (c *Core) Watch(ctx context.Context) iter.Seq[Snapshot] {
 	return func(yield func(Snapshot) bool) {
 		w := watcher{core: c, yield: yield, changed: make(chan struct{}, 1), retry: newRetryBackoff()}
 		defer w.close()
-		for goesOn := true; goesOn && ctx.Err() == nil; {
-			goesOn = w.run(ctx)
+		for ctx.Err() == nil && w.run(ctx) {
 		}
 	}
 }
 
-// watcher carries one Watch. Its methods say whether the caller's loop goes on.
+// watcher is the state of one Watch. Its methods report whether the caller's loop continues.
 type watcher struct {
 	core  *Core
 	yield func(Snapshot) bool
 
-	files   *fsnotify.Watcher // tells of changes of the service's record; nil: looking has to do
-	changed chan struct{}     // holds one while nobody has looked at a change
+	files   *fsnotify.Watcher // watches the service's record; nil: only polling works
+	changed chan struct{}     // has a value after a change of the record
 	last    Snapshot
-	said    bool // last was given
+	sent    bool // last was passed to the caller
 	retry   utilwait.Backoff
 }
 
@@ -62,8 +59,7 @@ func (w *watcher) close() {
 	}
 }
 
-// listen makes changed tell of changes of the record from now on. It is asked before each look: the
-// directory may be a new one.
+// listen watches the record. It is called before each request of the status, because the directory may be a new one.
 func (w *watcher) listen() {
 	if w.files == nil {
 		files, err := fsnotify.NewWatcher()
@@ -73,10 +69,10 @@ func (w *watcher) listen() {
 		w.files = files
 		go w.watchFile(files)
 	}
-	_ = w.files.Add(w.core.inst.DataDir()) // there may be none yet; looking finds it
+	_ = w.files.Add(w.core.inst.DataDir()) // the directory may be missing; polling finds a new one
 }
 
-// watchFile takes what the system tells, until the end, so that nothing piles up behind a slow caller.
+// watchFile forwards file events to changed. It never blocks, so that no events queue up behind a slow caller.
 func (w *watcher) watchFile(files *fsnotify.Watcher) {
 	for {
 		select {
@@ -84,7 +80,7 @@ func (w *watcher) watchFile(files *fsnotify.Watcher) {
 			if !open {
 				return
 			}
-		case _, open := <-files.Errors: // something was lost
+		case _, open := <-files.Errors: // events were lost
 			if !open {
 				return
 			}
@@ -96,12 +92,12 @@ func (w *watcher) watchFile(files *fsnotify.Watcher) {
 	}
 }
 
-// send gives the caller a snapshot that differs from the last one.
+// send passes a snapshot to the caller, unless it is the same as the last one.
 func (w *watcher) send(s Snapshot) bool {
-	if w.said && s.Service == w.last.Service && s.VMs == nil && w.last.VMs == nil && sameError(s.Err, w.last.Err) {
+	if w.sent && s.Service == w.last.Service && s.VMs == nil && w.last.VMs == nil && sameError(s.Err, w.last.Err) {
 		return true
 	}
-	w.last, w.said = s, true
+	w.last, w.sent = s, true
 	return w.yield(s)
 }
 
@@ -109,9 +105,9 @@ func sameError(a, b error) bool {
 	return (a == nil) == (b == nil) && (a == nil || a.Error() == b.Error())
 }
 
-// run looks at the service once, and follows its VMs for as long as it can be asked.
+// run requests the status of the service, and watches its VMs while it runs.
 func (w *watcher) run(ctx context.Context) bool {
-	w.listen() // before the look, so that nothing is missed between the two
+	w.listen() // before the request, so that no change is missed
 	status, err := w.core.Service().Status(ctx)
 	if ctx.Err() != nil {
 		return false
@@ -119,9 +115,9 @@ func (w *watcher) run(ctx context.Context) bool {
 	pause := pollInterval
 	if err == nil && (status.State == ServiceRunning || status.State == ServiceStopping) {
 		began := time.Now()
-		goesOn, followErr := w.follow(ctx, status)
+		continues, followErr := w.follow(ctx, status)
 		switch {
-		case !goesOn || ctx.Err() != nil:
+		case !continues || ctx.Err() != nil:
 			return false
 		case time.Since(began) > maxRetryDelay:
 			w.retry = newRetryBackoff()
@@ -131,7 +127,7 @@ func (w *watcher) run(ctx context.Context) bool {
 			return false
 		}
 		if err == nil && status.State == ServiceRunning {
-			if followErr == nil { // it was there, and may be again at once
+			if followErr == nil { // the connection worked, and may work again at once
 				return w.wait(ctx, w.retry.Step())
 			}
 			err, pause = followErr, w.retry.Step()
@@ -140,12 +136,12 @@ func (w *watcher) run(ctx context.Context) bool {
 	return w.send(Snapshot{Service: status, Err: err}) && w.wait(ctx, pause)
 }
 
-// newRetryBackoff gives the delays before the VMs are listed again, which grow while each answer ends soon.
+// newRetryBackoff returns the growing delays before the VMs are listed again after a watch that has failed early.
 func newRetryBackoff() utilwait.Backoff {
 	return utilwait.Backoff{Duration: initialRetryDelay, Factor: 2, Cap: maxRetryDelay, Steps: math.MaxInt32}
 }
 
-// wait ends with a change of the record, or after a while.
+// wait returns after a change of the record, or after the pause.
 func (w *watcher) wait(ctx context.Context, pause time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -156,9 +152,9 @@ func (w *watcher) wait(ctx context.Context, pause time.Duration) bool {
 	return true
 }
 
-// follow lists the VMs and tells of their changes until the control plane ends the watch. An error
-// means that the VMs could not be seen at all.
-func (w *watcher) follow(ctx context.Context, status ServiceStatus) (goesOn bool, err error) {
+// follow lists the VMs and watches them until the control plane ends the watch. An error means that the VMs could not be
+// listed or watched.
+func (w *watcher) follow(ctx context.Context, status ServiceStatus) (continues bool, err error) {
 	session, err := w.core.session()
 	if err != nil {
 		return true, err
@@ -180,9 +176,9 @@ func (w *watcher) follow(ctx context.Context, status ServiceStatus) (goesOn bool
 		}
 	}
 	for {
-		picture := Snapshot{Service: status, VMs: slices.AppendSeq(make([]VM, 0, len(vms)), maps.Values(vms))}
-		slices.SortFunc(picture.VMs, func(a, b VM) int { return strings.Compare(a.Name, b.Name) })
-		if !w.send(picture) {
+		snapshot := Snapshot{Service: status, VMs: slices.AppendSeq(make([]VM, 0, len(vms)), maps.Values(vms))}
+		slices.SortFunc(snapshot.VMs, func(a, b VM) int { return strings.Compare(a.Name, b.Name) })
+		if !w.send(snapshot) {
 			return false, nil
 		}
 		select {
@@ -201,7 +197,7 @@ func (w *watcher) follow(ctx context.Context, status ServiceStatus) (goesOn bool
 				if err := apply(vms, ev.Type, obj); err != nil {
 					return true, err
 				}
-				if n == mostAtOneTime || !nextQueued(events.ResultChan(), &ev, &open) {
+				if n == maxCoalesced || !nextQueued(events.ResultChan(), &ev, &open) {
 					break
 				}
 			}
@@ -209,7 +205,7 @@ func (w *watcher) follow(ctx context.Context, status ServiceStatus) (goesOn bool
 	}
 }
 
-// nextQueued takes one more event if there is one already.
+// nextQueued receives another event if there is one already.
 func nextQueued(events <-chan watch.Event, ev *watch.Event, open *bool) bool {
 	select {
 	case *ev, *open = <-events:
