@@ -40,7 +40,7 @@ func Take(inst instance.Instance, nonce string) (*Claim, error) {
 	}
 	c := &Claim{nonce, []*proc.Lock{lock}}
 	if nonce == Leftovers {
-		err = clearForce(inst)
+		err = os.RemoveAll(inst.ForceFile()) // an earlier stop was forced, not this one
 	} else {
 		err = c.takeRunLock(inst)
 	}

@@ -170,12 +170,10 @@ func await(ctx context.Context, inst instance.Instance, nonce string, exited <-c
 				last = step
 				c.Step(step)
 			}
-		case ours && rec.Phase == Stopping && exited == nil:
-			return errSuperseded // another client stops it: the caller waits for its end and starts another run
-		case live && !ours && (gone || exited == nil):
+		case ours && rec.Phase == Stopping && exited == nil, // another client stops it
+			live && !ours && (gone || exited == nil),
+			!live && exited == nil && !failed(inst, nonce): // it was stopped or killed
 			return errSuperseded
-		case !live && exited == nil && !failed(inst, nonce):
-			return errSuperseded // it was stopped or killed
 		case !live && (gone || exited == nil):
 			return exitReason(inst, nonce, end, c.LastWords)
 		}

@@ -946,7 +946,7 @@ func TestAForcedStopThatMeetsAnotherOneForcesIt(t *testing.T) {
 	}()
 	err = AwaitForce(ctx, inst, Leftovers)
 	if err == nil {
-		err = clearForce(inst) // as the other one does when it begins, perhaps only now
+		err = os.RemoveAll(inst.ForceFile()) // as the other one does when it begins, perhaps only now
 	}
 	if err == nil {
 		err = AwaitForce(ctx, inst, Leftovers)

@@ -169,6 +169,3 @@ func AwaitForce(ctx context.Context, inst instance.Instance, nonce string) error
 	}
 	return nil
 }
-
-// clearForce forgets that earlier stops were forced. The caller holds the instance's lock.
-func clearForce(inst instance.Instance) error { return os.RemoveAll(inst.ForceFile()) }

@@ -68,7 +68,8 @@ func (m *backoff) update(o observation) failureState {
 	if fail != nil {
 		m.lastFailure = fail.At
 	}
-	if uptime(o.vm, o.now) > resetInterval {
+	running := meta.FindStatusCondition(o.vm.Status.Conditions, v1alpha1.ConditionRunning)
+	if running != nil && running.Status == metav1.ConditionTrue && o.now.Sub(running.LastTransitionTime.Time) > resetInterval {
 		m.attempts = 0
 	}
 	m.attempts++
@@ -76,20 +77,8 @@ func (m *backoff) update(o observation) failureState {
 	return t
 }
 
-// uptime returns for how long the VM has been Running.
-func uptime(vm *v1alpha1.LimaVM, now time.Time) time.Duration {
-	c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionRunning)
-	if c == nil || c.Status != metav1.ConditionTrue {
-		return 0
-	}
-	return now.Sub(c.LastTransitionTime.Time)
-}
-
 // backoffDelay returns the delay after that many failures in a row.
 func backoffDelay(attempts int) time.Duration {
-	d := initialDelay
-	for ; attempts > 1 && d < maxDelay; attempts-- {
-		d *= 2
-	}
-	return min(d, maxDelay)
+	const noOverflow = 30
+	return min(initialDelay<<min(attempts-1, noOverflow), maxDelay)
 }

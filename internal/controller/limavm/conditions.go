@@ -1,6 +1,7 @@
 package limavm
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -137,12 +138,9 @@ func unknown(reason, message string) metav1.Condition {
 
 // acceleratedCondition returns the condition Accelerated: whether hardware runs guest code, and if not, why.
 func acceleratedCondition(a machine.Accelerator) metav1.Condition {
-	c := metav1.Condition{Status: metav1.ConditionFalse, Reason: a.Reason, Message: a.Message}
+	c := metav1.Condition{Status: metav1.ConditionFalse, Reason: cmp.Or(a.Reason, strings.ToUpper(a.Name)), Message: a.Message}
 	if a.Hardware {
 		c.Status = metav1.ConditionTrue
-	}
-	if c.Reason == "" {
-		c.Reason = strings.ToUpper(a.Name)
 	}
 	return c
 }
