@@ -23,7 +23,7 @@ func TestWriteReplacesTheWholeFile(t *testing.T) {
 	only(t, filepath.Dir(path), "file")
 }
 
-func TestReaderNeverSeesAPart(t *testing.T) {
+func TestReaderNeverGetsAPartOfAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	long, short := strings.Repeat("long", 1<<16), "short"
 	if err := atomicfile.Write(path, []byte(short)); err != nil {
@@ -55,7 +55,7 @@ func TestReaderNeverSeesAPart(t *testing.T) {
 	}
 }
 
-func TestFailedWriteLeavesWhatWasThere(t *testing.T) {
+func TestFailedWriteKeepsTheOldFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file") // a folder can't be replaced by a file
 	if err := os.Mkdir(path, 0o700); err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // A new file has a new inode, so what had the mode 0644 is read by others only in its old state.
-func TestFileIsPrivateWhateverTheUmaskAndItsPast(t *testing.T) {
+func TestFileIsPrivateWithAnyUmask(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {

@@ -10,7 +10,7 @@ import (
 	"rancherdesktop.io/rdd/internal/atomicfile"
 )
 
-func TestFileThatCantBeWhatWasWrittenIsDamaged(t *testing.T) {
+func TestDamagedFileIsRecognized(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	var to struct{ A int }
 	if err := atomicfile.ReadJSON(path, &to); !errors.Is(err, os.ErrNotExist) {
@@ -30,7 +30,7 @@ func TestFileThatCantBeWhatWasWrittenIsDamaged(t *testing.T) {
 	}
 }
 
-func TestWhatIsPutAsideReplacesNothing(t *testing.T) {
+func TestPutAsideReplacesNoFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	for _, want := range []string{path + ".damaged", path + ".damaged-2", path + ".damaged-3"} {
 		if err := os.WriteFile(path, []byte(want), 0o600); err != nil {

@@ -2,7 +2,7 @@ package gctuning
 
 import "testing"
 
-func TestWorthwhile(t *testing.T) {
+func TestMemoryIsReturnedAfterABurst(t *testing.T) {
 	const mib = 1 << 20
 	k := keeper{busy: 2 * mib}
 	for _, look := range []struct {

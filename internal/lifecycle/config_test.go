@@ -74,7 +74,7 @@ func TestDamagedConfigIsNotReplacedByAnEmptyStore(t *testing.T) {
 	}
 }
 
-func TestValueThatCantBeIsReplacedAndTheOthersStay(t *testing.T) {
+func TestInvalidValueIsReplacedAndTheOthersStay(t *testing.T) {
 	inst := configured(t)
 	write0(t, inst.ConfigFile(), `{"controllers": ["nope"], "datastoreEndpoint": "`+somewhere+`"}`)
 	if _, err := Configure(inst, ConfigChange{}); err == nil || !strings.Contains(err.Error(), `unknown controller "nope"`) {
@@ -86,7 +86,7 @@ func TestValueThatCantBeIsReplacedAndTheOthersStay(t *testing.T) {
 	}
 }
 
-func TestConfigThatIsGoneDoesNotLeadToAnEmptyStore(t *testing.T) {
+func TestMissingConfigDoesNotLeadToAnEmptyStore(t *testing.T) {
 	inst := configured(t)
 	if err := os.Remove(inst.ConfigFile()); err != nil {
 		t.Fatal(err)
@@ -132,7 +132,7 @@ func TestEmptyListOfControllersRunsNone(t *testing.T) {
 }
 
 // The next run writes its own; until then there is nothing to know of the last one.
-func TestDamagedRecordKeepsNobodyFromStarting(t *testing.T) {
+func TestDamagedRecordDoesNotPreventAStart(t *testing.T) {
 	inst := configured(t)
 	for _, text := range []string{"", "\x00\x00", "null", `{"pid": "x"}`, `{"nonce": `} {
 		write0(t, inst.RecordFile(), text)

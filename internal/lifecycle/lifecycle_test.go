@@ -355,7 +355,7 @@ func TestStartWhileStopping(t *testing.T) {
 }
 
 // A start that asked a run in its last moments said that the service ran already.
-func TestStartThatAsksARunAtItsVeryEndHasStartedTheNext(t *testing.T) {
+func TestStartThatAsksARunAtItsEndHasStartedTheNext(t *testing.T) {
 	env := newTestEnv(t)
 	first := env.mustEnsure("slowend", true)
 	if _, was, err := Request(t.Context(), env.inst, false); !was || err != nil {
@@ -425,7 +425,7 @@ func TestStopOfAStoppedService(t *testing.T) {
 	}
 }
 
-func TestAfterKillNineItStartsAgain(t *testing.T) {
+func TestServiceStartsAgainAfterKillNine(t *testing.T) {
 	env := newTestEnv(t)
 	rec := env.mustEnsure("ok", true)
 	if err := syscall.Kill(rec.PID, syscall.SIGKILL); err != nil {
@@ -723,7 +723,7 @@ func (env *testEnv) kill(pid int) {
 
 // A stop right after a start that waits for nothing said that nothing ran, and was lost: the process
 // that was started took its lock only then.
-func TestStopOfAProcessThatHasDoneNothingYetIsNotLost(t *testing.T) {
+func TestStopRightAfterTheStartOfAProcessIsNotLost(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		start func(env *testEnv) error
@@ -848,7 +848,7 @@ func TestStartWhileStoppingGoesOnWhenNobodyWaits(t *testing.T) {
 }
 
 // A start that meets a command at work asks for nothing, and must not say that something goes on.
-func TestWaitThatEndsBeforeAnythingWasAskedSaysSo(t *testing.T) {
+func TestWaitThatEndsBeforeAnyRequestSaysSo(t *testing.T) {
 	env := newTestEnv(t)
 	err := WhileStopped(env.inst, func() error {
 		_, err := env.ensure("ok", 30*time.Millisecond)
@@ -860,7 +860,7 @@ func TestWaitThatEndsBeforeAnythingWasAskedSaysSo(t *testing.T) {
 }
 
 // A start that waits for a deletion begins as soon as the lock is gone, while the last folder goes.
-func TestStartRightAfterADeletionMakesAWholeInstance(t *testing.T) {
+func TestStartRightAfterADeletionCreatesACompleteInstance(t *testing.T) {
 	env := newTestEnv(t)
 	for range 60 {
 		if err := env.inst.Create(); err != nil {
@@ -925,7 +925,7 @@ func TestForcedStopOfARunThatHasNotReactedYet(t *testing.T) {
 }
 
 // One stop has the lock for what a crash left. A forced one that comes at the same moment forces it.
-func TestAForcedStopThatMeetsAnotherOneForcesIt(t *testing.T) {
+func TestForcedStopForcesAnotherOneThatIsUnderWay(t *testing.T) {
 	inst := testInstance(t.TempDir())
 	if err := inst.Create(); err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ func both(t *testing.T, test func(t *testing.T, system System)) {
 	t.Run("desktop", func(t *testing.T) { test(t, Desktop("", filepath.Join(os.Getenv("HOME"), "autostart"))) })
 }
 
-func TestInstallAndUninstallMayBeAskedForTwice(t *testing.T) {
+func TestInstallAndUninstallMayBeRepeated(t *testing.T) {
 	both(t, func(t *testing.T, system System) {
 		p := awkward(t)
 		moved := p

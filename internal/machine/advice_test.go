@@ -36,7 +36,7 @@ const (
 	panicked = "[    3.9] Kernel panic - not syncing: Attempted to kill init!\n[    3.9] CPU: 1\n\n\n\n\n\n\n\n\n[    4.0] Rebooting in 10 seconds\n"
 )
 
-func TestDeadHostagentSaysCauseAndRemedyOnce(t *testing.T) {
+func TestFailureOfADeadHostagentHasCauseAndAdviceOnce(t *testing.T) {
 	for _, tc := range []struct {
 		name, log, console string
 		agent              hostagent
@@ -70,7 +70,7 @@ func TestWarningsOfTheLogAreShown(t *testing.T) {
 	}
 }
 
-func TestFailedActionSaysRemedyOnce(t *testing.T) {
+func TestFailedActionHasAdviceOnce(t *testing.T) {
 	w := workerWithLogs(t, "", "")
 	for _, tc := range []struct {
 		err     error
@@ -93,7 +93,7 @@ func TestFailedActionSaysRemedyOnce(t *testing.T) {
 	}
 }
 
-func TestOverdueStepCarriesRemedy(t *testing.T) {
+func TestOverdueStepHasAdvice(t *testing.T) {
 	for _, tc := range []struct{ phase, console, want string }{
 		{event.Boot, "[    1.0] Linux version 6\n", "ssh-silent"},
 		{event.Boot, panicked, "guest-panic"},

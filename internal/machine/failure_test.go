@@ -38,7 +38,7 @@ func TestGuestThatEndsByItselfHasNotCrashed(t *testing.T) {
 	}
 }
 
-func TestGuestThatStopsAnsweringIsSaidUntilItAnswers(t *testing.T) {
+func TestGuestThatStopsAnsweringIsReportedUntilItAnswers(t *testing.T) {
 	w, a := runningWorker(t)
 	w.apply(a, event.Event{Health: &event.Health{Reason: event.Unresponsive, Message: "not a word"}})
 	if s := w.snapshot(); s.Phase != Running || s.Health.Reason != "Unresponsive" || s.Progress.Message != "not a word" || s.SSHPort != 2222 {
@@ -56,7 +56,7 @@ func TestGuestThatStopsAnsweringIsSaidUntilItAnswers(t *testing.T) {
 }
 
 // A watcher that saw the VM down and not why would start it again without a pause.
-func TestVMThatIsDownSaysWhyAtOnce(t *testing.T) {
+func TestVMIsStoppedTogetherWithItsFailure(t *testing.T) {
 	early := 0
 	w, a := runningWorker(t)
 	w.config.Changed = func(string) {
@@ -71,7 +71,7 @@ func TestVMThatIsDownSaysWhyAtOnce(t *testing.T) {
 	}
 }
 
-func TestJobIsOverTogetherWithItsFailure(t *testing.T) {
+func TestJobEndsTogetherWithItsFailure(t *testing.T) {
 	env := newTestEnv(t)
 	env.set("prepare", "fail")
 	s := env.service()

@@ -13,7 +13,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-func TestLogsGoWithTheVMUnlessTheyAreKept(t *testing.T) {
+func TestLogsAreRemovedWithTheVMUnlessTheyAreKept(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		dir := t.TempDir()
 		vm := layout.VM{Home: filepath.Join(dir, "lima"), Name: "rd", Logs: filepath.Join(dir, "log", "rd")}

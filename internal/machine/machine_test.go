@@ -218,7 +218,7 @@ func TestStopCancelsPrepare(t *testing.T) {
 }
 
 // A boot counts on where the preparation before it has ended, so that a bar only ever grows.
-func TestTheStepsOfAStartGoOnToItsEnd(t *testing.T) {
+func TestStepsOfABootAreCountedOnFromThePreparation(t *testing.T) {
 	env := newTestEnv(t)
 	s := env.service()
 	var mu sync.Mutex
@@ -292,7 +292,7 @@ func TestBootFailures(t *testing.T) {
 	}
 }
 
-func TestHostagentThatDiesIsSaid(t *testing.T) {
+func TestHostagentThatDiesIsReported(t *testing.T) {
 	env := newTestEnv(t)
 	s := env.service()
 	s.Do("rd", start(""))
@@ -315,7 +315,7 @@ func TestHostagentThatDiesIsSaid(t *testing.T) {
 	}
 }
 
-func TestSlowStopIsSaidAndNotKilled(t *testing.T) {
+func TestSlowStopIsReportedAndNotKilled(t *testing.T) {
 	env := newTestEnv(t)
 	s := env.service()
 	s.timeouts.stopTimeout = 20 * time.Millisecond
@@ -360,7 +360,7 @@ func TestStartWhileStoppingStartsAgain(t *testing.T) {
 	s.await("second run", func(st State) bool { return st.Phase == Running && env.counted("agents") == 2 })
 }
 
-func TestLivingHostagentIsAdopted(t *testing.T) {
+func TestRunningHostagentIsAdopted(t *testing.T) {
 	env := newTestEnv(t)
 	first := env.service()
 	env.set("boot", "late")
@@ -383,7 +383,7 @@ func TestLivingHostagentIsAdopted(t *testing.T) {
 	}
 }
 
-func TestDeathOfAHostagentWhileNoServiceRanIsSaidOnce(t *testing.T) {
+func TestDeathOfAHostagentWhileNoServiceRanIsReportedOnce(t *testing.T) {
 	env := newTestEnv(t)
 	first := env.service()
 	first.Do("rd", start(""))
@@ -487,7 +487,7 @@ func TestQEMUWithoutHostagentIsEnded(t *testing.T) {
 	}
 }
 
-func TestFolderThatIsNotHalfMadeStays(t *testing.T) {
+func TestFolderThatIsNotAnUnfinishedVMIsKept(t *testing.T) {
 	env := newTestEnv(t)
 	diary := filepath.Join(env.vm.Dir(), "diary.txt")
 	if err := errors.Join(os.MkdirAll(env.vm.Dir(), 0o700), os.WriteFile(diary, nil, 0o600)); err != nil {
@@ -504,7 +504,7 @@ func TestFolderThatIsNotHalfMadeStays(t *testing.T) {
 	}
 }
 
-func TestHalfMadeVMIsRemoved(t *testing.T) {
+func TestUnfinishedVMIsRemoved(t *testing.T) {
 	env := newTestEnv(t)
 	if err := errors.Join(os.MkdirAll(env.vm.Dir(), 0o700), os.WriteFile(env.vm.Making(), nil, 0o600)); err != nil {
 		t.Fatal(err)
@@ -552,7 +552,7 @@ func TestCloseStopsEveryHostagent(t *testing.T) {
 	}
 }
 
-func TestCloseSaysWhichVMIsLate(t *testing.T) {
+func TestCloseNamesTheVMThatIsLate(t *testing.T) {
 	env := newTestEnv(t)
 	s := env.service()
 	env.set("stop", "slow")
@@ -570,7 +570,7 @@ func TestCloseSaysWhichVMIsLate(t *testing.T) {
 	}
 }
 
-func TestDegradedIsSaid(t *testing.T) {
+func TestProblemsOfABootAreReported(t *testing.T) {
 	env := newTestEnv(t)
 	s := env.service()
 	env.set("boot", "degraded")
@@ -580,7 +580,7 @@ func TestDegradedIsSaid(t *testing.T) {
 	}
 }
 
-func TestOverdueBootNamesItsPhaseAndGoesOn(t *testing.T) {
+func TestOverdueBootNamesItsPhaseAndContinues(t *testing.T) {
 	env := newTestEnv(t)
 	s := env.service()
 	s.timeouts.stepTimeouts = map[string]time.Duration{"boot": time.Millisecond}
@@ -627,7 +627,7 @@ func TestValidate(t *testing.T) {
 }
 
 // A hostagent takes its lock before it writes its record, so a service may find an earlier one's record.
-func TestStopOfAHostagentWithAnEarlierRecordSignalsNobodyElse(t *testing.T) {
+func TestStopOfAHostagentWithAnEarlierRecordSignalsNoOtherProcess(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux says which process holds a lock")
 	}

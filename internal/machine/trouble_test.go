@@ -9,7 +9,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/event"
 )
 
-func TestBootThatDoesNotGetOnSaysWhyAndSinceWhen(t *testing.T) {
+func TestBootWithoutProgressSaysWhyAndSinceWhen(t *testing.T) {
 	w := &worker{config: Config{Changed: func(string) {}}}
 	began := time.Unix(1000, 0)
 	boot := event.Event{Time: began, Phase: event.Boot, Step: 3, Steps: 5, Message: "booting"}

@@ -252,7 +252,7 @@ func TestOneOfManyRacingProcessesGetsTheLock(t *testing.T) {
 	}
 }
 
-func TestLookingAtALockChangesNothing(t *testing.T) {
+func TestHeldChangesNothing(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "lock")
 	if held(t, path) {
@@ -278,7 +278,7 @@ func TestLookingAtALockChangesNothing(t *testing.T) {
 }
 
 // `rdd svc status` in a loop must not keep a service from starting.
-func TestLookingAtALockKeepsNobodyFromIt(t *testing.T) {
+func TestHeldDoesNotPreventAcquire(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	stop, looked := make(chan struct{}), make(chan error)
 	go func() {
@@ -336,7 +336,7 @@ func TestInterruptStopsInOrder(t *testing.T) {
 }
 
 // The PID in a stale record may be anybody's by now.
-func TestNoSignalForTheProcessOfSomebodyElse(t *testing.T) {
+func TestNoSignalForAnotherProcess(t *testing.T) {
 	p := start(t, "echo")
 	p.expect("ready")
 	for name, signal := range map[string]func(int, func() bool) error{"interrupt": proc.Interrupt, "kill": proc.Kill} {
@@ -354,7 +354,7 @@ func TestNoSignalForTheProcessOfSomebodyElse(t *testing.T) {
 	p.mustAnswer()
 }
 
-func TestNoSignalForAProcessThatIsGone(t *testing.T) {
+func TestNoSignalForAProcessThatHasEnded(t *testing.T) {
 	p := start(t, "echo")
 	p.expect("ready")
 	p.end()
@@ -386,7 +386,7 @@ func (p *process) awaitAllEnded() {
 }
 
 // A canceled download or conversion left qemu-img running.
-func TestKilledCommandTakesItsChildrenAlong(t *testing.T) {
+func TestKilledCommandEndsWithItsChildren(t *testing.T) {
 	p, tree, cancel := startTree(t, "stubborn", time.Millisecond)
 	cancel()
 	p.awaitAllEnded()
@@ -418,7 +418,7 @@ func TestCommandThatCannotStart(t *testing.T) {
 	}
 }
 
-func TestHolderIsWhoHasTheLockNotWhoLooksAtIt(t *testing.T) {
+func TestHolderIsTheProcessWithTheLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	if _, err := proc.Holder(path); errors.Is(err, errors.ErrUnsupported) {
 		t.Skip("this system doesn't tell")

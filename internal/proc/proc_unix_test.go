@@ -144,7 +144,7 @@ func TestInheritedLockIsHeldUntilTheChildEnds(t *testing.T) {
 
 // A script that holds a lock while it starts the service held it for as long as the service lived, and
 // a pipe that reads from such a script never ended.
-func TestFilesOfTheCallerAreNotKeptOpenByWhatIsSpawned(t *testing.T) {
+func TestSpawnedProcessInheritsNoFilesOfTheCaller(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	lock, err := proc.Acquire(path)
 	if err != nil {
@@ -168,7 +168,7 @@ func TestFilesOfTheCallerAreNotKeptOpenByWhatIsSpawned(t *testing.T) {
 }
 
 // Between the start of a process and its first step nobody held its lock.
-func TestPassedLockIsHeldByTheChildAloneFromItsStartToItsEnd(t *testing.T) {
+func TestPassedLockIsHeldByTheChildFromItsStartToItsEnd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	p := prepare(t, "passer", envLock+"="+path)
 	if err := p.cmd.Start(); err != nil {
@@ -246,7 +246,7 @@ func TestLockFileIsPrivate(t *testing.T) {
 }
 
 // `rdd svc start` said that the work goes on after a Ctrl-C that had ended the service before it had its own session.
-func TestCtrlCDoesNotReachWhatIsSpawned(t *testing.T) {
+func TestCtrlCDoesNotReachASpawnedProcess(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("elsewhere it can't be seen in time")
 	}

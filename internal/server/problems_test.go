@@ -18,7 +18,7 @@ import (
 )
 
 // The errors are made as they come about, not written down here.
-func TestErrorsOfOursAreKnownProblems(t *testing.T) {
+func TestOurErrorsAreKnownProblems(t *testing.T) {
 	dir := t.TempDir()
 	at := func(parts ...string) instance.Instance {
 		home := filepath.Join(append([]string{dir}, parts...)...)

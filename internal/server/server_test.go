@@ -196,7 +196,7 @@ func discovered(t *testing.T, c client.Client) (*corev1.ConfigMap, error) {
 
 // A client that knows a run's nonce, and looks for it in the discovery ConfigMap, is never told too
 // early, whatever an earlier run has left there.
-func TestDiscoveryOfARunThatIsGoneIsNotTakenForReady(t *testing.T) {
+func TestDiscoveryConfigMapOfAnEarlierRunIsRemoved(t *testing.T) {
 	inst := newInstance(t)
 	first := start(t, inst, "first", lifecycle.Config{})
 	first.awaitReady()
@@ -268,7 +268,7 @@ func TestControllerThatIsLeftOutDoesNothing(t *testing.T) {
 	r.stop()
 }
 
-func TestBackupThatFailsIsToldAndStopsNothing(t *testing.T) {
+func TestFailedBackupIsAWarning(t *testing.T) {
 	inst := newInstance(t)
 	if err := os.WriteFile(inst.BackupDir(), []byte("in the way"), 0o600); err != nil {
 		t.Fatal(err)
@@ -301,7 +301,7 @@ func TestStartAndStopAloneMakeNoBackup(t *testing.T) {
 	}
 }
 
-func TestRestoreTellsOfDisksItDoesNotKnow(t *testing.T) {
+func TestRestoreListsUnknownDisks(t *testing.T) {
 	inst := newInstance(t)
 	r := start(t, inst, "n", lifecycle.Config{})
 	r.awaitReady()
@@ -340,7 +340,7 @@ func TestRestoreTellsOfDisksItDoesNotKnow(t *testing.T) {
 	again.stop()
 }
 
-func TestRestoreOfAnExternalStoreIsNotOurs(t *testing.T) {
+func TestRestoreOfAnExternalDatastoreIsRejected(t *testing.T) {
 	inst := newInstance(t)
 	_, err := server.Restore(t.Context(), inst, lifecycle.Config{DatastoreEndpoint: "postgres://u:secret@h/db"}, "")
 	if err == nil || !strings.Contains(err.Error(), "external datastore") || strings.Contains(err.Error(), "secret") {

@@ -271,7 +271,7 @@ func condition(s v1alpha1.LimaVMStatus, kind string) string {
 	return string(c.Status) + "/" + c.Reason
 }
 
-func TestConditionMovesOnlyWhenItsStatusDoes(t *testing.T) {
+func TestConditionTransitionsOnlyWithItsStatus(t *testing.T) {
 	o := situation(machine.Stopped, was(v1alpha1.ConditionRunning, metav1.ConditionUnknown, v1alpha1.ReasonStopping))
 	d := decide(o)
 	c := meta.FindStatusCondition(d.status.Conditions, v1alpha1.ConditionRunning)

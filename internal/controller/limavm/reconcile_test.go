@@ -208,7 +208,7 @@ func TestRestartIsCarriedOutOnceWhateverWriteIsLost(t *testing.T) {
 	}
 }
 
-func TestAnotherHostsVMIsLeftAlone(t *testing.T) {
+func TestVMOfAnotherHostIsNotChanged(t *testing.T) {
 	vm := newVM("rd", true)
 	vm.Spec.Host = "elsewhere"
 	env := newReconcilerEnv(t, vm, newVM("empty", true))
@@ -245,7 +245,7 @@ func TestVMWhoseObjectVanishedIsStoppedAndItsDiskKept(t *testing.T) {
 	}
 }
 
-func TestNewVMIsNotHeldBackByItsNamesakesFailure(t *testing.T) {
+func TestNewVMIsNotDelayedByTheFailureOfAnEarlierOneOfItsName(t *testing.T) {
 	env := newReconcilerEnv(t, newVM("rd", true))
 	env.machines.slow = true
 	env.reconcile("rd")
@@ -267,7 +267,7 @@ func TestNewVMIsNotHeldBackByItsNamesakesFailure(t *testing.T) {
 	}
 }
 
-func TestTemplateThatGoesMissingIsLookedForAgain(t *testing.T) {
+func TestMissingTemplateIsReadAgainLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := newVM("rd", false)
 		vm.Spec.Template, vm.Spec.TemplateRef = "", &v1alpha1.TemplateRef{Name: "debian", Namespace: "default"}
@@ -294,7 +294,7 @@ func TestTemplateThatGoesMissingIsLookedForAgain(t *testing.T) {
 	})
 }
 
-func TestTemplateLeftOverFromAnEarlierVMGivesWay(t *testing.T) {
+func TestTemplateOfAnEarlierVMIsReplaced(t *testing.T) {
 	earlier := newVM("rd", true)
 	earlier.UID = "earlier"
 	vm := newVM("rd", true)
@@ -312,7 +312,7 @@ func TestTemplateLeftOverFromAnEarlierVMGivesWay(t *testing.T) {
 	}
 }
 
-func TestLimaThatCanNotBeAskedIsNotARejection(t *testing.T) {
+func TestFailureToAskLimaIsNotARejection(t *testing.T) {
 	env := newReconcilerEnv(t, newVM("rd", true))
 	env.machines.reject = func(string, map[string]string) error { return errors.New("rdd-lima: no such file") }
 	env.reconcile("rd")
