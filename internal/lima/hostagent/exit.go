@@ -28,5 +28,5 @@ func (e *unexpectedExit) ProblemID() string {
 	return ""
 }
 
-// Advised says that the text doesn't say what to do.
+// Advised reports whether the message says what to do; it does not.
 func (e *unexpectedExit) Advised() bool { return false }

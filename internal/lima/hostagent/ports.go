@@ -19,7 +19,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
-// ports watches the guest's ports that Lima forwards. Lima says in its log only that something else has a
+// ports watches the guest's ports that Lima forwards. Lima reports only in its log that something else has a
 // port of the host, and lets two VMs listen on one.
 type ports struct {
 	vm     layout.VM

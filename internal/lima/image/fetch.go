@@ -49,7 +49,7 @@ func OperationsFor(files []limayaml.File, copied bool) (all []Operation) {
 // stallTimeout ends a download that delivers nothing for this long.
 const stallTimeout = time.Minute
 
-// sizeInterval is the time between looks at the size of a file that is being copied.
+// sizeInterval is the time between two reports of the size of a file that is being copied.
 const sizeInterval = 200 * time.Millisecond
 
 // Fetcher fetches the files that a template names: images, kernels, archives.

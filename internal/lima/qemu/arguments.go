@@ -31,7 +31,7 @@ func AccelerationFlags(arch limayaml.Arch, cpu string, acc event.Accelerator) []
 // lose shares and forwards; a new boot by a hostagent sets them up again. The caller of Exec quotes the path.
 func MonitorFlags(arch limayaml.Arch, socket string) []string {
 	flags := []string{"-no-reboot", "-chardev", "socket,id=rdd,server=on,wait=off,path=" + socket, "-mon", "chardev=rdd,mode=control"}
-	switch arch { // the device by which Linux tells QEMU of a panic
+	switch arch { // the device by which Linux reports a panic to QEMU
 	case limayaml.X8664:
 		return append(flags, "-device", "pvpanic")
 	case limayaml.AARCH64:

@@ -21,7 +21,7 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// ShellOptions says what runs in the guest, and where.
+// ShellOptions say what to run in the guest, and where.
 type ShellOptions struct {
 	Command  []string // empty: a login shell
 	Terminal bool     // give the command a terminal in the guest

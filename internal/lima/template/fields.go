@@ -80,7 +80,7 @@ func checkArch(field string, arch limayaml.Arch) error {
 	return checkOneOf(field, arch, limayaml.ArchTypes, "")
 }
 
-// checkOneOf checks that the value of a field is one of those allowed. where says on what that depends.
+// checkOneOf checks that a field has one of the allowed values. where is added to the message.
 func checkOneOf(field, value string, allowed []string, where string) error {
 	if slices.Contains(allowed, value) {
 		return nil
