@@ -94,8 +94,7 @@ func (c *Core) ready() (lifecycle.Record, error) {
 // Ensure returns a session with the service, and starts the service if it doesn't run. No other function starts the service
 // without an explicit request.
 func (c *Core) Ensure(ctx context.Context, w Wait) (*Session, error) {
-	rec, live, err := lifecycle.Find(c.inst)
-	if err != nil || !live || rec.Phase != lifecycle.Ready || c.hello(ctx, rec) != nil {
+	if rec, err := c.ready(); err != nil || c.hello(ctx, rec) != nil {
 		if _, err := c.Service().Start(ctx, w); err != nil {
 			return nil, err
 		}
@@ -104,15 +103,12 @@ func (c *Core) Ensure(ctx context.Context, w Wait) (*Session, error) {
 }
 
 func (c *Core) session() (*Session, error) {
+	session := &Session{core: c}
 	config, err := c.RESTConfig()
-	if err != nil {
-		return nil, Failed("connect to service", c.inst.Name, err)
+	if err == nil {
+		session.client, err = dynamic.NewForConfig(config)
 	}
-	client, err := dynamic.NewForConfig(config)
-	if err != nil {
-		return nil, Failed("connect to service", c.inst.Name, err)
-	}
-	return &Session{c, client}, nil
+	return session, Failed("connect to service", c.inst.Name, err)
 }
 
 // RESTConfig returns the configuration of a Kubernetes client for the API server of the running or last service.

@@ -142,7 +142,7 @@ func (e *rejectedError) Unwrap() error { return e.err }
 // them. It returns other errors unchanged.
 func rejection(err error) error {
 	if apierrors.IsConflict(err) {
-		return &Error{Kind: Rejected, Err: &rejectedError{"somebody else has changed it in the meantime", err}}
+		return errChangedMeanwhile
 	}
 	var messages []string
 	for _, f := range FieldErrors(err) {

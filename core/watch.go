@@ -216,16 +216,14 @@ func nextQueued(events <-chan watch.Event, ev *watch.Event, open *bool) bool {
 }
 
 func apply(vms map[string]VM, change watch.EventType, obj *unstructured.Unstructured) error {
-	switch change {
-	case watch.Deleted:
+	if change == watch.Deleted {
 		delete(vms, obj.GetName())
-	case watch.Added, watch.Modified:
-		vm, err := decode(obj)
-		if err != nil {
-			return Failed("read VM", obj.GetName(), err)
-		}
-		vms[obj.GetName()] = *vm
-	case watch.Bookmark, watch.Error:
+		return nil
 	}
+	vm, err := decode(obj)
+	if err != nil {
+		return Failed("read VM", obj.GetName(), err)
+	}
+	vms[obj.GetName()] = *vm
 	return nil
 }
