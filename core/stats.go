@@ -6,12 +6,14 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/process"
 
+	"rancherdesktop.io/rdd/internal/host"
 	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -110,4 +112,24 @@ func (c *Core) LiveVMs() (names []string) {
 		}
 	}
 	return names
+}
+
+// Host has the resources of this computer, which limit those of its VMs.
+type Host struct {
+	CPUs   int    `json:"cpus"`
+	Memory int64  `json:"memory"` // bytes; 0 when unknown
+	Disk   int64  `json:"disk"`   // size in bytes of the file system for the VMs' disks; 0 when unknown
+	OS     string `json:"os"`
+}
+
+// Host returns the resources of this computer.
+func (c *Core) Host() Host {
+	all := Host{CPUs: runtime.NumCPU(), OS: runtime.GOOS}
+	if m, err := host.MemoryOf(); err == nil {
+		all.Memory = int64(m.Total)
+	}
+	if d, err := host.DiskOf(c.inst.LimaHome()); err == nil {
+		all.Disk = int64(d.Total)
+	}
+	return all
 }

@@ -3,6 +3,8 @@ package core
 import (
 	"context"
 	"errors"
+	"os"
+	"sync"
 
 	"rancherdesktop.io/rdd/core/template"
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
@@ -89,4 +91,74 @@ func (r *detailsReader) resourcesOf(text string) *template.Resources {
 		r.resources[text] = known
 	}
 	return known
+}
+
+// readJob returns the template and the params of the VM's last start. rdd-lima writes the file before each start, so while
+// the hostagent runs, they are those of its guest.
+func readJob(vm layout.VM) (job event.Job, err error) {
+	f, err := os.Open(vm.Job())
+	if err != nil {
+		return job, err
+	}
+	defer f.Close()
+	return event.ReadJob(f)
+}
+
+// preparedBy returns the template and the params that a VM's disk and configuration were created with.
+func preparedBy(vm layout.VM) (event.Job, error) {
+	job, err := readJob(vm)
+	if errors.Is(err, os.ErrNotExist) { // an older version of RDD has created them
+		var text []byte
+		text, err = os.ReadFile(vm.LimaYAML())
+		job.Template = string(text)
+	}
+	return job, err
+}
+
+// Pending finds the settings of running VMs that take effect at the next start. It caches its results, so that it can be
+// called on each change of a VM.
+type Pending struct {
+	mu    sync.Mutex
+	known map[string]pendingChanges // by VM
+}
+
+// pendingChanges are the pending changes of one VM, for one state of everything that they depend on.
+type pendingChanges struct {
+	state struct {
+		generation int64  // of the VM's spec, which has its params
+		digest     string // of its template
+		written    int64  // time of the guest's job, in nanoseconds
+	}
+	changes []string
+}
+
+// Changes describes the settings of a running VM that its next start will change. It returns none if they can't be
+// determined.
+func (p *Pending) Changes(ctx context.Context, c *Core, vm *VM) []string {
+	files := layout.Of(c.inst, vm.Name)
+	info, err := os.Stat(files.Job())
+	if err != nil || vm.DeletionTimestamp != nil || !files.HostagentAlive() {
+		return nil
+	}
+	var now pendingChanges
+	now.state.generation, now.state.digest, now.state.written = vm.Generation, vm.Status.TemplateDigest, info.ModTime().UnixNano()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if before, ok := p.known[vm.Name]; ok && before.state == now.state {
+		return before.changes
+	}
+	session, err := c.session()
+	if err != nil {
+		return nil
+	}
+	details, err := newDetailsReader(session).read(ctx, vm)
+	if err != nil {
+		return nil // the next change of the VM tries again
+	}
+	now.changes = details.RestartNeeded
+	if p.known == nil {
+		p.known = map[string]pendingChanges{}
+	}
+	p.known[vm.Name] = now
+	return now.changes
 }

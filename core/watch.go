@@ -36,7 +36,8 @@ func (c *Core) Watch(ctx context.Context) iter.Seq[Snapshot] {
 	return func(yield func(Snapshot) bool) {
 		w := watcher{core: c, yield: yield, changed: make(chan struct{}, 1), retry: newRetryBackoff()}
 		defer w.close()
-		for ctx.Err() == nil && w.run(ctx) {
+		for continues := true; continues && ctx.Err() == nil; {
+			continues = w.run(ctx)
 		}
 	}
 }

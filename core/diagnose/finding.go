@@ -1,9 +1,12 @@
 package diagnose
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 
+	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/diag"
 )
 
@@ -67,14 +70,7 @@ func problem(s Severity, id diag.ID, format string, a ...any) Finding {
 
 // explainedProblem returns a finding of the known problem that a text names or matches, or else of the fallback.
 func explainedProblem(s Severity, fallback diag.ID, text string) Finding {
-	cause, p, ok := diag.Split(text)
-	if !ok {
-		p, ok = diag.Match(diag.Host, text)
-	}
-	if !ok {
-		p.ID = fallback
-	}
-	return problem(s, p.ID, "%s", cause)
+	return identifiedProblem(s, "", fallback, text)
 }
 
 // problemOfError returns a finding of the known problem that an error is or mentions, or else of the fallback.
@@ -84,11 +80,42 @@ func problemOfError(s Severity, fallback diag.ID, err error) Finding {
 }
 
 // identifiedProblem returns a finding of the known problem with the id. If there is none, as in the status that an older
-// service wrote, it does the same as explainedProblem.
+// service wrote, it returns a finding of the one that the text names or matches, or else of the fallback.
 func identifiedProblem(s Severity, id string, fallback diag.ID, text string) Finding {
-	if _, known := diag.Find(diag.ID(id)); known {
-		cause, _, _ := diag.Split(text) // the finding has fields for the advice
-		return problem(s, diag.ID(id), "%s", cause)
+	cause, p, ok := diag.Split(text) // the finding has fields for the advice
+	if known, found := diag.Find(diag.ID(id)); found {
+		p, ok = known, true
 	}
-	return explainedProblem(s, fallback, text)
+	if !ok {
+		p, ok = diag.Match(diag.Host, text)
+	}
+	if !ok {
+		p.ID = fallback
+	}
+	return problem(s, p.ID, "%s", cause)
+}
+
+// Advice returns the meaning and the remedy of the known problem that err is or mentions. It is empty if there is none,
+// if err contains the advice already, and for an error that the API or the service has explained.
+func Advice(err error) string {
+	if core.KindOf(err) != core.Other {
+		return ""
+	}
+	if _, _, explained := diag.Split(err.Error()); explained {
+		return ""
+	}
+	if _, explained := errors.AsType[*v1alpha1.FailedError](err); explained {
+		return "" // the service has searched the table, and knows which text is the guest's
+	}
+	_, advice, _ := diag.AdviceFor(err, runtime.GOOS)
+	return advice
+}
+
+// Explain splits a message into what happened and the advice at its end, if there is any.
+func Explain(text string) (cause, advice string) {
+	cause, p, ok := diag.Split(text)
+	if !ok {
+		return text, ""
+	}
+	return cause, p.Meaning + "\n" + p.Remedy(runtime.GOOS)
 }

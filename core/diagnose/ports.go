@@ -66,15 +66,12 @@ func checkAPIPort(ctx context.Context, i *inspection) []Finding {
 
 // apiAddress is the address of the last run's API server. It is empty when there was none.
 func apiAddress(i *inspection) string {
-	config, err := i.core.RESTConfig()
-	if err != nil {
-		return ""
+	if config, err := i.core.RESTConfig(); err == nil {
+		if u, err := url.Parse(config.Host); err == nil {
+			return u.Host
+		}
 	}
-	u, err := url.Parse(config.Host)
-	if err != nil {
-		return ""
-	}
-	return u.Host
+	return ""
 }
 
 // sshPort is the SSH port in a VM's configuration; 0 when the VM takes any free port.

@@ -1,8 +1,6 @@
 package diagnose
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -28,12 +26,12 @@ func checkPrograms(ctx context.Context, i *inspection) []Finding {
 		where = fmt.Sprintf("the PATH of the running service, %q", service)
 	}
 	for _, name := range []string{qemuProgram(), "qemu-img", "ssh", "ssh-keygen"} {
-		path, err := lookPath(name, cmp.Or(service, i.inst.SearchPath()))
-		own, ownErr := lookPath(name, i.inst.SearchPath())
+		path := lookPath(name, cmp.Or(service, i.inst.SearchPath()))
+		own := lookPath(name, i.inst.SearchPath())
 		switch {
-		case err != nil && ownErr == nil:
+		case path == "" && own != "":
 			hidden = append(hidden, own)
-		case err != nil:
+		case path == "":
 			all = append(all, problem(SeverityProblem, diag.QEMUMissing, "%s is not in %s", name, where))
 		case name == qemuProgram():
 			all = append(all, checkQEMU(ctx, path))
@@ -47,17 +45,17 @@ func checkPrograms(ctx context.Context, i *inspection) []Finding {
 	return all
 }
 
-// lookPath does the same as exec.LookPath, in another PATH.
-func lookPath(name, path string) (string, error) {
+// lookPath does the same as exec.LookPath, in another PATH. It returns an empty string if there is no such program.
+func lookPath(name, path string) string {
 	for _, dir := range filepath.SplitList(path) {
 		if !filepath.IsAbs(dir) {
 			continue // a relative folder, which depends on the working directory
 		}
 		if found, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return found, nil
+			return found
 		}
 	}
-	return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
+	return ""
 }
 
 func checkQEMU(ctx context.Context, path string) Finding {
@@ -65,7 +63,7 @@ func checkQEMU(ctx context.Context, path string) Finding {
 	if err != nil {
 		return explainedProblem(SeverityProblem, diag.QEMUMissing, fmt.Sprintf("%s can't be run: %v", path, err))
 	}
-	line, _ := bufio.NewReader(bytes.NewReader(out)).ReadString('\n')
+	line, _, _ := strings.Cut(string(out), "\n")
 	what := fmt.Sprintf("%s: %s", path, strings.TrimSpace(line))
 	if tooOld(line, runtime.GOOS) {
 		return problem(SeverityProblem, diag.QEMUTooOld, "%s", what)
