@@ -103,7 +103,7 @@ func Inherited(inst instance.Instance, nonce, claim string) (*Claim, error) {
 
 // Release gives the claim up. A process to which it was passed still holds it.
 func (c *Claim) Release() (err error) {
-	for _, lock := range slices.Backward(c.locks) { // nobody may find a record whose run still has its lock
+	for _, lock := range slices.Backward(c.locks) { // the run's first: no client may find its record while another process has the instance
 		err = errors.Join(err, lock.Release())
 	}
 	return err

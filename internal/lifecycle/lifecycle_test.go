@@ -319,8 +319,8 @@ func TestResetKeepsSettingsBackupsAndTheLog(t *testing.T) {
 	}
 }
 
-// A stop that nobody waited for leaves a service that is still dying. Starting again must wait for
-// its end and then start a new run, not wait for the old one to be ready.
+// After a stop that did not wait, the service is still stopping. A start must wait for its end and then start a new run, not wait
+// until the old one is ready.
 func TestStartWhileStopping(t *testing.T) {
 	env := newTestEnv(t)
 	first := env.mustEnsure("slowstop", true)
@@ -453,8 +453,8 @@ func TestConcurrentStartsMakeOneService(t *testing.T) {
 	}
 }
 
-// A record left by a killed run, read in the instant after its successor took the lock, must not
-// pass for the successor's.
+// A client that reads the record of a killed run, just after the next run has taken the lock, must not take it for the record of
+// that run.
 func TestStaleReadyRecordIsNotBelieved(t *testing.T) {
 	env := newTestEnv(t)
 	if err := write(env.inst, Record{Nonce: "old", Phase: Ready, Server: "127.0.0.1:1"}); err != nil {
@@ -470,7 +470,7 @@ func TestStaleReadyRecordIsNotBelieved(t *testing.T) {
 	}
 }
 
-// A PID in the record that now belongs to somebody else must never be signalled.
+// The PID in an old record may belong to another process, which must never be signalled.
 func TestForeignProcessIsNeverSignalled(t *testing.T) {
 	env := newTestEnv(t)
 	bystander := exec.Command("sleep", "60")
@@ -544,9 +544,8 @@ func TestFilesWithCredentialsAreOwnersOnly(t *testing.T) {
 	}
 }
 
-// A stop in the instant in which a new run has taken the lock, and the record is still that of a
-// killed one, must not believe that record: it would signal somebody else's process, and wait for
-// ever for a run that nobody asked to stop.
+// A stop that comes when a new run has taken the lock, and the record is still that of a killed run, must not use that record: it
+// would signal another process, and wait forever for a run that was not asked to stop.
 func TestStopRightAfterACrashStopsTheNewRun(t *testing.T) {
 	env := newTestEnv(t)
 	bystander := exec.Command("sleep", "60")
@@ -610,7 +609,7 @@ func (env *testEnv) request(timeout time.Duration) (was bool, err error) {
 	return was, err
 }
 
-// A stop that waits must end with its run, though somebody starts another one at once.
+// A stop that waits must return when its run has ended, even if another client starts a new run immediately.
 func TestStopEndsWithItsRunThoughAnotherFollows(t *testing.T) {
 	env := newTestEnv(t)
 	env.mustEnsure("ok", true)

@@ -167,7 +167,7 @@ func TestSpawnedProcessInheritsNoFilesOfTheCaller(t *testing.T) {
 	}
 }
 
-// Between the start of a process and its first step nobody held its lock.
+// Between the start of a process and its first step, no process held its lock.
 func TestPassedLockIsHeldByTheChildFromItsStartToItsEnd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	p := prepare(t, "passer", envLock+"="+path)
@@ -211,7 +211,7 @@ func lockHolder(t *testing.T, path string) int {
 	return 0
 }
 
-// The test guest of a probe ran on, at full speed, when whoever had started it was killed.
+// The test guest of a probe kept running at full speed when the process that had started it was killed.
 func TestHelpersEndWithAKilledParent(t *testing.T) {
 	for _, role := range []string{"tree owner", "guard owner", "guard"} {
 		if role == "guard" && runtime.GOOS != "linux" {

@@ -9,7 +9,7 @@ import (
 	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
-// Without its kubeconfig nobody reaches a service that runs, and svc start would wait to its deadline.
+// Without the kubeconfig no client can use a running service, and svc start would wait until its deadline.
 func TestKubeconfigOfARunningServiceIsWrittenAgain(t *testing.T) {
 	inst := newInstance(t)
 	r := start(t, inst, "n", lifecycle.Config{})

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A test that fails to end its VMs must not leave their processes on the machine.
+// A test that does not end its VMs must not leave their processes on the machine.
 func TestProcessesEndWhenTheirFakeIsRemoved(t *testing.T) {
 	fake, err := New(filepath.Join(t.TempDir(), "fake"))
 	if err != nil {
