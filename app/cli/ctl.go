@@ -13,8 +13,8 @@ import (
 func (s *session) ctlCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ctl [KUBECTL ARGS...]", Short: "Run kubectl against the instance's control plane",
-		Long: "Runs kubectl against the instance's control plane. Everything after ctl is kubectl's, so --instance goes before it.\n" +
-			"Only `rdd ctl wait-condition` is rdd's own.",
+		Long: "Runs kubectl against the instance's control plane. Everything after ctl is passed to kubectl, so put --instance\n" +
+			"before it. Only `rdd ctl wait-condition` is a command of rdd.",
 		DisableFlagParsing: true,
 		RunE: s.withCore(func(cmd *cobra.Command, args []string, c *core.Core) error {
 			kubectl, err := c.Service().Kubectl(cmd.Context(), args)

@@ -10,7 +10,7 @@ func (s *session) dashboardCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "dashboard", Short: "Open RDD in a browser", Args: noArgs,
 		Long: "Serves the page of RDD's window on the loopback interface, opens it in a browser and prints its address, which works\n" +
-			"once. It starts no service. Ctrl-C ends the page; operations that were started there continue.",
+			"once. It does not start the service. Ctrl-C stops the page; operations that were started there continue.",
 	}
 	quiet := cmd.Flags().Bool("no-open", false, "print the address and don't open a browser")
 	readOnly := cmd.Flags().Bool("read-only", false, "refuse all changes")

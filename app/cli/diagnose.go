@@ -16,7 +16,7 @@ import (
 func (s *session) diagnoseCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "diagnose", Short: "Find problems and explain how to fix them", Args: noArgs,
-		Long: "Checks this computer and the instance for problems, and for what will soon become one, and explains how to fix them.\n" +
+		Long: "Checks this computer and the instance for current and upcoming problems, and explains how to fix them.\n" +
 			"It changes nothing, starts nothing, and works while the service is stopped.\n\n" +
 			"The exit code is 0 when there is no problem, and 1 when there is one; warnings don't count.\n\n" +
 			"--bundle collects logs, status, versions, findings and VM objects in one file for a bug report. Tokens, keys,\n" +

@@ -28,7 +28,7 @@ func (s *session) serviceInstall() *cobra.Command {
 
 func (s *session) serviceUninstall() *cobra.Command {
 	return s.loginChange(&cobra.Command{
-		Use: "uninstall", Short: "Stop starting the service and the tray icon when you log in", Args: noArgs,
+		Use: "uninstall", Short: "Do not start the service and the tray icon when you log in", Args: noArgs,
 		Long: "Undoes rdd svc install. Running programs continue; the instance, its virtual machines and RDD itself are kept.",
 	}, (*core.Login).Uninstall)
 }
@@ -36,7 +36,7 @@ func (s *session) serviceUninstall() *cobra.Command {
 // loginChange completes a command that changes what starts at login, and prints what starts then.
 func (s *session) loginChange(cmd *cobra.Command, change func(*core.Login, ...core.LoginPart) ([]core.LoginStatus, error)) *cobra.Command {
 	var only []core.LoginPart
-	cmd.Flags().Func("only", "service or tray (default: both)", func(value string) error {
+	cmd.Flags().Func("only", "`PART` that the command applies to: service or tray; can be repeated (default: both)", func(value string) error {
 		only = append(only, core.LoginPart(value)) // core checks it
 		return nil
 	})

@@ -17,8 +17,8 @@ const outputShell = "shell"
 
 func (s *session) servicePaths() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "paths [KEY]", Short: "Print where the instance keeps its files",
-		Long: "Prints where the instance keeps its files: all paths, or the one with this KEY. --output shell prints\n" +
+		Use: "paths [KEY]", Short: "Print the paths of the instance's files",
+		Long: "Prints the paths of the instance's files: all of them, or the one with this KEY. --output shell prints\n" +
 			"assignments for a POSIX shell:\n" +
 			"  eval \"$(rdd svc paths --output shell)\"; ls \"$RDD_VM_LOGS\"",
 		Args: func(cmd *cobra.Command, args []string) error {

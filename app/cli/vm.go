@@ -68,7 +68,7 @@ func (s *session) vmCreate() *cobra.Command {
 		Use: "create NAME TEMPLATE", Short: "Create a virtual machine",
 		Long: "Creates a virtual machine from a template and waits until its disk exists, or with --start until it runs.\n" +
 			"TEMPLATE is the name of a ConfigMap with a Lima template under the key \"template\"; or, if it contains a / or a :,\n" +
-			"a file or template URL, which is copied whole; or - for a template on stdin.",
+			"a file or template URL, whose template is copied; or - for a template on stdin.",
 		Args: exactArgs("NAME", "TEMPLATE"),
 	}
 	cmd.Flags().StringVar(&o.Namespace, "namespace", "", "namespace of the ConfigMap TEMPLATE (default \"default\")")
