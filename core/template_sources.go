@@ -77,18 +77,6 @@ func (s *Session) storedText(ctx context.Context, namespace, name string) (strin
 	return text, err
 }
 
-// Namespaces lists the control plane's namespaces by name.
-func (v *VMs) Namespaces(ctx context.Context) (names []string, err error) {
-	list, err := v.session.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, Failed("list namespaces", "", err)
-	}
-	for i := range list.Items {
-		names = append(names, list.Items[i].GetName())
-	}
-	return names, nil
-}
-
 // TemplateText returns the text of a template. locator is a file, a URL, or the name of a ConfigMap.
 func (c *Core) TemplateText(ctx context.Context, locator string) (string, error) {
 	if strings.ContainsAny(locator, "/:") {

@@ -97,9 +97,14 @@ func (v *VMs) Delete(ctx context.Context, name string, w Wait) error {
 	if err != nil {
 		return Failed(op, name, errors.Unwrap(err))
 	}
-	err = v.resource().Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &vm.UID}})
+	return v.deleteObject(ctx, op, vm, w)
+}
+
+// deleteObject deletes this VM, but not another one with its name, and waits until it is gone.
+func (v *VMs) deleteObject(ctx context.Context, op string, vm *VM, w Wait) error {
+	err := v.resource().Delete(ctx, vm.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &vm.UID}})
 	if err != nil && !apierrors.IsNotFound(err) {
-		return Failed(op, name, err)
+		return Failed(op, vm.Name, err)
 	}
 	return v.await(ctx, op, vm, w, vm.Expectation().Deleted)
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -87,7 +86,7 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	err = v.await(ctx, op, vm, w, check)
 	var failure *v1alpha1.FailedError
 	if errors.As(err, &failure) && failure.Reason == v1alpha1.ReasonCreateFailed && !o.adopt {
-		if left := v.undo(ctx, vm); left != nil {
+		if left := v.deleteObject(ctx, "delete VM", vm, Wait{Timeout: undoTimeout}); left != nil { // a failed Create changes nothing
 			err = fmt.Errorf("%w; it could not be deleted: %v", err, left) //nolint:errorlint // the failure of the creation determines the kind
 		}
 	}
@@ -138,12 +137,3 @@ func (v *VMs) fillTemplate(ctx context.Context, vm *VM, o CreateOptions) (err er
 
 // undoTimeout limits the deletion of a VM whose creation has failed. It has no disk yet.
 const undoTimeout = 30 * time.Second
-
-// undo deletes a VM whose creation has failed, so that a failed Create changes nothing.
-func (v *VMs) undo(ctx context.Context, vm *VM) error {
-	err := v.resource().Delete(ctx, vm.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &vm.UID}})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return Failed("delete VM", vm.Name, err)
-	}
-	return v.await(ctx, "delete VM", vm, Wait{Timeout: undoTimeout}, vm.Expectation().Deleted)
-}

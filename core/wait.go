@@ -76,24 +76,15 @@ func (o *operation) report(e Event) {
 	o.progressMu.Lock()
 	defer o.progressMu.Unlock()
 	e.Op, e.Object = o.op, o.object
-	if !o.changed(e) {
+	o.mu.Lock()
+	repeated := e == o.last
+	o.last = e
+	o.mu.Unlock()
+	if repeated || o.wait.Progress == nil {
 		return
 	}
 	e.Elapsed = time.Since(o.start)
-	if o.wait.Progress != nil {
-		o.wait.Progress(e)
-	}
-}
-
-// changed stores the event and reports whether it differs from the last one.
-func (o *operation) changed(e Event) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if e == o.last {
-		return false
-	}
-	o.last = e
-	return true
+	o.wait.Progress(e)
 }
 
 // run calls fn and waits for it as w says. The end of the wait ends fn's context, but not the work that fn waits for.

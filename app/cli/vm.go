@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,8 +75,8 @@ func (s *session) vmCreate() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&o.Namespace, "namespace", "", "namespace of the ConfigMap TEMPLATE (default \"default\")")
 	_ = cmd.RegisterFlagCompletionFunc("namespace", s.completes(func(ctx context.Context, session *core.Session, _ []string, _ string) []string {
-		names, _ := session.VMs().Namespaces(ctx)
-		return names
+		names, _ := session.Names(ctx, "namespaces", "")
+		return slices.Sorted(maps.Keys(names))
 	}))
 	cmd.Flags().BoolVar(&o.Start, "start", false, "boot the virtual machine and wait until it runs")
 	cmd.Flags().StringArrayVar(&params, "param", nil, "set a param of the template, as KEY=VALUE; can be repeated")
