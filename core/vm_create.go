@@ -51,28 +51,14 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 		vm.Annotations = map[string]string{v1alpha1.AdoptAnnotation: "true"}
 	}
 	vm.Spec = v1alpha1.LimaVMSpec{Running: o.Start, Params: o.Params, Acceleration: o.Acceleration}
-	if err := v.fillTemplate(ctx, vm, o); err != nil {
-		return Failed(op, name, notBegunIfEnded(ctx, err))
+	err := v.fillTemplate(ctx, vm, o)
+	if ctx.Err() != nil {
+		err = &lifecycle.NotStartedError{Err: context.Cause(ctx)}
 	}
-	obj, err := runtime.DefaultUnstructuredConverter.ToUnstructured(vm)
-	if err != nil {
-		return Failed(op, name, err)
+	if err == nil {
+		vm, err = v.createObject(ctx, vm, o.DryRun)
 	}
-	var options metav1.CreateOptions
-	if o.DryRun {
-		options.DryRun = []string{metav1.DryRunAll}
-	}
-	if err := notBegunIfEnded(ctx, nil); err != nil {
-		return Failed(op, name, err)
-	}
-	request, cancel := outlasting(ctx, createTimeout)
-	defer cancel()
-	made, err := v.resource().Create(request, &unstructured.Unstructured{Object: obj}, options)
 	if err != nil || o.DryRun {
-		return Failed(op, name, rejection(err))
-	}
-	vm, err = decode(made)
-	if err != nil {
 		return Failed(op, name, err)
 	}
 	if o.Created != nil {
@@ -93,23 +79,37 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	return err
 }
 
-// createTimeout is how long Create waits for the response to its request after the caller's context has ended. The response
-// says whether a VM has been created.
+// undoTimeout limits the deletion of a VM whose creation has failed. It has no disk yet.
+const undoTimeout = 30 * time.Second
+
+// createTimeout is how long createObject waits for the response after ctx has ended. The response says whether a VM has been
+// created.
 const createTimeout = 10 * time.Second
+
+// createObject creates the object of a VM, or only validates it in a dry run.
+func (v *VMs) createObject(ctx context.Context, vm *VM, dryRun bool) (*VM, error) {
+	obj, err := runtime.DefaultUnstructuredConverter.ToUnstructured(vm)
+	if err != nil {
+		return nil, err
+	}
+	var options metav1.CreateOptions
+	if dryRun {
+		options.DryRun = []string{metav1.DryRunAll}
+	}
+	ctx, cancel := outlasting(ctx, createTimeout)
+	defer cancel()
+	created, err := v.resource().Create(ctx, &unstructured.Unstructured{Object: obj}, options)
+	if err != nil {
+		return nil, rejection(err)
+	}
+	return decode(created)
+}
 
 // outlasting returns a context that ends d after ctx does.
 func outlasting(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, func() { cancel(context.Cause(ctx)) }) })
 	return late, func() { stop(); cancel(nil) }
-}
-
-// notBegunIfEnded returns a NotStartedError if ctx has ended, or else err.
-func notBegunIfEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return &lifecycle.NotStartedError{Err: context.Cause(ctx)}
-	}
-	return err
 }
 
 // fillTemplate sets the template of a new VM.
@@ -134,6 +134,3 @@ func (v *VMs) fillTemplate(ctx context.Context, vm *VM, o CreateOptions) (err er
 	vm.Spec.Template = text
 	return cmp.Or(err, checkText(text))
 }
-
-// undoTimeout limits the deletion of a VM whose creation has failed. It has no disk yet.
-const undoTimeout = 30 * time.Second
