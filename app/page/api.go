@@ -16,25 +16,25 @@ import (
 	"rancherdesktop.io/rdd/core/diagnose"
 )
 
-// Options is what the API needs from the outside.
+// Options are the parameters of New.
 type Options struct {
 	Core     *core.Core                            // the instance to show first
 	Open     func(name string) (*core.Core, error) // resolves another one
 	Version  string
-	ReadOnly bool // refuse what changes anything
+	ReadOnly bool // refuse all changes
 }
 
-// API serves one page, or several copies of it. Its calls need a Run that is under way.
+// API serves one page, or several copies of it. Its calls work only while Run runs.
 type API struct {
 	options Options
 	methods []Method
-	jobs    chan func(context.Context) // work that outlives a call; Run does it
+	jobs    chan func(context.Context) // jobs of Run that outlive the calls
 	ended   chan struct{}              // closed when Run ends
 	events  *broadcaster
 	ids     atomic.Int64
 
 	mu      sync.Mutex
-	shown   *instanceView            // of the instance that is shown
+	shown   *instanceView
 	views   map[string]*instanceView // by instance; the operations of hidden ones continue
 	streams map[string]*stream
 	bundle  map[string]*diagnose.Bundle // the last one that was previewed
@@ -54,8 +54,8 @@ func New(o Options) *API {
 // errEnded fails calls after the end of Run.
 var errEnded = &core.Error{Kind: core.Canceled, Err: errors.New("the program that serves the page is exiting")}
 
-// Run follows the instance and does the work that calls begin, until ctx ends. Then it ends all waits; the service
-// continues its work.
+// Run follows the instance and runs the jobs of calls, until ctx ends. Then it ends all waits. The service continues its
+// work.
 func (a *API) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -92,7 +92,7 @@ func (a *API) current() *instanceView {
 // newID returns an ID for an operation, a stream or a bundle.
 func (a *API) newID() string { return strconv.FormatInt(a.ids.Add(1), 10) }
 
-// change changes a view under the lock, and notifies the subscribers.
+// change calls do, which changes a view, under the lock, and notifies the subscribers.
 func (a *API) change(do func()) {
 	a.mu.Lock()
 	do()

@@ -15,7 +15,7 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// Method is one that the page can call. The page's TypeScript types are generated from it (build/pageapi).
+// Method is a method that the page can call. The page's TypeScript types are generated from Methods (build/pageapi).
 type Method struct {
 	Name           string
 	Params, Result reflect.Type
@@ -24,7 +24,7 @@ type Method struct {
 	call    func(a *API, ctx context.Context, params []byte) (any, error)
 }
 
-// asks returns a method that changes nothing but the page itself.
+// asks returns a method that a read-only page may call: it changes nothing, or only what the page shows.
 func asks[P, R any](name string, do func(*API, context.Context, P) (R, error)) Method {
 	return Method{name, reflect.TypeFor[P](), reflect.TypeFor[R](), false, func(a *API, ctx context.Context, raw []byte) (any, error) {
 		var params P
@@ -64,7 +64,7 @@ func begins[P any](name string, work func(*operation.Engine, P) operation.Work) 
 // begun is the result of a method that has begun work.
 func begun(id string, err error) (Ref, error) { return Ref{id}, err }
 
-// Methods lists the whole API.
+// Methods lists all methods of the API.
 func Methods() []Method {
 	return []Method{
 		asks("state", (*API).callState),
@@ -155,7 +155,7 @@ func badField(field, format string, a ...any) error {
 	return &core.Error{Kind: core.Usage, Err: &fieldError{field, fmt.Errorf(format, a...)}}
 }
 
-// Partial is some of the fields of a T: those that are given.
+// Partial holds some of the fields of a T.
 type Partial[T any] struct{ given json.RawMessage }
 
 // UnmarshalJSON keeps the given fields.
@@ -164,7 +164,7 @@ func (p *Partial[T]) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Over returns whole with the given fields instead of its own.
+// Over returns whole with the fields of p replaced.
 func (p Partial[T]) Over(whole T) (T, error) {
 	err := json.Unmarshal(p.given, &whole)
 	return whole, err

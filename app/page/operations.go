@@ -18,7 +18,7 @@ func (a *API) operationDismiss(_ context.Context, params IDParams) (nothing, err
 	return nothing{}, nil
 }
 
-// operationCancel undoes what can be undone; see operation.Engine.Cancel.
+// operationCancel undoes an operation if that is possible; see operation.Engine.Cancel.
 func (a *API) operationCancel(_ context.Context, params CancelParams) (Undo, error) {
 	undo, err := a.current().engine.Cancel(params.ID, params.Delete)
 	return Undo{undo}, err

@@ -23,6 +23,46 @@ func TestLifeOfAVM(t *testing.T) {
 	e.becomes(e.begin("service.start", `{}`), "done")
 	e.sees("a service", func(s State) bool { return s.Service.State == core.ServiceRunning && s.VMsKnown })
 
+	e.set("prepare", "300ms")
+	id := e.begin("vm.create", `{"name": "demo", "template": %q, "resources": {"cpus": 1, "memory": 1073741824, "disk": 2147483648}, "start": true}`, e.template)
+	e.sees("progress in bytes", func(s State) bool {
+		return slices.ContainsFunc(s.Operations, func(o operation.Operation) bool { return o.ID == id && o.Progress.Total > 0 && o.Progress.Elapsed > 0 })
+	})
+	s := e.becomes(id, "done")
+	e.sees("a VM that runs", vmIs("demo", "Running"))
+	if o := s.Operations[len(s.Operations)-1]; o.Title != "Create virtual machine demo" || o.Log == nil {
+		t.Errorf("%+v", o)
+	}
+	var text VersionedText
+	e.call("vm.template", `{"name": "demo"}`, &text)
+	if text.Text != "images: []\ncpus: 1\nmemory: 1GiB\ndisk: 2GiB\n" || text.Version == "" {
+		t.Errorf("%+v", text)
+	}
+	e.becomes(e.begin("vm.stop", `{"name": "demo"}`), "done")
+	e.sees("a VM that is stopped", vmIs("demo", "Stopped"))
+	e.becomes(e.begin("vm.reset", `{"name": "demo"}`), "done")
+	e.becomes(e.begin("vm.delete", `{"name": "demo"}`), "done")
+	e.sees("no VM", vmIs("demo", ""))
+	s = e.becomes(e.begin("vm.start", `{"name": "demo"}`), "failed")
+	if p := s.Operations[len(s.Operations)-1].Problem; p.Kind != "not-found" || p.Log == "" {
+		t.Errorf("%+v", p)
+	}
+	e.becomes(e.begin("service.stop", `{}`), "done")
+	e.sees("a stopped service", func(s State) bool { return s.Service.State == core.ServiceStopped && !s.VMsKnown })
+	var backups []core.Backup
+	e.call("service.backups", `{}`, &backups)
+	if len(backups) != 1 || backups[0].Size == 0 || backups[0].Problem != "" {
+		t.Errorf("%+v", backups)
+	}
+	if _, problem := e.api.Call(t.Context(), "service.restore", []byte(`{"backup": "/etc/passwd"}`)); problem == nil || problem.Field != "backup" {
+		t.Error(problem)
+	}
+	e.becomes(e.begin("service.restore", `{"backup": %q}`, backups[0].Name), "done")
+}
+
+func TestANewVMIsCheckedBeforeItIsCreated(t *testing.T) {
+	e := newEnv(t)
+	e.becomes(e.begin("service.start", `{}`), "done")
 	var wrong []FieldProblem
 	e.call("vm.check", `{"name": "Bad Name", "template": ""}`, &wrong)
 	if len(wrong) != 2 || wrong[0].Field != "name" || wrong[1].Field != "template" {
@@ -46,27 +86,20 @@ func TestLifeOfAVM(t *testing.T) {
 	if len(wrong) != 1 || wrong[0].Field != "cpus" || !strings.Contains(wrong[0].Message, "between 1 and") {
 		t.Error(wrong)
 	}
-
-	e.set("prepare", "300ms")
-	id := e.begin("vm.create", `{"name": "demo", "template": %q, "resources": {"cpus": 1, "memory": 1073741824, "disk": 2147483648}, "start": true}`, e.template)
-	e.sees("progress in bytes", func(s State) bool {
-		return slices.ContainsFunc(s.Operations, func(o operation.Operation) bool { return o.ID == id && o.Progress.Total > 0 && o.Progress.Elapsed > 0 })
-	})
-	s := e.becomes(id, "done")
-	e.sees("a VM that runs", vmIs("demo", "Running"))
-	if o := s.Operations[len(s.Operations)-1]; o.Title != "Create virtual machine demo" || o.Log == nil {
-		t.Errorf("%+v", o)
-	}
-	var text VersionedText
-	e.call("vm.template", `{"name": "demo"}`, &text)
-	if text.Text != "images: []\ncpus: 1\nmemory: 1GiB\ndisk: 2GiB\n" || text.Version == "" {
-		t.Errorf("%+v", text)
-	}
+	e.becomes(e.begin("vm.create", `{"name": "demo", "template": %q, "start": false}`, e.template), "done")
 	e.call("vm.check", fmt.Sprintf(`{"name": "demo", "template": %q}`, e.template), &wrong)
 	if len(wrong) != 1 || wrong[0].Field != "name" {
 		t.Errorf("a name that is taken: %v", wrong)
 	}
+}
 
+func TestChangesOfAVMAreCheckedAndNeedARestart(t *testing.T) {
+	e := newEnv(t)
+	e.becomes(e.begin("service.start", `{}`), "done")
+	e.becomes(e.begin("vm.create", `{"name": "demo", "template": %q, "resources": {"cpus": 1, "memory": 1073741824, "disk": 2147483648}, "start": true}`, e.template), "done")
+	var wrong []FieldProblem
+	var text VersionedText
+	e.call("vm.template", `{"name": "demo"}`, &text)
 	e.call("vm.checkTemplate", `{"name": "demo", "text": "images: []\nrefused: cpus\n"}`, &wrong)
 	if len(wrong) != 1 || wrong[0].Field != "template" || !strings.HasPrefix(wrong[0].Message, "cpus: ") {
 		t.Errorf("a text that is refused: %v", wrong)
@@ -79,7 +112,7 @@ func TestLifeOfAVM(t *testing.T) {
 	}
 
 	e.becomes(e.begin("vm.setTemplate", `{"name": "demo", "version": %q, "text": "images: []\ncpus: 1\nmemory: 3GiB\nmounts: []\n"}`, text.Version), "done")
-	s = e.sees("what needs a restart", func(s State) bool { return len(s.VMs) == 1 && len(s.VMs[0].RestartNeeded) > 0 })
+	s := e.sees("what needs a restart", func(s State) bool { return len(s.VMs) == 1 && len(s.VMs[0].RestartNeeded) > 0 })
 	if got := strings.Join(s.VMs[0].RestartNeeded, "; "); got != "memory 1GiB → 3GiB; disk 2GiB → 100GiB; mounts in the template" {
 		t.Error(got)
 	}
@@ -109,27 +142,6 @@ func TestLifeOfAVM(t *testing.T) {
 	}
 	e.becomes(e.begin("vm.restart", `{"name": "demo"}`), "done")
 	e.sees("that nothing needs a restart", func(s State) bool { return len(s.VMs) == 1 && len(s.VMs[0].RestartNeeded) == 0 })
-
-	e.becomes(e.begin("vm.stop", `{"name": "demo"}`), "done")
-	e.sees("a VM that is stopped", vmIs("demo", "Stopped"))
-	e.becomes(e.begin("vm.reset", `{"name": "demo"}`), "done")
-	e.becomes(e.begin("vm.delete", `{"name": "demo"}`), "done")
-	e.sees("no VM", vmIs("demo", ""))
-	s = e.becomes(e.begin("vm.start", `{"name": "demo"}`), "failed")
-	if p := s.Operations[len(s.Operations)-1].Problem; p.Kind != "not-found" || p.Log == "" {
-		t.Errorf("%+v", p)
-	}
-	e.becomes(e.begin("service.stop", `{}`), "done")
-	e.sees("a stopped service", func(s State) bool { return s.Service.State == core.ServiceStopped && !s.VMsKnown })
-	var backups []core.Backup
-	e.call("service.backups", `{}`, &backups)
-	if len(backups) != 1 || backups[0].Size == 0 || backups[0].Problem != "" {
-		t.Errorf("%+v", backups)
-	}
-	if _, problem := e.api.Call(t.Context(), "service.restore", []byte(`{"backup": "/etc/passwd"}`)); problem == nil || problem.Field != "backup" {
-		t.Error(problem)
-	}
-	e.becomes(e.begin("service.restore", `{"backup": %q}`, backups[0].Name), "done")
 }
 
 func TestStartAtLoginIsShownAndCanBeDisabled(t *testing.T) {
@@ -155,20 +167,24 @@ func TestStartAtLoginIsShownAndCanBeDisabled(t *testing.T) {
 	}
 }
 
+// asked returns whether the question of an operation is open.
+func asked(id string) func(State) bool {
+	return func(s State) bool { return s.Question != nil && s.Question.Operation == id }
+}
+
+func unasked(s State) bool { return s.Question == nil }
+
+func (e *env) answer(id, answer string) {
+	e.Helper()
+	e.call("operation.answer", fmt.Sprintf(`{"id": %q, "answer": %q}`, id, answer), nil)
+}
+
 // Each answer to a timeout question does what its button says. A question closes when its operation ends.
 func TestTimeoutsAskAndEachAnswerDoesWhatItSays(t *testing.T) {
 	e := newEnv(t)
 	e.becomes(e.begin("service.start", `{}`), "done")
 	e.becomes(e.begin("vm.create", `{"name": "demo", "template": %q, "start": false}`, e.template), "done")
 	e.call("settings.set", `{"vmTimeout": 1}`, nil)
-	asked := func(id string) func(State) bool {
-		return func(s State) bool { return s.Question != nil && s.Question.Operation == id }
-	}
-	unasked := func(s State) bool { return s.Question == nil }
-	answer := func(id, answer string) {
-		t.Helper()
-		e.call("operation.answer", fmt.Sprintf(`{"id": %q, "answer": %q}`, id, answer), nil)
-	}
 
 	// The VM runs while the question is open: the question closes by itself.
 	e.set("boot", "late")
@@ -189,10 +205,10 @@ func TestTimeoutsAskAndEachAnswerDoesWhatItSays(t *testing.T) {
 	e.set("stop", "slow")
 	id = e.begin("vm.stop", `{"name": "demo"}`)
 	e.sees("a question", asked(id))
-	answer(id, "keep")
+	e.answer(id, "keep")
 	e.sees("no question", unasked)
 	e.sees("the question again", asked(id))
-	answer(id, "keep")
+	e.answer(id, "keep")
 	e.set("stopped", "")
 	e.becomes(id, "done")
 
@@ -204,7 +220,7 @@ func TestTimeoutsAskAndEachAnswerDoesWhatItSays(t *testing.T) {
 	}
 	id = e.begin("vm.start", `{"name": "demo"}`)
 	e.sees("a question", asked(id))
-	answer(id, "stop-waiting")
+	e.answer(id, "stop-waiting")
 	e.becomes(id, "abandoned")
 	e.sees("a VM that starts", vmIs("demo", "Starting"))
 	e.set("booted", "")
@@ -215,19 +231,22 @@ func TestTimeoutsAskAndEachAnswerDoesWhatItSays(t *testing.T) {
 	e.set("qemu", "deaf")
 	id = e.begin("vm.stop", `{"name": "demo"}`)
 	e.sees("a question", asked(id))
-	answer(id, "force")
+	e.answer(id, "force")
 	e.becomes(id, "done")
 	e.sees("a VM that is stopped", vmIs("demo", "Stopped"))
+}
+
+func TestForceStopAndCancelOfAStart(t *testing.T) {
+	e := newEnv(t)
+	e.becomes(e.begin("service.start", `{}`), "done")
+	e.becomes(e.begin("vm.create", `{"name": "demo", "template": %q, "start": false}`, e.template), "done")
+	e.call("settings.set", `{"vmTimeout": 1}`, nil)
+	e.set("boot", "late")
 
 	// Force stop of a start: the start ends, and the VM stops.
-	for _, setting := range []string{"booted", "qemu", "stop"} {
-		if err := e.lima.Unset(setting); err != nil {
-			t.Fatal(err)
-		}
-	}
-	id = e.begin("vm.start", `{"name": "demo"}`)
+	id := e.begin("vm.start", `{"name": "demo"}`)
 	e.sees("a question", asked(id))
-	answer(id, "force")
+	e.answer(id, "force")
 	e.becomes(id, "abandoned")
 	e.sees("a VM that is stopped", vmIs("demo", "Stopped"))
 	e.sees("no question", unasked)
@@ -253,7 +272,7 @@ func TestForceStopOfTheService(t *testing.T) {
 	e.call("settings.set", `{"serviceTimeout": 1}`, nil)
 	e.set("stop", "deaf")
 	id := e.begin("service.stop", `{}`)
-	s := e.sees("a question", func(s State) bool { return s.Question != nil && s.Question.Operation == id })
+	s := e.sees("a question", asked(id))
 	if !strings.Contains(s.Question.Force, "lost") {
 		t.Errorf("%+v", s.Question)
 	}

@@ -28,7 +28,7 @@ func (a *API) serviceDelete(context.Context, nothing) (Ref, error) {
 	view := a.current()
 	return begun(view.engine.Begin(view.engine.OnService(operation.DeleteService, func(ctx context.Context, s *core.Service, w core.Wait) error {
 		_, err := s.Delete(ctx, w)
-		a.loadSettings(view) // they were deleted, too
+		a.loadSettings(view) // they are deleted, too
 		return err
 	})))
 }

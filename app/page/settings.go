@@ -7,7 +7,8 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// readSettings returns the settings of an instance, and what starts at login. With an error they are the defaults.
+// readSettings returns the settings of an instance, and what starts at login. If there is an error, the settings are the
+// defaults.
 func readSettings(c *core.Core) (Settings, []core.LoginStatus, error) {
 	stored, err := c.Settings()
 	login := c.Login().Status()
@@ -31,7 +32,7 @@ func (a *API) loadSettings(view *instanceView) {
 // settingsSet changes some settings.
 func (a *API) settingsSet(_ context.Context, change Partial[Settings]) (Settings, error) {
 	view := a.current()
-	was, _, _ := readSettings(view.core) // the State shows an error
+	was, _, _ := readSettings(view.core) // the State has the error
 	want, err := change.Over(was)
 	if err != nil {
 		return Settings{}, err

@@ -61,7 +61,8 @@ func (a *API) open(terminal *core.Terminal, pump func(ctx context.Context, deliv
 	return StreamRef{id}, err
 }
 
-// printable returns valid UTF-8, and the rest: an incomplete character at the end, with which the next data begins.
+// printable returns b as valid UTF-8, without an incomplete character at its end. That is the rest, with which the next
+// data begins.
 func printable(b []byte) (text string, rest []byte) {
 	end := len(b)
 	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
@@ -120,7 +121,7 @@ func (a *API) logOpen(_ context.Context, p operation.Log) (StreamRef, error) {
 }
 
 func (a *API) shellOpen(ctx context.Context, p ShellParams) (StreamRef, error) {
-	if err := p.TerminalSize.check(); err != nil {
+	if err := p.checkSize(); err != nil {
 		return StreamRef{}, err
 	}
 	session, err := a.current().core.Connect(ctx)
@@ -154,7 +155,7 @@ func (a *API) shellOpen(ctx context.Context, p ShellParams) (StreamRef, error) {
 	return ref, err
 }
 
-func (s TerminalSize) check() error {
+func (s TerminalSize) checkSize() error {
 	for field, n := range map[string]int{"cols": s.Cols, "rows": s.Rows} {
 		if n < 1 || n > 1000 {
 			return badField(field, "%s: want 1 to 1000; got %d", field, n)
@@ -185,7 +186,7 @@ func (a *API) streamWrite(_ context.Context, p WriteParams) (nothing, error) {
 }
 
 func (a *API) streamResize(_ context.Context, p ResizeParams) (nothing, error) {
-	if err := p.TerminalSize.check(); err != nil {
+	if err := p.checkSize(); err != nil {
 		return nothing{}, err
 	}
 	terminal, err := a.shell(p.Stream)
@@ -213,7 +214,7 @@ type tail struct {
 	ended error
 }
 
-// maxTail is how many bytes a tail keeps when it has twice as many.
+// maxTail is to how many bytes a tail is cut when it has twice as many.
 const maxTail = 256 << 10
 
 func newTail() *tail { return &tail{more: make(chan struct{}, 1)} }
@@ -221,7 +222,7 @@ func newTail() *tail { return &tail{more: make(chan struct{}, 1)} }
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	t.text = append(t.text, p...)
-	if len(t.text) > 2*maxTail { // not for each line, because the kept bytes are copied
+	if len(t.text) > 2*maxTail { // not at each line, because a cut copies the rest
 		over := len(t.text) - maxTail
 		if line := bytes.IndexByte(t.text[over:], '\n'); line >= 0 {
 			over += line + 1

@@ -40,12 +40,12 @@ func resetVM(e *operation.Engine, params NameParams) operation.Work {
 	})
 }
 
-// changing is work that changes a VM's specification. It stops no guest.
+// changing returns work that changes a VM's specification. It stops no guest.
 func changing(e *operation.Engine, name string, run func(context.Context, *core.VMs, core.Wait) error) operation.Work {
 	return e.OnVM(operation.Change, name, run)
 }
 
-// options returns what describes the new VM for the core.
+// options returns the parameters for the core.
 func (p CheckParams) options() core.CreateOptions {
 	return core.CreateOptions{Template: p.Template, Text: p.Text, Resources: p.Resources, Params: p.Params}
 }
@@ -164,7 +164,7 @@ func formField(field string) string {
 	return "template"
 }
 
-// innermost returns the cause of an error, without the operation that failed.
+// innermost returns the text of the cause of an error.
 func innermost(err error) string {
 	for e, ok := errors.AsType[*core.Error](err); ok; e, ok = errors.AsType[*core.Error](err) {
 		err = e.Err

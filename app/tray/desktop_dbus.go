@@ -13,18 +13,18 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// What a tray asks of the session bus. Source: StatusNotifierItem, as freedesktop.org and KDE have it.
+// The service that knows the panels. Source: StatusNotifierItem of freedesktop.org and KDE.
 const (
 	watcherName = "org.kde.StatusNotifierWatcher"
 	watcherPath = "/StatusNotifierWatcher"
 )
 
-// dbusTimeout is for the desktop's answer to a question that doesn't matter much.
+// dbusTimeout is how long a call waits for the desktop. There is a default for each answer.
 const dbusTimeout = 500 * time.Millisecond
 
 var errBusEnded = errors.New("the session bus has ended, and with it the desktop")
 
-// onDesktop runs systray on the session bus. It waits for one, because systray panics without.
+// onDesktop runs systray on the session bus. It waits for the bus, because systray panics without one.
 func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context, dark bool) (ready func(), done <-chan struct{})) error {
 	var noHost sync.Once
 	alone := func() { noHost.Do(d.NoHost) }
@@ -38,7 +38,7 @@ func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context,
 	context.AfterFunc(bus.Context(), func() { cancel(errBusEnded) })
 
 	ready, done := start(busCtx, darkPanel(ctx, bus))
-	// Without systray's own loop: at its end, that panics if the bus has gone.
+	// systray's own loop is not used, because at its end it panics if the bus has ended.
 	begin, _ := systray.RunWithExternalLoop(ready, func() {})
 	begin()
 	late := time.AfterFunc(d.Patience, func() {
@@ -55,10 +55,10 @@ func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context,
 	return nil
 }
 
-// label is a title as dbusmenu wants it: an underscore would mark the next letter as the item's key.
+// label escapes a title for dbusmenu, in which an underscore marks the next letter as the item's key.
 func label(title string) string { return strings.ReplaceAll(title, "_", "__") }
 
-// awaitBus connects to the session bus, when there is one. It starts none.
+// awaitBus waits for the session bus and connects to it. It starts none.
 func (d *Display) awaitBus(ctx context.Context, alone func()) (*dbus.Conn, error) {
 	late := time.AfterFunc(d.Patience, alone)
 	defer late.Stop()
@@ -81,7 +81,7 @@ func (d *Display) awaitBus(ctx context.Context, alone func()) (*dbus.Conn, error
 	}
 }
 
-// hasHost says whether a panel shows icons.
+// hasHost returns whether a panel shows icons.
 func hasHost(ctx context.Context, bus *dbus.Conn) bool {
 	ctx, cancel := context.WithTimeout(ctx, dbusTimeout)
 	defer cancel()
@@ -91,8 +91,8 @@ func hasHost(ctx context.Context, bus *dbus.Conn) bool {
 	return err == nil && there
 }
 
-// darkPanel guesses the panel's colour from what the desktop prefers. Most panels are dark, and the
-// icons' rims keep a wrong guess visible. Source: org.freedesktop.portal.Settings, color-scheme (2: light).
+// darkPanel guesses from the colour scheme of the desktop whether the panel is dark. Most panels are, and the outlines of
+// the icons keep them visible if the guess is wrong. Source: org.freedesktop.portal.Settings, color-scheme (2: light).
 func darkPanel(ctx context.Context, bus *dbus.Conn) bool {
 	ctx, cancel := context.WithTimeout(ctx, dbusTimeout)
 	defer cancel()

@@ -10,7 +10,7 @@ import (
 	"fyne.io/systray"
 )
 
-// onDesktop runs systray in the system's own loop. There is always a place for the icon.
+// onDesktop runs systray in the system's own loop. These systems always show the icon.
 func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context, dark bool) (ready func(), done <-chan struct{})) error {
 	ready, done := start(ctx, true)
 	context.AfterFunc(ctx, systray.Quit)
@@ -19,7 +19,7 @@ func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context,
 	return nil
 }
 
-// label is a title as the system's menus want it: on Windows, & would mark the next letter as the item's key.
+// label escapes a title for the system's menus. On Windows, & marks the next letter as the item's key.
 func label(title string) string {
 	if runtime.GOOS == "windows" {
 		return strings.ReplaceAll(title, "&", "&&")

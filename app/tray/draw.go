@@ -17,7 +17,7 @@ type drawing struct {
 	lines   []*line
 }
 
-// line is an item as systray has it.
+// line is an item of systray's menu.
 type line struct {
 	item   Item
 	native *systray.MenuItem // nil: a separator
@@ -25,7 +25,7 @@ type line struct {
 	gone   chan struct{} // closed when the item is removed
 }
 
-// show changes what differs.
+// show changes the icon, the tooltip and the items that differ from the view.
 func (d *drawing) show(v View) {
 	if v.Icon != d.icon {
 		d.icon, d.frame = v.Icon, 0
@@ -52,7 +52,7 @@ func (d *drawing) setIcon() {
 	systray.SetTemplateIcon(picture(d.icon, d.frame, false), picture(d.icon, d.frame, d.dark))
 }
 
-// animate draws the next picture of an icon that moves.
+// animate shows the next picture of the animated icon.
 func (d *drawing) animate() {
 	d.frame = (d.frame + 1) % iconFrames
 	d.setIcon()

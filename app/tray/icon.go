@@ -6,7 +6,7 @@ import (
 	"rancherdesktop.io/rdd/core"
 )
 
-// Icon is what the panel shows. The icons differ in shape, so that nobody needs to tell colours apart.
+// Icon is what the panel shows. The icons differ in shape, not only in colour.
 type Icon string
 
 // The icons.
@@ -21,7 +21,7 @@ const (
 // iconFrames is the number of pictures of IconStarting.
 const iconFrames = 4
 
-// picture is the file of an icon, for a light or a dark panel. build/icons draws them.
+// picture returns the file of an icon, for a light or a dark panel. build/icons draws the files.
 func picture(icon Icon, frame int, dark bool) []byte {
 	name := string(icon)
 	if icon == IconStarting {
@@ -38,7 +38,7 @@ func picture(icon Icon, frame int, dark bool) []byte {
 	return b
 }
 
-// iconOf is the icon for a state: what goes wrong counts most, then what is under way.
+// iconOf returns the icon for a state. An error has precedence, then a change in progress.
 func iconOf(s State) Icon {
 	starting, stopping := false, false
 	for i := range s.Snapshot.VMs {

@@ -9,13 +9,13 @@ import (
 	"rancherdesktop.io/rdd/internal/desktoptest"
 )
 
-// BenchmarkWindow starts the window of a service with three VMs, and closes it. Files are in the page cache,
-// and the session has its accessibility bus, as a desktop has.
+// BenchmarkWindow opens the window of a service with three VMs, and closes it. The files are in the page cache, and the
+// session has an accessibility bus, as on a desktop.
 //
 //	paint-s  from exec to the first picture with text on it
 //	pss-MiB  what the window and WebKit's processes use 3 s later
 func BenchmarkWindow(b *testing.B) {
-	d := newDesk(b)
+	d := newSession(b)
 	d.Bus.Accessible()
 	d.RDD("svc", "start")
 	welcomed(d)

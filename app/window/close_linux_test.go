@@ -8,7 +8,7 @@ import (
 	"rancherdesktop.io/rdd/internal/desktoptest"
 )
 
-// slow makes it a desk with a VM, demo, whose boot goes on until the setting booted is there.
+// slow creates a VM, demo, whose boot lasts until the setting booted exists.
 func slow(d *desktoptest.Session) {
 	d.Helper()
 	d.RDD("svc", "start")
@@ -19,7 +19,7 @@ func slow(d *desktoptest.Session) {
 }
 
 func TestAClosedWindowWaitsForWhatItBegan(t *testing.T) {
-	d := newDesk(t)
+	d := newSession(t)
 	slow(d)
 	welcomed(d)
 	window := d.Start("rdd-window", "--page", "machines")
@@ -45,7 +45,7 @@ func TestAClosedWindowWaitsForWhatItBegan(t *testing.T) {
 }
 
 func TestTheWindowOpensWhereItWasClosed(t *testing.T) {
-	d := newDesk(t)
+	d := newSession(t)
 	d.RDD("svc", "create")
 	window := d.Start("rdd-window")
 	shown := seen(d, 1)[0]
@@ -62,14 +62,14 @@ func TestTheWindowOpensWhereItWasClosed(t *testing.T) {
 }
 
 func TestTheWindowOpensOnTheScreenWhenItsPlaceIsNoLongerThere(t *testing.T) {
-	d := newDesk(t)
+	d := newSession(t)
 	d.RDD("svc", "create")
 	screen := image.Rect(0, 0, 1280, 800)
 	d.Write(".local/share/rdd/default/settings.json", `{"firstRunDone": true, "window": {"x": 2500, "y": 100, "width": 1500, "height": 700}}`)
 	window := d.Start("rdd-window")
 	d.Eventually("it is on the screen", func() bool { return seen(d, 1)[0].Place.In(screen) })
 
-	// Its screen is taken away while it is open: whoever starts it again finds it.
+	// The screen is removed while the window is open: a second start moves the window to the other screen.
 	for _, away := range []image.Rectangle{image.Rect(3000, 100, 3900, 700), image.Rect(100, -2000, 1000, -1400)} {
 		d.Screen.Move(seen(d, 1)[0], away)
 		d.Eventually("it has moved", func() bool { return seen(d, 1)[0].Place == away })
@@ -80,14 +80,14 @@ func TestTheWindowOpensOnTheScreenWhenItsPlaceIsNoLongerThere(t *testing.T) {
 	window.MustExit(0)
 }
 
-// hurried makes it a desk whose person is asked after a second.
+// hurried sets the timeouts to one second.
 func hurried(d *desktoptest.Session) {
 	d.Helper()
 	d.Write(".local/share/rdd/default/settings.json", `{"firstRunDone": true, "vmTimeout": 1}`)
 }
 
 func TestTheQuestionOfAClosedWindowIsANotificationThatOpensItAgain(t *testing.T) {
-	d := newDesk(t)
+	d := newSession(t)
 	notes := d.Bus.Notifications(true)
 	slow(d)
 	hurried(d)

@@ -10,16 +10,16 @@ import (
 	"rancherdesktop.io/rdd/internal/desktoptest"
 )
 
-// painted waits until the page is on the window: a blank one has one colour, text has many.
+// painted waits until the window shows the page. A blank window has one colour, text has many.
 func painted(d *desktoptest.Session, w desktoptest.Window) {
 	d.Helper()
 	d.Eventually("the page is painted", func() bool { return d.Screen.Colours(w.Place, text) >= text })
 }
 
-// text is how many colours a part of the screen has at least that shows some.
+// text is the least number of colours of a part of the screen with text.
 const text = 16
 
-// webKits are WebKit's processes on the desk, by PID.
+// webKits returns the processes of WebKit in the session, by PID.
 func webKits(d *desktoptest.Session) map[int]string {
 	d.Helper()
 	all := d.Processes()
@@ -31,15 +31,15 @@ func webKits(d *desktoptest.Session) map[int]string {
 	return all
 }
 
-// welcomed makes it a desk whose person knows RDD: nobody welcomes them any more.
+// welcomed stores that the first-run dialog was shown.
 func welcomed(d *desktoptest.Session) {
 	d.Helper()
 	d.Write(".local/share/rdd/default/settings.json", `{"firstRunDone": true}`)
 }
 
-// A newcomer's way, with nothing but the window: start the service, see a VM, start it, close the window.
+// What a new user does in the window: start the service, see a VM, start it, close the window.
 func TestTheWindowStartsTheServiceAndAVM(t *testing.T) {
-	d := newDesk(t)
+	d := newSession(t)
 	window := d.Start("rdd-window")
 	shown := seen(d, 1)[0]
 	painted(d, shown)
@@ -79,7 +79,7 @@ func TestTheWindowStartsTheServiceAndAVM(t *testing.T) {
 	}
 }
 
-// state is why the CLI says that a VM runs, or doesn't.
+// state returns the reason of the VM's condition Running, as the CLI prints it.
 func state(d *desktoptest.Session, vm string) string {
 	d.Helper()
 	var shown struct {

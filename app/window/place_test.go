@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestAWindowWhoseScreenIsGoneComesToOneThatIsThere(t *testing.T) {
+func TestAWindowWhoseScreenIsGoneOpensOnAnotherOne(t *testing.T) {
 	laptop, right := image.Rect(0, 27, 1280, 800), image.Rect(1280, 0, 3200, 1080)
 	for name, tc := range map[string]struct {
 		window  image.Rectangle

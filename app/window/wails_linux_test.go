@@ -29,7 +29,7 @@ func wailsCLI(t *testing.T) string {
 	return testenv.Built(t, "tools/wails/"+string(version[1])+"/wails", "make test")
 }
 
-// checkout copies the sources, as a clone has them.
+// checkout copies the sources, without build results.
 func checkout(t *testing.T) string {
 	t.Helper()
 	copied := t.TempDir()
@@ -56,7 +56,7 @@ const compileTimeout = 10 * time.Minute
 
 func TestWailsBuildsAndServesTheWindow(t *testing.T) {
 	wails := wailsCLI(t)
-	d := newDesk(t)
+	d := newSession(t)
 	d.RDD("svc", "create")
 	welcomed(d)
 	source := checkout(t)
@@ -109,7 +109,7 @@ func TestWailsBuildsAndServesTheWindow(t *testing.T) {
 	page := d.Bus.Accessible().Find(desktoptest.Application, "rdd-window*")
 	page.Find(desktoptest.Heading, "Overview")
 
-	// A change of the page is there without a restart. Vite tells only a page that listens already.
+	// A change of a source reaches the page without a restart. Vite notifies only pages that are connected.
 	overview := filepath.Join(source, "frontend", "src", "service", "Overview.svelte")
 	text, err := os.ReadFile(overview)
 	if err != nil {

@@ -16,15 +16,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// newDesk is a desk with a screen on which a window has room.
-func newDesk(tb testing.TB) *desktoptest.Session {
+// newSession returns a desktop with a screen that is large enough for the window.
+func newSession(tb testing.TB) *desktoptest.Session {
 	tb.Helper()
 	d := desktoptest.NewSession(tb, "rdd-window")
 	d.Screen = desktoptest.StartScreen(tb, 1280, 800)
 	return d
 }
 
-// windows are those of rdd-window that are seen. What the Wails CLI makes for development has a longer name.
+// windows returns the visible windows of rdd-window. The program that the Wails CLI builds for development has a longer name.
 func windows(d *desktoptest.Session) (all []desktoptest.Window) {
 	d.Helper()
 	for _, w := range d.Screen.Windows() {
@@ -59,13 +59,13 @@ func TestWithoutADisplayItSaysWhatToDo(t *testing.T) {
 		t.Error(said)
 	}
 	if _, err := os.Stat(filepath.Join(d.Home, ".local", "share", "rdd")); err == nil {
-		t.Error("an instance was made")
+		t.Error("an instance was created")
 	}
 }
 
-func TestASecondStartComesToTheFirstWindow(t *testing.T) {
-	d := newDesk(t)
-	d.Bus.End() // who is first has nothing to do with it
+func TestASecondStartShowsTheFirstWindow(t *testing.T) {
+	d := newSession(t)
+	d.Bus.End() // the window must not need it
 	first := d.Start("rdd-window")
 	seen(d, 1)
 	d.Start("rdd-window", "--page", "settings").MustExit(0)
@@ -82,7 +82,7 @@ func TestASecondStartComesToTheFirstWindow(t *testing.T) {
 	}
 	again := d.Start("rdd-window")
 	seen(d, 1)
-	_ = again.Kill() // a lock and a socket are left, which must not matter
+	_ = again.Kill() // this leaves a lock and a socket behind
 	again.MustExit(-1)
 	seen(d, 0)
 	again = d.Start("rdd-window")
@@ -90,6 +90,6 @@ func TestASecondStartComesToTheFirstWindow(t *testing.T) {
 	_ = again.Signal(syscall.SIGTERM)
 	again.MustExit(0)
 	if _, err := os.Stat(filepath.Join(d.Home, ".local", "share", "rdd", "default")); err == nil {
-		t.Error("looking has made an instance")
+		t.Error("opening the window has created an instance")
 	}
 }
