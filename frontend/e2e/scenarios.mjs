@@ -372,12 +372,12 @@ export const scenarios = {
     run: async ({ open }) => {
       const page = await open({ hash: '#/settings' })
       await page.getByLabel('Dark').check()
-      await page.waitForFunction(() => document.documentElement.dataset.theme === 'dark')
+      await page.waitForFunction(() => document.documentElement.style.colorScheme === 'dark')
       await page.getByLabel('Virtual machine timeout').selectOption('600')
       for (const late = Date.now() + 15_000; (await call(page, 'state')).settings.vmTimeout !== 600;)
         assert.ok(Date.now() < late, 'the timeout was not saved')
       await page.getByLabel('System').check()
-      await page.waitForFunction(() => !document.documentElement.dataset.theme)
+      await page.waitForFunction(() => !document.documentElement.style.colorScheme)
     },
   },
   'troubleshooting: factory reset needs the name': {

@@ -36,7 +36,10 @@ test('early data of a stream is not lost', async () => {
 test('typed keys never overtake each other', async () => {
   const remote = new Slow()
   const shell = await new Streams(remote).open(async () => ({ stream: 's1' }), { data: () => {}, end: () => {} })
-  for (const key of 'hello') shell.write(key)
+  shell.write('h')
+  await settled()
+  for (const key of 'ello') shell.write(key)
+  await settled()
   expect(remote.written).toEqual(['h'])
   remote.answers.shift()!()
   await settled()

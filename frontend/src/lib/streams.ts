@@ -43,27 +43,18 @@ export class Streams {
   // Writes go one after the other, so that typed keys cannot overtake each other. Keys typed meanwhile are sent together.
   #opened(id: string): Opened {
     let waiting = ''
-    let writing = false
+    let written: Promise<unknown> = Promise.resolve()
     const flush = async () => {
-      if (writing) return
-      writing = true
-      while (waiting) {
-        const data = waiting
-        waiting = ''
-        try {
-          await this.remote.call('stream.write', { stream: id, data })
-        } catch {
-          waiting = '' // The stream has ended; its end event says why.
-        }
-      }
-      writing = false
+      const data = waiting
+      waiting = ''
+      if (data) await this.remote.call('stream.write', { stream: id, data })
     }
     const quietly = (p: Promise<unknown>) => void p.catch(() => {})
     return {
       id,
       write: (data) => {
         waiting += data
-        void flush()
+        written = written.then(flush).catch(() => {}) // the stream has ended; its end event says why
       },
       resize: (cols, rows) => quietly(this.remote.call('stream.resize', { stream: id, cols, rows })),
       close: () => {

@@ -5,14 +5,14 @@ beforeEach(() => localStorage.clear())
 
 test.each(['light', 'dark'] as const)('%s is set on the root and remembered for the next visit', (theme) => {
   apply(theme)
-  expect(document.documentElement.dataset.theme).toBe(theme)
+  expect(document.documentElement.style.colorScheme).toBe(theme)
   expect(remembered()).toBe(theme)
 })
 
 test('system follows the desktop: the root has no theme', () => {
   apply('dark')
   apply('system')
-  expect(document.documentElement.hasAttribute('data-theme')).toBe(false)
+  expect(document.documentElement.style.colorScheme).toBe('')
   expect(remembered()).toBe('system')
 })
 

@@ -1,12 +1,11 @@
-// The theme is an attribute of the root element. Without it, CSS follows the theme of the desktop.
+// The theme is the color-scheme of the root element. Without one of its own, it follows the desktop.
 import type { Settings } from '../lib/api'
 
 export type Theme = Settings['theme']
 const key = 'rdd.theme'
 
 export function apply(theme: Theme, root: HTMLElement = document.documentElement) {
-  if (theme === 'system') root.removeAttribute('data-theme')
-  else root.dataset.theme = theme
+  root.style.colorScheme = theme === 'system' ? '' : theme
   try {
     localStorage.setItem(key, theme)
   } catch {
