@@ -14,17 +14,17 @@ WAILS   := $(DIST)/tools/wails/$(shell sed -n 's|^\tgithub.com/wailsapp/wails/v2
 GOARCH  := $(shell go env GOARCH 2>/dev/null)
 GUESTARCH := $(if $(filter arm64,$(GOARCH)),aarch64,x86_64)
 
-# Everything here is pure Go; -s -w drops what only a debugger reads.
+# All programs but the window are pure Go. -s -w omits what only a debugger needs.
 export CGO_ENABLED := 0
-# (No -trimpath: the tests would compile everything a second time.)
+# -trimpath is not used, because the tests would then compile everything a second time.
 # grpcnotrace leaves out grpc's debug pages: their templates keep the linker from dropping
 # unused methods, which costs rddd 21 MB on disk and 18 MiB of memory.
-# Kubernetes' own version, which its API and kubectl report, is not in its modules.
+# The version of Kubernetes, which its API and kubectl report, is set here because its modules don't have it.
 KUBE    := $(shell sed -n 's|^\tk8s.io/kubernetes v||p' go.mod)
 KUBEVAR := -X k8s.io/component-base/version.git
 KUBEVER := $(KUBEVAR)Version=v$(KUBE) $(KUBEVAR)Major=$(word 1,$(subst ., ,$(KUBE))) $(KUBEVAR)Minor=$(word 2,$(subst ., ,$(KUBE)))
 comma   := ,
-# `make build DEBUG=1` keeps it, and doesn't optimise our own packages.
+# `make build DEBUG=1` keeps the debug information, and doesn't optimise our own packages.
 GOBUILD = go build -tags grpcnotrace $(if $(DEBUG),-gcflags 'rancherdesktop.io/rdd/...=-N -l') -ldflags '$(if $(DEBUG),,-s -w) -X main.version=$(VERSION) $(KUBEVER) $(BUILDVAR)'
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
 PROGRAMS := $(BIN)/rdd $(LIBEXEC)/rddd $(LIBEXEC)/rdd-lima $(LIBEXEC)/rdd-kubectl $(LIBEXEC)/rdd-tray $(LIBEXEC)/rdd-web
@@ -38,7 +38,7 @@ run: setup build guest ## install what is missing, build, boot a VM, run a conta
 	@build/run $(DIST)
 
 .PHONY: setup
-setup: ## install the Debian packages that are missing (says which, first)
+setup: ## install the Debian packages that are missing (lists them first)
 	@build/setup run
 
 .PHONY: build
@@ -46,20 +46,20 @@ build: frontend ## build the programs into dist/
 	@echo "building RDD $(VERSION) (the first time takes some 10 minutes on 2 cores)" >&2
 	@$(MAKE) --no-print-directory $(PROGRAMS) $(LIBEXEC)/rdd-window $(SHARE)/lima
 
-# Go knows by itself what is up to date.
+# Phony, because Go itself finds out what is up to date.
 .PHONY: $(PROGRAMS)
-# rdd also says which commit it is of, and when it was built (or as of when: SOURCE_DATE_EPOCH makes builds repeatable).
+# rdd also has the commit and the time of the build, which SOURCE_DATE_EPOCH replaces for repeatable builds.
 $(BIN)/rdd: BUILDVAR = -X main.commit=$(COMMIT) -X main.built=$(shell date -u $(if $(SOURCE_DATE_EPOCH),-d @$(SOURCE_DATE_EPOCH)) +%Y-%m-%dT%H:%M:%SZ)
 $(LIBEXEC)/rdd-tray: export CGO_ENABLED := $(if $(filter Darwin,$(shell uname -s)),1,0)
 $(PROGRAMS):
 	@mkdir -p $(@D)
 	$(GOBUILD) -o $@ ./cmd/$(@F)
 
-# The window is the one program that needs C: it is left out where GTK and WebKit are missing.
+# The window is the only program that needs C. Without GTK and WebKit it is not built.
 .PHONY: $(LIBEXEC)/rdd-window
 $(LIBEXEC)/rdd-window:
 	@if ! pkg-config --exists gtk+-3.0 webkit2gtk-4.1 2>/dev/null; then \
-		echo "rdd-window is left out: libgtk-3-dev, libwebkit2gtk-4.1-dev or pkg-config is missing (make setup); rdd dashboard shows the same page" >&2; \
+		echo "rdd-window is not built: libgtk-3-dev, libwebkit2gtk-4.1-dev or pkg-config is missing (make setup); rdd dashboard shows the same page" >&2; \
 	else \
 		set -x; CGO_ENABLED=1 $(subst -tags grpcnotrace,-tags grpcnotrace$(comma)desktop$(comma)production$(comma)webkit2_41,$(GOBUILD)) -o $@ .; \
 	fi
@@ -68,7 +68,8 @@ $(LIBEXEC)/rdd-window:
 frontend: ## build the page that the window and the browser show
 	@build/page
 
-# Lima's own templates, and its guest agent built for the guest. These are symbolic links in Lima's repository, which Go modules leave out.
+# Lima's own templates, and its guest agent built for the guest. Go modules omit symbolic links: LIMALINKS are those of
+# Lima's repository.
 LIMALINKS := ubuntu-lts=ubuntu-24.04 ubuntu=ubuntu-25.04 fedora=fedora-42
 .PHONY: $(SHARE)/lima
 $(SHARE)/lima:
@@ -94,11 +95,11 @@ debug: $(BIN)/rdd $(DLV) ## build rddd for a debugger, restart the service with 
 $(DLV):
 	GOBIN=$(@D) go install github.com/go-delve/delve/cmd/dlv@$(notdir $(@D))
 
-# A CLI of the same version as the library. `wails build` makes only the window; the rest comes from `make build`.
+# The CLI of the same version as the library. `wails build` builds only the window; `make build` builds the rest.
 $(WAILS):
 	GOBIN=$(@D) go install github.com/wailsapp/wails/v2/cmd/wails@$(notdir $(@D))
 
-# golangci-lint checks formats and runs vet, too.
+# golangci-lint also checks formats and runs vet.
 .PHONY: check
 check: $(LINTER) ## check formats, vet, lint, and run the short tests: some minutes, before each commit
 	@build/page check
@@ -106,7 +107,7 @@ check: $(LINTER) ## check formats, vet, lint, and run the short tests: some minu
 	go test -short -tags grpcnotrace ./...
 
 .PHONY: test
-# More tests at once than there are processors: those that run real programs wait most of the time.
+# More tests in parallel than there are processors, because those that run real programs mostly wait.
 test: ## the whole test suite, with its own set-up
 	@build/setup test
 	@$(MAKE) --no-print-directory verify build guest package $(WAILS)
@@ -148,18 +149,18 @@ generate: ## write what is generated: deep copies, CRDs, icons, docs/cli, the li
 verify: ## check that generated files are fresh, go.mod is tidy and Go is formatted
 	@build/verify
 
-# Unoptimised and without DWARF, this compiles and links in half the time, and nobody runs it. (Linking is
-# 2 s a program; what takes minutes, from a cold cache, is compiling Kubernetes for each platform.)
+# Without optimisation and DWARF this takes half the time; the programs are never run. (Linking takes 2 s per program;
+# compiling Kubernetes for each platform, with an empty cache, takes minutes.)
 CROSS := go build -tags grpcnotrace -gcflags 'all=-N -l -dwarf=false' -ldflags '-s -w' -o $(DIST)/cross/
 
 .PHONY: cross
-cross: ## compile and link for the other platforms, and keep nothing
+cross: ## compile and link for the other platforms, without keeping the programs
 	GOOS=linux GOARCH=arm64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima ./cmd/rdd-tray ./cmd/rdd-web
 	GOOS=windows GOARCH=amd64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima ./cmd/rdd-tray ./cmd/rdd-web
 	GOOS=darwin GOARCH=arm64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-web
 	@rm -rf $(DIST)/cross
 
-# What the bench compares our guest with.
+# The guest with which the bench compares ours.
 .PHONY: stock-guest
 stock-guest:
 	@build/guest/stock/build $(SHARE)/rdd/guest-stock

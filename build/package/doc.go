@@ -1,2 +1,2 @@
-// Package packages holds no code: it tests the packages that `make package` makes.
+// Package packages has only tests, of the packages that `make package` makes.
 package packages

@@ -18,7 +18,7 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// TestMain lets the test binary be rdd-lima.
+// TestMain runs rdd-lima if a test has started the test binary as such.
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_PROGRAM") == "rdd-lima" {
 		os.Exit(run())
@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runningVM is a VM whose hostagent seems to run and whose guest's SSH server is at address. Its ssh prints
-// its arguments, one a line.
+// runningVM returns a VM whose hostagent seems to run and whose guest's SSH server is at address. ssh is a script that
+// prints its arguments, one per line.
 func runningVM(t *testing.T, address string) layout.VM {
 	dir := t.TempDir()
 	vm := layout.VM{Home: filepath.Join(dir, "lima"), Name: "rd"}
@@ -61,7 +61,7 @@ func sshOf(vm layout.VM, flags ...string) *exec.Cmd {
 	return exec.Command(os.Args[0], append(args, vm.Name, "--", "cat", "a file")...)
 }
 
-// terminal is both ends of a terminal.
+// terminal returns both ends of a pseudoterminal.
 func terminal(t *testing.T) (ours, theirs *os.File) {
 	ours, theirs, err := pty.Open()
 	if err != nil {
@@ -84,7 +84,7 @@ func TestOutputThatGoesToAFileIsNotChangedByATerminal(t *testing.T) {
 		{"neither is", nil, nil, "-T"},
 		{"both are", theirs, theirs, "-t"},
 	} {
-		// Its stdout is needed, so its ssh writes to stderr what it is asked.
+		// This ssh prints its arguments to stderr, because the test sets stdout.
 		cmd := sshOf(vm)
 		var said bytes.Buffer
 		cmd.Stderr = &said
@@ -122,20 +122,20 @@ func TestSSHPrintsItsOwnReasons(t *testing.T) {
 	}
 }
 
-func TestGuestThatHangsIsNotWaitedForWithoutEnd(t *testing.T) {
+func TestHangingGuestIsNotWaitedForForever(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	vm := runningVM(t, l.Addr().String()) // a connection is accepted, and nothing said
+	vm := runningVM(t, l.Addr().String()) // accepts connections, but sends nothing
 	out, err := sshOf(vm, "--patience", "100ms").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "has not answered within 100ms") || !strings.Contains(string(out), "--source serial") {
 		t.Fatal(err, string(out))
 	}
 }
 
-func TestGuestThatBootsCanBeEnteredOnceItAnswers(t *testing.T) {
+func TestShellWaitsForABootingGuest(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
