@@ -60,8 +60,8 @@ func TestAwaitReturnsTheTimeOfTheEventWithTheChange(t *testing.T) {
 		if _, err := await(t.Context(), events, named("two")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v, want that the deadline passed", err)
 		}
-		w.Error(&apierrors.NewGone("too old").ErrStatus)
-		if _, err := await(t.Context(), events, named("two")); !apierrors.IsGone(err) {
+		w.Error(&apierrors.NewResourceExpired("too old").ErrStatus)
+		if _, err := await(t.Context(), events, named("two")); !apierrors.IsResourceExpired(err) {
 			t.Errorf("error %v, want that of the watch", err)
 		}
 		if _, err := await(t.Context(), events, named("two")); err == nil {

@@ -201,7 +201,7 @@ func (w *randomWalk) runDisrupted(c disruption, args []string) result {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
 	defer cancel()
-	cmd := w.testEnv.command(ctx, args...)
+	cmd := w.command(ctx, args...)
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	began := time.Now()
