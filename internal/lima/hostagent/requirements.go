@@ -82,6 +82,8 @@ func (r *requirements) begin(q requirement) {
 		// The guest does not answer yet, and the reported step is still right.
 	case q.label == "essential":
 		r.hostagent.reportStep(event.Guest, "the guest answers; waiting for: "+q.description)
+	case q.label == "final":
+		r.hostagent.reportStep(event.Guest, "waiting for the boot scripts to finish")
 	default:
 		r.hostagent.reportStep(event.Guest, "waiting for "+q.name)
 	}
