@@ -330,3 +330,17 @@ func TestBundleLeavesOutTheValuesOfEnv(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A link has the mode 0777, which says nothing about the file.
+func TestLinksAreNotReportedAsOpenCredentials(t *testing.T) {
+	inst := instance.At(t.TempDir(), "i", "")
+	if err := inst.MakeDirs(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(os.DevNull, inst.KubeConfig()); err != nil {
+		t.Skip("no symbolic links here")
+	}
+	for path, mode := range openCredentials(inst) {
+		t.Errorf("%s is reported with mode %04o", path, mode)
+	}
+}
