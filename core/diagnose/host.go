@@ -21,7 +21,7 @@ func checkDisk(_ context.Context, i *inspection) []Finding {
 	var all []Finding
 	seen := map[string]bool{}
 	for _, place := range []struct{ holds, path string }{
-		{"the control plane", i.inst.DataDir()}, {"virtual machines", i.inst.LimaHome()}, {"logs", i.inst.LogDir()},
+		{"the datastore", i.inst.DataDir()}, {"virtual machines", i.inst.LimaHome()}, {"logs", i.inst.LogDir()},
 	} {
 		disk, err := host.DiskOf(place.path)
 		if err != nil {
@@ -37,7 +37,7 @@ func checkDisk(_ context.Context, i *inspection) []Finding {
 }
 
 func judgeDisk(disk host.Disk, holds, path string) Finding {
-	what := fmt.Sprintf("the disk of %s (%s) is %d %% full, %s free", path, holds, disk.Used(), units.BytesSize(float64(disk.Free)))
+	what := fmt.Sprintf("the disk with %s (%s) is %d %% full, %s free", holds, path, disk.Used(), units.BytesSize(float64(disk.Free)))
 	switch {
 	case disk.Free < minFreeDisk:
 		return problem(SeverityProblem, diag.DiskFull, "%s", what)
