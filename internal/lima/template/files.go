@@ -15,9 +15,10 @@ import (
 
 // usedFile is a file on this host that a template names.
 type usedFile struct {
-	field string
-	path  *string
-	file  *limayaml.File // which path belongs to; nil when it is a plain path, which can't be a URL or begin with ~
+	field    string
+	path     *string
+	file     *limayaml.File // which path belongs to; nil when it is a plain path, which can't be a URL or begin with ~
+	optional bool           // Lima boots without it when its architecture or digest is wrong, or doesn't use it
 }
 
 func (f usedFile) relative() bool {
@@ -30,7 +31,7 @@ func (f usedFile) check() error {
 	switch {
 	case f.relative():
 		return lima.FieldErrorf(f.field, "%q must be an absolute path: a template that is stored has no folder that it could be relative to", *f.path)
-	case f.file == nil:
+	case f.file == nil || f.optional:
 		return nil
 	case *f.path == "":
 		return lima.FieldErrorf(f.field, "must be a path or a URL")
@@ -53,7 +54,8 @@ func (f usedFile) check() error {
 // filesOf lists the files that a template names and Lima reads.
 func filesOf(y *limayaml.LimaYAML) (all []usedFile) {
 	add := func(file *limayaml.File, field string, index int, part string) {
-		all = append(all, usedFile{fmt.Sprintf("%s[%d]%s.location", field, index, part), &file.Location, file})
+		optional := field != "images"
+		all = append(all, usedFile{fmt.Sprintf("%s[%d]%s.location", field, index, part), &file.Location, file, optional})
 	}
 	for i := range y.Images {
 		image := &y.Images[i]
@@ -72,10 +74,10 @@ func filesOf(y *limayaml.LimaYAML) (all []usedFile) {
 		add(&y.Containerd.Archives[i], "containerd.archives", i, "")
 	}
 	for i := range y.CACertificates.Files {
-		all = append(all, usedFile{fmt.Sprintf("caCerts.files[%d]", i), &y.CACertificates.Files[i], nil})
+		all = append(all, usedFile{fmt.Sprintf("caCerts.files[%d]", i), &y.CACertificates.Files[i], nil, false})
 	}
 	for i := range y.Provision {
-		all = append(all, usedFile{fmt.Sprintf("provision[%d].playbook", i), &y.Provision[i].Playbook, nil})
+		all = append(all, usedFile{fmt.Sprintf("provision[%d].playbook", i), &y.Provision[i].Playbook, nil, false})
 	}
 	return all
 }

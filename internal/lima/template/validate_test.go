@@ -39,6 +39,7 @@ func TestValidate(t *testing.T) {
 		{name: "additional disks as strings", template: minimal + "additionalDisks: [data]\n", field: "additionalDisks[0].name", says: "qemu-img create"},
 		{name: "a minimum version that this is", template: minimal + "minimumLimaVersion: 1.0.0\n"},
 		{name: "a param", template: minimal + "param: {A: x}\nprovision: [{mode: system, script: 'echo {{.Param.A}}'}]\n", params: map[string]string{"A": "b, \"c\" $d\\"}},
+		{name: "firmware that doesn't fit", template: minimal + "firmware: {images: [{location: /f, arch: arm64, vmType: qemu}]}\n"},
 
 		{name: "nothing", template: " \n", says: "empty"},
 		{name: "no YAML", template: "images: [\n", says: "line 1"},
