@@ -17,7 +17,8 @@ import (
 type sqliteDialect struct {
 	*generic.Generic
 	notify func(context.Context)
-	writer chan struct{} // holds one value while a transaction is open
+	work   *sync.WaitGroup // what the store waits for when it closes
+	writer chan struct{}   // holds one value while a transaction is open
 	queue  writeQueue
 }
 

@@ -128,7 +128,7 @@ func newDialect(life context.Context, work *sync.WaitGroup, connector driver.Con
 	db.CompactSQL = query.New(sqliteCompact, "?", false, "Compact")
 	db.TranslateErr = sqliteConflict
 	db.ErrCode = sqliteCode
-	return &sqliteDialect{Generic: db, writer: make(chan struct{}, 1)}, nil
+	return &sqliteDialect{Generic: db, work: work, writer: make(chan struct{}, 1)}, nil
 }
 
 // ensureDatabase makes the database file if there is none, with mode 0600: SQLite gives

@@ -67,7 +67,7 @@ func (d *sqliteDialect) write(ctx context.Context, insert func(context.Context, 
 	for lock := d.writer; ; lock = nil {
 		select {
 		case lock <- struct{}{}:
-			go d.commitWaiting()
+			d.work.Go(d.commitWaiting)
 		case <-w.done:
 			return w.revision, w.err
 		case <-ctx.Done():
@@ -102,6 +102,10 @@ func (d *sqliteDialect) commit(writes []*write) error {
 		return err
 	}
 	for _, w := range writes {
+		if w.ctx.Err() != nil {
+			w.result = result{err: context.Cause(w.ctx)}
+			continue
+		}
 		w.revision, w.err = w.insert(ctx, tx)
 		if w.err != nil && !errors.Is(w.err, server.ErrKeyExists) { // after that one, SQLite goes on
 			return errors.Join(w.err, tx.Rollback())

@@ -1,12 +1,14 @@
 package login
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
 )
@@ -42,9 +44,10 @@ func (s systemd) Install(p Program) (Entry, error) {
 	if err == nil {
 		err = atomicfile.Write(s.unit(p.Name), []byte(text))
 	}
-	if err == nil {
-		err = os.Symlink(filepath.Join("..", filepath.Base(s.unit(p.Name))), s.wanted(p.Name))
+	if err != nil {
+		return Entry{}, err
 	}
+	err = os.Symlink(filepath.Join("..", filepath.Base(s.unit(p.Name))), s.wanted(p.Name))
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return Entry{}, err
 	}
@@ -56,15 +59,25 @@ func (s systemd) Install(p Program) (Entry, error) {
 }
 
 func (s systemd) Uninstall(name string) (Entry, error) {
+	_, absent := os.Lstat(s.unit(name))
 	if err := errors.Join(os.RemoveAll(s.wanted(name)), os.RemoveAll(s.unit(name))); err != nil {
 		return Entry{}, err
 	}
-	_ = reload() // where no systemd runs, none has to know
+	if absent == nil {
+		_ = reload() // where no systemd runs, none has to know
+	}
 	return s.Look(name), nil
 }
 
+// reloadTimeout limits the wait for a systemd that does not answer.
+const reloadTimeout = 10 * time.Second
+
 // reload makes the user's systemd read its units again.
-func reload() error { return exec.Command("systemctl", "--user", "daemon-reload").Run() }
+func reload() error {
+	ctx, cancel := context.WithTimeout(context.Background(), reloadTimeout)
+	defer cancel()
+	return exec.CommandContext(ctx, "systemctl", "--user", "daemon-reload").Run()
+}
 
 // unitText returns the unit of a program that starts something and exits. What it has started belongs to the unit. At logout
 // Stop ends that, and systemd sends no signal, because guests need time to power off. The text is written here because
