@@ -6,8 +6,6 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/docker/go-units"
-
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/templatetext"
 )
@@ -27,10 +25,9 @@ func Changes(launched, next event.Job) (changes []string, err error) {
 			changes = append(changes, fmt.Sprintf("%s %s → %s", name, before, after))
 		}
 	}
-	size := func(bytes int64) string { return units.BytesSize(float64(bytes)) }
 	add("processors", fmt.Sprint(was.CPUs), fmt.Sprint(now.CPUs))
-	add("memory", size(was.Memory), size(now.Memory))
-	add("disk", size(was.Disk), size(now.Disk))
+	add("memory", sizeText(was.Memory), sizeText(now.Memory))
+	add("disk", sizeText(was.Disk), sizeText(now.Disk))
 	before, errBefore := Params(launched.Template, launched.Params)
 	after, errAfter := Params(next.Template, next.Params)
 	if errBefore == nil && errAfter == nil {

@@ -34,6 +34,7 @@ ssh: {localPort: 60022}
 		{"a param", text, map[string]string{"color": "green"}, "param color"},
 		{"a param that is unset", text, nil, "param color"},
 		{"a param that the template no longer has", strings.Replace(text, "  n: \"3\"\n", "", 1), params, "param n"},
+		{"a little memory", strings.ReplaceAll(text, "2GiB", "2050MiB"), params, "memory 2GiB → 2050MiB"},
 		{"resources", strings.NewReplacer("cpus: 2", "cpus: 4", "2GiB", "3GiB").Replace(text) + "disk: 20GiB\n", params, "processors 2 → 4; memory 2GiB → 3GiB; disk 100GiB → 20GiB"},
 		{"other settings", strings.Replace(text, "mounts: []", "mounts: [{location: /tmp}]", 1) + "video: {display: none}\n", params, "mounts in the template; video in the template"},
 		{"a user", text + "user: {name: somebody}\n", params, "user in the template"},

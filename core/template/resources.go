@@ -161,6 +161,9 @@ func withScalar(text, key, value string) (string, error) {
 		indent = strings.Repeat(" ", name.Position.Column-1)
 		if name.Value == key {
 			lines := strings.SplitAfter(text, "\n")
+			if name.Position.Line > len(lines) { // the parser also counts a lone CR as the end of a line
+				return text, nil
+			}
 			// The value ends before a comment or the end of the line.
 			line := regexp.MustCompile(`^([^:]*` + key + `[^:]*:).*?([ \t]+#[^\r\n]*)?(\r?\n?)$`)
 			lines[name.Position.Line-1] = line.ReplaceAllString(lines[name.Position.Line-1], "${1} "+value+"${2}${3}")

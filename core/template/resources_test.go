@@ -35,6 +35,7 @@ func TestResourcesAreChangedInPlace(t *testing.T) {
 func TestUnusualTemplatesAreChangedCorrectlyOrNotAtAll(t *testing.T) {
 	for _, template := range []string{
 		"{cpus: 1, memory: 1GiB}\n", "x: &n 1\ncpus: *n\n...\n", "cpus:\n  1\n", "memory: >\n  1GiB\n", "cpus: [", "memory: much\n", "- cpus: 1\n",
+		"images: []\rcpus: 4\rmemory: 4GiB\n", "script: |\n  a\r  b\rcpus: 4\n",
 	} {
 		if got, err := WithResources(template, Resources{CPUs: 2, Memory: 1 << 30, Disk: 1 << 30}); err == nil {
 			if now, err := ResourcesOf(got); err != nil || now.CPUs != 2 {
