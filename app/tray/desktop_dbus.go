@@ -5,6 +5,7 @@ package tray
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +42,7 @@ func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context,
 	// systray's own loop is not used, because at its end it panics if the bus has ended.
 	begin, _ := systray.RunWithExternalLoop(ready, func() {})
 	begin()
+	go keepRegistered(busCtx)
 	late := time.AfterFunc(d.Patience, func() {
 		if !hasHost(busCtx, bus) && busCtx.Err() == nil {
 			alone()
@@ -53,6 +55,52 @@ func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context,
 		return context.Cause(busCtx)
 	}
 	return nil
+}
+
+// registerInterval is how long systray may take to register the icon, and the time between two attempts to help it.
+const registerInterval = time.Second
+
+// keepRegistered registers the icon if systray has not. systray tries once when it starts, and once when the watcher
+// appears. It misses a watcher that appears in between, and does not retry.
+func keepRegistered(ctx context.Context) {
+	bus, err := dbus.SessionBus() // systray's own connection: the icon belongs to whoever registers it
+	if err != nil {
+		return
+	}
+	appeared := make(chan *dbus.Signal, 10)
+	bus.Signal(appeared)
+	defer bus.RemoveSignal(appeared)
+	err = bus.AddMatchSignalContext(ctx, dbus.WithMatchInterface("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, watcherName))
+	if err != nil {
+		return
+	}
+	check := time.After(registerInterval)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, open := <-appeared:
+			if !open {
+				return
+			}
+			check = time.After(registerInterval)
+		case <-check:
+			check = nil
+			if lacksIcon(ctx, bus) {
+				call, cancel := context.WithTimeout(ctx, dbusTimeout)
+				bus.Object(watcherName, watcherPath).CallWithContext(call, watcherName+".RegisterStatusNotifierItem", dbus.FlagNoAutoStart, "/StatusNotifierItem")
+				cancel()
+				check = time.After(registerInterval)
+			}
+		}
+	}
+}
+
+// lacksIcon reports whether there is a watcher that does not have the icon of this connection.
+func lacksIcon(ctx context.Context, bus *dbus.Conn) bool {
+	var items []string
+	err := watcherProperty(ctx, bus, "RegisteredStatusNotifierItems").Store(&items)
+	return err == nil && !slices.ContainsFunc(items, func(item string) bool { return strings.HasPrefix(item, bus.Names()[0]) })
 }
 
 // label escapes a title for dbusmenu, in which an underscore marks the next letter as the item's key.
@@ -83,12 +131,15 @@ func (d *Display) awaitBus(ctx context.Context, alone func()) (*dbus.Conn, error
 
 // hasHost returns whether a panel shows icons.
 func hasHost(ctx context.Context, bus *dbus.Conn) bool {
+	var there bool
+	err := watcherProperty(ctx, bus, "IsStatusNotifierHostRegistered").Store(&there)
+	return err == nil && there
+}
+
+func watcherProperty(ctx context.Context, bus *dbus.Conn, name string) *dbus.Call {
 	ctx, cancel := context.WithTimeout(ctx, dbusTimeout)
 	defer cancel()
-	var there bool
-	err := bus.Object(watcherName, watcherPath).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", dbus.FlagNoAutoStart,
-		watcherName, "IsStatusNotifierHostRegistered").Store(&there)
-	return err == nil && there
+	return bus.Object(watcherName, watcherPath).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", dbus.FlagNoAutoStart, watcherName, name)
 }
 
 // darkPanel guesses from the colour scheme of the desktop whether the panel is dark. Most panels are, and the outlines of

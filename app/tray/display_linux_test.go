@@ -143,6 +143,16 @@ func TestTheIconComesBackWhenThePanelDoes(t *testing.T) {
 	}
 }
 
+// A tray and a panel that start together at login can miss each other.
+func TestTheIconComesAlthoughThePanelWasNotReady(t *testing.T) {
+	path := desktoptest.Path(t)
+	bus := desktoptest.StartBus(t, path)
+	panel := bus.PanelThatRejects(1)
+	newTray(t, desktoptest.Address(path)).show(Look(up()))
+	panel.AwaitTray()
+	panel.Await(outline(Look(up()).Items, ""))
+}
+
 func TestATrayThatStartsBeforeTheSessionBus(t *testing.T) {
 	path := desktoptest.Path(t)
 	p := newTray(t, desktoptest.Address(path))

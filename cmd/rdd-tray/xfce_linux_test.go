@@ -63,10 +63,18 @@ func newXfce(t *testing.T) *xfce {
 	}
 	panel := exec.Command("xfce4-panel", "--disable-wm-check")
 	panel.Env = append(s.Env(), "NO_AT_BRIDGE=1")
+	output, err := os.Create(filepath.Join(s.Bus.Home(), "xfce4-panel.out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer output.Close()
+	panel.Stdout, panel.Stderr = output, output
 	s.start(panel)
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.Screen.Save("failed")
+			said, _ := os.ReadFile(output.Name())
+			s.Logf("the panel: %s", said)
 		}
 	})
 	return s
@@ -109,7 +117,12 @@ func (s *xfce) xdotool(args ...string) {
 // The icon is in the panel, a click opens the menu, and the keyboard chooses from it.
 func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 	s := newXfce(t)
-	s.tray()
+	tray := s.tray()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the tray: %s", tray.Output())
+		}
+	})
 	band := image.Rect(0, 0, screenWidth, panelHeight)
 	below := image.Rect(0, panelHeight+2, screenWidth, screenHeight)
 	var icon image.Rectangle

@@ -3,9 +3,11 @@
 package desktoptest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,24 +26,38 @@ type Panel struct {
 	testing.TB
 	conn    *dbus.Conn
 	items   chan string       // bus names that register
+	rejects atomic.Int32      // how many registrations fail
+	known   *prop.Properties  // of the watcher
 	Changes chan *dbus.Signal // of the icon and the menu
 	item    dbus.BusObject    // of the last icon that registered
 	menu    dbus.BusObject
 }
 
 // RegisterStatusNotifierItem is called over the bus.
-func (p *Panel) RegisterStatusNotifierItem(sender dbus.Sender, _ string) *dbus.Error {
+func (p *Panel) RegisterStatusNotifierItem(sender dbus.Sender, path string) *dbus.Error {
+	if p.rejects.Add(-1) >= 0 {
+		return dbus.MakeFailedError(errors.New("the panel is not ready"))
+	}
+	p.known.SetMust(watcher, registeredItems, append(p.known.GetMust(watcher, registeredItems).([]string), string(sender)+path))
 	p.items <- string(sender)
 	return nil
 }
 
+const registeredItems = "RegisteredStatusNotifierItems"
+
 // Panel starts a panel.
-func (b *Bus) Panel() *Panel {
+func (b *Bus) Panel() *Panel { b.Helper(); return b.PanelThatRejects(0) }
+
+// PanelThatRejects starts a panel that rejects the first registrations, as one does that is not ready yet.
+func (b *Bus) PanelThatRejects(registrations int) *Panel {
 	b.Helper()
 	p := &Panel{TB: b.TB, conn: b.connect(), items: make(chan string, 10), Changes: make(chan *dbus.Signal, 100000)}
+	p.rejects.Store(int32(registrations))
 	err := p.conn.Export(p, "/StatusNotifierWatcher", watcher)
 	if err == nil {
-		_, err = prop.Export(p.conn, "/StatusNotifierWatcher", prop.Map{watcher: {"IsStatusNotifierHostRegistered": {Value: true}}})
+		p.known, err = prop.Export(p.conn, "/StatusNotifierWatcher", prop.Map{watcher: {
+			"IsStatusNotifierHostRegistered": {Value: true}, registeredItems: {Value: []string{}},
+		}})
 	}
 	if err == nil {
 		err = p.conn.AddMatchSignal(dbus.WithMatchPathNamespace("/StatusNotifierItem"))
