@@ -36,6 +36,7 @@ func (s *session) waitCondition() *cobra.Command {
 			return err
 		}
 		waitAgainWith(cmd, commandLine(cmd))
+		endsWith(cmd, "stopped waiting")
 		session, err := client.Connect(cmd.Context())
 		if err != nil {
 			return err

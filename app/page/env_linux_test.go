@@ -66,6 +66,16 @@ func newEnv(t *testing.T) *env {
 	return e
 }
 
+// newEnvWithTimeout returns an env with a running service and the stopped VM demo. Operations of VMs take too long after 1 s.
+func newEnvWithTimeout(t *testing.T) *env {
+	t.Helper()
+	e := newEnv(t)
+	e.becomes(e.begin("service.start", `{}`), "done")
+	e.becomes(e.begin("vm.create", `{"name": "demo", "template": %q, "start": false}`, e.template), "done")
+	e.call("settings.set", `{"vmTimeout": 1}`, nil)
+	return e
+}
+
 // open opens the page until the end of the test, or until the returned function is called.
 func (e *env) open() (closePage func()) {
 	open := func(name string) (*core.Core, error) {

@@ -10,10 +10,7 @@ import (
 
 // The page shows the progress, the question and the end of an operation that another client has begun, such as the tray.
 func TestOperationsOfOtherClientsAreFollowed(t *testing.T) {
-	e := newEnv(t)
-	e.becomes(e.begin("service.start", `{}`), "done")
-	e.becomes(e.begin("vm.create", `{"name": "demo", "template": %q, "start": false}`, e.template), "done")
-	e.call("settings.set", `{"vmTimeout": 1}`, nil)
+	e := newEnvWithTimeout(t)
 	follow := func(verb operation.Verb) string {
 		t.Helper()
 		ref, err := e.api.Follow(verb, "demo")

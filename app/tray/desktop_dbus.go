@@ -18,6 +18,7 @@ import (
 const (
 	watcherName = "org.kde.StatusNotifierWatcher"
 	watcherPath = "/StatusNotifierWatcher"
+	itemPath    = "/StatusNotifierItem" // where systray serves the icon
 )
 
 // dbusTimeout is how long a call waits for the desktop. There is a default for each answer.
@@ -61,7 +62,7 @@ func (d *Display) onDesktop(ctx context.Context, start func(ctx context.Context,
 const registerInterval = time.Second
 
 // keepRegistered registers the icon if systray has not. systray tries once when it starts, and once when the watcher
-// appears. It misses a watcher that appears in between, and does not retry.
+// appears. It misses a watcher that appears in between, and does not retry. This retries while the watcher refuses.
 func keepRegistered(ctx context.Context) {
 	bus, err := dbus.SessionBus() // systray's own connection: the icon belongs to whoever registers it
 	if err != nil {
@@ -86,10 +87,7 @@ func keepRegistered(ctx context.Context) {
 			check = time.After(registerInterval)
 		case <-check:
 			check = nil
-			if lacksIcon(ctx, bus) {
-				call, cancel := context.WithTimeout(ctx, dbusTimeout)
-				bus.Object(watcherName, watcherPath).CallWithContext(call, watcherName+".RegisterStatusNotifierItem", dbus.FlagNoAutoStart, "/StatusNotifierItem")
-				cancel()
+			if lacksIcon(ctx, bus) && callWatcher(ctx, bus, watcherName+".RegisterStatusNotifierItem", itemPath).Err != nil {
 				check = time.After(registerInterval)
 			}
 		}
@@ -100,7 +98,14 @@ func keepRegistered(ctx context.Context) {
 func lacksIcon(ctx context.Context, bus *dbus.Conn) bool {
 	var items []string
 	err := watcherProperty(ctx, bus, "RegisteredStatusNotifierItems").Store(&items)
-	return err == nil && !slices.ContainsFunc(items, func(item string) bool { return strings.HasPrefix(item, bus.Names()[0]) })
+	return err == nil && !slices.ContainsFunc(items, func(item string) bool { return belongsTo(item, bus.Names()[0]) })
+}
+
+// belongsTo reports whether an item is of the connection with this name. Watchers list the name with or without a path,
+// as :1.4/StatusNotifierItem or :1.4@/StatusNotifierItem.
+func belongsTo(item, name string) bool {
+	rest, ok := strings.CutPrefix(item, name)
+	return ok && (rest == "" || rest[0] == '/' || rest[0] == '@')
 }
 
 // label escapes a title for dbusmenu, in which an underscore marks the next letter as the item's key.
@@ -137,9 +142,13 @@ func hasHost(ctx context.Context, bus *dbus.Conn) bool {
 }
 
 func watcherProperty(ctx context.Context, bus *dbus.Conn, name string) *dbus.Call {
+	return callWatcher(ctx, bus, "org.freedesktop.DBus.Properties.Get", watcherName, name)
+}
+
+func callWatcher(ctx context.Context, bus *dbus.Conn, method string, args ...any) *dbus.Call {
 	ctx, cancel := context.WithTimeout(ctx, dbusTimeout)
 	defer cancel()
-	return bus.Object(watcherName, watcherPath).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", dbus.FlagNoAutoStart, watcherName, name)
+	return bus.Object(watcherName, watcherPath).CallWithContext(ctx, method, dbus.FlagNoAutoStart, args...)
 }
 
 // darkPanel guesses from the colour scheme of the desktop whether the panel is dark. Most panels are, and the outlines of

@@ -153,6 +153,17 @@ func TestTheIconComesAlthoughThePanelWasNotReady(t *testing.T) {
 	panel.Await(outline(Look(up()).Items, ""))
 }
 
+func TestAnotherProgramsIconIsNotTakenForOurs(t *testing.T) {
+	for item, want := range map[string]bool{
+		":1.4": true, ":1.4/StatusNotifierItem": true, ":1.4@/StatusNotifierItem": true,
+		":1.45/StatusNotifierItem": false, "org.kde.StatusNotifierItem-4-1": false, "": false,
+	} {
+		if belongsTo(item, ":1.4") != want {
+			t.Errorf("%q: want %t", item, want)
+		}
+	}
+}
+
 func TestATrayThatStartsBeforeTheSessionBus(t *testing.T) {
 	path := desktoptest.Path(t)
 	p := newTray(t, desktoptest.Address(path))

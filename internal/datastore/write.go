@@ -107,7 +107,7 @@ func (d *sqliteDialect) commit(writes []*write) error {
 			continue
 		}
 		w.revision, w.err = w.insert(ctx, tx)
-		if w.err != nil && !errors.Is(w.err, server.ErrKeyExists) { // after that one, SQLite goes on
+		if w.err != nil && !errors.Is(w.err, server.ErrKeyExists) { // for a key that exists, SQLite undoes only this row
 			return errors.Join(w.err, tx.Rollback())
 		}
 	}

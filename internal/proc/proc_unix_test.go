@@ -33,26 +33,7 @@ func runPlatformRole(role string) {
 			fmt.Println("it can't pass its own file on any more:", err)
 		}
 	case "interrupted": // a terminal's Ctrl-C reaches it again and again while it spawns
-		interrupts := make(chan os.Signal, 1)
-		signal.Notify(interrupts, unix.SIGINT)
-		go func() {
-			for range time.Tick(5 * time.Millisecond) { // long enough that a try can succeed on a busy machine
-				_ = unix.Kill(0, unix.SIGINT)
-			}
-		}()
-		lost := 0
-		for range 800 {
-			sleeper := exec.Command("sleep", "1000")
-			if err := proc.Spawn(sleeper); err != nil {
-				fmt.Println(err)
-				return
-			}
-			_ = sleeper.Process.Kill()
-			if state, err := sleeper.Process.Wait(); err != nil || state.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
-				lost++
-			}
-		}
-		fmt.Println("lost", lost)
+		spawnWhileInterrupted()
 	case "passer": // it passes a lock to a child
 		lock, err := proc.Acquire(os.Getenv(envLock))
 		if err == nil {
@@ -103,6 +84,30 @@ func runPlatformRole(role string) {
 		code, err := proc.Guard(context.Background(), os.Stdout, os.Stdout, os.Args[0])
 		fmt.Println(code, err)
 	}
+}
+
+// spawnWhileInterrupted prints how many of its children were lost to a Ctrl-C.
+func spawnWhileInterrupted() {
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, unix.SIGINT)
+	go func() {
+		for range time.Tick(5 * time.Millisecond) { // long enough that a try can succeed on a busy machine
+			_ = unix.Kill(0, unix.SIGINT)
+		}
+	}()
+	lost := 0
+	for range 800 {
+		sleeper := exec.Command("sleep", "1000")
+		if err := proc.Spawn(sleeper); err != nil {
+			fmt.Println(err)
+			return
+		}
+		_ = sleeper.Process.Kill()
+		if state, err := sleeper.Process.Wait(); err != nil || state.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
+			lost++
+		}
+	}
+	fmt.Println("lost", lost)
 }
 
 // alone puts cmd into a process group of its own, as a shell does.

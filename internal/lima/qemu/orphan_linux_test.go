@@ -235,11 +235,7 @@ func TestKilledProbeLeavesNoGuestAndNoFolder(t *testing.T) {
 				t.Fatal(err)
 			}
 			pid := filepath.Join(home, "pid")
-			for late := time.Now().Add(testenv.Timeout); !layout.Exists(pid); time.Sleep(time.Millisecond) {
-				if time.Now().After(late) {
-					t.Fatal("the guest does not start")
-				}
-			}
+			testenv.Eventually(t, "the guest runs", func() bool { return layout.Exists(pid) })
 			text, err := os.ReadFile(pid)
 			if err != nil {
 				t.Fatal(err)
@@ -249,11 +245,7 @@ func TestKilledProbeLeavesNoGuestAndNoFolder(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = cmd.Wait()
-			for late := time.Now().Add(testenv.Timeout); running(guest); time.Sleep(time.Millisecond) {
-				if time.Now().After(late) {
-					t.Fatal("the guest runs on")
-				}
-			}
+			testenv.Eventually(t, "the guest has ended", func() bool { return !running(guest) })
 		})
 	}
 	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
