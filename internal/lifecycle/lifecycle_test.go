@@ -168,6 +168,13 @@ func (env *testEnv) next(mode string) func() (Next, error) {
 	}
 }
 
+// awaitNext waits until the run with that nonce was asked to start another one afterwards.
+func (env *testEnv) awaitNext(nonce string) {
+	for r, _ := readRequest(env.inst, nonce); r.Next == nil && env.t.Context().Err() == nil; r, _ = readRequest(env.inst, nonce) {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func (env *testEnv) spawner(mode string) Spawn {
 	return func(claim *Claim) (<-chan error, error) {
 		env.mu.Lock()
@@ -342,6 +349,7 @@ func TestStartWhileStopping(t *testing.T) {
 	case err := <-started:
 		t.Fatal("it took the stopping run for its own", err)
 	}
+	env.awaitNext(first.Nonce)
 	if err := os.WriteFile(filepath.Join(env.inst.DataDir(), "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -377,9 +385,7 @@ func TestStartThatAsksARunAtItsEndHasStartedTheNext(t *testing.T) {
 	asking := make(chan struct{})
 	go func() {
 		defer close(asking)
-		for a, _ := readRequest(env.inst, first.Nonce); a.Next == nil && t.Context().Err() == nil; a, _ = readRequest(env.inst, first.Nonce) {
-			time.Sleep(time.Millisecond)
-		}
+		env.awaitNext(first.Nonce)
 		let("follow")
 	}()
 	started, err := Ensure(t.Context(), env.inst, client)

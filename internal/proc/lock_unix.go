@@ -46,7 +46,17 @@ func held(path string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("lock %s: %w", path, err)
 	}
-	return !free, nil
+	if free {
+		_, err = flock(f, syscall.LOCK_UN)
+	}
+	return !free, err
+}
+
+// release unlocks the file before it is closed. A child that this process is just starting has it open until its exec, which
+// takes long on a busy machine.
+func release(f *os.File) error {
+	_, err := flock(f, syscall.LOCK_UN)
+	return errors.Join(err, f.Close())
 }
 
 // flock locks an open file. All processes that inherit the file hold the lock. Source: flock(2).

@@ -48,6 +48,8 @@ func open(path string, access, share, how uint32) (*os.File, error) {
 	return os.NewFile(uintptr(h), path), nil
 }
 
+func release(f *os.File) error { return f.Close() }
+
 // pass makes the child inherit the handle, which has the same number there. Other children don't inherit it, because Go lists
 // the handles for each child.
 func pass(cmd *exec.Cmd, f *os.File) (id string, err error) {

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -144,6 +145,39 @@ func TestInheritedLockIsHeldUntilTheChildEnds(t *testing.T) {
 	child.end()
 	if held(t, path) {
 		t.Error("the lock is held after the end of the child")
+	}
+}
+
+// A lock that was released stayed held for as long as another goroutine was starting a child.
+func TestReleasedLockIsFreeWhileAChildIsStarting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	done := make(chan struct{})
+	var starting sync.WaitGroup
+	for range 4 {
+		starting.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					_ = exec.Command("true").Run()
+				}
+			}
+		})
+	}
+	defer starting.Wait()
+	defer close(done)
+	for range 300 {
+		lock, err := proc.Acquire(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := lock.Release(); err != nil {
+			t.Fatal(err)
+		}
+		if held(t, path) {
+			t.Fatal("it is still held")
+		}
 	}
 }
 
