@@ -43,6 +43,7 @@ type keeper struct {
 	floor     uint64 // resident after the last return
 	allocated uint64 // at the last sample
 	burst     bool   // there was one since the last return
+	settling  bool   // the last sample returned memory
 }
 
 // worthwhile reports whether to return memory now: a burst has ended, or the heap has grown much without one.
@@ -50,12 +51,18 @@ func (k *keeper) worthwhile(now usage) bool {
 	first := k.floor == 0
 	calm := first || now.allocated-k.allocated < k.busy
 	k.allocated = now.allocated
-	if !calm {
+	switch {
+	case k.settling:
+		// A return empties the allocator's caches. Go counts them as allocated when they are filled again, some 0.25 MiB per
+		// processor, which is no burst.
+		k.settling = false
+		return false
+	case !calm:
 		k.burst = true
 		return false
 	}
 	give := first || k.burst || now.resident >= k.floor+2*k.busy
-	k.burst = false
+	k.burst, k.settling = false, give
 	return give
 }
 

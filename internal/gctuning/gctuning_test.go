@@ -12,6 +12,7 @@ func TestMemoryIsReturnedAfterABurst(t *testing.T) {
 		want      bool
 	}{
 		{"the first look", 21 * mib, 80 * mib, true},
+		{"the caches are filled again", 20 * mib, 3 * mib, false},
 		{"nothing happened", 20 * mib, 0, false},
 		{"a little garbage", 22 * mib, mib, false},
 		{"a burst under way", 27 * mib, 90 * mib, false},
