@@ -21,6 +21,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // TestMain makes the test binary act as the service, so that the tests use real processes.
@@ -170,8 +171,12 @@ func (env *testEnv) next(mode string) func() (Next, error) {
 
 // awaitNext waits until the run with that nonce was asked to start another one afterwards.
 func (env *testEnv) awaitNext(nonce string) {
-	for r, _ := readRequest(env.inst, nonce); r.Next == nil && env.t.Context().Err() == nil; r, _ = readRequest(env.inst, nonce) {
-		time.Sleep(time.Millisecond)
+	asked := testenv.Within(func() bool {
+		r, _ := readRequest(env.inst, nonce)
+		return r.Next != nil
+	})
+	if !asked {
+		env.t.Error("the run was not asked to start another one")
 	}
 }
 

@@ -44,7 +44,8 @@ func isAt(f *os.File, path string) bool {
 	return err == nil && os.SameFile(have, there)
 }
 
-// File returns the locked file. A child that inherits it holds the lock as well.
+// File returns the locked file. A child that inherits it holds the lock as well, so Release no longer unlocks the file but
+// only closes it.
 func (l *Lock) File() *os.File {
 	l.shared = true
 	return l.f
