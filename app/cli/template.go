@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kballard/go-shellquote"
 	"github.com/spf13/cobra"
@@ -199,7 +200,7 @@ func (e *edit) put(ctx context.Context, text string) error {
 		e.printf("nothing was changed\n")
 		return nil
 	}
-	accept := e.wait
+	began, accept := time.Now(), e.wait
 	accept.Accepted = true
 	if err := e.vms.SetTemplate(ctx, e.name, e.was, text, accept); err != nil {
 		return err
@@ -210,7 +211,7 @@ func (e *edit) put(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	return e.vms.AwaitTemplate(ctx, vm, e.was, text, e.wait)
+	return e.vms.AwaitTemplate(ctx, vm, e.was, text, e.wait.Spent(time.Since(began)))
 }
 
 // putTyped is put for a text that exists nowhere else. It saves the text in the file at path until it is accepted. If
