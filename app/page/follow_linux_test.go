@@ -2,7 +2,6 @@ package page
 
 import (
 	"testing"
-	"time"
 
 	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
@@ -52,7 +51,7 @@ func TestOperationsOfOtherClientsAreFollowed(t *testing.T) {
 	e.set("booted", "")
 	e.becomes(id, "done")
 
-	e.set("remove", (300 * time.Millisecond).String())
+	e.set("remove", "2s")
 	elsewhere(remove)
 	e.becomes(follow(operation.Delete), "done")
 	e.sees("no VM", vmIs("demo", ""))

@@ -72,7 +72,7 @@ func TestOf1000ClicksNoneIsLost(t *testing.T) {
 	}
 	heard := map[ID]int{}
 	for range each * len(targets) {
-		heard[p.event().Clicked]++
+		heard[p.click()]++
 	}
 	for id := range targets {
 		if heard[id] != each {
@@ -105,8 +105,7 @@ func TestAClickIsNeverForAnotherVM(t *testing.T) {
 	<-panel.Click(panel.Find("Quit")).Done
 	restarted := false
 	for {
-		w := p.event()
-		switch w.Clicked {
+		switch id := p.click(); id {
 		case ID{StartVM, "vm-01"}:
 		case ID{RestartVM, "vm-02"}:
 			restarted = true
@@ -116,7 +115,7 @@ func TestAClickIsNeverForAnotherVM(t *testing.T) {
 			}
 			return
 		default:
-			t.Fatalf("a click on vm-01 or vm-02 was for %v", w.Clicked)
+			t.Fatalf("a click on vm-01 or vm-02 was for %v", id)
 		}
 	}
 }

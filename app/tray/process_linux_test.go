@@ -123,6 +123,16 @@ func (p *trayProcess) show(v View) {
 	}
 }
 
+// click waits for the next click. On a busy machine the panel may be late, which is another event.
+func (p *trayProcess) click() ID {
+	p.Helper()
+	e := p.event()
+	for e.NoHost {
+		e = p.event()
+	}
+	return e.Clicked
+}
+
 // event waits for the next event.
 func (p *trayProcess) event() event {
 	p.Helper()

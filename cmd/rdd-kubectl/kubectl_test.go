@@ -140,6 +140,7 @@ func patches(t *testing.T, k kubectl, namespace string) {
 func watches(t *testing.T, k kubectl, namespace string) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
+	k.ok(t, "", "-n", namespace, "apply", "-f", k.write(t, configMap("earlier", "one")))
 	watch := k.command(ctx, "-n", namespace, "get", "configmaps", "-w", "--output-watch-events")
 	out, err := watch.StdoutPipe()
 	if err != nil {
@@ -149,20 +150,23 @@ func watches(t *testing.T, k kubectl, namespace string) {
 		t.Fatal(err)
 	}
 	defer func() { cancel(); _ = watch.Wait() }() // killed by the context
+	var lines strings.Builder
+	scanner := bufio.NewScanner(out)
+	shows := func(event, name string) {
+		for scanner.Scan() {
+			fmt.Fprintln(&lines, scanner.Text())
+			if strings.Contains(scanner.Text(), event) && strings.Contains(scanner.Text(), name) {
+				return
+			}
+		}
+		t.Errorf("the watch did not show %s of %s:\n%s", event, name, &lines)
+	}
+	shows("ADDED", "earlier") // the watch has begun
 	file := k.write(t, configMap("watched", "one"))
 	k.ok(t, "", "-n", namespace, "apply", "-f", file)
 	k.ok(t, "", "-n", namespace, "apply", "-f", k.write(t, configMap("watched", "two")))
 	k.ok(t, "", "-n", namespace, "delete", "-f", file)
-	var lines strings.Builder
-	for s := bufio.NewScanner(out); s.Scan(); {
-		fmt.Fprintln(&lines, s.Text())
-		if strings.Contains(s.Text(), "DELETED") && strings.Contains(s.Text(), "watched") {
-			break
-		}
-	}
-	if ctx.Err() != nil {
-		t.Errorf("the watch did not show the deletion:\n%s", &lines)
-	}
+	shows("DELETED", "watched")
 }
 
 func waits(t *testing.T, k kubectl, namespace string) {

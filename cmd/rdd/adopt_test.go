@@ -20,7 +20,10 @@ func TestVMsOfACrashedServiceAreAdoptedOrEnded(t *testing.T) {
 		runs int // number of hostagents that ran
 	}{
 		{"hostagent lives", "", func(*testEnv) {}, "the service uses it again", 1},
-		{"hostagent killed", "", func(e *testEnv) { e.killHostagent("demo") }, "had died while no service ran", 2},
+		{"hostagent killed", "", func(e *testEnv) {
+			e.killHostagent("demo")
+			e.eventually("its QEMU has ended", func() bool { return !e.lockHeld(e.vm("demo").QEMULock()) })
+		}, "had died while no service ran", 2},
 		{"QEMU left alone", "orphan", func(e *testEnv) { e.killHostagent("demo") }, "left a QEMU running", 2},
 		{"QEMU left alone, its guest hangs", "deaf", func(e *testEnv) { e.killHostagent("demo") }, "left a QEMU running", 2},
 		{"power cut", "", func(e *testEnv) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -79,9 +80,13 @@ var changes = map[string]struct{ before, args string }{
 	"rdd service delete":  {"svc start", "svc delete"},
 }
 
-// tries is the maximum number of attempts to interrupt a command while it waits. Each presses Ctrl-C a few milliseconds
-// later.
+// tries is the maximum number of attempts to interrupt a command while it waits. Each presses Ctrl-C a little later: the
+// first after 6 ms, the last after 1 s.
 const tries = 60
+
+func pressAfter(try int) time.Duration {
+	return time.Duration((5 + 3*float64(try) + math.Pow(1.12, float64(try))) * float64(time.Millisecond))
+}
 
 func TestCtrlCEndsEveryCommandAndLeavesTheServiceRunning(t *testing.T) {
 	t.Parallel()
@@ -115,13 +120,13 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceRunning(t *testing.T) {
 					}
 				}
 				was := e.record()
-				r := e.runInterrupted(time.Duration(5+3*n)*time.Millisecond, line(change.args)...)
+				r := e.runInterrupted(pressAfter(n), line(change.args)...)
 				switch r.code {
 				case 0, -1: // the command was faster, or did not handle signals yet
 					continue
 				case 130:
 				default:
-					t.Fatalf("after %d ms: %+v", 5+3*n, r)
+					t.Fatalf("after %s: %+v", pressAfter(n), r)
 				}
 				if !strings.Contains(r.err, "it again with: rdd ") {
 					t.Errorf("it does not say that the work goes on: %s", r.err)

@@ -26,8 +26,8 @@ const (
 const (
 	slackGoroutines = 15
 	slackFiles      = 8
-	slackThreads    = 6
-	slackMemory     = 8 << 20 // anonymous, in bytes
+	slackThreads    = soakVMs + 6 // as many as block at the same time, for example in the wait for a child
+	slackMemory     = 8 << 20     // anonymous, in bytes
 )
 
 // resources are what a process has.

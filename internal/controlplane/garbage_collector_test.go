@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	clientset "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"rancherdesktop.io/rdd/internal/testenv"
 )
@@ -24,6 +26,22 @@ func makeOwner(t *testing.T, name string) *unstructured.Unstructured {
 	return made
 }
 
+// createDependent creates a ConfigMap that owner owns, and waits until the collector has seen it.
+func createDependent(t *testing.T, maps typedcorev1.ConfigMapInterface, dependent *corev1.ConfigMap) {
+	t.Helper()
+	gone := object(owners, "Owner", "never-there", nil)
+	gone.SetUID("never-there")
+	for _, m := range []*corev1.ConfigMap{dependent, configMap("seen-after-"+dependent.Name, gone)} {
+		if _, err := maps.Create(t.Context(), m, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testenv.Eventually(t, "the collector sees the dependent", func() bool {
+		_, err := maps.Get(t.Context(), "seen-after-"+dependent.Name, metav1.GetOptions{})
+		return apierrors.IsNotFound(err)
+	})
+}
+
 func deleting(policy metav1.DeletionPropagation) metav1.DeleteOptions {
 	return metav1.DeleteOptions{PropagationPolicy: &policy}
 }
@@ -33,9 +51,7 @@ func TestOwnerTakesItsDependentsAlong(t *testing.T) {
 		t.Run(string(policy), func(t *testing.T) {
 			maps := shared.kube.CoreV1().ConfigMaps(namespace(t, shared))
 			owner := makeOwner(t, "owner-"+strings.ToLower(string(policy)))
-			if _, err := maps.Create(t.Context(), configMap("dependent", owner), metav1.CreateOptions{}); err != nil {
-				t.Fatal(err)
-			}
+			createDependent(t, maps, configMap("dependent", owner))
 			if _, err := maps.Create(t.Context(), configMap("bystander", nil), metav1.CreateOptions{}); err != nil {
 				t.Fatal(err)
 			}
@@ -62,9 +78,7 @@ func TestForegroundDeletionWaitsForTheDependent(t *testing.T) {
 	owner := makeOwner(t, "owner-that-waits")
 	held := configMap("held", owner)
 	held.Finalizers = []string{"test.rdd.io/held"}
-	if _, err := maps.Create(t.Context(), held, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	createDependent(t, maps, held)
 	if err := shared.dynamic.Resource(owners).Delete(t.Context(), owner.GetName(), deleting(metav1.DeletePropagationForeground)); err != nil {
 		t.Fatal(err)
 	}
@@ -87,9 +101,7 @@ func TestForegroundDeletionWaitsForTheDependent(t *testing.T) {
 func TestOrphanStays(t *testing.T) {
 	maps := shared.kube.CoreV1().ConfigMaps(namespace(t, shared))
 	owner := makeOwner(t, "owner-of-an-orphan")
-	if _, err := maps.Create(t.Context(), configMap("orphan", owner), metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	createDependent(t, maps, configMap("orphan", owner))
 	if err := shared.dynamic.Resource(owners).Delete(t.Context(), owner.GetName(), deleting(metav1.DeletePropagationOrphan)); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/datastore"
 	"rancherdesktop.io/rdd/internal/datastore/datastoretest"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 func open(t *testing.T, o datastore.Options) *datastore.Store {
@@ -242,7 +243,11 @@ func TestBadEndpointIsAClearError(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			limit := testenv.Timeout
+			if c.deadline {
+				limit = 500 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			begin := time.Now()
 			s, err := datastore.Open(ctx, datastore.Options{Endpoint: c.endpoint})

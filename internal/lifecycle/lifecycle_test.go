@@ -35,18 +35,15 @@ func TestMain(m *testing.M) {
 func testInstance(root string) instance.Instance { return instance.At(root, "t", root) }
 
 func fakeService(mode string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	inst := testInstance(os.Getenv("RDD_TEST_ROOT"))
 	flags := flag.NewFlagSet("service", flag.ExitOnError)
 	nonce, ids := flags.String(FlagNonce, "", ""), flags.String(FlagClaim, "", "")
 	_ = flags.Parse(os.Args[1:]) // ExitOnError
-	if mode == "late" {          // a process that does nothing until the test interrupts it
-		<-ctx.Done()
-		stop()
-		ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt)
-		defer stop()
+	if mode == "late" {          // a process that does nothing until the test allows it
+		awaitFile(filepath.Join(inst.DataDir(), "go"))
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	claim, err := Inherited(inst, *nonce, *ids)
 	if err != nil {
 		fmt.Println(err)
@@ -124,7 +121,6 @@ type testEnv struct {
 	steps   []string
 	output  bytes.Buffer // of the spawned process
 
-	processes chan *os.Process // receives the spawned processes, unless it is nil
 }
 
 func newTestEnv(t *testing.T) *testEnv {
@@ -202,9 +198,6 @@ func (env *testEnv) spawner(mode string) Spawn {
 			exited <- cmd.Wait()
 		}()
 		env.t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
-		if env.processes != nil {
-			env.processes <- cmd.Process
-		}
 		return exited, nil
 	}
 }
@@ -751,11 +744,9 @@ func TestStopRightAfterTheStartOfAProcessIsNotLost(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			env := newTestEnv(t)
-			env.processes = make(chan *os.Process, 1)
 			if err := tc.start(env); err != nil {
 				t.Fatal(err)
 			}
-			service := <-env.processes
 			if rec, live, err := Find(env.inst); !live || err != nil || rec.Nonce == "" || rec.Phase != Starting {
 				t.Fatal("nobody sees that it is started:", rec, live, err)
 			}
@@ -768,7 +759,7 @@ func TestStopRightAfterTheStartOfAProcessIsNotLost(t *testing.T) {
 			if err := Remove(env.inst); !errors.Is(err, ErrNotStopped) {
 				t.Fatal("its files are removed under it:", err)
 			}
-			if err := service.Signal(os.Interrupt); err != nil { // lets it go on
+			if err := os.WriteFile(filepath.Join(env.inst.DataDir(), "go"), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if was, err := stop(t.Context(), env.inst, func(string) {}); err != nil {

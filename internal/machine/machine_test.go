@@ -441,6 +441,9 @@ func TestAdoptedHostagentThatIsStoppingStops(t *testing.T) {
 func TestTwoServicesNeverStartTwoHostagents(t *testing.T) {
 	env := newTestEnv(t)
 	services := []*service{env.service(), env.service(), env.service()}
+	for _, s := range services { // else it may take the files of another's preparation for leftovers
+		s.awaitPhase(Absent)
+	}
 	var wg sync.WaitGroup
 	for _, s := range services {
 		wg.Go(func() { s.Do("rd", start("")) })

@@ -1,3 +1,8 @@
+import { configure } from '@testing-library/svelte'
+
+// A busy machine needs longer than the second that is the default.
+configure({ asyncUtilTimeout: 20_000 })
+
 // Stand-ins for what jsdom lacks.
 Object.assign(HTMLDialogElement.prototype, {
   showModal(this: HTMLDialogElement) {

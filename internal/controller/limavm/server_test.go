@@ -141,7 +141,7 @@ func newTestEnv(t *testing.T) *testEnv {
 
 // control runs a controller, as one process of the service does, until the test ends.
 func (env *testEnv) control(t *testing.T, f *fakeMachines) client.Reader {
-	grace := time.Second
+	grace := 30 * time.Second
 	mgr, err := ctrl.NewManager(rest.CopyConfig(env.loopback), ctrl.Options{
 		Scheme: testScheme(t), Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		GracefulShutdownTimeout: &grace, Cache: cache.Options{ByObject: cached()},

@@ -122,7 +122,7 @@ func TestSilentServerIsGivenUp(t *testing.T) {
 	s := &limatest.Server{Hold: make(chan struct{})}
 	d := newDownload(t, s)
 	defer close(s.Hold)
-	d.stallTimeout = time.Second // longer than a busy machine takes to send the half
+	d.stallTimeout = 5 * time.Second // longer than a busy machine takes to send the half
 	_, err := d.get(t.Context())
 	if !errors.Is(err, errStalled) {
 		t.Fatal(err)

@@ -47,7 +47,11 @@ func TestProbeRunsATestGuest(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			exe, ran := fakeQEMU(t, tc.script)
-			p := &prober{exe: exe, arch: limayaml.X8664, cache: filepath.Join(t.TempDir(), "sub", "cache"), timeout: 2 * time.Second}
+			timeout := time.Minute
+			if tc.reason == event.HardwareHangs {
+				timeout = 5 * time.Second
+			}
+			p := &prober{exe: exe, arch: limayaml.X8664, cache: filepath.Join(t.TempDir(), "sub", "cache"), timeout: timeout}
 			for range 2 {
 				acc, err := p.runGuestCached(t.Context())
 				if err != nil || acc.Reason != tc.reason || !strings.Contains(acc.Message, tc.says) || acc.Hardware != (tc.reason == event.HardwareWorks) {

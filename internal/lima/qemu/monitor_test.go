@@ -51,7 +51,7 @@ func watchQEMU(t *testing.T) *watched {
 	})
 	w.Monitor = &Monitor{
 		socket: w.vm.MonitorSocket(), disk: w.vm.Dir(), done: make(chan struct{}),
-		qemuInterval: 10 * time.Millisecond, guestInterval: 10 * time.Millisecond, answerTimeout: 300 * time.Millisecond, maxMisses: 2,
+		qemuInterval: 10 * time.Millisecond, guestInterval: 10 * time.Millisecond, answerTimeout: 3 * time.Second, maxMisses: 2,
 		report: func(e event.Event) { w.health <- *e.Health },
 		pingGuest: func(context.Context) error {
 			if w.mute.Load() {

@@ -119,7 +119,7 @@ func (p *run) endLeftover() error {
 	}{
 		{func() error { return nil }, 300 * time.Millisecond},
 		{func() error { return send(p.vm, "powerdown") }, time.Second},
-		{p.killQEMU, time.Second},
+		{p.killQEMU, time.Minute},
 	}
 	if p.kill {
 		steps = steps[2:]
