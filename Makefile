@@ -112,7 +112,7 @@ test: ## the whole test suite, with its own set-up
 	@build/setup test
 	@$(MAKE) --no-print-directory verify build guest package $(WAILS)
 	@build/page test
-	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -timeout 30m -parallel 4 ./...
+	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -timeout 80m -parallel 4 ./...
 
 .PHONY: package
 package: build $(NFPM) ## make the Debian and RPM packages, into dist/package/

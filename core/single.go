@@ -21,7 +21,7 @@ type Single struct {
 }
 
 // handOverTimeout limits how long a later start waits for the running program, which may still be starting.
-const handOverTimeout = 5 * time.Second
+const handOverTimeout = 20 * time.Second
 
 // First makes this process the running one of the program. It returns nil if another process runs and has accepted args.
 func (c *Core) First(ctx context.Context, program string, args []string) (*Single, error) {

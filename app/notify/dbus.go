@@ -51,7 +51,7 @@ func (d *desktop) Close() {
 }
 
 // dbusTimeout bounds the calls that wait for the desktop.
-const dbusTimeout = time.Second
+const dbusTimeout = 3 * time.Second
 
 // within calls do in the background and waits for it until the timeout. It reports whether do has returned.
 func within(timeout time.Duration, do func()) bool {

@@ -26,8 +26,8 @@ type Notifier interface {
 	Show(Note)
 	// Withdraw removes the note with that key, if it is still shown. Its Chosen is not called.
 	Withdraw(key string)
-	// Asks reports whether the desktop shows notes with buttons. It waits for the answer for at most 1 s.
+	// Asks reports whether the desktop shows notes with buttons. It waits for the answer for at most 3 s.
 	Asks() bool
-	// Close shows the notes that wait to be shown, for at most 1 s.
+	// Close shows the notes that wait to be shown, for at most 3 s.
 	Close()
 }

@@ -41,7 +41,7 @@ static Screens *rddScreens(void) {
 	sem_init(&s->done, 0, 0);
 	g_idle_add(rddLook, s);
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 5;
+	until.tv_sec += 20;
 	int failed;
 	while ((failed = sem_timedwait(&s->done, &until)) != 0 && errno == EINTR) {}
 	return failed ? NULL : s;

@@ -31,7 +31,7 @@ func bootInTheBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustKeepProbe(t, filepath.Join(e.shortDir(), "lima"))
-	e.runBrowserTests([]string{"RDD_TIMEOUT=300000"}, "first run", "a real VM") // a boot under emulation takes a minute or two
+	e.runBrowserTests([]string{"RDD_TIMEOUT=900000"}, "first run", "a real VM") // a boot under emulation takes a minute or two
 }
 
 // newBrowserEnv returns an environment whose page offers the templates that ship with RDD.
@@ -55,7 +55,7 @@ func needBrowser(t testing.TB) {
 func (e *testEnv) runBrowserTests(env []string, parts ...string) {
 	e.t.Helper()
 	address, interrupt := e.dashboard(nil, "--no-open")
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", append([]string{"e2e/run.mjs"}, parts...)...)
 	cmd.Dir = filepath.Join("..", "..", "frontend")

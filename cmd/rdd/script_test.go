@@ -142,7 +142,7 @@ func pings(ts *testscript.TestScript, neg bool, args []string) {
 	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", args[0])
 	}}}
-	for late := time.Now().Add(time.Minute); ; {
+	for late := time.Now().Add(testenv.Timeout); ; time.Sleep(100 * time.Millisecond) {
 		answer, err := client.Get("http://docker/_ping")
 		if err == nil {
 			_ = answer.Body.Close()

@@ -24,6 +24,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // attacker is a program of another user on the same machine, or a page in a browser: it can connect to every port of
@@ -270,7 +272,7 @@ func (a *attacker) clients() []*http.Client {
 	for _, h2 := range []bool{false, true} {
 		transport := &http.Transport{TLSClientConfig: a.tls(), ForceAttemptHTTP2: h2}
 		a.t.Cleanup(transport.CloseIdleConnections)
-		all = append(all, &http.Client{Transport: transport, Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }})
+		all = append(all, &http.Client{Transport: transport, Timeout: testenv.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }})
 	}
 	return all
 }
@@ -400,7 +402,7 @@ func oddRequests(a *attacker) {
 
 // raw sends bytes over TLS, with server as its SNI.
 func (a *attacker) raw(request, server string) (*http.Response, error) {
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", a.host, &tls.Config{InsecureSkipVerify: true, ServerName: server})
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: testenv.Timeout}, "tcp", a.host, &tls.Config{InsecureSkipVerify: true, ServerName: server})
 	if err != nil {
 		return nil, err
 	}
@@ -409,7 +411,7 @@ func (a *attacker) raw(request, server string) (*http.Response, error) {
 }
 
 func exchange(conn net.Conn, request string) (*http.Response, error) {
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(testenv.Timeout)); err != nil {
 		return nil, err
 	}
 	if _, err := io.WriteString(conn, request); err != nil {

@@ -271,7 +271,7 @@ func cutDownloadInHalf(t *testing.T) {
 	// A server that is down is retried until the deadline, and the last error is shown.
 	server.Close()
 	other := template("sha256:" + strings.Repeat("1", 64))
-	out, err = e.run(t.Context(), "vm", "create", "gone", other, "--timeout", "5s")
+	out, err = e.run(t.Context(), "vm", "create", "gone", other, "--timeout", "30s")
 	if err == nil || !strings.Contains(out, "connection refused") || !strings.Contains(out, "deadline exceeded") {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -6,6 +6,7 @@ import { launch } from './browser.mjs'
 
 const browser = await launch()
 const page = await browser.newPage({ viewport: { width: 1180, height: 760 }, locale: 'en-GB' })
+page.setDefaultTimeout(120_000)
 await page.exposeFunction('say', (line) => console.log(line))
 await page.goto(process.env.RDD_URL)
 await page.evaluate(() => (location.hash = '#/machines'))

@@ -32,7 +32,7 @@ const browser = await launch()
 
 // All scenarios share one page of a real service, because its token is valid once; the fake gets a new page each time.
 const context = await browser.newContext({ viewport: { width: 1180, height: 760 }, locale: 'en-GB' })
-context.setDefaultTimeout(Number(process.env.RDD_TIMEOUT ?? 15_000))
+context.setDefaultTimeout(Number(process.env.RDD_TIMEOUT ?? 60_000))
 let only
 async function page({ scene = 'usual', hash = '#/overview', pace = 60, language, width, height, clock } = {}) {
   if (real && only) {

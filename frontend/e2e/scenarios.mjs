@@ -58,7 +58,10 @@ const timeout = (run) => ({
   needs: ['RDD_HOLD', 'RDD_RELEASE'],
   run: async (o) => {
     const page = await o.open({ hash: '#/machines' })
-    if (o.real && !(await call(page, 'state')).vms.some((vm) => vm.name === 'slow')) await create(page, 'slow', false)
+    if (o.real && !(await call(page, 'state')).vms.some((vm) => vm.name === 'slow')) {
+      await create(page, 'slow', false)
+      await row(page, 'slow').getByText('Stopped').waitFor()
+    }
     try {
       await run(page, await late(page), o)
     } finally {
@@ -87,8 +90,10 @@ export const scenarios = {
       if ((await call(page, 'state')).service.state === 'running') await call(page, 'service.stop')
       await page.getByText('Service: stopped').or(page.getByText('Service: not set up')).waitFor()
       await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).click()
-      await page.getByRole('progressbar').first().waitFor()
-      if (!real) await page.clock.runFor(600_000)
+      if (!real) {
+        await page.getByRole('progressbar').first().waitFor()
+        await page.clock.runFor(600_000)
+      }
       await page.getByText('Service: running').waitFor()
       await page.getByRole('img', { name: /^CPU/ }).waitFor()
       await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Stop' }).click()
@@ -203,7 +208,7 @@ export const scenarios = {
         `${b} in ${buttons}`,
       )
     await question.getByRole('button', { name: 'Keep waiting' }).click()
-    await gone(question)
+    if (!real) await gone(question) // the next question of a real service may come at once
     if (real) await page.getByRole('alertdialog').getByRole('button', { name: 'Stop waiting' }).click()
   }),
   'timeout: stop waiting lets the operation continue': timeout(async (page, question) => {
@@ -374,7 +379,7 @@ export const scenarios = {
       await page.getByLabel('Dark').check()
       await page.waitForFunction(() => document.documentElement.style.colorScheme === 'dark')
       await page.getByLabel('Virtual machine timeout').selectOption('600')
-      for (const late = Date.now() + 15_000; (await call(page, 'state')).settings.vmTimeout !== 600;)
+      for (const late = Date.now() + 60_000; (await call(page, 'state')).settings.vmTimeout !== 600;)
         assert.ok(Date.now() < late, 'the timeout was not saved')
       await page.getByLabel('System').check()
       await page.waitForFunction(() => !document.documentElement.style.colorScheme)

@@ -20,7 +20,7 @@ const (
 	// Close gives requests drainTimeout to end, then the database closeTimeout to close, of
 	// which its connections get connectionCloseTimeout.
 	drainTimeout           = 2 * time.Second
-	closeTimeout           = 3 * time.Second
+	closeTimeout           = 20 * time.Second
 	connectionCloseTimeout = time.Second
 )
 

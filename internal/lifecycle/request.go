@@ -49,7 +49,7 @@ func (c *Claim) RequestNext(inst instance.Instance, next Next) error {
 
 // stopAckTimeout is how long a stop still waits for the run's acknowledgement after its context has ended. The
 // acknowledgement takes milliseconds.
-const stopAckTimeout = 2 * time.Second
+const stopAckTimeout = 5 * time.Second
 
 // awaitAck waits until the run has reported that it stops, or has ended. The request can't be withdrawn, so the end of ctx
 // doesn't cut the wait short.

@@ -35,7 +35,7 @@ func TestLogsAreRemovedWithTheVMUnlessTheyAreKept(t *testing.T) {
 		for m.State("rd").Phase != Absent {
 			select {
 			case <-changed:
-			case <-time.After(20 * time.Second):
+			case <-time.After(timeout):
 				t.Fatalf("not removed: %+v", m.State("rd"))
 			}
 		}

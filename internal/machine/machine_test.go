@@ -23,6 +23,7 @@ import (
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/machine/machinetest"
 	"rancherdesktop.io/rdd/internal/proc"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // TestMain makes the test binary the fake rdd-lima, so that the tests use real processes.
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const timeout = 20 * time.Second
+const timeout = testenv.Timeout
 
 // testEnv is a Lima home with fake VMs.
 type testEnv struct {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/proc"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // The test binary runs as the processes of the tests, so that locks and signals are used between real processes.
@@ -184,7 +185,7 @@ func within[T any](t *testing.T, f func() (T, error)) (T, error) {
 	select {
 	case r := <-done:
 		return r.value, r.err
-	case <-time.After(20 * time.Second):
+	case <-time.After(testenv.Timeout):
 		t.Fatal("it takes forever")
 		panic("unreachable")
 	}

@@ -24,8 +24,8 @@ import (
 	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
-// controllersStopTimeout bounds the end of the controllers; a reconcile takes milliseconds.
-const controllersStopTimeout = 2 * time.Second
+// controllersStopTimeout bounds the end of the controllers; a reconcile takes milliseconds, but a busy disk can hold its write.
+const controllersStopTimeout = 20 * time.Second
 
 // newManager returns the manager that runs controllers against the API server in this process. Its cache holds only what the
 // controllers need.

@@ -26,10 +26,11 @@ import (
 	"rancherdesktop.io/rdd/internal/datastore"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/machine"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // limit bounds each wait of these tests; none comes near it unless something is broken.
-const limit = 20 * time.Second
+const limit = testenv.Timeout
 
 // testEnv is a real API server in this process with the admission rules, a controller, and fake machines.
 type testEnv struct {

@@ -9,6 +9,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // TestMain makes the program of `go test -c`, called rdd-lima, the fake.
@@ -38,7 +39,7 @@ func TestProcessesEndWhenTheirFakeIsRemoved(t *testing.T) {
 	go func() { ended <- qemu.Wait() }()
 	select {
 	case <-ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(testenv.Timeout):
 		_ = qemu.Process.Kill()
 		t.Fatal("it runs although its directory was removed")
 	}
