@@ -66,7 +66,7 @@ func (v *VMs) Restart(ctx context.Context, name string, force bool, w Wait) erro
 // if it ran before. With force, it powers the VM off.
 func (v *VMs) Reset(ctx context.Context, name string, force bool, w Wait) error {
 	const op = "reset VM"
-	w = w.fromNow()
+	w = w.FromNow()
 	vm, err := v.patch(ctx, op, name, map[string]any{"stopMode": stopMode(force), "resetAt": metav1.NowMicro()})
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func stopMode(force bool) v1alpha1.StopMode {
 // Delete stops the VM, deletes its disk, and waits until the object is gone.
 func (v *VMs) Delete(ctx context.Context, name string, w Wait) error {
 	const op = "delete VM"
-	w = w.fromNow()
+	w = w.FromNow()
 	vm, err := v.Show(ctx, name)
 	if err != nil {
 		return Failed(op, name, errors.Unwrap(err))

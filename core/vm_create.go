@@ -41,7 +41,7 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 	if o.adopt {
 		op = "adopt VM"
 	}
-	w = w.fromNow()
+	w = w.FromNow()
 	if err := v.session.core.inst.CheckVM(name); err != nil {
 		return &Error{Kind: Usage, Op: op, Object: name, Err: err}
 	}

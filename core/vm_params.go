@@ -26,7 +26,7 @@ func (v *VMs) Params(ctx context.Context, name string) ([]template.Param, error)
 // It takes effect at the VM's next start.
 func (v *VMs) SetParams(ctx context.Context, name string, set map[string]string, remove []string, w Wait) error {
 	const op = "set the params of VM"
-	w = w.fromNow()
+	w = w.FromNow()
 	params := map[string]any{}
 	for key, value := range set {
 		params[key] = value

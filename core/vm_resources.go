@@ -56,7 +56,7 @@ func (v *VMs) Resources(ctx context.Context, name string) (r VMResources, err er
 // effect at the VM's next start.
 func (v *VMs) SetResources(ctx context.Context, name string, r template.Resources, w Wait) error {
 	const op = "change the resources of VM"
-	w = w.fromNow()
+	w = w.FromNow()
 	was, err := v.Template(ctx, name)
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ func (t Template) Version() string { return v1alpha1.TemplateDigest(t.Text) }
 // first waits until the controller has stored the template.
 func (v *VMs) SetTemplate(ctx context.Context, name string, was Template, text string, w Wait) error {
 	const op = "edit the template of VM"
-	w = w.fromNow()
+	w = w.FromNow()
 	vm, err := v.Show(ctx, name)
 	if err == nil && was.cm == nil {
 		was, err = v.awaitStored(ctx, op, vm, was, w)

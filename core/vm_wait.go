@@ -20,7 +20,7 @@ import (
 
 // change patches the spec and waits until the VM runs or has stopped, as the spec says.
 func (v *VMs) change(ctx context.Context, op, name string, spec map[string]any, w Wait) error {
-	w = w.fromNow()
+	w = w.FromNow()
 	vm, err := v.patch(ctx, op, name, spec)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func (c *Core) runs(controller string) bool {
 // Follow waits until the last change of the VM, by any client, is done: it runs, has stopped, or is deleted.
 func (v *VMs) Follow(ctx context.Context, name string, w Wait) error {
 	const op = "follow VM"
-	w = w.fromNow()
+	w = w.FromNow()
 	vm, err := v.Show(ctx, name)
 	if err != nil {
 		return Failed(op, name, errors.Unwrap(err))

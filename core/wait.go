@@ -25,17 +25,11 @@ type Wait struct {
 	began time.Time // start of the time limit; zero: the start of the wait
 }
 
-// fromNow returns w with a time limit that starts now, so that it includes the request before the wait. The request itself is
-// not interrupted.
-func (w Wait) fromNow() Wait {
-	w.began = time.Now()
-	return w
-}
-
-// Spent returns w with a timeout that is d shorter. At least 1 ns is left, so that the wait ends with the usual timeout.
-func (w Wait) Spent(d time.Duration) Wait {
-	if w.Timeout > 0 {
-		w.Timeout = max(w.Timeout-d, time.Nanosecond)
+// FromNow returns w with a time limit that starts now, unless it has started already. It then includes the requests before
+// the wait, which are not interrupted, and several waits can share it.
+func (w Wait) FromNow() Wait {
+	if w.began.IsZero() {
+		w.began = time.Now()
 	}
 	return w
 }

@@ -69,9 +69,10 @@ func TestWait(t *testing.T) {
 
 func TestTimeoutIncludesTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := Wait{Timeout: time.Minute}.fromNow()
+		w := Wait{Timeout: time.Minute}.FromNow()
 		time.Sleep(50 * time.Second) // the request
 		start := time.Now()
+		w = w.FromNow() // an operation that is a part of another one shares its limit
 		err := w.run(t.Context(), "start VM", "rd", after(time.Hour, nil))
 		if expired, ok := errors.AsType[*Expired](err); !ok || expired.After != time.Minute || time.Since(start) != 10*time.Second {
 			t.Error(err, time.Since(start))

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/kballard/go-shellquote"
 	"github.com/spf13/cobra"
@@ -200,7 +199,8 @@ func (e *edit) put(ctx context.Context, text string) error {
 		e.printf("nothing was changed\n")
 		return nil
 	}
-	began, accept := time.Now(), e.wait
+	w := e.wait.FromNow()
+	accept := w
 	accept.Accepted = true
 	if err := e.vms.SetTemplate(ctx, e.name, e.was, text, accept); err != nil {
 		return err
@@ -211,7 +211,7 @@ func (e *edit) put(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	return e.vms.AwaitTemplate(ctx, vm, e.was, text, e.wait.Spent(time.Since(began)))
+	return e.vms.AwaitTemplate(ctx, vm, e.was, text, w)
 }
 
 // putTyped is put for a text that exists nowhere else. It saves the text in the file at path until it is accepted. If

@@ -47,10 +47,10 @@ func (s *session) withVMs(run func(ctx context.Context, args []string, vms *core
 	})
 }
 
-// ensureVMs returns the VMs of the service, and starts the service if it isn't running. The returned Wait has the time
-// that is left of w.
+// ensureVMs returns the VMs of the service, and starts the service if it isn't running. The start counts into
+// the time limit of the returned Wait.
 func ensureVMs(cmd *cobra.Command, c *core.Core, w core.Wait) (*core.VMs, core.Wait, error) {
-	began := time.Now()
+	w = w.FromNow()
 	start := w
 	if w.Accepted { // nothing can be accepted before the service is ready
 		start = core.Wait{Timeout: startTimeout, Progress: w.Progress}
@@ -60,7 +60,7 @@ func ensureVMs(cmd *cobra.Command, c *core.Core, w core.Wait) (*core.VMs, core.W
 		waitAgainWith(cmd, "rdd svc start") // only the start of the service continues
 		return nil, w, err
 	}
-	return session.VMs(), w.Spent(time.Since(began)), nil
+	return session.VMs(), w, nil
 }
 
 func (s *session) vmCreate() *cobra.Command {

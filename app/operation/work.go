@@ -112,12 +112,12 @@ func (e *Engine) CreateVM(name string, o core.CreateOptions) Work {
 	var created atomic.Pointer[core.VM]
 	o.Created, w.Created = created.Store, created.Load
 	w.Run = func(ctx context.Context, wait core.Wait) error {
-		began := time.Now()
+		wait = wait.FromNow()
 		session, err := e.options.Core.Ensure(ctx, wait)
 		if err != nil {
 			return err
 		}
-		return session.VMs().Create(ctx, name, o, wait.Spent(time.Since(began)))
+		return session.VMs().Create(ctx, name, o, wait)
 	}
 	return w
 }
