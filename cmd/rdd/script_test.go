@@ -142,15 +142,16 @@ func pings(ts *testscript.TestScript, neg bool, args []string) {
 	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", args[0])
 	}}}
-	for late := time.Now().Add(testenv.Timeout); ; time.Sleep(100 * time.Millisecond) {
+	var last error
+	if !testenv.Within(func() bool {
 		answer, err := client.Get("http://docker/_ping")
-		if err == nil {
-			_ = answer.Body.Close()
-			return
+		if last = err; err != nil {
+			return false
 		}
-		if time.Now().After(late) {
-			ts.Fatalf("%v", err)
-		}
+		_ = answer.Body.Close()
+		return true
+	}) {
+		ts.Fatalf("Docker does not answer on %s: %v", args[0], last)
 	}
 }
 

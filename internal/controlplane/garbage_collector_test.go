@@ -26,7 +26,7 @@ func makeOwner(t *testing.T, name string) *unstructured.Unstructured {
 	return made
 }
 
-// createDependent creates a ConfigMap that owner owns, and waits until the collector has seen it.
+// createDependent creates a ConfigMap that has an owner, and waits until the collector has seen it.
 func createDependent(t *testing.T, maps typedcorev1.ConfigMapInterface, dependent *corev1.ConfigMap) {
 	t.Helper()
 	gone := object(owners, "Owner", "never-there", nil)

@@ -19,7 +19,7 @@ const (
 	progressInterval = time.Minute
 	// Close gives requests drainTimeout to end, then the database closeTimeout to close, of
 	// which its connections get connectionCloseTimeout.
-	drainTimeout           = 2 * time.Second
+	drainTimeout           = 10 * time.Second
 	closeTimeout           = 20 * time.Second
 	connectionCloseTimeout = time.Second
 )

@@ -120,7 +120,6 @@ type testEnv struct {
 	spawned int
 	steps   []string
 	output  bytes.Buffer // of the spawned process
-
 }
 
 func newTestEnv(t *testing.T) *testEnv {
