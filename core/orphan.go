@@ -71,11 +71,11 @@ func (v *VMs) DeleteOrphan(ctx context.Context, name string, w Wait) error {
 	if !listed || !vm.Orphaned() && !vm.Exists() {
 		return refuse(NotFound, "there are no files of a VM with this name in %s", c.inst.LimaHome())
 	}
-	if !vm.Orphaned() && !vm.Unfinished() {
-		names, err := vm.Contents()
-		if err != nil {
-			return Failed(op, name, err)
-		}
+	names, err := vm.Contents()
+	if err != nil {
+		return Failed(op, name, err)
+	}
+	if len(names) > 0 && !vm.Orphaned() && !vm.Unfinished() {
 		return refuse(Usage, "the folder %s has no files of a VM, only: %s; it is not deleted, so move it elsewhere", vm.Dir(), strings.Join(names, ", "))
 	}
 	w.Accepted = false // the folder can be deleted only after the processes have ended

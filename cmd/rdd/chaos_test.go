@@ -296,7 +296,7 @@ func (c *chaosTest) checkProcesses(is vmGoal) {
 // checkGone checks that nothing of a deleted VM is left.
 func (c *chaosTest) checkGone(ctx context.Context, client dynamic.Interface) {
 	c.t.Helper()
-	c.eventually("the VM's directory is gone", func() bool { return !exists(c.testEnv.vm(c.vm).Dir()) })
+	c.eventually("the VM's directory and logs are gone", func() bool { return !exists(c.testEnv.vm(c.vm).Dir()) && !exists(c.testEnv.vm(c.vm).Logs) })
 	c.eventually("its template is gone", func() bool {
 		_, err := client.Resource(configMaps).Namespace(v1alpha1.SystemNamespace).Get(ctx, v1alpha1.TemplateConfigMapName(c.vm), metav1.GetOptions{})
 		return apierrors.IsNotFound(err)

@@ -100,8 +100,12 @@ func TestFolderThatIsNoVMIsNotTouched(t *testing.T) {
 			t.Error(r.err)
 		}
 	}
-	if _, err := os.Lstat(stray); err != nil {
+	if err := os.Remove(stray); err != nil {
 		t.Error(err)
+	}
+	e.must(0, "vm", "delete", "stray", "--orphan")
+	if exists(filepath.Dir(stray)) {
+		t.Error("the empty folder is left")
 	}
 }
 

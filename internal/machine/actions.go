@@ -139,13 +139,19 @@ func (w *worker) remove(ctx context.Context) error {
 	if err := w.runCommand(ctx, nil, "remove"); err != nil {
 		return errors.Join(err, w.reconcile(context.WithoutCancel(ctx)))
 	}
-	if !w.config.KeepLogs {
-		if err := os.RemoveAll(w.vm.Logs); err != nil {
-			w.config.Log.Warn("VM: its logs can't be removed", "vm", w.vm.Name, "error", err)
-		}
-	}
+	w.removeLogs()
 	w.phase(Absent)
 	return nil
+}
+
+// removeLogs removes the logs of a VM that was removed, unless they are kept.
+func (w *worker) removeLogs() {
+	if w.config.KeepLogs {
+		return
+	}
+	if err := os.RemoveAll(w.vm.Logs); err != nil {
+		w.config.Log.Warn("VM: its logs can't be removed", "vm", w.vm.Name, "error", err)
+	}
 }
 
 // keepConsole copies the guest's console from the VM's directory to its logs. The removal goes on when it can't.

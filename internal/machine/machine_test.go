@@ -520,6 +520,49 @@ func TestUnfinishedVMIsRemoved(t *testing.T) {
 	}
 }
 
+// A removal that is killed before its last step, and a creation after its first one, leave an empty folder.
+func TestEmptyFolderOfAVMIsRemoved(t *testing.T) {
+	env := newTestEnv(t)
+	mustMkdir(t, env.vm.Dir())
+	env.service().awaitPhase(Absent)
+	if layout.Exists(env.vm.Dir()) {
+		t.Error("the folder is left")
+	}
+}
+
+// The link shows where the user wants the next disk.
+func TestLinkToAnEmptyFolderIsKept(t *testing.T) {
+	env := newTestEnv(t)
+	mustMkdir(t, filepath.Join(env.dir, "other"))
+	mustMkdir(t, env.home)
+	if err := os.Symlink(filepath.Join(env.dir, "other"), env.vm.Dir()); err != nil {
+		t.Fatal(err)
+	}
+	env.service().awaitPhase(Absent)
+	if !layout.Exists(env.vm.Dir()) {
+		t.Error("the link is gone")
+	}
+}
+
+// A service that was killed right after it had removed the disk has left the logs.
+func TestLogsOfAVMWithoutFilesAreRemovedWithItsObject(t *testing.T) {
+	env := newTestEnv(t)
+	mustMkdir(t, env.vm.Logs)
+	s := env.service()
+	s.awaitPhase(Absent)
+	s.Removed("rd")
+	if layout.Exists(env.vm.Logs) {
+		t.Error("the logs are left")
+	}
+}
+
+func mustMkdir(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestCloseStopsEveryHostagent(t *testing.T) {
 	env := newTestEnv(t)
 	first := env.service()

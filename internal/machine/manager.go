@@ -80,8 +80,18 @@ func (m *Manager) Remove(ctx context.Context, vm string) error {
 	return nil
 }
 
-// Forget ends a VM's worker. It is called after Remove. A hostagent that runs keeps running.
-func (m *Manager) Forget(vm string) {
+// Forget ends a VM's worker. A hostagent that runs keeps running.
+func (m *Manager) Forget(vm string) { m.forget(vm) }
+
+// Removed ends the worker of a VM that is Absent and is not made again. It also removes the logs, unless they are kept: the
+// service may have been killed after it had removed the disk.
+func (m *Manager) Removed(vm string) {
+	if w := m.forget(vm); w != nil {
+		w.removeLogs()
+	}
+}
+
+func (m *Manager) forget(vm string) *worker {
 	m.mu.Lock()
 	w := m.workers[vm]
 	delete(m.workers, vm)
@@ -89,6 +99,7 @@ func (m *Manager) Forget(vm string) {
 	if w != nil {
 		w.end()
 	}
+	return w
 }
 
 // worker returns the VM's worker, and starts it if necessary. It returns nil after Close.

@@ -115,11 +115,20 @@ func (w *worker) reconcile(ctx context.Context) error {
 	case err != nil:
 		return err
 	case len(names) == 0:
+		w.removeEmptyDir()
 		w.stopped(Absent)
 	default: // a VM, or something that the next preparation has to check
 		w.stopped(Stopped)
 	}
 	return nil
+}
+
+// removeEmptyDir removes what is left when a removal or a creation was killed beside its last or first file. A mount point or a
+// link stays: the user has put it there for the next disk.
+func (w *worker) removeEmptyDir() {
+	if info, err := os.Lstat(w.vm.Dir()); err == nil && info.IsDir() {
+		_ = os.Remove(w.vm.Dir())
+	}
 }
 
 // stopped sets the state of a VM without processes.

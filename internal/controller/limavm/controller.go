@@ -41,6 +41,7 @@ type MachineManager interface {
 	State(vm string) machine.State
 	Do(vm string, r machine.Request)
 	Forget(vm string)
+	Removed(vm string)
 }
 
 // Options say which VMs belong to this host, and how the controller asks the host about them.

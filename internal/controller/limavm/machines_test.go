@@ -166,6 +166,8 @@ func (f *fakeMachines) Forget(vm string) {
 	delete(f.under, vm)
 }
 
+func (f *fakeMachines) Removed(vm string) { f.Forget(vm) }
+
 // asked lists the requests, in order.
 func (f *fakeMachines) asked(vm string) []machine.Request {
 	f.mu.Lock()

@@ -107,7 +107,7 @@ func (r *reconciler) act(ctx context.Context, o observation, d decision) error {
 	if !d.removeFinalizer {
 		return nil
 	}
-	r.machines.Forget(o.vm.Name)
+	r.machines.Removed(o.vm.Name)
 	was := o.vm.DeepCopy()
 	controllerutil.RemoveFinalizer(o.vm, v1alpha1.Finalizer)
 	if err := r.client.Patch(ctx, o.vm, optimisticPatch(was)); err != nil {
