@@ -227,9 +227,12 @@ func (p *run) prepare() error {
 	}
 	defer func() { _ = lock.Release() }()
 	p.report(event.Event{Phase: event.Check, Step: 1, Steps: 4})
-	made := layout.Exists(p.vm.Prepared())
+	made := layout.Exists(p.vm.Prepared()) && !layout.Exists(p.vm.Removing())
 	if !made && p.vm.Unfinished() {
-		err = os.RemoveAll(p.vm.Dir())
+		err = p.markRemoving()
+		if err == nil {
+			err = p.removeDir()
+		}
 	}
 	if err == nil && !made {
 		err = p.claim()
@@ -282,12 +285,40 @@ func (p *run) remove() error {
 		return errors.Join(err, errors.New("it still has a QEMU"))
 	}
 	if layout.Exists(p.vm.Dir()) {
-		if err := os.WriteFile(p.vm.Removing(), nil, 0o600); err != nil {
+		if err := p.markRemoving(); err != nil {
 			return err
 		}
 	}
+	if p.fake.mode("remove", p.vm.Name) == "marked" {
+		return errors.New("the disk can't be removed")
+	}
 	if err := p.takeTime("remove", event.Disk, 1); err != nil {
 		return err
+	}
+	return p.removeDir()
+}
+
+// markRemoving marks the directory as the real command does: a file that says that the VM is whole becomes the mark.
+func (p *run) markRemoving() error {
+	err := os.Rename(p.vm.Prepared(), p.vm.Removing())
+	if errors.Is(err, os.ErrNotExist) {
+		err = os.WriteFile(p.vm.Removing(), nil, 0o600)
+	}
+	return err
+}
+
+// removeDir removes the directory, and its mark last, as the real command does. So what a kill leaves is still marked.
+func (p *run) removeDir() error {
+	names, err := p.vm.Contents()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if path := filepath.Join(p.vm.Dir(), name); path != p.vm.Removing() {
+			if err := os.RemoveAll(path); err != nil {
+				return err
+			}
+		}
 	}
 	return os.RemoveAll(p.vm.Dir())
 }

@@ -34,6 +34,7 @@ func Main() {
 //	validate, template, prepare, hostagent, clear, remove, probe, ssh:
 //	          what that command does: die, garbage, fail, permanent, hang (until interrupted), deaf (to interrupts), or
 //	          take a time such as 50ms
+//	remove    also marked: it fails after it has marked the VM as one to be removed
 //	validate  also late: each call but the first one, which admits the VM, waits for the setting validated
 //	boot      crash, refuse, late (it waits for the setting booted), degraded, or a time
 //	stop      slow (it waits for the setting stopped), deaf, or the time in which a guest powers off

@@ -1,7 +1,9 @@
 package machinetest
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -68,5 +70,39 @@ func TestOneQEMUAtATime(t *testing.T) {
 	b, err := os.ReadFile(Disk(vm))
 	if err != nil || strings.Join(strings.Fields(string(b)), " ") != "on off" {
 		t.Fatalf("%q %v", b, err)
+	}
+}
+
+// The real command removes the mark last. A VM without one would never be prepared or removed again.
+func TestWhatAKilledRemovalLeavesIsMarked(t *testing.T) {
+	fake, err := New(filepath.Join(t.TempDir(), "fake"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm := layout.VM{Home: filepath.Join(t.TempDir(), "lima"), Name: "rd"}
+	const rounds, files = 5, 1000
+	for range rounds {
+		if err := os.MkdirAll(vm.Dir(), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for i := range files {
+			if err := os.WriteFile(filepath.Join(vm.Dir(), fmt.Sprint("file", i)), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.Command(fake.Program(), "remove", "--lima-home", vm.Home, vm.Name)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for late := time.Now().Add(testenv.Timeout); ; {
+			if names, err := vm.Contents(); err != nil || len(names) < files || time.Now().After(late) {
+				break
+			}
+		}
+		_ = cmd.Process.Kill() // fails when it has ended
+		_ = cmd.Wait()
+		if names, err := vm.Contents(); err != nil || len(names) > 0 && !vm.Unfinished() {
+			t.Fatalf("%d files are left without a mark: %v", len(names), err)
+		}
 	}
 }
