@@ -823,6 +823,30 @@ func TestStopAfterARestartThatNobodyWaitsForStops(t *testing.T) {
 	}
 }
 
+// A restart after a crash that was killed, or whose guests did not power off, left its request to start the service. The next
+// stop after a crash followed it.
+func TestRequestOfAKilledRestartIsNotFollowedByTheNextStop(t *testing.T) {
+	env := newTestEnv(t)
+	restart, err := Take(env.inst, Leftovers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := env.next("ok")()
+	if err := errors.Join(err, restart.RequestNext(env.inst, next), restart.Release()); err != nil {
+		t.Fatal(err)
+	}
+	stop, err := Take(env.inst, Leftovers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(stop.Follow(env.inst), stop.Release()); err != nil {
+		t.Fatal(err)
+	}
+	if rec, live, err := Find(env.inst); live || err != nil {
+		t.Fatal("it runs:", rec, err)
+	}
+}
+
 // A start that waits for a stop to end, and whose own waiting ends first, said that it goes on.
 func TestStartWhileStoppingGoesOnWhenNobodyWaits(t *testing.T) {
 	env := newTestEnv(t)

@@ -64,7 +64,7 @@ func createdCondition(o observation, want goal, t failureState) metav1.Condition
 func created(o observation, t failureState) bool {
 	was := meta.IsStatusConditionTrue(o.vm.Status.Conditions, v1alpha1.ConditionCreated)
 	switch o.state.Phase {
-	case machine.Absent:
+	case machine.Absent, machine.Removing: // a creation that was interrupted is removed, too
 		return false
 	case machine.Preparing:
 		return was
