@@ -13,12 +13,14 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"rancherdesktop.io/rdd/internal/datastore/storefile"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
 	"rancherdesktop.io/rdd/internal/testenv"
@@ -36,6 +38,12 @@ func testInstance(root string) instance.Instance { return instance.At(root, "t",
 
 func fakeService(mode string) int {
 	inst := testInstance(os.Getenv("RDD_TEST_ROOT"))
+	switch mode {
+	case "reset":
+		return exitCode(Reset(inst))
+	case "remove":
+		return exitCode(Remove(inst))
+	}
 	flags := flag.NewFlagSet("service", flag.ExitOnError)
 	nonce, ids := flags.String(FlagNonce, "", ""), flags.String(FlagClaim, "", "")
 	_ = flags.Parse(os.Args[1:]) // ExitOnError
@@ -57,6 +65,14 @@ func fakeService(mode string) int {
 		awaitFile(filepath.Join(inst.DataDir(), "follow"))
 	}
 	if err = errors.Join(err, claim.Follow(inst)); err != nil {
+		return 1
+	}
+	return 0
+}
+
+func exitCode(err error) int {
+	if err != nil {
+		fmt.Println(err)
 		return 1
 	}
 	return 0
@@ -321,6 +337,97 @@ func TestResetKeepsSettingsBackupsAndTheLog(t *testing.T) {
 			t.Errorf("%s: %v, stays: %t", path, err, stays)
 		}
 	}
+}
+
+// A reset or a deletion that was killed left a VM without some of its files, which could be neither started, reset nor deleted,
+// or a mark that made the next start take the missing store or configuration for a loss.
+func TestStartAfterAKilledResetOrDeletionFindsNoPartOfAnything(t *testing.T) {
+	vm := func(inst instance.Instance) string { return filepath.Join(inst.LimaHome(), "a") }
+	yaml := func(inst instance.Instance) string { return filepath.Join(vm(inst), "lima.yaml") }
+	store := func(inst instance.Instance) string { return storefile.Database(inst.StoreDir()) }
+	for _, tc := range []struct {
+		name, mode string
+		first      func(instance.Instance) string // the process is killed once this file is gone
+		large      func(instance.Instance) string // the removal of this directory takes long
+		external   bool
+	}{
+		{"reset of a VM", "reset", yaml, vm, false},
+		{"deletion of a VM", "remove", yaml, vm, false},
+		{"deletion of a store", "remove", store, instance.Instance.StoreDir, false},
+		{"deletion of the configuration", "remove", instance.Instance.ConfigFile, instance.Instance.ControlPlaneDir, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			env := newTestEnv(t)
+			inst := env.inst
+			mustWrite(t, yaml(inst), "")
+			mustWrite(t, store(inst), "SQLite format 3\x00")
+			mustWrite(t, inst.ConfigFile(), "{}")
+			if err := errors.Join(storefile.NoteUse(inst.StoreDir()), storefile.NoteExternal(inst.StoreDir(), tc.external)); err != nil {
+				t.Fatal(err)
+			}
+			for n := range 2000 {
+				mustWrite(t, filepath.Join(tc.large(inst), strconv.Itoa(n)), "")
+			}
+			whole, err := os.ReadDir(vm(inst))
+			if err != nil {
+				t.Fatal(err)
+			}
+			env.killOnceGone(tc.mode, tc.first(inst))
+
+			if err := inst.Create(); err != nil {
+				t.Fatal(err)
+			}
+			claim, err := Take(inst, "n")
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = Run(t.Context(), inst, claim, "test", slog.New(slog.DiscardHandler), func(context.Context, func(Record)) error {
+				if _, err := LoadConfig(inst); err != nil {
+					t.Error(err)
+				}
+				if err := storefile.Check(inst.StoreDir()); err != nil && !errors.Is(err, os.ErrNotExist) {
+					t.Error(err)
+				}
+				if left, err := os.ReadDir(vm(inst)); !errors.Is(err, os.ErrNotExist) && len(left) != len(whole) {
+					t.Errorf("%d of the VM's %d files are left, %v", len(left), len(whole), err)
+				}
+				for _, dir := range discardable(inst) {
+					if exists(discarded(dir)) {
+						t.Errorf("%s is left", discarded(dir))
+					}
+				}
+				return nil
+			})
+			if err := errors.Join(err, claim.Release()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func mustWrite(t *testing.T, path, text string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// killOnceGone runs a process in that mode and kills it once the path is gone.
+func (env *testEnv) killOnceGone(mode, gone string) {
+	env.t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "RDD_TEST_MODE="+mode, "RDD_TEST_ROOT="+env.root)
+	if err := cmd.Start(); err != nil {
+		env.t.Fatal(err)
+	}
+	for late := time.Now().Add(testenv.Timeout); exists(gone); {
+		if time.Now().After(late) {
+			env.t.Error("nothing was removed: ", gone)
+			break
+		}
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
 }
 
 // After a stop that did not wait, the service is still stopping. A start must wait for its end and then start a new run, not wait

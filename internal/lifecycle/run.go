@@ -51,6 +51,7 @@ func Run(ctx context.Context, inst instance.Instance, claim *Claim, version stri
 		_ = os.Remove(inst.RunLock(nonce)) // on Windows, where a file in use can't be removed, the next run does this
 	}()
 	publish(Record{Phase: Starting, Step: "taking over the instance"})
+	removeDiscarded(inst, log)
 	if stopRequested(inst, nonce) { // before there was a process to signal
 		stop()
 	}
@@ -100,6 +101,9 @@ func removeLocked(inst instance.Instance, lock *proc.Lock) error {
 
 // removeFiles removes all files of the instance except its lock.
 func removeFiles(inst instance.Instance) error {
+	if err := removeState(inst); err != nil {
+		return err
+	}
 	paths := []string{inst.ShortDir()}
 	if !inst.KeepLogs() {
 		paths = append(paths, inst.LogDir())
@@ -128,19 +132,63 @@ func removeFiles(inst instance.Instance) error {
 // control plane, the backups, and the logs of the service.
 func Reset(inst instance.Instance) error {
 	return WhileStopped(inst, func() error {
-		// The disks go first: an interrupted reset then leaves objects without disks, which get new ones, and not disks
-		// without objects.
-		paths := []string{inst.LimaHome()}
+		var err error
 		if !inst.KeepLogs() {
-			paths = append(paths, inst.VMLogDir())
+			err = os.RemoveAll(inst.VMLogDir()) // before the objects: without these, nothing else would remove it
 		}
-		for _, path := range append(paths, storefile.Mark(inst.StoreDir()), inst.StoreDir(), inst.RecordFile()) {
-			if err := os.RemoveAll(path); err != nil {
-				return fmt.Errorf("%w: remove it by hand, or try again", err)
-			}
+		if err == nil {
+			err = removeState(inst)
+		}
+		if err == nil {
+			err = os.RemoveAll(inst.RecordFile())
+		}
+		if err != nil {
+			return fmt.Errorf("%w: remove it by hand, or try again", err)
 		}
 		return nil
 	})
+}
+
+// removeState removes the VMs and the datastore. The next start may find any part of what it removes, so the marks go first:
+// a start takes a store that is missing and has a mark for a loss.
+func removeState(inst instance.Instance) error {
+	if err := storefile.RemoveMarks(inst.StoreDir()); err != nil {
+		return err
+	}
+	for _, dir := range discardable(inst) {
+		if err := discard(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// discardable lists what discard removes. The disks go first: an interrupted removal then leaves objects without disks, which
+// get new ones, and not disks without objects.
+func discardable(inst instance.Instance) []string {
+	return []string{inst.LimaHome(), inst.StoreDir()}
+}
+
+// discarded is the name of a directory while discard removes it.
+func discarded(dir string) string { return dir + ".removing" }
+
+// discard removes a directory in one step and then its content. If this process is killed in between, no start takes a part
+// of it for the whole, and the next start removes the rest.
+func discard(dir string) error {
+	if err := os.RemoveAll(discarded(dir)); err != nil {
+		return err
+	}
+	_ = os.Rename(dir, discarded(dir)) // a mount point can't be renamed: its content is removed where it is
+	return errors.Join(os.RemoveAll(discarded(dir)), os.RemoveAll(dir))
+}
+
+// removeDiscarded completes a reset or a deletion that was killed.
+func removeDiscarded(inst instance.Instance, log *slog.Logger) {
+	for _, dir := range discardable(inst) {
+		if err := os.RemoveAll(discarded(dir)); err != nil {
+			log.Warn("what an interrupted reset has left can't be removed", "err", err)
+		}
+	}
 }
 
 // Forget removes the record of the last run, after its datastore was replaced. The caller holds the instance's lock.

@@ -56,8 +56,21 @@ func NoteExternal(dir string, external bool) error {
 	return nil
 }
 
+// RemoveMarks forgets that there was a store, in dir or elsewhere. It comes before the store is removed: a mark without a
+// store means that the store was lost.
+func RemoveMarks(dir string) error {
+	for _, mark := range append(usedMarks(dir), externalMark(dir)) {
+		if err := os.RemoveAll(mark); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func usedMarks(dir string) []string { return []string{Mark(dir), filepath.Join(dir, formerMark)} }
+
 func used(dir string) bool {
-	for _, mark := range []string{Mark(dir), filepath.Join(dir, formerMark)} {
+	for _, mark := range usedMarks(dir) {
 		if _, err := os.Stat(mark); err == nil {
 			return true
 		}

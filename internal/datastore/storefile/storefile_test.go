@@ -29,6 +29,10 @@ func TestEmptiedOrDeletedDatastoreIsDamaged(t *testing.T) {
 		{"nothing was ever there", func(string) {}, false, fs.ErrNotExist},
 		{"a new file", func(dir string) { write(storefile.Database(dir), "") }, false, nil},
 		{"a store in use", func(dir string) { write(storefile.Database(dir), begin); _ = storefile.NoteUse(dir) }, false, nil},
+		{"removed, and the marks before", func(dir string) {
+			write(filepath.Join(dir, "state.used"), "")
+			_ = errors.Join(storefile.NoteUse(dir), storefile.RemoveMarks(dir))
+		}, false, fs.ErrNotExist},
 		{"emptied", func(dir string) { write(storefile.Database(dir), ""); _ = storefile.NoteUse(dir) }, true, nil},
 		{"deleted", func(dir string) { _ = errors.Join(os.MkdirAll(dir, 0o700), storefile.NoteUse(dir)) }, true, nil},
 		{"deleted with its folder", func(dir string) { _ = storefile.NoteUse(dir) }, true, nil},
