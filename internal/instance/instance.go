@@ -101,7 +101,7 @@ func At(root, name, libexec string) Instance {
 	}
 }
 
-// List names the instances that have data on this computer.
+// List names the instances that exist on this computer.
 func List() ([]string, error) {
 	home, err := homeDir()
 	if err != nil {
@@ -114,7 +114,7 @@ func List() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() && nameRE.MatchString(e.Name()) {
+		if e.IsDir() && nameRE.MatchString(e.Name()) && hasFiles(filepath.Join(data, e.Name())) {
 			names = append(names, e.Name())
 		}
 	}
@@ -352,9 +352,13 @@ func (i Instance) MakeDirs() error {
 }
 
 // Exists reports whether the instance has been created.
-func (i Instance) Exists() bool {
-	_, err := os.Stat(i.data)
-	return err == nil
+func (i Instance) Exists() bool { return hasFiles(i.data) }
+
+// hasFiles reports whether an instance's data directory has files. A deletion that was killed before its last step leaves an
+// empty one.
+func hasFiles(data string) bool {
+	entries, err := os.ReadDir(data)
+	return len(entries) > 0 || err != nil && !errors.Is(err, os.ErrNotExist)
 }
 
 // Loopback is the address that RDD's own servers on this computer listen on. A guest in QEMU's user network reaches the

@@ -169,7 +169,8 @@ func TestListNamesInstances(t *testing.T) {
 		t.Errorf("without instances: %v, %v", names, err)
 	}
 	for _, name := range []string{"b", "a"} {
-		if err := os.MkdirAll(resolve(t, name).DataDir(), 0o700); err != nil {
+		i := resolve(t, name)
+		if err := errors.Join(i.MakeDirs(), os.WriteFile(i.ConfigFile(), nil, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -199,5 +200,23 @@ func TestProgramsAreFoundInRDD_LIBEXEC(t *testing.T) {
 	}
 	if got, err := i.Program("rddd"); err != nil || got != file {
 		t.Errorf("%s, %v; want %s", got, err, file)
+	}
+}
+
+// A deletion that was killed before its last step left an instance in the list for good.
+func TestInstanceWithoutAnyFileDoesNotExist(t *testing.T) {
+	home(t, t.TempDir())
+	i := resolve(t, "t")
+	if err := i.MakeDirs(); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := List(); i.Exists() || len(names) > 0 || err != nil {
+		t.Errorf("exists: %t; list: %v, %v", i.Exists(), names, err)
+	}
+	if err := os.WriteFile(i.LockFile(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := List(); !i.Exists() || len(names) != 1 || err != nil {
+		t.Errorf("exists: %t; list: %v, %v", i.Exists(), names, err)
 	}
 }
