@@ -68,7 +68,8 @@ func (v *VMs) DeleteOrphan(ctx context.Context, name string, w Wait) error {
 	}
 	vm := layout.Of(c.inst, name)
 	listed := slices.ContainsFunc(layout.Found(c.inst), func(f layout.VM) bool { return f.Name == name })
-	if !listed || !vm.Orphaned() && !vm.Exists() {
+	logs := layout.Exists(vm.Logs) && !c.inst.KeepLogs() // of a deletion that was killed before its last step
+	if !listed || !vm.Orphaned() && !vm.Exists() && !logs {
 		return refuse(NotFound, "there are no files of a VM with this name in %s", c.inst.LimaHome())
 	}
 	names, err := vm.Contents()

@@ -63,6 +63,14 @@ func TestOrphanedVMIsReportedAndCanBeAdoptedOrDeleted(t *testing.T) {
 		t.Error("its folder is left")
 	}
 	e.must(1, "vm", "delete", "other", "--orphan")
+	if err := os.MkdirAll(e.vm("other").Logs, 0o700); err != nil { // as a deletion leaves it that is killed before its last step
+		t.Fatal(err)
+	}
+	e.must(0, "vm", "delete", "other", "--orphan")
+	if exists(e.vm("other").Logs) {
+		t.Error("its logs are left")
+	}
+	e.must(1, "vm", "delete", "other", "--orphan")
 	e.must(1, "vm", "adopt", "other")
 	e.must(2, "vm", "adopt", "../other")
 	e.must(1, "vm", "delete", "../other", "--orphan")
