@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/lifecycle"
@@ -229,17 +231,16 @@ func (b *Bundle) Text(name string) (text string, ok bool) {
 	return "", false
 }
 
-// Write writes the bundle to a new file that only its owner can read. It overwrites no file, and removes one that it
-// could not write completely.
+// Write writes the bundle to a new file that only its owner can read. It overwrites no file, and never leaves a part of a
+// bundle at path: the next attempt would refuse that name.
 func (b *Bundle) Write(path string) error {
-	if err := CheckBundle(path); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	var packed bytes.Buffer
+	err := b.pack(&packed)
 	if err == nil {
-		if err = errors.Join(b.pack(f), f.Close()); err != nil {
-			err = errors.Join(err, os.Remove(path))
+		if err := CheckBundle(path); err != nil {
+			return err
 		}
+		err = atomicfile.Write(path, packed.Bytes())
 	}
 	return core.Failed("write bundle", path, err)
 }

@@ -28,6 +28,7 @@ import (
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
 	"rancherdesktop.io/rdd/internal/templatetext"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 func TestAdvice(t *testing.T) {
@@ -274,6 +275,28 @@ func TestBundleIsPrivateAndNeverOverwrites(t *testing.T) {
 		if err := CheckBundle(name); core.KindOf(err) != core.Usage {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+// A bundle whose writing was killed was left in part, and the next attempt refused its name.
+func TestBundleIsThereAsAWholeOrNotAtAll(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "b.tar.gz")
+	random := make([]byte, 4<<20)
+	_, _ = rand.Read(random) // it never fails
+	b := &Bundle{Instance: "i", Files: []BundleFile{{Name: "a", text: string(random)}}}
+	written := make(chan error, 1)
+	go func() { written <- b.Write(path) }()
+	var first []byte
+	found := testenv.Within(func() (found bool) {
+		var err error
+		first, err = os.ReadFile(path)
+		return err == nil
+	})
+	if err := <-written; err != nil || !found {
+		t.Fatal(found, err)
+	}
+	if whole, err := os.ReadFile(path); err != nil || !bytes.Equal(first, whole) {
+		t.Errorf("there was a part of it: %d bytes of %d, %v", len(first), len(whole), err)
 	}
 }
 
