@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/fsnotify/fsnotify"
+
 	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -159,6 +161,56 @@ func (e *testEnv) rewriteRecord(change func(*lifecycle.Record)) {
 	}
 	if err != nil {
 		e.t.Fatal(err)
+	}
+}
+
+// Each kill of a service that was writing its record left a temporary file.
+func TestTheNextStartLeavesNoTemporaryFileOfAKilledService(t *testing.T) {
+	t.Parallel()
+	e := newTestEnv(t)
+	for _, nth := range []int{2, 5, 8} {
+		e.start()
+		e.killService()
+		e.startAndKillAtWrite(nth)
+		e.start()
+		e.eventually("no temporary file", func() bool {
+			for _, dir := range []string{e.dataDir(), e.shortDir()} {
+				if left, err := filepath.Glob(filepath.Join(dir, ".*.[0-9]*")); err != nil || len(left) > 0 {
+					return false
+				}
+			}
+			return true
+		})
+	}
+}
+
+// startAndKillAtWrite starts the service and kills it as soon as its data directory has got the nth temporary file.
+func (e *testEnv) startAndKillAtWrite(nth int) {
+	e.t.Helper()
+	watcher, err := fsnotify.NewWatcher()
+	if err == nil {
+		defer watcher.Close()
+		err = watcher.Add(e.dataDir())
+	}
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	ended := make(chan result, 1)
+	go func() { ended <- e.run("svc", "start") }()
+	for {
+		select {
+		case event := <-watcher.Events:
+			if event.Has(fsnotify.Create) && strings.HasPrefix(filepath.Base(event.Name), ".") {
+				nth--
+			}
+			if nth <= 0 {
+				e.killProcesses("rddd serve")
+			}
+		case <-ended:
+			e.killProcesses("rddd serve") // if it was too late
+			e.eventually("the end of the service", func() bool { return !e.serviceRuns() })
+			return
+		}
 	}
 }
 
