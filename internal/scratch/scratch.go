@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"rancherdesktop.io/rdd/internal/proc"
 )
@@ -23,34 +25,63 @@ type Dir struct {
 // New makes a folder whose name begins with prefix, and removes those of processes that have ended.
 func New(prefix string) (*Dir, error) {
 	sweep(prefix)
-	path, err := os.MkdirTemp("", prefix) // mode 0700
-	if err != nil {
-		return nil, err
+	for {
+		path, err := os.MkdirTemp("", prefix) // mode 0700
+		if err != nil {
+			return nil, err
+		}
+		lock, err := proc.Acquire(filepath.Join(path, lockName))
+		if err == nil {
+			return &Dir{path, lock}, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, proc.ErrLocked) {
+			return nil, errors.Join(err, os.RemoveAll(path))
+		}
+		// Another process has taken it for one that was left: it was not locked yet.
 	}
-	lock, err := proc.Acquire(filepath.Join(path, lockName))
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(path))
-	}
-	return &Dir{path, lock}, nil
 }
 
 // Close removes the folder.
-func (d *Dir) Close() error { return errors.Join(d.lock.Release(), os.RemoveAll(d.Path)) }
+func (d *Dir) Close() error { return remove(d.Path, d.lock) }
 
-// sweep removes the folders whose process has ended. A folder without a lock file is being made, or is not from this package.
+// remove removes a folder that this process has locked. The lock file is the last file in it to go, so that the next process
+// finds what this one leaves if it is killed.
+func remove(path string, lock *proc.Lock) error {
+	entries, err := os.ReadDir(path)
+	for _, e := range entries {
+		if e.Name() != lockName && err == nil {
+			err = os.RemoveAll(filepath.Join(path, e.Name()))
+		}
+	}
+	if err != nil {
+		return errors.Join(err, lock.Release())
+	}
+	err = lock.Remove()
+	_ = os.Remove(path) // another process may be about to do it
+	return err
+}
+
+// sweep removes the folders whose process has ended. If it fails, the next process tries again.
 func sweep(prefix string) {
 	found, _ := fs.Glob(os.DirFS(os.TempDir()), prefix+"*") // filepath.Glob would take a [ in TMPDIR for a pattern
 	for _, name := range found {
 		path := filepath.Join(os.TempDir(), name)
-		if !own(path) {
+		if _, err := strconv.ParseUint(strings.TrimPrefix(name, prefix), 10, 64); err != nil || !own(path) {
+			continue // it is not from this package
+		}
+		lockFile := filepath.Join(path, lockName)
+		info, err := os.Lstat(lockFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			_ = os.Remove(path) // only if it is empty, as one is before it is locked
+		}
+		if err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		lock := filepath.Join(path, lockName)
-		if info, err := os.Lstat(lock); err != nil || !info.Mode().IsRegular() {
-			continue
+		if held, err := proc.Held(lockFile); err != nil || held {
+			continue // without the wait of Acquire
 		}
-		if held, err := proc.Held(lock); err == nil && !held {
-			_ = os.RemoveAll(path) // if it fails, the next process tries again
+		if lock, err := proc.Acquire(lockFile); err == nil {
+			_ = remove(path, lock)
 		}
 	}
 }
