@@ -13,10 +13,14 @@ import (
 // detach makes cmd the leader of a session of its own, so that no Ctrl-C or hang-up of a terminal reaches it.
 func detach(cmd *exec.Cmd) { attributes(cmd).Setsid = true }
 
-// Interruptible returns a context that ends when this process is asked to stop: by Interrupt, by Ctrl-C, or by the system.
-// The mains call it before they take a lock.
+// Interruptible returns a context that ends when this process is asked to stop: by Interrupt, by Ctrl-C, by the end of its
+// terminal, or by the system. The mains call it before they take a lock.
 func Interruptible(parent context.Context) (context.Context, context.CancelFunc, error) {
-	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(parent, signals...)
 	return ctx, stop, nil
 }
 

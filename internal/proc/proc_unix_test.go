@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rancherdesktop.io/rdd/internal/proc"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // runPlatformRole runs the roles that exist only on this system.
@@ -293,5 +294,31 @@ func TestCtrlCDoesNotReachASpawnedProcess(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if out, err := cmd.Output(); err != nil || string(out) != "lost 0\n" {
 		t.Fatalf("%v %s", err, out)
+	}
+}
+
+// The page in a browser left a file when the terminal was closed.
+func TestAClosedTerminalIsARequestToStop(t *testing.T) {
+	p := start(t, "echo")
+	p.expect("ready")
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	p.expect("bye")
+}
+
+func TestAProgramUnderNohupKeepsRunning(t *testing.T) {
+	p := prepare(t, "echo")
+	p.cmd.Path, p.cmd.Args = testenv.Program(t, "sh", "dash"), []string{"sh", "-c", `trap "" HUP; exec "$0"`, os.Args[0]}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer p.end()
+	p.expect("ready")
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 { // the signal may take a moment
+		p.mustAnswer()
 	}
 }

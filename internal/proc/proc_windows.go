@@ -18,8 +18,8 @@ func detach(cmd *exec.Cmd) {
 	attributes(cmd).CreationFlags = windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW
 }
 
-// Interruptible returns a context that ends when this process is asked to stop: by Interrupt, by Ctrl-C, or by the system.
-// The mains call it before they take a lock.
+// Interruptible returns a context that ends when this process is asked to stop: by Interrupt, by Ctrl-C, by the end of its
+// console, or by the system. The mains call it before they take a lock.
 func Interruptible(parent context.Context) (context.Context, context.CancelFunc, error) {
 	name, err := eventName(os.Getpid())
 	if err != nil {
