@@ -7,6 +7,7 @@ import (
 	"html"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/pkg/browser"
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/frontend"
 	"rancherdesktop.io/rdd/internal/proc"
+	"rancherdesktop.io/rdd/internal/scratch"
 )
 
 // version is set by the build.
@@ -67,11 +69,13 @@ func show(ctx context.Context, name string, open, readOnly bool) error {
 	fmt.Println(server.Address())
 	fmt.Fprintln(os.Stderr, "This address works once, for whoever opens it first. Ctrl-C ends the page; operations begun on it continue.")
 	if open {
-		path, err := openLink(server.Address())
+		dir, err := openLink(server.Address())
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "No browser could be opened (%v): open the address yourself.\n", err)
 		}
-		defer func() { _ = os.Remove(path) }()
+		if dir != nil {
+			defer func() { _ = dir.Close() }()
+		}
 	}
 	err = server.Serve(ctx)
 	<-ended
@@ -79,19 +83,16 @@ func show(ctx context.Context, name string, open, readOnly bool) error {
 }
 
 // openLink opens a file that redirects to the address. Only the user can read the file, while other users could see
-// a token on the browser's command line.
-func openLink(address string) (path string, err error) {
-	f, err := os.CreateTemp("", "rdd-*.html") // mode 0600
-	if err != nil {
-		return "", err
+// a token on the browser's command line. The file is in dir, which the caller closes unless it is nil.
+func openLink(address string) (dir *scratch.Dir, err error) {
+	if dir, err = scratch.New("rdd-web-"); err != nil {
+		return nil, err
 	}
-	_, err = fmt.Fprintf(f, "<!doctype html><meta charset=utf-8><title>RDD</title><meta http-equiv=refresh content=\"0; url=%[1]s\"><a href=\"%[1]s\">RDD</a>\n", html.EscapeString(address))
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
+	file := filepath.Join(dir.Path, "page.html")
+	text := fmt.Sprintf("<!doctype html><meta charset=utf-8><title>RDD</title><meta http-equiv=refresh content=\"0; url=%[1]s\"><a href=\"%[1]s\">RDD</a>\n", html.EscapeString(address))
+	if err = os.WriteFile(file, []byte(text), 0o600); err == nil {
 		browser.Stdout, browser.Stderr = io.Discard, io.Discard
-		err = browser.OpenFile(f.Name())
+		err = browser.OpenFile(file)
 	}
-	return f.Name(), err
+	return dir, err
 }

@@ -54,7 +54,7 @@ func needBrowser(t testing.TB) {
 // runBrowserTests runs the browser tests whose names contain one of the parts, or all tests.
 func (e *testEnv) runBrowserTests(env []string, parts ...string) {
 	e.t.Helper()
-	address, interrupt := e.dashboard(nil, "--no-open")
+	address, end := e.dashboard(nil, "--no-open")
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", append([]string{"e2e/run.mjs"}, parts...)...)
@@ -66,7 +66,7 @@ func (e *testEnv) runBrowserTests(env []string, parts ...string) {
 		e.t.Error(err)
 	}
 	e.t.Logf("%s", said)
-	if code := interrupt(); code != 0 {
+	if code := end(os.Interrupt); code != 0 {
 		e.t.Error("Ctrl-C: exit code", code)
 	}
 }

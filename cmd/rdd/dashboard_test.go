@@ -18,9 +18,9 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// dashboard runs rdd dashboard. It returns the address that it prints, and a function that interrupts it and returns its
+// dashboard runs rdd dashboard. It returns the address that it prints, and a function that sends it a signal and returns its
 // exit code.
-func (e *testEnv) dashboard(env []string, args ...string) (address string, interrupt func() int) {
+func (e *testEnv) dashboard(env []string, args ...string) (address string, end func(os.Signal) int) {
 	e.t.Helper()
 	web := filepath.Join(dist(e.t), "libexec", "rdd", "rdd-web")
 	need(e.t, web, "make build")
@@ -42,8 +42,8 @@ func (e *testEnv) dashboard(env []string, args ...string) (address string, inter
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	return strings.TrimSpace(line), func() int {
-		_ = cmd.Process.Signal(syscall.SIGINT)
+	return strings.TrimSpace(line), func(s os.Signal) int {
+		_ = cmd.Process.Signal(s)
 		_ = cmd.Wait()
 		return cmd.ProcessState.ExitCode()
 	}
@@ -52,7 +52,7 @@ func (e *testEnv) dashboard(env []string, args ...string) (address string, inter
 func TestDashboardShowsThePageAndStartsNothing(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
-	address, interrupt := e.dashboard(nil, "--no-open")
+	address, end := e.dashboard(nil, "--no-open")
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestDashboardShowsThePageAndStartsNothing(t *testing.T) {
 	if exists(e.dataDir()) || exists(e.shortDir()) {
 		t.Error("the dashboard has created the instance")
 	}
-	if code := interrupt(); code != 0 {
+	if code := end(os.Interrupt); code != 0 {
 		t.Error("Ctrl-C: exit code", code)
 	}
 	if resp, err := browser.Get(address); err == nil {
@@ -100,7 +100,7 @@ func TestDashboardKeepsTheTokenOffTheBrowsersCommandLine(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(bin, "xdg-open"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	address, interrupt := e.dashboard([]string{"PATH=" + bin + ":" + os.Getenv("PATH"), "TMPDIR=" + e.home})
+	address, end := e.dashboard([]string{"PATH=" + bin + ":" + os.Getenv("PATH"), "TMPDIR=" + e.home})
 	e.eventually("a browser", func() bool { return exists(filepath.Join(e.home, "args")) })
 	read := func(name string) string {
 		text, err := os.ReadFile(filepath.Join(e.home, name))
@@ -120,11 +120,42 @@ func TestDashboardKeepsTheTokenOffTheBrowsersCommandLine(t *testing.T) {
 	if !strings.Contains(read("link"), address) || read("mode") != "600\n" {
 		t.Errorf("mode %s: %s", read("mode"), read("link"))
 	}
-	if code := interrupt(); code != 0 {
+	if code := end(os.Interrupt); code != 0 {
 		t.Error("Ctrl-C: exit code", code)
 	}
-	left, err := filepath.Glob(filepath.Join(e.home, "rdd-*.html"))
-	if err != nil || len(left) > 0 {
-		t.Error(left, err)
+	e.noPageFiles()
+}
+
+// noPageFiles checks that the dashboard has left none of the files that open a browser.
+func (e *testEnv) noPageFiles() {
+	e.t.Helper()
+	if left, err := filepath.Glob(filepath.Join(e.home, "rdd-*")); err != nil || len(left) > 0 {
+		e.t.Error(left, err)
 	}
+}
+
+func TestDashboardLeavesNoFileWhenItsTerminalIsClosed(t *testing.T) {
+	t.Parallel()
+	e := newTestEnv(t)
+	bin := filepath.Join(e.home, "fake")
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bin, "xdg-open"), []byte("#!/bin/sh\n>$HOME/opened\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	open := func() (end func(os.Signal) int) {
+		_, end = e.dashboard([]string{"PATH=" + bin + ":" + os.Getenv("PATH"), "TMPDIR=" + e.home})
+		e.eventually("a browser", func() bool { return os.Remove(filepath.Join(e.home, "opened")) == nil })
+		return end
+	}
+	if code := open()(syscall.SIGHUP); code != 0 {
+		t.Error("a closed terminal: exit code", code)
+	}
+	e.noPageFiles()
+	open()(syscall.SIGKILL)
+	if code := open()(os.Interrupt); code != 0 { // it removes what the killed one has left
+		t.Error("Ctrl-C: exit code", code)
+	}
+	e.noPageFiles()
 }

@@ -73,7 +73,7 @@ func newShownVMs(tb testing.TB, count int) (fleet *desktoptest.FakeVMs, seen fun
 // shows.
 func (e *testEnv) watchPage() <-chan shownState {
 	e.t.Helper()
-	address, interrupt := e.dashboard(nil, "--no-open")
+	address, end := e.dashboard(nil, "--no-open")
 	cmd := exec.Command("node", "e2e/changes.mjs")
 	cmd.Dir, cmd.Stderr = filepath.Join("..", "..", "frontend"), os.Stderr
 	cmd.Env = append(os.Environ(), "RDD_URL="+address)
@@ -106,7 +106,7 @@ func (e *testEnv) watchPage() <-chan shownState {
 		if err := cmd.Wait(); err != nil {
 			e.t.Error(err)
 		}
-		if code := interrupt(); code != 0 {
+		if code := end(os.Interrupt); code != 0 {
 			e.t.Error("Ctrl-C: exit code", code)
 		}
 	})
