@@ -198,7 +198,7 @@ func restore(t *testing.T, b datastore.Backups, file, dir string) (aside string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "restoring")); err == nil {
+	if _, err := os.Stat(dir + ".restoring"); err == nil {
 		t.Error("working files are left")
 	}
 	return aside
@@ -211,6 +211,58 @@ func revision(t *testing.T, c *kubernetes.Client) int64 {
 		t.Fatal(err)
 	}
 	return r.Revision
+}
+
+func TestStartRemovesWhatAKilledRestoreLeft(t *testing.T) {
+	dir := filled(t)
+	work := dir + ".restoring"
+	for _, file := range []string{"source.db", "unfinished/state.db", "new/state.db"} {
+		file = filepath.Join(work, file)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte("objects"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := value(t, client(t, open(t, datastore.Options{Dir: dir})), "/registry/01"); got == "" {
+		t.Error("the store lost its objects")
+	}
+	if _, err := os.Stat(work); !errors.Is(err, os.ErrNotExist) {
+		t.Error("working files are left", err)
+	}
+}
+
+func TestRestoreThatWasKilledAfterItMovedTheStoreIsFinished(t *testing.T) {
+	for name, next := range map[string]func(t *testing.T, b datastore.Backups, dir string){
+		"by a start": func(*testing.T, datastore.Backups, string) {},
+		"by a restore that fails": func(t *testing.T, b datastore.Backups, dir string) {
+			if _, err := b.Restore(t.Context(), filepath.Join(b.Dir, "nope.db"), dir); err == nil {
+				t.Error("restored")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filled(t)
+			b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
+			take(t, b, dir)
+			s := open(t, datastore.Options{Dir: dir})
+			update(t, client(t, s), "/registry/01", "later")
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			restore(t, b, list(t, b)[0].Path, dir)
+			// This is what the kill would have left.
+			work := dir + ".restoring"
+			if err := errors.Join(os.Mkdir(work, 0o700), os.Rename(dir, filepath.Join(work, "new")), os.WriteFile(filepath.Join(work, "source.db"), nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			next(t, b, dir)
+			if got := value(t, client(t, open(t, datastore.Options{Dir: dir})), "/registry/01"); got != strings.Repeat("x", 2000) {
+				t.Errorf("the value is %q", got)
+			}
+			if _, err := os.Stat(work); !errors.Is(err, os.ErrNotExist) {
+				t.Error("working files are left", err)
+			}
+		})
+	}
 }
 
 func TestRestoreOfADamagedBackupChangesNothing(t *testing.T) {

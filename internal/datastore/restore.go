@@ -52,30 +52,45 @@ func (b Backups) Find(name string) (Backup, error) {
 // use meanwhile. It checks file first. What was in the place is moved to aside, and nothing is deleted;
 // aside is empty when there was nothing.
 func (b Backups) Restore(ctx context.Context, file, dir string) (aside string, err error) {
-	work := filepath.Join(dir, "restoring")
-	if err := errors.Join(os.RemoveAll(work), os.MkdirAll(work, 0o700), os.MkdirAll(b.Dir, 0o700)); err != nil {
+	if err := errors.Join(finishRestore(dir), os.MkdirAll(b.Dir, 0o700)); err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	number, name, err := b.next()
 	if err != nil {
 		return "", err
 	}
-	made := filepath.Join(work, "new.db")
-	if err := extract(ctx, file, work, made, int64(number)*revisionsApart); err != nil {
-		return "", fmt.Errorf("%s can't be restored, and nothing has changed: %w", file, err)
+	if err := extract(ctx, file, storefile.Restoring(dir), int64(number)*revisionsApart); err != nil {
+		err = fmt.Errorf("%s can't be restored, and nothing has changed: %w", file, err)
+		return "", errors.Join(err, finishRestore(dir))
 	}
 	if aside, err = moveAside(dir, filepath.Join(b.Dir, name+asideSuffix)); err != nil {
-		return aside, err
+		return "", errors.Join(err, finishRestore(dir))
 	}
-	if err := os.Rename(made, storefile.Database(dir)); err != nil {
-		return aside, err
-	}
-	return aside, errors.Join(storefile.NoteUse(dir), syncFile(dir))
+	return aside, errors.Join(finishRestore(dir), storefile.NoteUse(dir), syncFile(filepath.Dir(dir)))
 }
 
-// extract makes a new database of the objects in file.
-func extract(ctx context.Context, file, work, made string, revision int64) error {
+// extracted is the folder of a store that is complete, below that of the restore.
+const extracted = "new"
+
+// finishRestore moves the store that a restore has made to dir, if the former store was put aside. It
+// removes everything else that a restore has left.
+func finishRestore(dir string) error {
+	work := storefile.Restoring(dir)
+	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+		if err := os.Rename(filepath.Join(work, extracted), dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return os.RemoveAll(work)
+}
+
+// extract makes a new store of the objects in file.
+func extract(ctx context.Context, file, work string, revision int64) error {
+	unfinished := filepath.Join(work, "unfinished")
+	made := storefile.Database(unfinished)
+	if err := os.MkdirAll(unfinished, 0o700); err != nil {
+		return err
+	}
 	source, err := copyDatabase(file, work)
 	if err != nil {
 		return err
@@ -91,7 +106,10 @@ func extract(ctx context.Context, file, work, made string, revision int64) error
 	if err := os.WriteFile(made, nil, 0o600); err != nil {
 		return err
 	}
-	return errors.Join(copyObjects(ctx, db, made, revision), syncFile(made))
+	if err := errors.Join(copyObjects(ctx, db, made, revision), syncFile(made), syncFile(unfinished)); err != nil {
+		return err
+	}
+	return os.Rename(unfinished, filepath.Join(work, extracted))
 }
 
 // copyDatabase copies a database, and the log that a crash left beside it, into a folder: to open it
@@ -107,22 +125,19 @@ func copyDatabase(file, dir string) (copied string, err error) {
 	return copied, nil
 }
 
-// moveAside moves a database and what SQLite keeps beside it into the folder to.
+// moveAside renames the folder of a store to to, unless it is empty or missing. In one step, so that
+// nothing can part a database from its log.
 func moveAside(dir, to string) (aside string, err error) {
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		file := storefile.Database(dir) + suffix
-		if _, err := os.Lstat(file); errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err := os.MkdirAll(to, 0o700); err != nil {
-			return aside, err
-		}
-		aside = to
-		if err := os.Rename(file, storefile.Database(to)+suffix); err != nil {
-			return aside, err
-		}
+	files, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", err
+	case len(files) == 0:
+		return "", os.Remove(dir)
 	}
-	return aside, nil
+	return to, os.Rename(dir, to)
 }
 
 // copyFile copies a file to a new one that is private from the start.

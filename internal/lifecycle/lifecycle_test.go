@@ -303,14 +303,15 @@ func TestResetKeepsSettingsBackupsAndTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := map[string]bool{ // whether it stays
-		filepath.Join(env.inst.StoreDir(), "state.db"):      false,
-		filepath.Join(env.inst.LimaHome(), "a", "diffdisk"): false,
-		filepath.Join(env.inst.VMLogDir(), "a", "log"):      false,
-		env.inst.RecordFile():                               false,
-		filepath.Join(env.inst.BackupDir(), "b.db"):         true,
-		filepath.Join(env.inst.ControlPlaneDir(), "token"):  true,
-		env.inst.ServiceLog():                               true,
-		env.inst.ConfigFile():                               true,
+		filepath.Join(env.inst.StoreDir(), "state.db"):                             false,
+		filepath.Join(storefile.Restoring(env.inst.StoreDir()), "new", "state.db"): false,
+		filepath.Join(env.inst.LimaHome(), "a", "diffdisk"):                        false,
+		filepath.Join(env.inst.VMLogDir(), "a", "log"):                             false,
+		env.inst.RecordFile():                              false,
+		filepath.Join(env.inst.BackupDir(), "b.db"):        true,
+		filepath.Join(env.inst.ControlPlaneDir(), "token"): true,
+		env.inst.ServiceLog():                              true,
+		env.inst.ConfigFile():                              true,
 	}
 	for path := range files {
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("{}"), 0o600)); err != nil {

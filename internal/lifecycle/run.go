@@ -164,9 +164,9 @@ func removeState(inst instance.Instance) error {
 }
 
 // discardable lists what discard removes. The disks go first: an interrupted removal then leaves objects without disks, which
-// get new ones, and not disks without objects.
+// get new ones, and not disks without objects. What a restore has left goes before the store, whose place it would take.
 func discardable(inst instance.Instance) []string {
-	return []string{inst.LimaHome(), inst.StoreDir()}
+	return []string{inst.LimaHome(), storefile.Restoring(inst.StoreDir()), inst.StoreDir()}
 }
 
 // discarded is the name of a directory while discard removes it.

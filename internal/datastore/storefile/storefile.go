@@ -29,6 +29,10 @@ func Database(dir string) string { return filepath.Join(dir, database) }
 // outlives it.
 func Mark(dir string) string { return filepath.Clean(dir) + ".used" }
 
+// Restoring is the folder in which a restore makes the next store in dir. It is beside dir, so that
+// whole folders can be exchanged.
+func Restoring(dir string) string { return filepath.Clean(dir) + ".restoring" }
+
 // NoteUse leaves the mark.
 func NoteUse(dir string) error {
 	if _, err := os.Stat(Mark(dir)); err == nil {
