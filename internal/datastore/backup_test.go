@@ -213,6 +213,30 @@ func revision(t *testing.T, c *kubernetes.Client) int64 {
 	return r.Revision
 }
 
+// Each restore begins with revisions of its own, even if the one before had nothing to put aside.
+func TestSecondRestoreAfterALostStoreUsesNoRevisionAgain(t *testing.T) {
+	dir := filled(t)
+	b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
+	take(t, b, dir)
+	backup := list(t, b)[0].Path
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if aside := restore(t, b, backup, dir); aside != "" {
+		t.Errorf("nothing was put aside as %s", aside)
+	}
+	s := open(t, datastore.Options{Dir: dir})
+	update(t, client(t, s), "/registry/01", "later")
+	watched := revision(t, client(t, s))
+	if err := s.Close(); err != nil { // without a backup, as after a crash
+		t.Fatal(err)
+	}
+	restore(t, b, backup, dir)
+	if now := revision(t, client(t, open(t, datastore.Options{Dir: dir}))); now <= watched {
+		t.Errorf("revision %d comes after %d", now, watched)
+	}
+}
+
 func TestStartRemovesWhatAKilledRestoreLeft(t *testing.T) {
 	dir := filled(t)
 	work := dir + ".restoring"

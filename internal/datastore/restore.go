@@ -59,7 +59,10 @@ func (b Backups) Restore(ctx context.Context, file, dir string) (aside string, e
 	if err != nil {
 		return "", err
 	}
-	if err := extract(ctx, file, storefile.Restoring(dir), int64(number)*revisionsApart); err != nil {
+	// The store may have the number already: a restore that puts nothing aside doesn't use it up.
+	seen := max(lastRevision(ctx, storefile.Database(dir)), lastRevision(ctx, file))
+	revision := max(int64(number), seen/revisionsApart+1) * revisionsApart
+	if err := extract(ctx, file, storefile.Restoring(dir), revision); err != nil {
 		err = fmt.Errorf("%s can't be restored, and nothing has changed: %w", file, err)
 		return "", errors.Join(err, finishRestore(dir))
 	}
@@ -82,6 +85,18 @@ func finishRestore(dir string) error {
 		}
 	}
 	return os.RemoveAll(work)
+}
+
+// lastRevision returns the newest revision in a database, 0 if there is none or the file can't be read.
+// It changes nothing and leaves out a log, which never has revisions of another restore.
+func lastRevision(ctx context.Context, file string) (revision int64) {
+	db, err := openFile(sqliteURL(file, "mode=ro&immutable=1"))
+	if err != nil {
+		return 0
+	}
+	defer db.Close()
+	_ = db.QueryRowContext(ctx, `SELECT MAX(id) FROM kine`).Scan(&revision)
+	return revision
 }
 
 // extract makes a new store of the objects in file.
