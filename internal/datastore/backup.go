@@ -115,7 +115,7 @@ func (b Backups) Take(ctx context.Context, dir string, passing ...string) (taken
 	}
 	if len(have) > 0 {
 		if last, err := b.Look(ctx, have[0].Path); err == nil && same(now, last, passing) {
-			return false, nil
+			return false, b.prune()
 		}
 	}
 	if err := b.take(ctx, db, now); err != nil {

@@ -361,6 +361,21 @@ func TestBackupThatIsCutShortIsNotCounted(t *testing.T) {
 	}
 }
 
+func TestUnfinishedBackupIsRemovedWhenNothingHasChanged(t *testing.T) {
+	dir := filled(t)
+	b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
+	take(t, b, dir)
+	if err := os.WriteFile(filepath.Join(b.Dir, ".taking-123"), []byte("left by a kill"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if take(t, b, dir) {
+		t.Error("a second backup of the same")
+	}
+	if files, _ := os.ReadDir(b.Dir); len(files) != 1 {
+		t.Error("leftovers", files)
+	}
+}
+
 // The figures are in docs/controlplane.md: `go test -run '^$' -bench Backup ./internal/datastore`.
 func BenchmarkBackupAfter12000Updates(b *testing.B) {
 	dir := filepath.Join(b.TempDir(), "store")
