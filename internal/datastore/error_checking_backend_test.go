@@ -16,7 +16,7 @@ import (
 // A disk that runs full is made for real: SQLite may not make its file any longer.
 func TestWriteToAFullDiskIsNotReportedAsDone(t *testing.T) {
 	life, work, connector := database(t, "&_pragma=max_page_count(40)")
-	store, _, err := startSQLite(life, work, connector)
+	store, _, err := startSQLite(life, work, connector, sqlitePollInterval)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestWriteToAFullDiskIsNotReportedAsDone(t *testing.T) {
 // What was acknowledged is on the disk only if every connection asks for it.
 func TestEveryConnectionIsDurable(t *testing.T) {
 	life, work, connector := database(t, "")
-	_, pool, err := startSQLite(life, work, connector)
+	_, pool, err := startSQLite(life, work, connector, sqlitePollInterval)
 	if err != nil {
 		t.Fatal(err)
 	}

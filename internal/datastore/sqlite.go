@@ -86,7 +86,7 @@ func openSQLite(ctx context.Context, dir string) (*Store, error) {
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	store := inProcess{cancel: cancel, work: &sync.WaitGroup{}}
-	if store.backend, store.pool, err = startSQLite(life, store.work, connector); err != nil {
+	if store.backend, store.pool, err = startSQLite(life, store.work, connector, sqlitePollInterval); err != nil {
 		return nil, errors.Join(classify(file, err), store.end())
 	}
 	s := store.store()
@@ -110,12 +110,12 @@ func closeLog(file string) error {
 }
 
 // startSQLite starts kine on a database that has its table.
-func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Connector) (server.Backend, *sql.DB, error) {
+func startSQLite(life context.Context, work *sync.WaitGroup, connector driver.Connector, poll time.Duration) (server.Backend, *sql.DB, error) {
 	dialect, err := newDialect(life, work, connector)
 	if err != nil {
 		return nil, nil, err
 	}
-	log := sqllog.New(dialect, work, tuning(sqlitePollInterval))
+	log := sqllog.New(dialect, work, tuning(poll))
 	dialect.notify = func(ctx context.Context) { _, _ = log.List(ctx, sqliteAnyKey, "", 1, 0, false, true) }
 	backend := newErrorCheckingBackend(historyWatch{log, dialect})
 	return backend, dialect.DB, backend.Start(life)

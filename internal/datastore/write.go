@@ -71,13 +71,19 @@ func (d *sqliteDialect) write(ctx context.Context, insert func(context.Context, 
 		case <-w.done:
 			return w.revision, w.err
 		case <-ctx.Done():
-			return 0, context.Cause(ctx)
+			select {
+			case <-w.done: // commitWaiting may have seen that ctx had not ended
+				return w.revision, w.err
+			default:
+				return 0, context.Cause(ctx)
+			}
 		}
 	}
 }
 
 // commitWaiting commits all rows that wait, and frees the lock. If that fails, it writes
-// each row alone, so that only those that can't be written get an error.
+// each row alone, so that only those that can't be written get an error. It wakes the
+// watches for a row whose client didn't wait for that.
 func (d *sqliteDialect) commitWaiting() {
 	writes := d.queue.takeAll()
 	if len(writes) < 2 || d.commit(writes) != nil {
@@ -90,6 +96,9 @@ func (d *sqliteDialect) commitWaiting() {
 	<-d.writer
 	for _, w := range writes {
 		close(w.done)
+		if w.err == nil && w.ctx.Err() != nil {
+			d.notify(context.WithoutCancel(w.ctx))
+		}
 	}
 }
 

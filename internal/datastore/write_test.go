@@ -9,6 +9,10 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/kubernetes"
 
 	"rancherdesktop.io/rdd/internal/testenv"
 )
@@ -83,6 +87,41 @@ func TestWriteThatIsCanceledWhileItWaitsIsNotWritten(t *testing.T) {
 	}
 }
 
+func TestWatchHearsOfAWriteWhoseClientIsGone(t *testing.T) {
+	life, work, connector := database(t, "")
+	hooked := &hookedConnector{Connector: connector}
+	backend, _, err := startSQLite(life, work, hooked, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := newClient(backend, newCalls())
+	events := client.Watch(t.Context(), "/registry/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	if r := <-events; !r.Created {
+		t.Fatalf("the watch was not made: %+v", r)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	leave := func() {
+		cancel()
+		if err := <-gone; !errors.Is(err, context.Canceled) {
+			t.Errorf("the client got %v", err)
+		}
+	}
+	hooked.beforeCommit.Store(&leave)
+	go func() {
+		_, err := client.Kubernetes.OptimisticPut(ctx, "/registry/a", []byte("x"), 0, kubernetes.PutOptions{})
+		gone <- err
+	}()
+	testenv.Eventually(t, "the watch hears of the write", func() bool {
+		select {
+		case r := <-events:
+			return len(r.Events) == 1
+		default:
+			return false
+		}
+	})
+}
+
 // whileLocked calls begin while no write can be committed.
 func whileLocked(t *testing.T, d *sqliteDialect, begin func()) {
 	t.Helper()
@@ -137,4 +176,40 @@ type countingConn struct {
 func (c countingConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	c.connector.transactions.Add(1)
 	return c.sqliteConn.BeginTx(ctx, o)
+}
+
+// hookedConnector calls a function once, before the next commit of one of its connections.
+type hookedConnector struct {
+	driver.Connector
+	beforeCommit atomic.Pointer[func()]
+}
+
+func (c *hookedConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return hookedConn{conn.(sqliteConn), c}, nil
+}
+
+type hookedConn struct {
+	sqliteConn
+	connector *hookedConnector
+}
+
+func (c hookedConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	tx, err := c.sqliteConn.BeginTx(ctx, o)
+	return hookedTx{tx, c.connector}, err
+}
+
+type hookedTx struct {
+	driver.Tx
+	connector *hookedConnector
+}
+
+func (tx hookedTx) Commit() error {
+	if before := tx.connector.beforeCommit.Swap(nil); before != nil {
+		(*before)()
+	}
+	return tx.Tx.Commit()
 }
