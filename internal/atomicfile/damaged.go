@@ -68,7 +68,7 @@ func object(b []byte) error {
 	return nil
 }
 
-// Aside returns the path to which PutAside would rename the file at path now.
+// Aside returns the path to which PutAside would rename and CopyAside copy the file at path now.
 func Aside(path string) string {
 	for n := 1; ; n++ {
 		to := path + ".damaged"
@@ -85,4 +85,14 @@ func Aside(path string) string {
 func PutAside(path string) (aside string, err error) {
 	aside = Aside(path)
 	return aside, retryWhileBusy(func() error { return os.Rename(path, aside) })
+}
+
+// CopyAside copies the file at path and returns the path of the copy. It is for a file whose absence means something.
+func CopyAside(path string) (aside string, err error) {
+	b, err := Read(path)
+	if err != nil {
+		return "", err
+	}
+	aside = Aside(path)
+	return aside, Write(aside, b)
 }

@@ -45,3 +45,21 @@ func TestPutAsideReplacesNoFile(t *testing.T) {
 		}
 	}
 }
+
+func TestCopyAsideLeavesTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{path + ".damaged", path + ".damaged-2"} {
+		aside, err := atomicfile.CopyAside(path)
+		if err != nil || aside != want {
+			t.Errorf("%s, %v", aside, err)
+		}
+		for _, file := range []string{path, aside} {
+			if text, _ := os.ReadFile(file); string(text) != "damaged" {
+				t.Errorf("%s: %q", file, text)
+			}
+		}
+	}
+}

@@ -151,7 +151,7 @@ func (change ConfigChange) repair(c Config, err error) (Config, error) {
 	return c, err
 }
 
-// Configure changes the configuration of an instance whose service is stopped. It renames a damaged configuration to aside if
+// Configure changes the configuration of an instance whose service is stopped. It copies a damaged configuration to aside if
 // the change replaces what is damaged. Otherwise the error is the *ConfigError.
 func Configure(inst instance.Instance, change ConfigChange) (aside string, err error) {
 	err = WhileStopped(inst, func() error {
@@ -165,8 +165,9 @@ func Configure(inst instance.Instance, change ConfigChange) (aside string, err e
 			return err
 		}
 		if damage != nil && exists(inst.ConfigFile()) {
-			if aside, err = atomicfile.PutAside(inst.ConfigFile()); err != nil {
-				return fmt.Errorf("put the damaged configuration aside: %w", err)
+			// The file stays until the new one replaces it: without a file, the defaults apply.
+			if aside, err = atomicfile.CopyAside(inst.ConfigFile()); err != nil {
+				return fmt.Errorf("copy the damaged configuration: %w", err)
 			}
 		}
 		if err := atomicfile.Write(inst.ConfigFile(), b); err != nil {

@@ -74,6 +74,34 @@ func TestDamagedConfigIsNotReplacedByAnEmptyStore(t *testing.T) {
 	}
 }
 
+// Without a file, a service that starts now would use the defaults, and say nothing of the damage.
+func TestDamagedConfigIsNeverMissingWhileItIsReplaced(t *testing.T) {
+	inst := configured(t)
+	stop, missing := make(chan struct{}), make(chan bool, 1)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				missing <- false
+				return
+			default:
+			}
+			if _, err := os.Lstat(inst.ConfigFile()); errors.Is(err, os.ErrNotExist) {
+				missing <- true
+				return
+			}
+		}
+	}()
+	for range 20 {
+		write0(t, inst.ConfigFile(), "damaged")
+		configure(t, inst, endpoint(somewhere))
+	}
+	close(stop)
+	if <-missing {
+		t.Error("the file was missing")
+	}
+}
+
 func TestInvalidValueIsReplacedAndTheOthersStay(t *testing.T) {
 	inst := configured(t)
 	write0(t, inst.ConfigFile(), `{"controllers": ["nope"], "datastoreEndpoint": "`+somewhere+`"}`)
