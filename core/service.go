@@ -259,10 +259,11 @@ func (s *Service) Restart(ctx context.Context, force bool, w Wait) error {
 }
 
 // reap stops the hostagents that a crashed service has left behind, and then starts the service with restart. It continues
-// even if the caller stops waiting. After a clean shutdown there is nothing to do.
+// even if the caller stops waiting. After a clean shutdown there is nothing to do, unless the run ended before it had adopted
+// the hostagents that an earlier one left.
 func (s *Service) reap(ctx context.Context, force, restart bool, step func(string)) error {
 	inst := s.core.inst
-	if last, err := lifecycle.Last(inst); err == nil && last.Phase == lifecycle.Stopped {
+	if last, err := lifecycle.Last(inst); err == nil && last.Phase == lifecycle.Stopped && len(s.core.LiveVMs()) == 0 {
 		return nil
 	}
 	if _, err := os.Stat(inst.LimaHome()); errors.Is(err, os.ErrNotExist) {

@@ -203,7 +203,7 @@ func runService(ctx context.Context, inst instance.Instance, claim *lifecycle.Cl
 	config, configErr := lifecycle.LoadConfig(inst)
 	host, hostErr := os.Hostname()
 	return lifecycle.Run(ctx, inst, claim, version, log, func(ctx context.Context, publish func(lifecycle.Record)) error {
-		if err := errors.Join(configErr, hostErr); err != nil {
+		if err := errors.Join(configErr, hostErr); err != nil && ctx.Err() == nil {
 			return err
 		}
 		run := &server.Run{Instance: inst, Config: config, Nonce: claim.Nonce, Version: version, Host: host, Log: log, Publish: publish}

@@ -39,9 +39,10 @@ func Take(inst instance.Instance, nonce string) (*Claim, error) {
 		return nil, fmt.Errorf("take the instance's lock: %w", err)
 	}
 	c := &Claim{nonce, []*proc.Lock{lock}}
-	if nonce == Leftovers {
+	err = os.RemoveAll(inst.AskFile()) // of a run, or of a stop of leftovers, that was killed or has failed
+	if err == nil && nonce == Leftovers {
 		err = os.RemoveAll(inst.ForceFile()) // an earlier stop was forced, not this one
-	} else {
+	} else if err == nil {
 		err = c.takeRunLock(inst)
 	}
 	if err != nil {

@@ -22,8 +22,9 @@ var ErrRunning = errors.New("another service process already runs for this insta
 var ErrNotStopped = errors.New("the service is running; stop it first with: rdd svc stop")
 
 // Run is the service's side: it calls serve and publishes each phase of it in the record, which only Run writes from here on.
-// If the record can't be written, no client can follow the run, so it ends. Run doesn't release the claim. The process holds
-// that until it exits: once a client sees that the service has stopped, there is no process, and nothing writes to the log.
+// The context of serve has ended if the run was asked to stop before. If the record can't be written, no client can follow the
+// run, so it ends. Run doesn't release the claim. The process holds that until it exits: once a client sees that the service
+// has stopped, there is no process, and nothing writes to the log.
 func Run(ctx context.Context, inst instance.Instance, claim *Claim, version string, log *slog.Logger, serve func(ctx context.Context, publish func(Record)) error) (err error) {
 	nonce := claim.Nonce
 	ctx, stop := context.WithCancel(ctx)
@@ -55,9 +56,7 @@ func Run(ctx context.Context, inst instance.Instance, claim *Claim, version stri
 	if stopRequested(inst, nonce) { // before there was a process to signal
 		stop()
 	}
-	if running.Err() == nil {
-		err = serve(running, publish)
-	}
+	err = serve(running, publish)
 	if ctx.Err() == nil { // it was not asked to stop
 		return errors.Join(err, context.Cause(running))
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"rancherdesktop.io/rdd/internal/api/crds"
@@ -39,6 +40,20 @@ const stopTimeout = 4 * time.Minute
 
 // Serve runs the service until ctx ends, then stops it in order. It returns an error when a part can't start or has failed.
 func (r *Run) Serve(ctx context.Context) (err error) {
+	events := &limavm.EventSource{}
+	machines, err := NewMachines(r.Instance, r.Log, events.Enqueue)
+	if err != nil {
+		return err
+	}
+	stopMachines := r.machineStop(ctx, machines)
+	defer func() {
+		if ctx.Err() != nil { // perhaps before control, and a crash may have left VMs running
+			err = errors.Join(err, stopMachines())
+		}
+	}()
+	if ctx.Err() != nil {
+		return nil
+	}
 	r.starting("opening the datastore")
 	store, err := datastore.Open(ctx, datastore.Options{Dir: r.Instance.StoreDir(), Endpoint: r.Config.DatastoreEndpoint})
 	if err != nil {
@@ -53,11 +68,6 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	}()
 
 	if err := storefile.NoteExternal(r.Instance.StoreDir(), store.External()); err != nil {
-		return err
-	}
-	events := &limavm.EventSource{}
-	machines, err := NewMachines(r.Instance, r.Log, events.Enqueue)
-	if err != nil {
 		return err
 	}
 	controllers := r.controllers(store, machines, events)
@@ -91,12 +101,31 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	case <-ctx.Done():
 		return nil
 	}
-	return r.control(ctx, server, serving, machines, controllers)
+	return r.control(ctx, server, serving, stopMachines, controllers)
+}
+
+// machineStop returns a function that stops all VMs of this host. Only its first call does.
+func (r *Run) machineStop(ctx context.Context, machines *machine.Manager) func() error {
+	var once sync.Once
+	return func() (err error) {
+		once.Do(func() {
+			r.stopping("stopping virtual machines")
+			limited, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopTimeout, fmt.Errorf("%w after %s", context.DeadlineExceeded, stopTimeout))
+			defer cancel()
+			go func() {
+				if lifecycle.AwaitForce(limited, r.Instance, r.Nonce) == nil {
+					machines.Force()
+				}
+			}()
+			err = machines.Close(limited, r.stopping)
+		})
+		return err
+	}
 }
 
 // control runs the controllers on a ready API server until ctx or the server ends, then stops the
 // machines and the controllers.
-func (r *Run) control(ctx context.Context, server *controlplane.Server, serving *task, machines *machine.Manager, controllers []controller.Controller) (err error) {
+func (r *Run) control(ctx context.Context, server *controlplane.Server, serving *task, stopMachines func() error, controllers []controller.Controller) (err error) {
 	r.starting("starting the controllers")
 	mgr, err := newManager(server.Loopback(), controllers)
 	if err != nil {
@@ -118,16 +147,8 @@ func (r *Run) control(ctx context.Context, server *controlplane.Server, serving 
 		err = errors.Join(err, managing.stop())
 	}()
 	defer func() {
-		// The manager refuses new work from here on, so that no controller starts a VM again.
-		r.stopping("stopping virtual machines")
-		limited, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopTimeout, fmt.Errorf("%w after %s", context.DeadlineExceeded, stopTimeout))
-		defer cancel()
-		go func() {
-			if lifecycle.AwaitForce(limited, r.Instance, r.Nonce) == nil {
-				machines.Force()
-			}
-		}()
-		err = errors.Join(err, machines.Close(limited, r.stopping))
+		// It refuses new work from here on, so that no controller starts a VM again.
+		err = errors.Join(err, stopMachines())
 	}()
 	if !mgr.GetCache().WaitForCacheSync(ctx) {
 		return nil
