@@ -162,27 +162,43 @@ func (d *download) fetch(ctx context.Context) error {
 	return d.keep(modified)
 }
 
-// keep makes the downloaded part the cached file.
+// keep makes the downloaded part the cached file. What describes the old file is removed before, and what describes the
+// new one is written after: a kill in between leaves a file that is checked again.
 func (d *download) keep(modified string) error {
-	// What describes the old file is replaced or removed before the file is.
-	for name, text := range map[string]string{d.modifiedFile(): modified, filepath.Join(d.dir, "url"): d.url} {
-		if err := atomicfile.Write(name, []byte(text)); err != nil {
-			return err
-		}
-	}
-	if d.digest != "" {
-		if err := os.RemoveAll(d.digestFile()); err != nil {
-			return err
-		}
+	if err := d.forget(); err != nil {
+		return err
 	}
 	if err := os.Rename(d.part(), d.data()); err != nil {
 		return err
 	}
 	_ = os.Remove(d.validator())
-	if d.digest == "" {
-		return nil
+	about := map[string]string{d.modifiedFile(): modified, filepath.Join(d.dir, "url"): d.url}
+	if d.digest != "" {
+		about[d.digestFile()] = d.digest.String()
 	}
-	return atomicfile.Write(d.digestFile(), []byte(d.digest))
+	for name, text := range about {
+		if err := atomicfile.Write(name, []byte(text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget removes what describes the cached file: when it was modified, and its digests, of any algorithm.
+func (d *download) forget() error {
+	files, err := os.ReadDir(d.dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		path := filepath.Join(d.dir, f.Name())
+		if path == d.modifiedFile() || filepath.Ext(path) == ".digest" {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // request requests the missing part once. It returns the server's modification time of the file.
@@ -212,25 +228,37 @@ func (d *download) request(ctx context.Context) (modified string, err error) {
 	switch resp.StatusCode {
 	case http.StatusOK:
 		have = 0
-	case http.StatusPartialContent:
+		if err := d.startOver(validatorOf(resp)); err != nil {
+			return "", err
+		}
+	case http.StatusPartialContent: // the validator stays: with none, only the digest can show whether the parts fit
 	case http.StatusRequestedRangeNotSatisfiable: // it has no more than we have
+		if resp.Header.Get("Content-Range") == fmt.Sprintf("bytes */%d", have) {
+			return resp.Header.Get("Last-Modified"), nil // an earlier download was killed when it had everything
+		}
 		return "", errors.Join(fmt.Errorf("the server's file has changed (%s)", resp.Status), os.Remove(d.part()))
 	case http.StatusNotFound, http.StatusGone:
 		return "", fmt.Errorf("%w (%s)", errNoFile, resp.Status)
 	default:
 		return "", fmt.Errorf("the server answers %s", resp.Status)
 	}
-	if err := atomicfile.Write(d.validator(), []byte(validatorOf(resp))); err != nil {
-		return "", err
-	}
 	body := &progressReader{r: resp.Body, done: have, total: max(have+resp.ContentLength, 0), report: d.report, stopped: func() error {
 		silence.Reset(d.stallTimeout)
 		return nil
 	}}
-	if err := d.write(body, have, resp.ContentLength); err != nil {
+	if err := d.write(body, resp.ContentLength); err != nil {
 		return "", causeOr(ctx, err)
 	}
 	return resp.Header.Get("Last-Modified"), nil
+}
+
+// startOver removes the part, and then records the validator of the file whose first part comes next: a part never lies
+// beside the validator of another file.
+func (d *download) startOver(validator string) error {
+	if err := os.RemoveAll(d.part()); err != nil {
+		return err
+	}
+	return atomicfile.Write(d.validator(), []byte(validator))
 }
 
 // validatorOf returns what identifies this version of the file in a later request; empty if the server sent nothing.
@@ -241,22 +269,16 @@ func validatorOf(resp *http.Response) string {
 	return resp.Header.Get("Last-Modified")
 }
 
-// write writes the body to the partial file, from an offset on. It keeps what arrives even if it fails.
-func (d *download) write(body io.Reader, from, length int64) error {
+// write appends the body to the partial file. It keeps what arrives even if it fails.
+func (d *download) write(body io.Reader, length int64) error {
 	if err := checkSpace(d.dir, length); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(d.part(), os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(d.part(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := f.Truncate(from); err != nil {
-		return err
-	}
-	if _, err := f.Seek(from, io.SeekStart); err != nil {
-		return err
-	}
 	if _, err := io.Copy(f, body); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ type Server struct {
 	Cut      int           // break off so many times, after half of what was asked for
 	Hold     chan struct{} // wait after the first half, until this is closed
 	Tag      string        // the file's, if any
+	Modified time.Time     // the file's, if any
 	NoRanges bool          // serve only ever the whole
 
 	Served int      // how often a file was asked for
@@ -39,7 +40,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.Tag != "" {
 		w.Header().Set("ETag", s.Tag)
 	}
-	http.ServeContent(&halfWriter{w, s, r}, r, "image.raw", time.Time{}, bytes.NewReader(Image()))
+	http.ServeContent(&halfWriter{w, s, r}, r, "image.raw", s.Modified, bytes.NewReader(Image()))
 }
 
 // halfWriter breaks off, or waits, after the first half of an answer.
