@@ -190,6 +190,15 @@ func (f *Files) write(vm layout.VM, p Path, b []byte) error {
 	if err := f.save(vm); err != nil { // before the file is written, so that it is known to be ours in any case
 		return err
 	}
+	return p.create(b)
+}
+
+// create makes the file, and replaces none. A link to Lima's copy of it is there as a whole, even if the hostagent is killed;
+// nobody uses that copy any more. There is no link to another file system.
+func (p Path) create(b []byte) error {
+	if err := os.Link(p.Inside, p.Path); err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
 	to, err := os.OpenFile(p.Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
