@@ -15,15 +15,18 @@ import (
 	"rancherdesktop.io/rdd/internal/proc"
 )
 
-// takeDisks makes sure that the VM can have its additional disks. A lock file of another VM that doesn't run was left
-// by a crash, and is removed.
+// takeDisks makes sure that the VM can have its additional disks, and gives back those that an earlier run had. A lock
+// file of another VM that doesn't run was left by a crash, and is removed.
 func takeDisks(vm layout.VM, y *limayaml.LimaYAML) error {
+	if err := vm.FreeDisks(); err != nil {
+		return err
+	}
 	for i, d := range y.AdditionalDisks {
 		disk, err := store.InspectDisk(d.Name)
 		if err != nil {
 			return fmt.Errorf("additionalDisks[%d].name: %w", i, err)
 		}
-		if disk.Instance == "" || disk.InstanceDir == vm.Dir() {
+		if disk.Instance == "" {
 			continue
 		}
 		other := layout.VM{Home: vm.Home, Name: disk.Instance}

@@ -35,15 +35,24 @@ func TestNetworkWhoseProgramIsNotThereIsNamed(t *testing.T) {
 	}
 }
 
+func TestDiskThatTheVMHasNoLongerIsFree(t *testing.T) {
+	vm := limatest.NewVM(t)
+	marks := limatest.MarkDisks(t, vm.Home, map[string]string{"dropped": vm.Dir(), "kept": vm.Dir(), "others": filepath.Join(vm.Home, "other")})
+	y := &limayaml.LimaYAML{AdditionalDisks: []limayaml.Disk{{Name: "kept"}}}
+	if err := takeDisks(vm, y); err != nil {
+		t.Fatal(err)
+	}
+	for disk, mark := range marks {
+		if layout.Exists(mark) != (disk == "others") {
+			t.Errorf("the disk %q is in use: %t", disk, disk != "others")
+		}
+	}
+}
+
 func TestDiskThatACrashedVMHadIsFree(t *testing.T) {
 	vm := limatest.NewVM(t)
 	other := layout.VM{Home: vm.Home, Name: "other"}
-	disk := filepath.Join(vm.Home, "_disks", "data", "datadisk")
-	limatest.WriteFile(t, disk, "")
-	note := filepath.Join(filepath.Dir(disk), "in_use_by")
-	if err := os.Symlink(other.Dir(), note); err != nil {
-		t.Fatal(err)
-	}
+	note := limatest.MarkDisks(t, vm.Home, map[string]string{"data": other.Dir()})["data"]
 	y := &limayaml.LimaYAML{AdditionalDisks: []limayaml.Disk{{Name: "data"}}}
 	if err := os.MkdirAll(other.Run(), 0o700); err != nil {
 		t.Fatal(err)

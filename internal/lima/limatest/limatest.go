@@ -86,6 +86,21 @@ func WriteFile(t testing.TB, path, text string) {
 	}
 }
 
+// MarkDisks makes additional disks that VMs have in use: users has the VM's directory for each disk. It returns the marks.
+func MarkDisks(t testing.TB, home string, users map[string]string) (marks map[string]string) {
+	t.Helper()
+	marks = map[string]string{}
+	for disk, user := range users {
+		dir := filepath.Join(layout.DisksDir(home), disk)
+		marks[disk] = filepath.Join(dir, layout.DiskUser)
+		WriteFile(t, filepath.Join(dir, "datadisk"), "")
+		if err := os.Symlink(user, marks[disk]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return marks
+}
+
 // HoldHostagentLock holds the lock of a VM's hostagent, as a hostagent that lives does.
 func HoldHostagentLock(t testing.TB, vm layout.VM) {
 	t.Helper()

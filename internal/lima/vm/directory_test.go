@@ -149,3 +149,14 @@ func TestRemovalThatWasCutShortIsFinished(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestRemovalGivesBackAllDisksThatTheVMHad(t *testing.T) {
+	vm := limatest.NewVM(t)
+	marks := limatest.MarkDisks(t, vm.Home, map[string]string{"dropped": vm.Dir(), "others": filepath.Join(vm.Home, "other")})
+	if err := Remove(t.Context(), vm); err != nil {
+		t.Fatal(err)
+	}
+	if layout.Exists(marks["dropped"]) || !layout.Exists(marks["others"]) {
+		t.Error("it gives back other disks than its own")
+	}
+}

@@ -45,8 +45,8 @@ func Remove(ctx context.Context, vm layout.VM) error {
 	if held, err := proc.Held(vm.QEMULock()); held || err != nil {
 		return errors.Join(err, fmt.Errorf("VM %q still has a QEMU: stop it first", vm.Name))
 	}
-	if inst, err := store.Inspect(vm.Name); err == nil {
-		unlockDisks(inst)
+	if err := vm.FreeDisks(); err != nil {
+		return err
 	}
 	if !layout.Exists(vm.Dir()) {
 		return hostpath.Release(vm)
@@ -70,13 +70,4 @@ func lockIdle(ctx context.Context, vm layout.VM) (*proc.Lock, error) {
 		return nil, fmt.Errorf("VM %q is in use: stop it first: %w", vm.Name, err)
 	}
 	return lock, err
-}
-
-// unlockDisks gives back the additional disks that the VM had in use.
-func unlockDisks(inst *store.Instance) {
-	for _, d := range inst.AdditionalDisks {
-		if disk, err := store.InspectDisk(d.Name); err == nil && disk.InstanceDir == inst.Dir {
-			_ = disk.Unlock() // only a note inside the disk's directory
-		}
-	}
 }

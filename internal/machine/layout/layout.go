@@ -178,6 +178,22 @@ func DisksDir(home string) string { return filepath.Join(home, "_disks") }
 // DiskUser is the name of Lima's link in an additional disk's directory to the directory of the VM that uses the disk.
 const DiskUser = "in_use_by"
 
+// FreeDisks removes the marks of the VM from additional disks, also from disks that its template no longer names. The caller
+// holds DiskLock, and the VM has no QEMU.
+func (v VM) FreeDisks() error {
+	disks, err := os.ReadDir(DisksDir(v.Home))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, d := range disks {
+		mark := filepath.Join(DisksDir(v.Home), d.Name(), DiskUser)
+		if user, e := os.Readlink(mark); e == nil && filepath.Base(user) == v.Name {
+			err = errors.Join(err, os.RemoveAll(mark))
+		}
+	}
+	return err
+}
+
 // QEMUPID is where Lima's QEMU driver writes the process ID of QEMU.
 func (v VM) QEMUPID() string { return filepath.Join(v.Dir(), "qemu.pid") }
 
