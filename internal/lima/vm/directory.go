@@ -66,6 +66,9 @@ func removeDir(vm layout.VM) error {
 			}
 		}
 	}
+	if err := os.RemoveAll(vm.Removing()); err != nil { // Dir may be a link, whose target stays
+		return err
+	}
 	return os.RemoveAll(vm.Dir())
 }
 

@@ -150,6 +150,24 @@ func TestRemovalThatWasCutShortIsFinished(t *testing.T) {
 	}
 }
 
+func TestRemovalOfAVMBehindALinkLeavesAnEmptyFolder(t *testing.T) {
+	vm := limatest.NewVM(t)
+	target := t.TempDir()
+	if err := os.MkdirAll(vm.Home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, vm.Dir()); err != nil {
+		t.Fatal(err)
+	}
+	limatest.WriteFile(t, vm.Disk(), "")
+	if err := Remove(t.Context(), vm); err != nil || layout.Exists(vm.Dir()) {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(target); err != nil || len(left) > 0 {
+		t.Error("these are left:", left, err)
+	}
+}
+
 func TestRemovalGivesBackAllDisksThatTheVMHad(t *testing.T) {
 	vm := limatest.NewVM(t)
 	marks := limatest.MarkDisks(t, vm.Home, map[string]string{"dropped": vm.Dir(), "others": filepath.Join(vm.Home, "other")})
