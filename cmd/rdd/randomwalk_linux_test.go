@@ -62,6 +62,7 @@ type randomWalk struct {
 	vms            map[string]states
 	crashed        bool // the service was killed, and the VMs that it left were not stopped since
 	settled        bool // nothing is in progress
+	vmsSettled     bool // nor for a VM: a service that has stopped continues with its VMs when it starts again
 	deletionKilled bool // a deletion was killed before its end
 	history        []string
 	counts         map[string]int
@@ -137,6 +138,7 @@ func (w *randomWalk) step() {
 		w.expectVM(args[1], args[2], slices.Contains(args, "--start"), c, r)
 	}
 	w.settled = w.settled && r.code == 0 && (c.how == disruptNothing || c.how == disruptByDeadline || c.how == disruptByInterrupt)
+	w.vmsSettled = w.vmsSettled && w.settled
 	if w.deletionKilled || w.random.IntN(3) > 0 {
 		w.settle()
 	}
@@ -160,7 +162,7 @@ func (w *randomWalk) runTwo(after time.Duration, first []string) {
 			w.t.Fatal("a command hangs or has an unexpected exit code:", w.history[len(w.history)-1])
 		}
 	}
-	w.service = states{svcNone, svcRuns, svcStopped}
+	w.service, w.vmsSettled = states{svcNone, svcRuns, svcStopped}, false
 	for name := range w.vms {
 		w.vms[name] = states{vmGone, vmStopped, vmRuns}
 	}
@@ -252,6 +254,10 @@ func (w *randomWalk) killAndWait(command string) {
 	}
 }
 
+// mayStop reports whether the disruption may end a service, or keep it from being started: what stops the leftovers of a
+// crashed service also starts it again in a restart that an earlier command has requested.
+func (c disruption) mayStop() bool { return c.how == disruptService || c.how == disruptReap }
+
 // targetState returns the state of a service after a successful command.
 func targetState(verb, state string) string {
 	switch {
@@ -272,11 +278,11 @@ func (w *randomWalk) expectService(verb string, c disruption, r result) {
 		aims = aims.or(targetState(verb, state))
 	}
 	removes := verb == "delete" || verb == "reset"
-	unclear := !wasSettled || c.how == disruptService || c.how == disruptReap || c.how == disruptHostagents
+	unclear := !wasSettled || c.mayStop() || c.how == disruptHostagents
 	switch {
 	case r.code == 0:
 		w.service = aims
-		if verb == "stop" && was.is(svcRuns) && c.how != disruptService && strings.Contains(r.err, "was not running") {
+		if verb == "stop" && was.is(svcRuns) && !c.mayStop() && strings.Contains(r.err, "was not running") {
 			w.t.Fatal("the service was started, but the command says that it was not running")
 		}
 	case (r.code == 4 || r.code == 130) && strings.Contains(strings.ToLower(r.err), "nothing was done"):
@@ -307,12 +313,12 @@ func (w *randomWalk) expectService(verb string, c disruption, r result) {
 			w.vms[name] = w.vms[name].or(vmGone)
 		}
 	}
-	if c.how == disruptService && verb != "stop" && !removes || c.how == disruptService && r.code != 0 {
+	if c.mayStop() && (r.code != 0 || verb != "stop" && !removes) {
 		w.service = w.service.or(svcStopped)
 	}
 	stops := verb == "stop" || removes
 	switch {
-	case c.how == disruptService || c.how == disruptReap || r.code == -1:
+	case c.mayStop() || r.code == -1:
 		w.crashed = !stops || r.code != 0 || w.crashed && r.code != 0
 	case r.code == 0 && c.how != disruptByNoWait && stops:
 		w.crashed = false
@@ -340,7 +346,7 @@ func (w *randomWalk) expectVM(verb, name string, start bool, c disruption, r res
 	if start {
 		wish = states{vmRuns}
 	}
-	disturbed := c.how == disruptService || c.how == disruptHostagents || c.how == disruptReap
+	disturbed := c.mayStop() || c.how == disruptHostagents
 	if verb == "create" { // it starts the service
 		if starting := strings.Contains(r.err, "it again with: rdd svc start"); starting && r.code == 4 && c.how == disruptByDeadline {
 			w.service = states{svcRuns}
@@ -370,7 +376,7 @@ func (w *randomWalk) expectVM(verb, name string, start bool, c disruption, r res
 	default:
 		w.t.Fatalf("vm %s %s: exit code %d in a settled state", verb, name, r.code)
 	}
-	if c.how == disruptService {
+	if c.mayStop() {
 		w.service = w.service.or(svcStopped)
 		w.crashed = true
 	}
@@ -379,17 +385,33 @@ func (w *randomWalk) expectVM(verb, name string, start bool, c disruption, r res
 	}
 }
 
-// checkVM checks that the VM's processes and files match its state.
+// checkVM checks that the VM's processes and files match its state. If earlier commands may have left something in progress,
+// it waits for that: the service notices only within a second that a hostagent which it had found at its start was killed, and
+// a VM counts as stopped before its directory is made.
 func (w *randomWalk) checkVM(name, state string) {
+	w.t.Helper()
+	var wrong string
+	matches := func() bool {
+		wrong = w.mismatch(name, state)
+		return wrong == ""
+	}
+	if !matches() && (w.vmsSettled || !testenv.Within(matches)) {
+		w.t.Fatal(wrong)
+	}
+}
+
+// mismatch says which of the VM's processes and files don't match its state; empty if all do.
+func (w *randomWalk) mismatch(name, state string) string {
 	w.t.Helper()
 	for what, lock := range map[string]string{"hostagent": w.vm(name).HostagentLock(), "QEMU": w.vm(name).QEMULock()} {
 		if w.lockHeld(lock) != (state == vmRuns) {
-			w.t.Fatalf("VM %s %s; its %s runs: %t", name, state, what, state != vmRuns)
+			return fmt.Sprintf("VM %s %s; its %s runs: %t", name, state, what, state != vmRuns)
 		}
 	}
 	if has := exists(w.vm(name).Dir()); has != (state != vmGone) {
-		w.t.Fatalf("VM %s %s; it has a directory: %t", name, state, has)
+		return fmt.Sprintf("VM %s %s; it has a directory: %t", name, state, has)
 	}
+	return ""
 }
 
 // settle waits until nothing is in progress, and checks that the actual state is a possible one.
@@ -427,36 +449,52 @@ func (w *randomWalk) settle() {
 	}
 }
 
-// settleVMs waits until each VM has reached its requested state, and checks that it is a possible one.
+// settleVMs waits until each VM has reached its requested state, and checks that it is a possible one. A hostagent may have
+// been killed that the service, and so the status, still takes for running: then it waits again.
 func (w *randomWalk) settleVMs() {
+	w.t.Helper()
+	for name, may := range w.vms {
+		var wrong string
+		matches := func() bool {
+			state := w.settleVM(name)
+			if !may.allow(state) {
+				w.t.Fatalf("VM %s should be in one of the states %v, but is in %s", name, may, state)
+			}
+			w.vms[name] = states{state}
+			wrong = w.mismatch(name, state)
+			return wrong == ""
+		}
+		if !testenv.Within(matches) {
+			w.t.Fatal(wrong)
+		}
+	}
+	w.vmsSettled = true
+}
+
+// settleVM waits until the VM's status says that it has reached its requested state, and returns that state.
+func (w *randomWalk) settleVM(name string) string {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
 	defer cancel()
-	c := &chaosTest{testEnv: w.testEnv}
 	client := w.client()
-	for name, may := range w.vms {
-		state := vmGone
-		c.vm = name
-		obj, err := client.Resource(limaVMs).Get(ctx, name, metav1.GetOptions{})
-		if err == nil {
-			vm := decodeVM(obj)
-			to := map[bool]vmGoal{true: goalRunning, false: goalStopped}[vm.Spec.Running]
-			state = map[vmGoal]string{goalRunning: vmRuns, goalStopped: vmStopped}[to]
-			if vm.DeletionTimestamp != nil {
-				to, state = goalGone, vmGone
-			}
-			err := c.await(ctx, client, vm, to)
-			if err == nil && to != goalGone {
-				err = wait.Until(ctx, client.Resource(limaVMs), name, func(obj *unstructured.Unstructured) (bool, error) { return vm.Expectation().Created(decodeVM(obj)) })
-			}
-			if err != nil {
-				w.t.Fatalf("VM %s does not become %s: %v", name, to, err)
-			}
-		}
-		if !may.allow(state) {
-			w.t.Fatalf("VM %s should be in one of the states %v, but is in %s", name, may, state)
-		}
-		w.vms[name] = states{state}
-		w.checkVM(name, state)
+	obj, err := client.Resource(limaVMs).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return vmGone
 	}
+	vm := decodeVM(obj)
+	to, state := goalStopped, vmStopped
+	switch {
+	case vm.DeletionTimestamp != nil:
+		to, state = goalGone, vmGone
+	case vm.Spec.Running:
+		to, state = goalRunning, vmRuns
+	}
+	err = (&chaosTest{testEnv: w.testEnv, vm: name}).await(ctx, client, vm, to)
+	if err == nil && to != goalGone {
+		err = wait.Until(ctx, client.Resource(limaVMs), name, func(obj *unstructured.Unstructured) (bool, error) { return vm.Expectation().Created(decodeVM(obj)) })
+	}
+	if err != nil {
+		w.t.Fatalf("VM %s does not become %s: %v", name, to, err)
+	}
+	return state
 }
