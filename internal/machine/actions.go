@@ -114,14 +114,12 @@ func (w *worker) kill(ctx context.Context) error {
 		w.hostagent = nil
 	}
 	held, err := proc.Held(w.vm.QEMULock())
-	if err != nil {
-		return err
-	}
-	if held {
+	if err == nil && held {
 		w.phase(Stopping)
-		if err := w.runCommand(ctx, nil, "clear", "--kill"); err != nil {
-			return err
-		}
+		err = w.runCommand(ctx, nil, "clear", "--kill")
+	}
+	if err != nil {
+		return w.reconciled(err)
 	}
 	return w.reconcile(ctx)
 }

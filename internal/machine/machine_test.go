@@ -73,7 +73,7 @@ func (env *testEnv) service() *service {
 			}
 		},
 	})
-	s.timeouts.busyInterval, s.timeouts.runningInterval = 5*time.Millisecond, 5*time.Millisecond
+	s.timeouts.busyInterval, s.timeouts.runningInterval, s.timeouts.retryInterval = 5*time.Millisecond, 5*time.Millisecond, 5*time.Millisecond
 	env.t.Cleanup(func() {
 		env.set("poweroff", "")
 		env.set("stopped", "")
@@ -491,6 +491,72 @@ func TestQEMUWithoutHostagentIsEnded(t *testing.T) {
 	}
 }
 
+// The VM stayed in the phase Stopping, and was never started again.
+func TestVMWhoseQEMUCouldNotBeEndedIsStoppedOnceItCan(t *testing.T) {
+	for name, end := range map[string]func(env *testEnv) *service{
+		"left by an earlier service": func(env *testEnv) *service {
+			env.qemu()
+			return env.service()
+		},
+		"left by a hostagent that was killed": func(env *testEnv) *service {
+			s := env.runningOrphan()
+			rec, err := env.vm.ReadRecord()
+			if err == nil {
+				err = syscall.Kill(rec.PID, syscall.SIGKILL)
+			}
+			if err != nil {
+				env.t.Fatal(err)
+			}
+			return s
+		},
+		"after a forced stop": func(env *testEnv) *service {
+			s := env.runningOrphan()
+			s.Do("rd", Request{Action: Kill})
+			return s
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := newTestEnv(t)
+			env.set("clear", "fail")
+			s := end(env)
+			s.await("the failure", func(st State) bool { return st.Phase == Stopping && failed(st) && env.counted("clear") > 0 })
+			env.set("clear", "")
+			s.await("stopped", func(st State) bool { return st.Phase == Stopped && !failed(st) })
+			if held, err := proc.Held(env.vm.QEMULock()); held || err != nil {
+				t.Error("said stopped while QEMU lives", err)
+			}
+		})
+	}
+}
+
+// runningOrphan starts a VM whose QEMU outlives its hostagent.
+func (env *testEnv) runningOrphan() *service {
+	env.t.Helper()
+	env.set("qemu", "orphan")
+	s := env.service()
+	s.Do("rd", start(""))
+	s.awaitPhase(Running)
+	return s
+}
+
+// A deletion or a reset showed its first failure for good.
+func TestRemovalThatFailsAfterItsMarkIsTriedAgain(t *testing.T) {
+	env := newTestEnv(t)
+	s := env.service()
+	s.Do("rd", Request{Action: Prepare})
+	s.awaitPhase(Stopped)
+	env.set("remove", "marked")
+	s.Do("rd", Request{Action: Remove})
+	s.await("the failure", func(st State) bool { return st.Phase == Removing && failed(st) })
+	n := env.counted("remove")
+	s.await("a further attempt", func(st State) bool { return env.counted("remove") > n && st.Phase == Removing && failed(st) })
+	env.set("remove", "")
+	s.await("removed", func(st State) bool { return st.Phase == Absent && !failed(st) })
+	if layout.Exists(env.vm.Dir()) {
+		t.Error("said removed, and its directory is there")
+	}
+}
+
 func TestFolderThatIsNotAnUnfinishedVMIsKept(t *testing.T) {
 	env := newTestEnv(t)
 	diary := filepath.Join(env.vm.Dir(), "diary.txt")
@@ -518,6 +584,22 @@ func TestUnfinishedVMIsRemoved(t *testing.T) {
 	if layout.Exists(env.vm.Dir()) {
 		t.Fatal("it is still there")
 	}
+}
+
+// It was shown as a VM that was created.
+func TestUnfinishedVMThatCanNotBeRemovedIsNotTakenForOne(t *testing.T) {
+	env := newTestEnv(t)
+	mustMkdir(t, env.vm.Dir())
+	if err := os.WriteFile(env.vm.Making(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env.set("remove", "fail")
+	s := env.service()
+	if st := s.await("the failure", failed); st.Phase != Removing {
+		t.Errorf("it is %s", st.Phase)
+	}
+	env.set("remove", "")
+	s.await("removed", func(st State) bool { return st.Phase == Absent && !failed(st) })
 }
 
 // A removal that is killed before its last step, and a creation after its first one, leave an empty folder.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/machine/event"
@@ -61,10 +62,8 @@ func (w *worker) recordCrash() (died bool, err error) {
 
 // probe finds out what exists of the VM when the worker begins, and reports what an earlier service has left.
 func (w *worker) probe(ctx context.Context) {
-	orphan, err := proc.Held(w.vm.QEMULock())
-	if err == nil {
-		err = w.reconcile(ctx)
-	}
+	orphan, _ := proc.Held(w.vm.QEMULock()) // reconcile returns the error
+	err := w.reconcile(ctx)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -82,8 +81,37 @@ func (w *worker) probe(ctx context.Context) {
 }
 
 // reconcile sets the state to what exists of the VM. It adopts a hostagent, ends a QEMU that outlived its hostagent, and
-// completes an interrupted removal.
-func (w *worker) reconcile(ctx context.Context) error {
+// completes an interrupted removal. After an error, the worker repeats it when it has no job.
+func (w *worker) reconcile(ctx context.Context) error { return w.reconciled(w.settle(ctx)) }
+
+// reconciled records whether a reconcile has failed, and returns its error.
+func (w *worker) reconciled(err error) error {
+	if err == nil {
+		w.retry = 0
+	} else {
+		w.retry = min(max(2*w.retry, w.timeouts.retryInterval), maxRetryInterval)
+	}
+	return err
+}
+
+// reconcileAgain repeats a reconcile that has failed, after a pause. The controller waits for that: the phase, such as Stopping,
+// says that something is under way.
+func (w *worker) reconcileAgain(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(w.retry):
+	}
+	switch err := w.reconcile(ctx); {
+	case err == nil:
+		w.change(func(s *State) { s.Failure = nil })
+	case ctx.Err() == nil:
+		w.fail(Stop, err)
+	}
+}
+
+// settle does the work of reconcile.
+func (w *worker) settle(ctx context.Context) error {
 	a, err := w.adopt()
 	if err != nil {
 		return err
@@ -106,6 +134,7 @@ func (w *worker) reconcile(ctx context.Context) error {
 		return err
 	}
 	if w.vm.Unfinished() {
+		w.phase(Removing)
 		if err := w.runCommand(ctx, nil, "remove"); err != nil {
 			return err
 		}

@@ -13,12 +13,14 @@ type timeouts struct {
 	runningInterval  time.Duration // between checks of one that runs
 	stallTimeout     time.Duration // longest silence of a child that reports at least every second
 	interruptTimeout time.Duration // for a child to end after it was interrupted
+	retryInterval    time.Duration // before a reconcile that has failed is repeated; it doubles up to maxRetryInterval
 	stopTimeout      time.Duration // for a guest to power off, before its state says that it is late
 	stepTimeouts     map[string]time.Duration
 }
 
 const (
 	defaultStepTimeout = time.Minute // for a step that is not in stepTimeouts
+	maxRetryInterval   = time.Minute // see retryInterval
 	emulationFactor    = 4           // by which an emulated guest may be slower
 )
 
@@ -29,6 +31,7 @@ func defaultTimeouts() timeouts {
 		runningInterval:  time.Second,
 		stallTimeout:     time.Minute,
 		interruptTimeout: 5 * time.Second,
+		retryInterval:    time.Second,
 		stopTimeout:      3 * time.Minute,
 		stepTimeouts: map[string]time.Duration{
 			event.Acceleration: 30 * time.Second,

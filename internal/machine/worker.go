@@ -26,10 +26,11 @@ type worker struct {
 	cancel  context.CancelCauseFunc // ends the current job, or the wait for one
 
 	// Only the goroutine uses the fields that follow.
-	hostagent *hostagent // nil when none runs
-	crashed   bool       // the last hostagent has died without reporting its exit
-	boots     bool       // a boot follows the preparation, and its steps are counted on
-	prepared  int32      // number of steps of the preparation before the boot
+	hostagent *hostagent    // nil when none runs
+	retry     time.Duration // pause before the reconcile that has failed is repeated; 0 when the last one has not failed
+	crashed   bool          // the last hostagent has died without reporting its exit
+	boots     bool          // a boot follows the preparation, and its steps are counted on
+	prepared  int32         // number of steps of the preparation before the boot
 }
 
 // job is a submitted request.
@@ -77,6 +78,8 @@ func (w *worker) loop(ctx context.Context) {
 		switch {
 		case j != nil:
 			w.runJob(jobCtx, j)
+		case w.hostagent == nil && w.retry > 0:
+			w.reconcileAgain(jobCtx)
 		case w.hostagent == nil:
 			<-jobCtx.Done()
 		case errors.Is(w.follow(jobCtx, Unknown), errEnded):

@@ -144,7 +144,9 @@ func TestDecideStart(t *testing.T) {
 		}},
 		{"adopted by a new process", situation(machine.Running, func(o *observation) { o.backoff = backoff{} }), machine.None, ready, started, func(d decision) bool { return d.status.RestartCount == 0 }},
 		{"disk vanished", situation(machine.Absent), machine.Start, pending, starting, nil},
-		{"being removed under a spec that wants it", situation(machine.Removing), machine.None, ready, starting, nil},
+		{"being removed under a spec that wants it", situation(machine.Removing), machine.None, pending, starting, nil},
+		{"what an interrupted creation has left is being removed", situation(machine.Removing, uncreated, idle), machine.None, pending, stopped, nil},
+		{"what an interrupted creation has left can't be removed", situation(machine.Removing, uncreated, idle, failing(machine.Stop, false)), machine.None, "Unknown/CreateFailed", stopped, nil},
 	})
 }
 
