@@ -169,9 +169,13 @@ func (f *flags) apply() error {
 	return nil
 }
 
+// heartbeatInterval is how often an event says that a command goes on. The service ends one that is silent for a minute.
+const heartbeatInterval = time.Second
+
 // report runs work whose events go to stdout. The last event reports the result.
 func report(ctx context.Context, work func(context.Context, *event.Writer) error) error {
 	w := event.NewWriter(os.Stdout)
+	stop := lima.Every(heartbeatInterval, func() { _ = w.Write(event.Event{}) }) // a reader that is gone ends us by a signal
 	done := make(chan error, 1)
 	go func() { done <- work(ctx, w) }()
 	var err error
@@ -184,6 +188,7 @@ func report(ctx context.Context, work func(context.Context, *event.Writer) error
 			err = context.Cause(ctx)
 		}
 	}
+	stop()
 	if err == nil {
 		return w.Write(event.Event{OK: true})
 	}
