@@ -23,10 +23,7 @@ func Exec(qemu, lock string, parent int, args []string) error {
 	if err := endWithParent(parent); err != nil {
 		return err
 	}
-	held, err := proc.Acquire(lock)
-	if errors.Is(err, proc.ErrLocked) {
-		return diag.Mark(diag.VMBusy, fmt.Errorf("another QEMU of this VM still runs: %w", err))
-	}
+	held, err := acquire(lock, parent)
 	if err != nil {
 		return err
 	}
@@ -37,3 +34,21 @@ func Exec(qemu, lock string, parent int, args []string) error {
 	cmd.Env = os.Environ()
 	return proc.Become(cmd)
 }
+
+// acquire takes the QEMU lock. It refuses when the hostagent, whose process ID is parent, has ended: a service may have found the
+// lock free since then, and doesn't expect a QEMU any more.
+func acquire(lock string, parent int) (*proc.Lock, error) {
+	held, err := proc.Acquire(lock)
+	switch {
+	case errors.Is(err, proc.ErrLocked):
+		return nil, diag.Mark(diag.VMBusy, fmt.Errorf("another QEMU of this VM still runs: %w", err))
+	case err != nil:
+		return nil, err
+	case os.Getppid() != parent:
+		return nil, errors.Join(errHostagentGone, held.Release())
+	}
+	return held, nil
+}
+
+// errHostagentGone means that the hostagent that has started this QEMU has ended.
+var errHostagentGone = errors.New("the hostagent is gone")

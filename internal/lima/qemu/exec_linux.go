@@ -1,7 +1,6 @@
 package qemu
 
 import (
-	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +13,7 @@ func endWithParent(parent int) error {
 		return err
 	}
 	if os.Getppid() != parent {
-		return errors.New("the hostagent is gone")
+		return errHostagentGone
 	}
 	return nil
 }

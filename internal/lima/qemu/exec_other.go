@@ -2,5 +2,5 @@
 
 package qemu
 
-// endWithParent does nothing on this system: EndOrphan ends a QEMU that outlives its hostagent.
+// endWithParent does nothing on this system: EndOrphan ends a QEMU that outlives its hostagent. See also acquire.
 func endWithParent(int) error { return nil }
