@@ -4,10 +4,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,7 +35,7 @@ const (
 // the requested state, and nothing else is left.
 func TestServiceSurvivesKillsAtRandomMoments(t *testing.T) {
 	t.Parallel()
-	survived := make([]int, chaosEnvs)
+	tests := make([]*chaosTest, chaosEnvs)
 	t.Run("envs", func(t *testing.T) {
 		for n := range chaosEnvs {
 			t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -43,16 +45,25 @@ func TestServiceSurvivesKillsAtRandomMoments(t *testing.T) {
 				e.setFake("boot", "60ms")
 				e.setFake("stop", "30ms")
 				e.setFake("remove", "20ms")
-				c := &chaosTest{testEnv: e, vm: "demo", template: "images: []\n", killWithin: 700 * time.Millisecond, settleTimeout: testenv.Timeout, seed: uint64(n)}
-				survived[n] = c.run(chaosKills / chaosEnvs)
+				tests[n] = &chaosTest{testEnv: e, vm: "demo", template: "images: []\n", killWithin: 700 * time.Millisecond, settleTimeout: testenv.Timeout, seed: uint64(n), goal: goalGone, killedWhile: map[string]int{}}
+				tests[n].run(chaosKills / chaosEnvs)
 			})
 		}
 	})
-	sum := 0
-	for _, n := range survived {
-		sum += n
+	if t.Failed() || slices.Contains(tests, nil) { // some were skipped
+		return
 	}
-	t.Logf("%d of %d kills survived", sum, chaosKills/chaosEnvs*chaosEnvs)
+	written, moments := 0, map[string]int{}
+	for _, c := range tests {
+		written += len(c.created)
+		for moment, n := range c.killedWhile {
+			moments[moment] += n
+		}
+	}
+	t.Logf("%d writes were acknowledged; killed while %v", written, moments)
+	if written == 0 || len(moments) < 2 {
+		t.Errorf("the scripts do next to nothing before the kills: %d writes were acknowledged; killed while %v", written, slices.Collect(maps.Keys(moments)))
+	}
 }
 
 // chaosTest kills the service at random moments of a script, which creates, starts, stops and deletes a VM and writes
@@ -65,8 +76,8 @@ type chaosTest struct {
 	settleTimeout time.Duration // how long the VM may take to reach the requested state
 	seed          uint64
 
-	random      *rand.Rand
-	created     []string // ConfigMaps whose creation was acknowledged
+	writes      int      // ConfigMaps whose creation was requested
+	created     []string // those whose creation was acknowledged
 	goal        vmGoal   // the last acknowledged one
 	unanswered  vmGoal   // the one requested after it, if no answer came
 	killedWhile map[string]int
@@ -82,92 +93,88 @@ const (
 	goalRunning vmGoal = "running"
 )
 
-// run kills the service count times and returns how many kills it survived. It stops at the first failure.
-func (c *chaosTest) run(count int) (survived int) {
+// run kills the service count times. It stops at the first failure.
+func (c *chaosTest) run(count int) {
 	c.t.Helper()
-	c.random = rand.New(rand.NewPCG(c.seed, 0))
-	c.goal, c.killedWhile = goalGone, map[string]int{}
 	for n := range count {
 		began := time.Now()
 		c.killOnce(n)
 		c.start()
 		c.check()
 		if c.t.Failed() {
-			return survived
+			return
 		}
-		survived++
 		c.t.Logf("kill %d: %.1f s", n+1, time.Since(began).Seconds())
 	}
-	c.t.Logf("killed while %v", c.killedWhile)
-	return survived
 }
 
 // killOnce runs the script and kills the service at some moment of it, and sometimes the hostagent as well. Every third
 // time the script includes the start of the service.
 func (c *chaosTest) killOnce(n int) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), c.settleTimeout)
-	defer cancel()
-	if n%3 == 0 { // the script starts it
+	random := rand.New(rand.NewPCG(c.seed, uint64(n))) // of this kill, so that its lots don't depend on how far the last script got
+	moment, hostagentToo := time.Duration(random.Int64N(int64(c.killWithin))), random.IntN(4) == 0
+	starts := n%3 == 0
+	if starts {
 		c.must(0, "svc", "stop")
 	}
-	began := make(chan struct{})
-	scripted := make(chan struct{})
-	go func() {
-		defer close(scripted)
-		close(began)
-		if n%3 == 0 {
-			if r := c.testEnv.run("svc", "start"); r.code != 0 {
-				c.killedWhile["starting"]++
-				return
-			}
+	ctx, cancel := context.WithTimeout(context.Background(), c.settleTimeout)
+	defer cancel()
+	var killing atomic.Bool
+	killed := make(chan struct{})
+	time.AfterFunc(moment, func() {
+		defer close(killed)
+		killing.Store(true)
+		c.killProcesses("rddd serve")
+		cancel() // the script gets no more answers
+		if hostagentToo {
+			c.killProcesses("rdd-lima hostagent")
 		}
-		c.script(ctx)
-	}()
-	<-began
-	moment := time.NewTimer(time.Duration(c.random.Int64N(int64(c.killWithin))))
-	defer moment.Stop()
-	<-moment.C
-	c.killProcesses("rddd serve")
-	cancel() // the script gets no more answers
-	if c.random.IntN(4) == 0 {
-		c.killProcesses("rdd-lima hostagent")
+	})
+	defer func() { <-killed }()
+	doing, err := c.script(ctx, random, starts)
+	if !killing.Load() {
+		c.t.Errorf("failed before the kill, while %s: %v", doing, err)
 	}
-	<-scripted
+	c.killedWhile[doing]++
 }
 
-// script sends requests until the service no longer answers.
-func (c *chaosTest) script(ctx context.Context) {
+// script sends requests until the service no longer answers. It returns what it was doing then.
+func (c *chaosTest) script(ctx context.Context, random *rand.Rand, starts bool) (doing string, err error) {
+	c.t.Helper()
+	if starts {
+		if r := c.testEnv.run("svc", "start"); r.code != 0 {
+			return "starting", errors.New(r.err)
+		}
+	}
 	client := c.client()
-	for n := 0; ; n++ {
-		name := fmt.Sprintf("kept-%d-%d", len(c.created), n)
+	for {
+		name := fmt.Sprintf("kept-%d", c.writes)
+		c.writes++ // also without an answer, because the ConfigMap may exist
 		cm := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name}}}
 		if _, err := client.Resource(configMaps).Namespace("default").Create(ctx, cm, metav1.CreateOptions{}); err != nil {
-			c.killedWhile["writing"]++
-			return
+			return "writing", err
 		}
 		c.created = append(c.created, name)
-		next := c.nextGoal()
+		next := c.nextGoal(random)
 		c.unanswered = next
 		vm, err := c.request(ctx, client, next)
 		if err != nil {
-			c.killedWhile["asking to be "+string(next)]++
-			return
+			return "asking to be " + string(next), err
 		}
 		c.goal, c.unanswered = next, goalNone
-		if c.random.IntN(3) > 0 || next == goalGone { // otherwise the next request comes while this one is in progress
+		if random.IntN(3) > 0 || next == goalGone { // otherwise the next request comes while this one is in progress
 			if err := c.await(ctx, client, vm, next); err != nil {
-				c.killedWhile["becoming "+string(next)]++
-				return
+				return "becoming " + string(next), err
 			}
 		}
 	}
 }
 
 // nextGoal returns a random state to request next.
-func (c *chaosTest) nextGoal() vmGoal {
+func (c *chaosTest) nextGoal(random *rand.Rand) vmGoal {
 	choices := map[vmGoal][]vmGoal{goalGone: {goalRunning, goalStopped}, goalStopped: {goalRunning, goalRunning, goalGone}, goalRunning: {goalStopped, goalStopped, goalGone}}[c.goal]
-	return choices[c.random.IntN(len(choices))]
+	return choices[random.IntN(len(choices))]
 }
 
 var (
@@ -270,26 +277,21 @@ func (c *chaosTest) checkConfigMaps(ctx context.Context, client dynamic.Interfac
 	}
 }
 
-// checkProcesses checks that the hostagent and QEMU run if the VM runs, and only then.
+// checkProcesses checks that the hostagent and QEMU run if the VM runs, and only then. It waits, because a hostagent whose lock
+// is free may be ending, one that was started beside another may be waiting for the lock, and after a start that took long the
+// status may be the last run's.
 func (c *chaosTest) checkProcesses(is vmGoal) {
 	c.t.Helper()
-	want := 0
-	if is == goalRunning {
-		want = 1
-	}
-	for what, lock := range map[string]string{"hostagent": c.testEnv.vm(c.vm).HostagentLock(), "QEMU": c.testEnv.vm(c.vm).QEMULock()} {
-		if c.lockHeld(lock) != (is == goalRunning) {
-			c.t.Errorf("the VM is %s; its %s runs: %t", is, what, is != goalRunning)
+	var hostagent, qemu bool
+	var agents int
+	if !testenv.Within(func() bool {
+		hostagent, qemu, agents = c.lockHeld(c.testEnv.vm(c.vm).HostagentLock()), c.lockHeld(c.testEnv.vm(c.vm).QEMULock()), c.countFakes("hostagent")
+		if is == goalRunning {
+			return hostagent && qemu && agents == 1
 		}
-	}
-	agents := 0
-	for _, line := range c.processes() {
-		if strings.Contains(line, "rdd-lima hostagent ") {
-			agents++
-		}
-	}
-	if agents != want {
-		c.t.Errorf("the VM is %s; there are %d hostagents: %v", is, agents, c.processes())
+		return !hostagent && !qemu && agents == 0
+	}) {
+		c.t.Errorf("the VM is %s; its hostagent runs: %t, its QEMU: %t, hostagents: %d: %v", is, hostagent, qemu, agents, c.processes())
 	}
 }
 
