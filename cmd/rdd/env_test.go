@@ -101,7 +101,7 @@ func (e *testEnv) cleanUp() {
 		}
 	}
 	e.delete()
-	for pid, line := range e.processes() {
+	for pid, line := range e.left() {
 		e.t.Errorf("left behind: %s", line)
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
@@ -208,6 +208,9 @@ func (e *testEnv) serviceRuns() bool {
 // kill kills a process and waits until its lock is free.
 func (e *testEnv) kill(pid int, lock string) {
 	e.t.Helper()
+	if pid <= 1 { // for kill(2), 0 is the process group of the test
+		e.t.Fatalf("no process to kill: the record of %s says PID %d", lock, pid)
+	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		e.t.Fatal(err)
 	}
@@ -264,6 +267,16 @@ func (e *testEnv) processes() map[int]string {
 		}
 	}
 	return found
+}
+
+// left waits until no process of this home directory runs, and returns those that still do. A hostagent that another service
+// started, and the helpers of a killed service, may be ending.
+func (e *testEnv) left() (processes map[int]string) {
+	testenv.Within(func() bool {
+		processes = e.processes()
+		return len(processes) == 0
+	})
+	return processes
 }
 
 // countFakes counts the processes of this instance that run a command of the fake rdd-lima.

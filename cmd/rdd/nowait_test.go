@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"rancherdesktop.io/rdd/internal/machine/event"
@@ -133,14 +132,12 @@ func TestHelpersEndWithAKilledService(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
 	e.setFake("prepare", "hang")
-	rec := e.start()
+	e.start()
 	e.must(0, "vm", "create", "demo", e.template, "--wait=false")
 	e.eventually("it is being prepared", func() bool { // it writes nothing more, so no broken pipe ends it
 		return strings.Contains(e.run("vm", "show", "demo", "-o", "json").out, `"phase": "`+event.Image+`"`)
 	})
-	if err := syscall.Kill(rec.PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	e.killService()
 	e.eventually("nothing is left", func() bool { return len(e.processes()) == 0 })
 	_ = e.fake.Unset("prepare")
 }
