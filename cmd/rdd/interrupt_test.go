@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -19,8 +18,19 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// presses is how many times Ctrl-C is pressed.
-const presses = 10
+const (
+	presses = 10 // how many times Ctrl-C is pressed, at least
+	tries   = 80 // and at most, until it comes while the command waits
+)
+
+// nextPress returns when to press Ctrl-C next if the last one came too early or too late. The moment at which a command begins
+// to handle signals depends on the machine.
+func nextPress(last time.Duration, code int) time.Duration {
+	if code == 0 { // the command had ended
+		return last * 9 / 10
+	}
+	return last*5/4 + 3*time.Millisecond
+}
 
 // A terminal sends Ctrl-C to the whole process group of the command. It must end only the waiting, and neither the
 // service nor the VM.
@@ -32,8 +42,15 @@ func TestCtrlCEndsOnlyTheWaiting(t *testing.T) {
 	e.must(0, "vm", "create", "demo", e.template)
 	choose := rand.New(rand.NewPCG(1, 1))
 	ended := map[int]int{}
-	for range presses {
-		r := e.runInterrupted(time.Duration(choose.Int64N(int64(400*time.Millisecond))), "vm", "start", "demo", "--wait")
+	var after time.Duration
+	var r result
+	starts := 0
+	for ; starts < presses || ended[130] == 0 && starts < tries; starts++ {
+		after = nextPress(after, r.code)
+		if starts < presses {
+			after = time.Duration(choose.Int64N(int64(400 * time.Millisecond)))
+		}
+		r = e.runInterrupted(after, "vm", "start", "demo", "--wait")
 		ended[r.code]++
 		switch r.code {
 		case 0: // the command was faster
@@ -51,11 +68,11 @@ func TestCtrlCEndsOnlyTheWaiting(t *testing.T) {
 		e.must(0, "vm", "start", "demo", "--wait") // joins the start, or requests it if Ctrl-C came first
 		e.must(0, "vm", "stop", "demo")
 	}
-	if e.fake.Counted("agents") > presses {
-		t.Errorf("%d hostagents for %d starts: Ctrl-C ended some", e.fake.Counted("agents"), presses)
+	if e.fake.Counted("agents") > starts {
+		t.Errorf("%d hostagents for %d starts: Ctrl-C ended some", e.fake.Counted("agents"), starts)
 	}
 	if ended[130] == 0 {
-		t.Error("no command was interrupted: Ctrl-C always came too late")
+		t.Error("no command was interrupted: Ctrl-C always came too early or too late")
 	}
 	t.Logf("exit codes: %v", ended)
 }
@@ -80,14 +97,6 @@ var changes = map[string]struct{ before, args string }{
 	"rdd service delete":  {"svc start", "svc delete"},
 }
 
-// tries is the maximum number of attempts to interrupt a command while it waits. Each presses Ctrl-C a little later: the
-// first after 6 ms, the last after 1 s.
-const tries = 60
-
-func pressAfter(try int) time.Duration {
-	return time.Duration((5 + 3*float64(try) + math.Pow(1.12, float64(try))) * float64(time.Millisecond))
-}
-
 func TestCtrlCEndsEveryCommandAndLeavesTheServiceRunning(t *testing.T) {
 	t.Parallel()
 	for path := range waits {
@@ -98,6 +107,8 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceRunning(t *testing.T) {
 		}
 		t.Run(strings.TrimPrefix(path, "rdd "), func(t *testing.T) {
 			e := newTestEnv(t)
+			var after time.Duration
+			var r result
 			for n := range tries {
 				e.writeTemplate(n)
 				e.must(0, "svc", "start") // the last attempt may have stopped it, or deleted it with the VM
@@ -120,13 +131,14 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceRunning(t *testing.T) {
 					}
 				}
 				was := e.record()
-				r := e.runInterrupted(pressAfter(n), line(change.args)...)
+				after = nextPress(after, r.code)
+				r = e.runInterrupted(after, line(change.args)...)
 				switch r.code {
 				case 0, -1: // the command was faster, or did not handle signals yet
 					continue
 				case 130:
 				default:
-					t.Fatalf("after %s: %+v", pressAfter(n), r)
+					t.Fatalf("after %s: %+v", after, r)
 				}
 				if !strings.Contains(r.err, "it again with: rdd ") {
 					t.Errorf("it does not say that the work goes on: %s", r.err)
@@ -165,6 +177,9 @@ func (e *testEnv) runInterrupted(after time.Duration, args ...string) result {
 	timer := time.AfterFunc(after, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) })
 	defer timer.Stop()
 	err := cmd.Wait()
+	if ctx.Err() != nil {
+		e.t.Fatalf("rdd %s hangs after Ctrl-C: %s%s", strings.Join(args, " "), out.String(), problem.String())
+	}
 	if failed := (*exec.ExitError)(nil); err != nil && !errors.As(err, &failed) {
 		e.t.Fatal(err)
 	}
