@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net"
 	"net/url"
 	"os"
@@ -25,11 +26,14 @@ import (
 func TestLeftoversOfACrashAreNotTakenForAService(t *testing.T) {
 	t.Parallel()
 	e := newTestEnv(t)
-	old := e.start()
-	e.killService()
+	var old lifecycle.Record
+	e.eventually("the port of the dead run is this test's", func() bool { // another test may get the port first
+		old = e.start()
+		e.killService()
+		return listenOn(t, old.Server)
+	})
 	sleeper := e.otherProcess()
 	e.rewriteRecord(func(rec *lifecycle.Record) { rec.PID = sleeper.Process.Pid })
-	listenOn(t, old.Server)
 
 	e.must(6, "svc", "status")
 	e.must(1, "vm", "list")
@@ -214,14 +218,18 @@ func (e *testEnv) startAndKillAtWrite(nth int) {
 	}
 }
 
-// listenOn listens at the address of a dead server. Its answers are plain HTTP.
-func listenOn(t *testing.T, server string) {
+// listenOn listens at the address of a dead server. Its answers are plain HTTP. It returns false when another process listens
+// there.
+func listenOn(t *testing.T, server string) bool {
 	t.Helper()
 	u, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", u.Host)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return false
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,4 +240,5 @@ func listenOn(t *testing.T, server string) {
 			_ = c.Close()
 		}
 	}()
+	return true
 }
