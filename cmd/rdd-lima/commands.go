@@ -53,7 +53,7 @@ func (f *flags) prepare(cmd *cobra.Command, args []string) error {
 }
 
 func (f *flags) hostagent(cmd *cobra.Command, args []string) error {
-	return hostagent.Run(cmd.Context(), hostagent.Options{VM: f.vm(args[0]), Nonce: f.nonce, Share: f.share, Acceleration: f.acceleration, Path: os.Getenv("PATH")})
+	return hostagent.Run(cmd.Context(), hostagent.Options{VM: f.vm(args[0]), Nonce: f.nonce, Lock: f.lock, Share: f.share, Acceleration: f.acceleration, Path: os.Getenv("PATH")})
 }
 
 func (f *flags) clear(cmd *cobra.Command, args []string) error {

@@ -79,10 +79,11 @@ type usageError struct{ error }
 
 // flags are the flags of all commands.
 type flags struct {
-	home, share, logs   string
-	nonce, acceleration string
-	kill                bool
-	shell               ssh.ShellOptions
+	home, share, logs string
+	nonce, lock       string
+	acceleration      string
+	kill              bool
+	shell             ssh.ShellOptions
 }
 
 // vm returns the layout of the VM called name.
@@ -107,6 +108,7 @@ func command() *cobra.Command {
 	one := cobra.ExactArgs(1)
 	agent := f.command("hostagent VM", "Boot a VM and serve it until its guest powers off; an interrupt asks the guest to power off", one, f.hostagent, "lima-home", "share", "log-dir")
 	agent.Flags().StringVar(&f.nonce, "nonce", "", "identifies this run")
+	agent.Flags().StringVar(&f.lock, "lock", "", "the hostagent's lock that this process inherits; empty: it takes the lock")
 	clearing := f.command("clear VM", "End a QEMU that outlived its hostagent, and remove stale files", one, f.clear, "lima-home")
 	clearing.Flags().BoolVar(&f.kill, "kill", false, "end QEMU without asking the guest first; unwritten data is lost")
 	probe := f.command("probe", "Check hardware acceleration by running a test guest", cobra.NoArgs, f.probe, "lima-home")

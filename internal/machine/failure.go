@@ -89,6 +89,13 @@ func describe(err error) (message, problem string) {
 // hostagentExited handles the end of a hostagent whose VM ran.
 func (w *worker) hostagentExited(ctx context.Context, a *hostagent) {
 	w.hostagent = nil
+	if a.nonce == "" {
+		if next, err := w.adopt(); err == nil && next != nil { // it has written its record
+			w.hostagent = next
+			w.readEvents(next)
+			return
+		}
+	}
 	err := w.exitReason(a)
 	w.config.Log.Warn("VM: its hostagent has ended", "vm", w.vm.Name, "stopRequested", a.stopRequested, "error", err)
 	if !a.stopRequested {

@@ -20,11 +20,11 @@ import (
 // and the next service adopts it.
 type hostagent struct {
 	vm     layout.VM
-	nonce  string
+	nonce  string // empty for one that was adopted before it had written its record and its first event
 	pid    int
 	events reader
 
-	unrecorded bool  // its record is missing or damaged, so only its lock identifies it
+	unrecorded bool  // its record is missing, damaged or the last hostagent's, so only its lock identifies it
 	logged     int64 // offset in the log file at which its log begins; 0 when unknown
 
 	exited <-chan struct{} // closed when our child has ended; nil for an adopted hostagent
@@ -49,13 +49,16 @@ func (w *worker) adopt() (*hostagent, error) {
 		return nil, err
 	}
 	r, err := w.vm.ReadRecord()
-	if err != nil || r.Nonce == "" {
+	if err != nil || r.Nonce == "" || !proc.Holds(r.PID, w.vm.HostagentLock()) {
 		pid, holderErr := proc.Holder(w.vm.HostagentLock())
 		switch {
 		case holderErr == nil:
 			nonce := firstNonce(w.vm.Events())
+			if nonce == r.Nonce {
+				nonce = "" // these are the last hostagent's events, too
+			}
 			return &hostagent{vm: w.vm, nonce: nonce, pid: pid, unrecorded: true, events: reader{path: w.vm.Events(), nonce: nonce}}, nil
-		case errors.Is(holderErr, proc.ErrGone):
+		case errors.Is(holderErr, proc.ErrGone) && r.Nonce == "":
 			return nil, nil
 		case err != nil:
 			return nil, errors.Join(err, holderErr)
@@ -75,7 +78,8 @@ func firstNonce(path string) string {
 	return e.Nonce
 }
 
-// spawn starts a hostagent in a session of its own, so that no Ctrl-C reaches it.
+// spawn starts a hostagent in a session of its own, so that no Ctrl-C reaches it. The hostagent holds its lock from the start, so
+// that whoever looks when this process has died finds it, also before it has done anything.
 func (w *worker) spawn(acceleration string) error {
 	if err := os.MkdirAll(w.vm.Logs, 0o700); err != nil {
 		return fmt.Errorf("make the log directory of VM %q: %w", w.vm.Name, err)
@@ -94,10 +98,10 @@ func (w *worker) spawn(acceleration string) error {
 	if acceleration != "" {
 		args = append(args, "--acceleration", acceleration)
 	}
-	cmd := exec.Command(w.config.Program, append(args, w.vm.Name)...)
+	cmd := exec.Command(w.config.Program, args...)
 	cmd.Dir = w.vm.Home
 	cmd.Stderr = log
-	if err := proc.Spawn(cmd); err != nil {
+	if err := w.spawnWithLock(cmd); err != nil {
 		return fmt.Errorf("start the hostagent of VM %q: %w", w.vm.Name, err)
 	}
 	exited := make(chan struct{})
@@ -112,6 +116,28 @@ func (w *worker) spawn(acceleration string) error {
 		s.Progress = &Progress{Phase: event.Boot, Message: "starting the hostagent; its log is " + w.vm.HostagentLog(), StartedAt: time.Now()}
 	})
 	return nil
+}
+
+// spawnWithLock starts cmd for the VM and passes the hostagent's lock to it. If another process holds the lock, cmd tries to take it
+// itself, and ends.
+func (w *worker) spawnWithLock(cmd *exec.Cmd) error {
+	if err := os.MkdirAll(w.vm.Run(), 0o700); err != nil {
+		return err
+	}
+	lock, err := proc.Acquire(w.vm.HostagentLock())
+	switch {
+	case err == nil:
+		defer func() { _ = lock.Release() }() // cmd still holds it
+		id, err := lock.Pass(cmd)
+		if err != nil {
+			return err
+		}
+		cmd.Args = append(cmd.Args, "--lock", id)
+	case !errors.Is(err, proc.ErrLocked):
+		return err
+	}
+	cmd.Args = append(cmd.Args, w.vm.Name)
+	return proc.Spawn(cmd)
 }
 
 // alive reports whether this hostagent still runs.
@@ -129,7 +155,7 @@ func (h *hostagent) alive() bool {
 		return false
 	}
 	r, err := h.vm.ReadRecord()
-	if h.unrecorded && (err != nil || r.Nonce == "") {
+	if h.unrecorded && (err != nil || r.PID != h.pid) {
 		return proc.Holds(h.pid, h.vm.HostagentLock())
 	}
 	return err == nil && r.Nonce == h.nonce && r.PID == h.pid

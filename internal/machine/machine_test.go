@@ -3,6 +3,7 @@
 package machine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -725,6 +726,60 @@ func TestOverdueBootNamesItsPhaseAndContinues(t *testing.T) {
 	s.awaitPhase(Running)
 }
 
+// When the service was killed right after it had started a hostagent, the next one saw none. The VM was said to be stopped, and
+// booted.
+func TestHostagentThatHasDoneNothingYetIsFound(t *testing.T) {
+	if _, err := proc.Holder(t.TempDir()); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("this system doesn't tell which process holds a lock")
+	}
+	for _, tc := range []struct {
+		name   string
+		before func(s *service)
+	}{
+		{"first start", func(*service) {}},
+		{"later start", func(s *service) { // there is a record, and there are events, of another hostagent
+			s.Do("rd", start(""))
+			s.awaitPhase(Running)
+			s.Do("rd", Request{Action: Kill})
+			s.awaitPhase(Stopped)
+		}},
+	} {
+		for _, action := range []Action{None, Stop, Kill} {
+			t.Run(tc.name+", then "+cmp.Or(string(action), "nothing"), func(t *testing.T) {
+				env := newTestEnv(t)
+				t.Cleanup(func() { env.set("begun", "") })
+				s := env.service()
+				tc.before(s)
+				agents := env.counted("agents")
+				env.set("hostagent", "late")
+				s.Do("rd", start(""))
+				s.awaitPhase(Starting)
+				s.crash()
+				s = env.service()
+				if st := s.await("it was looked for", func(st State) bool { return st.Phase != Unknown }); st.Phase != Starting {
+					t.Fatalf("%+v", st)
+				}
+				if action == None {
+					env.set("begun", "")
+					s.await("it runs, or has failed", func(st State) bool { return st.Phase == Running || st.Failure != nil })
+					action = Stop
+				}
+				if st := s.State("rd"); st.Failure != nil || st.Exits != 0 {
+					t.Fatalf("%+v %+v", st, st.Failure)
+				}
+				s.Do("rd", Request{Action: action})
+				s.awaitPhase(Stopped)
+				if held, err := anyHeld(env.vm.HostagentLock(), env.vm.QEMULock()); held || err != nil {
+					t.Fatal("said to be stopped, but it runs", err)
+				}
+				if n := env.counted("agents") - agents; n > 1 {
+					t.Fatal(n, "hostagents lived")
+				}
+			})
+		}
+	}
+}
+
 func TestForgottenVMKeepsItsHostagent(t *testing.T) {
 	env := newTestEnv(t)
 	s := env.service()
@@ -763,32 +818,21 @@ func TestStopOfAHostagentWithAnEarlierRecordSignalsNoOtherProcess(t *testing.T) 
 	for _, action := range []Action{Stop, Kill} {
 		t.Run(string(action), func(t *testing.T) {
 			env := newTestEnv(t)
-			other := exec.Command("sleep", "1000")
-			if err := other.Start(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				_ = other.Process.Kill()
-				_ = other.Wait()
-			})
+			other := sleeper(t, nil)
 			if err := os.MkdirAll(env.vm.Run(), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			lock, err := proc.Acquire(env.vm.HostagentLock()) // this process stands for the hostagent
+			lock, err := proc.Acquire(env.vm.HostagentLock())
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _ = lock.Release() }()
-			if err := env.vm.WriteRecord(layout.Record{Nonce: "earlier", PID: other.Process.Pid, Logs: env.vm.Logs}); err != nil {
+			sleeper(t, lock) // it stands for the hostagent
+			if err := errors.Join(lock.Release(), env.vm.WriteRecord(layout.Record{Nonce: "earlier", PID: other.Process.Pid, Logs: env.vm.Logs})); err != nil {
 				t.Fatal(err)
 			}
 			s := env.service()
 			s.awaitPhase(Starting)
 			s.Do("rd", Request{Action: action})
-			s.awaitPhase(Stopping)
-			if err := lock.Release(); err != nil {
-				t.Fatal(err)
-			}
 			s.awaitPhase(Absent)
 			if err := other.Process.Signal(syscall.SIGCONT); err != nil {
 				t.Fatal("a process that has the number of an earlier hostagent was ended:", err)
@@ -798,6 +842,25 @@ func TestStopOfAHostagentWithAnEarlierRecordSignalsNoOtherProcess(t *testing.T) 
 			}
 		})
 	}
+}
+
+// sleeper starts a process that holds the lock, if there is one, until a signal ends it.
+func sleeper(t *testing.T, lock *proc.Lock) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("sleep", "1000")
+	if lock != nil {
+		if _, err := lock.Pass(cmd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd
 }
 
 // A hostagent whose record was gone was never asked to stop, and a forced stop waited for it forever.

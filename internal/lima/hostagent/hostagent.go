@@ -34,6 +34,7 @@ import (
 type Options struct {
 	VM           layout.VM
 	Nonce        string
+	Lock         string // VM.HostagentLock, if the parent of this process has passed it: an id for proc.Inherited
 	Share        string
 	Acceleration string // Auto, Hardware or Emulation
 	Path         string // where programs are looked for
@@ -53,10 +54,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := os.MkdirAll(o.VM.Run(), 0o700); err != nil {
 		return err
 	}
-	lock, err := proc.Acquire(o.VM.HostagentLock())
-	if errors.Is(err, proc.ErrLocked) {
-		return fmt.Errorf("%w: %w", ErrRunning, err)
-	}
+	lock, err := o.lock()
 	if err != nil {
 		return err
 	}
@@ -75,6 +73,18 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { h.exit(err) }()
 	defer endChildren() // before the locks say that nothing is left
 	return h.boot(ctx)
+}
+
+// lock takes the lock that says that the hostagent lives, unless it was inherited.
+func (o Options) lock() (*proc.Lock, error) {
+	if o.Lock != "" {
+		return proc.Inherited(o.Lock, o.VM.HostagentLock())
+	}
+	lock, err := proc.Acquire(o.VM.HostagentLock())
+	if errors.Is(err, proc.ErrLocked) {
+		err = fmt.Errorf("%w: %w", ErrRunning, err)
+	}
+	return lock, err
 }
 
 // hostagent is one call of Run.

@@ -28,6 +28,7 @@ type run struct {
 
 	args  []string // after the VM's name
 	nonce string
+	lock  string // that this process inherits
 	kill  bool
 }
 
@@ -77,6 +78,7 @@ func (p *run) parse(args []string) {
 	fs.StringVar(&p.vm.Home, "lima-home", "", "")
 	fs.StringVar(&p.vm.Logs, "log-dir", "", "")
 	fs.StringVar(&p.nonce, "nonce", "", "")
+	fs.StringVar(&p.lock, "lock", "", "")
 	fs.BoolVar(&p.kill, "kill", false, "")
 	for _, unused := range []string{"share", "acceleration", "shell", "workdir", "patience"} {
 		fs.String(unused, "", "")

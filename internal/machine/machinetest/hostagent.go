@@ -15,11 +15,14 @@ import (
 // hostagent is a hostagent whose guest boots at once.
 func (p *run) hostagent() int {
 	runtime.LockOSThread() // QEMU ends with the thread that started it
+	if p.fake.mode("hostagent", p.vm.Name) == "late" {
+		p.await(func() bool { return p.fake.has("begun", p.vm.Name) })
+	}
 	stop := interrupts()
 	if err := os.MkdirAll(p.vm.Run(), 0o700); err != nil {
 		return printError(err)
 	}
-	lock, err := proc.Acquire(p.vm.HostagentLock())
+	lock, err := p.lockHostagent()
 	if err != nil {
 		return printError(err)
 	}
@@ -39,6 +42,14 @@ func (p *run) hostagent() int {
 		return printError(err)
 	}
 	return p.boot(stop)
+}
+
+// lockHostagent takes the hostagent's lock, unless it was inherited.
+func (p *run) lockHostagent() (*proc.Lock, error) {
+	if p.lock != "" {
+		return proc.Inherited(p.lock, p.vm.HostagentLock())
+	}
+	return proc.Acquire(p.vm.HostagentLock())
 }
 
 func printError(err error) int {

@@ -36,6 +36,7 @@ func Main() {
 //	          take a time such as 50ms
 //	remove    also marked: it fails after it has marked the VM as one to be removed
 //	validate  also late: each call but the first one, which admits the VM, waits for the setting validated
+//	hostagent also late: it waits for the setting begun before it does anything
 //	boot      crash, refuse, late (it waits for the setting booted), degraded, or a time
 //	stop      slow (it waits for the setting stopped), deaf, or the time in which a guest powers off
 //	qemu      orphan: it outlives its hostagent; deaf: it also ignores everything but SIGKILL
