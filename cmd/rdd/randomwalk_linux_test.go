@@ -359,6 +359,9 @@ func (w *randomWalk) expectVM(verb, name string, start bool, c disruption, r res
 		}
 	}
 	certain := w.settled && !disturbed && w.service.is(svcRuns) && len(was) == 1
+	if !certain && verb != "create" && was.allow(vmGone) { // it may be being deleted, and a stop succeeds meanwhile
+		wish = wish.or(vmGone)
+	}
 	switch {
 	case r.code == 0:
 		w.vms[name] = wish
