@@ -39,10 +39,9 @@ func Take(inst instance.Instance, nonce string) (*Claim, error) {
 		return nil, fmt.Errorf("take the instance's lock: %w", err)
 	}
 	c := &Claim{nonce, []*proc.Lock{lock}}
-	err = os.RemoveAll(inst.AskFile()) // of a run, or of a stop of leftovers, that was killed or has failed
-	if err == nil && nonce == Leftovers {
-		err = os.RemoveAll(inst.ForceFile()) // an earlier stop was forced, not this one
-	} else if err == nil {
+	if nonce == Leftovers { // an earlier stop was forced, or asked to restart, not this one
+		err = errors.Join(os.RemoveAll(inst.ForceFile()), os.RemoveAll(inst.AskFile()))
+	} else {
 		err = c.takeRunLock(inst)
 	}
 	if err != nil {

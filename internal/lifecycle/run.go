@@ -23,7 +23,7 @@ var ErrNotStopped = errors.New("the service is running; stop it first with: rdd 
 
 // Run is the service's side: it calls serve and publishes each phase of it in the record, which only Run writes from here on.
 // The context of serve has ended if the run was asked to stop before. If the record can't be written, no client can follow the
-// run, so it ends. Run doesn't release the claim. The process holds that until it exits: once a client sees that the service
+// run, so it ends: the cause of the context is a *RecordError then. Run doesn't release the claim. The process holds that until it exits: once a client sees that the service
 // has stopped, there is no process, and nothing writes to the log.
 func Run(ctx context.Context, inst instance.Instance, claim *Claim, version string, log *slog.Logger, serve func(ctx context.Context, publish func(Record)) error) (err error) {
 	nonce := claim.Nonce
@@ -56,7 +56,9 @@ func Run(ctx context.Context, inst instance.Instance, claim *Claim, version stri
 	if stopRequested(inst, nonce) { // before there was a process to signal
 		stop()
 	}
-	err = serve(running, publish)
+	if ctx.Err() != nil || running.Err() == nil {
+		err = serve(running, publish)
+	}
 	if ctx.Err() == nil { // it was not asked to stop
 		return errors.Join(err, context.Cause(running))
 	}
@@ -67,9 +69,20 @@ func Run(ctx context.Context, inst instance.Instance, claim *Claim, version stri
 	return err
 }
 
+// RecordError says that the record of a run can't be written.
+type RecordError struct {
+	Path string
+	Err  error
+}
+
+func (e *RecordError) Error() string {
+	return fmt.Sprintf("write the service's record %s: %v", e.Path, e.Err)
+}
+func (e *RecordError) Unwrap() error { return e.Err }
+
 func write(inst instance.Instance, r Record) error {
 	if err := atomicfile.WriteJSON(inst.RecordFile(), r); err != nil {
-		return fmt.Errorf("write the service's record %s: %w", inst.RecordFile(), err)
+		return &RecordError{inst.RecordFile(), err}
 	}
 	return nil
 }

@@ -47,8 +47,9 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	}
 	stopMachines := r.machineStop(ctx, machines)
 	defer func() {
-		if ctx.Err() != nil { // perhaps before control, and a crash may have left VMs running
-			err = errors.Join(err, stopMachines())
+		_, unrecorded := errors.AsType[*lifecycle.RecordError](context.Cause(ctx))
+		if ctx.Err() != nil && !unrecorded { // asked to stop, perhaps before control, and a crash may have left VMs running
+			err = stopMachines(err)
 		}
 	}()
 	if ctx.Err() != nil {
@@ -104,10 +105,11 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	return r.control(ctx, server, serving, stopMachines, controllers)
 }
 
-// machineStop returns a function that stops all VMs of this host. Only its first call does.
-func (r *Run) machineStop(ctx context.Context, machines *machine.Manager) func() error {
+// machineStop returns a function that stops all VMs of this host. Only its first call does. The function gets and returns the
+// error of the run; that VMs still run replaces that the run was asked to stop.
+func (r *Run) machineStop(ctx context.Context, machines *machine.Manager) func(error) error {
 	var once sync.Once
-	return func() (err error) {
+	return func(err error) error {
 		once.Do(func() {
 			r.stopping("stopping virtual machines")
 			limited, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopTimeout, fmt.Errorf("%w after %s", context.DeadlineExceeded, stopTimeout))
@@ -117,7 +119,11 @@ func (r *Run) machineStop(ctx context.Context, machines *machine.Manager) func()
 					machines.Force()
 				}
 			}()
-			err = machines.Close(limited, r.stopping)
+			late := machines.Close(limited, r.stopping)
+			if late != nil && errors.Is(err, context.Canceled) {
+				err = nil
+			}
+			err = errors.Join(err, late)
 		})
 		return err
 	}
@@ -125,7 +131,7 @@ func (r *Run) machineStop(ctx context.Context, machines *machine.Manager) func()
 
 // control runs the controllers on a ready API server until ctx or the server ends, then stops the
 // machines and the controllers.
-func (r *Run) control(ctx context.Context, server *controlplane.Server, serving *task, stopMachines func() error, controllers []controller.Controller) (err error) {
+func (r *Run) control(ctx context.Context, server *controlplane.Server, serving *task, stopMachines func(error) error, controllers []controller.Controller) (err error) {
 	r.starting("starting the controllers")
 	mgr, err := newManager(server.Loopback(), controllers)
 	if err != nil {
@@ -148,7 +154,7 @@ func (r *Run) control(ctx context.Context, server *controlplane.Server, serving 
 	}()
 	defer func() {
 		// It refuses new work from here on, so that no controller starts a VM again.
-		err = errors.Join(err, stopMachines())
+		err = stopMachines(err)
 	}()
 	if !mgr.GetCache().WaitForCacheSync(ctx) {
 		return nil

@@ -347,3 +347,19 @@ func TestRestoreOfAnExternalDatastoreIsRejected(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A run that was asked to stop also stops VMs that it has not adopted. One that can't be recorded leaves them alone: nobody has
+// asked for a stop.
+func TestOnlyARequestedStopStopsVMsThatAreNotAdopted(t *testing.T) {
+	inst := newInstance(t)
+	for cause, want := range map[error]bool{context.Canceled: true, &lifecycle.RecordError{Err: os.ErrPermission}: false} {
+		ctx, end := context.WithCancelCause(t.Context())
+		end(cause)
+		stops := false
+		service := &server.Run{Instance: inst, Nonce: "n", Version: "test", Host: "here", Log: slog.New(slog.DiscardHandler)}
+		service.Publish = func(rec lifecycle.Record) { stops = stops || rec.Phase == lifecycle.Stopping }
+		if err := service.Serve(ctx); err != nil || stops != want {
+			t.Errorf("%v: it stops VMs: %t, %v", cause, stops, err)
+		}
+	}
+}
