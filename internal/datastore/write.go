@@ -6,15 +6,17 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/k3s-io/kine/pkg/server"
 )
 
 // write is a row to insert. Its result is there when done is closed.
 type write struct {
-	ctx    context.Context //nolint:containedctx // of the request, which waits for done
-	insert func(context.Context, server.Transaction) (revision int64, err error)
-	done   chan struct{}
+	ctx     context.Context //nolint:containedctx // of the request, which waits for done
+	insert  func(context.Context, server.Transaction) (revision int64, err error)
+	settled atomic.Bool // set by whoever is first: the request when it leaves, or the one that has the result
+	done    chan struct{}
 	result
 }
 
@@ -71,12 +73,11 @@ func (d *sqliteDialect) write(ctx context.Context, insert func(context.Context, 
 		case <-w.done:
 			return w.revision, w.err
 		case <-ctx.Done():
-			select {
-			case <-w.done: // commitWaiting may have seen that ctx had not ended
+			if w.settled.Swap(true) {
+				<-w.done
 				return w.revision, w.err
-			default:
-				return 0, context.Cause(ctx)
 			}
+			return 0, context.Cause(ctx)
 		}
 	}
 }
@@ -94,11 +95,15 @@ func (d *sqliteDialect) commitWaiting() {
 		}
 	}
 	<-d.writer
+	unheard := false // a row was written whose request has left
 	for _, w := range writes {
-		close(w.done)
-		if w.err == nil && w.ctx.Err() != nil {
-			d.notify(context.WithoutCancel(w.ctx))
+		if w.settled.Swap(true) && w.err == nil {
+			unheard = true
 		}
+		close(w.done)
+	}
+	if unheard {
+		d.notify(context.Background())
 	}
 }
 

@@ -122,6 +122,24 @@ func TestWatchHearsOfAWriteWhoseClientIsGone(t *testing.T) {
 	})
 }
 
+// A request ends its context as soon as it has its answer.
+func TestAnsweredWriteWakesNoWatchASecondTime(t *testing.T) {
+	life, work, connector := database(t, "")
+	dialect, err := newDialect(life, work, connector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialect.notify = func(context.Context) { t.Error("the watches were woken for a write whose client has its answer") }
+	for n := range 100 {
+		ctx, cancel := context.WithCancel(t.Context())
+		revision, err := insert(ctx, dialect, fmt.Sprint("/registry/", n), 0, "x")
+		cancel()
+		if err != nil || revision == 0 {
+			t.Fatal(revision, err)
+		}
+	}
+}
+
 // whileLocked calls begin while no write can be committed.
 func whileLocked(t *testing.T, d *sqliteDialect, begin func()) {
 	t.Helper()
