@@ -20,7 +20,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"rancherdesktop.io/rdd/core"
-	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/lifecycle"
@@ -56,16 +55,19 @@ func BundleSuffixes() []string { return []string{".tar.gz", ".tgz"} }
 
 // CheckBundle reports why a bundle can't be written to path. It changes nothing.
 func CheckBundle(path string) error {
-	var err error
 	if !slices.ContainsFunc(BundleSuffixes(), func(s string) bool { return strings.HasSuffix(path, s) && filepath.Base(path) != s }) {
-		err = fmt.Errorf("its name must end in %s", strings.Join(BundleSuffixes(), " or "))
-	} else if _, missing := os.Lstat(path); missing == nil {
-		err = errors.New("this file exists and is not overwritten: choose another name")
+		return refused(path, fmt.Sprintf("its name must end in %s", strings.Join(BundleSuffixes(), " or ")))
 	}
-	if err != nil {
-		return &core.Error{Kind: core.Usage, Op: "write bundle", Object: path, Err: err}
+	if _, missing := os.Lstat(path); missing == nil {
+		return refused(path, existsText)
 	}
 	return nil
+}
+
+const existsText = "this file exists and is not overwritten: choose another name"
+
+func refused(path, why string) error {
+	return &core.Error{Kind: core.Usage, Op: "write bundle", Object: path, Err: errors.New(why)}
 }
 
 // NewBundle collects the report and the logs, without secrets. It writes nothing.
@@ -231,18 +233,54 @@ func (b *Bundle) Text(name string) (text string, ok bool) {
 	return "", false
 }
 
-// Write writes the bundle to a new file that only its owner can read. It overwrites no file, and never leaves a part of a
-// bundle at path: the next attempt would refuse that name.
+// Write writes the bundle to a new file that only its owner can read. It overwrites no file, and leaves no part of a bundle
+// at path, whose name the next attempt would refuse. Only where there are no hard links can a kill leave a part.
 func (b *Bundle) Write(path string) error {
+	if err := CheckBundle(path); err != nil {
+		return err
+	}
 	var packed bytes.Buffer
 	err := b.pack(&packed)
 	if err == nil {
-		if err := CheckBundle(path); err != nil {
-			return err
-		}
-		err = atomicfile.Write(path, packed.Bytes())
+		err = writeNew(path, packed.Bytes())
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return refused(path, existsText)
 	}
 	return core.Failed("write bundle", path, err)
+}
+
+// writeNew writes a file that must not exist yet. Other users may write to its folder, too: no name is opened that may exist.
+func writeNew(path string, data []byte) error {
+	whole, err := os.CreateTemp(filepath.Dir(path), ".rdd-bundle-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(whole.Name()) }() // at most a leftover
+	if err := fill(whole, data); err != nil {
+		return err
+	}
+	if err := os.Link(whole.Name(), path); err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// This file system has no hard links.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := fill(f, data); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// fill writes the content of a new file and closes it.
+func fill(f *os.File, data []byte) error {
+	_, err := f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // pack writes the manifest and the files.

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"net"
 	"os"
@@ -275,6 +276,36 @@ func TestBundleIsPrivateAndNeverOverwrites(t *testing.T) {
 		if err := CheckBundle(name); core.KindOf(err) != core.Usage {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+// Another user could read a bundle in a shared folder: the name of its temporary file could be guessed.
+func TestBundleUsesNoFileThatIsThere(t *testing.T) {
+	dir := t.TempDir()
+	path, foreign := filepath.Join(dir, "b.tar.gz"), filepath.Join(dir, ".b.tar.gz.0")
+	if err := os.WriteFile(foreign, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&Bundle{Instance: "i"}).Write(path); err != nil {
+		t.Fatal(err)
+	}
+	all, err := os.ReadDir(dir)
+	if err != nil || len(all) != 2 || all[0].Name() != filepath.Base(foreign) || all[1].Name() != filepath.Base(path) {
+		t.Errorf("there are %v, %v", all, err)
+	}
+}
+
+// Both of two clients that wrote to the same name at once succeeded, and the first bundle was gone.
+func TestOnlyOneOfTwoBundlesGetsAName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "b.tar.gz")
+	if err := writeNew(path, []byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeNew(path, []byte("second")); !errors.Is(err, fs.ErrExist) {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "first" {
+		t.Errorf("%q, %v", b, err)
 	}
 }
 
