@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,8 +14,8 @@ import (
 	"rancherdesktop.io/rdd/internal/atomicfile"
 )
 
-// envFile makes the test binary a process that writes this file again and again, to its end. It reports its first write, and an
-// error.
+// envFile makes the test binary a process that writes this file again and again, until it is killed or its standard input ends,
+// as it does with the test. It reports its first write, and an error.
 const envFile = "ATOMICFILE_TEST_FILE"
 
 // written is how many bytes such a process writes, all of them the same letter.
@@ -25,6 +26,10 @@ func TestMain(m *testing.M) {
 	if path == "" {
 		os.Exit(m.Run())
 	}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
 	text := []byte(strings.Repeat(string(rune('a'+os.Getpid()%26)), written))
 	for first := true; ; first = false {
 		if err := atomicfile.Write(path, text); err != nil {
@@ -126,7 +131,11 @@ func startWriters(t *testing.T, path string, count int) (ends []func()) {
 	for range count {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(cmd.Environ(), envFile+"="+path)
-		out, err := cmd.StdoutPipe()
+		_, err := cmd.StdinPipe() // open until the process or this one has ended
+		var out io.ReadCloser
+		if err == nil {
+			out, err = cmd.StdoutPipe()
+		}
 		if err == nil {
 			err = cmd.Start()
 		}
