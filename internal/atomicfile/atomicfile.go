@@ -32,13 +32,22 @@ func Write(path string, data []byte) (err error) {
 	return err
 }
 
-// temporary opens the file that will replace the one at path: the first of .NAME.0, .NAME.1 and so on that no other writer has
-// locked. So a writer takes over the file that a killed one has left, and killed writers leave no more and more files.
-func temporary(path string) (f *os.File, err error) {
-	for n := 0; f == nil && err == nil; n++ {
-		f, err = open(filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d", filepath.Base(path), n)))
+// maxTries bounds how often a temporary file is looked for.
+const maxTries = 100
+
+// temporary opens the file that will replace the one at path: the first of .NAME.0, .NAME.1 and so on that can be opened and that
+// no other writer has locked. So a writer takes over the file that a killed one has left, and killed writers leave no more and
+// more files. Where this doesn't work, such as in a file system without locks, each writer creates a file of its own.
+func temporary(path string) (*os.File, error) {
+	dir, name := filepath.Dir(path), filepath.Base(path)
+	next := true
+	for n := 0; next && n < maxTries; n++ {
+		var f *os.File
+		if f, next = open(filepath.Join(dir, fmt.Sprintf(".%s.%d", name, n))); f != nil {
+			return f, nil
+		}
 	}
-	return f, err
+	return create(dir, fmt.Sprintf(".%s.tmp-", name))
 }
 
 // Read reads a file that may be replaced at any time.

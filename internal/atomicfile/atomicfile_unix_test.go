@@ -34,3 +34,51 @@ func TestFileIsPrivateWithAnyUmask(t *testing.T) {
 		t.Errorf("who had the old file open reads %q", old[:n])
 	}
 }
+
+// What another user had put there in a shared folder was filled with the file's content, or made the writer wait forever; and a
+// leftover that could not be opened made each later write fail.
+func TestWriteUsesNoTemporaryFileThatIsNotItsOwn(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	for name, put := range map[string]func(there, victim string) error{
+		"FIFO":                      func(there, _ string) error { return syscall.Mkfifo(there, 0o600) },
+		"folder":                    func(there, _ string) error { return os.Mkdir(there, 0o700) },
+		"symbolic link":             func(there, victim string) error { return os.Symlink(victim, there) },
+		"hard link":                 func(there, victim string) error { return os.Link(victim, there) },
+		"file that others can read": func(there, _ string) error { return os.WriteFile(there, nil, 0o644) },
+		"file that is read-only":    func(there, _ string) error { return os.WriteFile(there, nil, 0o400) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path, victim := filepath.Join(dir, "file"), filepath.Join(dir, "victim")
+			if err := os.WriteFile(victim, []byte("victim"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			there := filepath.Join(dir, ".file.0")
+			if err := put(there, victim); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.Lstat(there)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := atomicfile.Write(path, []byte("text")); err != nil {
+				t.Fatal(err)
+			}
+			if b, err := os.ReadFile(path); err != nil || string(b) != "text" {
+				t.Errorf("%q, %v", b, err)
+			}
+			if b, err := os.ReadFile(victim); err != nil || string(b) != "victim" {
+				t.Errorf("the other file: %q, %v", b, err)
+			}
+			if after, err := os.Lstat(there); err != nil || !os.SameFile(before, after) {
+				t.Errorf("it was used, %v", err)
+			}
+			if info, err := os.Lstat(path); err != nil || info.Mode() != 0o600 {
+				t.Errorf("%v, %v", info, err)
+			}
+			if all, err := os.ReadDir(dir); err != nil || len(all) != 3 {
+				t.Errorf("there are %v, %v", all, err)
+			}
+		})
+	}
+}

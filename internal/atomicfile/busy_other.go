@@ -4,33 +4,46 @@ package atomicfile
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"syscall"
 )
 
-// open opens the file at path for writing, creates it if it is missing, and locks it. It returns nil when another process has
-// locked it.
-func open(path string) (*os.File, error) {
-	for {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
+// open opens the file at path for writing, creates it if it is missing, and locks it. It returns nil if it can't, and then whether
+// the next name is worth a try.
+func open(path string) (f *os.File, next bool) {
+	for range maxTries {
+		// With O_NONBLOCK it doesn't wait for a reader of a FIFO.
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 		if err != nil {
-			return nil, err
+			return nil, true
 		}
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil && isAt(f, path) {
-			return f, nil
+		there := err == nil && isAt(f, path)
+		if there && own(f) {
+			return f, false
 		}
 		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("lock %s: %w", path, err)
+		if err != nil || there {
+			return nil, errors.Is(err, syscall.EWOULDBLOCK)
 		}
 		// Its writer has renamed or removed it meanwhile.
 	}
+	return nil, false
 }
+
+// own reports whether only this user can have the file open or under another name. In a shared folder another user may have
+// made it.
+func own(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil || info.Mode() != 0o600 { // a regular file
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid() && stat.Nlink == 1
+}
+
+// create makes a file whose name begins with prefix.
+func create(dir, prefix string) (*os.File, error) { return os.CreateTemp(dir, prefix+"*") }
 
 // isAt reports whether f is still the file at path.
 func isAt(f *os.File, path string) bool {
