@@ -4,6 +4,7 @@ package scratch
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -44,20 +45,43 @@ func New(prefix string) (*Dir, error) {
 // Close removes the folder.
 func (d *Dir) Close() error { return remove(d.Path, d.lock) }
 
+// maxTries bounds how often a folder is emptied.
+const maxTries = 10
+
 // remove removes a folder that this process has locked. The lock file is the last file in it to go, so that the next process
-// finds what this one leaves if it is killed.
+// finds what this one leaves if it is killed. A child that still runs may make a file at any time, so the folder is locked again
+// if it is not empty then. If that goes on, the lock file stays for the next process.
 func remove(path string, lock *proc.Lock) error {
+	for range maxTries {
+		if err := removeContent(path); err != nil {
+			return errors.Join(err, lock.Release())
+		}
+		if err := lock.Remove(); err != nil {
+			return err
+		}
+		if os.Remove(path) == nil {
+			return nil
+		}
+		again, err := proc.Acquire(filepath.Join(path, lockName))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, proc.ErrLocked) {
+			return nil // another process has removed it, or does so now
+		}
+		if err != nil {
+			return err
+		}
+		lock = again
+	}
+	return errors.Join(fmt.Errorf("remove %s: a process still makes files in it", path), lock.Release())
+}
+
+// removeContent removes all files of a folder but its lock file.
+func removeContent(path string) error {
 	entries, err := os.ReadDir(path)
 	for _, e := range entries {
 		if e.Name() != lockName && err == nil {
 			err = os.RemoveAll(filepath.Join(path, e.Name()))
 		}
 	}
-	if err != nil {
-		return errors.Join(err, lock.Release())
-	}
-	err = lock.Remove()
-	_ = os.Remove(path) // another process may be about to do it
 	return err
 }
 

@@ -170,3 +170,39 @@ func TestFolderOfAKilledProcessIsRemovedByTheNext(t *testing.T) {
 		}
 	}
 }
+
+// A folder in which a child made a file while it was removed stayed for good: it had no lock any more.
+func TestFolderInWhichAChildStillMakesFilesIsRemoved(t *testing.T) {
+	emptyTemp(t)
+	for range 50 {
+		d, err := New("rdd-x-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, closed := make(chan struct{}), make(chan struct{})
+		go func() { // the child
+			defer close(made)
+			for n := 0; ; n++ {
+				select {
+				case <-closed:
+					return
+				default:
+					_ = os.WriteFile(filepath.Join(d.Path, strconv.Itoa(n)), nil, 0o600) // fails when the folder is gone
+				}
+			}
+		}()
+		_ = d.Close() // fails if files are made all the time
+		close(closed)
+		<-made
+	}
+	last, err := New("rdd-x-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := last.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
