@@ -38,6 +38,7 @@ func testInstance(root string) instance.Instance { return instance.At(root, "t",
 
 func fakeService(mode string) int {
 	inst := testInstance(os.Getenv("RDD_TEST_ROOT"))
+	go endWithTest(os.Getenv("RDD_TEST_ROOT"))
 	switch mode {
 	case "reset":
 		return exitCode(Reset(inst))
@@ -68,6 +69,29 @@ func fakeService(mode string) int {
 		return 1
 	}
 	return 0
+}
+
+// holdTest locks a file until the returned file is closed or the test has been killed.
+func holdTest(root string) (*os.File, error) {
+	f, err := os.Create(filepath.Join(root, "test.lock"))
+	if err != nil {
+		return nil, err
+	}
+	return f, syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+}
+
+// endWithTest ends this process once nothing holds that lock. A service that another one has started has no other tie to the
+// test.
+func endWithTest(root string) {
+	f, err := os.Open(filepath.Join(root, "test.lock"))
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	for err = syscall.EINTR; errors.Is(err, syscall.EINTR); {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH)
+	}
+	os.Exit(1)
 }
 
 func exitCode(err error) int {
@@ -144,6 +168,10 @@ func newTestEnv(t *testing.T) *testEnv {
 	if err != nil {
 		t.Fatal(err)
 	}
+	held, err := holdTest(root)
+	if err != nil {
+		t.Fatal(err)
+	}
 	env := &testEnv{t: t, root: root, inst: testInstance(root)}
 	if err := env.inst.Create(); err != nil {
 		t.Fatal(err)
@@ -152,7 +180,7 @@ func newTestEnv(t *testing.T) *testEnv {
 		if rec, live, _ := Find(env.inst); live && rec.PID != 0 { // a run that another run has started
 			env.kill(rec.PID)
 		}
-		if err := os.RemoveAll(root); err != nil {
+		if err := errors.Join(held.Close(), os.RemoveAll(root)); err != nil {
 			t.Error(err)
 		}
 	})
