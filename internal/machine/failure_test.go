@@ -70,14 +70,3 @@ func TestVMIsStoppedTogetherWithItsFailure(t *testing.T) {
 		t.Errorf("down %d times without a failure; %+v", early, s)
 	}
 }
-
-func TestJobEndsTogetherWithItsFailure(t *testing.T) {
-	env := newTestEnv(t)
-	env.set("prepare", "fail")
-	s := env.service()
-	s.Do("rd", start(""))
-	<-s.worker("rd").submit(start("")) // joins it
-	if st := s.State("rd"); st.Failure == nil {
-		t.Errorf("%+v", st)
-	}
-}

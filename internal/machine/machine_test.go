@@ -893,3 +893,14 @@ func TestRunningVMWhoseRecordIsGoneOrDamagedCanBeStopped(t *testing.T) {
 		}
 	}
 }
+
+func TestJobEndsTogetherWithItsFailure(t *testing.T) {
+	env := newTestEnv(t)
+	env.set("prepare", "fail")
+	s := env.service()
+	s.Do("rd", start(""))
+	<-s.worker("rd").submit(start("")) // joins it
+	if st := s.State("rd"); st.Failure == nil {
+		t.Errorf("%+v", st)
+	}
+}
