@@ -63,7 +63,7 @@ func run(args []string) error {
 	lock, err := proc.Acquire(inst.TrayLock())
 	if errors.Is(err, proc.ErrLocked) {
 		fmt.Fprintln(os.Stderr, "rdd-tray: there is a tray icon already; opening the window")
-		return open()
+		return openUntil(ctx, open)
 	}
 	if err != nil {
 		return err
@@ -85,6 +85,18 @@ func run(args []string) error {
 		return err
 	}
 	return nil
+}
+
+// openUntil opens the window and returns when that has ended, or when ctx ends. The window then stays open.
+func openUntil(ctx context.Context, open func(args ...string) error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- open() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // trimDelay is longer than the tray is busy after its start, which includes the first diagnosis.

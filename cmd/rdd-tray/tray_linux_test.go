@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 
 	"rancherdesktop.io/rdd/internal/desktoptest"
@@ -136,6 +137,22 @@ func TestTheWindowOpensOnWhatWasClicked(t *testing.T) {
 	if got := strings.TrimPrefix(e.Read("window.log"), before); got != "--instance default\n" {
 		t.Errorf("a second tray: the window's arguments are %q", got)
 	}
+}
+
+// A second tray outlived its terminal, and Ctrl-C did not end it, until its window was closed.
+func TestASecondTrayEndsBeforeItsWindow(t *testing.T) {
+	e := newTestEnv(t)
+	e.fakeWindow("until [ -e " + e.Home + "/close ]; do sleep 0.1; done")
+	t.Cleanup(func() { e.Write("close", "") })
+	panel := e.Bus.Panel()
+	e.tray()
+	panel.AwaitTray()
+	second := e.tray()
+	e.Eventually("the window opens", func() bool { return e.Read("window.log") != "" })
+	if err := second.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	second.MustExit(0)
 }
 
 func TestQuitAsksInTheWindowWithoutNotifications(t *testing.T) {
