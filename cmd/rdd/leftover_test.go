@@ -115,6 +115,24 @@ func TestDeleteThatTimesOutLeavesAnInstanceThatWorks(t *testing.T) {
 	}
 }
 
+// After a crash and an emptied data directory, a deletion said that there is no instance. Its VM ran on.
+func TestDeleteFindsTheVMsOfAnInstanceWithoutData(t *testing.T) {
+	t.Parallel()
+	e := newTestEnv(t)
+	e.start()
+	e.must(0, "vm", "create", "demo", e.template, "--start")
+	e.killService()
+	if err := errors.Join(os.RemoveAll(e.dataDir()), os.Mkdir(e.dataDir(), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	e.must(6, "svc", "status")
+	e.must(0, "svc", "delete")
+	e.must(9, "svc", "status")
+	if _, err := os.Lstat(e.shortDir()); !os.IsNotExist(err) {
+		t.Error(e.shortDir(), "is still there", err)
+	}
+}
+
 // instanceFiles returns the instance's files, except those that a running service creates and removes all the time.
 func (e *testEnv) instanceFiles() (paths []string) {
 	e.t.Helper()

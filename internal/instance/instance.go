@@ -84,7 +84,7 @@ func Resolve(name string) (Instance, error) {
 		config:   envDir("XDG_CONFIG_HOME", filepath.Join(home, ".config")),
 		data:     filepath.Join(data, name),
 		logs:     filepath.Join(state, name, "log"),
-		short:    filepath.Join(home, ".rdd", name),
+		short:    shortDir(home, name),
 		libexec:  libexec,
 		share:    filepath.Join(libexec, "..", "..", "share"),
 		keepLogs: os.Getenv("RDD_KEEP_LOGS") != "",
@@ -114,12 +114,16 @@ func List() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() && nameRE.MatchString(e.Name()) && hasFiles(filepath.Join(data, e.Name())) {
+		if e.IsDir() && nameRE.MatchString(e.Name()) && exists(filepath.Join(data, e.Name()), limaHome(shortDir(home, e.Name()))) {
 			names = append(names, e.Name())
 		}
 	}
 	return names, err
 }
+
+func shortDir(home, name string) string { return filepath.Join(home, ".rdd", name) }
+
+func limaHome(short string) string { return filepath.Join(short, "lima") }
 
 // platformDirs returns the directories for the data and the logs of all instances.
 func platformDirs(home string) (data, state string) {
@@ -249,7 +253,7 @@ func (i Instance) ServiceLog() string      { return filepath.Join(i.logs, "rddd.
 func (i Instance) ServiceOutput() string   { return filepath.Join(i.logs, "rddd.out") }
 func (i Instance) VMLogDir() string        { return filepath.Join(i.logs, "vm") }
 func (i Instance) ShortDir() string        { return i.short }
-func (i Instance) LimaHome() string        { return filepath.Join(i.short, "lima") }
+func (i Instance) LimaHome() string        { return limaHome(i.short) }
 func (i Instance) KubeConfig() string      { return filepath.Join(i.short, "kube.config") }
 func (i Instance) ShareDir() string        { return i.share }
 
@@ -352,13 +356,17 @@ func (i Instance) MakeDirs() error {
 }
 
 // Exists reports whether the instance has been created.
-func (i Instance) Exists() bool { return hasFiles(i.data) }
+func (i Instance) Exists() bool { return exists(i.data, i.LimaHome()) }
 
-// hasFiles reports whether an instance's data directory has files. A deletion that was killed before its last step leaves an
-// empty one.
-func hasFiles(data string) bool {
+// exists reports whether there is an instance with this data directory and this directory of VMs. A deletion that was killed
+// before its last step leaves an empty data directory and no VMs. A user who empties the data directory leaves the VMs.
+func exists(data, vms string) bool {
 	entries, err := os.ReadDir(data)
-	return len(entries) > 0 || err != nil && !errors.Is(err, os.ErrNotExist)
+	if err == nil && len(entries) == 0 {
+		_, err = os.Stat(vms)
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	return !errors.Is(err, os.ErrNotExist)
 }
 
 // Loopback is the address that RDD's own servers on this computer listen on. A guest in QEMU's user network reaches the

@@ -203,6 +203,18 @@ func TestProgramsAreFoundInRDD_LIBEXEC(t *testing.T) {
 	}
 }
 
+// After a user had emptied the data directory, neither a reset nor a deletion found the VMs.
+func TestInstanceWithoutDataExistsWhileItHasVMs(t *testing.T) {
+	home(t, t.TempDir())
+	i := resolve(t, "t")
+	if err := errors.Join(i.MakeDirs(), os.Mkdir(i.LimaHome(), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := List(); !i.Exists() || len(names) != 1 || err != nil {
+		t.Errorf("exists: %t; list: %v, %v", i.Exists(), names, err)
+	}
+}
+
 // A deletion that was killed before its last step left an instance in the list for good.
 func TestInstanceWithoutAnyFileDoesNotExist(t *testing.T) {
 	home(t, t.TempDir())
