@@ -1,3 +1,5 @@
+//go:build unix
+
 package lifecycle
 
 import (
@@ -20,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -426,6 +429,45 @@ func TestStartAfterAKilledResetOrDeletionFindsNoPartOfAnything(t *testing.T) {
 					}
 				}
 				return nil
+			})
+			if err := errors.Join(err, claim.Release()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The removal of what a killed reset had left held up a stop, and nothing said what the start was doing.
+func TestStartTellsThatItCompletesAKilledReset(t *testing.T) {
+	for _, tc := range []struct {
+		name       string
+		left, stop bool
+		step       string
+	}{
+		{"nothing is left", false, false, "taking over the instance"},
+		{"something is left", true, false, "removing what an interrupted reset left"},
+		{"it was asked to stop", true, true, "taking over the instance"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inst := newTestEnv(t).inst
+			left := discarded(inst.LimaHome())
+			if tc.left {
+				mustWrite(t, filepath.Join(left, "a", "diffdisk"), "")
+			}
+			claim, err := Take(inst, "n")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.stop {
+				if err := atomicfile.WriteJSON(inst.AskFile(), stopRequest{Nonce: "n"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err = Run(t.Context(), inst, claim, "test", slog.New(slog.DiscardHandler), func(ctx context.Context, _ func(Record)) error {
+				if rec, err := Last(inst); err != nil || rec.Step != tc.step || exists(left) != tc.stop {
+					t.Errorf("the step is %q, %v; left: %t", rec.Step, err, exists(left))
+				}
+				return ctx.Err()
 			})
 			if err := errors.Join(err, claim.Release()); err != nil {
 				t.Error(err)

@@ -52,10 +52,10 @@ func Run(ctx context.Context, inst instance.Instance, claim *Claim, version stri
 		_ = os.Remove(inst.RunLock(nonce)) // on Windows, where a file in use can't be removed, the next run does this
 	}()
 	publish(Record{Phase: Starting, Step: "taking over the instance"})
-	removeDiscarded(inst, log)
 	if stopRequested(inst, nonce) { // before there was a process to signal
 		stop()
 	}
+	completeDiscards(ctx, inst, log, func() { publish(Record{Phase: Starting, Step: "removing what an interrupted reset left"}) })
 	if ctx.Err() != nil || running.Err() == nil {
 		err = serve(running, publish)
 	}
@@ -168,7 +168,7 @@ func removeState(inst instance.Instance) error {
 		return err
 	}
 	for _, dir := range discardable(inst) {
-		if err := discard(dir); err != nil {
+		if err := discard(inst, dir); err != nil {
 			return err
 		}
 	}
@@ -186,18 +186,32 @@ func discarded(dir string) string { return dir + ".removing" }
 
 // discard removes a directory in one step and then its content. If this process is killed in between, no start takes a part
 // of it for the whole, and the next start removes the rest.
-func discard(dir string) error {
-	if err := os.RemoveAll(discarded(dir)); err != nil {
-		return err
-	}
+func discard(inst instance.Instance, dir string) error {
+	_ = removeDiscarded(inst, dir)     // of an earlier discard
 	_ = os.Rename(dir, discarded(dir)) // a mount point can't be renamed: its content is removed where it is
-	return errors.Join(os.RemoveAll(discarded(dir)), os.RemoveAll(dir))
+	_ = removeDiscarded(inst, dir)
+	return errors.Join(os.RemoveAll(discarded(dir)), os.RemoveAll(dir)) // the error names the present path of what is left
 }
 
-// removeDiscarded completes a reset or a deletion that was killed.
-func removeDiscarded(inst instance.Instance, log *slog.Logger) {
+// removeDiscarded removes what discard has renamed. If a disk is mounted on the folder of a VM, that folder can't be removed.
+// Then the directory of the VMs gets its old name back, so that the VM finds the disk again. A store never does, because a
+// start would use what is left of it.
+func removeDiscarded(inst instance.Instance, dir string) error {
+	err := os.RemoveAll(discarded(dir))
+	if err != nil && dir == inst.LimaHome() {
+		_ = os.Rename(discarded(dir), dir) // it fails if the old name is in use again
+	}
+	return err
+}
+
+// completeDiscards completes a reset or a deletion that was killed. It calls began if there is something to remove.
+func completeDiscards(ctx context.Context, inst instance.Instance, log *slog.Logger, began func()) {
 	for _, dir := range discardable(inst) {
-		if err := os.RemoveAll(discarded(dir)); err != nil {
+		if !exists(discarded(dir)) || ctx.Err() != nil {
+			continue
+		}
+		began()
+		if err := removeDiscarded(inst, dir); err != nil {
 			log.Warn("what an interrupted reset has left can't be removed", "err", err)
 		}
 	}
