@@ -27,7 +27,7 @@ func Write(path string, data []byte) (err error) {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = retryWhileBusy(func() error { return os.Rename(f.Name(), path) })
+		err = Rename(f.Name(), path)
 	}
 	return err
 }
@@ -57,4 +57,9 @@ func Read(path string) (data []byte, err error) {
 		return err
 	})
 	return data, err
+}
+
+// Rename renames a file or a folder. On Windows it waits for those who have it open.
+func Rename(from, to string) error {
+	return retryWhileBusy(func() error { return os.Rename(from, to) })
 }

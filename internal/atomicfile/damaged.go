@@ -84,7 +84,7 @@ func Aside(path string) string {
 // PutAside renames the file at path and returns its new path. No other process may use the file.
 func PutAside(path string) (aside string, err error) {
 	aside = Aside(path)
-	return aside, retryWhileBusy(func() error { return os.Rename(path, aside) })
+	return aside, Rename(path, aside)
 }
 
 // CopyAside copies the file at path and returns the path of the copy. It is for a file whose absence means something.

@@ -17,6 +17,7 @@ import (
 
 	"modernc.org/sqlite"
 
+	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
 	"rancherdesktop.io/rdd/internal/scratch"
 )
@@ -150,10 +151,10 @@ func (b Backups) take(ctx context.Context, db *sql.DB, want Contents) (err error
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(file, filepath.Join(b.Dir, name+backupSuffix)); err != nil {
+	if err := atomicfile.Rename(file, filepath.Join(b.Dir, name+backupSuffix)); err != nil {
 		return err
 	}
-	return syncFile(b.Dir)
+	return syncFolder(b.Dir)
 }
 
 // prune removes the oldest backups above backupLimit, and unfinished ones.
@@ -279,11 +280,21 @@ func openFile(dsn string) (*sql.DB, error) {
 	return sql.OpenDB(connector), nil
 }
 
-// syncFile puts a file or a folder on the disk.
+// syncFile puts a file on the disk. Windows does that only for one that is open for writing.
 func syncFile(path string) error {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+// syncFolder puts the names in a folder on the disk, if the system can do that.
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	_ = d.Sync() // Windows refuses it for a folder
+	return d.Close()
 }

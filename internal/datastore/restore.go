@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
 )
 
@@ -69,7 +70,7 @@ func (b Backups) Restore(ctx context.Context, file, dir string) (aside string, e
 	if aside, err = moveAside(dir, filepath.Join(b.Dir, name+asideSuffix)); err != nil {
 		return "", errors.Join(err, finishRestore(dir))
 	}
-	return aside, errors.Join(finishRestore(dir), storefile.NoteUse(dir), syncFile(filepath.Dir(dir)))
+	return aside, errors.Join(finishRestore(dir), storefile.NoteUse(dir), syncFolder(filepath.Dir(dir)))
 }
 
 // extracted is the folder of a store that is complete, below that of the restore.
@@ -80,7 +81,7 @@ const extracted = "new"
 func finishRestore(dir string) error {
 	work := storefile.Restoring(dir)
 	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
-		if err := os.Rename(filepath.Join(work, extracted), dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := atomicfile.Rename(filepath.Join(work, extracted), dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
@@ -121,10 +122,10 @@ func extract(ctx context.Context, file, work string, revision int64) error {
 	if err := os.WriteFile(made, nil, 0o600); err != nil {
 		return err
 	}
-	if err := errors.Join(copyObjects(ctx, db, made, revision), syncFile(made), syncFile(unfinished)); err != nil {
+	if err := errors.Join(copyObjects(ctx, db, made, revision), syncFile(made), syncFolder(unfinished)); err != nil {
 		return err
 	}
-	return os.Rename(unfinished, filepath.Join(work, extracted))
+	return atomicfile.Rename(unfinished, filepath.Join(work, extracted))
 }
 
 // copyDatabase copies a database, and the log that a crash left beside it, into a folder: to open it
@@ -152,7 +153,7 @@ func moveAside(dir, to string) (aside string, err error) {
 	case len(files) == 0:
 		return "", os.Remove(dir)
 	}
-	return to, os.Rename(dir, to)
+	return to, atomicfile.Rename(dir, to)
 }
 
 // copyFile copies a file to a new one that is private from the start.
