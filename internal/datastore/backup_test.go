@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -237,11 +238,89 @@ func TestSecondRestoreAfterALostStoreUsesNoRevisionAgain(t *testing.T) {
 	}
 }
 
+// The same, if the store that the first restore made can't be read.
+func TestRestoreAfterALostAndADamagedStoreUsesNoRevisionAgain(t *testing.T) {
+	dir := filled(t)
+	b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
+	take(t, b, dir)
+	backup := list(t, b)[0].Path
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	restore(t, b, backup, dir)
+	s := open(t, datastore.Options{Dir: dir})
+	update(t, client(t, s), "/registry/01", "later")
+	watched := revision(t, client(t, s))
+	if err := errors.Join(s.Close(), os.WriteFile(filepath.Join(dir, "state.db"), []byte("damaged"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	restore(t, b, backup, dir)
+	if now := revision(t, client(t, open(t, datastore.Options{Dir: dir}))); now <= watched {
+		t.Errorf("revision %d comes after %d", now, watched)
+	}
+}
+
+func TestRestoreDoesNotReplaceALink(t *testing.T) {
+	for name, connected := range map[string]bool{"to a folder": true, "to a disk that is not connected": false} {
+		t.Run(name, func(t *testing.T) {
+			dir := filled(t)
+			b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
+			take(t, b, dir)
+			elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+			if err := errors.Join(os.Rename(dir, elsewhere), os.Symlink(elsewhere, dir)); err != nil {
+				t.Fatal(err)
+			}
+			if !connected {
+				if err := os.RemoveAll(elsewhere); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if aside, err := b.Restore(t.Context(), list(t, b)[0].Path, dir); err == nil || !strings.Contains(err.Error(), elsewhere) || aside != "" {
+				t.Errorf("%q, %v", aside, err)
+			}
+			if to, err := os.Readlink(dir); to != elsewhere {
+				t.Errorf("the link leads to %q, %v", to, err)
+			}
+			if files, _ := os.ReadDir(b.Dir); len(files) != 1 {
+				t.Errorf("not only the backup is there: %v", files)
+			}
+		})
+	}
+}
+
+func TestFolderWithoutADatabaseIsNoStoreThatWasReplaced(t *testing.T) {
+	dir := filled(t)
+	b := datastore.Backups{Dir: filepath.Join(dir, "..", "backups")}
+	take(t, b, dir)
+	if err := errors.Join(os.Remove(filepath.Join(dir, "state.db")), os.WriteFile(filepath.Join(dir, "state.used"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if aside := restore(t, b, list(t, b)[0].Path, dir); aside != "" {
+		t.Errorf("%s is said to be the store that was replaced", aside)
+	}
+}
+
+// An empty store would look as if there had never been one. A file in the place of the working folder
+// makes the rename fail.
+func TestStartFailsIfTheRestoredStoreCanNotBePutInItsPlace(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a file on the way is the same as a missing folder there")
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	if err := os.WriteFile(dir+".restoring", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := datastore.Open(t.Context(), datastore.Options{Dir: dir})
+	if err == nil {
+		_ = s.Close()
+		t.Error("the start made an empty store")
+	}
+}
+
 func TestStartRemovesWhatAKilledRestoreLeft(t *testing.T) {
 	dir := filled(t)
-	work := dir + ".restoring"
-	for _, file := range []string{"source.db", "unfinished/state.db", "new/state.db"} {
-		file = filepath.Join(work, file)
+	work, former := dir+".restoring", filepath.Join(dir, "restoring")
+	for _, file := range []string{filepath.Join(former, "new.db"), filepath.Join(work, "source.db"), filepath.Join(work, "unfinished", "state.db"), filepath.Join(work, "new", "state.db")} {
 		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte("objects"), 0o600)); err != nil {
 			t.Fatal(err)
 		}
@@ -249,8 +328,10 @@ func TestStartRemovesWhatAKilledRestoreLeft(t *testing.T) {
 	if got := value(t, client(t, open(t, datastore.Options{Dir: dir})), "/registry/01"); got == "" {
 		t.Error("the store lost its objects")
 	}
-	if _, err := os.Stat(work); !errors.Is(err, os.ErrNotExist) {
-		t.Error("working files are left", err)
+	for _, left := range []string{work, former} {
+		if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+			t.Error("working files are left", err)
+		}
 	}
 }
 

@@ -8,6 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+
+	"github.com/sirupsen/logrus"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
@@ -17,6 +20,9 @@ import (
 // seen. Without it, a client that goes on from an old revision would miss changes.
 // Source: https://etcd.io/docs/v3.6/op-guide/recovery/ (--bump-revision).
 const revisionsApart = 1_000_000_000
+
+// revisionLimit is more than any store reaches. A damaged file may say anything.
+const revisionLimit = 1 << 53
 
 // Find returns the backup with that name. A name with a path in it is a file, which may be anywhere,
 // or a folder such as Restore puts a store aside in.
@@ -51,8 +57,11 @@ func (b Backups) Find(name string) (Backup, error) {
 
 // Restore puts the objects of the database in file in the place of the store in dir, which nobody may
 // use meanwhile. It checks file first. What was in the place is moved to aside, and nothing is deleted;
-// aside is empty when there was nothing.
+// aside is empty when there was no store.
 func (b Backups) Restore(ctx context.Context, file, dir string) (aside string, err error) {
+	if to, err := os.Readlink(dir); err == nil {
+		return "", fmt.Errorf("nothing has changed, because %s is a link to %s, which a restore can't replace: connect that disk if it is missing, or replace the link with a folder", dir, to)
+	}
 	if err := errors.Join(finishRestore(dir), os.MkdirAll(b.Dir, 0o700)); err != nil {
 		return "", err
 	}
@@ -60,43 +69,66 @@ func (b Backups) Restore(ctx context.Context, file, dir string) (aside string, e
 	if err != nil {
 		return "", err
 	}
-	// The store may have the number already: a restore that puts nothing aside doesn't use it up.
+	// Both may be ahead of the numbers: former versions used none up when there was nothing to put aside.
 	seen := max(lastRevision(ctx, storefile.Database(dir)), lastRevision(ctx, file))
 	revision := max(int64(number), seen/revisionsApart+1) * revisionsApart
 	if err := extract(ctx, file, storefile.Restoring(dir), revision); err != nil {
 		err = fmt.Errorf("%s can't be restored, and nothing has changed: %w", file, err)
 		return "", errors.Join(err, finishRestore(dir))
 	}
-	if aside, err = moveAside(dir, filepath.Join(b.Dir, name+asideSuffix)); err != nil {
+	err = storefile.NoteUse(dir) // first: the mark of former versions is in dir
+	if err == nil {
+		aside, err = moveAside(dir, filepath.Join(b.Dir, name+asideSuffix))
+	}
+	if err != nil {
 		return "", errors.Join(err, finishRestore(dir))
 	}
-	return aside, errors.Join(finishRestore(dir), storefile.NoteUse(dir), syncFolder(filepath.Dir(dir)))
+	if err := putInPlace(dir); err != nil {
+		return aside, err
+	}
+	return aside, errors.Join(finishRestore(dir), syncFolder(filepath.Dir(dir)))
 }
 
-// extracted is the folder of a store that is complete, below that of the restore.
-const extracted = "new"
+const (
+	// extracted is the folder of a store that is complete, below that of the restore.
+	extracted = "new"
+	// formerWork is where former versions made the next store, below the store's folder.
+	formerWork = "restoring"
+)
 
-// finishRestore moves the store that a restore has made to dir, if the former store was put aside. It
-// removes everything else that a restore has left.
+// putInPlace moves the store that a restore has made to dir, where nothing may be.
+func putInPlace(dir string) error {
+	return atomicfile.Rename(filepath.Join(storefile.Restoring(dir), extracted), dir)
+}
+
+// finishRestore puts the store that a restore has made in its place, if the former store was put aside.
+// It removes everything else that a restore has left. An error means that the restored store is not in
+// its place.
 func finishRestore(dir string) error {
-	work := storefile.Restoring(dir)
 	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
-		if err := atomicfile.Rename(filepath.Join(work, extracted), dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := putInPlace(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
-	return os.RemoveAll(work)
+	if err := errors.Join(os.RemoveAll(storefile.Restoring(dir)), os.RemoveAll(filepath.Join(dir, formerWork))); err != nil {
+		logrus.Warnf("datastore: remove what a restore has left: %v", err)
+	}
+	return nil
 }
 
 // lastRevision returns the newest revision in a database, 0 if there is none or the file can't be read.
 // It changes nothing and leaves out a log, which never has revisions of another restore.
-func lastRevision(ctx context.Context, file string) (revision int64) {
+func lastRevision(ctx context.Context, file string) int64 {
 	db, err := openFile(sqliteURL(file, "mode=ro&immutable=1"))
 	if err != nil {
 		return 0
 	}
 	defer db.Close()
-	_ = db.QueryRowContext(ctx, `SELECT MAX(id) FROM kine`).Scan(&revision)
+	var revision int64
+	err = db.QueryRowContext(ctx, `SELECT MAX(id) FROM kine`).Scan(&revision)
+	if err != nil || revision < 0 || revision >= revisionLimit {
+		return 0
+	}
 	return revision
 }
 
@@ -141,19 +173,25 @@ func copyDatabase(file, dir string) (copied string, err error) {
 	return copied, nil
 }
 
-// moveAside renames the folder of a store to to, unless it is empty or missing. In one step, so that
-// nothing can part a database from its log.
+// moveAside renames the folder of a store to to. In one step, so that nothing can part a database from
+// its log. If the folder is missing, it makes an empty one, so that each restore has a number of its
+// own. It returns to if that holds a store.
 func moveAside(dir, to string) (aside string, err error) {
-	files, err := os.ReadDir(dir)
+	err = atomicfile.Rename(dir, to)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return "", nil
+		return "", os.Mkdir(to, 0o700)
+	case errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EXDEV):
+		return "", fmt.Errorf("nothing has changed, because a restore renames the datastore's folder: it may not be a mount point, and must be on the file system of %s: %w", filepath.Dir(to), err)
 	case err != nil:
-		return "", err
-	case len(files) == 0:
-		return "", os.Remove(dir)
+		return "", fmt.Errorf("nothing has changed, because the datastore can't be put aside: %w", err)
 	}
-	return to, atomicfile.Rename(dir, to)
+	for _, suffix := range []string{"", "-wal"} {
+		if _, err := os.Lstat(storefile.Database(to) + suffix); err == nil {
+			return to, nil
+		}
+	}
+	return "", nil
 }
 
 // copyFile copies a file to a new one that is private from the start.

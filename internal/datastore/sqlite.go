@@ -17,7 +17,6 @@ import (
 	"github.com/k3s-io/kine/pkg/logstructured/sqllog"
 	"github.com/k3s-io/kine/pkg/query"
 	"github.com/k3s-io/kine/pkg/server"
-	"github.com/sirupsen/logrus"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -68,8 +67,8 @@ const sqliteCompact = `
 // driver: that one refuses Windows paths, and is another driver with cgo.
 func openSQLite(ctx context.Context, dir string) (*Store, error) {
 	file := storefile.Database(dir)
-	if err := finishRestore(dir); err != nil { // one that was killed; if the store is missing, the next lines say so
-		logrus.Warnf("datastore: finish a restore: %v", err)
+	if err := finishRestore(dir); err != nil { // one that was killed
+		return nil, fmt.Errorf("datastore: put the restored store in its place: %w", err)
 	}
 	if err := ensureDatabase(dir, file); err != nil {
 		return nil, err
