@@ -24,6 +24,9 @@ func (l historyWatch) After(ctx context.Context, key, end string, revision, limi
 		return server.EventBatch{}, err
 	}
 	batch, compacted, err := sqllog.RowsToEvents(rows, true, true)
+	if err == nil {
+		err = rows.Err() // without it, rows that were cut short would look complete
+	}
 	switch {
 	case err != nil:
 		return batch, err

@@ -1,9 +1,12 @@
 package datastore
 
 import (
+	"context"
+	"database/sql"
 	"path/filepath"
 	"testing"
 
+	"github.com/k3s-io/kine/pkg/server"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/kubernetes"
 
@@ -49,4 +52,28 @@ func TestWatchIsNotBrokenByAChangeOfAnOldObject(t *testing.T) {
 	if r := <-c.Watch(t.Context(), "/registry/", clientv3.WithPrefix(), clientv3.WithRev(made)); r.CompactRevision == 0 {
 		t.Errorf("a watch from before the compaction is told %+v, want that this is compacted", r)
 	}
+}
+
+// A watch from the past would otherwise go on as if it had told everything.
+func TestChangesThatAreCutShortAreAnError(t *testing.T) {
+	db, err := openFile(sqliteDSN(filepath.Join(t.TempDir(), "state.db")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	batch, err := historyWatch{dialect: cutShort{db: db}}.After(t.Context(), "/registry/", "/registry0", 1, 0)
+	if err == nil {
+		t.Errorf("%d changes and no error", len(batch.Events))
+	}
+}
+
+// cutShort has two changes, of which the second can't be read.
+type cutShort struct {
+	server.Dialect
+	db *sql.DB
+}
+
+func (d cutShort) After(ctx context.Context, _, _ string, _, _ int64) (*sql.Rows, error) {
+	return d.db.QueryContext(ctx, `SELECT 2, 0, abs(column1), '/registry/a', 1, 0, 0, 0, 0, x'', x''
+		FROM (VALUES (1), (-9223372036854775807 - 1))`)
 }

@@ -133,7 +133,8 @@ func (w *watch) run(ctx context.Context, changes server.WatchResult) {
 		case <-w.progress:
 			w.askProgress()
 		case <-w.asked:
-			if now, err := w.backend.CurrentRevision(ctx); err == nil && now == seen {
+			// kine's current revision stays behind after writes that were committed together.
+			if now, err := w.backend.CurrentRevision(ctx); err == nil && now <= seen {
 				next.Header, client = header(seen), w.responses
 			}
 		case <-ctx.Done():
