@@ -165,8 +165,8 @@ func Configure(inst instance.Instance, change ConfigChange) (aside string, err e
 			return err
 		}
 		if damage != nil && exists(inst.ConfigFile()) {
-			// The file stays until the new one replaces it: without a file, the defaults apply.
-			if aside, err = atomicfile.CopyAside(inst.ConfigFile()); err != nil {
+			// The file stays until the new one replaces it: without a file, the defaults apply. A link to a missing file has nothing to copy.
+			if aside, err = atomicfile.CopyAside(inst.ConfigFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return fmt.Errorf("copy the damaged configuration: %w", err)
 			}
 		}

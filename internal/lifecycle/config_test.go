@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -134,6 +135,19 @@ func TestMissingConfigDoesNotLeadToAnEmptyStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c, err := LoadConfig(inst); err != nil || storefile.External(inst.StoreDir()) {
+		t.Error(c, err)
+	}
+}
+
+func TestConfigThatIsALinkToAMissingFileIsReplaced(t *testing.T) {
+	inst := configured(t)
+	if err := errors.Join(os.Remove(inst.ConfigFile()), os.Symlink(filepath.Join(t.TempDir(), "gone"), inst.ConfigFile())); err != nil {
+		t.Fatal(err)
+	}
+	if aside := configure(t, inst, endpoint("")); aside != "" {
+		t.Error(aside)
+	}
+	if c, err := LoadConfig(inst); err != nil || c.DatastoreEndpoint != "" {
 		t.Error(c, err)
 	}
 }
