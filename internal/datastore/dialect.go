@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"runtime"
 	"sync"
 
 	"github.com/k3s-io/kine/pkg/drivers/generic"
@@ -25,8 +26,13 @@ type sqliteDialect struct {
 // PrepareAfter prepares the query of kine's poll loop, and wakes the loop again. The loop
 // prepares its query at the first change, and then waits for the next one or for
 // sqlitePollInterval, so that watches would hear of the first change late. The context is
-// without cancellation, because the loop loses a connection when this is canceled.
+// without cancellation, because the loop loses a connection when this is canceled. When the
+// store closes, PrepareAfter ends the loop: in the middle of a burst, the loop itself would
+// try again without a pause, and never end.
 func (d *sqliteDialect) PrepareAfter(ctx context.Context, limit int64) (*query.Stmt, error) {
+	if ctx.Err() != nil {
+		runtime.Goexit()
+	}
 	statement, err := d.Generic.PrepareAfter(context.WithoutCancel(ctx), limit)
 	if err == nil {
 		d.notify(ctx)
