@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"rancherdesktop.io/rdd/internal/desktoptest"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // waitForMenu waits until the menu contains the text.
@@ -141,6 +142,7 @@ func TestTheWindowOpensOnWhatWasClicked(t *testing.T) {
 
 // A second tray outlived its terminal, and Ctrl-C did not end it, until its window was closed.
 func TestASecondTrayEndsBeforeItsWindow(t *testing.T) {
+	testenv.TakeHangups(t)
 	e := newTestEnv(t)
 	e.fakeWindow("until [ -e " + e.Home + "/close ]; do sleep 0.1; done")
 	t.Cleanup(func() { e.Write("close", "") })

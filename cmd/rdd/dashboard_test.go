@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"rancherdesktop.io/rdd/internal/testenv"
 )
@@ -44,6 +45,8 @@ func (e *testEnv) dashboard(env []string, args ...string) (address string, end f
 	}
 	return strings.TrimSpace(line), func(s os.Signal) int {
 		_ = cmd.Process.Signal(s)
+		late := time.AfterFunc(testenv.Timeout, cancel) // which kills it
+		defer late.Stop()
 		_ = cmd.Wait()
 		return cmd.ProcessState.ExitCode()
 	}
@@ -144,6 +147,7 @@ func TestDashboardLeavesNoFileWhenItsTerminalIsClosed(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(bin, "xdg-open"), []byte("#!/bin/sh\n>$HOME/opened\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	testenv.TakeHangups(t)
 	open := func() (end func(os.Signal) int) {
 		_, end = e.dashboard([]string{"PATH=" + bin + ":" + os.Getenv("PATH"), "TMPDIR=" + e.home})
 		e.eventually("a browser", func() bool { return os.Remove(filepath.Join(e.home, "opened")) == nil })

@@ -110,7 +110,7 @@ func (w *worker) hostagentExited(ctx context.Context, a *hostagent) {
 		})
 	}
 	if err := w.reconcile(ctx); err != nil {
-		w.fail(Stop, err)
+		w.failLeft(err)
 	}
 }
 

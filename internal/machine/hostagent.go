@@ -101,7 +101,7 @@ func (w *worker) spawn(acceleration string) error {
 	cmd := exec.Command(w.config.Program, args...)
 	cmd.Dir = w.vm.Home
 	cmd.Stderr = log
-	if err := w.spawnWithLock(cmd); err != nil {
+	if err := w.spawnWithLock(cmd, nonce); err != nil {
 		return fmt.Errorf("start the hostagent of VM %q: %w", w.vm.Name, err)
 	}
 	exited := make(chan struct{})
@@ -118,26 +118,33 @@ func (w *worker) spawn(acceleration string) error {
 	return nil
 }
 
-// spawnWithLock starts cmd for the VM and passes the hostagent's lock to it. If another process holds the lock, cmd tries to take it
-// itself, and ends.
-func (w *worker) spawnWithLock(cmd *exec.Cmd) error {
+// spawnWithLock starts cmd for the VM, passes the hostagent's lock to it, and writes its record, which it writes itself later. So
+// nobody takes it for the hostagent before it. If another process holds the lock, cmd tries to take it itself, and ends.
+func (w *worker) spawnWithLock(cmd *exec.Cmd, nonce string) error {
 	if err := os.MkdirAll(w.vm.Run(), 0o700); err != nil {
 		return err
 	}
 	lock, err := proc.Acquire(w.vm.HostagentLock())
-	switch {
-	case err == nil:
-		defer func() { _ = lock.Release() }() // cmd still holds it
-		id, err := lock.Pass(cmd)
-		if err != nil {
-			return err
-		}
-		cmd.Args = append(cmd.Args, "--lock", id)
-	case !errors.Is(err, proc.ErrLocked):
+	if errors.Is(err, proc.ErrLocked) {
+		cmd.Args = append(cmd.Args, w.vm.Name)
+		return proc.Spawn(cmd)
+	}
+	if err != nil {
 		return err
 	}
-	cmd.Args = append(cmd.Args, w.vm.Name)
-	return proc.Spawn(cmd)
+	defer func() { _ = lock.Release() }() // cmd still holds it
+	id, err := lock.Pass(cmd)
+	if err != nil {
+		return err
+	}
+	cmd.Args = append(cmd.Args, "--lock", id, w.vm.Name)
+	if err := proc.Spawn(cmd); err != nil {
+		return err
+	}
+	if err := w.vm.WriteRecord(layout.Record{Nonce: nonce, PID: cmd.Process.Pid, Logs: w.vm.Logs}); err != nil {
+		w.config.Log.Warn("VM: the record of its hostagent can't be written", "vm", w.vm.Name, "error", err) // nor by the hostagent, which ends
+	}
+	return nil
 }
 
 // alive reports whether this hostagent still runs.

@@ -86,9 +86,11 @@ func (w *worker) reconcile(ctx context.Context) error { return w.reconciled(w.se
 
 // reconciled records whether a reconcile has failed, and returns its error.
 func (w *worker) reconciled(err error) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		w.retry = 0
-	} else {
+	case w.retry > 0 && errors.Is(err, errReplaced): // it was given up, and has not failed
+	default:
 		w.retry = min(max(2*w.retry, w.timeouts.retryInterval), maxRetryInterval)
 	}
 	return err
@@ -104,10 +106,26 @@ func (w *worker) reconcileAgain(ctx context.Context) {
 	}
 	switch err := w.reconcile(ctx); {
 	case err == nil:
-		w.change(func(s *State) { s.Failure = nil })
+		w.change(func(s *State) {
+			if !s.Failure.ofStart() {
+				s.Failure = nil
+			}
+		})
 	case ctx.Err() == nil:
-		w.fail(Stop, err)
+		w.failLeft(err)
 	}
+}
+
+// failLeft records why what is left of the VM can't be ended or removed. It keeps the reason why the VM does not run: the user
+// and the controller need that one, and the log has both.
+func (w *worker) failLeft(err error) {
+	f := w.newFailure(Stop, err)
+	w.change(func(s *State) {
+		if !s.Failure.ofStart() {
+			s.Failure = f
+		}
+		s.Progress = nil
+	})
 }
 
 // settle does the work of reconcile.

@@ -56,6 +56,9 @@ type Failure struct {
 	ByGuest bool
 }
 
+// ofStart reports whether f says why the VM does not run or exist.
+func (f *Failure) ofStart() bool { return f != nil && (f.Action == Start || f.Action == Prepare) }
+
 // Progress is the current step.
 type Progress struct {
 	Phase        string

@@ -299,6 +299,7 @@ func TestCtrlCDoesNotReachASpawnedProcess(t *testing.T) {
 
 // The page in a browser left a file when the terminal was closed.
 func TestAClosedTerminalIsARequestToStop(t *testing.T) {
+	testenv.TakeHangups(t)
 	p := start(t, "echo")
 	p.expect("ready")
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
