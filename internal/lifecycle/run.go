@@ -23,8 +23,8 @@ var ErrNotStopped = errors.New("the service is running; stop it first with: rdd 
 
 // Run is the service's side: it calls serve and publishes each phase of it in the record, which only Run writes from here on.
 // The context of serve has ended if the run was asked to stop before. If the record can't be written, no client can follow the
-// run, so it ends: the cause of the context is a *RecordError then. Run doesn't release the claim. The process holds that until it exits: once a client sees that the service
-// has stopped, there is no process, and nothing writes to the log.
+// run, so it ends: the cause of the context is a *RecordError then. Run doesn't release the claim. The process holds that until
+// it exits: once a client sees that the service has stopped, there is no process, and nothing writes to the log.
 func Run(ctx context.Context, inst instance.Instance, claim *Claim, version string, log *slog.Logger, serve func(ctx context.Context, publish func(Record)) error) (err error) {
 	nonce := claim.Nonce
 	ctx, stop := context.WithCancel(ctx)
