@@ -701,6 +701,33 @@ func TestCloseNamesTheVMThatIsLate(t *testing.T) {
 	}
 }
 
+// A removal that hangs, as on a disk that no longer answers, can't be given up after a creation that has failed.
+func TestCloseDoesNotWaitForARemovalThatHangs(t *testing.T) {
+	env := newTestEnv(t)
+	s := env.service()
+	s.timeouts.stallTimeout = time.Hour // rdd-lima reports that it goes on
+	s.awaitPhase(Absent)
+	if err := errors.Join(os.MkdirAll(env.vm.Dir(), 0o700), os.WriteFile(env.vm.Making(), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	env.set("prepare", "fail")
+	env.set("remove", "hang")
+	s.Do("rd", Request{Action: Prepare})
+	testenv.Eventually(t, "the removal has begun", func() bool { return env.counted("remove") > 0 })
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close(ctx, func(string) {}) }()
+	select {
+	case err := <-closed:
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "rd") {
+			t.Fatal(err)
+		}
+	case <-time.After(timeout):
+		t.Fatal("it waits")
+	}
+}
+
 func TestProblemsOfABootAreReported(t *testing.T) {
 	env := newTestEnv(t)
 	s := env.service()

@@ -141,7 +141,11 @@ func (m *Manager) Close(ctx context.Context, progress func(string)) error {
 				late[i] = w.vm.Name
 			}
 			w.end()
-			<-w.done
+			select {
+			case <-w.done:
+			case <-ctx.Done(): // it removes or ends what is left of the VM, and that hangs
+				late[i] = w.vm.Name
+			}
 		})
 	}
 	wg.Wait()
