@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -108,6 +109,12 @@ type LimaVMSpec struct {
 	// +kubebuilder:default=Auto
 	Acceleration Acceleration `json:"acceleration,omitempty"`
 
+	// DataDisk is a disk beside the system disk. It is kept when the system disk is
+	// reset or replaced, and removed with the VM. It can be added to a VM that has
+	// none; it takes effect at the next start.
+	// +optional
+	DataDisk *DataDisk `json:"dataDisk,omitempty"`
+
 	// Host is the name of the host that runs the VM, when several hosts share one
 	// store. Immutable. Default: the host that owns the store.
 	// +optional
@@ -141,6 +148,15 @@ const (
 	StopGraceful StopMode = "Graceful"
 	StopForce    StopMode = "Force"
 )
+
+// DataDisk is a disk beside the system disk.
+type DataDisk struct {
+	// Size is its largest size, for example 100Gi; at least 1Gi. It takes space on
+	// the host only as the guest writes to it. It can grow, at the next start, and
+	// never shrinks.
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Gi')) >= 0",message="must be at least 1Gi"
+	Size resource.Quantity `json:"size"`
+}
 
 // Acceleration says how guest code is run.
 // +kubebuilder:validation:Enum=Auto;Hardware;Emulation
@@ -192,6 +208,18 @@ type LimaVMStatus struct {
 	// +listType=atomic
 	Problems []string `json:"problems,omitempty"`
 
+	// Ports are the ports of the guest that are forwarded to the host, or should be.
+	// +optional
+	// +listType=atomic
+	Ports []Port `json:"ports,omitempty"`
+
+	// Disks are the system disk and the data disk, with their use as of the last
+	// minutes.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Disks []Disk `json:"disks,omitempty"`
+
 	// TemplateConfigMap names the ConfigMap in rdd-system that holds the
 	// validated template.
 	// +optional
@@ -211,6 +239,68 @@ type LimaVMStatus struct {
 	// is not up.
 	// +optional
 	SSHPort int32 `json:"sshPort,omitempty"`
+}
+
+// PortState says what became of a port that should be forwarded.
+type PortState string
+
+// The states of a port.
+const (
+	PortForwarded    PortState = "Forwarded"    // connections to the host's address reach the guest
+	PortBusy         PortState = "Busy"         // another program has the host's address; it is tried again each few seconds
+	PortNotPermitted PortState = "NotPermitted" // this host or the App's spec.ports doesn't allow it
+)
+
+// Port is a port of the guest that is forwarded to the host, or should be.
+type Port struct {
+	// Protocol is tcp or udp.
+	Protocol string `json:"protocol"`
+
+	// HostAddress is the address and port on the host, for example 127.0.0.1:8080.
+	HostAddress string `json:"hostAddress"`
+
+	// GuestAddress is the address and port in the guest.
+	GuestAddress string `json:"guestAddress"`
+
+	// Container is the name of the container that publishes it; absent when another
+	// program of the guest listens.
+	// +optional
+	Container string `json:"container,omitempty"`
+
+	// State is Forwarded, Busy or NotPermitted.
+	State PortState `json:"state"`
+
+	// Message says who has a busy port, or how to allow one that is not permitted.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// The names of a VM's disks.
+const (
+	SystemDisk   = "system"
+	DataDiskName = "data"
+)
+
+// Disk is a disk of a VM and its use, in bytes.
+type Disk struct {
+	// Name is system or data.
+	Name string `json:"name"`
+
+	// Used of the guest's file system; absent while the VM does not run.
+	// +optional
+	Used int64 `json:"used,omitempty"`
+
+	// Capacity of the guest's file system; absent while the VM does not run.
+	// +optional
+	Capacity int64 `json:"capacity,omitempty"`
+
+	// Allocated on the host.
+	// +optional
+	Allocated int64 `json:"allocated,omitempty"`
+
+	// Maximum that may be allocated on the host.
+	// +optional
+	Maximum int64 `json:"maximum,omitempty"`
 }
 
 // Progress is one step of an operation under way.
