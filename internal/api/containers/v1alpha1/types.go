@@ -68,8 +68,6 @@ type ContainerStatus struct {
 	Command string `json:"command,omitempty"`
 	// State is created, running, paused, restarting, removing, exited or dead.
 	State ContainerState `json:"state"`
-	// Summary is the state in the engine's words, for example "Up 2 hours (healthy)".
-	Summary string `json:"summary,omitempty"`
 	// Health is starting, healthy or unhealthy; absent without a health check.
 	Health string `json:"health,omitempty"`
 	// ExitCode of the last run.
@@ -97,9 +95,10 @@ type ContainerPort struct {
 	Protocol string `json:"protocol"`
 	// ContainerPort is the port in the container.
 	ContainerPort int32 `json:"containerPort"`
-	// HostIP and HostPort are where it is published; absent when it is not.
-	HostIP   string `json:"hostIP,omitempty"`
-	HostPort int32  `json:"hostPort,omitempty"`
+	// HostIP is the address that the container asks for; absent when it names none, which means loopback.
+	HostIP string `json:"hostIP,omitempty"`
+	// HostPort is the port under which it is published; absent when it is not.
+	HostPort int32 `json:"hostPort,omitempty"`
 }
 
 // ContainerMount is a volume or folder that a container uses.
