@@ -166,6 +166,9 @@ func (v VM) HostFiles() string { return filepath.Join(v.Run(), "hostfiles.json")
 // MonitorSocket is the QMP socket through which the hostagent watches QEMU. Lima has a control socket of its own.
 func (v VM) MonitorSocket() string { return filepath.Join(v.Dir(), "rdd.sock") }
 
+// ForwardSocket is where the hostagent serves connections into the guest; see package forward.
+func (v VM) ForwardSocket() string { return filepath.Join(v.Dir(), "forward.sock") }
+
 // AccelerationFile caches the result of the last probe of hardware acceleration for the VMs of a Lima home.
 func AccelerationFile(home string) string { return filepath.Join(home, runDir, "acceleration.json") }
 

@@ -1,0 +1,386 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"rancherdesktop.io/rdd/internal/forward"
+	"rancherdesktop.io/rdd/internal/testenv"
+)
+
+// echo sends back what it gets once everything is there, as a program does that reads its input to the end.
+func echo(c forward.Conn) {
+	b, err := io.ReadAll(c)
+	if err == nil {
+		_, _ = c.Write(b)
+	}
+	_ = c.Close()
+}
+
+// cat sends back what it gets as it comes.
+func cat(c forward.Conn) {
+	_, _ = io.Copy(c, c)
+	_ = c.Close()
+}
+
+func dial(tb testing.TB, g *guest, network, address string) forward.Conn {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Timeout)
+	defer cancel()
+	c, err := forward.Dial(ctx, g.vm, network, address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// exchange sends b, ends its way, and returns all that comes back.
+func exchange(c forward.Conn, b []byte) (got []byte, err error) {
+	sent := make(chan error, 1)
+	go func() {
+		_, err := c.Write(b)
+		sent <- errors.Join(err, c.CloseWrite())
+	}()
+	got, err = io.ReadAll(c)
+	return got, errors.Join(err, <-sent)
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b)
+	return b
+}
+
+func TestEachWayOfAConnectionEndsByItself(t *testing.T) {
+	g := newGuest(t)
+	socket := filepath.Join(g.vm.Home, "echo.sock")
+	listening(t, "unix", socket, echo)
+	tcp := listening(t, "tcp", "127.0.0.1:0", echo).String()
+	for network, address := range map[string]string{"unix": socket, "tcp": tcp} {
+		want := random(5 << 20) // more than an SSH channel's window
+		if got, err := exchange(dial(t, g, network, address), want); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: after our end: %v, %d bytes", network, err, len(got))
+		}
+	}
+	got := make(chan string, 1)
+	first := listening(t, "tcp", "127.0.0.1:0", func(c forward.Conn) {
+		_, _ = io.WriteString(c, "all I have")
+		_ = c.CloseWrite()
+		b, err := io.ReadAll(c)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- string(b)
+		_ = c.Close()
+	})
+	c := dial(t, g, "tcp", first.String())
+	if b, err := io.ReadAll(c); err != nil || string(b) != "all I have" {
+		t.Errorf("the guest's end: %q, %v", b, err)
+	}
+	if _, err := io.WriteString(c, "and this after it"); err != nil {
+		t.Error(err)
+	}
+	_ = c.Close()
+	if b := <-got; b != "and this after it" {
+		t.Errorf("after the guest's end it gets %q", b)
+	}
+	if n := g.logins.Load(); n != 1 {
+		t.Errorf("%d logins", n)
+	}
+}
+
+func TestAHundredConnectionsAtOnce(t *testing.T) {
+	g := newGuest(t)
+	socket := filepath.Join(g.vm.Home, "cat.sock")
+	listening(t, "unix", socket, cat)
+	var all sync.WaitGroup
+	var conns [100]forward.Conn
+	for i := range conns { // all are open before the first is used
+		conns[i] = dial(t, g, "unix", socket)
+	}
+	for i, c := range conns {
+		all.Go(func() {
+			want := random(i << 12)
+			if got, err := exchange(c, want); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("connection %d: %v, %d bytes of %d", i, err, len(got), len(want))
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestBothWaysAreFullAtOnce(t *testing.T) {
+	g := newGuest(t)
+	const size = 32 << 20
+	address := listening(t, "tcp", "127.0.0.1:0", func(c forward.Conn) {
+		sent := make(chan error, 1)
+		go func() { _, err := c.Write(make([]byte, size)); sent <- errors.Join(err, c.CloseWrite()) }()
+		if n, err := io.Copy(io.Discard, c); err != nil || n != size {
+			t.Error(n, err)
+		}
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+		_ = c.Close()
+	}).String()
+	var all sync.WaitGroup
+	for range 4 {
+		c := dial(t, g, "tcp", address)
+		all.Go(func() {
+			if got, err := exchange(c, make([]byte, size)); err != nil || len(got) != size {
+				t.Error(len(got), err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestARefusalSaysWhatItMeans(t *testing.T) {
+	g := newGuest(t)
+	missing := filepath.Join(g.vm.Home, "no.sock")
+	for name, tc := range map[string]struct {
+		network, address string
+		is               error
+		says             string
+	}{
+		"no socket":      {"unix", missing, forward.ErrRefused, "nothing listens there"},
+		"no port":        {"tcp", "127.0.0.1:1", forward.ErrRefused, "127.0.0.1:1"},
+		"no such port":   {"tcp", "127.0.0.1:http", nil, "not a number"},
+		"no such place":  {"udp", "127.0.0.1:53", forward.ErrUnknown, `not "udp"`},
+		"more than line": {"unix", "/a\nb", nil, "one line"},
+	} {
+		_, err := forward.Dial(t.Context(), g.vm, tc.network, tc.address)
+		if err == nil || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), `VM "rd"`) || tc.is != nil && !errors.Is(err, tc.is) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := forward.Open(t.Context(), g.vm, "dance"); !errors.Is(err, forward.ErrUnknown) {
+		t.Error(err)
+	}
+}
+
+func TestOnlyTheUserCanUseTheSocket(t *testing.T) {
+	g := newGuest(t)
+	info, err := os.Lstat(g.vm.ForwardSocket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Error(info.Mode())
+	}
+	if dir, err := os.Stat(g.vm.Dir()); err != nil || runtime.GOOS != "windows" && dir.Mode().Perm() != 0o700 {
+		t.Error(dir.Mode(), err)
+	}
+}
+
+func TestALostConnectionIsMadeAgainAndNoRequestFails(t *testing.T) {
+	for name, lose := range map[string]func(*guest){
+		"all connections end":      func(g *guest) { g.hangUp() },
+		"the server restarts":      func(g *guest) { g.stop(); g.listen(g.address) },
+		"the server stops a while": func(g *guest) { g.stop(); awaitProblem(t, g); g.listen(g.address) },
+		"the guest falls silent":   func(g *guest) { g.freeze(); time.AfterFunc(time.Second, g.thaw) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGuest(t, impatient)
+			socket := filepath.Join(g.vm.Home, "echo.sock")
+			listening(t, "unix", socket, echo)
+			for range 3 {
+				if got, err := exchange(dial(t, g, "unix", socket), []byte("hello")); err != nil || string(got) != "hello" {
+					t.Fatal(string(got), err)
+				}
+				lose(g)
+			}
+			if got, err := exchange(dial(t, g, "unix", socket), []byte("hello")); err != nil || string(got) != "hello" {
+				t.Fatal(string(got), err)
+			}
+		})
+	}
+}
+
+// awaitProblem waits until a failed attempt is reported.
+func awaitProblem(t *testing.T, g *guest) {
+	t.Helper()
+	late := time.After(testenv.Timeout)
+	for {
+		select {
+		case err := <-g.problems:
+			if err != nil {
+				return
+			}
+		case <-late:
+			t.Fatal("no problem is reported")
+		}
+	}
+}
+
+func TestAConnectionThatIsLostInTheMiddleEnds(t *testing.T) {
+	g := newGuest(t)
+	address := listening(t, "tcp", "127.0.0.1:0", cat).String()
+	c := dial(t, g, "tcp", address)
+	if _, err := io.WriteString(c, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	direct, err := g.client.Dial(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer direct.Close()
+	g.hangUp()
+	if _, err := io.ReadAll(direct); err == nil {
+		t.Error("what was cut off looks like the whole")
+	}
+	if _, err := io.ReadAll(c); err != nil {
+		t.Log("a socket may say so:", err)
+	}
+	testenv.Eventually(t, "writing fails", func() bool { _, err := c.Write([]byte("x")); return err != nil })
+}
+
+// A guest that is paused and goes on has kept its connections. The client must have, too.
+func TestAConnectionSurvivesASilentGuest(t *testing.T) {
+	g := newGuest(t, impatient)
+	address := listening(t, "tcp", "127.0.0.1:0", cat).String()
+	old := dial(t, g, "tcp", address)
+	g.freeze()
+	first := g.client
+	testenv.Eventually(t, "the silence is noticed", func() bool { return current(first) == nil })
+	g.thaw()
+	if got, err := exchange(dial(t, g, "tcp", address), []byte("new")); err != nil || string(got) != "new" {
+		t.Fatal(string(got), err)
+	}
+	if g.logins.Load() != 2 {
+		t.Errorf("%d logins", g.logins.Load())
+	}
+	if got, err := exchange(old, []byte("old")); err != nil || string(got) != "old" {
+		t.Error(string(got), err)
+	}
+}
+
+func current(c *Client) *link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link
+}
+
+func TestRenewLeavesOldConnectionsAlone(t *testing.T) {
+	g := newGuest(t)
+	address := listening(t, "tcp", "127.0.0.1:0", cat).String()
+	old := dial(t, g, "tcp", address)
+	before := current(g.client)
+	g.client.Renew()
+	testenv.Eventually(t, "there is a new connection", func() bool { return current(g.client) != before })
+	for name, c := range map[string]forward.Conn{"old": old, "new": dial(t, g, "tcp", address)} {
+		if got, err := exchange(c, []byte(name)); err != nil || string(got) != name {
+			t.Error(name, string(got), err)
+		}
+	}
+	select {
+	case <-before.done:
+	case <-time.After(testenv.Timeout):
+		t.Error("the old connection has no user, and stays")
+	}
+}
+
+func TestWithoutAConnectionADialSaysWhy(t *testing.T) {
+	g := newGuest(t, func(c *Client) { c.t.dial = time.Millisecond })
+	testenv.Eventually(t, "it is connected", func() bool { return current(g.client) != nil })
+	g.stop()
+	awaitProblem(t, g)
+	_, err := forward.Dial(t.Context(), g.vm, "unix", "/run/docker.sock")
+	if !errors.Is(err, forward.ErrNotConnected) || !strings.Contains(err.Error(), "SSH server on "+g.address) {
+		t.Error(err)
+	}
+	patient := newGuest(t, func(c *Client) { c.t.dial = time.Hour })
+	patient.stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if _, err := forward.Dial(ctx, patient.vm, "unix", "/run/docker.sock"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	g.vm.Name = "other"
+	if _, err := forward.Dial(t.Context(), g.vm, "unix", "/run/docker.sock"); !errors.Is(err, forward.ErrNotConnected) || !strings.Contains(err.Error(), "does not run") {
+		t.Error(err)
+	}
+}
+
+func TestNothingIsLeftOfConnections(t *testing.T) {
+	g := newGuest(t)
+	socket := filepath.Join(g.vm.Home, "cat.sock")
+	listening(t, "unix", socket, cat)
+	some := func(n int) {
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				for i := range n / 10 {
+					c, err := forward.Dial(t.Context(), g.vm, "unix", socket)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if i%3 != 0 { // else it is closed at once
+						if got, err := exchange(c, []byte("x")); err != nil || string(got) != "x" {
+							t.Error(string(got), err)
+						}
+					}
+					_ = c.Close()
+				}
+			})
+		}
+		all.Wait()
+	}
+	some(100)
+	n := 2000
+	if testing.Short() {
+		n = 200
+	}
+	goroutines, files := runtime.NumGoroutine(), openFiles()
+	some(n)
+	testenv.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines+5 })
+	testenv.Eventually(t, "no file is left", func() bool { return openFiles() <= files+5 })
+	testenv.Eventually(t, "nobody uses the connection", func() bool { return current(g.client).usersNow() == 0 })
+}
+
+func (l *link) usersNow() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.users
+}
+
+// openFiles counts this process's files; 0 where it can't be known.
+func openFiles() int {
+	all, _ := os.ReadDir("/proc/self/fd")
+	return len(all)
+}
+
+func TestACommandRunsInTheGuest(t *testing.T) {
+	g := newGuest(t)
+	var out, problem bytes.Buffer
+	if err := g.client.Exec(t.Context(), "cat", strings.NewReader("hello"), &out, nil); err != nil || out.String() != "hello" {
+		t.Error(out.String(), err)
+	}
+	err := g.client.Exec(t.Context(), "dance", nil, nil, &problem)
+	if exit, ok := errors.AsType[*ssh.ExitError](err); !ok || exit.ExitStatus() != 127 || problem.String() != "no such command" {
+		t.Error(err, problem.String())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	in, _ := io.Pipe()
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if err := g.client.Exec(ctx, "cat", in, io.Discard, nil); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
