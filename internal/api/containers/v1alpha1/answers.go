@@ -28,6 +28,7 @@ type VolumeFiles struct {
 	// Path of the folder in the volume; / is the whole volume.
 	Path string `json:"path"`
 	// Files in the folder, sorted by name.
+	// +listType=atomic
 	Files []VolumeFile `json:"files"`
 	// Truncated says that the folder has more files than are listed.
 	Truncated bool `json:"truncated,omitempty"`

@@ -1,9 +1,3 @@
-// Package v1alpha1 defines the objects of the container engine as the control plane shows them: Container, Image, Volume
-// and Network. They are a live view of what the engine has; nothing of them is stored. It imports none of our packages.
-// +kubebuilder:object:generate=true
-// +k8s:openapi-gen=true
-// +kubebuilder:skip
-// +groupName=containers.rancherdesktop.io
 package v1alpha1
 
 import (
@@ -77,10 +71,13 @@ type ContainerStatus struct {
 	StartedAt  *metav1.Time `json:"startedAt,omitempty"`
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 	// Ports that the container publishes or exposes.
+	// +listType=atomic
 	Ports []ContainerPort `json:"ports,omitempty"`
 	// Mounts of the container.
+	// +listType=atomic
 	Mounts []ContainerMount `json:"mounts,omitempty"`
 	// Networks are the names of the networks that the container is connected to.
+	// +listType=atomic
 	Networks []string `json:"networks,omitempty"`
 	// Labels of the container. metadata.labels has those that Kubernetes accepts.
 	Labels map[string]string `json:"labels,omitempty"`
@@ -140,6 +137,7 @@ type ImageStatus struct {
 	// RepoTag is the tag, for example docker.io/library/nginx:1.29; empty for an image without one.
 	RepoTag string `json:"repoTag,omitempty"`
 	// RepoDigests are the digests by which registries know the image.
+	// +listType=atomic
 	RepoDigests []string `json:"repoDigests,omitempty"`
 	// Created is when the image was built.
 	Created metav1.Time `json:"created,omitzero"`
@@ -148,6 +146,7 @@ type ImageStatus struct {
 	// Labels of the image.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Containers are the names of the containers that use the image.
+	// +listType=atomic
 	Containers []string `json:"containers,omitempty"`
 }
 
@@ -184,6 +183,7 @@ type VolumeStatus struct {
 	// Options of the driver.
 	Options map[string]string `json:"options,omitempty"`
 	// Containers are the names of the containers that use the volume.
+	// +listType=atomic
 	Containers []string `json:"containers,omitempty"`
 }
 
@@ -216,11 +216,13 @@ type NetworkStatus struct {
 	// Internal networks have no way out.
 	Internal bool `json:"internal,omitempty"`
 	// Subnets in CIDR notation.
+	// +listType=atomic
 	Subnets []string `json:"subnets,omitempty"`
 	// Created is when it was created.
 	Created metav1.Time `json:"created,omitzero"`
 	// Labels of the network.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Containers are the names of the containers that are connected to it.
+	// +listType=atomic
 	Containers []string `json:"containers,omitempty"`
 }
