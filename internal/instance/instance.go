@@ -55,6 +55,8 @@ type Instance struct {
 	keepLogs bool   // RDD_KEEP_LOGS
 	logLevel string // RDD_LOG_LEVEL
 	search   string // PATH
+
+	docker dockerEnv
 }
 
 // Resolve returns the instance with the name. An empty name stands for RDD_INSTANCE, or else Default.
@@ -90,6 +92,7 @@ func Resolve(name string) (Instance, error) {
 		keepLogs: os.Getenv("RDD_KEEP_LOGS") != "",
 		logLevel: level,
 		search:   os.Getenv("PATH"),
+		docker:   dockerVariables(),
 	}, nil
 }
 
@@ -213,6 +216,9 @@ func (i Instance) Environment() (env []string) {
 	if beside := filepath.Join(filepath.Dir(filepath.Dir(i.cli)), "libexec", "rdd"); i.libexec != beside {
 		env = append(env, "RDD_LIBEXEC="+i.libexec)
 	}
+	if i.docker.config != "" && i.DockerConfigDir() != filepath.Join(i.home, ".docker") {
+		env = append(env, "DOCKER_CONFIG="+i.DockerConfigDir())
+	}
 	slices.Sort(env)
 	return env
 }
@@ -313,7 +319,7 @@ type Path struct {
 func (i Instance) Paths() []Path {
 	return []Path{
 		{"data", i.data}, {"logs", i.logs}, {"short", i.short}, {"lima", i.LimaHome()}, {"config", i.ConfigFile()},
-		{"kubeconfig", i.KubeConfig()}, {"service-log", i.ServiceLog()}, {"vm-logs", i.VMLogDir()},
+		{"kubeconfig", i.KubeConfig()}, {"docker-socket", i.DockerSocket()}, {"service-log", i.ServiceLog()}, {"vm-logs", i.VMLogDir()},
 		{"store", i.StoreDir()}, {"backups", i.BackupDir()}, {"libexec", i.libexec}, {"share", i.share},
 	}
 }

@@ -1,0 +1,209 @@
+// Package socket serves the container engine's socket on this host for as long as the service lives. While the engine runs, each
+// connection is passed on to the guest as it is; while it starts, clients wait; while it is stopped, they get an HTTP error that
+// says how to start it. internal/server runs it.
+package socket
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/engine"
+)
+
+// Server serves the socket at Path. The Link says where to.
+type Server struct {
+	Path string
+	Link *engine.Link
+	Log  *slog.Logger
+	// Stopped is what clients are told while the engine is stopped and the Link gives no reason.
+	Stopped string
+	// Changed is called when what Problem returns has changed. It may be nil.
+	Changed func()
+
+	mu      sync.Mutex
+	problem string
+}
+
+// retryListen is the time between two attempts to listen, and between two looks at a socket that can't be watched.
+const retryListen = 2 * time.Second
+
+// Run serves the socket until ctx ends, and then ends all connections. It doesn't end when something else uses the path: it says
+// so, and tries again.
+func (s *Server) Run(ctx context.Context) error {
+	var connections sync.WaitGroup
+	defer connections.Wait()
+	for {
+		l, err := listen(ctx, s.Path)
+		if err == nil {
+			s.report("")
+			err = s.accept(ctx, l, &connections)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			continue // the path is no longer ours
+		}
+		s.report(fmt.Sprintf("docker can't reach the container engine: %v. RDD tries again every %s.", err, retryListen))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retryListen):
+		}
+	}
+}
+
+// Problem is a sentence that says why no client can connect to the socket. It is empty while they can.
+func (s *Server) Problem() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.problem
+}
+
+func (s *Server) report(problem string) {
+	s.mu.Lock()
+	before := s.problem
+	s.problem = problem
+	s.mu.Unlock()
+	switch {
+	case problem == before:
+		return
+	case problem == "":
+		s.Log.Info("the engine's socket is served again", "socket", s.Path)
+	default:
+		s.Log.Warn("the engine's socket is not served", "problem", problem)
+	}
+	if s.Changed != nil {
+		s.Changed()
+	}
+}
+
+// accept serves connections until ctx ends, or until something has removed or replaced the socket, which is no error.
+func (s *Server) accept(ctx context.Context, l *listener, connections *sync.WaitGroup) error {
+	watching, stop := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		if err := l.watch(watching); err != nil {
+			s.Log.Warn("watch the engine's socket", "err", err)
+		}
+		_ = l.Close()
+	}()
+	defer func() {
+		stop()
+		<-watched
+	}()
+	for {
+		conn, err := l.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed), err != nil && watching.Err() != nil:
+			return nil
+		case err != nil: // there are too many open files, for example
+			s.Log.Warn("accept a connection to the engine's socket", "err", err)
+			select {
+			case <-watched:
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		connections.Go(func() { s.serve(ctx, newClient(conn)) })
+	}
+}
+
+// Timing of a request.
+const (
+	waitBound = 2 * time.Minute        // for the engine
+	retryDial = 250 * time.Millisecond // between two attempts to reach it
+)
+
+// guestSocket is the engine's socket in the guest.
+const guestSocket = "/run/docker.sock"
+
+// wrongEngine is the answer while containerd is the engine.
+const wrongEngine = "The container engine of RDD is containerd, which docker can't use. To use docker, switch with: rdd set containerEngine.name=moby"
+
+// serve connects a client with the engine, or tells it why that doesn't work.
+func (s *Server) serve(ctx context.Context, c *client) {
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	guest, refusal := s.connect(ctx, c)
+	rest := c.resume()
+	switch {
+	case guest != nil:
+		defer context.AfterFunc(ctx, func() { _ = guest.Close() })()
+		splice(c, rest, guest)
+	case refusal != "":
+		answer(c, rest, refusal)
+	}
+}
+
+// errLate means that the request has waited for as long as it may.
+var errLate = errors.New("no answer in time")
+
+// connect returns a connection to the engine. If there can't be one in time it returns why; if the client has gone, neither. No
+// byte of the client is passed on before, so whatever fails here can be tried again.
+func (s *Server) connect(ctx context.Context, c *client) (guest net.Conn, refusal string) {
+	ctx, cancel := context.WithTimeoutCause(ctx, waitBound, errLate)
+	defer cancel()
+	for {
+		target, changed := s.Link.Get()
+		var err error
+		var again <-chan time.Time
+		switch {
+		case target.Engine == engine.Containerd:
+			return nil, wrongEngine
+		case target.Phase == engine.Stopped:
+			return nil, cmp.Or(target.Reason, s.Stopped, "The container engine of RDD is stopped. Start it with: rdd start")
+		case target.Phase == engine.Running:
+			if guest, err = dial(ctx, target.Dial, changed); err == nil {
+				if c.waited() && hungUp(c.Conn, false) {
+					_ = guest.Close()
+					return nil, ""
+				}
+				return guest, ""
+			}
+			s.Log.Debug("the engine can't be reached yet", "err", err)
+			again = time.After(retryDial)
+		}
+		select {
+		case <-changed:
+		case <-again:
+		case <-c.gone():
+			return nil, ""
+		case <-ctx.Done():
+			if context.Cause(ctx) != errLate { // the service ends
+				return nil, ""
+			}
+			return nil, tooLate(target, err)
+		}
+	}
+}
+
+// dial connects to the engine. It gives up when the target has changed.
+func dial(ctx context.Context, to engine.Dial, changed <-chan struct{}) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return to(ctx, "unix", guestSocket)
+}
+
+// tooLate says that a request has waited in vain. err is why the engine can't be reached; nil: its VM still starts.
+func tooLate(target engine.Target, err error) string {
+	if err == nil {
+		reason := cmp.Or(target.Reason, "The container engine of RDD is still starting.")
+		return fmt.Sprintf("%s This request has waited for %s. See how far it is with: rdd status", reason, waitBound)
+	}
+	return fmt.Sprintf("The container engine of RDD has not answered for %s: %v. See what is wrong with: rdd status", waitBound, err)
+}
