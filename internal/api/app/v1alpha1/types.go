@@ -59,6 +59,7 @@ type AppList struct {
 // AppSpec is what the user asks for.
 type AppSpec struct {
 	// Running says whether the virtual machine and the container engine should run. Default: false.
+	// +optional
 	// +kubebuilder:default=false
 	Running bool `json:"running"`
 
