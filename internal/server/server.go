@@ -1,5 +1,5 @@
-// Package server runs the parts of the service: datastore, control plane, machines and controllers. It starts them in this
-// order and stops them in the opposite one. rddd calls it.
+// Package server runs the parts of the service: the engine's socket, datastore, control plane, machines and controllers. It
+// starts them in this order and stops them in the opposite one. rddd calls it.
 package server
 
 import (
@@ -17,6 +17,7 @@ import (
 	"rancherdesktop.io/rdd/internal/controlplane"
 	"rancherdesktop.io/rdd/internal/datastore"
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
+	"rancherdesktop.io/rdd/internal/engine"
 	"rancherdesktop.io/rdd/internal/gctuning"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/lifecycle"
@@ -55,6 +56,9 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	if ctx.Err() != nil {
 		return nil
 	}
+	link := &engine.Link{}
+	_, settle, endSocket := r.serveSocket(ctx, link)
+	defer endSocket()
 	r.starting("opening the datastore")
 	store, err := datastore.Open(ctx, datastore.Options{Dir: r.Instance.StoreDir(), Endpoint: r.Config.DatastoreEndpoint})
 	if err != nil {
@@ -102,7 +106,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	case <-ctx.Done():
 		return nil
 	}
-	return r.control(ctx, server, serving, stopMachines, controllers)
+	return r.control(ctx, server, serving, stopMachines, settle, controllers)
 }
 
 // machineStop returns a function that stops all VMs of this host. Only its first call does. The function gets and returns the
@@ -130,8 +134,8 @@ func (r *Run) machineStop(ctx context.Context, machines *machine.Manager) func(e
 }
 
 // control runs the controllers on a ready API server until ctx or the server ends, then stops the
-// machines and the controllers.
-func (r *Run) control(ctx context.Context, server *controlplane.Server, serving *task, stopMachines func(error) error, controllers []controller.Controller) (err error) {
+// machines and the controllers. It calls settle when they have looked at everything once.
+func (r *Run) control(ctx context.Context, server *controlplane.Server, serving *task, stopMachines func(error) error, settle func(), controllers []controller.Controller) (err error) {
 	r.starting("starting the controllers")
 	mgr, err := newManager(server.Loopback(), controllers)
 	if err != nil {
@@ -160,6 +164,7 @@ func (r *Run) control(ctx context.Context, server *controlplane.Server, serving 
 		return nil
 	}
 	r.waitSynced(ctx, synced)
+	settle()
 	if err := r.announce(ctx, mgr.GetClient(), server.Endpoint()); err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ type Server struct {
 
 	mu      sync.Mutex
 	problem string
+	refusal string        // see Refuse
+	refused chan struct{} // closed by Refuse; see refusing
 }
 
 // retryListen is the time between two attempts to listen, and between two looks at a socket that can't be watched.
@@ -57,6 +59,27 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-time.After(retryListen):
 		}
 	}
+}
+
+// Refuse refuses all requests from now on, also those that wait, with the reason. Connections to the engine go on.
+func (s *Server) Refuse(reason string) {
+	refused, _ := s.refusing()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refusal == "" {
+		s.refusal = reason
+		close(refused)
+	}
+}
+
+// refusing returns a channel that is closed by Refuse, and then why.
+func (s *Server) refusing() (chan struct{}, string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refused == nil {
+		s.refused = make(chan struct{})
+	}
+	return s.refused, s.refusal
 }
 
 // Problem is a sentence that says why no client can connect to the socket. It is empty while they can.
@@ -153,15 +176,18 @@ func (s *Server) connect(ctx context.Context, c *client) (guest net.Conn, refusa
 	defer cancel()
 	for {
 		target, changed := s.Link.Get()
+		refused, refusal := s.refusing()
 		var err error
 		var again <-chan time.Time
 		switch {
+		case refusal != "":
+			return nil, refusal
 		case target.Engine == engine.Containerd:
 			return nil, wrongEngine
 		case target.Phase == engine.Stopped:
 			return nil, cmp.Or(target.Reason, s.Stopped, "The container engine of RDD is stopped. Start it with: rdd start")
 		case target.Phase == engine.Running:
-			if guest, err = dial(ctx, target.Dial, changed); err == nil {
+			if guest, err = dial(ctx, target.Dial, changed, refused); err == nil {
 				if c.waited() && hungUp(c.Conn, false) {
 					_ = guest.Close()
 					return nil, ""
@@ -173,6 +199,7 @@ func (s *Server) connect(ctx context.Context, c *client) (guest net.Conn, refusa
 		}
 		select {
 		case <-changed:
+		case <-refused:
 		case <-again:
 		case <-c.gone():
 			return nil, ""
@@ -185,13 +212,15 @@ func (s *Server) connect(ctx context.Context, c *client) (guest net.Conn, refusa
 	}
 }
 
-// dial connects to the engine. It gives up when the target has changed.
-func dial(ctx context.Context, to engine.Dial, changed <-chan struct{}) (net.Conn, error) {
+// dial connects to the engine. It gives up when the target has changed, and when all requests are refused.
+func dial(ctx context.Context, to engine.Dial, changed, refused <-chan struct{}) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
 		select {
 		case <-changed:
+			cancel()
+		case <-refused:
 			cancel()
 		case <-ctx.Done():
 		}

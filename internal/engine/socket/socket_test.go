@@ -357,6 +357,30 @@ func TestRefusalGivesTheReason(t *testing.T) {
 	}
 }
 
+func TestServiceThatStopsRefusesWhoWaits(t *testing.T) {
+	link := &engine.Link{}
+	g := newGuest(t, reverse)
+	link.Set(g.running())
+	s := serve(t, link)
+	established := connect(t, s)
+	_, _ = io.WriteString(established, "before, ")
+	testenv.Eventually(t, "it is connected", func() bool { return g.dials.Load() == 1 })
+	link.Set(engine.Target{Phase: engine.Starting, Engine: engine.Moby})
+	waiting := connect(t, s)
+	_, _ = io.WriteString(waiting, "GET /info HTTP/1.1\r\nHost: docker\r\n\r\n")
+	s.Refuse("RDD stops.")
+	response, err := http.ReadResponse(bufio.NewReader(waiting), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(body), "RDD stops.") {
+		t.Errorf("%s, %v", body, err)
+	}
+	if got, err := ask(established, "after"); err != nil || got != "got before, after" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestWaitHasABound(t *testing.T) {
 	never := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
