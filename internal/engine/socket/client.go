@@ -15,7 +15,7 @@ type client struct {
 	reading chan struct{} // closed when nothing more is read in advance; nil: nothing was
 	left    chan struct{} // closed when the client has gone
 	early   bytes.Buffer  // read in advance; not to be used before reading is closed
-	ended   bool          // after early there is nothing more; likewise
+	ended   bool          // after early there is nothing more; as for early
 }
 
 func newClient(conn net.Conn) *client { return &client{Conn: conn} }
