@@ -25,7 +25,7 @@ type Options struct {
 	User    string
 	KeyFile string // the user's private key
 
-	// Problem, if not nil, is told why there is no connection, after a failed attempt; nil says that there is one again.
+	// Problem is told why there has been no connection for a while; nil says that there is one again.
 	Problem func(error)
 }
 
@@ -38,7 +38,10 @@ type Client struct {
 	link    *link         // for new connections; nil while there is none
 	changed chan struct{} // closed when link or failure has changed
 	failure error         // why the last attempt failed
-	renew   chan struct{} // holds a token when a new link is wanted beside the one there is
+	since   time.Time     // of the first failure in a row
+	told    string        // what Problem was told last
+	renew   chan struct{} // holds a token when a new link is wanted instead of a stale one
+	key     ssh.Signer    // nil until it was read
 }
 
 // timing is how long a client waits; tests have less patience.
@@ -51,6 +54,7 @@ type timing struct {
 	handshake  time.Duration // for the rest of a login
 	backoff    time.Duration // after the first failed attempt
 	dial       time.Duration // bounds a dial without a deadline
+	tolerated  time.Duration // how long attempts may fail until that is a problem
 }
 
 const (
@@ -63,7 +67,7 @@ func NewClient(o Options) *Client {
 	return &Client{
 		o: o, changed: make(chan struct{}), renew: make(chan struct{}, 1),
 		t: timing{keepalive: 15 * time.Second, silence: 10 * time.Second, unanswered: time.Second, abandon: 2 * time.Minute,
-			greeting: 10 * time.Second, handshake: time.Minute, backoff: 100 * time.Millisecond, dial: forward.DialTimeout},
+			greeting: 10 * time.Second, handshake: time.Minute, backoff: 100 * time.Millisecond, dial: forward.DialTimeout, tolerated: 5 * time.Second},
 	}
 }
 
@@ -92,24 +96,58 @@ func (c *Client) Run(ctx context.Context) {
 		if old != nil {
 			old.retire()
 		}
-		select {
-		case <-ctx.Done():
-		case <-l.retired:
-			c.drop(l)
-		case <-c.renew: // the old link serves until there is another
-		}
+		c.await(ctx, l)
 	}
 	if l := c.use(nil); l != nil {
 		l.close()
 	}
 }
 
-// Renew connects again, and leaves the old connection to those who use it: a new login sees the groups that a user has
-// been given meanwhile.
-func (c *Client) Renew() {
+// await waits until another link than l is needed. A stale link serves until there is one.
+func (c *Client) await(ctx context.Context, l *link) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.retired:
+			c.drop(l)
+			return
+		case <-c.renew:
+			if l.stale.Load() {
+				return
+			}
+		}
+	}
+}
+
+// Booted tells that the guest has booted. The user may have been given groups since the login, which only another login
+// has: there will be one when something is refused. Connections that are open stay.
+func (c *Client) Booted() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link != nil {
+		c.link.stale.Store(true)
+	}
+}
+
+// replace waits for another link than l.
+func (c *Client) replace(ctx context.Context, l *link) {
 	select {
 	case c.renew <- struct{}{}:
 	default:
+	}
+	for {
+		c.mu.Lock()
+		now, changed := c.link, c.changed
+		c.mu.Unlock()
+		if now != l {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -122,7 +160,8 @@ func (c *Client) use(l *link) (old *link) {
 	}
 	old, c.link, c.failure = c.link, l, nil
 	c.change()
-	if l != nil && c.o.Problem != nil {
+	if l != nil && c.told != "" {
+		c.told = ""
 		c.o.Problem(nil)
 	}
 	return old
@@ -142,11 +181,15 @@ func (c *Client) drop(l *link) {
 func (c *Client) failed(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.failure == nil {
+		c.since = time.Now()
+	}
 	if c.failure == nil || c.failure.Error() != err.Error() {
 		logrus.WithError(err).Warn("no SSH connection for forwarding to the guest; retrying")
-		if c.link == nil && c.o.Problem != nil {
-			c.o.Problem(err)
-		}
+	}
+	if c.link == nil && time.Since(c.since) >= c.t.tolerated && c.told != err.Error() {
+		c.told = err.Error()
+		c.o.Problem(err)
 	}
 	c.failure = err
 	c.change()
@@ -226,10 +269,18 @@ func (c *Client) open(ctx context.Context, kind string, payload []byte) (*conn, 
 			return nil, err
 		}
 		conn, err := l.open(ctx, kind, payload)
-		if !errors.Is(err, errLost) {
+		_, refused := errors.AsType[*ssh.OpenChannelError](err)
+		switch {
+		case errors.Is(err, errLost):
+			c.drop(l)
+		case refused && l.stale.Load() && ctx.Err() == nil:
+			c.replace(ctx, l)
+			if ctx.Err() != nil {
+				return nil, err
+			}
+		default:
 			return conn, err
 		}
-		c.drop(l)
 	}
 }
 
@@ -275,16 +326,11 @@ func (c *Client) connect(ctx context.Context, greeting time.Duration) (*link, er
 	if err != nil {
 		return nil, err
 	}
-	key, err := os.ReadFile(c.o.KeyFile)
-	if err != nil {
-		return nil, err
-	}
-	signer, err := ssh.ParsePrivateKey(key)
-	if err != nil {
+	if err := c.readKey(); err != nil {
 		return nil, fmt.Errorf("read the SSH key %s: %w", c.o.KeyFile, err)
 	}
 	l, err := login(ctx, address, &ssh.ClientConfig{
-		User: c.o.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)},
+		User: c.o.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(c.key)},
 		Config: ssh.Config{Ciphers: ciphers},
 		// Nobody knows the key of a new guest, and Lima does not check it either. The port is that of our own QEMU, and a
 		// login by key tells nothing to a server.
@@ -294,6 +340,18 @@ func (c *Client) connect(ctx context.Context, greeting time.Duration) (*link, er
 		return nil, fmt.Errorf("log in to the guest's SSH server on %s: %w", address, err)
 	}
 	return l, nil
+}
+
+// readKey reads the user's key, once: a guest that runs accepts no other.
+func (c *Client) readKey() error {
+	if c.key != nil {
+		return nil
+	}
+	text, err := os.ReadFile(c.o.KeyFile)
+	if err == nil {
+		c.key, err = ssh.ParsePrivateKey(text)
+	}
+	return err
 }
 
 // ciphers are in order of their speed in a guest.

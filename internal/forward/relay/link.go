@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -24,6 +25,7 @@ type link struct {
 	t       timing
 	done    chan struct{} // closed when it has ended
 	retired chan struct{} // closed when it is retired, or has ended
+	stale   atomic.Bool   // the guest may permit more to another login
 	check   chan struct{} // holds a token when somebody waits for an answer
 
 	mu        sync.Mutex

@@ -277,22 +277,34 @@ func current(c *Client) *link {
 	return c.link
 }
 
-func TestRenewLeavesOldConnectionsAlone(t *testing.T) {
+// A boot script may put the user into Docker's group after the login.
+func TestWhatAGuestPermitsOnceItHasBootedIsPermitted(t *testing.T) {
 	g := newGuest(t)
 	address := listening(t, "tcp", "127.0.0.1:0", cat).String()
-	old := dial(t, g, "tcp", address)
-	before := current(g.client)
-	g.client.Renew()
-	testenv.Eventually(t, "there is a new connection", func() bool { return current(g.client) != before })
-	for name, c := range map[string]forward.Conn{"old": old, "new": dial(t, g, "tcp", address)} {
-		if got, err := exchange(c, []byte(name)); err != nil || string(got) != name {
-			t.Error(name, string(got), err)
-		}
+	var first, before *link
+	testenv.Eventually(t, "it is connected", func() bool { first = current(g.client); return first != nil })
+	g.refuses.Store(true)
+	g.hangUp()
+	testenv.Eventually(t, "it is connected again", func() bool { before = current(g.client); return before != nil && before != first })
+	if _, err := forward.Dial(t.Context(), g.vm, "tcp", address); !errors.Is(err, forward.ErrRefused) {
+		t.Fatal(err)
+	}
+	g.refuses.Store(false)
+	if _, err := forward.Dial(t.Context(), g.vm, "tcp", address); !errors.Is(err, forward.ErrRefused) {
+		t.Fatal(err)
+	}
+	g.client.Booted()
+	if got, err := exchange(dial(t, g, "tcp", address), []byte("x")); err != nil || string(got) != "x" {
+		t.Fatal(string(got), err)
 	}
 	select {
 	case <-before.done:
 	case <-time.After(testenv.Timeout):
 		t.Error("the old connection has no user, and stays")
+	}
+	logins := g.logins.Load()
+	if _, err := forward.Dial(t.Context(), g.vm, "unix", "/no/such"); !errors.Is(err, forward.ErrRefused) || g.logins.Load() != logins {
+		t.Error(err, g.logins.Load(), logins)
 	}
 }
 

@@ -24,35 +24,56 @@ type Handler func(ctx context.Context, args string, conn forward.Conn)
 
 // Server serves a VM's forward socket.
 type Server struct {
-	Path  string
-	Verbs map[string]Handler
+	Path    string
+	Verbs   map[string]Handler
+	Problem func(error) // told why the socket can't be made; nil says that it is there again
 }
 
 // requestTimeout bounds the wait for a request.
 const requestTimeout = 10 * time.Second
 
-// checkInterval is how often the socket is looked for: others may remove it.
-const checkInterval = 30 * time.Second
+// How often the socket is looked for, because others may remove it, and how often it is tried to make it.
+const (
+	checkInterval = 30 * time.Second
+	retryInterval = 5 * time.Second
+)
 
 // Run serves until ctx ends. Then it ends all connections and removes the socket. The caller holds the VM's lock, so that
 // a socket that is there is not in use.
-func (s *Server) Run(ctx context.Context) error {
+func (s *Server) Run(ctx context.Context) {
 	var conns sync.WaitGroup
 	defer conns.Wait()
+	failed := ""
 	for ctx.Err() == nil {
 		l, err := listen(s.Path)
 		if err != nil {
-			return err
+			if failed != err.Error() {
+				failed = err.Error()
+				logrus.WithError(err).Error("the forward socket can't be made; retrying")
+				s.Problem(err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(retryInterval):
+			}
+			continue
 		}
-		served, cancel := context.WithCancel(ctx)
-		stop := context.AfterFunc(served, func() { _ = l.Close() })
-		go endWithout(served, s.Path, cancel)
-		s.accept(ctx, l, &conns)
-		stop()
-		cancel()
-		_ = l.Close()
+		if failed != "" {
+			failed = ""
+			s.Problem(nil)
+		}
+		s.listening(ctx, l, &conns)
 	}
-	return nil
+}
+
+// listening serves one socket until ctx ends or the socket is gone.
+func (s *Server) listening(ctx context.Context, l net.Listener, conns *sync.WaitGroup) {
+	defer l.Close()
+	there, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(there, func() { _ = l.Close() })()
+	go endWithout(there, s.Path, cancel)
+	s.accept(ctx, l, conns)
 }
 
 // endWithout calls cancel when the socket is gone.
@@ -101,7 +122,7 @@ func removeSocket(path string) error {
 	case err != nil:
 		return err
 	case info.IsDir() || info.Mode().IsRegular() && info.Size() > 0:
-		return fmt.Errorf("%s is in the place of a socket: move it away", path)
+		return fmt.Errorf("%s is in the place of RDD's socket: move it away", path)
 	}
 	return os.Remove(path)
 }

@@ -30,6 +30,7 @@ type sshd struct {
 	keyFile string
 	config  *ssh.ServerConfig
 	logins  atomic.Int32
+	refuses atomic.Bool // logins that begin now may not connect to anything
 	frozen  atomic.Bool // new connections are accepted, and nothing is answered on any, as when the guest is paused
 
 	mu       sync.Mutex
@@ -156,12 +157,17 @@ func (f *freezing) Write(b []byte) (int, error) {
 
 func (s *sshd) serve(raw net.Conn) {
 	raw.(*freezing).wait()
+	refuses := s.refuses.Load()
 	_, channels, requests, err := ssh.NewServerConn(raw, s.config)
 	if err != nil {
 		return
 	}
 	go ssh.DiscardRequests(requests)
 	for c := range channels {
+		if refuses {
+			_ = c.Reject(ssh.ConnectionFailed, "open failed")
+			continue
+		}
 		switch c.ChannelType() {
 		case "session":
 			go session(c)
@@ -253,6 +259,7 @@ func newGuest(tb testing.TB, change ...func(*Client)) *guest {
 		defer g.mu.Unlock()
 		return g.address, nil
 	}})
+	g.client.t.tolerated = 0
 	for _, f := range change {
 		f(g.client)
 	}
@@ -275,15 +282,9 @@ func newVM(tb testing.TB) layout.VM {
 // serveVM serves a VM's socket until the test ends.
 func serveVM(tb testing.TB, vm layout.VM, verbs map[string]Handler) {
 	tb.Helper()
-	s := &Server{Path: vm.ForwardSocket(), Verbs: verbs}
-	failed := make(chan error, 1)
-	run(tb, func(ctx context.Context) { failed <- s.Run(ctx) })
+	s := &Server{Path: vm.ForwardSocket(), Verbs: verbs, Problem: func(err error) { tb.Error(err) }}
+	run(tb, s.Run)
 	testenv.Eventually(tb, "the socket is there", func() bool {
-		select {
-		case err := <-failed:
-			tb.Fatal(err)
-		default:
-		}
 		c, err := net.Dial("unix", s.Path)
 		if err == nil {
 			_ = c.Close()

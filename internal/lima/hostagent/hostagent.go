@@ -101,6 +101,7 @@ type hostagent struct {
 	monitor      *qemu.Monitor // nil when the VM has no QEMU
 	requirements *requirements // what Lima waits for; nil before the boot
 	ready        chan struct{} // closed when Lima says that the VM runs
+	sessions     func()        // called when SSH sessions last; nil before the boot
 	config       *limayaml.LimaYAML
 	sshPort      atomic.Int32
 }
@@ -202,6 +203,8 @@ func (h *hostagent) boot(ctx context.Context) error {
 	go h.powerOff(ctx, ended)
 	stopMaintaining := h.maintain(ctx)
 	defer stopMaintaining()
+	stopForwarding := h.forward(ctx)
+	defer stopForwarding()
 	watched, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching()
 	if *inst.Config.VMType == limayaml.QEMU {

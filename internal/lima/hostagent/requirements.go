@@ -92,6 +92,9 @@ func (r *requirements) begin(q requirement) {
 // boots reports whether this is the first requirement: that SSH logins work.
 func (q *requirement) boots() bool { return q.label == "essential" && q.number == 1 }
 
+// keepsSessions reports whether this is the requirement after which the guest ends no SSH session any more.
+func (q *requirement) keepsSessions() bool { return q.label == "essential" && q.number == 2 }
+
 // met records that the current requirement is satisfied.
 func (r *requirements) met() {
 	if r.current == nil {
@@ -99,6 +102,9 @@ func (r *requirements) met() {
 	}
 	if r.current.boots() {
 		r.hostagent.reportStep(event.Guest, "the guest answers; waiting for its boot scripts")
+	}
+	if r.current.keepsSessions() && r.hostagent.sessions != nil {
+		r.hostagent.sessions()
 	}
 	r.unmet = r.unmet[:len(r.unmet)-1]
 	r.current = nil

@@ -7,7 +7,12 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
+
+	"github.com/lima-vm/lima/pkg/store/filenames"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 // Ping connects to an SSH server and waits for its first byte.
@@ -25,8 +30,9 @@ func Ping(ctx context.Context, address string) error {
 	return nil
 }
 
-// sshAddress reads the address of the guest's SSH server from the ssh configuration that Lima wrote.
-func sshAddress(config string) (string, error) {
+// Address reads the address of the guest's SSH server from the ssh configuration that Lima wrote.
+func Address(vm layout.VM) (string, error) {
+	config := filepath.Join(vm.Dir(), filenames.SSHConfig)
 	f, err := os.Open(config)
 	if err != nil {
 		return "", err

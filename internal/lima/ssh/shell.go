@@ -50,7 +50,7 @@ func Shell(ctx context.Context, vm layout.VM, o ShellOptions) (*exec.Cmd, error)
 		return nil, diag.Errorf(diag.QEMUMissing, "ssh is missing: install it; its Debian package is openssh-client: %w", err)
 	}
 	if o.WaitTimeout > 0 {
-		if err := awaitSSH(ctx, vm, config, o.WaitTimeout); err != nil {
+		if err := awaitSSH(ctx, vm, o.WaitTimeout); err != nil {
 			return nil, err
 		}
 	}
@@ -94,8 +94,8 @@ func (o ShellOptions) script(mounted bool) (script string) {
 }
 
 // awaitSSH waits until the guest's SSH server answers a new connection.
-func awaitSSH(ctx context.Context, vm layout.VM, config string, patience time.Duration) error {
-	address, err := sshAddress(config)
+func awaitSSH(ctx context.Context, vm layout.VM, patience time.Duration) error {
+	address, err := Address(vm)
 	if err != nil {
 		return err
 	}

@@ -102,6 +102,7 @@ type Health struct {
 const (
 	FromBoot       = "boot"       // scripts and probes of the template
 	FromConnection = "connection" // shared folders and forwarded sockets, which need the SSH connection
+	FromForward    = "forward"    // connections into the guest: Docker's, and those of forwarded ports
 	FromPorts      = "ports"      // forwarded ports
 )
 
