@@ -1,0 +1,120 @@
+package forward
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"sync"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/machine/layout"
+)
+
+// Binding is a port that a container publishes.
+type Binding struct {
+	Protocol  string `json:"protocol"`         // tcp or udp
+	HostIP    string `json:"hostIP,omitempty"` // what the container asks for; empty: it names none
+	HostPort  int    `json:"hostPort"`
+	GuestIP   string `json:"guestIP,omitempty"` // where it can be reached in the guest; empty: every address
+	GuestPort int    `json:"guestPort"`
+	Container string `json:"container,omitempty"` // its name
+}
+
+// Published is the list of ports that containers publish, and the addresses of this host, beside 127.0.0.1 and ::1, on
+// which they may.
+type Published struct {
+	Bindings []Binding `json:"bindings"`
+	Allowed  []string  `json:"allowed,omitempty"`
+}
+
+// Publisher tells a VM's hostagent which ports containers publish. The hostagent forwards them for as long as the Publisher
+// runs, and a few seconds longer, so that nothing changes when the service restarts.
+type Publisher struct {
+	vm layout.VM
+
+	retryInterval time.Duration
+
+	mu      sync.Mutex
+	now     Published
+	set     bool          // Set has been called
+	changed chan struct{} // closed when now has changed
+}
+
+// NewPublisher returns a Publisher for the containers of a VM.
+func NewPublisher(vm layout.VM) *Publisher {
+	return &Publisher{vm: vm, retryInterval: time.Second, changed: make(chan struct{})}
+}
+
+// Set replaces the list. Until it is called for the first time, nothing is sent: the hostagent keeps what it has.
+func (p *Publisher) Set(bindings []Binding, allowed []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := Published{Bindings: bindings, Allowed: allowed}
+	if p.set && reflect.DeepEqual(p.now, now) {
+		return
+	}
+	p.now, p.set = now, true
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// current returns the list, whether there is one, and a channel that is closed when it has changed.
+func (p *Publisher) current() (Published, bool, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now, p.set, p.changed
+}
+
+// Run keeps the hostagent informed until ctx ends. It connects again each second while no hostagent takes it.
+func (p *Publisher) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		_ = p.publish(ctx) // the VM may not run, and a connection ends with it
+		select {
+		case <-ctx.Done():
+		case <-time.After(p.retryInterval):
+		}
+	}
+}
+
+// publish sends the list, and again whenever it changes, over one connection. It returns when that or ctx ends.
+func (p *Publisher) publish(ctx context.Context) error {
+	now, set, changed := p.current()
+	for !set {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
+		}
+		now, set, changed = p.current()
+	}
+	conn, err := Open(ctx, p.vm, VerbPublish)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ended := make(chan struct{})
+	go func() { // the hostagent answers each list with a line
+		defer close(ended)
+		for lines := bufio.NewScanner(conn); lines.Scan(); {
+		}
+	}()
+	for {
+		if err := json.NewEncoder(conn).Encode(now); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ended:
+			return errors.New("the hostagent has ended the connection")
+		case <-changed:
+		}
+		now, _, changed = p.current()
+	}
+}
+
+// VerbPublish is the request of a Publisher. JSON lines follow, each a Published, and each is answered with a line. The
+// connection is a lease.
+const VerbPublish = "publish"
