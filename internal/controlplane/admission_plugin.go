@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -94,7 +95,9 @@ func untyped(obj runtime.Object, kind schema.GroupVersionKind, o apiadmission.Ob
 	if err != nil {
 		return nil, err
 	}
-	if err := o.GetObjectConvertor().Convert(obj, versioned, nil); err != nil {
+	if reflect.TypeOf(obj) == reflect.TypeOf(versioned) { // a live kind: both forms are the same
+		versioned = obj
+	} else if err := o.GetObjectConvertor().Convert(obj, versioned, nil); err != nil {
 		return nil, err
 	}
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(versioned)

@@ -38,8 +38,12 @@ const (
 	maxInFlightHook = "max-in-flight-filter"
 )
 
-// build makes the chain of servers: built-in kinds, then custom ones, then 404.
+// build makes the chain of servers: built-in and live kinds, then custom ones, then 404.
 func (s *Server) build() error {
+	var err error
+	if s.live, err = newLive(s.config.Live); err != nil {
+		return fmt.Errorf("live kinds: %w", err)
+	}
 	c, err := s.genericConfig()
 	if err != nil {
 		return err
@@ -65,6 +69,9 @@ func (s *Server) build() error {
 	if err := installGroups(s.native, c); err != nil {
 		return err
 	}
+	if err := s.installLive(c); err != nil {
+		return err
+	}
 	s.native.AddPostStartHookOrDie("storage-readiness", s.native.StorageReadinessHook.Hook)
 	if err := s.listCustomGroups(); err != nil {
 		return err
@@ -87,6 +94,7 @@ func (s *Server) genericConfig() (*genericserver.Config, error) {
 	c.MergedResourceConfig = servedVersions()
 	c.AggregatedDiscoveryGroupManager = aggregated.NewResourceManager("apis")
 	c.BuildHandlerChainFunc = s.handlerChain
+	c.LongRunningFunc = s.live.longRunning(c.LongRunningFunc)
 
 	certificate, err := dynamiccertificates.NewStaticCertKeyContent("serving", s.identity.cert, s.identity.key)
 	if err != nil {
@@ -104,7 +112,7 @@ func (s *Server) genericConfig() (*genericserver.Config, error) {
 	c.Authorization.Authorizer = authorizerfactory.NewAlwaysAllowAuthorizer()
 	c.RuleResolver = authorizerfactory.NewAlwaysAllowAuthorizer()
 
-	models, namer := openAPIModels()
+	models, namer := s.openAPIModels()
 	c.OpenAPIV3Config = genericserver.DefaultOpenAPIV3Config(models, namer)
 	c.SkipOpenAPIInstallation = true
 	return c, nil
@@ -123,7 +131,7 @@ func (s *Server) admissionChain() (apiadmission.Interface, error) {
 		return nil, err
 	}
 	rules := append([]admission.Admission{protectNamespaces(s.ownNamespaces()), protectDefinitions(s.config.CRDs)}, s.config.Admission...)
-	return apiadmission.NewChainHandler(namespaces, admissionPlugin{rules}), nil
+	return apiadmission.NewChainHandler(namespaces, ownerRule{s.live}, admissionPlugin{rules}), nil
 }
 
 // customServer serves custom resources and their definitions. It gets a copy of the

@@ -16,6 +16,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/admission"
 	"rancherdesktop.io/rdd/internal/datastore"
+	"rancherdesktop.io/rdd/internal/view"
 )
 
 // Config says what to serve.
@@ -30,6 +31,8 @@ type Config struct {
 	// CRDs are created, or brought up to date, at each start. Clients can neither delete
 	// nor change them.
 	CRDs []*apiextensionsv1.CustomResourceDefinition
+	// Live are resources that are served from memory; nothing of them is stored. All of a group must be here.
+	Live []view.Resource
 	// Admission guards writes, beside the rules in the CRDs.
 	Admission []admission.Admission
 	// Namespaces exist from the start, beside "default". None of them can be deleted.

@@ -41,12 +41,13 @@ func (s *Server) startGarbageCollector(ctx context.Context, running *sync.WaitGr
 		ServerResourcesInterface: s.client.Discovery(),
 		done:                     ctx.Done(),
 		changed:                  make(chan struct{}, 1),
+		live:                     s.live,
 		informers:                &ownerInformers{client: client, known: map[schema.GroupVersionResource]*ownerInformer{}},
 	}
 	if err := s.onDefinitionChange(kinds.notice); err != nil {
 		return err
 	}
-	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(s.client.Discovery()))
+	mapper := ownerMapper{restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(s.client.Discovery())), s.live}
 	started := make(chan struct{})
 	close(started)
 	collector, err := garbagecollector.NewGarbageCollector(ctx, s.client, client, mapper,
@@ -66,6 +67,7 @@ type servedKinds struct {
 	done      <-chan struct{}
 	changed   chan struct{}
 	asked     bool
+	live      live
 	informers *ownerInformers
 }
 
@@ -83,6 +85,7 @@ func (k *servedKinds) ServerPreferredResources() ([]*metav1.APIResourceList, err
 	}
 	k.asked = true
 	served, err := k.ServerResourcesInterface.ServerPreferredResources()
+	served = k.live.collected(served)
 	if err == nil {
 		k.informers.prune(served)
 	}

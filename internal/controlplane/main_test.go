@@ -50,6 +50,9 @@ type server struct {
 // shared is the server that all tests use which don't need one of their own.
 var shared *server
 
+// sharedStore is its store.
+var sharedStore *datastore.Store
+
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
@@ -62,6 +65,7 @@ func run(m *testing.M) int {
 	store, err := datastore.Open(context.Background(), datastore.Options{Dir: dir + "/store"})
 	if err == nil {
 		defer store.Close()
+		sharedStore = store
 		shared, err = serve(config(dir, store))
 	}
 	if err != nil {
@@ -79,6 +83,7 @@ func config(dir string, store *datastore.Store) controlplane.Config {
 		CRDs:       []*apiextensionsv1.CustomResourceDefinition{definition("Widget", apiextensionsv1.NamespaceScoped), definition("Owner", apiextensionsv1.ClusterScoped)},
 		Admission:  []admission.Admission{reviews.rule()},
 		Namespaces: []string{ownedName},
+		Live:       engine.resources(),
 		Handlers: map[string]http.Handler{"/rdd/hello": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, "the nonce")
 		})},

@@ -40,7 +40,7 @@ type openAPIHandler struct {
 }
 
 func (s *Server) serveOpenAPI(v3 *common.OpenAPIV3Config) {
-	models, namer := openAPIModels()
+	models, namer := s.openAPIModels()
 	d := &openAPIHandler{server: s, v2: genericserver.DefaultOpenAPIConfig(models, namer), v3: v3}
 	d.v2.Info = v3.Info
 	d.release = time.AfterFunc(releaseDelay, debug.FreeOSMemory) // also for what the start took
@@ -54,9 +54,13 @@ func (s *Server) serveOpenAPI(v3 *common.OpenAPIV3Config) {
 type document func() (*spec3.OpenAPI, error)
 
 // documents lists the groups and versions by their paths, without the first slash.
-func (d *openAPIHandler) documents() map[string]document {
+func (d *openAPIHandler) documents() (map[string]document, error) {
 	all := map[string]document{}
-	for _, service := range d.services() {
+	services, err := d.services()
+	if err != nil {
+		return nil, err
+	}
+	for _, service := range services {
 		all[service.RootPath()[1:]] = func() (*spec3.OpenAPI, error) {
 			return builder3.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices([]*restful.WebService{service}), d.v3)
 		}
@@ -72,7 +76,7 @@ func (d *openAPIHandler) documents() map[string]document {
 			})
 		}
 	}
-	return all
+	return all, nil
 }
 
 // merged adds the description of one more kind to those of its group.
@@ -93,10 +97,13 @@ func merged(others, one document) document {
 	}
 }
 
-// services are the routes of the built-in kinds and of the definitions. Both servers
+// services are the routes of the built-in and live kinds and of the definitions. Both servers
 // have a few in common, such as /version; the first answers.
-func (d *openAPIHandler) services() []*restful.WebService {
-	var all []*restful.WebService
+func (d *openAPIHandler) services() ([]*restful.WebService, error) {
+	all, err := d.server.live.services()
+	if err != nil {
+		return nil, err
+	}
 	seen := map[string]bool{}
 	for _, server := range []*genericserver.GenericAPIServer{d.server.native, d.server.custom.GenericAPIServer} {
 		for _, service := range server.Handler.GoRestfulContainer.RegisteredWebServices() {
@@ -106,7 +113,7 @@ func (d *openAPIHandler) services() []*restful.WebService {
 			}
 		}
 	}
-	return all
+	return all, nil
 }
 
 func (d *openAPIHandler) serveIndex(w http.ResponseWriter, r *http.Request) {
@@ -131,8 +138,12 @@ func (d *openAPIHandler) currentIndex(r *http.Request) (page, error) {
 		return d.index, nil
 	}
 	d.release.Reset(releaseDelay)
+	documents, err := d.documents()
+	if err != nil {
+		return page{}, err
+	}
 	all := handler3.NewOpenAPIService()
-	for path, build := range d.documents() {
+	for path, build := range documents {
 		document, err := build()
 		if err != nil {
 			return page{}, fmt.Errorf("describe %s: %w", path, err)
@@ -149,7 +160,12 @@ func (d *openAPIHandler) currentIndex(r *http.Request) (page, error) {
 
 func (d *openAPIHandler) serveGroup(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path[len("/openapi/v3/"):]
-	build, known := d.documents()[path]
+	documents, err := d.documents()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	build, known := documents[path]
 	if !known {
 		http.NotFound(w, r)
 		return
@@ -180,7 +196,11 @@ func (d *openAPIHandler) serveV2(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *openAPIHandler) documentV2() (*spec.Swagger, error) {
-	native, err := builder2.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices(d.services()), d.v2)
+	services, err := d.services()
+	if err != nil {
+		return nil, err
+	}
+	native, err := builder2.BuildOpenAPISpecFromRoutes(restfuladapter.AdaptWebServices(services), d.v2)
 	if err != nil {
 		return nil, err
 	}

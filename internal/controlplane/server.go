@@ -30,6 +30,7 @@ type Server struct {
 	identity identity
 	listener net.Listener
 	loopback *loopback
+	live     live
 
 	native    *genericserver.GenericAPIServer
 	custom    *apiextensionsserver.CustomResourceDefinitions
