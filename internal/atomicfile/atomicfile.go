@@ -4,12 +4,28 @@ package atomicfile
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
 
 // Write replaces the file at path. The new file has mode 0600 from its creation on.
 func Write(path string, data []byte) (err error) {
+	return write(path, data, func(*os.File) error { return nil })
+}
+
+// WriteLike replaces the file at path, which is no link, by one with the mode and the owner of like. It calls last just before,
+// when all else is done, and replaces nothing if that returns an error.
+func WriteLike(path string, data []byte, like fs.FileInfo, last func() error) error {
+	return write(path, data, func(f *os.File) error {
+		if err := imitate(f, like); err != nil {
+			return fmt.Errorf("keep mode and owner of %s: %w", path, err)
+		}
+		return last()
+	})
+}
+
+func write(path string, data []byte, last func(*os.File) error) (err error) {
 	f, err := temporary(path)
 	if err != nil {
 		return err
@@ -25,6 +41,9 @@ func Write(path string, data []byte) (err error) {
 	}
 	if err == nil {
 		err = f.Sync()
+	}
+	if err == nil {
+		err = last(f)
 	}
 	if err == nil {
 		err = Rename(f.Name(), path)

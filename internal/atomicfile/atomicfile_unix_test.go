@@ -3,6 +3,7 @@
 package atomicfile_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -81,4 +82,40 @@ func TestWriteUsesNoTemporaryFileThatIsNotItsOwn(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWriteLikeKeepsModeAndOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte("old"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	owner := os.Geteuid()
+	if owner == 0 {
+		owner = 1234
+		if err := os.Chown(path, owner, owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	like, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	veto := errors.New("changed meanwhile")
+	if err := atomicfile.WriteLike(path, []byte("new"), like, func() error { return veto }); !errors.Is(err, veto) {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "old" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if err := atomicfile.WriteLike(path, []byte("new"), like, func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "new" {
+		t.Errorf("%q, %v", b, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode() != 0o640 || int(info.Sys().(*syscall.Stat_t).Uid) != owner {
+		t.Errorf("%v, %v", info, err)
+	}
+	only(t, filepath.Dir(path), "file")
 }
