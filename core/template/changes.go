@@ -26,8 +26,8 @@ func Changes(launched, next event.Job) (changes []string, err error) {
 		}
 	}
 	add("processors", fmt.Sprint(was.CPUs), fmt.Sprint(now.CPUs))
-	add("memory", sizeText(was.Memory), sizeText(now.Memory))
-	add("disk", sizeText(was.Disk), sizeText(now.Disk))
+	add("memory", templatetext.SizeText(was.Memory), templatetext.SizeText(now.Memory))
+	add("disk", templatetext.SizeText(was.Disk), templatetext.SizeText(now.Disk))
 	before, errBefore := Params(launched.Template, launched.Params)
 	after, errAfter := Params(next.Template, next.Params)
 	if errBefore == nil && errAfter == nil {

@@ -1,5 +1,5 @@
-// Package templatetext prepares the text of a Lima template for a YAML parser. The clients and rdd-lima call it first, so
-// that all of them accept and refuse the same texts.
+// Package templatetext prepares the text of a Lima template for a YAML parser, and reads and edits the resources and mounts
+// in it. The clients, the App's controller and rdd-lima call it first, so that all of them accept and refuse the same texts.
 package templatetext
 
 import (
