@@ -309,6 +309,14 @@ func (i Instance) Context() string {
 	return "rdd-" + i.Name
 }
 
+// Command returns a command of rdd as a user types it for this instance, in any terminal.
+func (i Instance) Command(command string) string {
+	if i.Name == Default {
+		return "rdd " + command
+	}
+	return "rdd --instance " + i.Name + " " + command
+}
+
 // Path is a path in the output of `rdd svc paths`.
 type Path struct {
 	Key  string `json:"key"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,18 +33,21 @@ func NewMachines(inst instance.Instance, log *slog.Logger, changed func(vm strin
 }
 
 // controllers lists every controller, in the order of api.Controllers. A new one is added here and there.
-func (r *Run) controllers(store *datastore.Store, machines *machine.Manager, events *limavm.EventSource) []controller.Controller {
+func (r *Run) controllers(store *datastore.Store, machines *machine.Manager, events *controller.EventSource, d *desktop) []controller.Controller {
 	ownsEmptyHost := !store.External()
 	return []controller.Controller{
 		limavm.New(machines, limavm.Options{
 			Host: r.Host, OwnsEmptyHost: ownsEmptyHost, Events: events,
 			CheckName: r.Instance.CheckVM, CheckFolder: r.checkFolder(ownsEmptyHost),
 		}),
+		r.appController(machines, d, ownsEmptyHost),
 	}
 }
 
+// admissionOf returns the rules of all controllers. A controller owns objects of those before it, and its rules are asked first:
+// they know the right advice for such an object.
 func admissionOf(controllers []controller.Controller) (all []admission.Admission) {
-	for _, c := range controllers {
+	for _, c := range slices.Backward(controllers) {
 		all = append(all, c.Admission...)
 	}
 	return all

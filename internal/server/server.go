@@ -13,11 +13,9 @@ import (
 	"rancherdesktop.io/rdd/internal/api/crds"
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/controller"
-	"rancherdesktop.io/rdd/internal/controller/limavm"
 	"rancherdesktop.io/rdd/internal/controlplane"
 	"rancherdesktop.io/rdd/internal/datastore"
 	"rancherdesktop.io/rdd/internal/datastore/storefile"
-	"rancherdesktop.io/rdd/internal/engine"
 	"rancherdesktop.io/rdd/internal/gctuning"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/lifecycle"
@@ -41,7 +39,7 @@ const stopTimeout = 4 * time.Minute
 
 // Serve runs the service until ctx ends, then stops it in order. It returns an error when a part can't start or has failed.
 func (r *Run) Serve(ctx context.Context) (err error) {
-	events := &limavm.EventSource{}
+	events, desk := &controller.EventSource{}, &desktop{}
 	machines, err := NewMachines(r.Instance, r.Log, events.Enqueue)
 	if err != nil {
 		return err
@@ -56,8 +54,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	if ctx.Err() != nil {
 		return nil
 	}
-	link := &engine.Link{}
-	_, settle, endSocket := r.serveSocket(ctx, link)
+	settle, endSocket := r.serveSocket(ctx, desk)
 	defer endSocket()
 	r.starting("opening the datastore")
 	store, err := datastore.Open(ctx, datastore.Options{Dir: r.Instance.StoreDir(), Endpoint: r.Config.DatastoreEndpoint})
@@ -75,7 +72,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	if err := storefile.NoteExternal(r.Instance.StoreDir(), store.External()); err != nil {
 		return err
 	}
-	controllers := r.controllers(store, machines, events)
+	controllers := r.controllers(store, machines, events, desk)
 	definitions, err := crds.All()
 	if err != nil {
 		return err

@@ -205,7 +205,7 @@ func TestDiscoveryConfigMapOfAnEarlierRunIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	cm, err := discovered(t, c)
-	if err != nil || cm.Data["nonce"] != "first" || cm.Data["controllers"] != "limavm" || cm.Annotations["rdd.rancherdesktop.io/ready"] != "true" {
+	if err != nil || cm.Data["nonce"] != "first" || cm.Data["controllers"] != "limavm,app" || cm.Annotations["rdd.rancherdesktop.io/ready"] != "true" {
 		t.Fatal(cm, err)
 	}
 	uid := cm.UID
@@ -243,7 +243,7 @@ func TestControllerThatIsLeftOutDoesNothing(t *testing.T) {
 	r := start(t, inst, "without", lifecycle.Config{Controllers: []string{"-limavm"}})
 	r.awaitReady()
 	c := outside(t, inst)
-	if cm, err := discovered(t, c); err != nil || cm.Data["controllers"] != "" {
+	if cm, err := discovered(t, c); err != nil || cm.Data["controllers"] != "app" {
 		t.Fatal(cm.Data, err)
 	}
 	if err := c.Create(t.Context(), newTemplate()); err != nil {

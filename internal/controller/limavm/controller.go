@@ -13,19 +13,16 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	runtimecontroller "sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/controller"
@@ -48,7 +45,7 @@ type MachineManager interface {
 type Options struct {
 	Host          string                          // VMs with this spec.host belong to this host
 	OwnsEmptyHost bool                            // and those with an empty spec.host, too
-	Events        *EventSource                    // reports that the state of a VM has changed
+	Events        *controller.EventSource         // reports that the state of a VM has changed
 	CheckName     func(vm string) error           // says why this instance's directories can't hold a VM of that name
 	CheckFolder   func(vm *v1alpha1.LimaVM) error // says why a new VM's directory can't be made
 }
@@ -66,19 +63,6 @@ func New(m MachineManager, o Options) controller.Controller {
 	}
 }
 
-// EventSource puts VMs into the controller's queue once the controller runs. The zero EventSource is ready for use.
-type EventSource struct {
-	queue atomic.Pointer[workqueue.TypedRateLimitingInterface[reconcile.Request]]
-}
-
-// Enqueue makes the controller reconcile vm. It never blocks, and several calls may become one. Before the controller runs it
-// does nothing, because the controller begins with all VMs.
-func (s *EventSource) Enqueue(vm string) {
-	if queue := s.queue.Load(); queue != nil {
-		(*queue).Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: vm}})
-	}
-}
-
 // cached lists the objects that the manager's cache holds for this controller.
 func cached() map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
@@ -90,16 +74,12 @@ func cached() map[client.Object]cache.ByObject {
 // setup adds the controller to mgr, whose scheme must know core/v1 and LimaVM. See controller.Controller.
 func setup(mgr ctrl.Manager, m MachineManager, o Options) (synced func(context.Context) error, err error) {
 	r := &reconciler{client: mgr.GetClient(), live: mgr.GetAPIReader(), machines: m, options: o, changed: make(chan struct{}, 1)}
-	events := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		o.Events.queue.Store(&queue)
-		return nil
-	})
 	unique := true // names are unique per process, and tests start several managers in one
 	return r.waitSynced, ctrl.NewControllerManagedBy(mgr).
 		Named(v1alpha1.Controller).
 		For(&v1alpha1.LimaVM{}).
 		Owns(&corev1.ConfigMap{}).
-		WatchesRawSource(events).
+		WatchesRawSource(o.Events.Source()).
 		WithOptions(runtimecontroller.Options{
 			MaxConcurrentReconciles: 4, // asking Lima about a template takes some 100 ms
 			SkipNameValidation:      &unique,

@@ -22,6 +22,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api/crds"
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/controller"
 	"rancherdesktop.io/rdd/internal/controlplane"
 	"rancherdesktop.io/rdd/internal/datastore"
 	"rancherdesktop.io/rdd/internal/instance"
@@ -150,7 +151,7 @@ func (env *testEnv) control(t *testing.T, f *fakeMachines) client.Reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wake := &EventSource{}
+	wake := &controller.EventSource{}
 	f.wake = wake.Enqueue
 	host := ""
 	if f != env.machines {

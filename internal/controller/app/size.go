@@ -1,0 +1,97 @@
+package app
+
+import (
+	"cmp"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"rancherdesktop.io/rdd/internal/api/app/v1alpha1"
+	"rancherdesktop.io/rdd/internal/templatetext"
+)
+
+const (
+	mib = 1 << 20
+	gib = 1 << 30
+)
+
+// Defaults of the size of the virtual machine.
+const (
+	minCPUs     = 2
+	minMemory   = 2 * gib
+	defaultDisk = 100 * gib
+	// memoryUnit is the unit of the default, so that a host that reports a little less after an update changes nothing.
+	memoryUnit = 128 * mib
+)
+
+// Computer is what the size of the virtual machine depends on. What is 0 is not known.
+type Computer struct {
+	CPUs   int
+	Memory int64  // bytes
+	Home   string // the user's home directory
+}
+
+// cpus is the default: half of the host's processors, at least 2, and never more than there are.
+func (c Computer) cpus() int32 {
+	n := max(c.CPUs/2, minCPUs)
+	if c.CPUs > 0 {
+		n = min(n, c.CPUs)
+	}
+	return int32(n)
+}
+
+// memory is the default: a quarter of the host's, at least 2 GiB, and never more than half of it.
+func (c Computer) memory() int64 {
+	if c.Memory <= 0 {
+		return minMemory
+	}
+	n := min(max(c.Memory/4, minMemory), c.Memory/2)
+	return max(n/memoryUnit*memoryUnit, memoryUnit)
+}
+
+// sizeOf returns the spec with its defaults. Paths of mounts are absolute, and a folder comes before those in it.
+func sizeOf(spec v1alpha1.VirtualMachine, c Computer) v1alpha1.VirtualMachine {
+	size := v1alpha1.VirtualMachine{CPUs: cmp.Or(spec.CPUs, c.cpus()), Memory: spec.Memory, Disk: spec.Disk}
+	if size.Memory == nil {
+		size.Memory = resource.NewQuantity(c.memory(), resource.BinarySI)
+	}
+	if size.Disk == nil {
+		size.Disk = resource.NewQuantity(defaultDisk, resource.BinarySI)
+	}
+	for _, m := range spec.Mounts {
+		size.Mounts = append(size.Mounts, v1alpha1.Mount{Path: c.folder(m.Path), Writable: m.Writable})
+	}
+	if spec.Mounts == nil && c.Home != "" {
+		size.Mounts = []v1alpha1.Mount{{Path: c.Home, Writable: true}}
+	}
+	slices.SortFunc(size.Mounts, func(a, b v1alpha1.Mount) int { return strings.Compare(a.Path, b.Path) })
+	return *size.DeepCopy()
+}
+
+// folder returns the absolute path of a mount.
+func (c Computer) folder(path string) string {
+	if rest, home := strings.CutPrefix(path, "~"); home && (rest == "" || rest[0] == '/' || rest[0] == filepath.Separator) {
+		path = filepath.Join(c.Home, rest)
+	}
+	return filepath.Clean(path)
+}
+
+// withSize returns a template with the processors, the memory and the mounts of size, and changes nothing else.
+func withSize(template string, size v1alpha1.VirtualMachine) (string, error) {
+	r, err := templatetext.ResourcesOf(template)
+	if err != nil {
+		return "", err
+	}
+	r.CPUs, r.Memory = int(size.CPUs), size.Memory.Value()/mib*mib // QEMU counts in MiB
+	template, err = templatetext.WithResources(template, r)
+	if err != nil {
+		return "", err
+	}
+	mounts := make([]templatetext.Mount, len(size.Mounts))
+	for i, m := range size.Mounts {
+		mounts[i] = templatetext.Mount{Location: m.Path, Writable: m.Writable}
+	}
+	return templatetext.WithMounts(template, mounts)
+}
