@@ -52,6 +52,7 @@ func checks() []check {
 		{"credentials", checkCredentials},
 		{"home", checkHome},
 		{"settings", checkSettings},
+		{"docker", checkDocker},
 		{"datastore", checkDatastore},
 		{"leftovers", checkLeftovers},
 		{"service", checkService},

@@ -234,11 +234,13 @@ func (f Files) previous(last state) string {
 	return last.Previous
 }
 
-// Current is the name of the context that docker uses if nothing overrides it. Empty is docker's default.
-func (f Files) Current() (string, error) {
+// Current is the name of the context that docker uses if nothing overrides it, empty for docker's default, and whether docker has
+// it: without it, docker does nothing.
+func (f Files) Current() (name string, there bool, err error) {
 	c, err := readConfig(f.Dir)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", f.config(), err)
+		return "", false, fmt.Errorf("%s: %w", f.config(), err)
 	}
-	return dockerReads(c.text), nil
+	name = dockerReads(c.text)
+	return name, exists(f.Dir, name), nil
 }

@@ -332,7 +332,8 @@ func TestContextIsTakenOnlyFromAnEngineThatIsGone(t *testing.T) {
 			if current != tc.take || tc.problem == "" && problem != "" || !strings.Contains(problem, tc.problem) {
 				t.Errorf("Auto: %t, %s", current, problem)
 			}
-			if name, err := f.Current(); err != nil || (name == "rdd") != tc.take || !tc.take && text(t, f.config()) != config {
+			name, there, err := f.Current()
+			if err != nil || (name == "rdd") != tc.take || !there || !tc.take && text(t, f.config()) != config {
 				t.Errorf("%s, %v", name, err)
 			}
 			if current, problem := ensure(t, f, app.DockerContextAlways); !current || problem != "" {
