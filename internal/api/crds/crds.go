@@ -3,25 +3,23 @@
 package crds
 
 import (
-	"embed"
 	"fmt"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
-)
 
-//go:embed *.yaml
-var files embed.FS
+	"rancherdesktop.io/rdd/internal/api/crds/files"
+)
 
 // All returns the definitions, ordered by name.
 func All() ([]*apiextensionsv1.CustomResourceDefinition, error) {
-	entries, err := files.ReadDir(".")
+	entries, err := files.All.ReadDir(".")
 	if err != nil {
 		return nil, err
 	}
 	var all []*apiextensionsv1.CustomResourceDefinition
 	for _, e := range entries {
-		text, err := files.ReadFile(e.Name())
+		text, err := files.All.ReadFile(e.Name())
 		if err != nil {
 			return nil, err
 		}
