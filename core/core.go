@@ -119,6 +119,7 @@ func (c *Core) RESTConfig() (*rest.Config, error) {
 	}
 	config.QPS = -1 // the commands of one user need no client-side limit
 	config.UserAgent = "rdd/" + c.version
+	config.WarningHandlerWithContext = warningHandler{}
 	config.Wrap(c.logged)
 	return config, nil
 }

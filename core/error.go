@@ -148,8 +148,8 @@ func FieldErrors(err error) []FieldError {
 	var all []FieldError
 	for _, cause := range status.Status().Details.Causes {
 		f := FieldError{cause.Field, strings.TrimPrefix(cause.Message, "Invalid value: ")}
-		// The message begins with the field of the template.
-		if field, message, found := strings.Cut(f.Message, ": "); found && !strings.ContainsAny(field, " \n") {
+		// The message begins with the field of the template, or with the value.
+		if field, message, found := strings.Cut(f.Message, ": "); found && !strings.ContainsAny(field, " \n\"") {
 			f.Field, f.Message = f.Field+"."+field, message
 		}
 		all = append(all, f)

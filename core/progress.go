@@ -39,6 +39,9 @@ func eventOf(p *v1alpha1.Progress) Event {
 	return Event{Phase: p.Phase, Step: int(p.Step), Steps: int(p.Steps), Bytes: p.Bytes, Total: p.Total, Message: p.Message}
 }
 
+// ProgressText describes the progress in a status in one line.
+func ProgressText(p *v1alpha1.Progress) string { return eventOf(p).Text(1) }
+
 // Stopping reports whether the step is the shutdown of guests.
 func (e Event) Stopping() bool { return e.Phase == event.Stop || e.Phase == phaseStopping }
 

@@ -31,7 +31,11 @@ func (v *VMs) Shell(ctx context.Context, name string, o ShellOptions) (*exec.Cmd
 		return nil, err
 	}
 	if !CanEnter(vm) {
-		return nil, Failed(op, name, fmt.Errorf("it is not running; start it with: rdd vm start %s", name))
+		start := "rdd vm start " + name
+		if ManagedByApp(vm) {
+			start = "rdd start"
+		}
+		return nil, Failed(op, name, fmt.Errorf("it is not running; start it with: %s", start))
 	}
 	inst := v.session.core.inst
 	program, err := v.session.core.limaProgram()

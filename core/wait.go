@@ -34,6 +34,12 @@ func (w Wait) FromNow() Wait {
 	return w
 }
 
+// Again returns w with a time limit that has not started.
+func (w Wait) Again() Wait {
+	w.began = time.Time{}
+	return w
+}
+
 // Expired is the error of a wait that ended at its deadline. It unwraps to context.DeadlineExceeded.
 type Expired struct {
 	After time.Duration

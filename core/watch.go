@@ -10,16 +10,19 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilwait "k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
 )
 
 // Snapshot is the state of an instance. It is not modified after it was passed to a client.
 type Snapshot struct {
 	Service ServiceStatus
 	VMs     []VM  // by name; nil while the control plane doesn't respond
+	App     *App  // nil while there is none, or the control plane doesn't respond
 	Err     error // why the state of the service or its VMs is unknown
 }
 
@@ -153,31 +156,37 @@ func (w *watcher) wait(ctx context.Context, pause time.Duration) bool {
 	return true
 }
 
-// follow lists the VMs and watches them until the control plane ends the watch. An error means that the VMs could not be
-// listed or watched.
+// follow lists the VMs and the App, and watches them until the control plane ends a watch. An error means that they could not
+// be listed or watched.
 func (w *watcher) follow(ctx context.Context, status ServiceStatus) (continues bool, err error) {
 	session, err := w.core.session()
 	if err != nil {
 		return true, err
 	}
-	resource := vmResource(session.client)
-	list, err := resource.List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return true, Failed("list VMs of", status.Instance, err)
-	}
-	events, err := resource.Watch(ctx, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
+	vms := map[string]VM{}
+	changeVM := func(change watch.EventType, obj *unstructured.Unstructured) error { return apply(vms, change, obj) }
+	vmEvents, err := listAndWatch(ctx, vmResource(session.client), changeVM)
 	if err != nil {
 		return true, Failed("watch VMs of", status.Instance, err)
 	}
-	defer events.Stop()
-	vms := map[string]VM{}
-	for i := range list.Items {
-		if err := apply(vms, watch.Added, &list.Items[i]); err != nil {
-			return true, err
+	defer vmEvents.Stop()
+	var theApp *App
+	changeApp := func(change watch.EventType, obj *unstructured.Unstructured) (err error) {
+		if theApp = nil; change != watch.Deleted {
+			theApp, err = decodeApp(obj)
 		}
+		return err
 	}
+	appEvents, err := listAndWatch(ctx, appResource(session.client), changeApp)
+	if apierrors.IsNotFound(err) { // a service of an older version, which has no App
+		appEvents, err = watch.NewFake(), nil
+	}
+	if err != nil {
+		return true, Failed("watch the App of", status.Instance, err)
+	}
+	defer appEvents.Stop()
 	for {
-		snapshot := Snapshot{Service: status, VMs: slices.AppendSeq(make([]VM, 0, len(vms)), maps.Values(vms))}
+		snapshot := Snapshot{Service: status, VMs: slices.AppendSeq(make([]VM, 0, len(vms)), maps.Values(vms)), App: theApp}
 		slices.SortFunc(snapshot.VMs, func(a, b VM) int { return strings.Compare(a.Name, b.Name) })
 		if !w.send(snapshot) {
 			return false, nil
@@ -189,19 +198,44 @@ func (w *watcher) follow(ctx context.Context, status ServiceStatus) (continues b
 			if now, err := w.core.Service().Status(ctx); err == nil {
 				status = now
 			}
-		case ev, open := <-events.ResultChan():
-			for n := 0; ; n++ {
-				obj, ok := ev.Object.(*unstructured.Unstructured)
-				if !open || !ok || ev.Type == watch.Error {
-					return true, nil
-				}
-				if err := apply(vms, ev.Type, obj); err != nil {
-					return true, err
-				}
-				if n == maxCoalesced || !nextQueued(events.ResultChan(), &ev, &open) {
-					break
-				}
+		case ev, open := <-vmEvents.ResultChan():
+			if ended, err := applyQueued(vmEvents, ev, open, changeVM); ended || err != nil {
+				return true, err
 			}
+		case ev, open := <-appEvents.ResultChan():
+			if ended, err := applyQueued(appEvents, ev, open, changeApp); ended || err != nil {
+				return true, err
+			}
+		}
+	}
+}
+
+// listAndWatch applies all objects of a resource as added, and returns a watch that begins after them.
+func listAndWatch(ctx context.Context, resource dynamic.ResourceInterface, change func(watch.EventType, *unstructured.Unstructured) error) (watch.Interface, error) {
+	list, err := resource.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	for i := range list.Items {
+		if err := change(watch.Added, &list.Items[i]); err != nil {
+			return nil, err
+		}
+	}
+	return resource.Watch(ctx, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
+}
+
+// applyQueued applies an event of a watch, and those that are queued after it. ended reports whether the watch has ended.
+func applyQueued(events watch.Interface, ev watch.Event, open bool, change func(watch.EventType, *unstructured.Unstructured) error) (ended bool, err error) {
+	for n := 0; ; n++ {
+		obj, ok := ev.Object.(*unstructured.Unstructured)
+		if !open || !ok || ev.Type == watch.Error {
+			return true, nil
+		}
+		if err := change(ev.Type, obj); err != nil {
+			return false, err
+		}
+		if n == maxCoalesced || !nextQueued(events.ResultChan(), &ev, &open) {
+			return false, nil
 		}
 	}
 }

@@ -263,6 +263,9 @@ func (i Instance) LimaHome() string        { return limaHome(i.short) }
 func (i Instance) KubeConfig() string      { return filepath.Join(i.short, "kube.config") }
 func (i Instance) ShareDir() string        { return i.share }
 
+// ToolsDir has links to the command line tools that come with RDD, such as docker, for a user's PATH.
+func (i Instance) ToolsDir() string { return filepath.Join(i.short, "bin") }
+
 // AutostartDir contains the programs that a Linux desktop starts at login. It belongs to the user.
 func (i Instance) AutostartDir() string { return filepath.Join(i.config, "autostart") }
 

@@ -23,7 +23,7 @@ type FailedError struct {
 	Message string // what happened, what it means, what to do
 }
 
-func (e *FailedError) Error() string { return fmt.Sprintf("the App: %s: %s", e.Reason, e.Message) }
+func (e *FailedError) Error() string { return e.Reason + ": " + e.Message }
 
 // Expectation is what a wait expects of the App after a change. A later status of the same App can meet it; an older
 // status, or an App that was made since, never does. The argument of its methods is the App as it is now, or nil when
@@ -49,6 +49,14 @@ func (e Expectation) Settled(seen *App) (done bool, err error) {
 		return false, fmt.Errorf("%w: spec.running is now %t", ErrSuperseded, seen.Spec.Running)
 	}
 	return seen.Settled(e.Generation)
+}
+
+// Observed reports whether the controller has seen the change.
+func (e Expectation) Observed(seen *App) (done bool, err error) {
+	if e.gone(seen) {
+		return false, ErrDeleted
+	}
+	return seen.Status.ObservedGeneration >= e.Generation, nil
 }
 
 // Deleted reports whether the App is gone, although there may be another one now.

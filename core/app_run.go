@@ -1,0 +1,124 @@
+package core
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// RunOptions are the options of a command that uses the App.
+type RunOptions struct {
+	Bundled bool // the tools that come with RDD are before those of the user's PATH, instead of after them
+	Host    bool // set DOCKER_HOST instead of DOCKER_CONTEXT
+}
+
+// dockerVariables are the variables with which docker's clients find an engine.
+var dockerVariables = []string{"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_API_VERSION", "DOCKER_MACHINE_NAME"}
+
+// RunEnvironment returns the variables of environ, as NAME=VALUE, for a command that uses the App: PATH has the tools that
+// come with RDD, and docker's clients find the App's engine. It changes nothing of the user's.
+func (c *Core) RunEnvironment(environ []string, o RunOptions) []string {
+	endpoint := "DOCKER_CONTEXT=" + c.inst.Context()
+	if o.Host || !c.dockerContextExists() { // the folder of docker's contexts may not be writable
+		endpoint = "DOCKER_HOST=" + c.inst.DockerHost()
+	}
+	return runEnvironment(environ, c.inst.ToolsDir(), endpoint, o.Bundled)
+}
+
+func runEnvironment(environ []string, tools, endpoint string, bundled bool) (env []string) {
+	path := ""
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		switch {
+		case isVariable(name, "PATH"):
+			path = value
+		case !slices.ContainsFunc(dockerVariables, func(known string) bool { return isVariable(name, known) }):
+			env = append(env, variable)
+		}
+	}
+	return append(env, "PATH="+withTools(path, tools, bundled), endpoint)
+}
+
+// isVariable compares names of variables. Those of Windows have no case.
+func isVariable(a, b string) bool {
+	if runtime.GOOS == "windows" {
+		return strings.EqualFold(a, b)
+	}
+	return a == b
+}
+
+// withTools adds a folder to a PATH: at its end, so that no program of the user is replaced, or at its beginning.
+func withTools(path, tools string, first bool) string {
+	dirs := slices.DeleteFunc(filepath.SplitList(path), func(dir string) bool { return dir == tools })
+	if first {
+		dirs = slices.Insert(dirs, 0, tools)
+	} else {
+		dirs = append(dirs, tools)
+	}
+	return strings.Join(dirs, string(filepath.ListSeparator))
+}
+
+// ErrNotExecutable means that a program was found, and can't be run.
+var ErrNotExecutable = errors.New("it is not executable")
+
+// FindProgram returns the path of a program in the PATH of an environment. The error wraps exec.ErrNotFound or
+// ErrNotExecutable.
+func FindProgram(name string, env []string) (string, error) {
+	if name == "" {
+		return "", exec.ErrNotFound
+	}
+	if strings.ContainsRune(filepath.ToSlash(name), '/') {
+		return executableFile(name)
+	}
+	last := exec.ErrNotFound
+	for _, dir := range filepath.SplitList(variable(env, "PATH")) {
+		if !filepath.IsAbs(dir) { // a program in the working directory must be named with its folder
+			continue
+		}
+		path, err := executableFile(filepath.Join(dir, name))
+		if err == nil {
+			return path, nil
+		}
+		if info, statErr := os.Stat(filepath.Join(dir, name)); errors.Is(err, ErrNotExecutable) && statErr == nil && !info.IsDir() {
+			last = err
+		}
+	}
+	return "", last
+}
+
+// executableFile returns the path of a program, with its extension on Windows.
+func executableFile(path string) (string, error) {
+	found, err := exec.LookPath(path)
+	if err == nil || errors.Is(err, exec.ErrDot) {
+		return found, nil
+	}
+	if info, statErr := os.Stat(path); statErr == nil && (info.IsDir() || errors.Is(err, fs.ErrPermission)) {
+		return "", ErrNotExecutable
+	}
+	return "", exec.ErrNotFound
+}
+
+// variable returns the value of a variable in an environment.
+func variable(env []string, name string) (value string) {
+	for _, entry := range env {
+		if key, text, _ := strings.Cut(entry, "="); isVariable(key, name) {
+			value = text
+		}
+	}
+	return value
+}
+
+// dockerContextExists reports whether docker knows the instance's context. Docker stores a context in a folder that is named
+// by the hash of its name (cli/context/store in docker/cli).
+func (c *Core) dockerContextExists() bool {
+	hash := sha256.Sum256([]byte(c.inst.Context()))
+	_, err := os.Stat(filepath.Join(c.inst.DockerConfigDir(), "contexts", "meta", hex.EncodeToString(hash[:]), "meta.json"))
+	return err == nil
+}
