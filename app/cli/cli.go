@@ -27,6 +27,12 @@ type Program struct {
 	In       io.Reader
 	Out, Err io.Writer
 	Terminal bool // Err is a terminal
+	Asks     bool // In and Err are terminals, so that a question gets an answer
+
+	TerminalOut bool // Out is a terminal
+
+	// Environ is the environment, as NAME=VALUE.
+	Environ []string
 
 	// Edit lets the user edit a file, and returns when the editor has ended.
 	Edit func(path string) error
@@ -125,9 +131,13 @@ func (s *session) completes(find func(ctx context.Context, session *core.Session
 func (p *Program) Command() *cobra.Command {
 	s := &session{Program: p, progressMode: progressAuto}
 	root := &cobra.Command{
-		Use:           "rdd",
-		Short:         "Run virtual machines and the container engine inside them",
-		Long:          "rdd runs virtual machines, and the container engine inside them, through a background service.\n\nTo get started:\n  rdd svc start                            start the service\n  rdd vm create NAME TEMPLATE --start      create and boot a virtual machine\n  rdd vm shell NAME                        open a shell in it",
+		Use:   "rdd",
+		Short: "Run containers, and virtual machines, on this computer",
+		Long: "rdd runs a container engine for docker in a virtual machine, and other virtual machines beside it.\n\nTo get started:\n" +
+			"  rdd start                     start the container engine\n" +
+			"  rdd run docker run IMAGE      run a container in it\n" +
+			"  rdd status                    show what runs\n" +
+			"  rdd set                       show the settings that can be changed",
 		SilenceErrors: true,
 		// Flags before ctl are those of rdd, flags after it are those of kubectl.
 		TraverseChildren: true,
@@ -156,8 +166,28 @@ func (p *Program) Command() *cobra.Command {
 	modes := []string{progressAuto, progressTTY, progressPlain, progressJSON, progressQuiet}
 	addChoice(root, global, &s.progressMode, "progress", "", "MODE", modes, "how to show progress: auto, tty, plain, json or quiet")
 	addChoice(root, global, &s.logLevel, "log-level", "", "LEVEL", core.LogLevels(), "minimum log level of a service that this command starts: error, warn, info or debug. With debug, rdd also prints its own\ndebug messages to stderr (default: $RDD_LOG_LEVEL, else the level stored by rdd svc create --log-level, else info)")
-	root.AddCommand(s.serviceCommand(), s.vmCommand(), s.ctlCommand(), s.diagnoseCommand(), s.dashboardCommand(), s.versionCommand())
+	root.AddGroup(&cobra.Group{ID: groupApp, Title: "Containers:"}, &cobra.Group{ID: groupParts, Title: "Virtual machines and the service:"},
+		&cobra.Group{ID: groupOther, Title: "Other commands:"})
+	root.SetHelpCommandGroupID(groupOther)
+	root.SetCompletionCommandGroupID(groupOther)
+	addGroup(root, groupApp, s.appStart(), s.appStop(), s.appRestart(), s.appStatus(), s.appSet(), s.appRun(), s.appShell(), s.shellProfile(), s.appReset(), s.appDelete())
+	addGroup(root, groupParts, s.serviceCommand(), s.vmCommand(), s.ctlCommand())
+	addGroup(root, groupOther, s.diagnoseCommand(), s.dashboardCommand(), s.versionCommand())
 	return root
+}
+
+// The groups of commands in the help.
+const (
+	groupApp   = "app"
+	groupParts = "parts"
+	groupOther = "other"
+)
+
+func addGroup(root *cobra.Command, id string, commands ...*cobra.Command) {
+	for _, cmd := range commands {
+		cmd.GroupID = id
+	}
+	root.AddCommand(commands...)
 }
 
 // usageError is an error in the command line.

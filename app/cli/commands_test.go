@@ -20,6 +20,7 @@ import (
 var readOnly = []string{
 	"rdd completion bash", "rdd completion fish", "rdd completion powershell", "rdd completion zsh",
 	"rdd dashboard", "rdd diagnose", "rdd help", "rdd version",
+	"rdd shell", "rdd shell-profile", "rdd status",
 	"rdd ctl", // kubectl has its own flags for waiting
 	"rdd vm list", "rdd vm logs", "rdd vm shell", "rdd vm show",
 	"rdd service config", "rdd service log", "rdd service paths", "rdd service status",
@@ -32,8 +33,8 @@ var immediate = []string{
 	"rdd service uninstall",
 }
 
-// onlyWaits lists the commands that wait and change nothing.
-var onlyWaits = []string{"rdd ctl wait-condition"}
+// onlyWaits lists the commands that can't do without waiting: the first changes nothing, the second runs a command afterwards.
+var onlyWaits = []string{"rdd ctl wait-condition", "rdd run"}
 
 // timeouts lists the defaults of --timeout that are not 5 minutes.
 var timeouts = map[string]time.Duration{"rdd service start": 90 * time.Second}

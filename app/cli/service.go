@@ -101,27 +101,32 @@ func (s *session) serviceStop() *cobra.Command {
 	cmd := &cobra.Command{Use: "stop", Short: "Stop the service and its virtual machines", Args: noArgs}
 	force := addServiceForce(cmd)
 	s.waits(cmd, workTimeout, "rdd svc stop", func(cmd *cobra.Command, _ []string, c *core.Core, w core.Wait) error {
-		vms := s.warnServiceForce(c, *force)
-		was, err := c.Service().Stop(cmd.Context(), *force, w)
-		switch {
-		case err != nil:
-			return err
-		case !was && len(vms) > 0 && !w.Accepted:
-			s.printf("the service was not running; stopped the virtual machines that a crashed service had left running: %s\n", strings.Join(vms, ", "))
-			return nil
-		case !was:
-			s.printf("the service was not running\n")
-			return nil
-		}
-		s.reportDone(w, "the service has stopped", "the service is stopping")
-		st, err := c.Service().Status(cmd.Context())
-		if err == nil && st.Warning != "" {
-			s.printf("warning: %s\n", st.Warning)
-		}
-		return err
+		return s.stopService(cmd.Context(), c, *force, w)
 	})
 	forcedBy(cmd, "rdd svc stop --force")
 	return cmd
+}
+
+// stopService stops the service, or what a crashed one has left running.
+func (s *session) stopService(ctx context.Context, c *core.Core, force bool, w core.Wait) error {
+	vms := s.warnServiceForce(c, force)
+	was, err := c.Service().Stop(ctx, force, w)
+	switch {
+	case err != nil:
+		return err
+	case !was && len(vms) > 0 && !w.Accepted:
+		s.printf("the service was not running; stopped the virtual machines that a crashed service had left running: %s\n", strings.Join(vms, ", "))
+		return nil
+	case !was:
+		s.printf("the service was not running\n")
+		return nil
+	}
+	s.reportDone(w, "the service has stopped", "the service is stopping")
+	st, err := c.Service().Status(ctx)
+	if err == nil && st.Warning != "" {
+		s.printf("warning: %s\n", st.Warning)
+	}
+	return err
 }
 
 // addServiceForce adds --force to a command that stops the service.

@@ -47,9 +47,18 @@ func (s *session) withVMs(run func(ctx context.Context, args []string, vms *core
 	})
 }
 
-// ensureVMs returns the VMs of the service, and starts the service if it isn't running. The start counts into
-// the time limit of the returned Wait.
+// ensureVMs returns the VMs of the service, as ensureSession does.
 func ensureVMs(cmd *cobra.Command, c *core.Core, w core.Wait) (*core.VMs, core.Wait, error) {
+	session, w, err := ensureSession(cmd, c, w)
+	if err != nil {
+		return nil, w, err
+	}
+	return session.VMs(), w, nil
+}
+
+// ensureSession connects to the service, and starts it if it isn't running. The start counts into the time limit of the
+// returned Wait.
+func ensureSession(cmd *cobra.Command, c *core.Core, w core.Wait) (*core.Session, core.Wait, error) {
 	w = w.FromNow()
 	start := w
 	if w.Accepted { // nothing can be accepted before the service is ready
@@ -58,9 +67,8 @@ func ensureVMs(cmd *cobra.Command, c *core.Core, w core.Wait) (*core.VMs, core.W
 	session, err := c.Ensure(cmd.Context(), start)
 	if err != nil {
 		waitAgainWith(cmd, "rdd svc start") // only the start of the service continues
-		return nil, w, err
 	}
-	return session.VMs(), w, nil
+	return session, w, err
 }
 
 func (s *session) vmCreate() *cobra.Command {
@@ -275,7 +283,7 @@ const (
 )
 
 func printVMs(w io.Writer, list []core.VMDetails, wide bool) {
-	fmt.Fprint(w, "NAME\tSTATE\tCPUS\tMEMORY\tDISK\tSSH PORT\tACCELERATION\tAGE")
+	fmt.Fprint(w, "NAME\tSTATE\tCPUS\tMEMORY\tDISK\tSSH PORT\tACCELERATION\tMANAGED BY\tAGE")
 	if wide {
 		fmt.Fprint(w, "\tRESTARTS\tTEMPLATE\tPROBLEM")
 	}
@@ -283,14 +291,17 @@ func printVMs(w io.Writer, list []core.VMDetails, wide bool) {
 	for i := range list {
 		vm := &list[i]
 		d := core.Describe(&vm.VM)
-		cpus, memory, disk, port := "-", "-", "-", "-"
+		cpus, memory, disk, port, manager := "-", "-", "-", "-", "-"
 		if r := vm.Resources; r != nil {
 			cpus, memory, disk = fmt.Sprint(r.CPUs), units.BytesSize(float64(r.Memory)), units.BytesSize(float64(r.Disk))
 		}
 		if vm.Status.SSHPort > 0 {
 			port = fmt.Sprint(vm.Status.SSHPort)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", vm.Name, vmState(vm, d), cpus, memory, disk, port, d.Acceleration, age(vm.CreationTimestamp.Time))
+		if core.ManagedByApp(&vm.VM) {
+			manager = "App"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", vm.Name, vmState(vm, d), cpus, memory, disk, port, d.Acceleration, manager, age(vm.CreationTimestamp.Time))
 		if wide {
 			fmt.Fprintf(w, "\t%d\t%s\t%s", vm.Status.RestartCount, cmp.Or(d.Template, "-"), cmp.Or(oneLine(d.Problem), "-"))
 		}
@@ -328,18 +339,21 @@ func (s *session) vmShow() *cobra.Command {
 
 func (s *session) printVM(w io.Writer, vm *core.VMDetails, logs string) {
 	d := core.Describe(&vm.VM)
-	var resources, port, restart string
+	var resources, port, restart, manager string
 	if r := vm.Resources; r != nil {
 		resources = fmt.Sprintf("%s, %s of memory, %s of disk", count(r.CPUs, "processor"), units.BytesSize(float64(r.Memory)), units.BytesSize(float64(r.Disk)))
 	}
 	if vm.Status.SSHPort > 0 {
 		port = fmt.Sprint(vm.Status.SSHPort)
 	}
+	if core.ManagedByApp(&vm.VM) {
+		manager = s.withInstance("the App; change it with: rdd start, rdd stop, rdd set, rdd reset, rdd delete")
+	}
 	if len(vm.RestartNeeded) > 0 {
 		restart = s.withInstance(strings.Join(vm.RestartNeeded, ", ") + "; apply with: rdd vm restart " + vm.Name)
 	}
 	printRows(w, "Name", vm.Name, "State", d.State, "Resources", resources, "SSH port", port, "Acceleration", d.Acceleration,
-		"Restarts", fmt.Sprint(vm.Status.RestartCount), "Age", age(vm.CreationTimestamp.Time), "Progress", d.Progress,
+		"Restarts", fmt.Sprint(vm.Status.RestartCount), "Age", age(vm.CreationTimestamp.Time), "Managed by", manager, "Progress", d.Progress,
 		"Problem", d.Problem, "Restart needed", restart, "Template", d.Template, "Logs", logs)
 }
 
@@ -364,13 +378,18 @@ func (s *session) vmShell() *cobra.Command {
 			return core.Become(shell)
 		}),
 	}
+	addShellFlags(cmd, &o)
+	return cmd
+}
+
+// addShellFlags adds the flags of a command that opens a shell in a VM.
+func addShellFlags(cmd *cobra.Command, o *core.ShellOptions) {
 	cmd.Flags().StringVar(&o.Shell, "shell", "", "shell to use in the guest, also for COMMAND, such as zsh (default: the guest user's login shell)")
 	cmd.Flags().StringVar(&o.Workdir, "workdir", "", "working directory in the guest (default: the current one if it is mounted there, else the guest user's home)")
 	for _, name := range []string{"shell", "workdir"} { // only the guest knows the values
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
-	cmd.Flags().SetInterspersed(false) // flags after NAME are the command's
-	return cmd
+	cmd.Flags().SetInterspersed(false) // flags after the first argument are the command's
 }
 
 // completeVM completes the first argument with the names of the VMs.

@@ -80,9 +80,12 @@ func forceHint(cmd *cobra.Command, last core.Event) string {
 	if force == "" || forced != nil && forced.Changed || !last.Stopping() && cmd.Name() != "stop" && cmd.Name() != "delete" {
 		return ""
 	}
-	what := "the virtual machines"
-	if strings.Contains(force, "%s") {
+	what := "the virtual machine"
+	switch {
+	case strings.Contains(force, "%s"):
 		what = "the guest"
+	case strings.HasPrefix(force, "rdd svc "):
+		what = "the virtual machines"
 	}
 	return fmt.Sprintf("To power off %s immediately and lose data that is not written to disk yet, run: %s\n", what, withName(cmd, force))
 }

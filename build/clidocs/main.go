@@ -41,7 +41,7 @@ func run(args []string) error {
 			return err
 		}
 	}
-	root := (&cli.Program{}).Command()
+	root := (&cli.Program{}).Reference()
 	root.InitDefaultCompletionCmd()
 	return write(dir, root)
 }
@@ -51,7 +51,7 @@ func manual(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	root := (&cli.Program{}).Command()
+	root := (&cli.Program{}).Reference()
 	root.DisableAutoGenTag = true
 	return doc.GenManTree(root, &doc.GenManHeader{Title: "RDD", Section: "1", Source: "RDD", Manual: "RDD"}, dir)
 }

@@ -24,15 +24,18 @@ func run() int {
 	ctx, stop := ends.context()
 	defer stop()
 	program := &cli.Program{
-		Version:  version,
-		Commit:   commit,
-		Built:    built,
-		In:       os.Stdin,
-		Out:      os.Stdout,
-		Err:      os.Stderr,
-		Terminal: isatty.IsTerminal(os.Stderr.Fd()) && os.Getenv("TERM") != "dumb",
-		Edit:     ends.edit,
-		Open:     core.Opener(version),
+		Version:     version,
+		Commit:      commit,
+		Built:       built,
+		In:          os.Stdin,
+		Out:         os.Stdout,
+		Err:         os.Stderr,
+		Terminal:    isatty.IsTerminal(os.Stderr.Fd()) && os.Getenv("TERM") != "dumb",
+		TerminalOut: isatty.IsTerminal(os.Stdout.Fd()) && os.Getenv("TERM") != "dumb",
+		Asks:        isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stderr.Fd()),
+		Environ:     os.Environ(),
+		Edit:        ends.edit,
+		Open:        core.Opener(version),
 	}
 	return program.Run(ctx, os.Args[1:])
 }
