@@ -14,6 +14,7 @@ import (
 	"rancherdesktop.io/rdd/internal/controller"
 	"rancherdesktop.io/rdd/internal/controller/app"
 	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/dockerconfig"
 	"rancherdesktop.io/rdd/internal/engine"
 	"rancherdesktop.io/rdd/internal/forward"
 	"rancherdesktop.io/rdd/internal/host"
@@ -26,8 +27,17 @@ import (
 type desktop struct {
 	link   engine.Link
 	events controller.EventSource // of the App's controller
-	// socketProblem says why the engine's socket can't be served; nil without one.
+	// socketProblem says why the engine's socket can't be served.
 	socketProblem func() string
+	ports         publishing
+}
+
+// newDesktop returns what the parts of the App share.
+func (r *Run) newDesktop() *desktop {
+	return &desktop{
+		socketProblem: func() string { return "" },
+		ports:         publishing{to: forward.NewPublisher(layout.Of(r.Instance, appv1alpha1.VM))},
+	}
 }
 
 // changed makes the App's controller look at the App.
@@ -37,8 +47,8 @@ func (d *desktop) changed() { d.events.Enqueue(appv1alpha1.Name) }
 func (r *Run) appController(machines *machine.Manager, d *desktop, ownsEmptyHost bool) controller.Controller {
 	return app.New(app.Options{
 		Host: r.Host, OwnsEmptyHost: ownsEmptyHost, Events: &d.events,
-		Engine: noEngine{}, Link: &d.link, Dial: r.dialGuest, Allow: func([]string) {},
-		Docker: noDocker{}, Context: r.Instance.Context(), Socket: r.Instance.DockerSocket(), SocketProblem: d.socketProblem,
+		Engine: noEngine{}, Link: &d.link, Dial: r.dialGuest, Allow: d.ports.allow,
+		Docker: dockerconfig.Of(r.Instance), Context: r.Instance.Context(), Socket: r.Instance.DockerSocket(), SocketProblem: d.socketProblem,
 		Guest: r.guestTemplate,
 		Validate: func(ctx context.Context, vm string, template []byte) error {
 			return machines.Validate(ctx, vm, template, nil)
@@ -97,11 +107,3 @@ type noEngine struct{}
 func (noEngine) State() engine.State {
 	return engine.State{Problem: "this build has no client for the engine yet"}
 }
-
-type noDocker struct{}
-
-func (noDocker) Ensure(context.Context, appv1alpha1.DockerContextMode) (bool, string, error) {
-	return false, "", nil
-}
-func (noDocker) Remove(context.Context) error { return nil }
-func (noDocker) Exists() bool                 { return false }

@@ -15,7 +15,7 @@ func TestEveryControllerIsInBothLists(t *testing.T) {
 	}
 	defer store.Close()
 	var names []string
-	for _, c := range (&Run{}).controllers(store, nil, nil, &desktop{}) {
+	for _, c := range (&Run{}).controllers(store, nil, nil, (&Run{}).newDesktop()) {
 		names = append(names, c.Name)
 	}
 	if !slices.Equal(names, api.Controllers()) {

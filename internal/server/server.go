@@ -39,7 +39,7 @@ const stopTimeout = 4 * time.Minute
 
 // Serve runs the service until ctx ends, then stops it in order. It returns an error when a part can't start or has failed.
 func (r *Run) Serve(ctx context.Context) (err error) {
-	events, desk := &controller.EventSource{}, &desktop{}
+	events, desk := &controller.EventSource{}, r.newDesktop()
 	machines, err := NewMachines(r.Instance, r.Log, events.Enqueue)
 	if err != nil {
 		return err
