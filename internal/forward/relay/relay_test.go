@@ -186,12 +186,102 @@ func TestOnlyTheUserCanUseTheSocket(t *testing.T) {
 	}
 }
 
+func TestASocketThatIsInTheWayOrRemoved(t *testing.T) {
+	vm := newVM(t)
+	problems := make(chan error, 10)
+	s := &Server{Path: vm.ForwardSocket(), Verbs: map[string]Handler{"hello": func(_ context.Context, _ string, c forward.Conn) { _ = forward.Accept(c) }},
+		Problem: func(err error) { problems <- err }, look: time.Millisecond, retry: time.Millisecond}
+	if err := os.MkdirAll(vm.Dir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.Path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, s.Run)
+	if err := <-problems; err == nil || !strings.Contains(err.Error(), "move it away") {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(s.Path); string(b) != "precious" {
+		t.Fatal("somebody's file is gone", err)
+	}
+	answers := func() bool {
+		c, err := forward.Open(t.Context(), vm, "hello")
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	}
+	for _, what := range []string{"the file is moved away", "the socket is removed"} {
+		if err := os.Remove(s.Path); err != nil {
+			t.Fatal(err)
+		}
+		testenv.Eventually(t, what, answers)
+	}
+	if err := <-problems; err != nil {
+		t.Error(err)
+	}
+}
+
+// A client that was killed while the guest says nothing must not stay connected. The guest learns of it by its end.
+func TestAClientThatIsKilledLeavesNothing(t *testing.T) {
+	g := newGuest(t)
+	ended := make(chan error, 1)
+	address := listening(t, "tcp", "127.0.0.1:0", func(c forward.Conn) {
+		_, err := io.Copy(io.Discard, c)
+		_ = c.Close()
+		ended <- err
+	}).String()
+	c := dial(t, g, "tcp", address)
+	if _, err := io.WriteString(c, "x"); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	testenv.Eventually(t, "nobody uses the connection", func() bool { return current(g.client).usersNow() == 0 })
+}
+
+// The guest's program has closed its socket, so nobody takes what the client sends. The client need not send twice.
+func TestAGuestThatTakesNothingMoreEndsTheConnection(t *testing.T) {
+	g := newGuest(t)
+	socket := filepath.Join(g.vm.Home, "closed.sock")
+	listening(t, "unix", socket, func(c forward.Conn) { _ = c.Close() })
+	c := dial(t, g, "unix", socket)
+	if b, err := io.ReadAll(c); err != nil || len(b) > 0 {
+		t.Fatal(b, err)
+	}
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "nobody uses the connection", func() bool { return current(g.client).usersNow() == 0 })
+}
+
+// A dial notices by itself that nobody answers, and does not wait for the next check.
+func TestADialFindsOutThatTheGuestIsSilent(t *testing.T) {
+	g := newGuest(t, impatient, func(c *Client) { c.t.keepalive = time.Hour })
+	address := listening(t, "tcp", "127.0.0.1:0", cat).String()
+	var before *link
+	testenv.Eventually(t, "it is connected", func() bool { before = current(g.client); return before != nil })
+	g.freeze()
+	go func() {
+		<-before.retired
+		g.thaw()
+	}()
+	if got, err := exchange(dial(t, g, "tcp", address), []byte("x")); err != nil || string(got) != "x" {
+		t.Fatal(string(got), err)
+	}
+	if current(g.client) == before {
+		t.Error("the old connection is used")
+	}
+}
+
 func TestALostConnectionIsMadeAgainAndNoRequestFails(t *testing.T) {
 	for name, lose := range map[string]func(*guest){
 		"all connections end":      func(g *guest) { g.hangUp() },
 		"the server restarts":      func(g *guest) { g.stop(); g.listen(g.address) },
 		"the server stops a while": func(g *guest) { g.stop(); awaitProblem(t, g); g.listen(g.address) },
-		"the guest falls silent":   func(g *guest) { g.freeze(); time.AfterFunc(time.Second, g.thaw) },
+		"the guest falls silent":   func(g *guest) { g.freeze(); time.AfterFunc(300*time.Millisecond, g.thaw) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGuest(t, impatient)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,14 +28,16 @@ type Server struct {
 	Path    string
 	Verbs   map[string]Handler
 	Problem func(error) // told why the socket can't be made; nil says that it is there again
+
+	look, retry time.Duration // how often the socket is looked for, and how often it is tried to make it; 0: the usual
 }
 
 // requestTimeout bounds the wait for a request.
 const requestTimeout = 10 * time.Second
 
-// How often the socket is looked for, because others may remove it, and how often it is tried to make it.
+// The usual intervals. Other programs may remove the socket.
 const (
-	checkInterval = 30 * time.Second
+	lookInterval  = 30 * time.Second
 	retryInterval = 5 * time.Second
 )
 
@@ -54,7 +57,7 @@ func (s *Server) Run(ctx context.Context) {
 			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(retryInterval):
+			case <-time.After(cmp.Or(s.retry, retryInterval)):
 			}
 			continue
 		}
@@ -72,13 +75,13 @@ func (s *Server) listening(ctx context.Context, l net.Listener, conns *sync.Wait
 	there, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(there, func() { _ = l.Close() })()
-	go endWithout(there, s.Path, cancel)
+	go s.endWithout(there, cancel)
 	s.accept(ctx, l, conns)
 }
 
 // endWithout calls cancel when the socket is gone.
-func endWithout(ctx context.Context, path string, cancel func()) {
-	look := time.NewTicker(checkInterval)
+func (s *Server) endWithout(ctx context.Context, cancel func()) {
+	look := time.NewTicker(cmp.Or(s.look, lookInterval))
 	defer look.Stop()
 	for {
 		select {
@@ -86,8 +89,8 @@ func endWithout(ctx context.Context, path string, cancel func()) {
 			return
 		case <-look.C:
 		}
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			logrus.Warnf("the socket %s was removed by another program; it is made again", path)
+		if _, err := os.Lstat(s.Path); errors.Is(err, fs.ErrNotExist) {
+			logrus.Warnf("the socket %s was removed by another program; it is made again", s.Path)
 			cancel()
 			return
 		}
