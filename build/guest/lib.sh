@@ -106,7 +106,7 @@ fresh() {
 # finish writes the template and the sums, and moves all to OUT.
 finish() {
 	local template=$1 name=$2
-	sed -e "s|@OUT@|$OUT|g" -e "s|@ARCH@|$LIMA_ARCH|g" -e "s|@CONSOLE@|$CONSOLE|g" \
+	sed -e "s|@OUT@|$OUT|g" -e "s|@LIMA@|${LIMA_VERSION:-}|g" -e "s|@ARCH@|$LIMA_ARCH|g" -e "s|@CONSOLE@|$CONSOLE|g" \
 		-e "s|@ROOTFS@|$(digest rootfs.qcow2)|" -e "s|@VMLINUZ@|$(digest vmlinuz)|" -e "s|@INITRD@|$(digest initrd)|" \
 		"$template" >"$WORK/out/$name"
 	rm -f "$OUT/.recipe"

@@ -70,25 +70,36 @@ asks_for_more() {
 	return 1
 }
 
+# keep replaces a file by its input if that differs. With a full disk it must not
+# empty the file, nor end the boot.
+keep() {
+	content=$(cat)
+	[ "$content" != "$(cat "$1" 2>/dev/null)" ] || return 0
+	if echo "$content" >"$1.new" && mv "$1.new" "$1"; then return 0; fi
+	rm -f "$1.new"
+	log "cannot write $1: is the disk full?"
+}
+
 set_names() {
 	name=$(sed -n 's/^local-hostname: *//p' "$data/meta-data")
-	echo "$name" >/etc/hostname
+	echo "$name" | keep /etc/hostname
 	hostname "$name"
-	cat >/etc/hosts <<-EOF
+	keep /etc/hosts <<-EOF
 		127.0.0.1	localhost
 		127.0.1.1	$name
 		::1	localhost ip6-localhost ip6-loopback
 		$LIMA_CIDATA_SLIRP_GATEWAY	host.lima.internal
 	EOF
 	zone=$(sed -n 's/^timezone: *//p' "$data/user-data")
-	[ -z "$zone" ] || ln -sf "/usr/share/zoneinfo/$zone" /etc/localtime
+	[ -z "$zone" ] || [ "$(readlink /etc/localtime)" = "/usr/share/zoneinfo/$zone" ] ||
+		ln -sf "/usr/share/zoneinfo/$zone" /etc/localtime || log "cannot set the time zone"
 }
 
 # add_user makes Lima's user once, and its SSH keys at every boot.
 add_user() {
 	user=$LIMA_CIDATA_USER uid=$LIMA_CIDATA_UID home=$LIMA_CIDATA_HOME
 	grep -q "^$user:" /etc/passwd || make_user
-	section users | sed -n 's/^ *- "\(.*\)"$/\1/p' >"$home/.ssh/authorized_keys"
+	section users | sed -n 's/^ *- "\(.*\)"$/\1/p' | keep "$home/.ssh/authorized_keys"
 	chmod 600 "$home/.ssh/authorized_keys"
 	chown "$uid:$uid" "$home/.ssh/authorized_keys"
 }
@@ -114,11 +125,11 @@ make_user() {
 
 # write_environment replaces Lima's part of /etc/environment.
 write_environment() {
-	sed -i '/^#LIMA-START/,/^#LIMA-END/d' /etc/environment
 	{
+		sed '/^#LIMA-START/,/^#LIMA-END/d' /etc/environment
 		cat "$data/etc_environment"
 		echo
-	} >>/etc/environment
+	} | keep /etc/environment
 }
 
 # make_mount_points readies what Lima mounts from the host as soon as it is in.
@@ -129,21 +140,16 @@ make_mount_points() {
 	i=0
 	while [ "$i" -lt "$LIMA_CIDATA_MOUNTS" ]; do
 		eval "where=\$LIMA_CIDATA_MOUNTS_${i}_MOUNTPOINT"
-		mkdir -p "$where"
-		chown "$LIMA_CIDATA_UID:$LIMA_CIDATA_UID" "$where"
+		mkdir -p "$where" && chown "$LIMA_CIDATA_UID:$LIMA_CIDATA_UID" "$where" || log "cannot make $where: is the disk full?"
 		i=$((i + 1))
 	done
 }
 
-# replace_agent takes over the guest agent of another Lima; none in plain mode.
+# replace_agent runs the guest agent of another Lima, if there is one; none in plain mode.
 replace_agent() {
 	[ -z "$LIMA_CIDATA_PLAIN" ] || systemctl stop --no-block lima-guestagent.service
-	ours=/usr/local/bin/lima-guestagent theirs=$data/lima-guestagent
-	if [ -f "$theirs" ] && [ "$(stat -c %s "$theirs")" != "$(stat -c %s "$ours")" ]; then
-		log "installing another guest agent"
-		cp "$theirs" "$ours.new"
-		chmod 755 "$ours.new"
-		mv "$ours.new" "$ours"
+	if [ -f "$data/lima-guestagent" ]; then
+		log "running the guest agent of another Lima"
 		systemctl restart --no-block lima-guestagent.service
 	fi
 }
@@ -162,7 +168,7 @@ wait_for_agent() {
 # would hand out; any other network is left to systemd-networkd and DHCP.
 start_network() {
 	awk '/^ *nameservers:/ { on = 1; next } on && /^ *addresses:/ { next } on && /^ *- / { print "nameserver " $2; next } { on = 0 }' \
-		"$data/user-data" "$data/network-config" | sort -u >/etc/resolv.conf
+		"$data/user-data" "$data/network-config" | sort -u | keep /etc/resolv.conf
 	ip link set lo up
 	if [ -n "${LIMA_CIDATA_SLIRP_IP_ADDRESS:-}" ]; then
 		ip address add "$LIMA_CIDATA_SLIRP_IP_ADDRESS/24" broadcast + dev eth0
