@@ -2,9 +2,6 @@ package core
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
-	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -38,7 +35,7 @@ func (c *Core) Stats(ctx context.Context, vms []string) []Stats {
 	for _, name := range vms {
 		vm := layout.Of(c.inst, name)
 		u := Stats{Name: name}
-		u.Disk, u.Max = diskUsage(vm.Disk())
+		u.Disk, u.Max = layout.DiskUsage(vm.Disk())
 		if pid, ok := qemuPID(vm); ok {
 			u = u.measure(ctx, pid)
 		}
@@ -70,38 +67,6 @@ func qemuPID(vm layout.VM) (int, bool) {
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	return pid, err == nil && proc.Holds(pid, vm.QEMULock())
-}
-
-// diskUsage returns the allocated bytes of a disk image and its capacity.
-func diskUsage(path string) (allocated, size int64) {
-	file, err := os.Open(path)
-	if err != nil {
-		return 0, 0
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return 0, 0
-	}
-	size, err = diskSize(file)
-	if err != nil {
-		size = info.Size() // a raw image
-	}
-	return allocatedBytes(info), size
-}
-
-// diskSize reads the virtual size in a qcow2 header.
-// Source: docs/interop/qcow2.txt of QEMU: magic at byte 0, size at byte 24, big-endian. (go-qcow2reader, which Lima uses, also
-// reads the L1 table and opens the backing file. That is too slow for a chart that is updated each second.)
-func diskSize(r io.Reader) (int64, error) {
-	var header [32]byte
-	if _, err := io.ReadFull(r, header[:]); err != nil {
-		return 0, err
-	}
-	if string(header[:4]) != "QFI\xfb" {
-		return 0, errors.New("not a qcow2 image")
-	}
-	return int64(binary.BigEndian.Uint64(header[24:])), nil
 }
 
 // LiveVMs names the running VMs, according to their locks, so it works without the service. It changes nothing.

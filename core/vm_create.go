@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -15,6 +16,7 @@ import (
 	"rancherdesktop.io/rdd/core/template"
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 	"rancherdesktop.io/rdd/internal/lifecycle"
+	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
 // CreateOptions are the options of a new VM.
@@ -51,6 +53,9 @@ func (v *VMs) Create(ctx context.Context, name string, o CreateOptions, w Wait) 
 		vm.Annotations = map[string]string{v1alpha1.AdoptAnnotation: "true"}
 	}
 	vm.Spec = v1alpha1.LimaVMSpec{Running: o.Start, Params: o.Params, Acceleration: o.Acceleration}
+	if size, ok := layout.Of(v.session.core.inst, name).DataDiskSize(); ok && o.adopt {
+		vm.Spec.DataDisk = &v1alpha1.DataDisk{Size: *resource.NewQuantity(size, resource.BinarySI)}
+	}
 	err := v.fillTemplate(ctx, vm, o)
 	if ctx.Err() != nil {
 		err = &lifecycle.NotStartedError{Err: context.Cause(ctx)}

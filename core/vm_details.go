@@ -60,9 +60,18 @@ func (r *detailsReader) read(ctx context.Context, vm *VM) (d VMDetails, err erro
 	case v1alpha1.TemplateDigest(next) != vm.Status.TemplateDigest:
 		err = errTemplateChanging
 	default:
-		d.RestartNeeded, err = template.Changes(job, event.Job{Template: next, Params: vm.Spec.Params})
+		d.RestartNeeded, err = template.Changes(job, jobOf(vm, next))
 	}
 	return d, err
+}
+
+// jobOf is what the next start of a VM with this template uses.
+func jobOf(vm *VM, template string) event.Job {
+	job := event.Job{Template: template, Params: vm.Spec.Params}
+	if vm.Spec.DataDisk != nil {
+		job.DataDisk = vm.Spec.DataDisk.Size.Value()
+	}
+	return job
 }
 
 // next returns the template of the VM's next start. last is that of its last start.

@@ -34,7 +34,7 @@ func (v *VMs) Resources(ctx context.Context, name string) (r VMResources, err er
 	r.Min = template.Resources{CPUs: 1, Memory: templatetext.MinMemory, Disk: templatetext.MinDisk}
 	r.Max = template.Resources{CPUs: max(host.CPUs, r.Next.CPUs), Memory: max(host.Memory, r.Next.Memory), Disk: max(host.Disk, r.Next.Disk)}
 	vm := layout.Of(c.inst, name)
-	if _, size := diskUsage(vm.Disk()); size > 0 {
+	if _, size := layout.DiskUsage(vm.Disk()); size > 0 {
 		r.Min.Disk = size // a disk can only grow
 	}
 	job, err := readJob(vm)

@@ -18,6 +18,7 @@ import (
 	"rancherdesktop.io/rdd/internal/lima/qemu"
 	"rancherdesktop.io/rdd/internal/lima/ssh"
 	"rancherdesktop.io/rdd/internal/lima/template"
+	"rancherdesktop.io/rdd/internal/lima/vm"
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -83,6 +84,7 @@ type flags struct {
 	nonce, lock       string
 	acceleration      string
 	kill              bool
+	removal           vm.RemoveOptions
 	shell             ssh.ShellOptions
 }
 
@@ -115,6 +117,9 @@ func command() *cobra.Command {
 	for _, c := range []*cobra.Command{agent, probe} {
 		c.Flags().StringVar(&f.acceleration, "acceleration", qemu.Auto, fmt.Sprintf("%s, %s or %s", qemu.Auto, qemu.Hardware, qemu.Emulation))
 	}
+	remove := f.command("remove VM", "Remove the disks and configuration of a VM that doesn't run", one, f.remove, "lima-home")
+	remove.Flags().BoolVar(&f.removal.KeepData, "keep-data", false, "keep the data disk")
+	remove.Flags().BoolVar(&f.removal.KeepImages, "keep-images", false, "keep the images that no other VM uses")
 	shell := f.command("ssh VM [-- COMMAND...]", "Open a shell in a running VM, or run a command there", cobra.MinimumNArgs(1), f.ssh, "lima-home")
 	shell.Flags().StringVar(&f.shell.Shell, "shell", "", "shell to run in the guest")
 	shell.Flags().StringVar(&f.shell.Workdir, "workdir", "", "working directory in the guest")
@@ -123,7 +128,7 @@ func command() *cobra.Command {
 		f.command("validate [VM] < JOB", "Check a template and, if a VM is named, whether it fits that VM's disk; writes nothing", cobra.MaximumNArgs(1), f.validate),
 		f.command("template LOCATOR", "Print a template from a file, a URL or template://NAME, with everything it refers to embedded", one, f.template),
 		f.command("prepare VM < JOB", "Create or update a VM's disk and configuration", one, f.prepare, "lima-home", "share"),
-		f.command("remove VM", "Remove the disk and configuration of a VM that doesn't run", one, f.remove, "lima-home"),
+		remove,
 	)
 	root.AddCommand(f.wrapperCommands()...)
 	return root

@@ -28,6 +28,7 @@ func Changes(launched, next event.Job) (changes []string, err error) {
 	add("processors", fmt.Sprint(was.CPUs), fmt.Sprint(now.CPUs))
 	add("memory", templatetext.SizeText(was.Memory), templatetext.SizeText(now.Memory))
 	add("disk", templatetext.SizeText(was.Disk), templatetext.SizeText(now.Disk))
+	add("data disk", templatetext.SizeText(launched.DataDisk), templatetext.SizeText(next.DataDisk))
 	before, errBefore := Params(launched.Template, launched.Params)
 	after, errAfter := Params(next.Template, next.Params)
 	if errBefore == nil && errAfter == nil {

@@ -12,6 +12,7 @@ import (
 
 	limaqemu "github.com/lima-vm/lima/pkg/driver/qemu"
 	"github.com/lima-vm/lima/pkg/limayaml"
+	"github.com/lima-vm/lima/pkg/version"
 
 	"rancherdesktop.io/rdd/internal/diag"
 )
@@ -82,6 +83,40 @@ func GuestAgent(share string, y *limayaml.LimaYAML) (string, error) {
 // NeedsGuestAgent reports whether Lima has to install its agent in the guest.
 func NeedsGuestAgent(y *limayaml.LimaYAML) bool {
 	return !*y.Plain && y.Env[builtinGuestAgent] != "builtin"
+}
+
+// HasGuestAgent reports whether the VM's image already holds the agent of this version of Lima.
+func HasGuestAgent(y *limayaml.LimaYAML) bool {
+	has, ok := imageSays(y, agentWord)
+	return ok && has == version.Version
+}
+
+// MountsData reports whether the VM's image mounts its data disk by itself.
+func MountsData(y *limayaml.LimaYAML) bool {
+	_, ok := imageSays(y, dataWord)
+	return ok
+}
+
+// What RDD's guest says of itself in the command line of its kernel.
+const (
+	agentWord = "rdd.agent" // =VERSION: it has the agent of that version of Lima
+	dataWord  = "rdd.data"  // it mounts the data disk by itself
+)
+
+// imageSays looks for a word in the command line of the kernel that comes with the VM's image.
+func imageSays(y *limayaml.LimaYAML, word string) (value string, ok bool) {
+	for _, img := range y.Images {
+		if img.Arch != *y.Arch || img.Kernel == nil {
+			continue
+		}
+		for _, w := range strings.Fields(img.Kernel.Cmdline) {
+			if name, value, _ := strings.Cut(w, "="); name == word {
+				return value, true
+			}
+		}
+		return "", false
+	}
+	return "", false
 }
 
 // builtinGuestAgent is how a template says in its env that the image already holds the guest agent.

@@ -28,7 +28,7 @@ func (w *worker) make(ctx context.Context, r Request) error {
 	w.phase(Preparing)
 	w.prepared, w.boots = 0, r.Action == Start
 	defer func() { w.boots = false }()
-	return w.runCommand(ctx, &event.Job{Template: string(r.Template), Params: r.Params}, "prepare", "--share", w.config.ShareDir)
+	return w.runCommand(ctx, &event.Job{Template: string(r.Template), Params: r.Params, DataDisk: r.DataDisk}, "prepare", "--share", w.config.ShareDir)
 }
 
 // start brings the VM to Running, whatever its phase.
@@ -124,9 +124,9 @@ func (w *worker) kill(ctx context.Context) error {
 	return w.reconcile(ctx)
 }
 
-// remove ends the VM immediately and removes its disk and configuration. It also removes the logs, or with KeepLogs copies
-// the guest's console to them.
-func (w *worker) remove(ctx context.Context) error {
+// remove ends the VM immediately and removes its disks and configuration, with keepData not the data disk. It also removes the
+// logs, or with KeepLogs copies the guest's console to them.
+func (w *worker) remove(ctx context.Context, keepData bool) error {
 	if err := w.kill(ctx); err != nil {
 		return err
 	}
@@ -134,11 +134,15 @@ func (w *worker) remove(ctx context.Context) error {
 	if w.config.KeepLogs {
 		w.keepConsole()
 	}
-	if err := w.runCommand(ctx, nil, "remove"); err != nil {
+	var flags []string
+	if keepData {
+		flags = []string{"--keep-data", "--keep-images"} // the next disk is made of the same images
+	}
+	if err := w.runCommand(ctx, nil, "remove", flags...); err != nil {
 		return errors.Join(err, w.reconcile(context.WithoutCancel(ctx)))
 	}
 	w.removeLogs()
-	w.phase(Absent)
+	w.stopped(Absent)
 	return nil
 }
 

@@ -46,6 +46,9 @@ func (w *worker) apply(a *hostagent, e event.Event) {
 		if e.SSHPort != 0 {
 			s.SSHPort = e.SSHPort
 		}
+		if e.Disks != nil {
+			s.Disks = e.Disks
+		}
 		switch {
 		case a.stopRequested:
 			s.Phase = Stopping

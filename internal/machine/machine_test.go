@@ -944,3 +944,40 @@ func TestJobEndsTogetherWithItsFailure(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// A reset makes a new disk, and a deletion may come before that.
+func TestDataDiskStaysThroughAResetAndGoesWithTheVM(t *testing.T) {
+	env := newTestEnv(t)
+	s := env.service()
+	r := start("")
+	r.DataDisk = 1 << 30
+	s.Do("rd", r)
+	s.awaitPhase(Running)
+	s.Do("rd", Request{Action: Remove, KeepData: true})
+	s.await("the reset", func(st State) bool { return st.Phase == Absent && st.HasData })
+	if !env.vm.HasData() || !env.vm.Orphaned() {
+		t.Error("the data is gone, or nobody would find it")
+	}
+	s.Do("rd", Request{Action: Remove})
+	s.await("the deletion", func(st State) bool { return st.Phase == Absent && !st.HasData })
+	if env.vm.HasData() {
+		t.Error("the data disk is left")
+	}
+}
+
+// The service completes a removal that was killed, and doesn't know whether it was a reset's.
+func TestKilledResetKeepsTheDataDisk(t *testing.T) {
+	env := newTestEnv(t)
+	s := env.service()
+	r := start("")
+	r.Action, r.DataDisk = Prepare, 1<<30
+	s.Do("rd", r)
+	s.awaitPhase(Stopped)
+	s.Forget("rd")
+	if err := os.Rename(env.vm.Prepared(), env.vm.Removing()); err != nil {
+		t.Fatal(err)
+	}
+	if st := env.service().await("the rest of the removal", func(st State) bool { return st.Phase == Absent }); !st.HasData || !env.vm.HasData() {
+		t.Error("the data disk is gone")
+	}
+}

@@ -153,7 +153,7 @@ func (w *worker) settle(ctx context.Context) error {
 	}
 	if w.vm.Unfinished() {
 		w.phase(Removing)
-		if err := w.runCommand(ctx, nil, "remove"); err != nil {
+		if err := w.runCommand(ctx, nil, "remove", "--keep-data"); err != nil { // whoever wants the data gone asks again
 			return err
 		}
 	}
@@ -180,5 +180,9 @@ func (w *worker) removeEmptyDir() {
 
 // stopped sets the state of a VM without processes.
 func (w *worker) stopped(p Phase) {
-	w.change(func(s *State) { s.Phase, s.Progress, s.SSHPort, s.Problems, s.Health = p, nil, 0, nil, Health{} })
+	data, disks := w.vm.HasData(), w.vm.Disks()
+	w.change(func(s *State) {
+		s.Phase, s.Progress, s.SSHPort, s.Problems, s.Health = p, nil, 0, nil, Health{}
+		s.HasData, s.Disks = data, disks
+	})
 }

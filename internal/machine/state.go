@@ -33,7 +33,7 @@ const (
 	Start   Action = "start"   // prepare, then boot
 	Stop    Action = "stop"    // ask the guest to power off
 	Kill    Action = "kill"    // end the VM at once; unwritten data is lost
-	Remove  Action = "remove"  // stop at once, then remove the disk and configuration
+	Remove  Action = "remove"  // stop at once, then remove the disks and configuration
 )
 
 // Request is an action with what it needs.
@@ -41,7 +41,9 @@ type Request struct {
 	Action       Action
 	Template     []byte            // the whole Lima template; Prepare and Start
 	Params       map[string]string // values for the template's params
+	DataDisk     int64             // size in bytes of the disk for data; 0: none is asked for
 	Acceleration string            // Auto, Hardware or Emulation
+	KeepData     bool              // Remove: the VM is made again, so leave its data disk
 }
 
 // Failure says why the last action failed.
@@ -74,6 +76,9 @@ type Accelerator = event.Accelerator
 // Health is whether a guest that runs still answers. Reason is empty when it does.
 type Health = event.Health
 
+// Disk is a disk of a VM and its use.
+type Disk = event.DiskUse
+
 // State is what is known of a VM on this host.
 type State struct {
 	Phase       Phase
@@ -84,6 +89,8 @@ type State struct {
 	Problems    []string // with Running: what does not work, one sentence or more each; none when everything does
 	Health      Health   // with Running: whether the guest answers now
 	Found       string   // what an earlier service left of the VM and what this one did with it; kept until the VM is asked to stop
+	Disks       []Disk   // system and data disk; while no guest runs, as the host sees them
+	HasData     bool     // there is a data disk, also while the VM is Absent
 	Exits       int      // crashes of a guest that ran, or of its hostagent, since this process began
 }
 

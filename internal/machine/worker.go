@@ -135,7 +135,7 @@ func (w *worker) act(ctx context.Context, r Request) error {
 	case Kill:
 		return w.kill(ctx)
 	case Remove:
-		return w.remove(ctx)
+		return w.remove(ctx, r.KeepData)
 	case None:
 		return nil
 	}

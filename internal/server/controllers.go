@@ -39,6 +39,9 @@ func (r *Run) controllers(store *datastore.Store, machines *machine.Manager, eve
 		limavm.New(machines, limavm.Options{
 			Host: r.Host, OwnsEmptyHost: ownsEmptyHost, Events: events,
 			CheckName: r.Instance.CheckVM, CheckFolder: r.checkFolder(ownsEmptyHost),
+			DataDiskSize: func(vm string) (int64, bool) {
+				return layout.VM{Home: r.Instance.LimaHome(), Name: vm}.DataDiskSize()
+			},
 		}),
 		r.appController(machines, d, ownsEmptyHost),
 	}
@@ -65,6 +68,8 @@ func (r *Run) checkFolder(ownsEmptyHost bool) func(vm *v1alpha1.LimaVM) error {
 		switch {
 		case err != nil:
 			return err
+		case len(names) == 0 && at.HasData():
+			return fmt.Errorf("there is the data disk %[1]s of a VM with this name that is gone. Move it away to keep it, or delete it with: rdd vm delete %[2]s --orphan", at.DataDisk(), vm.Name)
 		case len(names) == 0 || at.Unfinished():
 			return nil
 		case at.Made():

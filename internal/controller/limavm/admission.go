@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -38,6 +39,8 @@ type validator struct {
 	checkName   func(vm string) error
 	checkFolder func(vm *v1alpha1.LimaVM) error
 	reader      atomic.Pointer[client.Reader]
+
+	dataDiskSize func(vm string) (size int64, ok bool) // see Options; nil: there are no data disks
 }
 
 // newValidator returns a validator that lets Lima check templates. checkName says whether the paths for a VM of that name are short
@@ -89,6 +92,9 @@ func (v *validator) admitVM(ctx context.Context, r admission.Review) error {
 		return apierrors.NewForbidden(limaVMs, vm.Name, fmt.Errorf(
 			"the finalizer %s is the service's: without it the VM's processes and its disk would be left when the object goes; to delete all: rdd vm delete %[2]s; to end a guest that does not stop: rdd vm stop %[2]s --force", v1alpha1.Finalizer, vm.Name))
 	}
+	if err := v.admitDataDisk(vm, old); err != nil {
+		return err
+	}
 	same := maps.Equal(vm.Spec.Params, old.Spec.Params) && vm.Spec.Template == old.Spec.Template &&
 		apiequality.Semantic.DeepEqual(vm.Spec.TemplateRef, old.Spec.TemplateRef)
 	if same || !vm.DeletionTimestamp.IsZero() {
@@ -116,12 +122,48 @@ func (v *validator) admitCreate(ctx context.Context, live client.Reader, vm *v1a
 	if !apierrors.IsNotFound(err) {
 		return err
 	}
+	if err := v.admitDataDisk(vm, nil); err != nil {
+		return err
+	}
 	if !vm.Adopts() {
 		if err := v.checkFolder(vm); err != nil {
 			return invalidVM(vm, field.NewPath("metadata", "name"), err.Error())
 		}
 	}
 	return v.admitSource(ctx, live, vm)
+}
+
+// maxDataDisk is the largest data disk. Its file system can have no more.
+var maxDataDisk = resource.MustParse("16Ti")
+
+// admitDataDisk rejects a data disk that would have to shrink or to go. old is nil for a new VM.
+func (v *validator) admitDataDisk(vm, old *v1alpha1.LimaVM) error {
+	path, was, now := field.NewPath("spec", "dataDisk"), (*v1alpha1.DataDisk)(nil), vm.Spec.DataDisk
+	if old != nil {
+		was = old.Spec.DataDisk
+	}
+	switch {
+	case apiequality.Semantic.DeepEqual(was, now) || !vm.DeletionTimestamp.IsZero():
+		return nil
+	case now == nil:
+		return invalidVM(vm, path, fmt.Sprintf("the data disk can't be taken from a VM; to delete both: rdd vm delete %s", vm.Name))
+	case now.Size.Cmp(maxDataDisk) > 0:
+		return invalidVM(vm, path.Child("size"), "must be at most "+maxDataDisk.String())
+	}
+	// The disk's own size counts, so that a size which it could not get can be undone.
+	var has resource.Quantity
+	if v.dataDiskSize != nil {
+		if size, ok := v.dataDiskSize(vm.Name); ok {
+			has = *resource.NewQuantity(size, resource.BinarySI)
+		}
+	}
+	if has.IsZero() && was != nil && vm.Spec.Host != "" {
+		has = was.Size // it may be on another host
+	}
+	if now.Size.Cmp(has) < 0 {
+		return invalidVM(vm, path.Child("size"), fmt.Sprintf("%s is smaller than the disk is already, %s: it can only grow", now.Size.String(), has.String()))
+	}
+	return nil
 }
 
 // admitSource lets Lima check the template of vm's spec.

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -435,6 +436,36 @@ func testFinalizerStays(t *testing.T, env *testEnv) {
 	seen.Finalizers = slices.DeleteFunc(seen.Finalizers, func(f string) bool { return f != v1alpha1.Finalizer })
 	if err := env.Patch(t.Context(), seen, client.MergeFrom(was)); err != nil {
 		t.Error("a user's own finalizer:", err)
+	}
+}
+
+// testDataDisk changes the data disk of a VM whose disk has 20Gi, as one that was to be larger and could not grow.
+func testDataDisk(t *testing.T, env *testEnv) {
+	size := func(text string) func(*v1alpha1.LimaVM) {
+		return func(vm *v1alpha1.LimaVM) { vm.Spec.DataDisk = &v1alpha1.DataDisk{Size: resource.MustParse(text)} }
+	}
+	if err := env.Create(t.Context(), env.newVM("tiny", size("1Mi"))); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "at least 1Gi") {
+		t.Error(err)
+	}
+	vm := env.createVM(t, env.newVM("data"))
+	vm = env.patchVM(t, vm, size("30Gi"))
+	vm = env.patchVM(t, vm, size("20Gi"))
+	for says, change := range map[string]func(*v1alpha1.LimaVM){
+		"spec.dataDisk.size: Invalid value: 19Gi is smaller than the disk is already, 20Gi": size("19Gi"),
+		"spec.dataDisk.size: Invalid value: must be at most 16Ti":                           size("17Ti"),
+		"the data disk can't be taken from a VM":                                            func(vm *v1alpha1.LimaVM) { vm.Spec.DataDisk = nil },
+	} {
+		now := vm.DeepCopy()
+		change(now)
+		if err := env.Patch(t.Context(), now, client.MergeFrom(vm)); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), says) {
+			t.Errorf("want %q, got %v", says, err)
+		}
+	}
+	vm = env.patchVM(t, vm, runs)
+	env.until(t, vm, vm.Expectation().Running)
+	asked := env.machines.asked("data")
+	if r := asked[len(asked)-1]; r.Action != machine.Start || r.DataDisk != 20<<30 {
+		t.Errorf("the worker is asked to %s with a data disk of %d bytes", r.Action, r.DataDisk)
 	}
 }
 

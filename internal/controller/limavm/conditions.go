@@ -31,6 +31,7 @@ func (d *decision) report(o observation, want goal, t failureState) {
 	}
 	d.status.Progress = progressOf(o.state.Progress)
 	d.status.SSHPort, d.status.Problems, d.status.KnownProblem = 0, nil, ""
+	d.status.Disks = disksOf(o.state.Disks)
 	if t.failure != nil {
 		d.status.KnownProblem = t.failure.Problem
 	}
@@ -40,6 +41,14 @@ func (d *decision) report(o observation, want goal, t failureState) {
 			d.status.Problems = append(d.status.Problems, shortened(p))
 		}
 	}
+}
+
+// disksOf converts disks for the status.
+func disksOf(disks []machine.Disk) (all []v1alpha1.Disk) {
+	for _, d := range disks {
+		all = append(all, v1alpha1.Disk(d))
+	}
+	return all
 }
 
 // createdCondition returns the condition Created: whether the VM's disk and configuration exist.

@@ -48,11 +48,15 @@ type Options struct {
 	Events        *controller.EventSource         // reports that the state of a VM has changed
 	CheckName     func(vm string) error           // says why this instance's directories can't hold a VM of that name
 	CheckFolder   func(vm *v1alpha1.LimaVM) error // says why a new VM's directory can't be made
+
+	// DataDiskSize returns the capacity of a VM's data disk on this host in bytes; ok is false when there is none.
+	DataDiskSize func(vm string) (size int64, ok bool)
 }
 
 // New returns the controller of LimaVM, which runs this host's VMs in m.
 func New(m MachineManager, o Options) controller.Controller {
 	v := newValidator(m, o.CheckName, o.CheckFolder)
+	v.dataDiskSize = o.DataDiskSize
 	return controller.Controller{
 		Name:        v1alpha1.Controller,
 		AddToScheme: v1alpha1.AddToScheme,

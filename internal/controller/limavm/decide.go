@@ -70,8 +70,11 @@ func decide(o observation) decision {
 		// For the same reason: the next disk is not removed if the service ends now.
 		d.status.ResetAt = o.vm.Spec.ResetAt.DeepCopy()
 	}
-	d.removeFinalizer = want == beGone && o.state.Phase == machine.Absent
-	d.buildRequest(o, action, failed)
+	if want == beGone && o.state.Phase == machine.Absent && o.state.HasData {
+		action = machine.Remove // a reset before the deletion has left the data disk
+	}
+	d.removeFinalizer = want == beGone && o.state.Phase == machine.Absent && !o.state.HasData
+	d.buildRequest(o, want, action, failed)
 	d.report(o, want, failed)
 	return d
 }
@@ -125,7 +128,7 @@ func nextAction(want goal, p machine.Phase, force bool) machine.Action {
 }
 
 // buildRequest converts the action into a request for the worker, unless the action has to wait.
-func (d *decision) buildRequest(o observation, action machine.Action, t failureState) {
+func (d *decision) buildRequest(o observation, want goal, action machine.Action, t failureState) {
 	making := action == machine.Prepare || action == machine.Start
 	switch {
 	case action == machine.None, making && t.permanent():
@@ -140,10 +143,13 @@ func (d *decision) buildRequest(o observation, action machine.Action, t failureS
 		return
 	}
 	d.backoff.requested = o.vm.Generation
-	d.request = machine.Request{Action: action}
+	d.request = machine.Request{Action: action, KeepData: action == machine.Remove && want == beReset}
 	if making {
 		d.request.Template = []byte(o.template)
 		d.request.Params = o.vm.Spec.Params
+		if disk := o.vm.Spec.DataDisk; disk != nil {
+			d.request.DataDisk = disk.Size.Value()
+		}
 		d.request.Acceleration = string(o.vm.Spec.Acceleration)
 	}
 }

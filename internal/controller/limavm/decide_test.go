@@ -58,6 +58,7 @@ func fresh(o *observation) {
 func uncreated(o *observation) { o.vm.Status.Conditions = nil }
 func newer(o *observation)     { o.backoff.generation, o.backoff.requested = 2, 2 }
 func exited(o *observation)    { o.state.Exits = 1 }
+func hasData(o *observation)   { o.state.HasData = true }
 
 func refusedFor(message string, permanent bool) func(*observation) {
 	return func(o *observation) {
@@ -187,7 +188,9 @@ func TestDecideReset(t *testing.T) {
 		{"reset while booting", situation(machine.Starting, reset), machine.Stop, ready, stopping, nil},
 		{"reset, stopping", situation(machine.Stopping, reset), machine.None, ready, stopping, nil},
 		{"reset, stopping, and force is asked for", situation(machine.Stopping, reset, force), machine.Kill, ready, stopping, nil},
-		{"reset, stopped: the disk goes", situation(machine.Stopped, reset), machine.Remove, removing, starting, func(d decision) bool { return d.status.ResetAt.Equal(&before) && !d.removeFinalizer }},
+		{"reset, stopped: the disk goes", situation(machine.Stopped, reset), machine.Remove, removing, starting, func(d decision) bool {
+			return d.status.ResetAt.Equal(&before) && !d.removeFinalizer && d.request.KeepData
+		}},
 		{"reset, stopped, not to run", situation(machine.Stopped, reset, idle), machine.Remove, removing, stopped, nil},
 		{"reset while preparing", situation(machine.Preparing, reset, uncreated, idle), machine.Remove, removing, stopped, nil},
 		{"reset, removing", situation(machine.Removing, reset), machine.None, removing, starting, nil},
@@ -255,7 +258,8 @@ func TestDecideDelete(t *testing.T) {
 		{"delete stopping by force", situation(machine.Stopping, deleted, force), machine.Kill, ready, stopping, nil},
 		{"delete stopping late", situation(machine.Stopping, deleted, failing(machine.Stop, false)), machine.None, ready, stopError, nil},
 		{"delete preparing", situation(machine.Preparing, deleted, uncreated), machine.Remove, removing, stopped, nil},
-		{"delete stopped", situation(machine.Stopped, deleted), machine.Remove, removing, stopped, func(d decision) bool { return len(d.request.Template) == 0 }},
+		{"delete stopped", situation(machine.Stopped, deleted), machine.Remove, removing, stopped, func(d decision) bool { return len(d.request.Template) == 0 && !d.request.KeepData }},
+		{"delete: a reset has left the data disk", situation(machine.Absent, deleted, hasData), machine.Remove, removing, stopped, func(d decision) bool { return !d.removeFinalizer && !d.request.KeepData }},
 		{"delete after a permanent failure", situation(machine.Stopped, deleted, failing(machine.Start, true), newer), machine.Remove, removing, stopped, nil},
 		{"delete removing", situation(machine.Removing, deleted), machine.None, removing, stopped, nil},
 		{"delete: removal failed", situation(machine.Stopped, deleted, failing(machine.Remove, true), counted(2*time.Second)), machine.None, "Unknown/RemoveFailed", stopped, func(d decision) bool { return d.requeueAfter == 2*time.Second }},

@@ -67,6 +67,7 @@ func TestServer(t *testing.T) {
 		"deletion stops the VM before anything is gone":                testDeleteRunning,
 		"deletion while preparing":                                     testDeletePreparing,
 		"a guest that does not stop is ended by force":                 testForceWhileDeleting,
+		"a data disk only grows, and stays":                            testDataDisk,
 		"a VM's template can't be deleted or changed":                  testOwnedTemplate,
 		"a template without its VM strands nobody":                     testStrandedTemplate,
 		"a new VM of a deleted one's name keeps nothing of it":         testNameReuse,
@@ -107,6 +108,7 @@ func newTestEnv(t *testing.T) *testEnv {
 		}
 		return nil
 	})
+	validator.dataDiskSize = func(vm string) (int64, bool) { return 20 << 30, vm == "data" }
 	server, err := controlplane.New(t.Context(), controlplane.Config{
 		Dir: filepath.Join(dir, "controlplane"), Store: store, CRDs: definitions,
 		Admission: validator.admission(), Namespaces: []string{v1alpha1.SystemNamespace},

@@ -255,7 +255,11 @@ func (h *hostagent) configureQEMU(ctx context.Context, y *limayaml.LimaYAML) err
 		return err
 	}
 	h.report(event.Event{Accelerator: &acc})
-	return h.wrapPrograms(y, append(qemu.AccelerationFlags(*y.Arch, y.CPUType[*y.Arch], acc), qemu.MonitorFlags(*y.Arch, h.vm.MonitorSocket())...))
+	flags := slices.Concat(qemu.AccelerationFlags(*y.Arch, y.CPUType[*y.Arch], acc), qemu.MonitorFlags(*y.Arch, h.vm.MonitorSocket()))
+	if h.vm.HasData() {
+		flags = append(flags, qemu.DataDiskFlags(*y.Arch, h.vm.DataDisk())...)
+	}
+	return h.wrapPrograms(y, flags)
 }
 
 // options lists the files that Lima gives to the guest.
@@ -266,7 +270,9 @@ func (h *hostagent) options(y *limayaml.LimaYAML) ([]limahostagent.Opt, error) {
 		if err != nil {
 			return nil, err
 		}
-		opts = append(opts, limahostagent.WithGuestAgentBinary(path))
+		if !lima.HasGuestAgent(y) { // Lima copies its 50 MB to the VM's folder, and the guest copies them to its disk
+			opts = append(opts, limahostagent.WithGuestAgentBinary(path))
+		}
 	}
 	if !*y.Containerd.System && !*y.Containerd.User {
 		return opts, nil
@@ -325,7 +331,7 @@ func (h *hostagent) maintain(ctx context.Context) (stop func()) {
 	ports := newPorts(h.vm, h.report)
 	logrus.AddHook(ports)
 	var all sync.WaitGroup
-	for _, run := range []func(context.Context){ssh.NewConnection(h.vm, h.config, h.report).Run, ports.run} {
+	for _, run := range []func(context.Context){ssh.NewConnection(h.vm, h.config, h.report).Run, ports.run, newDiskUse(h.vm, h.report).run} {
 		all.Go(func() {
 			select {
 			case <-ctx.Done():

@@ -19,6 +19,7 @@ import (
 	"github.com/lima-vm/lima/pkg/fileutils"
 	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/localpathutil"
+	"github.com/opencontainers/go-digest"
 
 	"rancherdesktop.io/rdd/internal/lima"
 )
@@ -29,10 +30,11 @@ type Operation string
 const (
 	downloading Operation = "downloading"
 	verifying   Operation = "checking the digest of"
+	reading     Operation = "reading" // to find out the digest
 	copying     Operation = "copying"
 )
 
-// OperationsFor lists the operations that fetching one of the files may take.
+// OperationsFor lists the operations that fetching one of the files may take. copied says whether they go to a VM.
 func OperationsFor(files []limayaml.File, copied bool) (all []Operation) {
 	if slices.ContainsFunc(files, func(f limayaml.File) bool { return !downloader.IsLocal(f.Location) }) {
 		all = append(all, downloading)
@@ -41,6 +43,9 @@ func OperationsFor(files []limayaml.File, copied bool) (all []Operation) {
 		all = append(all, verifying)
 	}
 	if copied {
+		if slices.ContainsFunc(files, func(f limayaml.File) bool { return f.Digest == "" }) {
+			all = append(all, reading)
+		}
 		all = append(all, copying)
 	}
 	return all
@@ -55,73 +60,112 @@ const sizeInterval = 200 * time.Millisecond
 // Fetcher fetches the files that a template names: images, kernels, archives.
 type Fetcher struct {
 	Home   string                              // the Lima home, whose disk the files go to
+	Use    func(name string) error             // records that the VM uses a file of layout.ImagesDir, before it is there
 	Begin  func(op Operation, location string) // called when an operation on a file begins
 	Report func(done, total int64)             // called with the bytes of that operation
 }
 
-// Fetch puts one file at dest, by way of Lima's cache when it is remote. An empty dest fills the cache only.
-// The digest, where there is one, is checked each time. The error names the template's field.
+// Fetch puts one file at dest, by way of Lima's cache when it is remote, and of the files that VMs share (see store). A file that
+// the store has by its digest is neither downloaded nor read. An empty dest fills the cache only. The error names the template's
+// field.
 func (t *Fetcher) Fetch(ctx context.Context, field, dest string, f limayaml.File, decompress bool) error {
+	if dest != "" && f.Digest != "" {
+		if ok, err := t.give(ctx, f.Digest, dest, decompress, nil); ok || err != nil {
+			return err
+		}
+	}
+	path, err := t.locate(ctx, field, f)
+	if err != nil || dest == "" {
+		return err
+	}
+	if f.Digest == "" {
+		if f.Digest, err = t.digestOf(ctx, path, f.Location); err != nil {
+			return err
+		}
+	}
+	_, err = t.give(ctx, f.Digest, dest, decompress, func(to string) error { return t.unpack(ctx, path, to, f, decompress) })
+	return err
+}
+
+// give puts a file of the store at dest. If the store doesn't have it, write makes it.
+func (t *Fetcher) give(ctx context.Context, d digest.Digest, dest string, decompress bool, write func(path string) error) (bool, error) {
+	key := keyOf(d, !decompress)
+	if err := t.Use(key); err != nil {
+		return false, err
+	}
+	return newStore(t.Home).give(ctx, key, dest, write)
+}
+
+// locate returns the path of a file on this machine. It downloads a remote one, and checks the digest, if there is one.
+func (t *Fetcher) locate(ctx context.Context, field string, f limayaml.File) (string, error) {
 	begin := func(op Operation) { t.Begin(op, f.Location) }
 	if downloader.IsLocal(f.Location) {
-		return t.copyLocal(ctx, field, dest, f, decompress, begin)
+		return t.checkLocal(ctx, field, f, begin)
 	}
 	dir, err := cacheDir(f.Location)
 	if err != nil {
-		return err
+		return "", err
 	}
 	d := &download{url: f.Location, digest: f.Digest, dir: dir, stallTimeout: stallTimeout, begin: begin, report: t.Report}
 	path, err := d.get(ctx)
 	switch {
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return "", context.Cause(ctx)
 	case errors.Is(err, errNoFile):
-		return lima.FieldErrorf(field+".location", "%s: %w", f.Location, err)
+		return "", lima.FieldErrorf(field+".location", "%s: %w", f.Location, err)
 	case errors.Is(err, errMismatch):
-		return lima.FieldErrorf(field+".digest", "%s: %w", f.Location, err)
+		return "", lima.FieldErrorf(field+".digest", "%s: %w", f.Location, err)
 	case err != nil:
-		return fmt.Errorf("%s: %w", f.Location, ExplainSpace(err, dir))
+		return "", fmt.Errorf("%s: %w", f.Location, ExplainSpace(err, dir))
 	}
-	return t.copyLocal(ctx, field, dest, limayaml.File{Location: path, Arch: f.Arch}, decompress, begin)
+	return path, nil
 }
 
-// copyLocal verifies and copies a file of this machine.
-func (t *Fetcher) copyLocal(ctx context.Context, field, dest string, f limayaml.File, decompress bool, begin func(Operation)) error {
+// checkLocal returns the path of a file of this machine whose digest is the right one.
+func (t *Fetcher) checkLocal(ctx context.Context, field string, f limayaml.File, begin func(Operation)) (string, error) {
 	path, err := LocalPath(f.Location)
 	if err != nil {
-		return lima.FieldError(field+".location", err)
+		return "", lima.FieldError(field+".location", err)
 	}
-	info, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return lima.FieldErrorf(field+".location", "there is no file %s", path)
-	}
-	if err != nil {
-		return err
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return "", lima.FieldErrorf(field+".location", "there is no file %s", path)
+	} else if err != nil {
+		return "", err
 	}
 	err = verifyDigest(ctx, path, f.Digest, begin, t.Report)
 	if errors.Is(err, errMismatch) {
-		return lima.FieldErrorf(field+".digest", "%s: %w", path, err)
+		return "", lima.FieldErrorf(field+".digest", "%s: %w", path, err)
 	}
+	return path, err
+}
+
+// digestOf reads a file to find out its digest.
+func (t *Fetcher) digestOf(ctx context.Context, path, location string) (digest.Digest, error) {
+	t.Begin(reading, location)
+	f, err := os.Open(path)
 	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return digest.Canonical.FromReader(&progressReader{r: f, total: size(path), report: t.Report, stopped: func() error { return context.Cause(ctx) }})
+}
+
+// unpack copies a file of this machine, and decompresses it if it is to be and is compressed.
+func (t *Fetcher) unpack(ctx context.Context, path, to string, f limayaml.File, decompress bool) error {
+	total := size(path)
+	if err := checkSpace(t.Home, total); err != nil {
 		return err
 	}
-	f.Digest = "" // verified
-	if dest == "" {
-		return nil
-	}
-	if err := checkSpace(t.Home, info.Size()); err != nil {
-		return err
-	}
-	begin(copying)
+	t.Begin(copying, f.Location)
 	stop := lima.Every(sizeInterval, func() {
-		if written := size(dest); written > 0 {
-			t.Report(written, max(info.Size(), written))
+		if written := size(to); written > 0 {
+			t.Report(written, max(total, written))
 		}
 	})
-	_, err = fileutils.DownloadFile(ctx, dest, f, decompress, filepath.Base(dest), f.Arch)
+	_, err := fileutils.DownloadFile(ctx, to, limayaml.File{Location: path, Arch: f.Arch}, decompress, filepath.Base(to), f.Arch)
 	stop()
 	if err == nil {
-		t.Report(size(dest), size(dest))
+		t.Report(size(to), size(to))
 	}
 	return err
 }

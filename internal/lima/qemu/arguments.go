@@ -68,3 +68,19 @@ func QuoteCommas(args []string, paths string) ([]string, error) {
 	}
 	return args, nil
 }
+
+// DataSerial is the serial number by which a guest finds its data disk.
+const DataSerial = "rdd-data"
+
+// DataDiskFlags give a guest its data disk. What the guest discards, and zeros that it writes, take no space on the host. The caller
+// of Exec quotes the path.
+func DataDiskFlags(arch limayaml.Arch, path string) []string {
+	device := "virtio-blk-pci,drive=rdd-data,serial=" + DataSerial
+	if arch == limayaml.S390X {
+		device = "virtio-blk-ccw,drive=rdd-data,serial=" + DataSerial
+	} else {
+		// QEMU would give it the first free slot, before the system disk's, and so the name /dev/vda in the guest.
+		device += ",addr=0x1c"
+	}
+	return []string{"-drive", "id=rdd-data,if=none,format=qcow2,discard=unmap,detect-zeroes=unmap,file=" + path, "-device", device}
+}

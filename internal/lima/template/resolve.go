@@ -9,6 +9,7 @@ import (
 
 	"github.com/lima-vm/lima/pkg/limayaml"
 
+	"rancherdesktop.io/rdd/internal/lima"
 	"rancherdesktop.io/rdd/internal/lima/hostpath"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
@@ -20,10 +21,16 @@ type Resolved struct {
 	HostPaths []hostpath.Path    // what it puts on the host
 }
 
+// Options are what a VM gets beside its template.
+type Options struct {
+	AsRoot   bool // the guest needs an ordinary user, because RDD runs as root
+	DataDisk bool // the VM has a data disk
+}
+
 // Resolve completes and checks a template for vm, and turns it into the configuration that Lima is given.
 // The error is a *PermanentError that names the field. Nothing is downloaded and nothing is written.
-func Resolve(vm layout.VM, text []byte, params map[string]string, asRoot bool) (*Resolved, error) {
-	y, r, err := evaluate(vm, true, text, params, asRoot)
+func Resolve(vm layout.VM, text []byte, params map[string]string, o Options) (*Resolved, error) {
+	y, r, err := evaluate(vm, true, text, params, o.AsRoot)
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +39,9 @@ func Resolve(vm layout.VM, text []byte, params map[string]string, asRoot bool) (
 		return nil, err
 	}
 	deliverEnv(y)
+	if o.DataDisk && !lima.MountsData(r.Config) {
+		mountData(y)
+	}
 	r.Text, err = canonical(y)
 	return r, err
 }

@@ -25,7 +25,7 @@ func (p *preparer) claimDir() error {
 	if layout.Exists(p.vm.Prepared()) && !layout.Exists(p.vm.Removing()) {
 		return p.markPrepared()
 	}
-	if err := clearUnfinished(p.vm); err != nil {
+	if err := clearUnfinished(p.vm, RemoveOptions{KeepData: true, KeepImages: true}); err != nil {
 		return err
 	}
 	names, err := p.vm.Contents()
@@ -42,18 +42,21 @@ func (p *preparer) claimDir() error {
 }
 
 // clearUnfinished removes what an interrupted creation or removal has left.
-func clearUnfinished(vm layout.VM) error {
+func clearUnfinished(vm layout.VM, o RemoveOptions) error {
 	if !vm.Unfinished() {
 		return nil
 	}
-	return removeDir(vm)
+	return removeDir(vm, o)
 }
 
-// removeDir removes the VM's directory. It creates a marker file first and removes that last, so that the next
-// preparation or removal completes an interrupted one.
-func removeDir(vm layout.VM) error {
+// removeDir removes the VM's directory, its data disk and the images that no other VM uses. It creates a marker file first and
+// removes that last, so that the next preparation or removal completes an interrupted one.
+func removeDir(vm layout.VM, o RemoveOptions) error {
 	if os.Rename(vm.Prepared(), vm.Removing()) != nil {
 		_ = os.WriteFile(vm.Removing(), nil, 0o600) // only an interrupted removal needs it
+	}
+	if err := removeData(vm, o); err != nil {
+		return err
 	}
 	names, err := vm.Contents()
 	if err != nil {
@@ -66,6 +69,7 @@ func removeDir(vm layout.VM) error {
 			}
 		}
 	}
+	removeImages(vm, o)
 	if err := os.RemoveAll(vm.Removing()); err != nil { // Dir may be a link, whose target stays
 		return err
 	}

@@ -114,7 +114,7 @@ func TestStrayFolderOfTheVMsNameIsLeftAlone(t *testing.T) {
 	if p, ok := errors.AsType[*lima.PermanentError](err); !ok || !strings.Contains(p.Error(), vm.Dir()+" holds mine") {
 		t.Error(err)
 	}
-	if err := Remove(t.Context(), vm); err == nil || !strings.Contains(err.Error(), "move it away") {
+	if err := Remove(t.Context(), vm, RemoveOptions{}); err == nil || !strings.Contains(err.Error(), "move it away") {
 		t.Error(err)
 	}
 	if b, err := os.ReadFile(diary); err != nil || string(b) != "dear diary" {
@@ -145,7 +145,7 @@ func TestRemovalThatWasCutShortIsFinished(t *testing.T) {
 	if now, err := os.ReadFile(filepath.Join(vm.Dir(), "diffdisk")); err != nil || bytes.Equal(now, disk) || layout.Exists(vm.Removing()) {
 		t.Error("the old disk is there still", err)
 	}
-	if err := Remove(t.Context(), vm); err != nil || layout.Exists(vm.Dir()) {
+	if err := Remove(t.Context(), vm, RemoveOptions{}); err != nil || layout.Exists(vm.Dir()) {
 		t.Error(err)
 	}
 }
@@ -160,7 +160,7 @@ func TestRemovalOfAVMBehindALinkLeavesAnEmptyFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	limatest.WriteFile(t, vm.Disk(), "")
-	if err := Remove(t.Context(), vm); err != nil || layout.Exists(vm.Dir()) {
+	if err := Remove(t.Context(), vm, RemoveOptions{}); err != nil || layout.Exists(vm.Dir()) {
 		t.Error(err)
 	}
 	if left, err := os.ReadDir(target); err != nil || len(left) > 0 {
@@ -171,7 +171,7 @@ func TestRemovalOfAVMBehindALinkLeavesAnEmptyFolder(t *testing.T) {
 func TestRemovalGivesBackAllDisksThatTheVMHad(t *testing.T) {
 	vm := limatest.NewVM(t)
 	marks := limatest.MarkDisks(t, vm.Home, map[string]string{"dropped": vm.Dir(), "others": filepath.Join(vm.Home, "other")})
-	if err := Remove(t.Context(), vm); err != nil {
+	if err := Remove(t.Context(), vm, RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if layout.Exists(marks["dropped"]) || !layout.Exists(marks["others"]) {

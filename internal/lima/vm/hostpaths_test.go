@@ -161,7 +161,7 @@ func TestFolderInThePlaceOfTheSocketIsKept(t *testing.T) {
 func TestRemovalOfAVMLeavesOnlyFilesThatAreToStay(t *testing.T) {
 	e := newHostEnv(t)
 	_ = e.start("one") // and it is killed, and reset
-	if err := Remove(t.Context(), e.vm); err != nil {
+	if err := Remove(t.Context(), e.vm, RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if layout.Exists(e.link) || layout.Exists(e.gone) {
@@ -170,7 +170,7 @@ func TestRemovalOfAVMLeavesOnlyFilesThatAreToStay(t *testing.T) {
 	e.holds(e.kept, "one")
 	e.start("two").ReleaseAll(e.vm)
 	e.holds(e.kept, "two")
-	if err := errors.Join(os.Remove(e.kept), Remove(t.Context(), e.vm)); err != nil {
+	if err := errors.Join(os.Remove(e.kept), Remove(t.Context(), e.vm, RemoveOptions{})); err != nil {
 		t.Fatal(err)
 	}
 	if entries, err := os.ReadDir(e.dir); err != nil || len(entries) != 0 || layout.Exists(e.vm.HostFiles()) {

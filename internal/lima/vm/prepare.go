@@ -15,6 +15,7 @@ import (
 	"github.com/lima-vm/lima/pkg/downloader"
 	"github.com/lima-vm/lima/pkg/driverutil"
 	"github.com/lima-vm/lima/pkg/imgutil/proxyimgutil"
+	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/lima-vm/lima/pkg/store"
 	"github.com/lima-vm/lima/pkg/store/filenames"
 	"github.com/lima-vm/lima/pkg/version"
@@ -36,6 +37,7 @@ type PrepareOptions struct {
 	VM       layout.VM
 	Template []byte
 	Params   map[string]string
+	DataDisk int64 // its size in bytes; 0: none is asked for
 	Share    string
 	AsRoot   bool
 }
@@ -59,7 +61,7 @@ func Prepare(ctx context.Context, o PrepareOptions, w *event.Writer) error {
 	err = p.run(ctx)
 	if err != nil {
 		err = image.ExplainSpace(err, o.VM.Home) // before what has filled the disk is removed
-		err = errors.Join(err, clearUnfinished(p.vm))
+		err = errors.Join(err, clearUnfinished(p.vm, RemoveOptions{KeepData: true}))
 	}
 	return err
 }
@@ -131,11 +133,14 @@ func (p *preparer) report(step int, message string) {
 
 // check checks the template and the programs that the VM needs, before anything is written.
 func (p *preparer) check() (err error) {
-	if p.job, err = (event.Job{Template: string(p.o.Template), Params: p.o.Params}).Bytes(); err != nil {
+	if p.job, err = (event.Job{Template: string(p.o.Template), Params: p.o.Params, DataDisk: p.o.DataDisk}).Bytes(); err != nil {
 		return err
 	}
-	if p.resolved, err = template.Resolve(p.vm, p.o.Template, p.o.Params, p.o.AsRoot); err != nil {
+	if p.resolved, err = template.Resolve(p.vm, p.o.Template, p.o.Params, template.Options{AsRoot: p.o.AsRoot, DataDisk: p.hasData()}); err != nil {
 		return err
+	}
+	if p.hasData() && *p.resolved.Config.VMType != limayaml.QEMU {
+		return lima.FieldErrorf("vmType", "is %s: a data disk (spec.dataDisk) needs a VM of the type %s", *p.resolved.Config.VMType, limayaml.QEMU)
 	}
 	if err := lima.CheckPrograms(p.resolved.Config); err != nil {
 		return err
@@ -210,21 +215,24 @@ func (p *preparer) makeDisk(ctx context.Context) error {
 	if err := d.CreateDisk(ctx); err != nil {
 		return err
 	}
-	if err := growDisk(p.vm.Disk(), p.inst.Disk); err != nil {
+	if err := growDisk(p.vm.Disk(), p.inst.Disk, "disk"); err != nil {
+		return err
+	}
+	if err := p.makeDataDisk(ctx); err != nil {
 		return err
 	}
 	return p.markPrepared()
 }
 
-// growDisk grows a disk to the size in the configuration. It does nothing for a VM without a disk.
-func growDisk(path string, want int64) error {
+// growDisk grows a disk to the size that a field asks for. It does nothing for a VM without a disk.
+func growDisk(path string, want int64, field string) error {
 	have, ok := image.VirtualSize(path)
 	want = template.DiskSize(want)
 	switch {
 	case !ok || want == 0 || have == want:
 		return nil
 	case have > want:
-		return lima.FieldErrorf("disk", "the VM's disk has %s and can't shrink: set disk to at least that", template.FormatSize(have))
+		return lima.FieldErrorf(field, "the VM's disk has %s and can't shrink: set %s to at least that", template.FormatSize(have), field)
 	}
 	return proxyimgutil.NewDiskUtil().ResizeDisk(path, want)
 }

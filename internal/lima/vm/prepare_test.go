@@ -49,7 +49,7 @@ func TestPrepareAgainAndAgain(t *testing.T) {
 		if len(phases) == 0 || phases[len(phases)-1] != e.Phase {
 			phases = append(phases, e.Phase)
 		}
-		if e.Steps != 6 { // the image is checked, then copied
+		if e.Steps != 8 { // the image is checked, then copied, and the others are read, then copied
 			t.Errorf("%+v", e)
 		}
 	}
@@ -84,10 +84,10 @@ func TestPrepareAgainAndAgain(t *testing.T) {
 	if p, ok := errors.AsType[*lima.PermanentError](err); !ok || p.Field != "disk" {
 		t.Error("shrinking:", err)
 	}
-	if err := Remove(t.Context(), vm); err != nil || layout.Exists(vm.Dir()) {
+	if err := Remove(t.Context(), vm, RemoveOptions{}); err != nil || layout.Exists(vm.Dir()) {
 		t.Error(err)
 	}
-	if err := Remove(t.Context(), vm); err != nil {
+	if err := Remove(t.Context(), vm, RemoveOptions{}); err != nil {
 		t.Error("removing what is gone:", err)
 	}
 }
@@ -218,7 +218,7 @@ func TestVMInUseIsLeftAlone(t *testing.T) {
 	defer func() { _ = lock.Release() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if err := Remove(ctx, vm); !errors.Is(err, proc.ErrLocked) {
+	if err := Remove(ctx, vm, RemoveOptions{}); !errors.Is(err, proc.ErrLocked) {
 		t.Error(err)
 	}
 	_, err = prepareVM(ctx, vm, limatest.Template)
@@ -337,7 +337,7 @@ func TestNoBarGoesBackWithinAStep(t *testing.T) {
 		steps        int // of the image
 	}{
 		{"local", fmt.Sprintf("[{location: %s, digest: %q}]", path, right), limatest.Server{}, 2},
-		{"no digest", fmt.Sprintf("[{location: %s}]", path), limatest.Server{}, 1},
+		{"no digest", fmt.Sprintf("[{location: %s}]", path), limatest.Server{}, 2},
 		{"download", fmt.Sprintf("[{location: %s/a.raw, digest: %q}]", server.URL, right), limatest.Server{}, 3},
 		{"goes on", fmt.Sprintf("[{location: %s/b.raw, digest: %q}]", server.URL, right), limatest.Server{Cut: 2}, 3},
 		{"starts over", fmt.Sprintf("[{location: %s/c.raw, digest: %q}]", server.URL, right), limatest.Server{Cut: 1, NoRanges: true}, 4},

@@ -7,9 +7,11 @@ import (
 	"os"
 
 	"github.com/lima-vm/lima/pkg/store"
+	"github.com/sirupsen/logrus"
 
 	"rancherdesktop.io/rdd/internal/lima"
 	"rancherdesktop.io/rdd/internal/lima/hostpath"
+	"rancherdesktop.io/rdd/internal/lima/image"
 	"rancherdesktop.io/rdd/internal/lima/qemu"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -31,9 +33,15 @@ func Clear(ctx context.Context, vm layout.VM, kill bool, say func(string)) error
 	return err
 }
 
-// Remove removes the VM's disk and configuration. It refuses while the VM runs, and succeeds for a VM that doesn't
+// RemoveOptions say what a removal leaves for the VM that is made next.
+type RemoveOptions struct {
+	KeepData   bool // the data disk
+	KeepImages bool // the images that only this VM uses
+}
+
+// Remove removes the VM's disks and configuration. It refuses while the VM runs, and succeeds for a VM that doesn't
 // exist.
-func Remove(ctx context.Context, vm layout.VM) error {
+func Remove(ctx context.Context, vm layout.VM, o RemoveOptions) error {
 	if err := store.ValidateInstName(vm.Name); err != nil {
 		return lima.Permanent(err)
 	}
@@ -49,7 +57,8 @@ func Remove(ctx context.Context, vm layout.VM) error {
 		return err
 	}
 	if !layout.Exists(vm.Dir()) {
-		return hostpath.Release(vm)
+		removeImages(vm, o)
+		return errors.Join(hostpath.Release(vm), removeData(vm, o))
 	}
 	if err := removable(vm); err != nil {
 		return err
@@ -57,7 +66,25 @@ func Remove(ctx context.Context, vm layout.VM) error {
 	if err := hostpath.Release(vm); err != nil {
 		return err
 	}
-	return removeDir(vm)
+	return removeDir(vm, o)
+}
+
+// removeData removes the data disk, and what a killed preparation has left of one.
+func removeData(vm layout.VM, o RemoveOptions) error {
+	if o.KeepData {
+		return nil
+	}
+	return errors.Join(os.RemoveAll(vm.DataDisk()+newSuffix), os.RemoveAll(vm.DataDisk()))
+}
+
+// removeImages removes the images that no VM uses. If that fails, the next removal tries again.
+func removeImages(vm layout.VM, o RemoveOptions) {
+	if o.KeepImages {
+		return
+	}
+	if err := image.Sweep(vm.Home); err != nil {
+		logrus.WithError(err).Warn("the images that no VM uses are not all removed")
+	}
 }
 
 // lockIdle takes the disk lock of a VM that must not run.

@@ -116,6 +116,6 @@ func (p *preparer) fetch(ctx context.Context, field, name string, f limayaml.Fil
 	begin := func(op image.Operation, location string) {
 		p.report(max(0, slices.Index(p.stage.operations, op)), string(op)+" "+location)
 	}
-	fetcher := &image.Fetcher{Home: p.vm.Home, Begin: begin, Report: p.progress.bytes}
+	fetcher := &image.Fetcher{Home: p.vm.Home, Use: p.vm.UseImage, Begin: begin, Report: p.progress.bytes}
 	return fetcher.Fetch(ctx, field, dest, f, decompress)
 }

@@ -104,6 +104,7 @@ const (
 	FromConnection = "connection" // shared folders and forwarded sockets, which need the SSH connection
 	FromForward    = "forward"    // connections into the guest: Docker's, and those of forwarded ports
 	FromPorts      = "ports"      // forwarded ports
+	FromDisks      = "disks"      // disks that are nearly full
 )
 
 // Trouble lists what doesn't work in a VM that runs. It replaces the list that the same source has sent before.
@@ -134,6 +135,7 @@ type Event struct {
 	Degraded    []string     `json:"degraded,omitempty"` // with Running: what doesn't work
 	Trouble     *Trouble     `json:"trouble,omitempty"`  // when it has changed
 	Health      *Health      `json:"health,omitempty"`   // when it has changed
+	Disks       []DiskUse    `json:"disks,omitempty"`    // all of them, when their use has changed by more than a little
 	Exiting     bool         `json:"exiting,omitempty"`
 	Ended       string       `json:"ended,omitempty"` // with Exiting: how a guest ended that nobody asked to stop
 }
@@ -196,6 +198,7 @@ func Parse(line []byte) (e Event, ok bool) {
 type Job struct {
 	Template string            `json:"template"`
 	Params   map[string]string `json:"params,omitempty"`
+	DataDisk int64             `json:"dataDisk,omitempty"` // its size in bytes; 0: none is asked for
 }
 
 // Bytes encodes the job for stdin.

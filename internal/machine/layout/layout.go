@@ -41,6 +41,7 @@ func Found(inst instance.Instance) (vms []VM) {
 			names = append(names, e.Name())
 		}
 	}
+	names = append(names, dataDisks(inst.LimaHome())...)
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		vms = append(vms, Of(inst, name))
@@ -61,7 +62,7 @@ func (v VM) DiskInUse() bool { return held(v.DiskLock()) }
 func (v VM) Exists() bool { return Exists(v.Dir()) }
 
 // Orphaned reports whether a VM without an object has processes or may have data.
-func (v VM) Orphaned() bool { return v.Alive() || v.Made() }
+func (v VM) Orphaned() bool { return v.Alive() || v.Made() || v.HasData() }
 
 func held(path string) bool {
 	h, err := proc.Held(path)

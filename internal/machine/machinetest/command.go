@@ -30,6 +30,8 @@ type run struct {
 	nonce string
 	lock  string // that this process inherits
 	kill  bool
+
+	keepData bool
 }
 
 // accelerator is the accelerator of every fake VM.
@@ -80,6 +82,8 @@ func (p *run) parse(args []string) {
 	fs.StringVar(&p.nonce, "nonce", "", "")
 	fs.StringVar(&p.lock, "lock", "", "")
 	fs.BoolVar(&p.kill, "kill", false, "")
+	fs.BoolVar(&p.keepData, "keep-data", false, "")
+	fs.Bool("keep-images", false, "")
 	for _, unused := range []string{"share", "acceleration", "shell", "workdir", "patience"} {
 		fs.String(unused, "", "")
 	}
@@ -257,8 +261,21 @@ func (p *run) prepare() error {
 	if err := appendLine(Disk(p.vm), "made"); err != nil {
 		return err
 	}
+	if job.DataDisk > 0 && !p.vm.HasData() {
+		if err := p.makeData(); err != nil {
+			return err
+		}
+	}
 	p.report(event.Event{Phase: event.Disk, Step: 3, Steps: 4})
 	return errors.Join(os.WriteFile(p.vm.Prepared(), nil, 0o600), os.Remove(p.vm.Making()))
+}
+
+// makeData makes a data disk. It has no content.
+func (p *run) makeData() error {
+	if err := os.MkdirAll(filepath.Dir(p.vm.DataDisk()), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(p.vm.DataDisk(), nil, 0o600)
 }
 
 // claim creates the directory with the file Making, unless something else is in it.
@@ -296,6 +313,11 @@ func (p *run) remove() error {
 	}
 	if err := p.takeTime("remove", event.Disk, 1); err != nil {
 		return err
+	}
+	if !p.keepData {
+		if err := os.RemoveAll(p.vm.DataDisk()); err != nil {
+			return err
+		}
 	}
 	return p.removeDir()
 }

@@ -1,4 +1,4 @@
-package core
+package layout
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestDiskStats(t *testing.T) {
+func TestDiskUsage(t *testing.T) {
 	header := make([]byte, 104)
 	copy(header, "QFI\xfb")
 	binary.BigEndian.PutUint64(header[24:], 20<<30)
@@ -25,7 +25,7 @@ func TestDiskStats(t *testing.T) {
 		if err := os.WriteFile(path, tc.image, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if allocated, size := diskUsage(path); size != tc.size || allocated <= 0 {
+		if allocated, size := DiskUsage(path); size != tc.size || allocated <= 0 {
 			t.Errorf("%s: %d of %d bytes, want %d", tc.name, allocated, size, tc.size)
 		}
 	}
