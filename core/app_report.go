@@ -2,13 +2,8 @@ package core
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/docker/go-units"
@@ -18,6 +13,7 @@ import (
 	app "rancherdesktop.io/rdd/internal/api/app/v1alpha1"
 	containers "rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
 	lima "rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/dockerconfig"
 )
 
 // AppState is the state of the App, including that of the service.
@@ -108,7 +104,7 @@ type DockerContext struct {
 	Exists   bool   `json:"exists"`
 	Current  bool   `json:"current"`            // docker's current context is this one
 	Used     bool   `json:"used"`               // docker commands in this environment reach the App
-	Override string `json:"override,omitempty"` // the variable that makes docker ignore the current context, as NAME=VALUE
+	Override string `json:"override,omitempty"` // why docker ignores its current context in this environment, and what to do
 }
 
 // AppReport returns the report of now. It starts nothing. An error means that a running service didn't answer.
@@ -303,37 +299,13 @@ func rank(c ContainerReport) int {
 
 // DockerContext returns whether docker's current context is the instance's. It only reads files.
 func (c *Core) DockerContext() DockerContext {
-	d := DockerContext{Name: c.inst.Context(), Exists: c.dockerContextExists()}
-	current, err := currentDockerContext(c.inst.DockerConfigDir())
+	files := dockerconfig.Of(c.inst)
+	current, _, err := files.Current()
+	d := DockerContext{Name: files.Context, Exists: files.Exists(), Override: dockerconfig.Override(c.inst)}
 	d.Current = err == nil && d.Exists && current == d.Name
-	d.Used = d.Current
-	switch host, name := c.inst.DockerEnvironment(); {
-	case host != "": // docker prefers it to DOCKER_CONTEXT
-		if d.Used = host == c.inst.DockerHost(); !d.Used {
-			d.Override = "DOCKER_HOST=" + host
-		}
-	case name != "":
-		if d.Used = d.Exists && name == d.Name; !d.Used {
-			d.Override = "DOCKER_CONTEXT=" + name
-		}
-	}
+	host, name := c.inst.DockerEnvironment()
+	d.Used = host == files.Host || d.Override == "" && d.Exists && (name == d.Name || name == "" && d.Current)
 	return d
-}
-
-// currentDockerContext returns docker's current context; empty for its default one.
-func currentDockerContext(dir string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(dir, "config.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	var config struct {
-		CurrentContext string `json:"currentContext"`
-	}
-	err = json.Unmarshal([]byte(strings.TrimPrefix(string(text), "\ufeff")), &config)
-	return config.CurrentContext, err
 }
 
 // PortStateText says why a port is not forwarded, and what to do.

@@ -1,8 +1,6 @@
 package core
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,6 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"rancherdesktop.io/rdd/internal/dockerconfig"
 )
 
 // RunOptions are the options of a command that uses the App.
@@ -26,7 +26,7 @@ var dockerVariables = []string{"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS", "D
 // come with RDD, and docker's clients find the App's engine. It changes nothing of the user's.
 func (c *Core) RunEnvironment(environ []string, o RunOptions) []string {
 	endpoint := "DOCKER_CONTEXT=" + c.inst.Context()
-	if o.Host || !c.dockerContextExists() { // the folder of docker's contexts may not be writable
+	if o.Host || !dockerconfig.Of(c.inst).Exists() { // the folder of docker's contexts may not be writable
 		endpoint = "DOCKER_HOST=" + c.inst.DockerHost()
 	}
 	return runEnvironment(environ, c.inst.ToolsDir(), endpoint, o.Bundled)
@@ -113,12 +113,4 @@ func variable(env []string, name string) (value string) {
 		}
 	}
 	return value
-}
-
-// dockerContextExists reports whether docker knows the instance's context. Docker stores a context in a folder that is named
-// by the hash of its name (cli/context/store in docker/cli).
-func (c *Core) dockerContextExists() bool {
-	hash := sha256.Sum256([]byte(c.inst.Context()))
-	_, err := os.Stat(filepath.Join(c.inst.DockerConfigDir(), "contexts", "meta", hex.EncodeToString(hash[:]), "meta.json"))
-	return err == nil
 }

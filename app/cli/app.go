@@ -74,12 +74,11 @@ func (s *session) afterStart(ctx context.Context, c *core.Core, session *core.Se
 
 // dockerHint says whether docker commands reach the App, and what to do if they don't.
 func dockerHint(d core.DockerContext, host string) string {
-	variable, _, _ := strings.Cut(d.Override, "=")
 	switch {
 	case d.Used:
 		return fmt.Sprintf("docker commands use it (docker context %q)", d.Name)
 	case d.Override != "":
-		return fmt.Sprintf("docker commands do not use it, because the variable %s is set here; use it with: rdd run docker, or unset %s", d.Override, variable)
+		return "docker commands do not use it, except those in rdd run: " + d.Override
 	case !d.Exists:
 		return fmt.Sprintf("docker commands do not use it, because it has no docker context; use it with: rdd run docker, or set DOCKER_HOST=%s", host)
 	}

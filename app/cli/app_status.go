@@ -239,10 +239,9 @@ func restartText(vm *core.VMReport) string {
 }
 
 func contextText(d *core.DockerContext) string {
-	variable, _, _ := strings.Cut(d.Override, "=")
 	switch {
 	case d.Override != "":
-		return fmt.Sprintf("%s, but docker commands here use %s; unset %s to use it", d.Name, d.Override, variable)
+		return d.Name + ", not used here: " + d.Override
 	case d.Used:
 		return d.Name + ", docker commands use it"
 	case !d.Exists:

@@ -104,7 +104,7 @@ func TestStartSaysHowDockerReachesTheApp(t *testing.T) {
 	}{
 		{core.DockerContext{Name: "rdd", Exists: true, Current: true, Used: true}, `docker commands use it (docker context "rdd")`},
 		{core.DockerContext{Name: "rdd", Exists: true}, "docker commands use another context; use this one with: rdd run docker, or: docker context use rdd"},
-		{core.DockerContext{Name: "rdd", Exists: true, Current: true, Override: "DOCKER_HOST=tcp://x"}, "the variable DOCKER_HOST=tcp://x is set here; use it with: rdd run docker, or unset DOCKER_HOST"},
+		{core.DockerContext{Name: "rdd", Exists: true, Current: true, Override: "DOCKER_HOST is set"}, "docker commands do not use it, except those in rdd run: DOCKER_HOST is set"},
 		{core.DockerContext{Name: "rdd"}, "or set DOCKER_HOST=unix:///s"},
 	} {
 		if got := dockerHint(tc.context, "unix:///s"); !strings.Contains(got, tc.want) {
