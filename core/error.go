@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -147,9 +148,9 @@ func FieldErrors(err error) []FieldError {
 	}
 	var all []FieldError
 	for _, cause := range status.Status().Details.Causes {
-		f := FieldError{cause.Field, strings.TrimPrefix(cause.Message, "Invalid value: ")}
-		// The message begins with the field of the template, or with the value.
-		if field, message, found := strings.Cut(f.Message, ": "); found && !strings.ContainsAny(field, " \n\"") {
+		f := FieldError{cause.Field, strings.TrimPrefix(strings.TrimPrefix(cause.Message, "Invalid value: "), "Forbidden: ")}
+		// The message begins with the value, or with the field of the template.
+		if field, message, found := strings.Cut(f.Message, ": "); found && !strings.ContainsAny(field, " \n\"") && field != "" && unicode.IsLetter(rune(field[0])) {
 			f.Field, f.Message = f.Field+"."+field, message
 		}
 		all = append(all, f)

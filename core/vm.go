@@ -104,7 +104,7 @@ func (v *VMs) Delete(ctx context.Context, name string, w Wait) error {
 func (v *VMs) deleteObject(ctx context.Context, op string, vm *VM, w Wait) error {
 	err := v.resource().Delete(ctx, vm.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &vm.UID}})
 	if err != nil && !apierrors.IsNotFound(err) {
-		return Failed(op, vm.Name, err)
+		return Failed(op, vm.Name, rejection(err))
 	}
 	return v.await(ctx, op, vm, w, vm.Expectation().Deleted)
 }

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
@@ -143,6 +145,13 @@ func (e *rejectedError) Unwrap() error { return e.err }
 func rejection(err error) error {
 	if apierrors.IsConflict(err) {
 		return errChangedMeanwhile
+	}
+	var status apierrors.APIStatus
+	if apierrors.IsForbidden(err) && errors.As(err, &status) && status.Status().Details != nil {
+		refused := status.Status()
+		of := schema.GroupResource{Group: refused.Details.Group, Resource: refused.Details.Kind}
+		message := strings.TrimPrefix(refused.Message, fmt.Sprintf("%s %q is forbidden: ", of, refused.Details.Name))
+		return &Error{Kind: Rejected, Err: &rejectedError{message, err}}
 	}
 	var messages []string
 	for _, f := range FieldErrors(err) {

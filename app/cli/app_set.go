@@ -203,7 +203,12 @@ func (s *session) setProperties(cmd *cobra.Command, c *core.Core, changes []prop
 		return err
 	}
 	runs := was != nil && was.Spec.Running
-	s.warnChanges(was, changes)
+	if warnings := changeWarnings(was, changes); warnings != nil {
+		if err := session.App().Set(ctx, property.Spec(changes), true, w); err != nil { // a refused change warns of nothing
+			return err
+		}
+		s.printf("%s\n", strings.Join(warnings, "\n"))
+	}
 	if err := session.App().Set(ctx, property.Spec(changes), false, w); err != nil {
 		return err
 	}
@@ -222,19 +227,21 @@ func (s *session) setProperties(cmd *cobra.Command, c *core.Core, changes []prop
 	return nil
 }
 
-// warnChanges says what a change of a running App does to containers.
-func (s *session) warnChanges(was *core.App, changes []property.Change) {
+// changeWarnings says what a change of an App does to its containers.
+func changeWarnings(was *core.App, changes []property.Change) (warnings []string) {
 	if was == nil {
-		return
+		return nil
 	}
+	current := string(was.Spec.ContainerEngine.Name)
 	engine := func(change property.Change) bool {
-		return change.Property.Name == "containerEngine.name" && change.Property.Format(change.Value) != string(was.Spec.ContainerEngine.Name) && change.Value != nil
+		return change.Property.Name == "containerEngine.name" && change.Value != nil && change.Value != current
 	}
 	if slices.ContainsFunc(changes, engine) {
-		s.printf("the images and containers of %s stay on the data disk; the other engine doesn't show them, and they are there again after a change back\n", was.Spec.ContainerEngine.Name)
+		warnings = append(warnings, fmt.Sprintf("the images and containers of %s stay on the data disk; the other engine doesn't show them, and they are there again after a change back", current))
 	}
 	inVM := func(change property.Change) bool { return strings.HasPrefix(change.Property.Name, "virtualMachine.") }
 	if was.Spec.Running && slices.ContainsFunc(changes, inVM) {
-		s.printf("the virtual machine restarts if this changes it; containers without a restart policy then stay stopped\n")
+		warnings = append(warnings, "the virtual machine restarts if this changes it; containers without a restart policy then stay stopped")
 	}
+	return warnings
 }
