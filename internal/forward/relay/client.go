@@ -75,35 +75,67 @@ func NewClient(o Options) *Client {
 func (c *Client) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	backoff, greeting := c.t.backoff, c.t.greeting
-	for ctx.Err() == nil {
-		l, err := c.connect(ctx, greeting)
-		if err != nil {
-			if ctx.Err() != nil {
-				break
-			}
-			c.failed(err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(backoff):
-			}
-			backoff, greeting = min(2*backoff, maxBackoff), min(2*greeting, max(maxGreeting, greeting))
-			continue
+	var l *link
+	for {
+		next := c.connectAgain(ctx, l)
+		if next == nil {
+			break
 		}
-		backoff, greeting = c.t.backoff, c.t.greeting
-		all.Go(func() { l.watch(ctx) })
-		old := c.use(l)
-		if old != nil {
-			old.retire()
+		c.use(next)
+		if next != l {
+			all.Go(func() { next.watch(ctx) })
+			if l != nil {
+				l.retire()
+			}
 		}
+		l = next
 		c.await(ctx, l)
 	}
-	if l := c.use(nil); l != nil {
+	c.use(nil)
+	if l != nil {
 		l.close()
 	}
 }
 
-// await waits until another link than l is needed. A stale link serves until there is one.
+// connectAgain connects, with as many attempts as it takes. It returns old if that was only silent and answers again, and
+// nil when ctx ends.
+func (c *Client) connectAgain(ctx context.Context, old *link) *link {
+	trying, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if old != nil {
+		answering := old.answering()
+		go func() {
+			select {
+			case <-answering:
+				cancel()
+			case <-trying.Done():
+			}
+		}()
+	}
+	backoff, greeting := c.t.backoff, c.t.greeting
+	for {
+		l, err := c.connect(trying, greeting)
+		if err == nil {
+			return l
+		}
+		if trying.Err() == nil {
+			c.failed(err)
+			select {
+			case <-trying.Done():
+			case <-time.After(backoff):
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case trying.Err() != nil:
+			return old
+		}
+		backoff, greeting = min(2*backoff, maxBackoff), min(2*greeting, max(maxGreeting, greeting))
+	}
+}
+
+// await waits until another link than l is needed. A stale or silent link serves until there is one.
 func (c *Client) await(ctx context.Context, l *link) {
 	for {
 		select {
@@ -112,6 +144,10 @@ func (c *Client) await(ctx context.Context, l *link) {
 		case <-l.retired:
 			c.drop(l)
 			return
+		case <-l.silent:
+			if !l.usable() {
+				return
+			}
 		case <-c.renew:
 			if l.stale.Load() {
 				return
@@ -151,20 +187,19 @@ func (c *Client) replace(ctx context.Context, l *link) {
 	}
 }
 
-// use makes l the link for new connections, and returns the one before.
-func (c *Client) use(l *link) (old *link) {
+// use makes l the link for new connections.
+func (c *Client) use(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.failure != nil && l != nil {
 		logrus.Info("the SSH connection for forwarding to the guest is there again")
 	}
-	old, c.link, c.failure = c.link, l, nil
+	c.link, c.failure = l, nil
 	c.change()
 	if l != nil && c.told != "" {
 		c.told = ""
 		c.o.Problem(nil)
 	}
-	return old
 }
 
 // drop stops using l.
@@ -187,7 +222,7 @@ func (c *Client) failed(err error) {
 	if c.failure == nil || c.failure.Error() != err.Error() {
 		logrus.WithError(err).Warn("no SSH connection for forwarding to the guest; retrying")
 	}
-	if c.link == nil && time.Since(c.since) >= c.t.tolerated && c.told != err.Error() {
+	if (c.link == nil || !c.link.usable()) && time.Since(c.since) >= c.t.tolerated && c.told != err.Error() {
 		c.told = err.Error()
 		c.o.Problem(err)
 	}

@@ -28,9 +28,12 @@ type link struct {
 	stale   atomic.Bool   // the guest may permit more to another login
 	check   chan struct{} // holds a token when somebody waits for an answer
 
+	silent chan struct{} // holds a token when the guest has fallen silent
+
 	mu        sync.Mutex
 	users     int
 	isRetired bool
+	back      chan struct{} // not nil while the guest is silent; closed when it answers again
 }
 
 // login connects to an SSH server. It gives it the time greeting to begin to answer.
@@ -52,7 +55,7 @@ func login(ctx context.Context, address string, config *ssh.ClientConfig, t timi
 	}
 	_ = raw.SetDeadline(time.Time{})
 	l := &link{client: ssh.NewClient(conn, channels, requests), conn: w, t: t,
-		done: make(chan struct{}), retired: make(chan struct{}), check: make(chan struct{}, 1)}
+		done: make(chan struct{}), retired: make(chan struct{}), check: make(chan struct{}, 1), silent: make(chan struct{}, 1)}
 	go func() {
 		err := l.client.Wait()
 		w.broken.Store(true)
@@ -101,6 +104,37 @@ func (l *link) retire() {
 	}
 }
 
+// setSilent records whether the guest is silent.
+func (l *link) setSilent(silent bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case silent && l.back == nil:
+		l.back = make(chan struct{})
+		select {
+		case l.silent <- struct{}{}:
+		default:
+		}
+	case !silent && l.back != nil:
+		close(l.back)
+		l.back = nil
+	}
+}
+
+// answering returns a channel that is closed when a guest that is silent answers again.
+func (l *link) answering() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.back
+}
+
+// usable reports whether a dial may be answered.
+func (l *link) usable() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.isRetired && l.back == nil
+}
+
 func (l *link) close() { _ = l.client.Close() }
 
 // checkNow makes watch check at once whether the guest answers.
@@ -132,8 +166,7 @@ func (l *link) watch(ctx context.Context) {
 // ticks is how often a silence is looked at. It is counted, not timed: a host that has slept owes the guest time.
 const ticks = 5
 
-// answers waits for an answer of the guest. It retires the link when the guest is silent, and returns false when it
-// stays so. A guest whose answer waits behind other data is not silent.
+// answers waits for an answer of the guest, and returns false when the guest has been silent for too long. A guest whose answer waits behind other data is not silent.
 func (l *link) answers(ctx context.Context) bool {
 	answered := make(chan struct{})
 	go func() {
@@ -148,18 +181,20 @@ func (l *link) answers(ctx context.Context) bool {
 		case <-ctx.Done():
 			return false
 		case <-answered:
+			l.setSilent(false)
 			return true
 		case <-tick.C:
 		}
 		if now := l.conn.received.Load(); now != received {
 			received, silent = now, 0
+			l.setSilent(false)
 			continue
 		}
 		silent++
 		switch {
 		case silent == ticks:
-			logrus.Warn("the guest is silent; another SSH connection for forwarding is opened")
-			l.retire()
+			logrus.Warn("the guest is silent; another SSH connection for forwarding is tried")
+			l.setSilent(true)
 		case time.Duration(silent)*l.t.silence/ticks >= l.t.silence+l.t.abandon:
 			return false
 		}

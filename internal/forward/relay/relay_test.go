@@ -261,13 +261,8 @@ func TestAGuestThatTakesNothingMoreEndsTheConnection(t *testing.T) {
 func TestADialFindsOutThatTheGuestIsSilent(t *testing.T) {
 	g := newGuest(t, impatient, func(c *Client) { c.t.keepalive = time.Hour })
 	address := listening(t, "tcp", "127.0.0.1:0", cat).String()
-	var before *link
-	testenv.Eventually(t, "it is connected", func() bool { before = current(g.client); return before != nil })
-	g.freeze()
-	go func() {
-		<-before.retired
-		g.thaw()
-	}()
+	before := connected(t, g)
+	g.freezeConns()
 	if got, err := exchange(dial(t, g, "tcp", address), []byte("x")); err != nil || string(got) != "x" {
 		t.Fatal(string(got), err)
 	}
@@ -343,22 +338,59 @@ func TestAConnectionThatIsLostInTheMiddleEnds(t *testing.T) {
 
 // A guest that is paused and goes on has kept its connections. The client must have, too.
 func TestAConnectionSurvivesASilentGuest(t *testing.T) {
+	for name, silence := range map[string]func(*guest){
+		"the guest is paused":      func(g *guest) { g.freeze() },
+		"one connection is silent": func(g *guest) { g.freezeConns() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGuest(t, impatient)
+			address := listening(t, "tcp", "127.0.0.1:0", cat).String()
+			old := dial(t, g, "tcp", address)
+			before := current(g.client)
+			silence(g)
+			testenv.Eventually(t, "the silence is noticed", func() bool { return !before.usable() })
+			g.thaw()
+			if got, err := exchange(dial(t, g, "tcp", address), []byte("new")); err != nil || string(got) != "new" {
+				t.Fatal(string(got), err)
+			}
+			if got, err := exchange(old, []byte("old")); err != nil || string(got) != "old" {
+				t.Error(string(got), err)
+			}
+		})
+	}
+}
+
+// While nobody can log in, a guest that answers again on the old connection is reached at once.
+func TestAGuestThatWasOnlySilentNeedsNoLogin(t *testing.T) {
 	g := newGuest(t, impatient)
 	address := listening(t, "tcp", "127.0.0.1:0", cat).String()
-	old := dial(t, g, "tcp", address)
-	g.freeze()
-	first := g.client
-	testenv.Eventually(t, "the silence is noticed", func() bool { return current(first) == nil })
+	before := connected(t, g)
+	g.mu.Lock()
+	_ = g.listener.Close()
+	g.mu.Unlock()
+	g.freezeConns()
+	awaitProblem(t, g)
 	g.thaw()
-	if got, err := exchange(dial(t, g, "tcp", address), []byte("new")); err != nil || string(got) != "new" {
+	if got, err := exchange(dial(t, g, "tcp", address), []byte("x")); err != nil || string(got) != "x" {
 		t.Fatal(string(got), err)
 	}
-	if g.logins.Load() != 2 {
-		t.Errorf("%d logins", g.logins.Load())
+	if current(g.client) != before || g.logins.Load() != 1 {
+		t.Error("it has logged in again")
 	}
-	if got, err := exchange(old, []byte("old")); err != nil || string(got) != "old" {
-		t.Error(string(got), err)
+	for err := errors.New("problem"); err != nil; {
+		select {
+		case err = <-g.problems:
+		case <-time.After(testenv.Timeout):
+			t.Fatal("the problem stays")
+		}
 	}
+}
+
+// connected waits for the first SSH connection.
+func connected(t *testing.T, g *guest) (l *link) {
+	t.Helper()
+	testenv.Eventually(t, "it is connected", func() bool { l = current(g.client); return l != nil })
+	return l
 }
 
 func current(c *Client) *link {
@@ -371,8 +403,8 @@ func current(c *Client) *link {
 func TestWhatAGuestPermitsOnceItHasBootedIsPermitted(t *testing.T) {
 	g := newGuest(t)
 	address := listening(t, "tcp", "127.0.0.1:0", cat).String()
-	var first, before *link
-	testenv.Eventually(t, "it is connected", func() bool { first = current(g.client); return first != nil })
+	first := connected(t, g)
+	var before *link
 	g.refuses.Store(true)
 	g.hangUp()
 	testenv.Eventually(t, "it is connected again", func() bool { before = current(g.client); return before != nil && before != first })
@@ -400,7 +432,7 @@ func TestWhatAGuestPermitsOnceItHasBootedIsPermitted(t *testing.T) {
 
 func TestWithoutAConnectionADialSaysWhy(t *testing.T) {
 	g := newGuest(t, func(c *Client) { c.t.dial = time.Millisecond })
-	testenv.Eventually(t, "it is connected", func() bool { return current(g.client) != nil })
+	connected(t, g)
 	g.stop()
 	awaitProblem(t, g)
 	_, err := forward.Dial(t.Context(), g.vm, "unix", "/run/docker.sock")

@@ -31,11 +31,11 @@ type sshd struct {
 	config  *ssh.ServerConfig
 	logins  atomic.Int32
 	refuses atomic.Bool // logins that begin now may not connect to anything
-	frozen  atomic.Bool // new connections are accepted, and nothing is answered on any, as when the guest is paused
 
 	mu       sync.Mutex
 	listener net.Listener
-	conns    map[net.Conn]bool
+	conns    map[net.Conn]bool // whether nothing is answered on it
+	frozen   bool              // whether this will be so for new ones
 	thawed   *sync.Cond
 }
 
@@ -95,7 +95,7 @@ func (s *sshd) listen(address string) {
 				return
 			}
 			s.mu.Lock()
-			s.conns[raw] = true
+			s.conns[raw] = s.frozen
 			s.mu.Unlock()
 			go s.serve(&freezing{raw, s})
 		}
@@ -121,11 +121,29 @@ func (s *sshd) hangUp() {
 	clear(s.conns)
 }
 
-func (s *sshd) freeze() { s.frozen.Store(true) }
+// freezeConns makes the server answer nothing on the connections that there are.
+func (s *sshd) freezeConns() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		s.conns[c] = true
+	}
+}
+
+// freeze makes the server accept connections and answer nothing at all, as when the guest is paused.
+func (s *sshd) freeze() {
+	s.freezeConns()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frozen = true
+}
 
 func (s *sshd) thaw() {
 	s.mu.Lock()
-	s.frozen.Store(false)
+	s.frozen = false
+	for c := range s.conns {
+		s.conns[c] = false
+	}
 	s.mu.Unlock()
 	s.thawed.Broadcast()
 }
@@ -138,7 +156,7 @@ type freezing struct {
 
 func (f *freezing) wait() {
 	f.s.mu.Lock()
-	for f.s.frozen.Load() {
+	for f.s.conns[f.Conn] {
 		f.s.thawed.Wait()
 	}
 	f.s.mu.Unlock()
