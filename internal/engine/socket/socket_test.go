@@ -261,6 +261,34 @@ func TestRequestWaitsWhileTheGuestStarts(t *testing.T) {
 	}
 }
 
+// waiting starts a request to a server and returns the client's end once the server has read text, and so waits.
+func waiting(t *testing.T, s *Server, text string) net.Conn {
+	t.Helper()
+	here, there := net.Pipe() // a write waits for its reader
+	t.Cleanup(func() { there.Close() })
+	go s.serve(t.Context(), newClient(halfCloser{here}))
+	if _, err := io.WriteString(there, text); err != nil {
+		t.Fatal(err)
+	}
+	return there
+}
+
+func TestWhatWasSentWhileWaitingArrives(t *testing.T) {
+	g := newGuest(t, func(conn *net.UnixConn) {
+		defer conn.Close()
+		line, _ := bufio.NewReader(conn).ReadString('\n')
+		_, _ = io.WriteString(conn, "got "+line)
+	})
+	link := &engine.Link{}
+	link.Set(engine.Target{Phase: engine.Starting, Engine: engine.Moby})
+	conn := waiting(t, &Server{Link: link, Log: slog.New(slog.DiscardHandler)}, "early, ")
+	link.Set(g.running())
+	go func() { _, _ = io.WriteString(conn, "late\n") }()
+	if got, err := bufio.NewReader(conn).ReadString('\n'); err != nil || got != "got early, late\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestRequestOfAClientThatHasGoneIsNotCarriedOut(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux tells that a client has closed its connection")
@@ -338,6 +366,32 @@ func TestStoppedEngineSaysHowToStartIt(t *testing.T) {
 	}
 }
 
+// A client that is still sending, such as docker build, must get the answer, and not only a broken connection.
+func TestRefusalReachesAClientThatUploads(t *testing.T) {
+	s := serve(t, &engine.Link{})
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", s.Path)
+	}}
+	defer transport.CloseIdleConnections()
+	for range 20 {
+		response, err := (&http.Client{Transport: transport}).Post("http://docker/build", "application/x-tar", strings.NewReader(strings.Repeat("x", 4<<20)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "rdd start") {
+			t.Errorf("%d %s, %v", response.StatusCode, body, err)
+		}
+		response.Body.Close()
+	}
+}
+
+func TestAnswerToHeadHasNoBody(t *testing.T) {
+	s := serve(t, &engine.Link{})
+	if text, err := ask(connect(t, s), "HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"); err != nil || !strings.HasPrefix(text, "HTTP/1.1 503 ") || !strings.HasSuffix(text, "\r\n\r\n") {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
 func TestRefusalGivesTheReason(t *testing.T) {
 	link := &engine.Link{}
 	s := serve(t, link)
@@ -365,17 +419,38 @@ func TestServiceThatStopsRefusesWhoWaits(t *testing.T) {
 	established := connect(t, s)
 	_, _ = io.WriteString(established, "before, ")
 	testenv.Eventually(t, "it is connected", func() bool { return g.dials.Load() == 1 })
-	link.Set(engine.Target{Phase: engine.Starting, Engine: engine.Moby})
-	waiting := connect(t, s)
-	_, _ = io.WriteString(waiting, "GET /info HTTP/1.1\r\nHost: docker\r\n\r\n")
+	dialing := make(chan struct{})
+	for name, target := range map[string]engine.Target{
+		"the guest starts": {Phase: engine.Starting, Engine: engine.Moby},
+		"the connection is lost": {Phase: engine.Running, Engine: engine.Moby, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			close(dialing)
+			<-ctx.Done()
+			return nil, context.Cause(ctx)
+		}},
+	} {
+		link.Set(target)
+		s := &Server{Link: link, Log: slog.New(slog.DiscardHandler)}
+		var conn net.Conn
+		if target.Dial == nil {
+			conn = waiting(t, s, "GET /info HTTP/1.1\r\nHost: docker\r\n\r\n")
+		} else {
+			here, there := net.Pipe()
+			defer there.Close()
+			go s.serve(t.Context(), newClient(halfCloser{here}))
+			<-dialing
+			go func() { _, _ = io.WriteString(there, "GET /info HTTP/1.1\r\nHost: docker\r\n\r\n") }()
+			conn = there
+		}
+		s.Refuse("RDD stops.")
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if body, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(body), "RDD stops.") {
+			t.Errorf("%s: %s, %v", name, body, err)
+		}
+	}
 	s.Refuse("RDD stops.")
-	response, err := http.ReadResponse(bufio.NewReader(waiting), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if body, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(body), "RDD stops.") {
-		t.Errorf("%s, %v", body, err)
-	}
 	if got, err := ask(established, "after"); err != nil || got != "got before, after" {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -429,21 +504,65 @@ type halfCloser struct{ net.Conn }
 func (halfCloser) CloseWrite() error { return nil }
 
 func TestStopEndsAllConnections(t *testing.T) {
+	g := newGuest(t, func(conn *net.UnixConn) { // an attached container, which says nothing
+		_, _ = io.WriteString(conn, "attached\n")
+		_, _ = io.Copy(io.Discard, conn)
+		_ = conn.Close()
+	})
 	before := runtime.NumGoroutine()
 	link := &engine.Link{}
-	link.Set(engine.Target{Phase: engine.Starting, Engine: engine.Moby})
+	link.Set(g.running())
 	s := &Server{Path: filepath.Join(t.TempDir(), "docker.sock"), Link: link, Log: slog.New(slog.DiscardHandler)}
 	stop := start(t, s)
 	testenv.Eventually(t, "the socket is there", func() bool { _, err := os.Lstat(s.Path); return err == nil })
+	attached := connect(t, s)
+	if line, err := bufio.NewReader(attached).ReadString('\n'); err != nil || line != "attached\n" {
+		t.Fatal(line, err)
+	}
+	link.Set(engine.Target{Phase: engine.Starting, Engine: engine.Moby})
 	waiting := connect(t, s)
 	stop()
-	if _, err := io.ReadAll(waiting); errors.Is(err, context.DeadlineExceeded) {
-		t.Error(err)
+	for _, conn := range []net.Conn{attached, waiting} {
+		if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(err)
+		}
 	}
 	if _, err := net.Dial("unix", s.Path); !errors.Is(err, syscall.ENOENT) {
 		t.Errorf("the socket is left: %v", err)
 	}
 	testenv.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
+}
+
+func TestStopDoesNotWaitForASlowClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{Link: &engine.Link{}, Log: slog.New(slog.DiscardHandler)}
+		here, there := net.Pipe()
+		ctx, cancel := context.WithCancel(t.Context())
+		go s.serve(ctx, newClient(halfCloser{here}))
+		synctest.Wait() // for its request
+		begin := time.Now()
+		cancel()
+		if _, err := there.Read(make([]byte, 1)); err == nil || time.Since(begin) != 0 {
+			t.Errorf("%v after %s", err, time.Since(begin))
+		}
+	})
+}
+
+// An exec session whose docker was killed must not go on in the guest until it prints something.
+func TestGuestLearnsThatTheClientHasGone(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells that a client has closed its connection")
+	}
+	accepted := make(chan *net.UnixConn, 1)
+	link := &engine.Link{}
+	link.Set(newGuest(t, func(conn *net.UnixConn) { accepted <- conn }).running())
+	conn := connect(t, serve(t, link))
+	inGuest := <-accepted
+	defer inGuest.Close()
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "its connection is closed", func() bool { return hungUp(inGuest, false) })
 }
 
 func TestIdleSocketHasNoGoroutinesPerConnection(t *testing.T) {
