@@ -14,8 +14,7 @@ import (
 // socket.
 func (r *Run) serveSocket(ctx context.Context, d *desktop) (settle, end func()) {
 	s := &socket.Server{
-		Path: r.Instance.DockerSocket(), Link: &d.link, Log: r.Log, Changed: d.changed,
-		Stopped: "The container engine of RDD is stopped. Start it with: " + r.Instance.Command("start"),
+		Path: r.Instance.DockerSocket(), Link: &d.link, Log: r.Log, Changed: d.changed, Command: r.Instance.Command,
 	}
 	if !r.Config.Runs(app.Controller) {
 		return func() {}, func() {}

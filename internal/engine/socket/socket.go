@@ -21,8 +21,8 @@ type Server struct {
 	Path string
 	Link *engine.Link
 	Log  *slog.Logger
-	// Stopped is what clients are told while the engine is stopped and the Link gives no reason.
-	Stopped string
+	// Command returns a command of rdd for this instance, as a user types it; nil: for the default instance.
+	Command func(command string) string
 	// Changed is called when what Problem returns has changed. It may be nil.
 	Changed func()
 
@@ -149,7 +149,7 @@ const (
 const guestSocket = "/run/docker.sock"
 
 // wrongEngine is the answer while containerd is the engine.
-const wrongEngine = "The container engine of RDD is containerd, which docker can't use. To use docker, switch with: rdd set containerEngine.name=moby"
+const wrongEngine = "The container engine of RDD is containerd, which docker can't use. To use docker, switch with: "
 
 // serve connects a client with the engine, or tells it why that doesn't work.
 func (s *Server) serve(ctx context.Context, c *client) {
@@ -183,9 +183,9 @@ func (s *Server) connect(ctx context.Context, c *client) (guest net.Conn, refusa
 		case refusal != "":
 			return nil, refusal
 		case target.Engine == engine.Containerd:
-			return nil, wrongEngine
+			return nil, wrongEngine + s.command("set containerEngine.name=moby")
 		case target.Phase == engine.Stopped:
-			return nil, cmp.Or(target.Reason, s.Stopped, "The container engine of RDD is stopped. Start it with: rdd start")
+			return nil, cmp.Or(target.Reason, "The container engine of RDD is stopped. Start it with: "+s.command("start"))
 		case target.Phase == engine.Running:
 			if guest, err = dial(ctx, target.Dial, changed, refused); err == nil {
 				if c.waited() && hungUp(c.Conn, false) {
@@ -207,7 +207,7 @@ func (s *Server) connect(ctx context.Context, c *client) (guest net.Conn, refusa
 			if context.Cause(ctx) != errLate { // the service ends
 				return nil, ""
 			}
-			return nil, tooLate(target, err)
+			return nil, s.tooLate(target, err)
 		}
 	}
 }
@@ -229,10 +229,17 @@ func dial(ctx context.Context, to engine.Dial, changed, refused <-chan struct{})
 }
 
 // tooLate says that a request has waited in vain. err is why the engine can't be reached; nil: its VM still starts.
-func tooLate(target engine.Target, err error) string {
+func (s *Server) tooLate(target engine.Target, err error) string {
 	if err == nil {
 		reason := cmp.Or(target.Reason, "The container engine of RDD is still starting.")
-		return fmt.Sprintf("%s This request has waited for %s. See how far it is with: rdd status", reason, waitBound)
+		return fmt.Sprintf("%s This request has waited for %s. See how far it is with: %s", reason, waitBound, s.command("status"))
 	}
-	return fmt.Sprintf("The container engine of RDD has not answered for %s: %v. See what is wrong with: rdd status", waitBound, err)
+	return fmt.Sprintf("The container engine of RDD has not answered for %s: %v. See what is wrong with: %s", waitBound, err, s.command("status"))
+}
+
+func (s *Server) command(command string) string {
+	if s.Command == nil {
+		return "rdd " + command
+	}
+	return s.Command(command)
 }

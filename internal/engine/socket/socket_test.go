@@ -397,7 +397,7 @@ func TestRefusalGivesTheReason(t *testing.T) {
 	s := serve(t, link)
 	for want, target := range map[string]engine.Target{
 		"The virtual machine rd has failed to start. See: rdd status": {Phase: engine.Stopped, Engine: engine.Moby, Reason: "The virtual machine rd has failed to start. See: rdd status"},
-		wrongEngine: {Phase: engine.Running, Engine: engine.Containerd, Dial: func(context.Context, string, string) (net.Conn, error) {
+		wrongEngine + "rdd set containerEngine.name=moby": {Phase: engine.Running, Engine: engine.Containerd, Dial: func(context.Context, string, string) (net.Conn, error) {
 			t.Error("docker's request went to containerd")
 			return nil, errors.New("no")
 		}},
