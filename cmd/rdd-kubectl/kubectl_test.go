@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"rancherdesktop.io/rdd/internal/controlplane"
 	"rancherdesktop.io/rdd/internal/datastore"
 	"rancherdesktop.io/rdd/internal/testenv"
+	"rancherdesktop.io/rdd/internal/view"
 )
 
 // asKubectl is an environment variable with which this test binary runs rdd-kubectl.
@@ -48,7 +50,24 @@ func TestKubectl(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs kubectl dozens of times")
 	}
-	kubeconfig := serve(t)
+	each(t, serve(t), func(t *testing.T, k kubectl) {
+		name := filepath.Base(t.Name())
+		k.ok(t, "", "create", "namespace", name)
+		t.Run("discovers", func(t *testing.T) { discovers(t, k) })
+		t.Run("explains", func(t *testing.T) { explains(t, k) })
+		t.Run("applies", func(t *testing.T) { applies(t, k, name) })
+		t.Run("refuses what isn't valid", func(t *testing.T) { refuses(t, k, name) })
+		t.Run("dry runs", func(t *testing.T) { dryRuns(t, k, name) })
+		t.Run("patches", func(t *testing.T) { patches(t, k, name) })
+		t.Run("watches", func(t *testing.T) { watches(t, k, name) })
+		t.Run("waits", func(t *testing.T) { waits(t, k, name) })
+		k.ok(t, "deleted", "delete", "namespace", name, "--wait", "--timeout=60s")
+		k.fails(t, "NotFound", "get", "namespace", name)
+	})
+}
+
+// each runs a test with our own kubectl and with Debian's.
+func each(t *testing.T, kubeconfig string, test func(*testing.T, kubectl)) {
 	programs := map[string]func(*testing.T) kubectl{
 		"own": func(t *testing.T) kubectl {
 			self, err := os.Executable()
@@ -64,17 +83,7 @@ func TestKubectl(t *testing.T) {
 			k := find(t)
 			k.dir = t.TempDir()
 			k.env = append(k.env, "HOME="+k.dir, "KUBECONFIG="+kubeconfig, "PATH="+os.Getenv("PATH"))
-			k.ok(t, "", "create", "namespace", name)
-			t.Run("discovers", func(t *testing.T) { discovers(t, k) })
-			t.Run("explains", func(t *testing.T) { explains(t, k) })
-			t.Run("applies", func(t *testing.T) { applies(t, k, name) })
-			t.Run("refuses what isn't valid", func(t *testing.T) { refuses(t, k, name) })
-			t.Run("dry runs", func(t *testing.T) { dryRuns(t, k, name) })
-			t.Run("patches", func(t *testing.T) { patches(t, k, name) })
-			t.Run("watches", func(t *testing.T) { watches(t, k, name) })
-			t.Run("waits", func(t *testing.T) { waits(t, k, name) })
-			k.ok(t, "deleted", "delete", "namespace", name, "--wait", "--timeout=60s")
-			k.fails(t, "NotFound", "get", "namespace", name)
+			test(t, k)
 		})
 	}
 }
@@ -136,12 +145,10 @@ func patches(t *testing.T, k kubectl, namespace string) {
 	k.ok(t, "annotated", "-n", namespace, "annotate", "gadget", "patched", "a=b")
 }
 
-// watches runs get -w while an object is created, changed and deleted.
-func watches(t *testing.T, k kubectl, namespace string) {
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	k.ok(t, "", "-n", namespace, "apply", "-f", k.write(t, configMap("earlier", "one")))
-	watch := k.command(ctx, "-n", namespace, "get", "configmaps", "-w", "--output-watch-events")
+// watch runs a command until ctx ends. What it returns reads lines until one has all the texts.
+func (k kubectl) watch(ctx context.Context, t *testing.T, args ...string) (shows func(texts ...string)) {
+	t.Helper()
+	watch := k.command(ctx, args...)
 	out, err := watch.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -149,18 +156,27 @@ func watches(t *testing.T, k kubectl, namespace string) {
 	if err := watch.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { cancel(); _ = watch.Wait() }() // killed by the context
+	t.Cleanup(func() { _ = watch.Process.Kill(); _ = watch.Wait() }) // killed
 	var lines strings.Builder
 	scanner := bufio.NewScanner(out)
-	shows := func(event, name string) {
+	return func(texts ...string) {
+		t.Helper()
 		for scanner.Scan() {
 			fmt.Fprintln(&lines, scanner.Text())
-			if strings.Contains(scanner.Text(), event) && strings.Contains(scanner.Text(), name) {
+			if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(scanner.Text(), text) }) {
 				return
 			}
 		}
-		t.Errorf("the watch did not show %s of %s:\n%s", event, name, &lines)
+		t.Errorf("kubectl %s did not show %q:\n%s", strings.Join(args, " "), texts, &lines)
 	}
+}
+
+// watches runs get -w while an object is created, changed and deleted.
+func watches(t *testing.T, k kubectl, namespace string) {
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	k.ok(t, "", "-n", namespace, "apply", "-f", k.write(t, configMap("earlier", "one")))
+	shows := k.watch(ctx, t, "-n", namespace, "get", "configmaps", "-w", "--output-watch-events")
 	shows("ADDED", "earlier") // the watch has begun
 	file := k.write(t, configMap("watched", "one"))
 	k.ok(t, "", "-n", namespace, "apply", "-f", file)
@@ -282,7 +298,7 @@ func debianKubectl(t *testing.T) string {
 }
 
 // serve runs a control plane and returns the path of a kubeconfig for it.
-func serve(t *testing.T) string {
+func serve(t *testing.T, live ...view.Resource) string {
 	t.Helper()
 	dir := t.TempDir()
 	store, err := datastore.Open(t.Context(), datastore.Options{Dir: filepath.Join(dir, "store")})
@@ -294,6 +310,7 @@ func serve(t *testing.T) string {
 		Store:      store,
 		CRDs:       []*apiextensionsv1.CustomResourceDefinition{gadgetDefinition()},
 		Namespaces: []string{"rdd-system"},
+		Live:       live,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -484,7 +484,7 @@ func schema_internal_api_containers_v1alpha1_ContainerStatus(ref common.Referenc
 						},
 					},
 				},
-				Required: []string{"name", "id", "namespace", "image", "state", "created"},
+				Required: []string{"name", "id", "namespace", "image", "state"},
 			},
 		},
 		Dependencies: []string{
@@ -680,7 +680,7 @@ func schema_internal_api_containers_v1alpha1_ImageStatus(ref common.ReferenceCal
 						},
 					},
 				},
-				Required: []string{"id", "namespace", "created", "size"},
+				Required: []string{"id", "namespace", "size"},
 			},
 		},
 		Dependencies: []string{
@@ -883,7 +883,7 @@ func schema_internal_api_containers_v1alpha1_NetworkStatus(ref common.ReferenceC
 						},
 					},
 				},
-				Required: []string{"name", "id", "driver", "created"},
+				Required: []string{"name", "id", "driver"},
 			},
 		},
 		Dependencies: []string{
@@ -1199,7 +1199,7 @@ func schema_internal_api_containers_v1alpha1_VolumeStatus(ref common.ReferenceCa
 						},
 					},
 				},
-				Required: []string{"name", "driver", "created"},
+				Required: []string{"name", "driver"},
 			},
 		},
 		Dependencies: []string{

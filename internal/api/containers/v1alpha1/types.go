@@ -67,6 +67,7 @@ type ContainerStatus struct {
 	// ExitCode of the last run.
 	ExitCode *int32 `json:"exitCode,omitempty"`
 	// Created, StartedAt and FinishedAt are the engine's times.
+	// +optional
 	Created    metav1.Time  `json:"created,omitzero"`
 	StartedAt  *metav1.Time `json:"startedAt,omitempty"`
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
@@ -140,6 +141,7 @@ type ImageStatus struct {
 	// +listType=atomic
 	RepoDigests []string `json:"repoDigests,omitempty"`
 	// Created is when the image was built.
+	// +optional
 	Created metav1.Time `json:"created,omitzero"`
 	// Size in bytes, with the layers that it shares with other images.
 	Size int64 `json:"size"`
@@ -177,6 +179,7 @@ type VolumeStatus struct {
 	// Scope is local or global.
 	Scope string `json:"scope,omitempty"`
 	// Created is when it was created.
+	// +optional
 	Created metav1.Time `json:"created,omitzero"`
 	// Labels of the volume.
 	Labels map[string]string `json:"labels,omitempty"`
@@ -219,6 +222,7 @@ type NetworkStatus struct {
 	// +listType=atomic
 	Subnets []string `json:"subnets,omitempty"`
 	// Created is when it was created.
+	// +optional
 	Created metav1.Time `json:"created,omitzero"`
 	// Labels of the network.
 	Labels map[string]string `json:"labels,omitempty"`
