@@ -129,7 +129,7 @@ func (l live) scope(r view.Resource) *handlers.RequestScope {
 		Namer:                    handlers.ContextBasedNaming{Namer: runtime.Namer(meta.NewAccessor()), ClusterScoped: true},
 		Serializer:               l.codecs,
 		ParameterCodec:           runtime.NewParameterCodec(l.scheme),
-		Creater:                  l.scheme,
+		Creater:                  l.scheme, //nolint:misspell // the API server's word
 		Convertor:                l.scheme,
 		Defaulter:                l.scheme,
 		Typer:                    l.scheme,
@@ -202,7 +202,8 @@ func (l live) services() ([]*restful.WebService, error) {
 		group := &endpoints.APIGroupVersion{
 			Root: genericserver.APIGroupPrefix, GroupVersion: version, Storage: storage,
 			OptionsExternalVersion: &schema.GroupVersion{Version: "v1"},
-			Serializer:             l.codecs, ParameterCodec: runtime.NewParameterCodec(l.scheme), Typer: l.scheme, Creater: l.scheme,
+			Serializer:             l.codecs, ParameterCodec: runtime.NewParameterCodec(l.scheme), Typer: l.scheme,
+			Creater:   l.scheme, //nolint:misspell // the API server's word
 			Convertor: l.scheme, ConvertabilityChecker: l.scheme, Defaulter: l.scheme, UnsafeConvertor: runtime.UnsafeObjectConvertor(l.scheme),
 			Namer: runtime.Namer(meta.NewAccessor()), TypeConverter: managedfields.NewDeducedTypeConverter(),
 			EquivalentResourceRegistry: runtime.NewEquivalentResourceRegistry(), Admit: apiadmission.NewChainHandler(),

@@ -427,7 +427,7 @@ func TestALiveObjectCantBeAnOwner(t *testing.T) {
 }
 
 // request sends one to a container's subresource.
-func request(t *testing.T, s *server, method, below string) (*http.Response, string) {
+func request(t *testing.T, s *server, method, below string) (code int, line string, more io.Reader) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.Endpoint().URL+"/apis/"+v1alpha1.GroupVersion.String()+"/containers/"+below, http.NoBody)
 	if err != nil {
@@ -441,12 +441,13 @@ func request(t *testing.T, s *server, method, below string) (*http.Response, str
 	if err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(answer.Body).ReadString('\n')
+	t.Cleanup(func() { answer.Body.Close() })
+	body := bufio.NewReader(answer.Body)
+	line, err = body.ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { answer.Body.Close() })
-	return answer, strings.TrimSpace(line)
+	return answer.StatusCode, strings.TrimSpace(line), body
 }
 
 func TestSubresourcesGetPathAndQuery(t *testing.T) {
@@ -458,30 +459,30 @@ func TestSubresourcesGetPathAndQuery(t *testing.T) {
 		"web/log/?follow=":            c.Name + " /?follow=",
 		c.Name + "/log?follow=1":      c.Name + " ?follow=1",
 	} {
-		if answer, got := request(t, shared, http.MethodGet, below); got != want || answer.StatusCode != http.StatusOK {
-			t.Errorf("%s: %d %q, want %q", below, answer.StatusCode, got, want)
+		if code, got, _ := request(t, shared, http.MethodGet, below); got != want || code != http.StatusOK {
+			t.Errorf("%s: %d %q, want %q", below, code, got, want)
 		}
 	}
-	if answer, got := request(t, shared, http.MethodPost, "web/start"); answer.StatusCode != http.StatusAccepted || got != `{"started":"`+c.Name+`"}` {
-		t.Errorf("start: %d %s", answer.StatusCode, got)
+	if code, got, _ := request(t, shared, http.MethodPost, "web/start"); code != http.StatusAccepted || got != `{"started":"`+c.Name+`"}` {
+		t.Errorf("start: %d %s", code, got)
 	}
-	if answer, got := request(t, shared, http.MethodPost, "nobody/start"); answer.StatusCode != http.StatusNotFound || !strings.Contains(got, `\"nobody\" not found`) {
-		t.Errorf("start of nobody: %d %s", answer.StatusCode, got)
+	if code, got, _ := request(t, shared, http.MethodPost, "nobody/start"); code != http.StatusNotFound || !strings.Contains(got, `\"nobody\" not found`) {
+		t.Errorf("start of nobody: %d %s", code, got)
 	}
-	if answer, _ := request(t, shared, http.MethodPost, "web/log"); answer.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("a method that is none: %d", answer.StatusCode)
+	if code, _, _ := request(t, shared, http.MethodPost, "web/log"); code != http.StatusMethodNotAllowed {
+		t.Errorf("a method that is none: %d", code)
 	}
 }
 
 func TestAFollowedLogEndsWithTheService(t *testing.T) {
 	s := newFakeEngine().serve(t)
-	answer, _ := request(t, s, http.MethodGet, "web/log?follow=1")
+	_, _, log := request(t, s, http.MethodGet, "web/log?follow=1")
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
-	rest, err := io.ReadAll(answer.Body)
-	if err == nil && !strings.Contains(string(rest), "the service stops") {
-		t.Errorf("the end is %q", rest)
+	end, err := io.ReadAll(log)
+	if err == nil && !strings.Contains(string(end), "the service stops") {
+		t.Errorf("the end is %q", end)
 	}
 }
 

@@ -61,7 +61,7 @@ type Subresource struct {
 // the control plane with the same status and sentence.
 func Status(code int, message string) *apierrors.StatusError {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: int32(code), Reason: reasonOf(code), Message: message, //nolint:gosec // G115: an HTTP status
+		Status: metav1.StatusFailure, Code: int32(code), Reason: reasonOf(code), Message: message,
 	}}
 }
 

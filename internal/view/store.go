@@ -93,7 +93,7 @@ type event struct {
 // and never among them: a version of another run is never taken for one of this.
 func New(kind Kind) *Store {
 	now := time.Now()
-	base := uint64(now.UnixMilli()) << 20 //nolint:gosec // G115: it is after 1970
+	base := uint64(now.UnixMilli()) << 20
 	return &Store{kind: kind, start: now, objects: map[string]Object{}, version: base, dropped: base}
 }
 
@@ -190,10 +190,10 @@ func (s *Store) replace(all []Object) {
 }
 
 func (s *Store) apply(o Object) {
-	if o.GetUID() == "" {
-		o.SetUID(identity(o))
-	}
 	was := s.objects[o.GetName()]
+	if o.GetUID() == "" {
+		o.SetUID(identity(o, was))
+	}
 	switch {
 	case was == nil:
 		s.add(event{is: o})
@@ -240,7 +240,7 @@ func (s *Store) trim() {
 	}
 	clear(s.events[:old])
 	s.events = s.events[old:]
-	s.dropped += uint64(old) //nolint:gosec // G115: a length
+	s.dropped += uint64(old)
 	if len(s.events) == 0 {
 		s.events = nil
 	}
@@ -328,8 +328,11 @@ func (f fieldsOf) Get(field string) string {
 	return ""
 }
 
-// identity makes a UID for an object that has none: the same as long as it is the same object.
-func identity(o Object) types.UID {
+// identity makes a UID for an object that has none: the same as before, as long as it is the same object.
+func identity(o, was Object) types.UID {
+	if was != nil && was.GetCreationTimestamp() == o.GetCreationTimestamp() {
+		return was.GetUID()
+	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%T\x00%s\x00%d", o, o.GetName(), o.GetCreationTimestamp().UnixNano()))
 	h := hex.EncodeToString(sum[:16])
 	return types.UID(strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-"))

@@ -106,9 +106,9 @@ func (s *Store) after(version uint64, into []event) (events []event, changed <-c
 	if version < s.dropped {
 		return nil, nil, false
 	}
-	events = append(into, s.events[version-s.dropped:][:min(batchSize, s.version-version)]...)
-	if len(events) > 0 {
-		return events, nil, true
+	into = append(into, s.events[version-s.dropped:][:min(batchSize, s.version-version)]...)
+	if len(into) > 0 {
+		return into, nil, true
 	}
 	if s.changed == nil {
 		s.changed = make(chan struct{})

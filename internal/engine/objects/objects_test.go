@@ -112,7 +112,7 @@ func typical(shared *Strings, i int) *v1alpha1.Container {
 		Status: v1alpha1.ContainerStatus{
 			ID: id, Name: name, Namespace: "moby", Image: shared.Shared(fmt.Sprint("docker.io/library/nginx:1.", i/5)), ImageID: shared.Shared(fmt.Sprintf("sha256:%064x", i/5)),
 			Command: fmt.Sprint("/docker-entrypoint.sh nginx -g 'daemon off;' ", i), State: v1alpha1.ContainerRunning, Created: now, StartedAt: &now,
-			Ports:    []v1alpha1.ContainerPort{{Protocol: "tcp", ContainerPort: 80, HostPort: int32(8000 + i)}, {Protocol: "tcp", ContainerPort: 443}}, //nolint:gosec // G115: small
+			Ports:    []v1alpha1.ContainerPort{{Protocol: "tcp", ContainerPort: 80, HostPort: int32(8000 + i)}, {Protocol: "tcp", ContainerPort: 443}},
 			Mounts:   []v1alpha1.ContainerMount{{Type: "volume", Name: fmt.Sprint("data-", i), Source: fmt.Sprintf("/var/lib/docker/volumes/data-%d/_data", i), Destination: "/usr/share/nginx/html"}},
 			Networks: []string{fmt.Sprint("app_default", i)}, Labels: all, Project: "app", Service: "web",
 		},
