@@ -112,6 +112,7 @@ func groups() []group {
 		{[]string{"crash"}, (*bench).measureCrash},
 		{[]string{"fleet"}, (*bench).measureFleet},
 		{[]string{"vm"}, (*bench).measureVMs},
+		{[]string{"forward"}, (*bench).measureForward},
 		{[]string{"desktop"}, (*bench).measureDesktop},
 	}
 }

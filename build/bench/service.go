@@ -129,6 +129,24 @@ func (s *service) pid(ctx context.Context) (int, error) {
 	return status.PID, nil
 }
 
+// path returns a path of the instance; key is one of those that rdd svc paths prints.
+func (s *service) path(ctx context.Context, key string) (string, error) {
+	_, out, err := s.run(ctx, "svc", "paths", "--output", "json")
+	if err != nil {
+		return "", err
+	}
+	var all []struct{ Key, Path string }
+	if err := json.Unmarshal(out, &all); err != nil {
+		return "", fmt.Errorf("read the paths that rdd svc paths printed: %w", err)
+	}
+	for _, p := range all {
+		if p.Key == key {
+			return p.Path, nil
+		}
+	}
+	return "", fmt.Errorf("rdd svc paths names no %q: %s", key, out)
+}
+
 // newService creates an instance and starts nothing.
 func (b *bench) newService() (*service, error) {
 	b.created++

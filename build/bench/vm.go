@@ -17,9 +17,14 @@ import (
 // vmTimeout is how long one boot or one stop may take; emulation is slow.
 const vmTimeout = "30m"
 
+// guestTemplate is the template of our guest.
+func (b *bench) guestTemplate() string {
+	return filepath.Join(b.dist, "share", "rdd", "guest", "rdd-guest.yaml")
+}
+
 // measureVMs boots our guest and the stock guest alternately, so that the machine is the same for both.
 func (b *bench) measureVMs(ctx context.Context) error {
-	ours := filepath.Join(b.dist, "share", "rdd", "guest", "rdd-guest.yaml")
+	ours := b.guestTemplate()
 	stock := filepath.Join(b.dist, "share", "rdd", "guest-stock", "stock.yaml")
 	if _, err := os.Stat(ours); err != nil {
 		return fmt.Errorf("our guest's template: %w: build it with: make guest", err)

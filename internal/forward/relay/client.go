@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -40,6 +41,7 @@ type Client struct {
 	failure error         // why the last attempt failed
 	since   time.Time     // of the first failure in a row
 	told    string        // what Problem was told last
+	booted  atomic.Bool
 	renew   chan struct{} // holds a token when a new link is wanted instead of a stale one
 	key     ssh.Signer    // nil until it was read
 }
@@ -149,7 +151,7 @@ func (c *Client) await(ctx context.Context, l *link) {
 				return
 			}
 		case <-c.renew:
-			if l.stale.Load() {
+			if c.stale(l) {
 				return
 			}
 		}
@@ -158,13 +160,10 @@ func (c *Client) await(ctx context.Context, l *link) {
 
 // Booted tells that the guest has booted. The user may have been given groups since the login, which only another login
 // has: there will be one when something is refused. Connections that are open stay.
-func (c *Client) Booted() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.link != nil {
-		c.link.stale.Store(true)
-	}
-}
+func (c *Client) Booted() { c.booted.Store(true) }
+
+// stale reports whether the guest may permit more to another login.
+func (c *Client) stale(l *link) bool { return l.early && c.booted.Load() }
 
 // replace waits for another link than l.
 func (c *Client) replace(ctx context.Context, l *link) {
@@ -285,10 +284,10 @@ func (c *Client) Dial(ctx context.Context, network, address string) (forward.Con
 
 // refusal is what a refusal means.
 func refusal(e *ssh.OpenChannelError) string {
-	switch {
-	case e.Reason == ssh.ConnectionFailed:
+	switch e.Reason {
+	case ssh.ConnectionFailed:
 		return "nothing listens there, or the guest's user may not use it"
-	case e.Reason == ssh.Prohibited:
+	case ssh.Prohibited:
 		return "the guest's SSH server does not permit it: " + e.Message
 	}
 	return e.Message
@@ -308,7 +307,7 @@ func (c *Client) open(ctx context.Context, kind string, payload []byte) (*conn, 
 		switch {
 		case errors.Is(err, errLost):
 			c.drop(l)
-		case refused && l.stale.Load() && ctx.Err() == nil:
+		case refused && c.stale(l) && ctx.Err() == nil:
 			c.replace(ctx, l)
 			if ctx.Err() != nil {
 				return nil, err
@@ -361,6 +360,7 @@ func (c *Client) connect(ctx context.Context, greeting time.Duration) (*link, er
 	if err != nil {
 		return nil, err
 	}
+	early := !c.booted.Load()
 	if err := c.readKey(); err != nil {
 		return nil, fmt.Errorf("read the SSH key %s: %w", c.o.KeyFile, err)
 	}
@@ -374,6 +374,7 @@ func (c *Client) connect(ctx context.Context, greeting time.Duration) (*link, er
 	if err != nil {
 		return nil, fmt.Errorf("log in to the guest's SSH server on %s: %w", address, err)
 	}
+	l.early = early
 	return l, nil
 }
 

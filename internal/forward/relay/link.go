@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -25,7 +24,7 @@ type link struct {
 	t       timing
 	done    chan struct{} // closed when it has ended
 	retired chan struct{} // closed when it is retired, or has ended
-	stale   atomic.Bool   // the guest may permit more to another login
+	early   bool          // whether the login began before the guest had booted
 	check   chan struct{} // holds a token when somebody waits for an answer
 
 	silent chan struct{} // holds a token when the guest has fallen silent

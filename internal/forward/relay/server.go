@@ -146,21 +146,21 @@ func (s *Server) accept(ctx context.Context, l net.Listener, conns *sync.WaitGro
 			}
 			continue
 		}
-		conns.Go(func() { s.serve(ctx, c.(*net.UnixConn)) })
+		conns.Go(func() { s.serve(ctx, c) })
 	}
 }
 
 // serve serves one connection.
-func (s *Server) serve(ctx context.Context, unix *net.UnixConn) {
-	defer unix.Close()
-	defer context.AfterFunc(ctx, func() { _ = unix.Close() })()
-	_ = unix.SetReadDeadline(time.Now().Add(requestTimeout))
-	c := &client{UnixConn: unix, r: bufio.NewReader(unix)}
+func (s *Server) serve(ctx context.Context, conn net.Conn) {
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	_ = conn.SetReadDeadline(time.Now().Add(requestTimeout))
+	c := &client{UnixConn: conn.(*net.UnixConn), r: bufio.NewReader(conn)}
 	verb, args, err := forward.ReadRequest(c.r)
 	if err != nil {
 		return
 	}
-	_ = unix.SetReadDeadline(time.Time{})
+	_ = conn.SetReadDeadline(time.Time{})
 	handler := s.Verbs[verb]
 	if handler == nil {
 		_ = forward.Refuse(c, fmt.Errorf("%w %q", forward.ErrUnknown, verb))
