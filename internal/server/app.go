@@ -16,6 +16,7 @@ import (
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/dockerconfig"
 	"rancherdesktop.io/rdd/internal/engine"
+	"rancherdesktop.io/rdd/internal/engine/moby"
 	"rancherdesktop.io/rdd/internal/forward"
 	"rancherdesktop.io/rdd/internal/host"
 	"rancherdesktop.io/rdd/internal/machine"
@@ -30,14 +31,17 @@ type desktop struct {
 	// socketProblem says why the engine's socket can't be served.
 	socketProblem func() string
 	ports         publishing
+	engine        *moby.Engine
 }
 
 // newDesktop returns what the parts of the App share.
 func (r *Run) newDesktop() *desktop {
-	return &desktop{
+	d := &desktop{
 		socketProblem: func() string { return "" },
 		ports:         publishing{to: forward.NewPublisher(layout.Of(r.Instance, appv1alpha1.VM))},
 	}
+	d.engine = r.newEngine(d)
+	return d
 }
 
 // changed makes the App's controller look at the App.
@@ -47,7 +51,7 @@ func (d *desktop) changed() { d.events.Enqueue(appv1alpha1.Name) }
 func (r *Run) appController(machines *machine.Manager, d *desktop, ownsEmptyHost bool) controller.Controller {
 	return app.New(app.Options{
 		Host: r.Host, OwnsEmptyHost: ownsEmptyHost, Events: &d.events,
-		Engine: noEngine{}, Link: &d.link, Dial: r.dialGuest, Allow: d.ports.allow,
+		Engine: d.engine, Link: &d.link, Dial: r.dialGuest, Allow: d.ports.allow,
 		Docker: dockerconfig.Of(r.Instance), Context: r.Instance.Context(), Socket: r.Instance.DockerSocket(), SocketProblem: d.socketProblem,
 		Guest: r.guestTemplate,
 		Validate: func(ctx context.Context, vm string, template []byte) error {
@@ -100,10 +104,4 @@ func computer(home string) app.Computer {
 		c.Memory = int64(m.Total)
 	}
 	return c
-}
-
-type noEngine struct{}
-
-func (noEngine) State() engine.State {
-	return engine.State{Problem: "this build has no client for the engine yet"}
 }

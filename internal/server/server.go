@@ -1,5 +1,5 @@
-// Package server runs the parts of the service: the engine's socket, datastore, control plane, machines and controllers. It
-// starts them in this order and stops them in the opposite one. rddd calls it.
+// Package server runs the parts of the service: the engine's socket, datastore, control plane, the engine's mirror, machines and
+// controllers. It starts them in this order and stops them in the opposite one. rddd calls it.
 package server
 
 import (
@@ -82,6 +82,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 		Port:       r.Config.Port,
 		Store:      store,
 		CRDs:       definitions,
+		Live:       desk.engine.Resources(),
 		Admission:  admissionOf(controllers),
 		Namespaces: []string{v1alpha1.SystemNamespace},
 		Handlers:   r.handlers(),
@@ -103,6 +104,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	case <-ctx.Done():
 		return nil
 	}
+	defer r.followEngine(ctx, desk)() // it ends before what it is shown by
 	return r.control(ctx, server, serving, stopMachines, settle, controllers)
 }
 

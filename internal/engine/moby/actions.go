@@ -1,0 +1,282 @@
+package moby
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
+	"rancherdesktop.io/rdd/internal/view"
+)
+
+// refreshTimeout bounds the wait for the mirror after an action. The action is done then anyway.
+const refreshTimeout = 5 * time.Second
+
+// connected returns the session with the engine. Its error is for clients.
+func (e *Engine) connected() (*session, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.current == nil {
+		return nil, view.Status(http.StatusServiceUnavailable, e.reason)
+	}
+	return e.current, nil
+}
+
+// act does something with the engine, and returns when the mirror has read what changed.
+func (e *Engine) act(ctx context.Context, changed key, do func(ctx context.Context, engine *client.Client) error) error {
+	s, err := e.connected()
+	if err != nil {
+		return err
+	}
+	err = do(ctx, s.actions)
+	if ctx.Err() == nil {
+		wait, cancel := context.WithTimeout(ctx, refreshTimeout)
+		defer cancel()
+		s.queue.read(wait, changed) // after a refusal, too: the client had seen something that is not so
+	}
+	return refusal(err)
+}
+
+// refusal makes an error of the engine one that reaches the client with the engine's own sentence.
+func refusal(err error) error {
+	if err == nil || errdefs.IsNotModified(err) { // docker start of a container that runs is no error
+		return nil
+	}
+	if _, ours := errors.AsType[*apierrors.StatusError](err); ours {
+		return err
+	}
+	code := http.StatusInternalServerError
+	switch {
+	case client.IsErrConnectionFailed(err):
+		return view.Status(http.StatusServiceUnavailable, "The engine does not answer: "+plain(err).Error()+".")
+	case errdefs.IsNotFound(err):
+		code = http.StatusNotFound
+	case errdefs.IsConflict(err), errdefs.IsAlreadyExists(err), errdefs.IsFailedPrecondition(err):
+		code = http.StatusConflict
+	case errdefs.IsInvalidArgument(err):
+		code = http.StatusBadRequest
+	case errdefs.IsPermissionDenied(err):
+		code = http.StatusForbidden
+	case errdefs.IsUnavailable(err):
+		code = http.StatusServiceUnavailable
+	case errdefs.IsNotImplemented(err):
+		code = http.StatusNotImplemented
+	}
+	return view.Status(code, words(err))
+}
+
+// words returns what the engine has said: the innermost error of a chain that only adds who said it.
+func words(err error) string {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return err.Error()
+}
+
+// fail answers a request with an error.
+func fail(w http.ResponseWriter, err error) {
+	status := view.Status(http.StatusInternalServerError, err.Error()).Status()
+	if known, ok := errors.AsType[*apierrors.StatusError](err); ok {
+		status = known.Status()
+	}
+	writeStatus(w, status)
+}
+
+func writeStatus(w http.ResponseWriter, status metav1.Status) {
+	status.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
+	writeJSON(w, int(status.Code), status)
+}
+
+func writeJSON(w http.ResponseWriter, code int, answer any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(answer) // fails when the client is gone
+}
+
+// action is a subresource that does something and answers when it is done.
+func action(do func(r *http.Request, o view.Object) error) view.Subresource {
+	return view.Subresource{Methods: []string{http.MethodPost}, Handler: func(o view.Object) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := do(r, o); err != nil {
+				fail(w, err)
+				return
+			}
+			writeStatus(w, metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusOK})
+		})
+	}}
+}
+
+// stream is a subresource that is read.
+func stream(serve func(w http.ResponseWriter, r *http.Request, o view.Object), methods ...string) view.Subresource {
+	return view.Subresource{Methods: methods, Handler: func(o view.Object) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(w, r, o) })
+	}}
+}
+
+func (e *Engine) containerSubresources() map[string]view.Subresource {
+	onContainer := func(do func(ctx context.Context, engine *client.Client, id string, query url.Values) error) view.Subresource {
+		return action(func(r *http.Request, o view.Object) error {
+			return e.act(r.Context(), key{kind: containers, id: o.GetName()}, func(ctx context.Context, engine *client.Client) error {
+				return do(ctx, engine, o.GetName(), r.URL.Query())
+			})
+		})
+	}
+	return map[string]view.Subresource{
+		"start": onContainer(func(ctx context.Context, engine *client.Client, id string, _ url.Values) error {
+			_, err := engine.ContainerStart(ctx, id, client.ContainerStartOptions{})
+			return err
+		}),
+		"stop": onContainer(func(ctx context.Context, engine *client.Client, id string, query url.Values) error {
+			seconds, err := number(query, "timeout")
+			if err != nil {
+				return err
+			}
+			_, err = engine.ContainerStop(ctx, id, client.ContainerStopOptions{Timeout: seconds, Signal: query.Get("signal")})
+			return err
+		}),
+		"restart": onContainer(func(ctx context.Context, engine *client.Client, id string, query url.Values) error {
+			seconds, err := number(query, "timeout")
+			if err != nil {
+				return err
+			}
+			_, err = engine.ContainerRestart(ctx, id, client.ContainerRestartOptions{Timeout: seconds, Signal: query.Get("signal")})
+			return err
+		}),
+		"pause": onContainer(func(ctx context.Context, engine *client.Client, id string, _ url.Values) error {
+			_, err := engine.ContainerPause(ctx, id, client.ContainerPauseOptions{})
+			return err
+		}),
+		"unpause": onContainer(func(ctx context.Context, engine *client.Client, id string, _ url.Values) error {
+			_, err := engine.ContainerUnpause(ctx, id, client.ContainerUnpauseOptions{})
+			return err
+		}),
+		"kill": onContainer(func(ctx context.Context, engine *client.Client, id string, query url.Values) error {
+			_, err := engine.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: query.Get("signal")})
+			return err
+		}),
+		"log":    stream(e.serveLog, http.MethodGet),
+		"exec":   stream(e.serveExec, http.MethodGet, http.MethodPost),
+		"attach": stream(e.serveAttach, http.MethodGet, http.MethodPost),
+		"stats":  stream(e.serveStats, http.MethodGet),
+	}
+}
+
+func (e *Engine) imageSubresources() map[string]view.Subresource {
+	return map[string]view.Subresource{
+		"tag": action(func(r *http.Request, o view.Object) error {
+			target := r.URL.Query().Get("target")
+			if target == "" {
+				return view.Status(http.StatusBadRequest, "The query needs target=REPOSITORY:TAG, for example ?target=shop:2.")
+			}
+			return e.act(r.Context(), key{kind: images}, func(ctx context.Context, engine *client.Client) error {
+				_, err := engine.ImageTag(ctx, client.ImageTagOptions{Source: imageID(o), Target: target})
+				if err != nil && !answered(err) && !client.IsErrConnectionFailed(err) { // the client itself has checked the reference
+					return view.Status(http.StatusBadRequest, err.Error())
+				}
+				return err
+			})
+		}),
+	}
+}
+
+func imageID(o view.Object) string {
+	if i, ok := o.(*v1alpha1.Image); ok {
+		return i.Status.ID
+	}
+	return o.GetName()
+}
+
+// number reads an optional whole number of a query.
+func number(query url.Values, name string) (*int, error) {
+	text := query.Get(name)
+	if text == "" {
+		return nil, nil //nolint:nilnil // absent
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, view.Status(http.StatusBadRequest, name+" must be a whole number, and is "+strconv.Quote(text)+".")
+	}
+	return &n, nil
+}
+
+// deleteContainer removes a container. With a grace period of 0 it is killed first, with another one it is stopped first;
+// without one, the engine refuses to remove a container that runs. Cascading in the foreground removes its anonymous
+// volumes, too.
+func (e *Engine) deleteContainer(ctx context.Context, o view.Object, options *metav1.DeleteOptions) error {
+	id := o.GetName()
+	remove := client.ContainerRemoveOptions{RemoveVolumes: cascades(options)}
+	err := e.act(ctx, key{kind: containers, id: id}, func(ctx context.Context, engine *client.Client) error {
+		remove.Force = forced(options)
+		if options != nil && options.GracePeriodSeconds != nil && !remove.Force {
+			seconds := int(*options.GracePeriodSeconds)
+			if _, err := engine.ContainerStop(ctx, id, client.ContainerStopOptions{Timeout: &seconds}); err != nil && !errdefs.IsNotModified(err) {
+				return err
+			}
+		}
+		_, err := engine.ContainerRemove(ctx, id, remove)
+		return err
+	})
+	if err == nil && remove.RemoveVolumes {
+		e.refresh(ctx, key{kind: volumes})
+	}
+	return err
+}
+
+// cascades reports whether what belongs to the object is to be deleted with it.
+func cascades(options *metav1.DeleteOptions) bool {
+	return options != nil && options.PropagationPolicy != nil && *options.PropagationPolicy == metav1.DeletePropagationForeground
+}
+
+// refresh reads something again, and returns when that is done.
+func (e *Engine) refresh(ctx context.Context, k key) {
+	s, err := e.connected()
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	s.queue.read(ctx, k)
+}
+
+// deleteImage removes a tag, and with the last one the image. A grace period of 0 removes it although containers use it.
+func (e *Engine) deleteImage(ctx context.Context, o view.Object, options *metav1.DeleteOptions) error {
+	image := imageID(o)
+	if i, ok := o.(*v1alpha1.Image); ok && i.Status.RepoTag != "" {
+		image = i.Status.RepoTag
+	}
+	return e.act(ctx, key{kind: images}, func(ctx context.Context, engine *client.Client) error {
+		_, err := engine.ImageRemove(ctx, image, client.ImageRemoveOptions{Force: forced(options), PruneChildren: true})
+		return err
+	})
+}
+
+func forced(options *metav1.DeleteOptions) bool {
+	return options != nil && options.GracePeriodSeconds != nil && *options.GracePeriodSeconds == 0
+}
+
+func (e *Engine) deleteVolume(ctx context.Context, o view.Object, options *metav1.DeleteOptions) error {
+	v, ok := o.(*v1alpha1.Volume)
+	if !ok {
+		return view.Status(http.StatusInternalServerError, "This is no volume.")
+	}
+	return e.act(ctx, key{kind: volumes}, func(ctx context.Context, engine *client.Client) error {
+		_, err := engine.VolumeRemove(ctx, v.Status.Name, client.VolumeRemoveOptions{Force: forced(options)})
+		return err
+	})
+}
+
+func (e *Engine) deleteNetwork(ctx context.Context, o view.Object, _ *metav1.DeleteOptions) error {
+	return e.act(ctx, key{kind: networks}, func(ctx context.Context, engine *client.Client) error {
+		_, err := engine.NetworkRemove(ctx, o.GetName(), client.NetworkRemoveOptions{})
+		return err
+	})
+}
