@@ -308,13 +308,7 @@ func portLines(r *core.AppReport) (lines []string) {
 }
 
 func diskLines(d *core.DiskReport) (lines []string) {
-	size := func(n int64) string { return units.BytesSize(float64(n)) }
-	switch {
-	case d.Capacity > 0:
-		lines = append(lines, fmt.Sprintf("%s used of %s (%d %%), %s allocated on this computer", size(d.Used), size(d.Capacity), d.Percent, size(d.Allocated)))
-	default:
-		lines = append(lines, fmt.Sprintf("%s allocated on this computer, %s at most", size(d.Allocated), size(d.Maximum)))
-	}
+	lines = append(lines, diskText(d.Used, d.Capacity, d.Allocated, d.Maximum))
 	if d.Warning != "" {
 		lines = append(lines, "warning: "+d.Warning)
 	}

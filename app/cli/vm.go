@@ -354,7 +354,21 @@ func (s *session) printVM(w io.Writer, vm *core.VMDetails, logs string) {
 	}
 	printRows(w, "Name", vm.Name, "State", d.State, "Resources", resources, "SSH port", port, "Acceleration", d.Acceleration,
 		"Restarts", fmt.Sprint(vm.Status.RestartCount), "Age", age(vm.CreationTimestamp.Time), "Managed by", manager, "Progress", d.Progress,
-		"Problem", d.Problem, "Restart needed", restart, "Template", d.Template, "Logs", logs)
+		"Problem", d.Problem, "Restart needed", restart)
+	for _, disk := range vm.Status.Disks {
+		name := map[string]string{"system": "System disk", "data": "Data disk"}[disk.Name]
+		printRows(w, cmp.Or(name, disk.Name), diskText(disk.Used, disk.Capacity, disk.Allocated, disk.Maximum))
+	}
+	printRows(w, "Template", d.Template, "Logs", logs)
+}
+
+// diskText says how full a disk is: in the guest, while that runs, and on this computer.
+func diskText(used, capacity, allocated, maximum int64) string {
+	size := func(n int64) string { return units.BytesSize(float64(n)) }
+	if capacity == 0 {
+		return fmt.Sprintf("%s allocated on this computer, %s at most", size(allocated), size(maximum))
+	}
+	return fmt.Sprintf("%s used of %s (%d %%), %s allocated on this computer", size(used), size(capacity), 100*used/capacity, size(allocated))
 }
 
 func (s *session) vmShell() *cobra.Command {
