@@ -48,7 +48,7 @@ func (f *flags) prepare(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	o := vm.PrepareOptions{VM: f.vm(args[0]), Template: []byte(job.Template), Params: job.Params, DataDisk: job.DataDisk, Share: f.share, AsRoot: asRoot()}
+	o := vm.PrepareOptions{VM: f.vm(args[0]), Template: []byte(job.Template), Params: job.Params, DataDisk: job.DataDisk, ReplaceSystemDisk: job.ReplaceSystemDisk, Share: f.share, AsRoot: asRoot()}
 	return report(cmd.Context(), func(ctx context.Context, w *event.Writer) error { return vm.Prepare(ctx, o, w) })
 }
 

@@ -28,7 +28,7 @@ func (w *worker) make(ctx context.Context, r Request) error {
 	w.phase(Preparing)
 	w.prepared, w.boots = 0, r.Action == Start
 	defer func() { w.boots = false }()
-	return w.runCommand(ctx, &event.Job{Template: string(r.Template), Params: r.Params, DataDisk: r.DataDisk}, "prepare", "--share", w.config.ShareDir)
+	return w.runCommand(ctx, &event.Job{Template: string(r.Template), Params: r.Params, DataDisk: r.DataDisk, ReplaceSystemDisk: r.Replace}, "prepare", "--share", w.config.ShareDir)
 }
 
 // start brings the VM to Running, whatever its phase.

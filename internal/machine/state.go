@@ -42,6 +42,7 @@ type Request struct {
 	Template     []byte            // the whole Lima template; Prepare and Start
 	Params       map[string]string // values for the template's params
 	DataDisk     int64             // size in bytes of the disk for data; 0: none is asked for
+	Replace      bool              // replace the system disk when the template has other images than it was made of
 	Acceleration string            // Auto, Hardware or Emulation
 	KeepData     bool              // Remove: the VM is made again, so leave its data disk
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -176,6 +177,7 @@ func (d *decision) create(o observation, size v1alpha1.VirtualMachine) {
 func (o observation) vmSpec(was lima.LimaVMSpec, size v1alpha1.VirtualMachine) lima.LimaVMSpec {
 	spec := *was.DeepCopy()
 	spec.Running = o.app.Spec.Running
+	spec.SystemDisk = lima.SystemDiskReplace
 	spec.StopMode = o.app.Spec.StopMode
 	if pending(o.app.Spec.RestartedAt, o.app.Status.RestartedAt) {
 		spec.RestartedAt = o.app.Spec.RestartedAt.DeepCopy()
@@ -197,7 +199,7 @@ func (d *decision) change(o observation, size v1alpha1.VirtualMachine) {
 	spec := o.vmSpec(o.vm.Spec, size)
 	next := o.stored
 	if o.stored != "" {
-		text, err := withSize(o.stored, size)
+		text, err := withSize(cmp.Or(o.template, o.stored), size) // a newer RDD's guest replaces the system disk at the next start
 		if err != nil {
 			d.failure = &refusal{permanent: true, message: "the virtual machine can't have the size that the App asks for: " + err.Error()}
 			return

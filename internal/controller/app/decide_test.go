@@ -42,7 +42,7 @@ func situation(change ...func(*observation)) observation {
 	o.vm = &lima.LimaVM{
 		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.VM, Generation: 5,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(o.app, v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))}},
-		Spec:   lima.LimaVMSpec{Running: true, StopMode: lima.StopGraceful, DataDisk: &lima.DataDisk{Size: *size.Disk}, Template: o.stored},
+		Spec:   lima.LimaVMSpec{Running: true, StopMode: lima.StopGraceful, SystemDisk: lima.SystemDiskReplace, DataDisk: &lima.DataDisk{Size: *size.Disk}, Template: o.stored},
 		Status: lima.LimaVMStatus{ObservedGeneration: 5, TemplateDigest: lima.TemplateDigest(o.stored)},
 	}
 	vmIs(lima.ConditionCreated, metav1.ConditionTrue, lima.ReasonCreated)(&o)
@@ -280,9 +280,17 @@ func TestNewSettingsRestartOnce(t *testing.T) {
 	}
 }
 
-// A newer RDD brings a newer guest. It must not restart what runs.
+// A newer RDD brings a newer guest. It must not restart what runs, and the next start has it.
 func TestANewerGuestDoesNotRestartTheVM(t *testing.T) {
-	if d := decide(situation(func(o *observation) { o.template = strings.ReplaceAll(guest, "RDD's guest", "RDD's newer guest") })); does(d) != "" {
+	d := decide(situation(func(o *observation) { o.template = strings.ReplaceAll(guest, "RDD's guest", "RDD's newer guest") }))
+	if does(d) != "edit" || !strings.Contains(d.template, "RDD's newer guest") || !strings.Contains(d.template, "cpus: 4\n") {
+		t.Error(does(d), d.template)
+	}
+}
+
+// RDD was removed in part, and the VM goes on with what it has.
+func TestAMissingGuestChangesNothing(t *testing.T) {
+	if d := decide(situation(func(o *observation) { o.template = "" })); does(d) != "" {
 		t.Error(does(d))
 	}
 }

@@ -41,6 +41,9 @@ func (r *reconciler) observe(ctx context.Context, app *v1alpha1.App) (o observat
 		}
 		return o, nil
 	}
+	if text, err := r.options.Guest(); err == nil { // else the VM goes on with the guest that it has
+		o.template = text
+	}
 	if o.stored, err = storedTemplate(ctx, r.client, o.vm); err != nil {
 		return o, err
 	}

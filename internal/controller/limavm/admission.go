@@ -185,7 +185,7 @@ func (v *validator) admitSource(ctx context.Context, live client.Reader, vm *v1a
 // checkTemplate lets Lima check a template with vm's params. rejection returns the error for a template that Lima rejects.
 func (v *validator) checkTemplate(ctx context.Context, vm *v1alpha1.LimaVM, template string, rejection func(message string) error) error {
 	name := vm.Name
-	if vm.ResourceVersion == "" { // a VM that is being created has no disk
+	if vm.ResourceVersion == "" || vm.Spec.SystemDisk == v1alpha1.SystemDiskReplace { // it has no disk, or one that is replaced
 		name = ""
 	}
 	err := v.machines.Validate(ctx, name, []byte(template), vm.Spec.Params)

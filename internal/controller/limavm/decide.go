@@ -147,6 +147,7 @@ func (d *decision) buildRequest(o observation, want goal, action machine.Action,
 	if making {
 		d.request.Template = []byte(o.template)
 		d.request.Params = o.vm.Spec.Params
+		d.request.Replace = o.vm.Spec.SystemDisk == v1alpha1.SystemDiskReplace
 		if disk := o.vm.Spec.DataDisk; disk != nil {
 			d.request.DataDisk = disk.Size.Value()
 		}

@@ -211,6 +211,11 @@ func (h *hostagent) boot(ctx context.Context) error {
 		h.monitor = qemu.NewMonitor(h.vm, h.report, h.pingFunc(inst.Config))
 		go h.monitor.Run(watched)
 	}
+	stopTrying, err := h.trySystemDisk(watched)
+	if err != nil {
+		return err
+	}
+	defer stopTrying()
 	h.reportStep(event.Boot, "booting; the console is in "+h.vm.SerialLog())
 	if err := ha.Run(context.WithoutCancel(ctx)); err != nil {
 		return err
@@ -219,7 +224,7 @@ func (h *hostagent) boot(ctx context.Context) error {
 		return nil
 	}
 	if how := h.monitor.WaitEnd(); how != "" {
-		return &unexpectedExit{how}
+		return h.systemDiskFailed(&unexpectedExit{how})
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/lima-vm/lima/pkg/hostagent/events"
@@ -42,7 +43,7 @@ func (h *hostagent) handleLimaEvent(s events.Status) {
 		if h.monitor != nil {
 			h.monitor.GuestBooted()
 		}
-		h.report(event.Event{Phase: event.Ready, Step: event.BootSteps, Steps: event.BootSteps, Running: true, Degraded: append(h.degraded(s), h.copyOut()...), SSHPort: int32(s.SSHLocalPort)})
+		h.report(event.Event{Phase: event.Ready, Step: event.BootSteps, Steps: event.BootSteps, Running: true, Degraded: slices.Concat(h.degraded(s), h.copyOut(), h.judgeSystemDisk()), SSHPort: int32(s.SSHLocalPort)})
 		if h.ready != nil {
 			close(h.ready)
 		}

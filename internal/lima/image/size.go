@@ -29,6 +29,21 @@ func VirtualSize(path string) (size int64, ok bool) {
 	return size, size > 0
 }
 
+// Inspect returns the format of an image file, as QEMU calls it, and the size of the disk in it.
+func Inspect(path string) (format string, size int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	image, err := qcow2reader.Open(f)
+	if err != nil {
+		return "", 0, err
+	}
+	defer image.Close()
+	return string(image.Type()), image.Size(), nil
+}
+
 // A disk with less free space than spareSpace counts as full.
 const spareSpace = 1 << 20
 

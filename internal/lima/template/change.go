@@ -1,11 +1,14 @@
 package template
 
 import (
+	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/lima-vm/lima/pkg/limayaml"
 
@@ -34,6 +37,32 @@ func ValidateChange(vm layout.VM, template []byte, params map[string]string, asR
 // CheckChange compares the configuration that a VM's disk was made by with a new one, which has every default filled
 // in.
 func CheckChange(vm layout.VM, old []byte, y *limayaml.LimaYAML) error {
+	return checkChange(vm, old, y, func(y *limayaml.LimaYAML) any { return imagesFor(y) })
+}
+
+// CheckMove is CheckChange for a VM whose images may be elsewhere now, if they are the same.
+func CheckMove(vm layout.VM, old []byte, y *limayaml.LimaYAML) error {
+	return checkChange(vm, old, y, func(y *limayaml.LimaYAML) any { return ImagesOf(y) })
+}
+
+// ImagesOf identifies what a VM is made of: the digests of its images, kernels and initrds, or where they are if they have none.
+func ImagesOf(y *limayaml.LimaYAML) string {
+	id := func(f limayaml.File) string { return cmp.Or(string(f.Digest), f.Location) }
+	var all []string
+	for _, img := range imagesFor(y) {
+		all = append(all, id(img.File))
+		if img.Kernel != nil {
+			all = append(all, id(img.Kernel.File), img.Kernel.Cmdline)
+		}
+		if img.Initrd != nil {
+			all = append(all, id(*img.Initrd))
+		}
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(strings.Join(all, "\x00"))))
+}
+
+// checkChange is CheckChange with what the images of a VM are compared by.
+func checkChange(vm layout.VM, old []byte, y *limayaml.LimaYAML, images func(*limayaml.LimaYAML) any) error {
 	was, err := Load(vm, old)
 	if err != nil {
 		return nil //nolint:nilerr // an older RDD or Lima took it; there is nothing to compare with
@@ -45,7 +74,7 @@ func CheckChange(vm layout.VM, old []byte, y *limayaml.LimaYAML) error {
 		{"vmType", *was.VMType, *y.VMType},
 		{"os", *was.OS, *y.OS},
 		{"arch", *was.Arch, *y.Arch},
-		{"images", imagesFor(was), imagesFor(y)},
+		{"images", images(was), images(y)},
 	} {
 		if !reflect.DeepEqual(f.was, f.now) {
 			return lima.FieldErrorf(f.field, "can't change: the VM's disk was made of what it was; leave it, or make another VM")

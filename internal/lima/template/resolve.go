@@ -23,8 +23,9 @@ type Resolved struct {
 
 // Options are what a VM gets beside its template.
 type Options struct {
-	AsRoot   bool // the guest needs an ordinary user, because RDD runs as root
-	DataDisk bool // the VM has a data disk
+	AsRoot   bool             // the guest needs an ordinary user, because RDD runs as root
+	DataDisk bool             // the VM has a data disk
+	Images   []limayaml.Image // instead of the template's, if there are any
 }
 
 // Resolve completes and checks a template for vm, and turns it into the configuration that Lima is given.
@@ -33,6 +34,9 @@ func Resolve(vm layout.VM, text []byte, params map[string]string, o Options) (*R
 	y, r, err := evaluate(vm, true, text, params, o.AsRoot)
 	if err != nil {
 		return nil, err
+	}
+	if len(o.Images) > 0 {
+		y.Images, r.Config.Images = o.Images, o.Images
 	}
 	redirect(y, vm, r.HostPaths)
 	if err := setProxies(y, os.LookupEnv); err != nil {

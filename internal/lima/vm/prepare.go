@@ -38,8 +38,12 @@ type PrepareOptions struct {
 	Template []byte
 	Params   map[string]string
 	DataDisk int64 // its size in bytes; 0: none is asked for
-	Share    string
-	AsRoot   bool
+
+	// ReplaceSystemDisk says that the system disk follows the images of the template: see package systemdisk.
+	ReplaceSystemDisk bool
+
+	Share  string
+	AsRoot bool
 }
 
 // Prepare creates or updates the VM's configuration and disk. It may be called again, and completes what an
@@ -54,7 +58,7 @@ func Prepare(ctx context.Context, o PrepareOptions, w *event.Writer) error {
 		return diag.Mark(diag.VMBusy, fmt.Errorf("VM %q is in use (its hostagent runs, or it is being prepared or removed): %w", o.VM.Name, err))
 	}
 	defer func() { _ = lock.Release() }()
-	p := &preparer{o: o, vm: o.VM, progress: newProgress(w)}
+	p := &preparer{o: o, vm: o.VM, dir: o.VM.Dir(), progress: newProgress(w)}
 	defer p.progress.stop()
 	downloader.HideProgress = true
 	logrus.SetLevel(logrus.WarnLevel)
@@ -74,6 +78,9 @@ type preparer struct {
 	job      []byte             // the template and params that it was called with, for the VM's directory
 	resolved *template.Resolved // the template as the VM gets it
 	inst     *store.Instance    // the VM as Lima sees it; set by configure
+	dir      string             // where the files of the system disk are made
+
+	stored, storedOld []string // the stored images that the system disk and the one before it use
 
 	stage        stage // the current one
 	first, steps int   // the number of its first step, and how many steps all stages have
@@ -100,8 +107,15 @@ func (p *preparer) run(ctx context.Context) error {
 	if err := p.claimDir(); err != nil {
 		return err
 	}
+	replace, err := p.planReplacement()
+	if err != nil {
+		return err
+	}
 	stages := []stage{{event.Check, "checking programs and configuration", nil, p.configure}}
-	if !layout.Exists(p.vm.Prepared()) {
+	switch {
+	case replace:
+		stages = append(p.replacementStages(), stages...)
+	case !layout.Exists(p.vm.Prepared()):
 		stages = append(stages, p.imageStages()...)
 	}
 	stages = append(stages, stage{event.Disk, "making the disk", nil, p.makeDisk})
@@ -133,10 +147,10 @@ func (p *preparer) report(step int, message string) {
 
 // check checks the template and the programs that the VM needs, before anything is written.
 func (p *preparer) check() (err error) {
-	if p.job, err = (event.Job{Template: string(p.o.Template), Params: p.o.Params, DataDisk: p.o.DataDisk}).Bytes(); err != nil {
+	if p.job, err = (event.Job{Template: string(p.o.Template), Params: p.o.Params, DataDisk: p.o.DataDisk, ReplaceSystemDisk: p.o.ReplaceSystemDisk}).Bytes(); err != nil {
 		return err
 	}
-	if p.resolved, err = template.Resolve(p.vm, p.o.Template, p.o.Params, template.Options{AsRoot: p.o.AsRoot, DataDisk: p.hasData()}); err != nil {
+	if err := p.resolve(nil); err != nil {
 		return err
 	}
 	if p.hasData() && *p.resolved.Config.VMType != limayaml.QEMU {
@@ -148,6 +162,12 @@ func (p *preparer) check() (err error) {
 	if lima.NeedsGuestAgent(p.resolved.Config) {
 		_, err = lima.GuestAgent(p.o.Share, p.resolved.Config)
 	}
+	return err
+}
+
+// resolve completes the template, with other images if there are any.
+func (p *preparer) resolve(images []limayaml.Image) (err error) {
+	p.resolved, err = template.Resolve(p.vm, p.o.Template, p.o.Params, template.Options{AsRoot: p.o.AsRoot, DataDisk: p.hasData(), Images: images})
 	return err
 }
 
@@ -179,7 +199,11 @@ func (p *preparer) configure(ctx context.Context) error {
 
 // updateConfig brings the configuration of an existing VM up to date.
 func (p *preparer) updateConfig(old []byte) (err error) {
-	if err := template.CheckChange(p.vm, old, p.resolved.Config); err != nil {
+	check := template.CheckChange
+	if p.o.ReplaceSystemDisk {
+		check = template.CheckMove
+	}
+	if err := check(p.vm, old, p.resolved.Config); err != nil {
 		return err
 	}
 	if !bytes.Equal(old, p.resolved.Text) {

@@ -348,7 +348,7 @@ func TestNoBarGoesBackWithinAStep(t *testing.T) {
 			var out bytes.Buffer
 			vm := limatest.NewVM(t)
 			template := "plain: true\nfirmware: {legacyBIOS: true}\ndisk: 32MiB\nimages: " + tc.images + "\n"
-			p := &preparer{o: PrepareOptions{VM: vm, Template: []byte(template), AsRoot: true}, vm: vm, progress: newProgress(event.NewWriter(&out))}
+			p := &preparer{o: PrepareOptions{VM: vm, Template: []byte(template), AsRoot: true}, vm: vm, dir: vm.Dir(), progress: newProgress(event.NewWriter(&out))}
 			p.progress.minInterval = 0 // nothing is left out
 			err := p.run(t.Context())
 			p.progress.stop()

@@ -42,7 +42,7 @@ func (p *preparer) imageStages() []stage {
 			if err := p.fetch(ctx, fmt.Sprintf("images[%d].kernel", fetched), filenames.Kernel, k.File, true); err != nil || k.Cmdline == "" {
 				return err
 			}
-			return os.WriteFile(filepath.Join(p.vm.Dir(), filenames.KernelCmdline), []byte(k.Cmdline), 0o600)
+			return os.WriteFile(filepath.Join(p.dir, filenames.KernelCmdline), []byte(k.Cmdline), 0o600)
 		}})
 	}
 	if len(initrds) > 0 {
@@ -92,7 +92,7 @@ func (p *preparer) fetchFirst(ctx context.Context, field, name string, files []l
 			temporary = append(temporary, err)
 		}
 		if name != "" {
-			_ = os.Remove(filepath.Join(p.vm.Dir(), name))
+			_ = os.Remove(filepath.Join(p.dir, name))
 		}
 	}
 	switch {
@@ -111,11 +111,11 @@ func (p *preparer) fetchFirst(ctx context.Context, field, name string, files []l
 func (p *preparer) fetch(ctx context.Context, field, name string, f limayaml.File, decompress bool) error {
 	dest := ""
 	if name != "" {
-		dest = filepath.Join(p.vm.Dir(), name)
+		dest = filepath.Join(p.dir, name)
 	}
 	begin := func(op image.Operation, location string) {
 		p.report(max(0, slices.Index(p.stage.operations, op)), string(op)+" "+location)
 	}
-	fetcher := &image.Fetcher{Home: p.vm.Home, Use: p.vm.UseImage, Begin: begin, Report: p.progress.bytes}
+	fetcher := &image.Fetcher{Home: p.vm.Home, Use: p.useImage, Begin: begin, Report: p.progress.bytes}
 	return fetcher.Fetch(ctx, field, dest, f, decompress)
 }

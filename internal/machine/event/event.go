@@ -199,6 +199,8 @@ type Job struct {
 	Template string            `json:"template"`
 	Params   map[string]string `json:"params,omitempty"`
 	DataDisk int64             `json:"dataDisk,omitempty"` // its size in bytes; 0: none is asked for
+
+	ReplaceSystemDisk bool `json:"replaceSystemDisk,omitempty"` // when the template has other images than it was made of
 }
 
 // Bytes encodes the job for stdin.

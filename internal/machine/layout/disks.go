@@ -28,16 +28,22 @@ type images struct {
 
 // UseImage records that the VM uses a file of ImagesDir.
 func (v VM) UseImage(name string) error {
-	var used images
-	if err := atomicfile.ReadJSON(v.Images(), &used); err != nil && !errors.Is(err, os.ErrNotExist) {
-		used = images{} // it is damaged; the VM's own files are what counts
-	}
-	if slices.Contains(used.Images, name) {
+	used := v.StoredImages()
+	if slices.Contains(used, name) {
 		return nil
 	}
-	used.Images = append(used.Images, name)
-	return atomicfile.WriteJSON(v.Images(), used)
+	return v.SetImages(append(used, name))
 }
+
+// StoredImages lists the files of ImagesDir that the VM uses.
+func (v VM) StoredImages() []string {
+	var used images
+	_ = atomicfile.ReadJSON(v.Images(), &used) // without it, the VM's own files are what counts
+	return used.Images
+}
+
+// SetImages records which files of ImagesDir the VM uses.
+func (v VM) SetImages(names []string) error { return atomicfile.WriteJSON(v.Images(), images{names}) }
 
 // ImageUsed reports whether a VM of the Lima home that is not being removed uses the file of ImagesDir.
 func ImageUsed(home, name string) (bool, error) {

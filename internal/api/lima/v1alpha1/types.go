@@ -115,6 +115,15 @@ type LimaVMSpec struct {
 	// +optional
 	DataDisk *DataDisk `json:"dataDisk,omitempty"`
 
+	// SystemDisk says what happens when the VM's own template names other images
+	// than its system disk was made of. Keep, the default, rejects such a change.
+	// Replace makes a new system disk at the next start: what is on the old one is
+	// lost, the data disk is kept. If the new system doesn't boot, the old one comes
+	// back, and problems say why.
+	// +optional
+	// +kubebuilder:default=Keep
+	SystemDisk SystemDiskMode `json:"systemDisk,omitempty"`
+
 	// Host is the name of the host that runs the VM, when several hosts share one
 	// store. Immutable. Default: the host that owns the store.
 	// +optional
@@ -157,6 +166,16 @@ type DataDisk struct {
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Gi')) >= 0",message="must be at least 1Gi"
 	Size resource.Quantity `json:"size"`
 }
+
+// SystemDiskMode says whether the system disk follows the images of the template.
+// +kubebuilder:validation:Enum=Keep;Replace
+type SystemDiskMode string
+
+// What may happen to a system disk.
+const (
+	SystemDiskKeep    SystemDiskMode = "Keep"
+	SystemDiskReplace SystemDiskMode = "Replace"
+)
 
 // Acceleration says how guest code is run.
 // +kubebuilder:validation:Enum=Auto;Hardware;Emulation
