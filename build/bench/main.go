@@ -111,6 +111,7 @@ func groups() []group {
 		{[]string{"crds"}, (*bench).measureCRDs},
 		{[]string{"crash"}, (*bench).measureCrash},
 		{[]string{"fleet"}, (*bench).measureFleet},
+		{[]string{"disk"}, (*bench).measureDisks},
 		{[]string{"vm"}, (*bench).measureVMs},
 		{[]string{"forward"}, (*bench).measureForward},
 		{[]string{"desktop"}, (*bench).measureDesktop},
