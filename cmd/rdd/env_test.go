@@ -137,7 +137,7 @@ func (e *testEnv) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(dist(e.t), "bin", "rdd"), args...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
-		return name == "HOME" || name == "KUBECONFIG" || strings.HasPrefix(name, "RDD_") || strings.HasPrefix(name, "XDG_")
+		return name == "HOME" || name == "KUBECONFIG" || strings.HasPrefix(name, "RDD_") || strings.HasPrefix(name, "XDG_") || strings.HasPrefix(name, "DOCKER_")
 	})
 	cmd.Env = append(cmd.Env, "HOME="+e.home, "RDD_LIBEXEC="+e.libexec(), "RDD_INSTANCE="+e.instance)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

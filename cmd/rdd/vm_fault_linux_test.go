@@ -65,7 +65,7 @@ func (e *realEnv) lima(name ...string) string {
 // run runs rdd and returns its output.
 func (e *realEnv) run(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(e.dist, "bin", "rdd"), args...)
-	cmd.Env = append(os.Environ(), "HOME="+e.home, "RDD_LIBEXEC="+filepath.Join(e.dist, "libexec", "rdd"))
+	cmd.Env = append(os.Environ(), "HOME="+e.home, "DOCKER_CONFIG=", "RDD_LIBEXEC="+filepath.Join(e.dist, "libexec", "rdd"))
 	for _, kind := range []string{"CONFIG", "DATA", "STATE", "CACHE"} {
 		cmd.Env = append(cmd.Env, "XDG_"+kind+"_HOME=")
 	}

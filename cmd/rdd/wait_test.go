@@ -91,7 +91,7 @@ func (e *waitEnv) command(args string) (*exec.Cmd, *bytes.Buffer) {
 	e.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, filepath.Join(e.dist, "bin", "rdd"), strings.Fields(args)...)
 	cmd.Dir, cmd.Stderr = e.home, said
-	cmd.Env = append(os.Environ(), "HOME="+e.home, "XDG_DATA_HOME=", "XDG_STATE_HOME=", "RDD_INSTANCE=", "RDD_LIBEXEC="+filepath.Join(e.dist, "libexec", "rdd"))
+	cmd.Env = append(os.Environ(), "HOME="+e.home, "DOCKER_CONFIG=", "XDG_DATA_HOME=", "XDG_STATE_HOME=", "RDD_INSTANCE=", "RDD_LIBEXEC="+filepath.Join(e.dist, "libexec", "rdd"))
 	return cmd, said
 }
 

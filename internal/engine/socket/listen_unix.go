@@ -45,13 +45,26 @@ func listen(ctx context.Context, path string) (*listener, error) {
 		info, err = os.Lstat(made)
 	}
 	if err == nil {
-		err = os.Link(made, path) // unlike a rename, it replaces nothing that has come meanwhile
+		err = place(made, path)
 	}
-	if err = errors.Join(err, os.Remove(made)); err != nil {
+	if err != nil {
 		_ = l.Close()
-		return nil, err
+		return nil, errors.Join(err, os.Remove(made))
 	}
 	return &listener{UnixListener: l, path: path, file: info}, nil
+}
+
+// place gives the file made the name path. Unlike a rename, a link replaces nothing that has come meanwhile, but not every file
+// system has links.
+func place(made, path string) error {
+	err := os.Link(made, path)
+	if err == nil {
+		return os.Remove(made)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return os.Rename(made, path)
 }
 
 // freePath removes a socket at the path on which nothing listens any more. It returns an error if something else uses the path.
