@@ -315,19 +315,28 @@ func (a *AppClient) await(ctx context.Context, op string, now *App, w Wait, chec
 			if err != nil {
 				return false, err
 			}
-			o.reportApp(seen)
+			if seen.Status.ObservedGeneration >= now.Generation { // else it is of an earlier change
+				o.reportApp(seen)
+			}
 			return check(seen)
 		})
 	})
 }
 
-// reportApp reports the progress in the App's status.
+// reportApp reports the progress in the App's status, and what has failed and is tried again.
 func (o *operation) reportApp(seen *App) {
-	if p := seen.Status.Progress; p != nil {
-		o.report(eventOf(p))
-		return
+	failure, permanent := seen.Failure()
+	if permanent {
+		failure = nil // ends the wait
 	}
-	if failure, permanent := seen.Failure(); failure != nil && !permanent {
+	switch p := seen.Status.Progress; {
+	case p != nil:
+		e := eventOf(p)
+		if failure != nil {
+			e.Message = failure.Message
+		}
+		o.report(e)
+	case failure != nil:
 		o.report(Event{Phase: phaseRetry, Message: failure.Message})
 	}
 }
