@@ -22,13 +22,17 @@ import (
 	containers "rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
 )
 
-// The objects of the container engine.
-type (
-	Container = containers.Container
-	Image     = containers.Image
-	Volume    = containers.Volume
-	Network   = containers.Network
-)
+// Container is a container of the engine.
+type Container = containers.Container
+
+// Image is a tag of an image of the engine, or an image without one.
+type Image = containers.Image
+
+// Volume is a volume of the engine.
+type Volume = containers.Volume
+
+// Network is a network of the engine.
+type Network = containers.Network
 
 // EngineObjects are the objects of an instance's container engine. The control plane doesn't store them: they are what the
 // engine has now, and none while it doesn't run.

@@ -14,10 +14,10 @@ import (
 
 // parse reads a value of the property.
 func (p *Property) parse(text string) (any, error) {
-	switch {
-	case p.Type == Quantity:
+	switch p.Type {
+	case Quantity:
 		return p.quantity(text)
-	case p.Type == List:
+	case List:
 		return p.list(text)
 	}
 	return p.schema.scalar(text)

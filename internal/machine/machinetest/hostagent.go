@@ -106,6 +106,9 @@ func (p *run) boot(stop <-chan os.Signal) int {
 		select {
 		case <-booted:
 			booted = nil // once
+			if err := p.serveEngine(); err != nil {
+				return printError(err)
+			}
 			running := event.Event{Phase: event.Ready, Step: 5, Steps: 5, Running: true}
 			if mode == "degraded" {
 				running.Degraded = []string{"no port forwards"}

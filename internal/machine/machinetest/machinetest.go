@@ -40,6 +40,8 @@ func Main() {
 //	boot      crash, refuse, late (it waits for the setting booted), degraded, or a time
 //	stop      slow (it waits for the setting stopped), deaf, or the time in which a guest powers off
 //	qemu      orphan: it outlives its hostagent; deaf: it also ignores everything but SIGKILL
+//	engine    none: the container engine of the App's VM doesn't answer
+//	containers  the containers of that engine, one a line: its name, image and state
 //	poweroff  every guest powers itself off
 //
 // A setting NAME.VM applies to one VM.
