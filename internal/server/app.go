@@ -94,7 +94,7 @@ func (r *Run) launched(vm string) (template string, dataDisk int64, known bool) 
 	}
 	defer f.Close()
 	job, err := event.ReadJob(f)
-	return job.Template, 0, err == nil
+	return job.Template, job.DataDisk, err == nil
 }
 
 // computer describes this host.
