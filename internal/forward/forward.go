@@ -3,7 +3,8 @@
 //
 // A request is one line, a verb and its arguments. The answer is "ok\n", after which the connection belongs to the
 // verb, or "error CODE TEXT\n" and the end. The verb dial connects to an address in the guest: its arguments are
-// "unix PATH" or "tcp HOST:PORT", and after the answer the bytes are the guest's, with the end of each direction passed on.
+// "unix PATH", "tcp HOST:PORT" or "exec COMMAND", and after the answer the bytes are the guest's, with the end of each
+// direction passed on.
 package forward
 
 import (
@@ -47,9 +48,9 @@ const (
 	maxError   = 16 << 10
 )
 
-// Dial connects to an address in the guest of vm: network is "unix" or "tcp". It waits for the hostagent's connection to
-// the guest until the context's deadline. The error wraps ErrNotConnected or ErrRefused. The deadline doesn't apply to
-// the connection.
+// Dial connects to an address in the guest of vm: network is "unix" or "tcp", or "exec", whose address is a command. It
+// waits for the hostagent's connection to the guest until the context's deadline. The error wraps ErrNotConnected or
+// ErrRefused. The deadline doesn't apply to the connection.
 func Dial(ctx context.Context, vm layout.VM, network, address string) (Conn, error) {
 	conn, err := Open(ctx, vm, "dial "+network+" "+address)
 	if err != nil {

@@ -266,7 +266,13 @@ func noLink(ctx context.Context, failure error) error {
 // Dial connects to an address in the guest; network is "unix" or "tcp". It waits for a connection to the guest, and tries
 // again when that is lost meanwhile, until the deadline of ctx, or for forward.DialTimeout. The error wraps
 // forward.ErrNotConnected or forward.ErrRefused. Deadlines can't be set on the connection.
+//
+// With the network "exec", the address is a command of the guest's shell, and the connection is its input and output. How
+// it ended is not told, and what it writes to its error output is lost.
 func (c *Client) Dial(ctx context.Context, network, address string) (forward.Conn, error) {
+	if network == "exec" {
+		return c.dialCommand(ctx, address)
+	}
 	kind, payload, err := destination(network, address)
 	if err != nil {
 		return nil, err
@@ -279,6 +285,31 @@ func (c *Client) Dial(ctx context.Context, network, address string) (forward.Con
 		return nil, err
 	}
 	conn.remote = addr{network, address}
+	return conn, nil
+}
+
+// dialCommand starts a command and connects to it. Source: section 6.5 of RFC 4254.
+func (c *Client) dialCommand(ctx context.Context, command string) (forward.Conn, error) {
+	ctx, cancel := withTimeout(ctx, c.t.dial)
+	defer cancel()
+	conn, err := c.open(ctx, "session", nil)
+	if err != nil {
+		return nil, err
+	}
+	conn.remote = addr{"exec", command}
+	go func() { _, _ = io.Copy(io.Discard, conn.Stderr()) }() // unread, it would hold up the command
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	started, err := conn.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
+	switch {
+	case !stop():
+		return nil, ctx.Err()
+	case err != nil:
+		_ = conn.Close()
+		return nil, fmt.Errorf("%w: %w", forward.ErrNotConnected, err)
+	case !started:
+		_ = conn.Close()
+		return nil, fmt.Errorf("%w: the guest's SSH server runs no commands", forward.ErrRefused)
+	}
 	return conn, nil
 }
 

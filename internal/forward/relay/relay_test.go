@@ -518,3 +518,13 @@ func TestACommandRunsInTheGuest(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestACommandsInputAndOutputAreAConnection(t *testing.T) {
+	g := newGuest(t)
+	if got, err := exchange(dial(t, g, "exec", "cat"), []byte("hello")); err != nil || string(got) != "hello" {
+		t.Error(string(got), err)
+	}
+	if got, err := io.ReadAll(dial(t, g, "exec", "dance")); err != nil || len(got) != 0 {
+		t.Error(string(got), err)
+	}
+}
