@@ -41,7 +41,7 @@ func (e *Engine) act(ctx context.Context, changed key, do func(ctx context.Conte
 	if ctx.Err() == nil {
 		wait, cancel := context.WithTimeout(ctx, refreshTimeout)
 		defer cancel()
-		s.queue.read(wait, changed) // after a refusal, too: the client had seen something that is not so
+		s.queue.await(wait, changed) // after a refusal, too: the client had seen something that is not so
 	}
 	return refusal(err)
 }
@@ -244,7 +244,7 @@ func (e *Engine) refresh(ctx context.Context, k key) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
-	s.queue.read(ctx, k)
+	s.queue.await(ctx, k)
 }
 
 // deleteImage removes a tag, and with the last one the image. A grace period of 0 removes it although containers use it.

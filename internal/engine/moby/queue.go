@@ -28,9 +28,11 @@ type key struct {
 	late bool // read it once more, because the engine tells some events before they have happened
 }
 
-// queue holds the keys that are to be read. A key that is added twice is read once. Its zero value is ready to use.
+// queue holds the keys that are to be read, and what was read in the background. A key that is added twice is read once.
+// Its zero value is ready to use.
 type queue struct {
 	mu     sync.Mutex
+	read   []reading
 	due    map[key]time.Time
 	told   map[key][]chan struct{}
 	wake   chan struct{}
@@ -38,17 +40,29 @@ type queue struct {
 	added  int // keys since the last call of busy
 }
 
-// batch is what is to be read now.
+// batch is what is to be read now, and what was.
 type batch struct {
-	keys map[key]bool
-	told []chan struct{}
+	keys map[key][]chan struct{} // to be closed when the key has been read
+	read []reading
 }
 
-// done tells those who wait for the keys of b.
-func (b *batch) done() {
-	for _, c := range b.told {
+func (b *batch) has(k key) bool {
+	_, ok := b.keys[k]
+	return ok
+}
+
+func closeAll(told []chan struct{}) {
+	for _, c := range told {
 		close(c)
 	}
+}
+
+// deliver adds what was read in the background.
+func (q *queue) deliver(r reading) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.read = append(q.read, r)
+	q.wakeLocked()
 }
 
 // add makes k due after a delay, or earlier if it was.
@@ -78,8 +92,8 @@ func (q *queue) wakeLocked() {
 	}
 }
 
-// read adds k, and waits until it has been read.
-func (q *queue) read(ctx context.Context, k key) {
+// await adds k, and waits until it has been read.
+func (q *queue) await(ctx context.Context, k key) {
 	q.mu.Lock()
 	done := make(chan struct{})
 	if q.closed {
@@ -98,14 +112,14 @@ func (q *queue) read(ctx context.Context, k key) {
 	}
 }
 
-// take waits for keys that are due, and returns them all. It returns false when the queue is closed or ctx ends.
+// take waits for keys that are due or have been read, and returns them all. It returns false when the queue is closed or ctx ends.
 func (q *queue) take(ctx context.Context) (*batch, bool) {
 	for {
 		b, wait, wake, open := q.poll(time.Now())
 		if !open || ctx.Err() != nil {
 			return nil, false
 		}
-		if len(b.keys) > 0 {
+		if len(b.keys)+len(b.read) > 0 {
 			return b, true
 		}
 		timer := time.NewTimer(wait)
@@ -122,14 +136,14 @@ func (q *queue) take(ctx context.Context) (*batch, bool) {
 func (q *queue) poll(now time.Time) (b *batch, wait time.Duration, wake <-chan struct{}, open bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	b, wait = &batch{keys: map[key]bool{}}, time.Hour
+	b, wait = &batch{keys: map[key][]chan struct{}{}, read: q.read}, time.Hour
+	q.read = nil
 	for k, at := range q.due {
 		if left := at.Sub(now); left > 0 {
 			wait = min(wait, left)
 			continue
 		}
-		b.keys[k] = true
-		b.told = append(b.told, q.told[k]...)
+		b.keys[k] = q.told[k]
 		delete(q.due, k)
 		delete(q.told, k)
 	}
@@ -154,9 +168,7 @@ func (q *queue) close() {
 	defer q.mu.Unlock()
 	q.closed = true
 	for _, told := range q.told {
-		for _, c := range told {
-			close(c)
-		}
+		closeAll(told)
 	}
 	q.told = nil
 	q.wakeLocked()

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,10 +22,8 @@ import (
 const (
 	// burst is how many events make a list of all containers due.
 	burst = 200
-	// manyReads is from how many containers on a list is read first, which tells which of them are still there.
-	manyReads = 64
 	// parallelReads is how many containers are read at once.
-	parallelReads = 8
+	parallelReads = 16
 )
 
 // session is one connection to the engine: its event stream, and what is read because of it.
@@ -47,6 +43,15 @@ type session struct {
 	skew                time.Duration // the engine's clock minus ours
 	events              int           // since containers were listed
 	failures            map[key]int
+	reading             map[string]*pending // containers that are just being read
+	free                chan struct{}       // holds a token for each that is
+}
+
+// pending is a read of a container in the background.
+type pending struct {
+	told  []chan struct{} // to be closed when it is done
+	again bool            // once it is done, read again: something has changed since it began
+	next  []chan struct{} // to be closed then
 }
 
 type logger interface {
@@ -62,8 +67,9 @@ func (e *Engine) session(ctx context.Context, dial engine.Dial, limit time.Durat
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &session{ctx: ctx, log: e.Log, timing: e.timing, engine: e, dial: dial, mirror: e.mirror, seed: maphash.MakeSeed(), failures: map[key]int{}}
-	defer s.queue.close()
+	s := &session{ctx: ctx, log: e.Log, timing: e.timing, engine: e, dial: dial, mirror: e.mirror, seed: maphash.MakeSeed(), failures: map[key]int{},
+		reading: map[string]*pending{}, free: make(chan struct{}, parallelReads)}
+	defer s.end()
 	if s.reads, err = newClient(dial, headerTimeout); err != nil {
 		return false, err
 	}
@@ -92,15 +98,21 @@ func (e *Engine) session(ctx context.Context, dial engine.Dial, limit time.Durat
 		if !ok {
 			break
 		}
-		err := s.read(ctx, b.keys)
-		s.report()
-		b.done()
-		if err != nil {
+		if err := s.read(ctx, b); err != nil {
 			return true, plain(err)
 		}
 	}
 	cancel()
 	return true, plain(<-lost)
+}
+
+// end tells all who wait for something to be read.
+func (s *session) end() {
+	s.queue.close()
+	for _, p := range s.reading {
+		closeAll(p.told)
+		closeAll(p.next)
+	}
 }
 
 // start asks for the engine's clock, opens its event stream from there, and reads everything. The channel has the
@@ -188,8 +200,16 @@ func (s *session) note(m events.Message) {
 
 // readAll reads all there is, and makes itself due again.
 func (s *session) readAll(ctx context.Context) error {
-	if err := s.listContainers(ctx, nil); err != nil {
+	changed, err := s.listContainers(ctx)
+	if err != nil {
 		return err
+	}
+	if s.mirror.complete {
+		for _, id := range changed {
+			s.begin(ctx, id, nil)
+		}
+	} else {
+		s.readNow(ctx, changed)
 	}
 	for _, k := range []kind{images, volumes, networks} {
 		if err := s.list(ctx, k); err != nil && !answered(err) {
@@ -202,32 +222,54 @@ func (s *session) readAll(ctx context.Context) error {
 	return nil
 }
 
-// read reads what the keys name and shows it. Its error means that the engine does not answer any more.
-func (s *session) read(ctx context.Context, keys map[key]bool) error {
+// read reads what a batch names, and shows it and what was read before. Its error means that the engine does not answer
+// any more.
+func (s *session) read(ctx context.Context, b *batch) error {
+	defer func() {
+		for k, told := range b.keys { // containers tell when they are read
+			if k.kind != containers || k.id == "" {
+				closeAll(told)
+			}
+		}
+	}()
 	s.events += s.queue.busy()
 	if s.events > burst {
 		s.queue.add(key{kind: containers}, s.timing.burst)
 	}
-	if keys[key{kind: everything}] {
-		err := s.readAll(ctx)
-		s.mirror.settle()
-		return err
-	}
-	ids := map[string]bool{}
-	for k := range keys {
+	for k, told := range b.keys {
 		if k.kind == containers && k.id != "" {
-			ids[k.id] = true
+			s.begin(ctx, k.id, told)
 		}
 	}
-	if keys[key{kind: containers}] || len(ids) > manyReads {
-		if err := s.listContainers(ctx, ids); err != nil {
+	var ended [][]chan struct{}
+	for _, r := range b.read {
+		ended = append(ended, s.finish(ctx, r))
+	}
+	err := s.readLists(ctx, b)
+	s.mirror.settle()
+	s.report()
+	for _, told := range ended {
+		closeAll(told)
+	}
+	return err
+}
+
+// readLists reads the lists that a batch names.
+func (s *session) readLists(ctx context.Context, b *batch) error {
+	if b.has(key{kind: everything}) {
+		return s.readAll(ctx)
+	}
+	if b.has(key{kind: containers}) {
+		changed, err := s.listContainers(ctx)
+		if err != nil {
 			return err
 		}
-	} else if len(ids) > 0 {
-		s.readContainers(ctx, slices.Collect(maps.Keys(ids)))
+		for _, id := range changed {
+			s.begin(ctx, id, nil)
+		}
 	}
 	for _, k := range []kind{images, volumes, networks} {
-		if !keys[key{kind: k}] {
+		if !b.has(key{kind: k}) {
 			continue
 		}
 		if err := s.list(ctx, k); err != nil {
@@ -236,7 +278,6 @@ func (s *session) read(ctx context.Context, keys map[key]bool) error {
 		}
 		delete(s.failures, key{kind: k})
 	}
-	s.mirror.settle()
 	return nil
 }
 
@@ -251,35 +292,34 @@ func (s *session) retry(k key, err error) {
 	s.queue.add(k, delay)
 }
 
-// listContainers lists all containers, and reads those of which something has changed, and those that are named.
-func (s *session) listContainers(ctx context.Context, named map[string]bool) error {
+// listContainers lists all containers, forgets those that are gone, and returns those of which something has changed.
+func (s *session) listContainers(ctx context.Context) (changed []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	s.events = 0
 	list, err := s.reads.ContainerList(ctx, client.ContainerListOptions{All: true})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var changed []string
 	there := map[string]bool{}
 	for i := range list.Items {
 		c := &list.Items[i]
 		there[c.ID] = true
 		// The line has the container's age in words, which changes with time: often at first, then seldom.
-		hash := s.hash(c)
-		if s.mirror.lines[c.ID] == hash && !named[c.ID] {
-			continue
+		if hash := s.hash(c); s.mirror.lines[c.ID] != hash {
+			s.mirror.lines[c.ID] = hash
+			changed = append(changed, c.ID)
 		}
-		s.mirror.lines[c.ID] = hash
-		changed = append(changed, c.ID)
 	}
 	for id := range s.mirror.containers {
 		if !there[id] {
 			s.mirror.removeContainer(id)
 		}
 	}
-	s.readContainers(ctx, changed)
-	return nil
+	for id, p := range s.reading {
+		p.again = p.again || !there[id] // what is just being read may be older than the list
+	}
+	return changed, nil
 }
 
 func (s *session) hash(c *container.Summary) uint64 {
@@ -290,41 +330,73 @@ func (s *session) hash(c *container.Summary) uint64 {
 	return maphash.Bytes(s.seed, text)
 }
 
-// readContainers reads containers and shows them.
-func (s *session) readContainers(ctx context.Context, ids []string) {
+// readNow reads containers and returns when that is done.
+func (s *session) readNow(ctx context.Context, ids []string) {
 	results := make([]reading, len(ids))
 	var all sync.WaitGroup
-	free := make(chan struct{}, parallelReads)
 	for i, id := range ids {
-		free <- struct{}{}
+		s.free <- struct{}{}
 		all.Go(func() {
-			defer func() { <-free }()
+			defer func() { <-s.free }()
 			results[i] = s.readContainer(ctx, id)
 		})
 	}
 	all.Wait()
-	for i, id := range ids {
-		k := key{kind: containers, id: id}
-		switch r := results[i]; {
-		case errdefs.IsNotFound(r.err):
-			s.mirror.removeContainer(id)
-			delete(s.failures, k)
-		case r.err != nil:
-			delete(s.mirror.lines, id)
-			s.retry(k, r.err)
-		default:
-			c := s.object(r, s.mirror.containers[id])
-			s.mirror.setContainer(c)
-			delete(s.failures, k)
-			if !s.mirror.knowsImage(c.Status.ImageID) {
-				s.queue.add(key{kind: images}, s.timing.list) // older engines tell nothing of a build without a tag
-			}
+	for _, r := range results {
+		s.keep(r)
+	}
+}
+
+// begin reads a container in the background: the engine may let us wait for one that is just being started. told are
+// closed when that is done.
+func (s *session) begin(ctx context.Context, id string, told []chan struct{}) {
+	if p := s.reading[id]; p != nil {
+		p.again = true
+		p.next = append(p.next, told...)
+		return
+	}
+	s.reading[id] = &pending{told: told}
+	go func() {
+		s.free <- struct{}{}
+		defer func() { <-s.free }()
+		s.queue.deliver(s.readContainer(ctx, id))
+	}()
+}
+
+// finish keeps what was read, and returns whom to tell.
+func (s *session) finish(ctx context.Context, r reading) []chan struct{} {
+	p := s.reading[r.id]
+	delete(s.reading, r.id)
+	s.keep(r)
+	if p.again {
+		s.begin(ctx, r.id, p.next)
+	}
+	return p.told
+}
+
+// keep takes over what was read.
+func (s *session) keep(r reading) {
+	k := key{kind: containers, id: r.id}
+	switch {
+	case errdefs.IsNotFound(r.err):
+		s.mirror.removeContainer(r.id)
+		delete(s.failures, k)
+	case r.err != nil:
+		delete(s.mirror.lines, r.id)
+		s.retry(k, r.err)
+	default:
+		c := s.object(r, s.mirror.containers[r.id])
+		s.mirror.setContainer(c)
+		delete(s.failures, k)
+		if !s.mirror.knowsImage(c.Status.ImageID) {
+			s.queue.add(key{kind: images}, s.timing.list) // older engines tell nothing of a build without a tag
 		}
 	}
 }
 
 // reading is what the engine has said about a container: everything, or only its line in the list.
 type reading struct {
+	id   string
 	all  *container.InspectResponse
 	line *container.Summary
 	err  error
@@ -345,22 +417,22 @@ func (s *session) readContainer(ctx context.Context, id string) reading {
 	defer cancel()
 	all, err := s.reads.ContainerInspect(inspectCtx, id, client.ContainerInspectOptions{})
 	if err == nil {
-		return reading{all: &all.Container}
+		return reading{id: id, all: &all.Container}
 	}
 	if errdefs.IsNotFound(err) || ctx.Err() != nil {
-		return reading{err: err}
+		return reading{id: id, err: err}
 	}
 	list, listErr := s.reads.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("id", id)})
 	if listErr != nil {
-		return reading{err: errors.Join(err, listErr)}
+		return reading{id: id, err: errors.Join(err, listErr)}
 	}
 	for i := range list.Items {
 		if list.Items[i].ID == id {
 			s.queue.add(key{kind: containers, id: id, late: true}, s.maxRetry)
-			return reading{line: &list.Items[i]}
+			return reading{id: id, line: &list.Items[i]}
 		}
 	}
-	return reading{err: errdefs.ErrNotFound}
+	return reading{id: id, err: errdefs.ErrNotFound}
 }
 
 // list reads all images, volumes or networks.
