@@ -10,7 +10,7 @@ import (
 
 // ownBytes returns the bytes on the disk of the files in a folder that have no other name.
 func ownBytes(dir string) (bytes int64, err error) {
-	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
@@ -59,6 +60,10 @@ func uncreated(o *observation) { o.vm.Status.Conditions = nil }
 func newer(o *observation)     { o.backoff.generation, o.backoff.requested = 2, 2 }
 func exited(o *observation)    { o.state.Exits = 1 }
 func hasData(o *observation)   { o.state.HasData = true }
+func withDisks(o *observation) {
+	o.vm.Spec.DataDisk, o.vm.Spec.SystemDisk = &v1alpha1.DataDisk{Size: resource.MustParse("5Gi")}, v1alpha1.SystemDiskReplace
+	o.state.Disks = []machine.Disk{{Name: v1alpha1.DataDiskName, Used: 3, Capacity: 4}}
+}
 
 func refusedFor(message string, permanent bool) func(*observation) {
 	return func(o *observation) {
@@ -218,6 +223,9 @@ func TestDecideAfterFailure(t *testing.T) {
 		{"start failed while preparing, for good", situation(machine.Absent, uncreated, failing(machine.Start, true)), machine.None, "False/CreateFailed", "False/StartFailed", nil},
 		{"start failed, again later", situation(machine.Stopped, failing(machine.Start, false)), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.requeueAfter == time.Second }},
 		{"start failed, still later", situation(machine.Stopped, failing(machine.Start, false), counted(4*time.Second)), machine.None, ready, "Unknown/StartFailed", func(d decision) bool { return d.requeueAfter == 4*time.Second && d.backoff.attempts == 1 }},
+		{"start with a data disk and a newer guest", situation(machine.Stopped, withDisks), machine.Start, ready, starting, func(d decision) bool {
+			return d.request.DataDisk == 5<<30 && d.request.Replace && len(d.status.Disks) == 1 && d.status.Disks[0].Used == 3
+		}},
 		{"start failed, again now", situation(machine.Stopped, failing(machine.Start, false), counted(0)), machine.Start, ready, "Unknown/StartFailed", nil},
 		{"start failed for good", situation(machine.Stopped, failing(machine.Start, true), counted(0)), machine.None, ready, "False/StartFailed", func(d decision) bool { return d.requeueAfter == 0 }},
 		{"start failed for good, but the spec is newer", situation(machine.Stopped, failing(machine.Start, true), newer), machine.Start, ready, starting, func(d decision) bool { return d.backoff.requested == 3 && d.backoff.generation == 3 }},

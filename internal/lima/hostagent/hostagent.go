@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -262,7 +263,7 @@ func (h *hostagent) configureQEMU(ctx context.Context, y *limayaml.LimaYAML) err
 	h.report(event.Event{Accelerator: &acc})
 	flags := slices.Concat(qemu.AccelerationFlags(*y.Arch, y.CPUType[*y.Arch], acc), qemu.MonitorFlags(*y.Arch, h.vm.MonitorSocket()))
 	if h.vm.HasData() {
-		flags = append(flags, qemu.DataDiskFlags(*y.Arch, h.vm.DataDisk())...)
+		flags = append(flags, qemu.DataDiskFlags(*y.Arch, filepath.ToSlash(h.vm.DataDisk()))...)
 	}
 	return h.wrapPrograms(y, flags)
 }

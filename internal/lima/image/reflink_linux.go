@@ -19,5 +19,5 @@ func reflink(from, to string) error {
 		return err
 	}
 	err = unix.IoctlFileClone(int(out.Fd()), int(in.Fd()))
-	return errors.Join(err, out.Close(), os.Chmod(to, 0o444))
+	return errors.Join(err, out.Close(), os.Chmod(to, 0o400))
 }

@@ -101,7 +101,7 @@ func (s *store) make(key string, write func(path string) error) error {
 		err = syncFile(part)
 	}
 	if err == nil {
-		err = os.Chmod(part, 0o444)
+		err = os.Chmod(part, 0o400)
 	}
 	if err == nil {
 		err = atomicfile.Rename(part, s.path(key))
@@ -142,7 +142,7 @@ func copyFile(ctx context.Context, from, to string) error {
 		return err
 	}
 	_, err = io.Copy(out, &progressReader{r: in, report: func(int64, int64) {}, stopped: func() error { return context.Cause(ctx) }})
-	return errors.Join(err, out.Close(), os.Chmod(to, 0o444))
+	return errors.Join(err, out.Close(), os.Chmod(to, 0o400))
 }
 
 func syncFile(path string) error {

@@ -68,7 +68,7 @@ func TestSecondVMSharesTheImageOfTheFirst(t *testing.T) {
 			if !os.SameFile(one, two) {
 				t.Error("the second VM has a copy")
 			}
-			if one.Mode().Perm() != 0o444 {
+			if one.Mode().Perm() != 0o400 {
 				t.Error("others may write to it:", one.Mode())
 			}
 			if d != "" && len(operations) > 0 {
@@ -97,7 +97,7 @@ func TestImageIsCopiedWhereItCannotBeLinked(t *testing.T) {
 	}
 	b, err := os.ReadFile(dest)
 	info, _ := os.Stat(dest)
-	if err != nil || string(b) != string(limatest.Image()) || info.Mode().Perm() != 0o444 {
+	if err != nil || string(b) != string(limatest.Image()) || info.Mode().Perm() != 0o400 {
 		t.Error("the copy is not whole or can be written to", info.Mode(), err)
 	}
 	if err := reflink(filepath.Join(layout.ImagesDir(home), "sha256-1"), dest+"2"); err == nil {
