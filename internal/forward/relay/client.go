@@ -32,8 +32,9 @@ type Options struct {
 
 // Client keeps up the SSH connection to a guest.
 type Client struct {
-	o Options
-	t timing
+	o       Options
+	t       timing
+	ciphers []string
 
 	mu      sync.Mutex
 	link    *link         // for new connections; nil while there is none
@@ -67,7 +68,7 @@ const (
 // NewClient returns a client. It connects once Run is called.
 func NewClient(o Options) *Client {
 	return &Client{
-		o: o, changed: make(chan struct{}), renew: make(chan struct{}, 1),
+		o: o, ciphers: ciphers, changed: make(chan struct{}), renew: make(chan struct{}, 1),
 		t: timing{keepalive: 15 * time.Second, silence: 10 * time.Second, unanswered: time.Second, abandon: 2 * time.Minute,
 			greeting: 10 * time.Second, handshake: time.Minute, backoff: 100 * time.Millisecond, dial: forward.DialTimeout, tolerated: 5 * time.Second},
 	}
@@ -397,7 +398,7 @@ func (c *Client) connect(ctx context.Context, greeting time.Duration) (*link, er
 	}
 	l, err := login(ctx, address, &ssh.ClientConfig{
 		User: c.o.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(c.key)},
-		Config: ssh.Config{Ciphers: ciphers},
+		Config: ssh.Config{Ciphers: c.ciphers},
 		// Nobody knows the key of a new guest, and Lima does not check it either. The port is that of our own QEMU, and a
 		// login by key tells nothing to a server.
 		HostKeyCallback: ssh.InsecureIgnoreHostKey(), //nolint:gosec // see above
