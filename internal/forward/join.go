@@ -7,45 +7,88 @@ import (
 	"sync"
 )
 
-// bufferSize is that of a copy: what an SSH channel carries in one packet.
-const bufferSize = 32 << 10
-
-// ender is a connection that knows when neither direction works any more.
-type ender interface{ Ended() <-chan struct{} }
-
 // Join copies both ways between a and b until both ways have ended, and closes both. It passes on the end of each way by
-// itself. A connection that breaks ends both at once, a TCP connection with a reset.
+// itself. What one side sends still arrives when it takes nothing more itself, such as the error of a server that has
+// not read the whole request. A connection that breaks ends both ways at once; TCP clients get a reset.
 func Join(a, b Conn) {
+	j := joint{a: a, b: b, done: make(chan struct{})}
 	var both sync.WaitGroup
-	done := make(chan struct{})
-	var abort sync.Once
-	way := func(dst, src Conn) {
-		if err := copyAll(dst, src); err != nil {
-			abort.Do(func() { reset(a); reset(b) })
-			return
-		}
-		_ = dst.CloseWrite() // fails when the other side is gone, which the other way finds out
-	}
-	both.Go(func() { way(a, b) })
-	both.Go(func() { way(b, a) })
-	for _, pair := range [][2]Conn{{a, b}, {b, a}} {
-		if e, ok := pair[0].(ender); ok {
-			go stopReading(pair[1], e, done)
-		}
-	}
+	both.Go(func() { j.copy(a, b) })
+	both.Go(func() { j.copy(b, a) })
+	go j.stopReading(a, b)
+	go j.stopReading(b, a)
 	both.Wait()
-	close(done)
-	_ = a.Close()
-	_ = b.Close()
+	close(j.done)
+	j.close()
 }
 
-// stopReading ends the way from conn when nobody takes the data any more, although conn may never send any and so would
+// joint is one call of Join.
+type joint struct {
+	a, b Conn
+	done chan struct{} // closed when both ways have ended
+
+	mu   sync.Mutex
+	ends int  // ways that have ended
+	deaf bool // whether one side takes nothing more, while the other way goes on
+}
+
+func (j *joint) close() {
+	_ = j.a.Close()
+	_ = j.b.Close()
+}
+
+// copy copies one way.
+func (j *joint) copy(dst, src Conn) {
+	err := copyAll(dst, src)
+	switch {
+	case err == nil:
+		_ = dst.CloseWrite() // fails when dst is gone, which the other way finds out
+		if j.end() {
+			j.close()
+		}
+	case errors.Is(err, errWrite):
+		if j.refuse() {
+			j.close()
+			return
+		}
+		_, _ = io.Copy(io.Discard, src) // until the other way has ended
+	default:
+		reset(j.a)
+		reset(j.b)
+	}
+}
+
+// end counts a way that has ended, and reports whether the other one goes nowhere.
+func (j *joint) end() (over bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.ends++
+	return j.deaf
+}
+
+// refuse records that one side takes nothing more, and reports whether the other way has ended or goes nowhere, too.
+func (j *joint) refuse() (over bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	over = j.deaf || j.ends > 0
+	j.deaf = true
+	return over
+}
+
+// ender is a connection that knows when neither way works any more.
+type ender interface{ Ended() <-chan struct{} }
+
+// stopReading ends the way from src when nobody takes its data any more, although src may never send any and so would
 // never find out.
-func stopReading(conn Conn, e ender, done <-chan struct{}) {
+func (j *joint) stopReading(dst, src Conn) {
+	e, ok := dst.(ender)
+	if !ok {
+		return
+	}
 	select {
-	case <-done:
+	case <-j.done:
 	case <-e.Ended():
-		if c, ok := conn.(interface{ CloseRead() error }); ok {
+		if c, ok := src.(interface{ CloseRead() error }); ok {
 			_ = c.CloseRead()
 		}
 	}
@@ -59,15 +102,17 @@ func reset(conn net.Conn) {
 	_ = conn.Close()
 }
 
+// bufferSize is what an SSH channel carries in one packet.
+const bufferSize = 32 << 10
+
 // buffers are shared by all copies.
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
+// errWrite means that dst takes nothing more.
+var errWrite = errors.New("the other side takes nothing more")
+
 // copyAll copies until src ends. It returns nil at an end of src that its sender has meant.
 func copyAll(dst io.Writer, src io.Reader) error {
-	if kernelCopies(dst, src) {
-		_, err := io.Copy(dst, src)
-		return err
-	}
 	buffer := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buffer)
 	for {
@@ -84,16 +129,4 @@ func copyAll(dst io.Writer, src io.Reader) error {
 			return err
 		}
 	}
-}
-
-// errWrite makes an end of dst differ from one of src.
-var errWrite = errors.New("the other side is gone")
-
-// kernelCopies reports whether the system may copy by itself, as Linux does from and to TCP.
-func kernelCopies(dst io.Writer, src io.Reader) bool {
-	_, toTCP := dst.(*net.TCPConn)
-	_, toUnix := dst.(*net.UnixConn)
-	_, fromTCP := src.(*net.TCPConn)
-	_, fromUnix := src.(*net.UnixConn)
-	return toTCP && (fromTCP || fromUnix) || fromTCP && toUnix
 }

@@ -125,19 +125,16 @@ func TestAHundredConnectionsAtOnce(t *testing.T) {
 func TestBothWaysAreFullAtOnce(t *testing.T) {
 	g := newGuest(t)
 	const size = 32 << 20
+	var all sync.WaitGroup
 	address := listening(t, "tcp", "127.0.0.1:0", func(c forward.Conn) {
-		sent := make(chan error, 1)
-		go func() { _, err := c.Write(make([]byte, size)); sent <- errors.Join(err, c.CloseWrite()) }()
-		if n, err := io.Copy(io.Discard, c); err != nil || n != size {
-			t.Error(n, err)
-		}
-		if err := <-sent; err != nil {
-			t.Error(err)
+		defer all.Done()
+		if got, err := exchange(c, make([]byte, size)); err != nil || len(got) != size {
+			t.Error("in the guest:", len(got), err)
 		}
 		_ = c.Close()
 	}).String()
-	var all sync.WaitGroup
 	for range 4 {
+		all.Add(1)
 		c := dial(t, g, "tcp", address)
 		all.Go(func() {
 			if got, err := exchange(c, make([]byte, size)); err != nil || len(got) != size {
@@ -253,6 +250,37 @@ func TestAGuestThatTakesNothingMoreEndsTheConnection(t *testing.T) {
 	}
 	if _, err := c.Write([]byte("x")); err != nil {
 		t.Fatal(err)
+	}
+	testenv.Eventually(t, "nobody uses the connection", func() bool { return current(g.client).usersNow() == 0 })
+}
+
+// A server may refuse a request that it has not read to its end, such as a large upload. Its answer must arrive.
+func TestAnAnswerArrivesThoughTheRequestIsNotRead(t *testing.T) {
+	g := newGuest(t)
+	answer := random(1 << 20)
+	socket := filepath.Join(g.vm.Home, "refuses.sock")
+	answered := make(chan error, 1)
+	listening(t, "unix", socket, func(c forward.Conn) {
+		_, err := c.Read(make([]byte, 1))
+		if err == nil {
+			_, err = c.Write(answer)
+		}
+		_ = c.Close()
+		answered <- err
+	})
+	c := dial(t, g, "unix", socket)
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answered; err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		_, _ = c.Write(make([]byte, 32<<10)) // may fail, as on the guest's own socket
+	}
+	got, err := io.ReadAll(c)
+	if !bytes.Equal(got, answer) {
+		t.Errorf("%d bytes of %d arrive: %v", len(got), len(answer), err)
 	}
 	testenv.Eventually(t, "nobody uses the connection", func() bool { return current(g.client).usersNow() == 0 })
 }
