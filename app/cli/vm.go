@@ -359,6 +359,11 @@ func (s *session) printVM(w io.Writer, vm *core.VMDetails, logs string) {
 		name := map[string]string{"system": "System disk", "data": "Data disk"}[disk.Name]
 		printRows(w, cmp.Or(name, disk.Name), diskText(disk.Used, disk.Capacity, disk.Allocated, disk.Maximum))
 	}
+	title := "Ports"
+	for _, line := range core.DescribePorts(vm.Status.Ports) {
+		printRows(w, title, line)
+		title = ""
+	}
 	printRows(w, "Template", d.Template, "Logs", logs)
 }
 

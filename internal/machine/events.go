@@ -38,8 +38,14 @@ func (w *worker) apply(a *hostagent, e event.Event) {
 	if e.Trouble != nil {
 		a.setTrouble(*e.Trouble)
 	}
+	if e.Ports != nil {
+		a.setPorts(*e.Ports)
+	}
 	w.change(func(s *State) {
 		s.Problems = a.problems()
+		if e.Ports != nil {
+			s.Ports = a.ports.Sorted()
+		}
 		if e.Accelerator != nil {
 			s.Accelerator = *e.Accelerator
 		}
@@ -78,6 +84,17 @@ func (h *hostagent) setTrouble(t event.Trouble) {
 		h.trouble = map[string][]string{}
 	}
 	h.trouble[t.Source] = t.Messages
+}
+
+// setPorts records changes of the forwarded ports.
+func (h *hostagent) setPorts(changes event.Ports) {
+	for i := range changes.Set {
+		changes.Set[i].Message = printable(changes.Set[i].Message)
+	}
+	if h.ports == nil {
+		h.ports = event.PortList{}
+	}
+	h.ports.Apply(changes)
 }
 
 // problems lists what doesn't work according to all sources, sorted by source.

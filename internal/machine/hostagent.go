@@ -35,6 +35,7 @@ type hostagent struct {
 	failure       *event.Failure
 	ended         string              // how a guest ended that nobody asked to stop; see package event
 	trouble       map[string][]string // what doesn't work, by event.Trouble.Source
+	ports         event.PortList
 }
 
 // byGuest reports whether the guest has run and then powered itself off or rebooted.
@@ -112,7 +113,7 @@ func (w *worker) spawn(acceleration string) error {
 	}()
 	w.hostagent = a
 	w.change(func(s *State) {
-		s.Phase, s.SSHPort, s.Problems, s.Health = Starting, 0, nil, Health{}
+		s.Phase, s.SSHPort, s.Problems, s.Health, s.Ports = Starting, 0, nil, Health{}, nil
 		s.Progress = &Progress{Phase: event.Boot, Message: "starting the hostagent; its log is " + w.vm.HostagentLog(), StartedAt: time.Now()}
 	})
 	return nil

@@ -182,7 +182,7 @@ func (w *worker) removeEmptyDir() {
 func (w *worker) stopped(p Phase) {
 	data, disks := w.vm.HasData(), w.vm.Disks()
 	w.change(func(s *State) {
-		s.Phase, s.Progress, s.SSHPort, s.Problems, s.Health = p, nil, 0, nil, Health{}
+		s.Phase, s.Progress, s.SSHPort, s.Problems, s.Health, s.Ports = p, nil, 0, nil, Health{}, nil
 		s.HasData, s.Disks = data, disks
 	})
 }

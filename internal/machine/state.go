@@ -80,6 +80,9 @@ type Health = event.Health
 // Disk is a disk of a VM and its use.
 type Disk = event.DiskUse
 
+// Port is a port of the guest that is forwarded to this host, or should be.
+type Port = event.Port
+
 // State is what is known of a VM on this host.
 type State struct {
 	Phase       Phase
@@ -89,6 +92,7 @@ type State struct {
 	SSHPort     int32
 	Problems    []string // with Running: what does not work, one sentence or more each; none when everything does
 	Health      Health   // with Running: whether the guest answers now
+	Ports       []Port   // with Running: the guest's ports that are forwarded or should be, in a stable order
 	Found       string   // what an earlier service left of the VM and what this one did with it; kept until the VM is asked to stop
 	Disks       []Disk   // system and data disk; while no guest runs, as the host sees them
 	HasData     bool     // there is a data disk, also while the VM is Absent

@@ -46,3 +46,27 @@ func TestProblemsOfARunningVMAreThoseOfAllSources(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestForwardedPortsOfARunningVMAreKnown(t *testing.T) {
+	w := &worker{config: Config{Changed: func(string) {}}}
+	a := &hostagent{}
+	web := event.Port{Protocol: "tcp", HostAddress: "127.0.0.1:8080", GuestAddress: "0.0.0.0:8080", State: event.PortForwarded}
+	dns := event.Port{Protocol: "udp", HostAddress: "127.0.0.1:53", GuestAddress: "0.0.0.0:53", State: event.PortBusy, Message: "dns\x1b[0m has it"}
+	has := func(want ...event.Port) {
+		t.Helper()
+		if got := w.snapshot().Ports; !slices.Equal(got, want) {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	w.apply(a, event.Event{Running: true})
+	w.apply(a, event.Event{Ports: &event.Ports{Set: []event.Port{web, dns}}})
+	dns.Message = "dns[0m has it"
+	has(dns, web)
+	w.apply(a, event.Event{Health: &event.Health{}})
+	has(dns, web)
+	web.Container = "web"
+	w.apply(a, event.Event{Ports: &event.Ports{Set: []event.Port{web}, Removed: []event.PortKey{dns.Key()}}})
+	has(web)
+	w.stopped(Stopped)
+	has()
+}

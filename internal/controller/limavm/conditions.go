@@ -30,7 +30,7 @@ func (d *decision) report(o observation, want goal, t failureState) {
 		set(v1alpha1.ConditionAccelerated, acceleratedCondition(a))
 	}
 	d.status.Progress = progressOf(o.state.Progress)
-	d.status.SSHPort, d.status.Problems, d.status.KnownProblem = 0, nil, ""
+	d.status.SSHPort, d.status.Problems, d.status.Ports, d.status.KnownProblem = 0, nil, nil, ""
 	d.status.Disks = disksOf(o.state.Disks)
 	if t.failure != nil {
 		d.status.KnownProblem = t.failure.Problem
@@ -40,6 +40,7 @@ func (d *decision) report(o observation, want goal, t failureState) {
 		for _, p := range o.state.Problems {
 			d.status.Problems = append(d.status.Problems, shortened(p))
 		}
+		d.status.Ports = portsOf(o.state.Ports)
 	}
 }
 
@@ -152,6 +153,19 @@ func acceleratedCondition(a machine.Accelerator) metav1.Condition {
 		c.Status = metav1.ConditionTrue
 	}
 	return c
+}
+
+// maxPorts bounds the list of ports, so that the object can be stored. The rest is forwarded, too.
+const maxPorts = 1000
+
+func portsOf(ports []machine.Port) (all []v1alpha1.Port) {
+	for _, p := range ports[:min(len(ports), maxPorts)] {
+		all = append(all, v1alpha1.Port{
+			Protocol: p.Protocol, HostAddress: p.HostAddress, GuestAddress: p.GuestAddress,
+			Container: p.Container, State: v1alpha1.PortState(p.State), Message: shortened(p.Message),
+		})
+	}
+	return all
 }
 
 func progressOf(p *machine.Progress) *v1alpha1.Progress {

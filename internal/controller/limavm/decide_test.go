@@ -145,6 +145,15 @@ func TestDecideStart(t *testing.T) {
 		{"stopped, to run", situation(machine.Stopped), machine.Start, ready, starting, nil},
 		{"booting", situation(machine.Starting), machine.None, ready, starting, nil},
 		{"running", situation(machine.Running), machine.None, ready, started, nil},
+		{"running, with ports", situation(machine.Running, func(o *observation) {
+			o.state.Ports = make([]machine.Port, 1200)
+			o.state.Ports[0] = machine.Port{Protocol: "tcp", HostAddress: "127.0.0.1:80", GuestAddress: "0.0.0.0:80", Container: "web", State: "Busy", Message: "nginx has it"}
+		}), machine.None, ready, started, func(d decision) bool {
+			return len(d.status.Ports) == maxPorts && d.status.Ports[0] == v1alpha1.Port{Protocol: "tcp", HostAddress: "127.0.0.1:80", GuestAddress: "0.0.0.0:80", Container: "web", State: v1alpha1.PortBusy, Message: "nginx has it"}
+		}},
+		{"stopping, with ports", situation(machine.Stopping, func(o *observation) { o.state.Ports = make([]machine.Port, 1) }), machine.None, ready, stopping, func(d decision) bool {
+			return d.status.Ports == nil
+		}},
 		{"running, not all of it", situation(machine.Running, func(o *observation) { o.state.Problems = []string{"no port forwarding", "no mounts"} }), machine.None, ready, started, func(d decision) bool {
 			return meta.FindStatusCondition(d.status.Conditions, "Running").Message == "no port forwarding\nno mounts" && len(d.status.Problems) == 2
 		}},

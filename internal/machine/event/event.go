@@ -136,6 +136,7 @@ type Event struct {
 	Trouble     *Trouble     `json:"trouble,omitempty"`  // when it has changed
 	Health      *Health      `json:"health,omitempty"`   // when it has changed
 	Disks       []DiskUse    `json:"disks,omitempty"`    // all of them, when their use has changed by more than a little
+	Ports       *Ports       `json:"ports,omitempty"`    // when some have changed
 	Exiting     bool         `json:"exiting,omitempty"`
 	Ended       string       `json:"ended,omitempty"` // with Exiting: how a guest ended that nobody asked to stop
 }
