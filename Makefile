@@ -44,7 +44,7 @@ setup: ## install the Debian packages that are missing (lists them first)
 .PHONY: build
 build: frontend ## build the programs into dist/
 	@echo "building RDD $(VERSION) (the first time takes some 10 minutes on 2 cores)" >&2
-	@$(MAKE) --no-print-directory $(PROGRAMS) $(LIBEXEC)/rdd-window $(SHARE)/lima
+	@$(MAKE) --no-print-directory $(PROGRAMS) $(LIBEXEC)/rdd-window $(SHARE)/lima $(GUESTPROGRAM)
 
 # Phony, because Go itself finds out what is up to date.
 .PHONY: $(PROGRAMS)
@@ -77,6 +77,13 @@ $(SHARE)/lima:
 	@cp -r --no-preserve=mode "$$(go list -m -f '{{.Dir}}' github.com/lima-vm/lima)/templates" $@/
 	@cd $@/templates/_images && for alias in $(LIMALINKS); do cp "$${alias#*=}.yaml" "$${alias%=*}.yaml"; done
 	GOOS=linux $(GOBUILD) -o $@/lima-guestagent.Linux-$(GUESTARCH) github.com/lima-vm/lima/cmd/lima-guestagent
+
+# The program that the hostagent runs in guests.
+GUESTPROGRAM := $(SHARE)/rdd/rdd-guest.Linux-$(GUESTARCH)
+.PHONY: $(GUESTPROGRAM)
+$(GUESTPROGRAM):
+	@mkdir -p $(@D)
+	GOOS=linux $(GOBUILD) -o $@ ./cmd/rdd-guest
 
 .PHONY: guest
 guest: ## build the guest image (cached)
@@ -155,7 +162,7 @@ CROSS := go build -tags grpcnotrace -gcflags 'all=-N -l -dwarf=false' -ldflags '
 
 .PHONY: cross
 cross: ## compile and link for the other platforms, without keeping the programs
-	GOOS=linux GOARCH=arm64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima ./cmd/rdd-tray ./cmd/rdd-web
+	GOOS=linux GOARCH=arm64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima ./cmd/rdd-guest ./cmd/rdd-tray ./cmd/rdd-web
 	GOOS=windows GOARCH=amd64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-lima ./cmd/rdd-tray ./cmd/rdd-web
 	GOOS=darwin GOARCH=arm64 $(CROSS) ./cmd/rdd ./cmd/rddd ./cmd/rdd-web
 	@rm -rf $(DIST)/cross

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -53,6 +55,7 @@ func scripts(t *testing.T, dir string) testscript.Params {
 			env.Setenv("HOME", home)
 			env.Setenv("RDD_LIBEXEC", filepath.Join(dist, "libexec", "rdd"))
 			env.Setenv("DIST", dist)
+			env.Values[heldPorts{}] = map[string]net.Listener{}
 			env.Defer(func() {
 				// Delete all instances of the script, also those in homes that it created below this one.
 				instances, err := filepath.Glob(filepath.Join(home, "*", ".local", "share", "rdd", "*"))
@@ -72,7 +75,7 @@ func scripts(t *testing.T, dir string) testscript.Params {
 			})
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeaddress": takeAddress, "keepprobe": keepProbeInScript, "cmpbytes": cmpBytes, "pings": pings},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeaddress": takeAddress, "keepprobe": keepProbeInScript, "cmpbytes": cmpBytes, "pings": pings, "echoes": echoes, "freeports": freePorts, "takeport": takePort, "leaveport": leavePort},
 		Condition: func(name string) (bool, error) {
 			if name != "mounts" {
 				return false, fmt.Errorf("unknown condition %q", name)
@@ -114,6 +117,52 @@ func takeAddress(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { _ = l.Close() })
 }
 
+// freeports VAR... sets variables to ports that are free for TCP and UDP, and that no client gets by chance.
+func freePorts(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: freeports VAR...")
+	}
+	for _, name := range args {
+		port := ""
+		if !testenv.Within(func() bool {
+			port = strconv.Itoa(20000 + rand.IntN(12000))
+			l, e1 := net.Listen("tcp", ":"+port)
+			c, e2 := net.ListenPacket("udp", ":"+port)
+			if e1 == nil {
+				_ = l.Close()
+			}
+			if e2 == nil {
+				_ = c.Close()
+			}
+			return e1 == nil && e2 == nil
+		}) {
+			ts.Fatalf("no port is free")
+		}
+		ts.Setenv(name, port)
+	}
+}
+
+// heldPorts is the key of a script's map of the listeners of takeport, by port.
+type heldPorts struct{}
+
+// takeport PORT listens on a port of 127.0.0.1 until leaveport or the end of the script.
+func takePort(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: takeport PORT")
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:"+args[0])
+	ts.Check(err)
+	ts.Defer(func() { _ = l.Close() })
+	ts.Value(heldPorts{}).(map[string]net.Listener)[args[0]] = l
+}
+
+func leavePort(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: leaveport PORT")
+	}
+	ts.Check(ts.Value(heldPorts{}).(map[string]net.Listener)[args[0]].Close())
+}
+
 // keepprobe stores the result of a probe of the host's acceleration, so that the default instance doesn't need its own.
 func keepProbeInScript(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
@@ -153,6 +202,50 @@ func pings(ts *testscript.TestScript, neg bool, args []string) {
 	}) {
 		ts.Fatalf("Docker does not answer on %s: %v", args[0], last)
 	}
+}
+
+// echoes NETWORK ADDRESS... waits until what is sent to each address comes back. Over TCP the answer is complete only if the
+// end of what was sent arrives, and the answer comes after it.
+func echoes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: echoes NETWORK ADDRESS...")
+	}
+	for _, address := range args[1:] {
+		var last error
+		if !testenv.Within(func() bool { last = echo(args[0], address); return last == nil }) {
+			ts.Fatalf("%s %s: %v", args[0], address, last)
+		}
+	}
+}
+
+func echo(network, address string) error {
+	conn, err := net.DialTimeout(network, address, 30*time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	const question = "is anybody there?"
+	if _, err := conn.Write([]byte(question)); err != nil {
+		return err
+	}
+	answer := make([]byte, 2*len(question))
+	n := 0
+	if half, ok := conn.(*net.TCPConn); ok {
+		if err := half.CloseWrite(); err != nil {
+			return err
+		}
+		n, err = io.ReadFull(conn, answer)
+		if errors.Is(err, io.ErrUnexpectedEOF) { // it has ended
+			err = nil
+		}
+	} else {
+		n, err = conn.Read(answer)
+	}
+	if err == nil && string(answer[:n]) != question {
+		err = fmt.Errorf("the answer is %q", answer[:n])
+	}
+	return err
 }
 
 // mode OCTAL FILE checks a file's permissions.

@@ -1,10 +1,10 @@
 package forward
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"reflect"
 	"sync"
 	"time"
@@ -97,8 +97,7 @@ func (p *Publisher) publish(ctx context.Context) error {
 	ended := make(chan struct{})
 	go func() { // the hostagent answers each list with a line
 		defer close(ended)
-		for lines := bufio.NewScanner(conn); lines.Scan(); {
-		}
+		_, _ = io.Copy(io.Discard, conn)
 	}()
 	for {
 		if err := json.NewEncoder(conn).Encode(now); err != nil {

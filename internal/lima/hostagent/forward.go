@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"rancherdesktop.io/rdd/internal/forward"
 	"rancherdesktop.io/rdd/internal/forward/relay"
 	"rancherdesktop.io/rdd/internal/lima/ssh"
 	"rancherdesktop.io/rdd/internal/machine/event"
@@ -23,8 +24,9 @@ func (h *hostagent) forward(ctx context.Context) (stop func()) {
 		Address: func() (string, error) { return ssh.Address(h.vm) },
 		Problem: trouble.connection,
 	})
+	ports := h.newForwarder(client)
 	server := &relay.Server{Path: h.vm.ForwardSocket(), Problem: trouble.socket, Verbs: map[string]relay.Handler{
-		"dial": client.ServeDial,
+		"dial": client.ServeDial, forward.VerbPublish: ports.ServePublisher,
 	}}
 	lasting := make(chan struct{})
 	h.sessions = sync.OnceFunc(func() { close(lasting) })
@@ -43,6 +45,7 @@ func (h *hostagent) forward(ctx context.Context) (stop func()) {
 		case <-h.ready:
 			h.sessions() // Lima's log may not have said so
 			client.Booted()
+			h.forwardPorts(serving, ports, client)
 		}
 	})
 	return func() {

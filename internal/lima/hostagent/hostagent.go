@@ -334,10 +334,8 @@ func (h *hostagent) releaseHostPaths() {
 // result stops it.
 func (h *hostagent) maintain(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	ports := newPorts(h.vm, h.report)
-	logrus.AddHook(ports)
 	var all sync.WaitGroup
-	for _, run := range []func(context.Context){ssh.NewConnection(h.vm, h.config, h.report).Run, ports.run, newDiskUse(h.vm, h.report).run} {
+	for _, run := range []func(context.Context){ssh.NewConnection(h.vm, h.config, h.report).Run, newDiskUse(h.vm, h.report).run} {
 		all.Go(func() {
 			select {
 			case <-ctx.Done():

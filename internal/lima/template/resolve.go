@@ -3,6 +3,7 @@ package template
 import (
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,6 +40,7 @@ func Resolve(vm layout.VM, text []byte, params map[string]string, o Options) (*R
 		y.Images, r.Config.Images = o.Images, o.Images
 	}
 	redirect(y, vm, r.HostPaths)
+	y.PortForwards = append([]limayaml.PortForward{noForwarding}, y.PortForwards...)
 	if err := setProxies(y, os.LookupEnv); err != nil {
 		return nil, err
 	}
@@ -48,6 +50,20 @@ func Resolve(vm layout.VM, text []byte, params map[string]string, o Options) (*R
 	}
 	r.Text, err = canonical(y)
 	return r, err
+}
+
+// noForwarding is the rule that comes before the template's in what Lima is given. With it Lima forwards no port; it forwards
+// sockets of the guest.
+var noForwarding = limayaml.PortForward{GuestIP: net.IPv4zero, Proto: limayaml.ProtoAny, Ignore: true}
+
+// PortForwards returns the template's portForwards, with every default filled in, from the configuration that Lima was
+// given.
+func PortForwards(y *limayaml.LimaYAML) []limayaml.PortForward {
+	all := y.PortForwards
+	if len(all) > 0 && all[0].Ignore && all[0].GuestIP.Equal(noForwarding.GuestIP) && all[0].Proto == noForwarding.Proto && all[0].GuestPortRange == [2]int{1, 65535} {
+		all = all[1:]
+	}
+	return all
 }
 
 // redirect makes Lima put into the VM's own directory what the template wants elsewhere on the host.
