@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -123,6 +124,55 @@ func TestTheAppFromItsFirstStartToItsDeletion(t *testing.T) {
 	}
 	e.must(0, "start", "--wait=false").says(t, "the App will start (not waiting for it to finish)")
 	e.must(0, "stop", "--shutdown", "--force").says(t, "the service has stopped")
+}
+
+// rdd status --watch shows each change of the App and of its containers, across a stop and a start, until Ctrl-C.
+func TestTheWatchOfTheAppGoesOn(t *testing.T) {
+	t.Parallel()
+	e := newAppEnv(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*testenv.Timeout)
+	defer cancel()
+	path := filepath.Join(e.home, "watched")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := e.command(ctx, "status", "--watch", "-o", "json")
+	cmd.Stdout = file
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	last := func() (r core.AppReport) {
+		text, _ := os.ReadFile(path)
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		_ = json.Unmarshal([]byte(lines[len(lines)-1]), &r) // the line may be incomplete
+		return r
+	}
+	shows := func(state core.AppState, running int) {
+		t.Helper()
+		e.eventually(fmt.Sprintf("it shows %s with %d containers", state, running), func() bool {
+			r := last()
+			return r.State == state && (r.Containers == nil && running == 0 || r.Containers != nil && r.Containers.States["running"] == running)
+		})
+	}
+	shows(core.AppNotCreated, 0)
+	e.must(0, "start")
+	shows(core.AppRunning, 0)
+	e.setFake("containers", "web nginx running\ndb postgres running\n")
+	shows(core.AppRunning, 2)
+	e.must(0, "stop")
+	shows(core.AppStopped, 0)
+	e.must(0, "start")
+	shows(core.AppRunning, 2)
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 {
+		t.Error("exit code", code)
+	}
 }
 
 // Neither a deadline nor Ctrl-C ends what was begun, and each says how to wait again.
