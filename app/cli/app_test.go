@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/property"
 )
 
 // fullReport is a report with all that it can have, as rdd status -o json prints it.
@@ -217,6 +218,34 @@ func TestTheHelpOfSetHasAllProperties(t *testing.T) {
 	for line := range strings.Lines(out.String()) {
 		if len([]rune(line)) > 160 {
 			t.Errorf("a line of %d characters: %s", len([]rune(line)), line)
+		}
+	}
+}
+
+func TestAChangeWarnsOfWhatItDoesToContainers(t *testing.T) {
+	all, err := property.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		runs        bool
+		words, want string
+	}{
+		{true, "containerEngine.name=containerd", "the images and containers of moby stay on the data disk"},
+		{false, "containerEngine.name=containerd", "the images and containers of moby stay on the data disk"},
+		{true, "containerEngine.name=moby", ""},
+		{true, "virtualMachine.memory=8Gi", "the virtual machine restarts"},
+		{false, "virtualMachine.memory=8Gi", ""},
+		{true, "ports.bindAddresses=::", ""},
+	} {
+		changes, err := property.Parse(all, strings.Fields(tc.words))
+		if err != nil {
+			t.Fatal(err)
+		}
+		was := &core.App{}
+		was.Spec.Running, was.Spec.ContainerEngine.Name = tc.runs, "moby"
+		if got := strings.Join(changeWarnings(was, changes), "\n"); !strings.HasPrefix(got, tc.want) || (got == "") != (tc.want == "") {
+			t.Errorf("%s: %q, want %q", tc.words, got, tc.want)
 		}
 	}
 }
