@@ -121,10 +121,11 @@ func setup(mgr ctrl.Manager, o Options) (synced func(context.Context) error, err
 
 // reconciler brings the App closer to its spec.
 type reconciler struct {
-	client  client.Client
-	live    client.Reader // reads from the API server: the cache may not show this controller's last write yet
-	options Options
-	changed chan struct{} // holds a token when memory may have changed
+	client    client.Client
+	live      client.Reader // reads from the API server: the cache may not show this controller's last write yet
+	options   Options
+	templates edited
+	changed   chan struct{} // holds a token when memory may have changed
 
 	mu     sync.Mutex
 	memory memory

@@ -41,6 +41,7 @@ type observation struct {
 	computer Computer
 	host     string // for the VM's spec
 	command  func(string) string
+	withSize func(template string, size v1alpha1.VirtualMachine) (string, error)
 	now      time.Time
 }
 
@@ -161,7 +162,7 @@ func (d *decision) create(o observation, size v1alpha1.VirtualMachine) {
 		d.requeueAfter = refusedInterval
 		return
 	}
-	text, err := withSize(o.template, size)
+	text, err := o.withSize(o.template, size)
 	if err != nil {
 		d.failure = &refusal{permanent: true, message: "RDD's guest can't have the size that the App asks for: " + err.Error()}
 		return
@@ -199,7 +200,7 @@ func (d *decision) change(o observation, size v1alpha1.VirtualMachine) {
 	spec := o.vmSpec(o.vm.Spec, size)
 	next := o.stored
 	if o.stored != "" {
-		text, err := withSize(cmp.Or(o.template, o.stored), size) // a newer RDD's guest replaces the system disk at the next start
+		text, err := o.withSize(cmp.Or(o.template, o.stored), size) // a newer RDD's guest replaces the system disk at the next start
 		if err != nil {
 			d.failure = &refusal{permanent: true, message: "the virtual machine can't have the size that the App asks for: " + err.Error()}
 			return
@@ -240,7 +241,7 @@ func (o observation) mustApply(next string, size v1alpha1.VirtualMachine, spec l
 	if o.launched == nil || !spec.Running || next == "" || o.memory.applied == next || restarting(spec, o.vm.Status) {
 		return false
 	}
-	wanted, err := withSize(o.launched.template, size)
+	wanted, err := o.withSize(o.launched.template, size)
 	grown := o.launched.dataDisk != 0 && spec.DataDisk.Size.Value() > o.launched.dataDisk
 	return err == nil && (wanted != o.launched.template || grown)
 }

@@ -22,6 +22,9 @@ var (
 
 const guest = "# RDD's guest\ncpus: 2\nmemory: 2GiB\ndisk: 20GiB\nmounts: []\n"
 
+// sizes are the templates of all tests.
+var sizes edited
+
 var computer = Computer{CPUs: 8, Memory: 16 * gib, Home: "/home/me"}
 
 // situation is an observation in the making: an App of generation 3 that runs and has settled, at noon.
@@ -34,7 +37,7 @@ func situation(change ...func(*observation)) observation {
 		},
 		engine: engine.State{Answers: true, Version: "26.1.5", APIVersion: "1.45", Containers: 2}, linked: engine.Running,
 		docker: docker{context: "rdd", socket: "/s/docker.sock"}, template: guest,
-		computer: computer, command: func(c string) string { return "rdd " + c }, now: noon,
+		computer: computer, command: func(c string) string { return "rdd " + c }, withSize: sizes.withSize, now: noon,
 	}
 	size := sizeOf(o.app.Spec.VirtualMachine, o.computer)
 	o.stored, _ = withSize(guest, size)

@@ -85,7 +85,7 @@ func check(t *testing.T, o observation, d decision) {
 // TestRandomWalk plays a user, a VM and an engine that do what they can do at any moment, and checks that the App gets where its
 // spec says as soon as they let it.
 func TestRandomWalk(t *testing.T) {
-	for seed := range uint64(25) {
+	for seed := range uint64(100) {
 		w := &walk{o: situation(), bits: seed*0x9E3779B97F4A7C15 + 1}
 		for range 60 {
 			w.step(t)

@@ -23,7 +23,7 @@ func (r *reconciler) observe(ctx context.Context, app *v1alpha1.App) (o observat
 	if r.memory.uid != app.UID {
 		r.memory = memory{uid: app.UID}
 	}
-	o = observation{app: app, memory: r.memory, computer: r.options.Computer, command: r.options.Command, now: time.Now()}
+	o = observation{app: app, memory: r.memory, computer: r.options.Computer, command: r.options.Command, withSize: r.templates.withSize, now: time.Now()}
 	r.mu.Unlock()
 	if !r.options.OwnsEmptyHost {
 		o.host = r.options.Host

@@ -2,9 +2,11 @@ package app
 
 import (
 	"cmp"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -94,4 +96,35 @@ func withSize(template string, size v1alpha1.VirtualMachine) (string, error) {
 		mounts[i] = templatetext.Mount{Location: m.Path, Writable: m.Writable}
 	}
 	return templatetext.WithMounts(template, mounts)
+}
+
+// edited keeps the last results of withSize. The App is looked at each time a container starts or ends, and parsing templates
+// would be most of that work. The zero value is ready for use.
+type edited struct {
+	mu    sync.Mutex
+	known map[editedKey]editedResult
+}
+
+type editedKey struct{ template, size string }
+
+type editedResult struct {
+	text string
+	err  error
+}
+
+// maxEdited bounds the results that are kept: those of the VM's template, of RDD's guest, and of the one that runs.
+const maxEdited = 8
+
+func (e *edited) withSize(template string, size v1alpha1.VirtualMachine) (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	key := editedKey{template, fmt.Sprintf("%d %d %#v", size.CPUs, size.Memory.Value(), size.Mounts)}
+	r, ok := e.known[key]
+	if !ok {
+		if r.text, r.err = withSize(template, size); len(e.known) >= maxEdited || e.known == nil {
+			e.known = map[editedKey]editedResult{}
+		}
+		e.known[key] = r
+	}
+	return r.text, r.err
 }

@@ -60,3 +60,22 @@ func TestATemplateWithASizeStaysAsItIs(t *testing.T) {
 		t.Errorf("%v %q", err, twice)
 	}
 }
+
+// What is kept is told apart by everything that changes the result.
+func TestEditedTemplatesAreKeptApart(t *testing.T) {
+	e := &edited{}
+	base := sizeOf(v1alpha1.VirtualMachine{}, computer)
+	cpus, memory, mounts := *base.DeepCopy(), *base.DeepCopy(), *base.DeepCopy()
+	q := resource.MustParse("3Gi")
+	cpus.CPUs, memory.Memory, mounts.Mounts[0].Writable = 3, &q, false
+	for range 2 {
+		for i, size := range []v1alpha1.VirtualMachine{base, cpus, memory, mounts} {
+			for j, template := range []string{guest, "cpus: 9\n", "- no map\n", "a: 1\n"} {
+				want, wantErr := withSize(template, size)
+				if got, err := e.withSize(template, size); got != want || (err == nil) != (wantErr == nil) || len(e.known) > maxEdited {
+					t.Errorf("%d %d: %q, %v; %d kept", i, j, got, err, len(e.known))
+				}
+			}
+		}
+	}
+}
