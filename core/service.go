@@ -11,6 +11,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api"
 	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/dockerconfig"
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/proc"
@@ -334,8 +335,19 @@ func (s *Service) Delete(ctx context.Context, w Wait) (was bool, err error) {
 		if _, err := s.core.Login().Uninstall(); err != nil { // otherwise, the next login would create the instance again
 			return err
 		}
+		if err := leaveDocker(ctx, inst); err != nil {
+			return err
+		}
 		return lifecycle.Remove(inst)
 	})
+}
+
+// leaveDocker removes the App's docker context, as the deletion of the App does. With the instance, the App goes too.
+func leaveDocker(ctx context.Context, inst instance.Instance) error {
+	if err := dockerconfig.Of(inst).Remove(ctx); err != nil {
+		return fmt.Errorf("remove the docker context: %w", err)
+	}
+	return nil
 }
 
 // Reset stops the service and deletes its VMs and the content of its datastore, in the same way as Delete. Settings,
@@ -353,7 +365,12 @@ func (s *Service) Reset(ctx context.Context, w Wait) (was bool, err error) {
 	if err != nil {
 		return true, Failed(op, inst.Name, err)
 	}
-	return true, s.remove(ctx, op, w, lifecycle.Reset)
+	return true, s.remove(ctx, op, w, func(inst instance.Instance) error {
+		if err := leaveDocker(ctx, inst); err != nil {
+			return err
+		}
+		return lifecycle.Reset(inst)
+	})
 }
 
 // remove stops the service and then deletes files of the instance.
