@@ -188,7 +188,7 @@ func (e *Engine) serveAttach(w http.ResponseWriter, r *http.Request, o view.Obje
 // serve copies between a WebSocket and a process until either ends.
 func (s *session) serve(w http.ResponseWriter, r *http.Request, want streams, p *process) {
 	defer p.conn.Close()
-	ctx, cancel := context.WithCancel(s.ctx) // the request's does not end with a connection that was taken over
+	ctx, cancel := context.WithCancel(s.target) // the request's does not end with a connection that was taken over
 	defer cancel()
 	defer context.AfterFunc(r.Context(), cancel)() // but when the service stops
 	channel := func(on bool, t wsstream.ChannelType) wsstream.ChannelType {
@@ -242,7 +242,7 @@ func (s *session) serve(w http.ResponseWriter, r *http.Request, want streams, p 
 	switch {
 	case err == nil:
 		status = p.status(ctx)
-	case ctx.Err() != nil && s.ctx.Err() == nil: // the client is gone
+	case ctx.Err() != nil && s.target.Err() == nil: // the client is gone
 		return
 	}
 	if text, err := json.Marshal(status); err == nil {

@@ -87,7 +87,7 @@ const (
 		`case "$at/" in "$root"/*) ;; *) echo error 403; exit ;; esac; `
 	// Each file is a line of fields that end with a zero byte; at the end comes an empty one.
 	listScript = findScript + `[ -d "$at" ] || { echo error 400; exit; }; echo folder 0; ` +
-		`find "$at" -mindepth 1 -maxdepth 1 -printf '%f\0%y\0%s\0%m\0%U\0%G\0%T@\0%l\0' && printf '\0'`
+		`find "$at" -mindepth 1 -maxdepth 1 -printf '%f\0%y\0%s\0%m\0%U\0%G\0%T@\0%l\0'; printf '\0'`
 	downloadScript = findScript + `if [ -d "$at" ]; then echo folder 0; exec tar -C "$at" -cf - .; fi; ` +
 		`[ -f "$at" ] || { echo error 400; exit; }; exec 3<"$at"; echo file $(stat -Lc %s /dev/fd/3); exec cat <&3`
 )

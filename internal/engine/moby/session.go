@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ const (
 // session is one connection to the engine: its event stream, and what is read because of it.
 type session struct {
 	ctx     context.Context // ends with the session
+	target  context.Context // ends with the engine that is followed
 	log     logger
 	engine  *Engine
 	dial    engine.Dial
@@ -65,9 +67,10 @@ func (e *Engine) session(ctx context.Context, dial engine.Dial, limit time.Durat
 	if dial == nil {
 		return false, errors.New("there is no way to reach it yet")
 	}
+	target := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &session{ctx: ctx, log: e.Log, timing: e.timing, engine: e, dial: dial, mirror: e.mirror, seed: maphash.MakeSeed(), failures: map[key]int{},
+	s := &session{ctx: ctx, target: target, log: e.Log, timing: e.timing, engine: e, dial: dial, mirror: e.mirror, seed: maphash.MakeSeed(), failures: map[key]int{},
 		reading: map[string]*pending{}, free: make(chan struct{}, parallelReads)}
 	defer s.end()
 	if s.reads, err = newClient(dial, headerTimeout); err != nil {
@@ -494,6 +497,9 @@ func answered(err error) bool {
 func plain(err error) error {
 	if err == nil {
 		return errors.New("the connection has ended")
+	}
+	if request, ok := errors.AsType[*url.Error](err); ok { // which request it was says nothing to people
+		err = request.Err
 	}
 	if text := strings.TrimRight(err.Error(), ". \n"); text != err.Error() {
 		return fmt.Errorf("%s", text)
