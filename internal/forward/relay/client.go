@@ -403,6 +403,9 @@ func (c *Client) connect(ctx context.Context, greeting time.Duration) (*link, er
 		// login by key tells nothing to a server.
 		HostKeyCallback: ssh.InsecureIgnoreHostKey(), //nolint:gosec // see above
 	}, c.t, greeting)
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err // without our own port, which differs each time
+	}
 	if err != nil {
 		return nil, fmt.Errorf("log in to the guest's SSH server on %s: %w", address, err)
 	}

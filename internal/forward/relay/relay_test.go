@@ -458,6 +458,22 @@ func TestWhatAGuestPermitsOnceItHasBootedIsPermitted(t *testing.T) {
 	}
 }
 
+// Each report is an event of the VM.
+func TestAProblemThatLastsIsReportedOnce(t *testing.T) {
+	g := newGuest(t, func(c *Client) { c.t.backoff = time.Microsecond; c.t.greeting = time.Millisecond })
+	connected(t, g)
+	g.freeze() // attempts time out, each on a connection of its own
+	g.hangUp()
+	awaitProblem(t, g)
+	g.client.mu.Lock()
+	first := g.client.since
+	g.client.mu.Unlock()
+	testenv.Eventually(t, "more attempts fail", func() bool { return time.Since(first) > 500*time.Millisecond })
+	if n := len(g.problems); n > 0 {
+		t.Errorf("%d more reports, such as %v", n, <-g.problems)
+	}
+}
+
 func TestWithoutAConnectionADialSaysWhy(t *testing.T) {
 	g := newGuest(t, func(c *Client) { c.t.dial = time.Millisecond })
 	connected(t, g)
