@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -16,7 +15,6 @@ type conn struct {
 	ssh.Channel
 	link   *link
 	remote addr
-	closed sync.Once
 	ended  chan struct{}
 }
 
@@ -26,10 +24,11 @@ type addr struct{ network, address string }
 func (a addr) Network() string { return a.network }
 func (a addr) String() string  { return a.address }
 
-// follow waits for the end of the channel.
+// follow waits for the end of the channel, and releases the link.
 func (c *conn) follow(requests <-chan *ssh.Request) {
 	ssh.DiscardRequests(requests)
 	close(c.ended)
+	c.link.release()
 }
 
 // Ended is closed when the guest has closed the connection altogether.
@@ -46,10 +45,7 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // Close may be called more than once.
 func (c *conn) Close() error {
-	c.closed.Do(func() {
-		_ = c.Channel.Close() // the guest may have closed it before
-		c.link.release()
-	})
+	_ = c.Channel.Close() // it may be closed already, from either side
 	return nil
 }
 

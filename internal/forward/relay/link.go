@@ -46,7 +46,7 @@ func login(ctx context.Context, address string, config *ssh.ClientConfig, t timi
 	defer stop()
 	// QEMU accepts a connection whatever the guest does.
 	_ = raw.SetDeadline(time.Now().Add(greeting))
-	w := &wire{Conn: raw}
+	w := newWire(raw)
 	w.greeted = sync.OnceFunc(func() { _ = raw.SetDeadline(time.Now().Add(t.handshake)) })
 	conn, channels, requests, err := ssh.NewClientConn(w, address, config)
 	if err != nil {
@@ -245,20 +245,17 @@ func noAnswer(ctx context.Context) error {
 	return fmt.Errorf("%w: it does not answer", forward.ErrNotConnected)
 }
 
-// open opens a channel. The caller has acquired the link; it is released with the channel, or at once if there is none.
+// open opens a channel. The caller has acquired the link; it is released when both sides have closed the channel:
+// what was sent last could be lost with the link.
 func (l *link) open(ctx context.Context, kind string, payload []byte) (*conn, error) {
-	c, err := ask(ctx, l, func() (*conn, error) {
+	return ask(ctx, l, func() (*conn, error) {
 		channel, requests, err := l.client.OpenChannel(kind, payload)
 		if err != nil {
+			l.release()
 			return nil, err
 		}
 		c := &conn{Channel: channel, link: l, ended: make(chan struct{})}
 		go c.follow(requests)
 		return c, nil
-	}, func(c *conn) { _ = c.Channel.Close() })
-	if err != nil {
-		l.release()
-		return nil, err
-	}
-	return c, nil
+	}, func(c *conn) { _ = c.Close() })
 }

@@ -228,7 +228,7 @@ func (s *sshd) connect(c ssh.NewChannel, network, address string) {
 		return
 	}
 	go ssh.DiscardRequests(requests)
-	forward.Join(to.(forward.Conn), &conn{Channel: channel, link: &link{conn: new(wire), users: 2}})
+	forward.Join(to.(forward.Conn), &conn{Channel: channel, link: &link{conn: new(wire)}})
 }
 
 // session runs cat, or fails.
