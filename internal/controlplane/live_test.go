@@ -25,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/rest"
@@ -118,10 +119,11 @@ func log(o view.Object) http.Handler {
 }
 
 func start(o view.Object) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusAccepted)
-		fmt.Fprintf(w, `{"started":%q}`, o.GetName())
+		_, limited := r.Context().Deadline()
+		fmt.Fprintf(w, `{"started":%q,"limited":%t}`, o.GetName(), limited)
 	})
 }
 
@@ -211,6 +213,32 @@ func TestAnInformerFollowsLiveObjects(t *testing.T) {
 	testenv.Eventually(t, "the informer has what came", sees(101))
 	engine.containers.Store.SetReason("The engine is stopped: rdd start")
 	testenv.Eventually(t, "the informer is empty", sees(0))
+}
+
+func TestAWatchTellsWhereTheInitialObjectsEnd(t *testing.T) {
+	engine.has(t, container(1, "web", v1alpha1.ContainerRunning))
+	client := shared.dynamic.Resource(containers)
+	yes := true
+	w, err := client.Watch(t.Context(), metav1.ListOptions{
+		SendInitialEvents: &yes, AllowWatchBookmarks: true, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, FieldSelector: "status.name=web",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	first, second := <-w.ResultChan(), <-w.ResultChan()
+	o, ok := second.Object.(*unstructured.Unstructured)
+	if first.Type != watch.Added || second.Type != watch.Bookmark || !ok || o.GetAnnotations()[metav1.InitialEventsAnnotationKey] != "true" {
+		t.Errorf("%v, then %v", first, second)
+	}
+	for _, version := range []string{"1", "9223372036854775807"} {
+		if _, err := client.Watch(t.Context(), metav1.ListOptions{ResourceVersion: version}); !apierrors.IsResourceExpired(err) {
+			t.Errorf("version %s: %v", version, err)
+		}
+	}
+	if _, err := client.List(t.Context(), metav1.ListOptions{ResourceVersion: "1"}); err != nil {
+		t.Errorf("a list at least as new as another run: %v", err)
+	}
 }
 
 func TestDeletingALiveObjectDeletesItInTheEngine(t *testing.T) {
@@ -429,7 +457,9 @@ func TestALiveObjectCantBeAnOwner(t *testing.T) {
 // request sends one to a container's subresource.
 func request(t *testing.T, s *server, method, below string) (code int, line string, more io.Reader) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, s.Endpoint().URL+"/apis/"+v1alpha1.GroupVersion.String()+"/containers/"+below, http.NoBody)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, method, s.Endpoint().URL+"/apis/"+v1alpha1.GroupVersion.String()+"/containers/"+below, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -463,7 +493,7 @@ func TestSubresourcesGetPathAndQuery(t *testing.T) {
 			t.Errorf("%s: %d %q, want %q", below, code, got, want)
 		}
 	}
-	if code, got, _ := request(t, shared, http.MethodPost, "web/start"); code != http.StatusAccepted || got != `{"started":"`+c.Name+`"}` {
+	if code, got, _ := request(t, shared, http.MethodPost, "web/start?timeout=1s"); code != http.StatusAccepted || got != `{"started":"`+c.Name+`","limited":false}` {
 		t.Errorf("start: %d %s", code, got)
 	}
 	if code, got, _ := request(t, shared, http.MethodPost, "nobody/start"); code != http.StatusNotFound || !strings.Contains(got, `\"nobody\" not found`) {
@@ -481,8 +511,8 @@ func TestAFollowedLogEndsWithTheService(t *testing.T) {
 		t.Fatal(err)
 	}
 	end, err := io.ReadAll(log)
-	if err == nil && !strings.Contains(string(end), "the service stops") {
-		t.Errorf("the end is %q", end)
+	if errors.Is(err, context.DeadlineExceeded) || err == nil && !strings.Contains(string(end), "the service stops") {
+		t.Errorf("the end is %q, %v", end, err)
 	}
 }
 

@@ -80,6 +80,7 @@ type Store struct {
 	version uint64  // of the newest event
 	dropped uint64  // of the newest event that is not in events any more
 	events  []event // from dropped+1 to version
+	aging   bool    // they will be trimmed in a while
 	changed chan struct{}
 }
 
@@ -229,8 +230,21 @@ func (s *Store) add(e event) {
 	}
 }
 
-// trim forgets events that are too many or too old.
+// trim forgets events that are too many or too old, now and in a while.
 func (s *Store) trim() {
+	s.forget()
+	if len(s.events) > 0 && !s.aging {
+		s.aging = true
+		time.AfterFunc(maxEventAge, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.aging = false
+			s.trim()
+		})
+	}
+}
+
+func (s *Store) forget() {
 	old := max(0, len(s.events)-maxEvents)
 	for oldest := time.Since(s.start) - maxEventAge; old < len(s.events) && s.events[old].age < oldest; {
 		old++

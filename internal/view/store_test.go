@@ -238,6 +238,19 @@ func TestAVersionOfAnotherRunOrTooOldIsExpired(t *testing.T) {
 	})
 }
 
+func TestObjectsThatAreGoneAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		s.Apply(container("a", "web", v1alpha1.ContainerRunning))
+		_, version := s.List(view.Selector{})
+		s.SetReason("stopped")
+		time.Sleep(10 * time.Minute) // nothing happens
+		if _, err := s.Watch(t.Context(), view.WatchOptions{ResourceVersion: version}); !apierrors.IsResourceExpired(err) {
+			t.Errorf("the events are still there: %v", err)
+		}
+	})
+}
+
 func TestASlowWatcherIsDroppedAndBlocksNobody(t *testing.T) {
 	s := newStore()
 	slow, err := s.Watch(t.Context(), view.WatchOptions{})
