@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -95,9 +94,7 @@ func untyped(obj runtime.Object, kind schema.GroupVersionKind, o apiadmission.Ob
 	if err != nil {
 		return nil, err
 	}
-	if reflect.TypeOf(obj) == reflect.TypeOf(versioned) { // a live kind: both forms are the same
-		versioned = obj
-	} else if err := o.GetObjectConvertor().Convert(obj, versioned, nil); err != nil {
+	if err := o.GetObjectConvertor().Convert(obj, versioned, nil); err != nil {
 		return nil, err
 	}
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(versioned)

@@ -302,7 +302,10 @@ func TestRulesAreAskedBeforeALiveObjectIsDeleted(t *testing.T) {
 		t.Errorf("%v, deleted %v", err, own.hasDeleted())
 	}
 	if len(seen) != 1 || seen[0].Operation != admission.Delete || seen[0].Old.GetKind() != "Container" {
-		t.Errorf("the rule was told %+v", seen)
+		t.Fatalf("the rule was told %+v", seen)
+	}
+	if name, _, _ := unstructured.NestedString(seen[0].Old.Object, "status", "name"); name != "web" {
+		t.Errorf("the rule was told of %v", seen[0].Old)
 	}
 }
 
