@@ -157,7 +157,7 @@ func (d *diskUse) warn(now []event.DiskUse) (all []string) {
 		}
 		size := units.BytesSize(float64(disk.Capacity))
 		if disk.Name == event.DataDisk {
-			all = append(all, fmt.Sprintf("the data disk is %d %% full (of %s): containers can't write when nothing is left. Remove what you don't need, for example with docker system prune, or make it larger (spec.dataDisk.size) and restart the VM", full, size))
+			all = append(all, fmt.Sprintf("the data disk is %d %% full (of %s): containers can't write when nothing is left. Remove what you don't need, for example with docker system prune, or make it larger and restart the VM: spec.dataDisk.size (the App: rdd set virtualMachine.disk=SIZE)", full, size))
 			continue
 		}
 		all = append(all, fmt.Sprintf("the guest's system disk is %d %% full (of %s). Remove what you don't need (rdd vm shell %s), or make it larger with rdd vm edit %[3]s and restart the VM", full, size, d.vm.Name))

@@ -84,7 +84,7 @@ func (h *hostagent) judgeSystemDisk() []string {
 		}
 	}
 	if refusal, ok := systemdisk.Refused(h.vm); ok {
-		return []string{fmt.Sprintf("the VM runs its old system disk, because a newer one did not boot: %s. Its data is as it was. A newer RDD tries again; rdd vm reset %s makes a new system disk at once and keeps the data disk", refusal.Reason, h.vm.Name)}
+		return []string{fmt.Sprintf("the VM runs its old system disk, because a newer one did not boot: %s. Its data is as it was. A newer RDD tries again, and so does a reset, which keeps the data disk: rdd vm reset %s (the App: rdd reset)", refusal.Reason, h.vm.Name)}
 	}
 	return nil
 }
