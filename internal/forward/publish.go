@@ -3,7 +3,6 @@ package forward
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"reflect"
 	"sync"
@@ -30,7 +29,7 @@ type Published struct {
 }
 
 // Publisher tells a VM's hostagent which ports containers publish. The hostagent forwards them for as long as the Publisher
-// runs, and a few seconds longer, so that nothing changes when the service restarts.
+// runs, and for some time longer, so that nothing changes when the service restarts.
 type Publisher struct {
 	vm layout.VM
 
@@ -67,31 +66,39 @@ func (p *Publisher) current() (Published, bool, <-chan struct{}) {
 	return p.now, p.set, p.changed
 }
 
-// Run keeps the hostagent informed until ctx ends. It connects again each second while no hostagent takes it.
+// Run keeps the hostagent informed until ctx ends. While no hostagent takes the list, because the VM doesn't run, it tries
+// again after a second, and later each 15 s; and whenever the list changes.
 func (p *Publisher) Run(ctx context.Context) {
+	pause := p.retryInterval
 	for ctx.Err() == nil {
-		_ = p.publish(ctx) // the VM may not run, and a connection ends with it
+		_, _, changed := p.current()
+		if p.publish(ctx) {
+			pause = p.retryInterval
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(p.retryInterval):
+		case <-changed:
+		case <-time.After(pause):
+			pause = min(2*pause, 15*p.retryInterval)
 		}
 	}
 }
 
-// publish sends the list, and again whenever it changes, over one connection. It returns when that or ctx ends.
-func (p *Publisher) publish(ctx context.Context) error {
+// publish sends the list, and again whenever it changes, over one connection. It returns when that or ctx ends, and
+// reports whether there was one.
+func (p *Publisher) publish(ctx context.Context) (connected bool) {
 	now, set, changed := p.current()
 	for !set {
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return false
 		case <-changed:
 		}
 		now, set, changed = p.current()
 	}
 	conn, err := Open(ctx, p.vm, VerbPublish)
 	if err != nil {
-		return err
+		return false
 	}
 	defer conn.Close()
 	ended := make(chan struct{})
@@ -99,19 +106,17 @@ func (p *Publisher) publish(ctx context.Context) error {
 		defer close(ended)
 		_, _ = io.Copy(io.Discard, conn)
 	}()
-	for {
-		if err := json.NewEncoder(conn).Encode(now); err != nil {
-			return err
-		}
+	for json.NewEncoder(conn).Encode(now) == nil {
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return true
 		case <-ended:
-			return errors.New("the hostagent has ended the connection")
+			return true
 		case <-changed:
 		}
 		now, _, changed = p.current()
 	}
+	return true
 }
 
 // VerbPublish is the request of a Publisher. JSON lines follow, each a Published, and each is answered with a line. The

@@ -64,7 +64,7 @@ func New(o Options) *Forwarder {
 		o: o, tunnel: newTunnel(o.Datagrams), holder: newHolder(o.VM), wake: make(chan struct{}, 1),
 		sources:       sources{rules: o.Rules},
 		forwards:      map[key]*forwarding{},
-		retryInterval: 3 * time.Second, grace: 20 * time.Second, dialTimeout: 30 * time.Second, idleTimeout: 90 * time.Second,
+		retryInterval: 3 * time.Second, grace: time.Minute, dialTimeout: 30 * time.Second, idleTimeout: 90 * time.Second,
 	}
 }
 
