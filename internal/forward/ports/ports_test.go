@@ -286,6 +286,8 @@ func TestDatagramsAreForwardedForEachClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
+	var mu sync.Mutex
+	sources := map[string]bool{}
 	go func() {
 		buf := make([]byte, 1<<16)
 		for {
@@ -293,6 +295,9 @@ func TestDatagramsAreForwardedForEachClient(t *testing.T) {
 			if err != nil {
 				return
 			}
+			mu.Lock()
+			sources[from.String()] = true
+			mu.Unlock()
 			_, _ = server.WriteToUDP(buf[:n], from)
 		}
 	}()
@@ -327,6 +332,11 @@ func TestDatagramsAreForwardedForEachClient(t *testing.T) {
 	}
 	ask(clients[0], strings.Repeat("x", 60000))
 	ask(clients[1], "")
+	mu.Lock()
+	if len(sources) != len(clients) {
+		t.Errorf("%d clients have %d addresses in the guest", len(clients), len(sources))
+	}
+	mu.Unlock()
 
 	// rdd-guest ends, as when the connection to the guest is lost; the next datagrams begin another.
 	g.mu.Lock()
@@ -441,6 +451,8 @@ func TestPortThatIsNotPermittedSaysHowToAllowIt(t *testing.T) {
 	g.mu.Unlock()
 	g.publish(TCP, "0.0.0.0", port, netip.MustParseAddrPort("127.0.0.1:1"), "0.0.0.0")
 	g.await(fmt.Sprintf("tcp 0.0.0.0:%d Forwarded web", port), fmt.Sprintf("tcp [::1]:%d Forwarded web", port))
+	g.publish(TCP, "::", port, netip.MustParseAddrPort("127.0.0.1:1"), "::") // for IPv6 alone
+	g.await(fmt.Sprintf("tcp [::]:%d Forwarded web", port), fmt.Sprintf("tcp 127.0.0.1:%d Forwarded web", port))
 	g.publish(TCP, "192.0.2.7", port, netip.MustParseAddrPort("127.0.0.1:1"), "192.0.2.7") // an address of documentation
 	g.await(fmt.Sprintf("tcp 192.0.2.7:%d NotPermitted web", port))
 	g.mu.Lock()
