@@ -2,7 +2,10 @@ package qemu
 
 import (
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/lima-vm/lima/pkg/limayaml"
 )
 
 func TestCommaInAPathDoesNotSplitQEMUsOptions(t *testing.T) {
@@ -24,5 +27,20 @@ func TestCommaInAPathDoesNotSplitQEMUsOptions(t *testing.T) {
 	}
 	if _, err := QuoteCommas(nil, `["/a,b"]`); err != nil {
 		t.Error(err)
+	}
+}
+
+// The system disk would be /dev/vdb in the guest, and not boot, if the data disk came first on the bus.
+func TestDataDiskComesAfterTheSystemDisk(t *testing.T) {
+	path := "/home/a,b/lima/_data/rd.qcow2"
+	flags, err := QuoteCommas(DataDiskFlags(limayaml.X8664, path), `["/home/a,b/lima"]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(flags, " ")
+	for _, want := range []string{"file=/home/a,,b/lima/_data/rd.qcow2", "serial=rdd-data", "addr=0x1c", "discard=unmap"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s doesn't have %s", got, want)
+		}
 	}
 }
