@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -28,5 +29,20 @@ func TestDiskUsage(t *testing.T) {
 		if allocated, size := DiskUsage(path); size != tc.size || allocated <= 0 {
 			t.Errorf("%s: %d of %d bytes, want %d", tc.name, allocated, size, tc.size)
 		}
+	}
+}
+
+func TestVMOfWhichOnlyTheDataDiskIsLeftIsFound(t *testing.T) {
+	vm := VM{Home: t.TempDir(), Name: "rd"}
+	if err := os.MkdirAll(filepath.Dir(vm.DataDisk()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{vm.DataDisk(), VM{Home: vm.Home, Name: "half"}.DataDisk() + ".new"} {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found := dataDisks(vm.Home); !slices.Equal(found, []string{"rd"}) || !vm.Orphaned() || vm.Made() {
+		t.Error(found)
 	}
 }
