@@ -213,7 +213,7 @@ func (s *session) serve(w http.ResponseWriter, r *http.Request, want streams, p 
 		s.log.Debug("no WebSocket", "err", err)
 		return
 	}
-	defer socket.Close()
+	defer func() { _ = socket.Close() }()
 	defer context.AfterFunc(ctx, func() { p.conn.Close() })()
 
 	go func() {

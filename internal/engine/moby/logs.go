@@ -47,7 +47,7 @@ func (e *Engine) serveLog(w http.ResponseWriter, r *http.Request, o view.Object)
 	w.Header().Set("Content-Type", "text/plain")
 	out := &flusher{w: w, control: http.NewResponseController(w), left: limit}
 	out.flush()
-	copyLog(out, bufio.NewReaderSize(logs, 32<<10), c.terminal) // ends with the client, the engine or the container
+	_ = copyLog(out, bufio.NewReaderSize(logs, 32<<10), c.terminal) // ends with the client, the engine or the container
 }
 
 // facts are what streams have to know about a container.

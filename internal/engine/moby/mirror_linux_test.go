@@ -138,16 +138,16 @@ func TestContainersShowWhatDockerInspectSays(t *testing.T) {
 	e, _ := connectedEngine(t, d.socket, func(e *Engine) {
 		e.Published = func(b []forward.Binding) { mu.Lock(); published = b; mu.Unlock() }
 	})
-	web, dns, any := network.MustParsePort("80/tcp"), network.MustParsePort("53/udp"), network.MustParsePort("81/tcp")
+	web, dns, free := network.MustParsePort("80/tcp"), network.MustParsePort("53/udp"), network.MustParsePort("81/tcp")
 	exposed := network.MustParsePort("9000/tcp")
 	id := d.create(t, "web", container.Config{
 		Cmd: []string{"wait", "a b"}, Labels: map[string]string{projectLabel: "shop", serviceLabel: "web", "note": "no label of Kubernetes!"},
-		ExposedPorts: network.PortSet{web: {}, dns: {}, any: {}, exposed: {}},
+		ExposedPorts: network.PortSet{web: {}, dns: {}, free: {}, exposed: {}},
 		Healthcheck:  &container.HealthConfig{Test: []string{"CMD", "/box"}, Interval: 1e9, Timeout: 30e9},
 	}, container.HostConfig{
 		Binds: []string{"data:/data:ro"},
 		PortBindings: network.PortMap{
-			web: {{HostPort: "8080"}}, dns: {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: "5353"}}, any: {{HostIP: netip.MustParseAddr("0.0.0.0")}},
+			web: {{HostPort: "8080"}}, dns: {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: "5353"}}, free: {{HostIP: netip.MustParseAddr("0.0.0.0")}},
 		},
 	})
 	d.start1(t, id)

@@ -29,8 +29,8 @@ const (
 
 // session is one connection to the engine: its event stream, and what is read because of it.
 type session struct {
-	ctx     context.Context // ends with the session
-	target  context.Context // ends with the engine that is followed
+	ctx     context.Context //nolint:containedctx // ends with the session, which begins and ends in one function
+	target  context.Context //nolint:containedctx // ends with the engine that is followed
 	log     logger
 	engine  *Engine
 	dial    engine.Dial
@@ -76,11 +76,11 @@ func (e *Engine) session(ctx context.Context, dial engine.Dial, limit time.Durat
 	if s.reads, err = newClient(dial, headerTimeout); err != nil {
 		return false, err
 	}
-	defer s.reads.Close()
+	defer func() { _ = s.reads.Close() }()
 	if s.actions, err = newClient(dial, 0); err != nil {
 		return false, err
 	}
-	defer s.actions.Close()
+	defer func() { _ = s.actions.Close() }()
 
 	timeout := time.AfterFunc(limit, cancel)
 	lost, err := s.start(ctx)
@@ -237,7 +237,7 @@ func (s *session) read(ctx context.Context, b *batch) error {
 	}()
 	s.events += s.queue.busy()
 	if s.events > burst {
-		s.queue.add(key{kind: containers}, s.timing.burst)
+		s.queue.add(key{kind: containers}, s.burst)
 	}
 	for k, told := range b.keys {
 		if k.kind == containers && k.id != "" {

@@ -156,7 +156,7 @@ func (s *session) streamStats(w http.ResponseWriter, r *http.Request, id string)
 // statsOf computes what docker stats shows from two measurements.
 func statsOf(now, before *container.StatsResponse) *v1alpha1.ContainerStats {
 	s := &v1alpha1.ContainerStats{
-		Time: metav1.NewMicroTime(now.Read), CPUPercent: cpuPercent(now, before), Processors: int32(processors(now)), //nolint:gosec // G115: few
+		Time: metav1.NewMicroTime(now.Read), CPUPercent: cpuPercent(now, before), Processors: int32(processors(now)),
 		Memory: memory(&now.MemoryStats), MemoryLimit: whole(now.MemoryStats.Limit), Processes: whole(now.PidsStats.Current),
 	}
 	for _, n := range now.Networks {
@@ -202,4 +202,4 @@ func memory(m *container.MemoryStats) int64 {
 }
 
 // whole is a count of the engine. It writes the greatest number there is for "no limit".
-func whole(n uint64) int64 { return int64(min(n, 1<<62)) } //nolint:gosec // G115: see min
+func whole(n uint64) int64 { return int64(min(n, 1<<62)) }

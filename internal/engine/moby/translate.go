@@ -54,7 +54,7 @@ func (t translator) fromInspect(c *container.InspectResponse) *v1alpha1.Containe
 			s.Health = t.health(c.State.Health.Status)
 		}
 		if s.FinishedAt != nil && s.State != v1alpha1.ContainerRunning && s.State != v1alpha1.ContainerPaused || c.State.ExitCode != 0 {
-			s.ExitCode = new(int32(c.State.ExitCode)) //nolint:gosec // G115: a byte on Linux
+			s.ExitCode = new(int32(c.State.ExitCode))
 		}
 	}
 	s.Ports = t.ports(c)
@@ -168,22 +168,22 @@ func (t translator) mounts(all []container.MountPoint) (out []v1alpha1.Container
 
 // ports are those that c publishes now, with the host's address as c asks for it, and those that it only exposes.
 func (t translator) ports(c *container.InspectResponse) (out []v1alpha1.ContainerPort) {
-	var real network.PortMap
+	var published network.PortMap
 	if c.NetworkSettings != nil {
-		real = c.NetworkSettings.Ports
+		published = c.NetworkSettings.Ports
 	}
-	for port, bound := range real {
+	for port, bound := range published {
 		p := v1alpha1.ContainerPort{Protocol: t.Shared(string(port.Proto())), ContainerPort: int32(port.Num())}
 		var asked []network.PortBinding
 		if c.HostConfig != nil {
 			asked = c.HostConfig.PortBindings[port]
 		}
-		published := hostAddresses(asked, bound)
-		for _, b := range published {
+		addresses := hostAddresses(asked, bound)
+		for _, b := range addresses {
 			p.HostIP, p.HostPort = b.ip, b.port
 			out = append(out, p)
 		}
-		if len(published) == 0 {
+		if len(addresses) == 0 {
 			out = append(out, p)
 		}
 	}
