@@ -2,6 +2,7 @@ package relay
 
 import (
 	"io"
+	"sync"
 	"testing"
 
 	"rancherdesktop.io/rdd/internal/forward"
@@ -49,5 +50,28 @@ func BenchmarkTransfer(b *testing.B) {
 				_ = c.Close()
 			}
 		})
+	}
+}
+
+// BenchmarkFiftyDials is 50 requests at once, over a connection each.
+func BenchmarkFiftyDials(b *testing.B) {
+	g := newGuest(b)
+	address := listening(b, "tcp", "127.0.0.1:0", cat).String()
+	for b.Loop() {
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				c, err := forward.Dial(b.Context(), g.vm, "tcp", address)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				if _, err := exchange(c, make([]byte, 100)); err != nil {
+					b.Error(err)
+				}
+				_ = c.Close()
+			})
+		}
+		all.Wait()
 	}
 }

@@ -46,7 +46,7 @@ func login(ctx context.Context, address string, config *ssh.ClientConfig, t timi
 	defer stop()
 	// QEMU accepts a connection whatever the guest does.
 	_ = raw.SetDeadline(time.Now().Add(greeting))
-	w := newWire(raw)
+	w := &wire{Conn: raw}
 	w.greeted = sync.OnceFunc(func() { _ = raw.SetDeadline(time.Now().Add(t.handshake)) })
 	conn, channels, requests, err := ssh.NewClientConn(w, address, config)
 	if err != nil {
