@@ -113,7 +113,7 @@ func TestAHundredConnectionsAtOnce(t *testing.T) {
 	}
 	for i, c := range conns {
 		all.Go(func() {
-			want := random(i << 12)
+			want := random(i << 10)
 			if got, err := exchange(c, want); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("connection %d: %v, %d bytes of %d", i, err, len(got), len(want))
 			}
@@ -124,7 +124,7 @@ func TestAHundredConnectionsAtOnce(t *testing.T) {
 
 func TestBothWaysAreFullAtOnce(t *testing.T) {
 	g := newGuest(t)
-	const size = 32 << 20
+	const size = 8 << 20 // more than all buffers on the way
 	var all sync.WaitGroup
 	address := listening(t, "tcp", "127.0.0.1:0", func(c forward.Conn) {
 		defer all.Done()
@@ -525,7 +525,7 @@ func TestNothingIsLeftOfConnections(t *testing.T) {
 		all.Wait()
 	}
 	some(100)
-	n := 2000
+	n := 1000
 	if testing.Short() {
 		n = 200
 	}
