@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -616,4 +617,31 @@ func TestServiceAndHostagentFindEachOtherInAnyOrder(t *testing.T) {
 	}
 	cancel()
 	<-published
+}
+
+func TestReasonForAPortThatCantBeHadIsSaid(t *testing.T) {
+	f := newGuest(t).f
+	for name, tc := range map[string]struct {
+		want  want
+		err   error
+		state string
+		says  string // part of the message; empty: there is no problem to tell
+	}{
+		"a privileged port":             {want{key: keyAt(TCP, loopback4, 80), asked: true}, syscall.EACCES, event.PortNotPermitted, "this system reserves ports below 1024"},
+		"an address that is missing":    {want{key: keyAt(TCP, netip.MustParseAddr("192.0.2.7"), 8080), asked: true}, syscall.EADDRNOTAVAIL, event.PortNotPermitted, "this computer has no address 192.0.2.7"},
+		"no IPv6":                       {want{key: keyAt(TCP, loopback6, 8080), asked: true, optional: true}, syscall.EADDRNOTAVAIL, "", ""},
+		"no IPv6 in the kernel":         {want{key: keyAt(UDP, loopback6, 8080), optional: true}, syscall.EAFNOSUPPORT, "", ""},
+		"UDP that nobody has asked for": {want{key: keyAt(UDP, loopback4, 53)}, syscall.EACCES, "", ""},
+		"too many open files":           {want{key: keyAt(TCP, loopback4, 8080)}, syscall.EMFILE, event.PortBusy, "too many open files"},
+	} {
+		fw := &forwarding{forwarder: f, err: fmt.Errorf("listen: %w", tc.err)}
+		fw.want.Store(&tc.want)
+		p, problem := fw.describe(t.Context())
+		if p.State != tc.state || !strings.Contains(p.Message, tc.says) || (problem == "") != (tc.says == "") {
+			t.Errorf("%s: %+v %q", name, p, problem)
+		}
+		if errors.Is(tc.err, syscall.EACCES) && tc.says != "" && runtime.GOOS == "linux" && !strings.HasSuffix(p.Message, "sudo sysctl net.ipv4.ip_unprivileged_port_start=80") {
+			t.Error(p.Message)
+		}
+	}
 }
