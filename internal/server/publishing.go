@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"slices"
 	"sync"
 
@@ -10,12 +11,18 @@ import (
 // publishing joins what the engine and the App say about ports: which ones containers publish, and on which addresses they may.
 // It tells the VM's hostagent once both are known.
 type publishing struct {
-	to *forward.Publisher
+	to publisher
 
 	mu             sync.Mutex
 	bindings       []forward.Binding
 	allowed        []string
 	asked, decided bool
+}
+
+// publisher tells a VM's hostagent. *forward.Publisher is one.
+type publisher interface {
+	Set(bindings []forward.Binding, allowed []string)
+	Run(ctx context.Context)
 }
 
 // publish is told which ports containers publish.

@@ -21,8 +21,10 @@ const (
 	connectTimeout = 2 * time.Minute
 	// connectInterval is the delay before the next look at an engine that doesn't answer, beside its own events.
 	connectInterval = 5 * time.Second
-	// refusedInterval is the delay before the next attempt to make the VM, when no event can tell that it is worth one.
-	refusedInterval = 3 * time.Second
+	// missingInterval is the delay before the next look for RDD's guest. It takes no time, and somebody may be waiting.
+	missingInterval = 3 * time.Second
+	// refusedInterval is the delay before the next attempt at what was refused, for which Lima may have to be asked.
+	refusedInterval = 15 * time.Second
 )
 
 // observation is the input of a decision.
@@ -160,6 +162,9 @@ func (d *decision) create(o observation, size v1alpha1.VirtualMachine) {
 	d.settling = true
 	if o.refused != nil {
 		d.requeueAfter = refusedInterval
+		if o.template == "" {
+			d.requeueAfter = missingInterval
+		}
 		return
 	}
 	text, err := o.withSize(o.template, size)
