@@ -292,17 +292,32 @@ func shorten(text string, length int) string {
 // maxPorts is the number of ports that a report for people lists.
 const maxPorts = 20
 
+// portLines has one line for the addresses that lead to the same place.
 func portLines(r *core.AppReport) (lines []string) {
+	var addresses, rest []string // of each line
 	for i := range r.Ports {
-		if i == maxPorts {
-			return append(lines, fmt.Sprintf("and %d more; see: rdd status -o json", len(r.Ports)-i))
-		}
 		p := &r.Ports[i]
-		line := fmt.Sprintf("%s/%s → %s", p.HostAddress, p.Protocol, cmp.Or(p.Container, p.GuestAddress))
+		where := "/" + p.Protocol + " → " + cmp.Or(p.Container, p.GuestAddress)
 		if p.State != "Forwarded" {
-			line += ", " + core.PortStateText(p)
+			where += ", " + core.PortStateText(p)
 		}
-		lines = append(lines, line)
+		port := p.HostAddress[strings.LastIndex(p.HostAddress, ":"):]
+		known := false
+		for n := range rest {
+			if known = rest[n] == where && strings.HasSuffix(addresses[n], port); known {
+				addresses[n] += ", " + p.HostAddress
+				break
+			}
+		}
+		if !known {
+			addresses, rest = append(addresses, p.HostAddress), append(rest, where)
+		}
+	}
+	for n := range rest {
+		if n == maxPorts {
+			return append(lines, fmt.Sprintf("and %d more; see: rdd status -o json", len(rest)-n))
+		}
+		lines = append(lines, addresses[n]+rest[n])
 	}
 	return lines
 }

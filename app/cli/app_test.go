@@ -26,6 +26,9 @@ const fullReport = `{
     {"name": "job", "id": "4", "image": "busybox", "state": "exited"}]},
   "ports": [
     {"protocol": "tcp", "hostAddress": "127.0.0.1:8080", "guestAddress": "172.17.0.2:80", "container": "web", "state": "Forwarded"},
+    {"protocol": "tcp", "hostAddress": "[::1]:8080", "guestAddress": "172.17.0.2:80", "container": "web", "state": "Forwarded"},
+    {"protocol": "tcp", "hostAddress": "127.0.0.1:8443", "guestAddress": "172.17.0.2:443", "container": "web", "state": "Forwarded"},
+    {"protocol": "tcp", "hostAddress": "[::1]:8443", "guestAddress": "172.17.0.2:443", "container": "web", "state": "Forwarded"},
     {"protocol": "udp", "hostAddress": "127.0.0.1:53", "guestAddress": "0.0.0.0:53", "state": "Busy", "message": "busy: systemd-resolved (process 812) has it"},
     {"protocol": "tcp", "hostAddress": "0.0.0.0:5432", "guestAddress": "172.17.0.3:5432", "container": "db", "state": "NotPermitted", "message": "not permitted; allow it with: rdd set ports.bindAddresses=0.0.0.0"}],
   "disk": {"name": "data", "used": 96636764160, "capacity": 107374182400, "allocated": 97710505984, "maximum": 107374182400, "percent": 90, "warning": "the data disk is 90 % full"},
@@ -43,7 +46,8 @@ Containers       2 running, 1 paused, 1 exited
                  web     nginx:1.29                                 up
                  db      registry.example.com/a/rather/long/path…   up
                  cache   redis                                      up
-Ports            127.0.0.1:8080/tcp → web
+Ports            127.0.0.1:8080, [::1]:8080/tcp → web
+                 127.0.0.1:8443, [::1]:8443/tcp → web
                  127.0.0.1:53/udp → 0.0.0.0:53, busy: systemd-resolved (process 812) has it
                  0.0.0.0:5432/tcp → db, not permitted; allow it with: rdd --instance other set ports.bindAddresses=0.0.0.0
 Disk             90GiB used of 100GiB (90 %), 91GiB allocated on this computer
