@@ -75,13 +75,13 @@ func writeContext(dir, name, description, host string) error {
 		return err
 	}
 	path := metaFile(dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // as docker does
 		return err
 	}
 	if err := atomicfile.Write(path, text); err != nil {
 		return err
 	}
-	return os.Chmod(path, 0o644)
+	return os.Chmod(path, 0o644) //nolint:gosec // as docker does
 }
 
 // removeContext removes a context with its keys.

@@ -94,10 +94,10 @@ func (s *Server) report(problem string) {
 	before := s.problem
 	s.problem = problem
 	s.mu.Unlock()
-	switch {
-	case problem == before:
+	switch problem {
+	case before:
 		return
-	case problem == "":
+	case "":
 		s.Log.Info("the engine's socket is served again", "socket", s.Path)
 	default:
 		s.Log.Warn("the engine's socket is not served", "problem", problem)
@@ -204,7 +204,7 @@ func (s *Server) connect(ctx context.Context, c *client) (guest net.Conn, refusa
 		case <-c.gone():
 			return nil, ""
 		case <-ctx.Done():
-			if context.Cause(ctx) != errLate { // the service ends
+			if !errors.Is(context.Cause(ctx), errLate) { // the service ends
 				return nil, ""
 			}
 			return nil, s.tooLate(target, err)

@@ -208,7 +208,7 @@ func TestHijackedConnectionsAreUnharmed(t *testing.T) {
 	conn := connect(t, serve(t, link))
 	_, _ = io.WriteString(conn, "POST /v1.44/containers/x/attach?stream=1 HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly\n")
 	in := bufio.NewReader(conn)
-	response, err := http.ReadResponse(in, nil)
+	response, err := http.ReadResponse(in, nil) //nolint:bodyclose // the connection is the body
 	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatal(response, err)
 	}
@@ -348,7 +348,7 @@ func TestStoppedEngineSaysHowToStartIt(t *testing.T) {
 		"negative body size": "POST / HTTP/1.1\r\nHost: docker\r\nContent-Length: -1\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			response, body := refused(t, s, request)
+			response, body := refused(t, s, request) //nolint:bodyclose // it is read
 			if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Api-Version") == "" || !response.Close {
 				t.Errorf("%v", response)
 			}
@@ -403,7 +403,7 @@ func TestRefusalGivesTheReason(t *testing.T) {
 		}},
 	} {
 		link.Set(target)
-		_, body := refused(t, s, "GET /info HTTP/1.1\r\nHost: docker\r\n\r\n")
+		_, body := refused(t, s, "GET /info HTTP/1.1\r\nHost: docker\r\n\r\n") //nolint:bodyclose // it is read
 		var answer struct{ Message string }
 		if err := json.Unmarshal([]byte(body), &answer); err != nil || answer.Message != want {
 			t.Errorf("%q, %v; want %q", body, err, want)
@@ -446,6 +446,7 @@ func TestServiceThatStopsRefusesWhoWaits(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
+		defer response.Body.Close()
 		if body, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(body), "RDD stops.") {
 			t.Errorf("%s: %s, %v", name, body, err)
 		}
@@ -485,6 +486,7 @@ func TestWaitHasABound(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				defer response.Body.Close()
 				body, err := io.ReadAll(response.Body)
 				if err != nil || response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), tc.want) {
 					t.Errorf("%d %s, %v", response.StatusCode, body, err)
