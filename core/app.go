@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -112,7 +113,7 @@ func (a *AppClient) Start(ctx context.Context, w Wait) error {
 	if err != nil {
 		return err
 	}
-	return a.settle(ctx, op, now, w)
+	return a.settle(ctx, op, now, false, w)
 }
 
 // awaitDeleted waits until the App is gone if it is being deleted.
@@ -162,7 +163,7 @@ func (a *AppClient) Set(ctx context.Context, spec map[string]any, dryRun bool, w
 	case err != nil || dryRun:
 		return err
 	case now.Spec.Running:
-		return a.settle(ctx, op, now, w)
+		return a.settle(ctx, op, now, spec["virtualMachine"] != nil, w)
 	}
 	return a.await(ctx, op, now, w, now.Expectation().Observed)
 }
@@ -199,7 +200,7 @@ func (a *AppClient) Follow(ctx context.Context, w Wait) error {
 	case !now.DeletionTimestamp.IsZero():
 		return a.await(ctx, op, now, w, now.Expectation().Deleted)
 	}
-	return a.settle(ctx, op, now, w)
+	return a.settle(ctx, op, now, false, w)
 }
 
 // change patches the spec of an existing App and waits until everything is as the spec says.
@@ -212,7 +213,7 @@ func (a *AppClient) change(ctx context.Context, op string, spec map[string]any, 
 	if err != nil {
 		return Failed(op, "", err)
 	}
-	return a.settle(ctx, op, now, w)
+	return a.settle(ctx, op, now, true, w)
 }
 
 // put patches the spec, or creates the App with it.
@@ -282,9 +283,9 @@ func withoutNull(patch map[string]any) map[string]any {
 	return object
 }
 
-// settle waits until everything is as the spec of now says.
-func (a *AppClient) settle(ctx context.Context, op string, now *App, w Wait) error {
-	if now.Spec.Running {
+// settle waits until everything is as the spec of now says. boots says that a running virtual machine restarts.
+func (a *AppClient) settle(ctx context.Context, op string, now *App, boots bool, w Wait) error {
+	if now.Spec.Running && (boots || !meta.IsStatusConditionTrue(now.Status.Conditions, app.ConditionRunning)) {
 		w.log = layout.Of(a.session.core.inst, app.VM).SerialLog()
 	}
 	return a.await(ctx, op, now, w, now.Expectation().Settled)
