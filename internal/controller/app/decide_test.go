@@ -15,9 +15,8 @@ import (
 )
 
 var (
-	noon   = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
-	before = metav1.NewMicroTime(noon.Add(-2 * time.Hour))
-	asked  = metav1.NewMicroTime(noon.Add(-time.Hour))
+	noon  = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	asked = metav1.NewMicroTime(noon.Add(-time.Hour))
 )
 
 const guest = "# RDD's guest\ncpus: 2\nmemory: 2GiB\ndisk: 20GiB\nmounts: []\n"

@@ -136,7 +136,7 @@ func testForeign(t *testing.T, env *testEnv) {
 	if err := env.Patch(t.Context(), now, client.MergeFrom(was)); err != nil {
 		t.Errorf("the user can't change a VM of their own: %v", err)
 	}
-	app = env.patch(t, runs)
+	env.patch(t, runs)
 	if err := env.Delete(t.Context(), vm); err != nil {
 		t.Fatal(err)
 	}
