@@ -307,9 +307,11 @@ func TestDatagramsAreForwardedForEachClient(t *testing.T) {
 	g.start()
 	g.publish(UDP, "", port, server.LocalAddr().(*net.UDPAddr).AddrPort())
 	g.await(fmt.Sprintf("udp 127.0.0.1:%d Forwarded web", port), fmt.Sprintf("udp [::1]:%d Forwarded web", port))
+	g.mu.Lock()
 	if g.runs > 0 {
 		t.Error("rdd-guest runs before the first datagram")
 	}
+	g.mu.Unlock()
 	ask := func(c net.Conn, question string) {
 		t.Helper()
 		buf := make([]byte, 1<<16)
