@@ -22,7 +22,7 @@ func watched(b *testing.B, watchers int) *view.Store {
 			b.Fatal(err)
 		}
 		go func() {
-			for range w.ResultChan() { //nolint:revive // only read
+			for range w.ResultChan() {
 			}
 		}()
 	}
