@@ -223,6 +223,27 @@ func TestTheEndOfWaitingForTheAppEndsNothingElse(t *testing.T) {
 	e.report(6)
 }
 
+// Every command that changes the App ends in one way at its deadline, and with --wait=false.
+func TestEveryCommandOfTheAppEndsInOneWay(t *testing.T) {
+	t.Parallel()
+	e := newAppEnv(t)
+	e.start()
+	for _, command := range []string{"start", "restart", "set virtualMachine.cpus=1", "reset --yes", "stop", "start", "delete --yes"} {
+		args := strings.Fields(command)
+		r := e.must(4, append(args, "--timeout", "1ms")...)
+		m := deadline.FindStringSubmatch(r.err)
+		if m == nil {
+			t.Errorf("rdd %s at its deadline:\n%s", command, r.err)
+			continue
+		}
+		e.must(0, strings.Fields(m[2])...)
+	}
+	e.must(0, "start")
+	for _, command := range []string{"restart", "set virtualMachine.cpus=", "reset --yes", "stop", "start", "delete --yes"} {
+		e.must(0, append(strings.Fields(command), "--wait=false")...).says(t, "not waiting for it to finish")
+	}
+}
+
 // An App that can't start says why, and its start ends at once.
 func TestAnAppThatCantStartSaysWhy(t *testing.T) {
 	t.Parallel()

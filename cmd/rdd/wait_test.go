@@ -47,6 +47,9 @@ var waits = map[string]waitCase{
 	"rdd service delete":  {args: "svc delete", before: "svc start", needsWait: true},
 	"rdd service reset":   {args: "svc reset", before: "svc start", needsWait: true},
 	"rdd service restore": {}, // with the backups: restore.txtar
+
+	// With a fake engine: TestEveryCommandOfTheAppEndsInOneWay and TestTheEndOfWaitingForTheAppEndsNothingElse.
+	"rdd start": {}, "rdd stop": {}, "rdd restart": {}, "rdd set": {}, "rdd reset": {}, "rdd delete": {},
 }
 
 // waitEnv is an instance in a home directory of its own, with all the programs that `make build` built.
