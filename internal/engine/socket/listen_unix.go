@@ -127,7 +127,7 @@ func (l *listener) watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return err
 		case <-events:
-		case <-problems: // it may have missed something, so look
+		case <-problems: //nolint:errcheck // it may have missed something, so look
 		case <-tick:
 		}
 	}
