@@ -24,7 +24,7 @@ func (r *Run) serveSocket(ctx context.Context, d *desktop) (settle, end func()) 
 	d.link.Set(starting)
 	settle = func() {
 		if target, _ := d.link.Get(); target.Phase == starting.Phase && target.Reason == starting.Reason {
-			d.link.Set(engine.Target{})
+			d.link.Set(engine.Target{Reason: "The container engine of RDD is stopped. Start it with: " + r.Instance.Command("start")})
 		}
 	}
 	serving := background(ctx, s.Run)

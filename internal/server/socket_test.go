@@ -11,8 +11,12 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/lifecycle"
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // askEngine sends a request to the engine's socket.
@@ -44,6 +48,29 @@ func TestEngineSocketIsThereWhileTheServiceLives(t *testing.T) {
 	if _, err := os.Lstat(inst.DockerSocket()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket is left: %v", err)
 	}
+}
+
+func TestListOfContainersSaysHowToStartTheEngine(t *testing.T) {
+	inst := newInstance(t)
+	r := start(t, inst, "one", lifecycle.Config{})
+	r.awaitReady()
+	defer r.stop()
+	config, err := clientcmd.BuildConfigFromFlags("", inst.KubeConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the list says how to start the engine", func() bool {
+		response, err := client.Get(config.Host + "/apis/containers.rancherdesktop.io/v1alpha1/containers")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		return strings.Contains(response.Header.Get("Warning"), "rdd --instance t start")
+	})
 }
 
 func TestServiceStartsThoughTheEngineSocketIsInUse(t *testing.T) {
