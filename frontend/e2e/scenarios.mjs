@@ -19,6 +19,12 @@ const call = (page, method, params = {}) =>
 
 const row = (page, name) =>
   page.getByRole('listitem').filter({ has: page.getByRole('link', { name: new RegExp(`^${name} `) }) })
+
+// Opens a page with its keyboard shortcut.
+async function press(page, title) {
+  const link = page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: new RegExp(`^${title}`) })
+  await page.keyboard.press(await link.getAttribute('aria-keyshortcuts'))
+}
 const gone = (locator) => locator.waitFor({ state: 'detached' })
 
 async function running(page) {
@@ -446,7 +452,7 @@ export const scenarios = {
       assert.equal(await at(), 'Skip to content')
       await page.keyboard.press('Enter')
       assert.equal(await page.evaluate(() => document.activeElement.id), 'main')
-      await page.keyboard.press('Alt+2')
+      await press(page, 'Virtual machines')
       await page.getByRole('heading', { name: 'Virtual machines' }).waitFor()
       await page.getByRole('link', { name: /^web / }).focus()
       await page.keyboard.press('ArrowDown')
@@ -478,11 +484,11 @@ export const scenarios = {
       await page.keyboard.press('Enter')
       await row(page, 'web').getByText('Stopped').waitFor()
       await focused('Start web')
-      await page.keyboard.press('Alt+3')
+      await press(page, 'Diagnostics')
       await page.getByRole('button', { name: 'Check again' }).focus()
       await page.keyboard.press('Enter')
       await focused('Check again')
-      await page.keyboard.press('Alt+1')
+      await press(page, 'Overview')
       await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Stop' }).focus()
       await page.keyboard.press('Enter')
       await page.getByText('Service: stopped').waitFor()

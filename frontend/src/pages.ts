@@ -17,28 +17,43 @@ import { vmsBadge } from './vm/labels'
 import VMDetails from './vm/VMDetails.svelte'
 import VMs from './vm/VMs.svelte'
 
+// The sections of the sidebar, in their order. The last one is at its bottom.
+export const sections = ['main', 'advanced', 'end'] as const
+export type Section = (typeof sections)[number]
+export const sectionTitles: Partial<Record<Section, string>> = { advanced: 'Advanced' }
+
 export interface Page {
   id: string // in the address: #/ID
   title: string
+  section: Section
   icon: typeof Gauge
   component: Component
   details?: Component<{ name: string; tab?: string }> // the page of one object: #/ID/NAME/TAB
   badge?: (store: Store) => Badge | undefined // beside the title in the sidebar
 }
 
+// In the order of the sidebar, section by section.
 const table = [
-  { id: 'overview', title: 'Overview', icon: Gauge, component: Overview },
+  { id: 'overview', title: 'Overview', section: 'main', icon: Gauge, component: Overview },
   {
     id: 'machines',
     title: 'Virtual machines',
+    section: 'advanced',
     icon: Monitor,
     component: VMs,
     details: VMDetails,
     badge: vmsBadge,
   },
-  { id: 'diagnostics', title: 'Diagnostics', icon: Stethoscope, component: Diagnostics, badge: findingsBadge },
-  { id: 'settings', title: 'Settings', icon: SettingsIcon, component: Settings },
-  { id: 'troubleshooting', title: 'Troubleshooting', icon: LifeBuoy, component: Troubleshooting },
+  {
+    id: 'diagnostics',
+    title: 'Diagnostics',
+    section: 'advanced',
+    icon: Stethoscope,
+    component: Diagnostics,
+    badge: findingsBadge,
+  },
+  { id: 'troubleshooting', title: 'Troubleshooting', section: 'advanced', icon: LifeBuoy, component: Troubleshooting },
+  { id: 'settings', title: 'Settings', section: 'end', icon: SettingsIcon, component: Settings },
 ] as const satisfies readonly Page[]
 
 export type PageID = (typeof table)[number]['id']

@@ -1,6 +1,6 @@
 // Keyboard shortcuts that work on every page, in the order of the list.
 import type { UI } from '../lib/ui.svelte'
-import { pages } from '../pages'
+import { pages, type Page } from '../pages'
 
 export interface Shortcut {
   keys: string
@@ -14,11 +14,18 @@ const alt = (code: string) => (e: KeyboardEvent) =>
 const plain = (key: string) => (e: KeyboardEvent) =>
   !e.altKey && !e.ctrlKey && !e.metaKey && e.key === key && !typing(e)
 
+// The first ten pages have the digits from 1 to 0.
+const numbered = pages.slice(0, 10)
+const digit = (page: Page) => (numbered.indexOf(page) + 1) % 10
+
+// pageKeys returns the keys that open a page, if there are any.
+export const pageKeys = (page: Page) => (numbered.includes(page) ? `Alt+${digit(page)}` : undefined)
+
 export const shortcuts: Shortcut[] = [
-  ...pages.map((page, i) => ({
-    keys: `Alt+${i + 1}`,
+  ...numbered.map((page) => ({
+    keys: `Alt+${digit(page)}`,
     what: page.title,
-    matches: alt(`Digit${i + 1}`),
+    matches: alt(`Digit${digit(page)}`),
     run: (ui: UI) => ui.go(`#/${page.id}`),
   })),
   { keys: 'Alt+N', what: 'New virtual machine', matches: alt('KeyN'), run: (ui) => (ui.dialog = 'create') },
