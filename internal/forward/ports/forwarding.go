@@ -89,21 +89,22 @@ func network(protocol string, host address) string {
 	return protocol + "6"
 }
 
-// describe says how the forward is. The port's state is empty when there is nothing to say about it.
-func (fw *forwarding) describe(ctx context.Context) (p event.Port, problem string) {
+// describe says how the forward is, and whether a person should know of it. The port's state is empty when there is nothing to
+// say about it.
+func (fw *forwarding) describe(ctx context.Context) (p event.Port, problem bool) {
 	w := fw.want.Load()
 	p = event.Port{Protocol: w.protocol, HostAddress: w.host.String(), GuestAddress: w.guest.String(), Container: w.container}
 	missing := errors.Is(fw.err, syscall.EADDRNOTAVAIL) || errors.Is(fw.err, syscall.EAFNOSUPPORT)
 	switch {
 	case w.refused != "":
 		p.State, p.Message = event.PortNotPermitted, w.refused
-		return p, ""
+		return p, false
 	case fw.socket != nil:
 		p.State = event.PortForwarded
-		return p, ""
+		return p, false
 	case fw.err == nil, missing && w.optional, !w.asked && w.protocol == UDP:
 		// IPv6 is off; or nobody has asked for it, and it may be no server's.
-		return event.Port{}, ""
+		return event.Port{}, false
 	case missing:
 		p.State, p.Message = event.PortNotPermitted, "this computer has no address "+w.host.Addr().String()
 	case errors.Is(fw.err, os.ErrPermission):
@@ -111,7 +112,7 @@ func (fw *forwarding) describe(ctx context.Context) (p event.Port, problem strin
 	default:
 		p.State, p.Message = event.PortBusy, fw.forwarder.holder.inUse(ctx, w, fw.err)
 	}
-	return p, fmt.Sprintf("%s can't be reached on this host at %s: %s", subject(w), w.host, p.Message)
+	return p, true
 }
 
 // subject names the port of a forward.

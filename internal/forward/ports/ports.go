@@ -5,8 +5,10 @@ package ports
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -149,7 +151,7 @@ func (f *Forwarder) apply(ctx context.Context, all *sync.WaitGroup) (again bool)
 // report reports the forwards if they have changed.
 func (f *Forwarder) report(ctx context.Context, wanted []want) {
 	var list []event.Port
-	var problems []string
+	var problems troubles
 	f.holder.forget()
 	for _, w := range wanted {
 		port, problem := f.forwards[w.key].describe(ctx)
@@ -157,15 +159,41 @@ func (f *Forwarder) report(ctx context.Context, wanted []want) {
 			continue
 		}
 		list = append(list, port)
-		if problem != "" && !slices.Contains(problems, problem) {
-			problems = append(problems, problem)
+		if problem {
+			problems.add(subject(&w), port)
 		}
 	}
-	if ctx.Err() != nil || slices.Equal(list, f.reported) && slices.Equal(problems, f.said) {
+	said := problems.sentences()
+	if ctx.Err() != nil || slices.Equal(list, f.reported) && slices.Equal(said, f.said) {
 		return
 	}
-	f.reported, f.said = list, problems
-	f.o.Report(list, problems)
+	f.reported, f.said = list, said
+	f.o.Report(list, said)
+}
+
+// trouble is why a port can't be reached on some addresses of this host.
+type trouble struct {
+	subject, reason string
+	addresses       []string
+}
+
+// troubles tell each reason once, although most ports are wanted on 127.0.0.1 and on ::1.
+type troubles []trouble
+
+func (all *troubles) add(subject string, p event.Port) {
+	i := slices.IndexFunc(*all, func(t trouble) bool { return t.subject == subject && t.reason == p.Message })
+	if i < 0 {
+		i = len(*all)
+		*all = append(*all, trouble{subject: subject, reason: p.Message})
+	}
+	(*all)[i].addresses = append((*all)[i].addresses, p.HostAddress)
+}
+
+func (all troubles) sentences() (lines []string) {
+	for _, t := range all {
+		lines = append(lines, fmt.Sprintf("%s can't be reached on this host at %s: %s", t.subject, strings.Join(t.addresses, " and "), t.reason))
+	}
+	return lines
 }
 
 // publish replaces what containers publish, on behalf of a Publisher that lease identifies.

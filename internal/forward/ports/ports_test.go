@@ -258,6 +258,22 @@ func TestPortThatAnotherProgramHasIsForwardedOnceItIsFree(t *testing.T) {
 	}
 }
 
+func TestBusyPortIsToldOnce(t *testing.T) {
+	first, second := newGuest(t), newGuest(t)
+	first.start()
+	port := freePort(t, TCP)
+	first.publish(TCP, "", port, netip.MustParseAddrPort("127.0.0.1:1"))
+	first.await(fmt.Sprintf("tcp 127.0.0.1:%d Forwarded web", port), fmt.Sprintf("tcp [::1]:%d Forwarded web", port))
+	second.start()
+	second.publish(TCP, "", port, netip.MustParseAddrPort("127.0.0.1:1"))
+	second.await(fmt.Sprintf("tcp 127.0.0.1:%d Busy web", port), fmt.Sprintf("tcp [::1]:%d Busy web", port))
+	second.mu.Lock()
+	defer second.mu.Unlock()
+	if len(second.problems) != 1 || !strings.Contains(second.problems[0], fmt.Sprintf("on this host at 127.0.0.1:%d and [::1]:%d: another forward", port, port)) {
+		t.Errorf("%q", second.problems)
+	}
+}
+
 func TestTwoVMsThatWantOnePortDontShareIt(t *testing.T) {
 	a := serve(t, func(c *net.TCPConn) { _, _ = c.Write([]byte("a")); _ = c.Close() })
 	b := serve(t, func(c *net.TCPConn) { _, _ = c.Write([]byte("b")); _ = c.Close() })
@@ -639,8 +655,8 @@ func TestReasonForAPortThatCantBeHadIsSaid(t *testing.T) {
 		fw := &forwarding{forwarder: f, err: fmt.Errorf("listen: %w", tc.err)}
 		fw.want.Store(&tc.want)
 		p, problem := fw.describe(t.Context())
-		if p.State != tc.state || !strings.Contains(p.Message, tc.says) || (problem == "") != (tc.says == "") {
-			t.Errorf("%s: %+v %q", name, p, problem)
+		if p.State != tc.state || !strings.Contains(p.Message, tc.says) || problem == (tc.says == "") {
+			t.Errorf("%s: %+v %v", name, p, problem)
 		}
 		if errors.Is(tc.err, syscall.EACCES) && tc.says != "" && runtime.GOOS == "linux" && !strings.HasSuffix(p.Message, "sudo sysctl net.ipv4.ip_unprivileged_port_start=80") {
 			t.Error(p.Message)

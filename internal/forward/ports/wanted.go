@@ -115,8 +115,8 @@ type sources struct {
 	published forward.Published
 }
 
-// wanted returns what should be forwarded, in a stable order. What a container publishes comes first, because
-// the guest's listeners are the same ports without the container's name.
+// wanted returns what should be forwarded, in a stable order. What a container publishes comes first, and where, because the
+// guest's listeners are the same ports without the container's name.
 func (s *sources) wanted() []want {
 	set := wantedSet{index: map[key]int{}}
 	for _, b := range s.published.Bindings {
@@ -127,7 +127,9 @@ func (s *sources) wanted() []want {
 		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), a.IP.Compare(b.IP), cmp.Compare(a.Port, b.Port))
 	})
 	for _, l := range listeners {
-		s.addListener(&set, l)
+		if !s.publishes(l) {
+			s.addListener(&set, l)
+		}
 	}
 	all := make([]want, 0, len(set.all))
 	for _, w := range set.all {
@@ -137,6 +139,23 @@ func (s *sources) wanted() []want {
 	}
 	slices.SortFunc(all, func(a, b want) int { return compareKeys(a.key, b.key) })
 	return all
+}
+
+// publishes reports whether l is what the guest's engine listens on for a container. The container says where it is forwarded.
+func (s *sources) publishes(l Listener) bool {
+	return slices.ContainsFunc(s.published.Bindings, func(b forward.Binding) bool {
+		ip := guestIP(b)
+		return b.Protocol == l.Protocol && b.GuestPort == l.Port && (ip == l.IP || ip.IsUnspecified() && l.IP.IsUnspecified())
+	})
+}
+
+// guestIP is the address in the guest on which the engine listens for a container.
+func guestIP(b forward.Binding) netip.Addr {
+	ip, err := netip.ParseAddr(b.GuestIP)
+	if err != nil {
+		return netip.IPv4Unspecified()
+	}
+	return ip.Unmap()
 }
 
 // compareKeys orders forwards by port, protocol and address.
@@ -222,11 +241,7 @@ func (s *sources) addBinding(set *wantedSet, b forward.Binding) {
 	if b.Protocol != TCP && b.Protocol != UDP || b.HostPort < 1 || b.HostPort > 65535 || b.GuestPort < 1 || b.GuestPort > 65535 {
 		return // sctp, or a port that the engine has not chosen yet
 	}
-	guest, err := netip.ParseAddr(b.GuestIP)
-	if err != nil {
-		guest = netip.IPv4Unspecified()
-	}
-	guest = guest.Unmap()
+	guest := guestIP(b)
 	if r := ruleFor(s.rules, Listener{b.Protocol, guest, b.GuestPort}); r != nil {
 		set.addRule(r, Listener{b.Protocol, guest, b.GuestPort}, b.Container)
 		return

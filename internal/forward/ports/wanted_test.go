@@ -76,6 +76,13 @@ func TestPortsOfContainersAreForwardedWhereTheyAskAndMay(t *testing.T) {
 	s = published("")
 	s.listeners = []Listener{listener(TCP, "0.0.0.0:8080"), listener(TCP, "[::]:8080"), listener(TCP, "0.0.0.0:22"), listener(TCP, "[::]:22")}
 	expect(t, "docker-proxy listens", s, here4, here6)
+	s = published("127.0.0.1")
+	s.published.Bindings[0].GuestIP = "127.0.0.1"
+	s.listeners = []Listener{listener(TCP, "127.0.0.1:8080"), listener(UDP, "127.0.0.1:8080")}
+	expect(t, "docker-proxy listens on 127.0.0.1, and another program on UDP", s, here4, "udp 127.0.0.1:8080 -> 127.0.0.1:8080", "udp [::1]:8080 -> 127.0.0.1:8080")
+	s.listeners = []Listener{listener(TCP, "127.0.0.1:8080"), listener(TCP, "[::1]:8080"), listener(TCP, "127.0.0.1:8081")}
+	expect(t, "other programs listen beside docker-proxy", s, here4, "tcp [::1]:8080 -> [::1]:8080", "tcp 127.0.0.1:8081 -> 127.0.0.1:8081", "tcp [::1]:8081 -> 127.0.0.1:8081")
+	s.listeners = s.listeners[:1]
 	s.rules = []Rule{{Protocol: TCP, GuestIP: loopback4, GuestPorts: [2]int{8080, 8080}, HostIP: loopback4, HostPorts: [2]int{9090, 9090}}}
 	expect(t, "the template has a rule", s, "tcp 127.0.0.1:9090 -> 127.0.0.1:8080 web")
 
