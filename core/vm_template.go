@@ -110,6 +110,18 @@ func (v *VMs) CheckTemplate(ctx context.Context, name, text string) error {
 	return Failed(op, name, err)
 }
 
+// EditRefused returns why nobody may change a VM's template, whatever the new text is. It changes nothing.
+func (v *VMs) EditRefused(ctx context.Context, name string, was Template) error {
+	if was.cm == nil {
+		return nil
+	}
+	err := v.store(ctx, was, was.Text, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+	if !apierrors.IsForbidden(err) { // anything else is a matter of the text
+		return nil
+	}
+	return Failed("edit the template of VM", name, rejection(err))
+}
+
 // store replaces the template was by text, if was is still the current one.
 func (v *VMs) store(ctx context.Context, was Template, text string, options metav1.UpdateOptions) error {
 	if err := checkText(text); err != nil {

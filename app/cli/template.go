@@ -165,7 +165,9 @@ func (s *session) vmEdit() *cobra.Command {
 		}
 		switch *file {
 		case "":
-			err = e.inEditor(ctx)
+			if err = vms.EditRefused(ctx, e.name, e.was); err == nil { // before anybody writes a text
+				err = e.inEditor(ctx)
+			}
 		case "-":
 			err = e.fromStdin(ctx)
 		default:

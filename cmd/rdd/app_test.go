@@ -84,6 +84,11 @@ func TestTheAppFromItsFirstStartToItsDeletion(t *testing.T) {
 	// Only the App changes its VM.
 	e.must(3, "vm", "stop", "rd").says(t, "rdd stop")
 	e.must(3, "vm", "delete", "rd").says(t, "rdd delete")
+	edit := e.command(t.Context(), "vm", "edit", "rd")
+	edit.Env = append(edit.Env, "VISUAL=echo opened; false")
+	if out, err := edit.CombinedOutput(); edit.ProcessState.ExitCode() != 3 || bytes.Contains(out, []byte("opened")) || !bytes.Contains(out, []byte("to change processors, memory, disk or mounts: rdd set")) {
+		t.Errorf("%v, without an editor for a template that can't change: %s", err, out)
+	}
 	if out := e.must(0, "vm", "list").out; !strings.Contains(out, " App ") {
 		t.Errorf("the list of VMs doesn't say who manages rd:\n%s", out)
 	}
