@@ -16,7 +16,8 @@ import (
 	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/dockerconfig"
 	"rancherdesktop.io/rdd/internal/engine"
-	"rancherdesktop.io/rdd/internal/engine/moby"
+	"rancherdesktop.io/rdd/internal/engine/choice"
+	"rancherdesktop.io/rdd/internal/engine/objects"
 	"rancherdesktop.io/rdd/internal/forward"
 	"rancherdesktop.io/rdd/internal/host"
 	"rancherdesktop.io/rdd/internal/machine"
@@ -31,13 +32,15 @@ type desktop struct {
 	// socketProblem says why the engine's socket can't be served.
 	socketProblem func() string
 	ports         publishing
-	engine        *moby.Engine
+	objects       objects.Set
+	engine        *choice.Choice
 }
 
 // newDesktop returns what the parts of the App share.
 func (r *Run) newDesktop() *desktop {
 	d := &desktop{
 		socketProblem: func() string { return "" },
+		objects:       objects.NewSet(),
 		ports:         publishing{to: forward.NewPublisher(layout.Of(r.Instance, appv1alpha1.VM))},
 	}
 	d.engine = r.newEngine(d)

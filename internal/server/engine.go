@@ -4,13 +4,21 @@ import (
 	"context"
 
 	app "rancherdesktop.io/rdd/internal/api/app/v1alpha1"
+	"rancherdesktop.io/rdd/internal/engine"
+	"rancherdesktop.io/rdd/internal/engine/choice"
+	"rancherdesktop.io/rdd/internal/engine/mirror"
 	"rancherdesktop.io/rdd/internal/engine/moby"
 )
 
 // newEngine returns what follows the engine in the App's VM. It tells the App's controller, and which ports containers
 // publish.
-func (r *Run) newEngine(d *desktop) *moby.Engine {
-	return moby.New(moby.Options{Link: &d.link, Log: r.Log, Changed: d.changed, Published: d.ports.publish})
+func (r *Run) newEngine(d *desktop) *choice.Choice {
+	o := mirror.Options{Link: &d.link, Log: r.Log, Changed: d.changed, Published: d.ports.publish}
+	return &choice.Choice{
+		Link:    &d.link,
+		Engines: map[string]choice.Engine{engine.Moby: moby.New(o, d.objects)},
+		Left:    func() { d.ports.publish(nil) },
+	}
 }
 
 // followEngine follows the engine, and tells the VM's hostagent about ports, until end is called.

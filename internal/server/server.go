@@ -82,7 +82,7 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 		Port:       r.Config.Port,
 		Store:      store,
 		CRDs:       definitions,
-		Live:       desk.engine.Resources(),
+		Live:       desk.engine.Resources(desk.objects),
 		Admission:  admissionOf(controllers),
 		Namespaces: []string{v1alpha1.SystemNamespace},
 		Handlers:   r.handlers(),

@@ -2,11 +2,9 @@ package moby
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -15,25 +13,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
+	"rancherdesktop.io/rdd/internal/engine/answers"
+	"rancherdesktop.io/rdd/internal/engine/mirror"
 	"rancherdesktop.io/rdd/internal/view"
 )
 
 // refreshTimeout bounds the wait for the mirror after an action. The action is done then anyway.
 const refreshTimeout = 5 * time.Second
 
-// connected returns the session with the engine. Its error is for clients.
-func (e *Engine) connected() (*session, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.current == nil {
-		return nil, view.Status(http.StatusServiceUnavailable, e.reason)
-	}
-	return e.current, nil
-}
-
 // act does something with the engine, and returns when the mirror has read what changed.
-func (e *Engine) act(ctx context.Context, changed key, do func(ctx context.Context, engine *client.Client) error) error {
-	s, err := e.connected()
+func (e *Engine) act(ctx context.Context, changed mirror.Key, do func(ctx context.Context, engine *client.Client) error) error {
+	s, err := e.Current()
 	if err != nil {
 		return err
 	}
@@ -41,7 +31,7 @@ func (e *Engine) act(ctx context.Context, changed key, do func(ctx context.Conte
 	if ctx.Err() == nil {
 		wait, cancel := context.WithTimeout(ctx, refreshTimeout)
 		defer cancel()
-		s.queue.await(wait, changed) // after a refusal, too: the client had seen something that is not so
+		s.queue.Await(wait, changed) // after a refusal, too: the client had seen something that is not so
 	}
 	return refusal(err)
 }
@@ -82,50 +72,10 @@ func words(err error) string {
 	return err.Error()
 }
 
-// fail answers a request with an error.
-func fail(w http.ResponseWriter, err error) {
-	status := view.Status(http.StatusInternalServerError, err.Error()).Status()
-	if known, ok := errors.AsType[*apierrors.StatusError](err); ok {
-		status = known.Status()
-	}
-	writeStatus(w, status)
-}
-
-func writeStatus(w http.ResponseWriter, status metav1.Status) {
-	status.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
-	writeJSON(w, int(status.Code), status)
-}
-
-func writeJSON(w http.ResponseWriter, code int, answer any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(answer) // fails when the client is gone
-}
-
-// action is a subresource that does something and answers when it is done.
-func action(do func(r *http.Request, o view.Object) error) view.Subresource {
-	return view.Subresource{Methods: []string{http.MethodPost}, Handler: func(o view.Object) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := do(r, o); err != nil {
-				fail(w, err)
-				return
-			}
-			writeStatus(w, metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusOK})
-		})
-	}}
-}
-
-// stream is a subresource that is read.
-func stream(serve func(w http.ResponseWriter, r *http.Request, o view.Object), methods ...string) view.Subresource {
-	return view.Subresource{Methods: methods, Handler: func(o view.Object) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(w, r, o) })
-	}}
-}
-
 func (e *Engine) containerSubresources() map[string]view.Subresource {
 	onContainer := func(do func(ctx context.Context, engine *client.Client, id string, query url.Values) error) view.Subresource {
-		return action(func(r *http.Request, o view.Object) error {
-			return e.act(r.Context(), key{kind: containers, id: o.GetName()}, func(ctx context.Context, engine *client.Client) error {
+		return answers.Action(func(r *http.Request, o view.Object) error {
+			return e.act(r.Context(), mirror.Key{Kind: mirror.Containers, ID: o.GetName()}, func(ctx context.Context, engine *client.Client) error {
 				return do(ctx, engine, o.GetName(), r.URL.Query())
 			})
 		})
@@ -136,7 +86,7 @@ func (e *Engine) containerSubresources() map[string]view.Subresource {
 			return err
 		}),
 		"stop": onContainer(func(ctx context.Context, engine *client.Client, id string, query url.Values) error {
-			seconds, err := number(query, "timeout")
+			seconds, err := answers.Number(query, "timeout")
 			if err != nil {
 				return err
 			}
@@ -144,7 +94,7 @@ func (e *Engine) containerSubresources() map[string]view.Subresource {
 			return err
 		}),
 		"restart": onContainer(func(ctx context.Context, engine *client.Client, id string, query url.Values) error {
-			seconds, err := number(query, "timeout")
+			seconds, err := answers.Number(query, "timeout")
 			if err != nil {
 				return err
 			}
@@ -163,21 +113,21 @@ func (e *Engine) containerSubresources() map[string]view.Subresource {
 			_, err := engine.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: query.Get("signal")})
 			return err
 		}),
-		"log":    stream(e.serveLog, http.MethodGet),
-		"exec":   stream(e.serveExec, http.MethodGet, http.MethodPost),
-		"attach": stream(e.serveAttach, http.MethodGet, http.MethodPost),
-		"stats":  stream(e.serveStats, http.MethodGet),
+		"log":    answers.Stream(e.serveLog, http.MethodGet),
+		"exec":   answers.Stream(e.serveExec, http.MethodGet, http.MethodPost),
+		"attach": answers.Stream(e.serveAttach, http.MethodGet, http.MethodPost),
+		"stats":  answers.Stream(e.serveStats, http.MethodGet),
 	}
 }
 
 func (e *Engine) imageSubresources() map[string]view.Subresource {
 	return map[string]view.Subresource{
-		"tag": action(func(r *http.Request, o view.Object) error {
+		"tag": answers.Action(func(r *http.Request, o view.Object) error {
 			target := r.URL.Query().Get("target")
 			if target == "" {
 				return view.Status(http.StatusBadRequest, "The query needs target=REPOSITORY:TAG, for example ?target=shop:2.")
 			}
-			return e.act(r.Context(), key{kind: images}, func(ctx context.Context, engine *client.Client) error {
+			return e.act(r.Context(), mirror.Key{Kind: mirror.Images}, func(ctx context.Context, engine *client.Client) error {
 				_, err := engine.ImageTag(ctx, client.ImageTagOptions{Source: imageID(o), Target: target})
 				if err != nil && !answered(err) && !client.IsErrConnectionFailed(err) { // the client itself has checked the reference
 					return view.Status(http.StatusBadRequest, err.Error())
@@ -195,27 +145,14 @@ func imageID(o view.Object) string {
 	return o.GetName()
 }
 
-// number reads an optional whole number of a query.
-func number(query url.Values, name string) (*int, error) {
-	text := query.Get(name)
-	if text == "" {
-		return nil, nil //nolint:nilnil // absent
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return nil, view.Status(http.StatusBadRequest, name+" must be a whole number, and is "+strconv.Quote(text)+".")
-	}
-	return &n, nil
-}
-
 // deleteContainer removes a container. With a grace period of 0 it is killed first, with another one it is stopped first;
 // without one, the engine refuses to remove a container that runs. Cascading in the foreground removes its anonymous
 // volumes, too.
 func (e *Engine) deleteContainer(ctx context.Context, o view.Object, options *metav1.DeleteOptions) error {
 	id := o.GetName()
 	remove := client.ContainerRemoveOptions{RemoveVolumes: cascades(options)}
-	err := e.act(ctx, key{kind: containers, id: id}, func(ctx context.Context, engine *client.Client) error {
-		remove.Force = forced(options)
+	err := e.act(ctx, mirror.Key{Kind: mirror.Containers, ID: id}, func(ctx context.Context, engine *client.Client) error {
+		remove.Force = answers.Forced(options)
 		if options != nil && options.GracePeriodSeconds != nil && !remove.Force {
 			seconds := int(*options.GracePeriodSeconds)
 			if _, err := engine.ContainerStop(ctx, id, client.ContainerStopOptions{Timeout: &seconds}); err != nil && !errdefs.IsNotModified(err) {
@@ -226,7 +163,7 @@ func (e *Engine) deleteContainer(ctx context.Context, o view.Object, options *me
 		return err
 	})
 	if err == nil && remove.RemoveVolumes {
-		e.refresh(ctx, key{kind: volumes})
+		e.refresh(ctx, mirror.Key{Kind: mirror.Volumes})
 	}
 	return err
 }
@@ -237,14 +174,14 @@ func cascades(options *metav1.DeleteOptions) bool {
 }
 
 // refresh reads something again, and returns when that is done.
-func (e *Engine) refresh(ctx context.Context, k key) {
-	s, err := e.connected()
+func (e *Engine) refresh(ctx context.Context, k mirror.Key) {
+	s, err := e.Current()
 	if err != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
-	s.queue.await(ctx, k)
+	s.queue.Await(ctx, k)
 }
 
 // deleteImage removes a tag, and with the last one the image. A grace period of 0 removes it although containers use it.
@@ -253,14 +190,10 @@ func (e *Engine) deleteImage(ctx context.Context, o view.Object, options *metav1
 	if i, ok := o.(*v1alpha1.Image); ok && i.Status.RepoTag != "" {
 		image = i.Status.RepoTag
 	}
-	return e.act(ctx, key{kind: images}, func(ctx context.Context, engine *client.Client) error {
-		_, err := engine.ImageRemove(ctx, image, client.ImageRemoveOptions{Force: forced(options), PruneChildren: true})
+	return e.act(ctx, mirror.Key{Kind: mirror.Images}, func(ctx context.Context, engine *client.Client) error {
+		_, err := engine.ImageRemove(ctx, image, client.ImageRemoveOptions{Force: answers.Forced(options), PruneChildren: true})
 		return err
 	})
-}
-
-func forced(options *metav1.DeleteOptions) bool {
-	return options != nil && options.GracePeriodSeconds != nil && *options.GracePeriodSeconds == 0
 }
 
 func (e *Engine) deleteVolume(ctx context.Context, o view.Object, options *metav1.DeleteOptions) error {
@@ -268,14 +201,14 @@ func (e *Engine) deleteVolume(ctx context.Context, o view.Object, options *metav
 	if !ok {
 		return view.Status(http.StatusInternalServerError, "This is no volume.")
 	}
-	return e.act(ctx, key{kind: volumes}, func(ctx context.Context, engine *client.Client) error {
-		_, err := engine.VolumeRemove(ctx, v.Status.Name, client.VolumeRemoveOptions{Force: forced(options)})
+	return e.act(ctx, mirror.Key{Kind: mirror.Volumes}, func(ctx context.Context, engine *client.Client) error {
+		_, err := engine.VolumeRemove(ctx, v.Status.Name, client.VolumeRemoveOptions{Force: answers.Forced(options)})
 		return err
 	})
 }
 
 func (e *Engine) deleteNetwork(ctx context.Context, o view.Object, _ *metav1.DeleteOptions) error {
-	return e.act(ctx, key{kind: networks}, func(ctx context.Context, engine *client.Client) error {
+	return e.act(ctx, mirror.Key{Kind: mirror.Networks}, func(ctx context.Context, engine *client.Client) error {
 		_, err := engine.NetworkRemove(ctx, o.GetName(), client.NetworkRemoveOptions{})
 		return err
 	})

@@ -178,14 +178,14 @@ func TestATagIsAddedAndRemoved(t *testing.T) {
 			t.Errorf("%s: %d %s", query, code, body)
 		}
 	}
-	o, err := e.resources.images.Store.Get("shop:2")
+	o, err := e.resources.Images.Store.Get("shop:2")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := e.deleteImage(t.Context(), o, nil); err != nil {
 		t.Error(err)
 	}
-	if list, _ := e.resources.images.Store.List(view.Selector{}); len(list) != 1 {
+	if list, _ := e.resources.Images.Store.List(view.Selector{}); len(list) != 1 {
 		t.Errorf("images: %v", list)
 	}
 }

@@ -22,6 +22,8 @@ import (
 	"github.com/moby/moby/client"
 
 	"rancherdesktop.io/rdd/internal/engine"
+	"rancherdesktop.io/rdd/internal/engine/mirror"
+	"rancherdesktop.io/rdd/internal/engine/objects"
 	"rancherdesktop.io/rdd/internal/forward"
 	"rancherdesktop.io/rdd/internal/testenv"
 )
@@ -256,7 +258,7 @@ func startEngine(t *testing.T, socket string, change func(*Engine)) (*Engine, *g
 	g := &guest{t: t, socket: socket}
 	link := &engine.Link{}
 	link.Set(engine.Target{Phase: engine.Running, Engine: engine.Moby, Dial: g.dial})
-	e := New(Options{Link: link, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	e := New(mirror.Options{Link: link, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}, objects.NewSet())
 	if change != nil {
 		change(e)
 	}

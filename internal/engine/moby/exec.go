@@ -19,6 +19,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
+	"rancherdesktop.io/rdd/internal/engine/answers"
 	"rancherdesktop.io/rdd/internal/view"
 )
 
@@ -43,7 +44,7 @@ type streams struct{ stdin, stdout, stderr, tty bool }
 func streamsOf(r *http.Request) (s streams, err error) {
 	query := r.URL.Query()
 	for name, field := range map[string]*bool{"stdin": &s.stdin, "stdout": &s.stdout, "stderr": &s.stderr, "tty": &s.tty} {
-		if *field, err = boolean(query, name); err != nil {
+		if *field, err = answers.Boolean(query, name); err != nil {
 			return s, err
 		}
 	}
@@ -71,9 +72,9 @@ type process struct {
 // serveExec runs a command in a container: command, repeated, its words; stdin, stdout, stderr and tty; user, workdir and
 // env, repeated.
 func (e *Engine) serveExec(w http.ResponseWriter, r *http.Request, o view.Object) {
-	s, err := e.connected()
+	s, err := e.Current()
 	if err != nil {
-		fail(w, err)
+		answers.Fail(w, err)
 		return
 	}
 	want, err := streamsOf(r)
@@ -81,12 +82,12 @@ func (e *Engine) serveExec(w http.ResponseWriter, r *http.Request, o view.Object
 		err = view.Status(http.StatusBadRequest, "The query needs command, once for each word of the command.")
 	}
 	if err != nil {
-		fail(w, err)
+		answers.Fail(w, err)
 		return
 	}
 	p, err := s.exec(r, o.GetName(), want)
 	if err != nil {
-		fail(w, refusal(err))
+		answers.Fail(w, refusal(err))
 		return
 	}
 	s.serve(w, r, want, p)
@@ -149,14 +150,14 @@ func failed(message string) metav1.Status {
 
 // serveAttach connects to the streams of a container's own process.
 func (e *Engine) serveAttach(w http.ResponseWriter, r *http.Request, o view.Object) {
-	s, err := e.connected()
+	s, err := e.Current()
 	if err != nil {
-		fail(w, err)
+		answers.Fail(w, err)
 		return
 	}
 	want, err := streamsOf(r)
 	if err != nil {
-		fail(w, err)
+		answers.Fail(w, err)
 		return
 	}
 	id := o.GetName()
@@ -165,14 +166,14 @@ func (e *Engine) serveAttach(w http.ResponseWriter, r *http.Request, o view.Obje
 		err = view.Status(http.StatusConflict, "The container does not run. Start it first.")
 	}
 	if err != nil {
-		fail(w, refusal(err))
+		answers.Fail(w, refusal(err))
 		return
 	}
 	attached, err := s.actions.ContainerAttach(r.Context(), id, client.ContainerAttachOptions{
 		Stream: true, Stdin: want.stdin, Stdout: want.stdout, Stderr: want.stderr || c.terminal && want.stdout, DetachKeys: detachKeys,
 	})
 	if err != nil {
-		fail(w, refusal(err))
+		answers.Fail(w, refusal(err))
 		return
 	}
 	s.serve(w, r, want, &process{

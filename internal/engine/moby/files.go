@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
+	"rancherdesktop.io/rdd/internal/engine/answers"
 	"rancherdesktop.io/rdd/internal/view"
 )
 
@@ -30,7 +31,7 @@ const (
 )
 
 func (e *Engine) volumeSubresources() map[string]view.Subresource {
-	return map[string]view.Subresource{"files": stream(e.serveFiles, http.MethodGet)}
+	return map[string]view.Subresource{"files": answers.Stream(e.serveFiles, http.MethodGet)}
 }
 
 // serveFiles answers with what is in a folder of a volume, as JSON; with download, with the file itself, or the folder as
@@ -39,19 +40,19 @@ func (e *Engine) volumeSubresources() map[string]view.Subresource {
 // The engine's own API can only pack a whole folder with all that is below it, and only for a container that has the
 // volume. So a command in the guest does it.
 func (e *Engine) serveFiles(w http.ResponseWriter, r *http.Request, o view.Object) {
-	s, err := e.connected()
+	s, err := e.Current()
 	if err != nil {
-		fail(w, err)
+		answers.Fail(w, err)
 		return
 	}
-	download, err := boolean(r.URL.Query(), "download")
+	download, err := answers.Boolean(r.URL.Query(), "download")
 	if err != nil {
-		fail(w, err)
+		answers.Fail(w, err)
 		return
 	}
 	v, ok := o.(*v1alpha1.Volume)
 	if !ok || v.Status.Mountpoint == "" {
-		fail(w, view.Status(http.StatusConflict, "The volume's driver does not say where its files are."))
+		answers.Fail(w, view.Status(http.StatusConflict, "The volume's driver does not say where its files are."))
 		return
 	}
 	at := path.Clean("/" + r.URL.Path)
@@ -61,7 +62,7 @@ func (e *Engine) serveFiles(w http.ResponseWriter, r *http.Request, o view.Objec
 	}
 	answer, err := s.run(r.Context(), script, v.Status.Mountpoint, at)
 	if err != nil {
-		fail(w, err)
+		answers.Fail(w, err)
 		return
 	}
 	defer answer.Close()
@@ -71,11 +72,11 @@ func (e *Engine) serveFiles(w http.ResponseWriter, r *http.Request, o view.Objec
 	}
 	files, err := answer.list()
 	if err != nil {
-		fail(w, view.Status(http.StatusServiceUnavailable, "The list of files is incomplete: "+plain(err).Error()+"."))
+		answers.Fail(w, view.Status(http.StatusServiceUnavailable, "The list of files is incomplete: "+plain(err).Error()+"."))
 		return
 	}
 	files.Path = at
-	writeJSON(w, http.StatusOK, files)
+	answers.JSON(w, http.StatusOK, files)
 }
 
 // The scripts get the folder of the volume and a path in it. They answer with a first line: what there is and its size,
@@ -102,9 +103,9 @@ type answer struct {
 
 // run runs a script in the guest as root.
 func (s *session) run(ctx context.Context, script string, args ...string) (*answer, error) {
-	command := "sudo -n sh -c " + quote(script) + " sh"
+	command := "sudo -n sh -c " + answers.Quote(script) + " sh"
 	for _, arg := range args {
-		command += " " + quote(arg)
+		command += " " + answers.Quote(arg)
 	}
 	limited, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -120,9 +121,6 @@ func (s *session) run(ctx context.Context, script string, args ...string) (*answ
 	}
 	return a, nil
 }
-
-// quote makes one word for a shell of any text.
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 func (a *answer) readHead(at string) error {
 	line, err := a.in.ReadString('\n')

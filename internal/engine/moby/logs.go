@@ -16,31 +16,32 @@ import (
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/client"
 
+	"rancherdesktop.io/rdd/internal/engine/answers"
 	"rancherdesktop.io/rdd/internal/view"
 )
 
 // serveLog answers with a container's output, as kubectl's logs are: with the parameters follow, tailLines, sinceSeconds,
 // sinceTime, timestamps, limitBytes and stream.
 func (e *Engine) serveLog(w http.ResponseWriter, r *http.Request, o view.Object) {
-	s, err := e.connected()
+	s, err := e.Current()
 	if err != nil {
-		fail(w, err)
+		answers.Fail(w, err)
 		return
 	}
 	options, limit, err := logOptions(r.URL.Query(), s.skew)
 	if err != nil {
-		fail(w, err)
+		answers.Fail(w, err)
 		return
 	}
 	id := o.GetName()
 	c, err := s.inspect(r.Context(), id)
 	if err != nil {
-		fail(w, refusal(err))
+		answers.Fail(w, refusal(err))
 		return
 	}
 	logs, err := s.actions.ContainerLogs(r.Context(), id, options)
 	if err != nil {
-		fail(w, refusal(err))
+		answers.Fail(w, refusal(err))
 		return
 	}
 	defer logs.Close()
@@ -73,7 +74,7 @@ func logOptions(query url.Values, skew time.Duration) (o client.ContainerLogsOpt
 	}
 	flags := map[string]bool{}
 	for _, name := range []string{"follow", "timestamps", "previous"} {
-		if flags[name], err = boolean(query, name); err != nil {
+		if flags[name], err = answers.Boolean(query, name); err != nil {
 			return o, 0, err
 		}
 	}
@@ -83,7 +84,7 @@ func logOptions(query url.Values, skew time.Duration) (o client.ContainerLogsOpt
 	o.Follow, o.Timestamps = flags["follow"], flags["timestamps"]
 	counts := map[string]int{}
 	for _, name := range []string{"tailLines", "sinceSeconds", "limitBytes"} {
-		n, err := number(query, name)
+		n, err := answers.Number(query, name)
 		if err != nil {
 			return o, 0, err
 		}
@@ -129,22 +130,6 @@ func logOptions(query url.Values, skew time.Duration) (o client.ContainerLogsOpt
 }
 
 func unix(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
-
-// boolean reads an optional truth value of a query. A name without a value is true.
-func boolean(query url.Values, name string) (bool, error) {
-	text := query.Get(name)
-	if !query.Has(name) {
-		return false, nil
-	}
-	if text == "" {
-		return true, nil
-	}
-	b, err := strconv.ParseBool(text)
-	if err != nil {
-		return false, view.Status(http.StatusBadRequest, name+" must be true or false, and is "+strconv.Quote(text)+".")
-	}
-	return b, nil
-}
 
 // copyLog copies a log to its end. The output of a container without a terminal comes in frames. What has come is
 // flushed whenever nothing more is there.

@@ -17,6 +17,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
 	"rancherdesktop.io/rdd/internal/engine"
+	"rancherdesktop.io/rdd/internal/engine/objects"
 	"rancherdesktop.io/rdd/internal/forward"
 	"rancherdesktop.io/rdd/internal/testenv"
 	"rancherdesktop.io/rdd/internal/view"
@@ -28,7 +29,7 @@ var storm = flag.Int("storm", 25, "how many containers the storm creates")
 // shown returns the containers of the view by name.
 func shown(e *Engine) map[string]v1alpha1.ContainerStatus {
 	all := map[string]v1alpha1.ContainerStatus{}
-	list, _ := e.resources.containers.Store.List(view.Selector{})
+	list, _ := e.resources.Containers.Store.List(view.Selector{})
 	for _, o := range list {
 		s := o.(*v1alpha1.Container).Status
 		all[s.Name] = s
@@ -185,14 +186,14 @@ func TestContainersShowWhatDockerInspectSays(t *testing.T) {
 	if len(s.Mounts) != 1 || s.Mounts[0].Type != "volume" || s.Mounts[0].Name != "data" || s.Mounts[0].Destination != "/data" || !s.Mounts[0].ReadOnly {
 		t.Errorf("mounts: %+v", s.Mounts)
 	}
-	o, err := e.resources.containers.Store.Get("web")
+	o, err := e.resources.Containers.Store.Get("web")
 	if err != nil || o.GetName() != id || len(o.GetLabels()) != 2 {
 		t.Errorf("web is %v, %v", o, err)
 	}
 	for _, used := range []struct {
 		store *view.Store
 		name  string
-	}{{e.resources.images.Store, boxImage}, {e.resources.volumes.Store, "data"}, {e.resources.networks.Store, "bridge"}} {
+	}{{e.resources.Images.Store, boxImage}, {e.resources.Volumes.Store, "data"}, {e.resources.Networks.Store, "bridge"}} {
 		testenv.Eventually(t, used.name+" is used by web", func() bool {
 			o, err := used.store.Get(used.name)
 			return err == nil && slices.Equal(users(o), []string{"web"})
@@ -229,10 +230,10 @@ func TestImagesHaveAnObjectForEachTag(t *testing.T) {
 	e, _ := connectedEngine(t, d.socket, nil)
 	ctx := t.Context()
 	tags := func() (out []string) {
-		list, _ := e.resources.images.Store.List(view.Selector{})
+		list, _ := e.resources.Images.Store.List(view.Selector{})
 		for _, o := range list {
 			i := o.(*v1alpha1.Image)
-			if i.Name != imageName(i.Status.ID, i.Status.RepoTag) || i.Status.Size == 0 {
+			if i.Name != objects.ImageName(i.Status.ID, i.Status.RepoTag) || i.Status.Size == 0 {
 				t.Errorf("image: %+v", i)
 			}
 			out = append(out, i.Status.RepoTag)
@@ -259,7 +260,7 @@ func TestAStoppedEngineShowsNothingAndSaysWhy(t *testing.T) {
 	e, _ := startEngine(t, d.socket, func(e *Engine) { e.Changed = func() { changes <- e.State() } })
 	testenv.Eventually(t, "the container is shown", func() bool { return len(shown(e)) == 1 })
 	testenv.Eventually(t, "the networks are shown", func() bool {
-		list, _ := e.resources.networks.Store.List(view.Selector{})
+		list, _ := e.resources.Networks.Store.List(view.Selector{})
 		return len(list) == 3
 	})
 	e.Link.Set(engine.Target{Phase: engine.Stopped, Reason: "The App is stopped: rdd start", Engine: engine.Moby})
@@ -272,7 +273,7 @@ func TestAStoppedEngineShowsNothingAndSaysWhy(t *testing.T) {
 	if state := e.State(); state != (engine.State{}) {
 		t.Errorf("state: %+v", state)
 	}
-	if _, err := e.connected(); err == nil || !strings.Contains(err.Error(), "rdd start") {
+	if _, err := e.Current(); err == nil || !strings.Contains(err.Error(), "rdd start") {
 		t.Errorf("an action is refused with: %v", err)
 	}
 	var states []engine.State
@@ -288,10 +289,10 @@ func TestAStoppedEngineShowsNothingAndSaysWhy(t *testing.T) {
 func TestALostEngineIsShownForAWhileAndFoundAgain(t *testing.T) {
 	d := realEngine(t)
 	d.create(t, "one", container.Config{}, container.HostConfig{})
-	e, g := connectedEngine(t, d.socket, func(e *Engine) { e.grace = 0 })
+	e, g := connectedEngine(t, d.socket, func(e *Engine) { e.Grace = 0 })
 	g.cut(true)
 	testenv.Eventually(t, "the view is empty and says why", func() bool {
-		return len(shown(e)) == 0 && strings.Contains(e.resources.containers.Store.Reason(), "the test has cut it")
+		return len(shown(e)) == 0 && strings.Contains(e.resources.Containers.Store.Reason(), "the test has cut it")
 	})
 	state := e.State()
 	if state.Answers || state.Attempts == 0 || state.Problem != "The engine does not answer: there is no connection to the guest: the test has cut it." {
@@ -304,8 +305,8 @@ func TestALostEngineIsShownForAWhileAndFoundAgain(t *testing.T) {
 func TestALostConnectionDoesNotEmptyTheView(t *testing.T) {
 	d := realEngine(t)
 	d.create(t, "one", container.Config{}, container.HostConfig{})
-	e, g := connectedEngine(t, d.socket, func(e *Engine) { e.grace = testenv.Timeout })
-	w, err := e.resources.containers.Store.Watch(t.Context(), view.WatchOptions{})
+	e, g := connectedEngine(t, d.socket, func(e *Engine) { e.Grace = testenv.Timeout })
+	w, err := e.resources.Containers.Store.Watch(t.Context(), view.WatchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

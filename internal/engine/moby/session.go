@@ -18,6 +18,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
 	"rancherdesktop.io/rdd/internal/engine"
+	"rancherdesktop.io/rdd/internal/engine/mirror"
 )
 
 const (
@@ -34,17 +35,18 @@ type session struct {
 	log     logger
 	engine  *Engine
 	dial    engine.Dial
-	mirror  *mirror
+	mirror  *mirror.Mirror
 	reads   *client.Client
 	actions *client.Client
-	timing
-	queue queue
+	mirror.Timing
+	queue mirror.Queue[reading]
 	seed  maphash.Seed
 
 	version, apiVersion string
-	skew                time.Duration // the engine's clock minus ours
-	events              int           // since containers were listed
-	failures            map[key]int
+	skew                time.Duration     // the engine's clock minus ours
+	lines               map[string]uint64 // hashes of the containers' lines in the list when they were read last
+	events              int               // since containers were listed
+	failures            map[mirror.Key]int
 	reading             map[string]*pending // containers that are just being read
 	free                chan struct{}       // holds a token for each that is
 }
@@ -70,7 +72,7 @@ func (e *Engine) session(ctx context.Context, dial engine.Dial, limit time.Durat
 	target := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &session{ctx: ctx, target: target, log: e.Log, timing: e.timing, engine: e, dial: dial, mirror: e.mirror, seed: maphash.MakeSeed(), failures: map[key]int{},
+	s := &session{ctx: ctx, target: target, log: e.Log, Timing: e.Timing, engine: e, dial: dial, mirror: e.Mirror, seed: maphash.MakeSeed(), lines: map[string]uint64{}, failures: map[mirror.Key]int{},
 		reading: map[string]*pending{}, free: make(chan struct{}, parallelReads)}
 	defer s.end()
 	if s.reads, err = newClient(dial, headerTimeout); err != nil {
@@ -90,14 +92,11 @@ func (e *Engine) session(ctx context.Context, dial engine.Dial, limit time.Durat
 	if err != nil {
 		return false, plain(err)
 	}
-	e.Log.Info("connected to the engine", "version", s.version, "api", s.apiVersion, "containers", len(s.mirror.containers), "clockSkew", s.skew.Round(time.Millisecond))
-	s.mirror.found()
-	e.mu.Lock()
-	e.current, e.reason = s, ""
-	e.mu.Unlock()
+	e.Log.Info("connected to the engine", "version", s.version, "api", s.apiVersion, "containers", len(s.mirror.Containers), "clockSkew", s.skew.Round(time.Millisecond))
+	e.Connected(s)
 	s.report()
 	for {
-		b, ok := s.queue.take(ctx)
+		b, ok := s.queue.Take(ctx)
 		if !ok {
 			break
 		}
@@ -111,10 +110,10 @@ func (e *Engine) session(ctx context.Context, dial engine.Dial, limit time.Durat
 
 // end tells all who wait for something to be read.
 func (s *session) end() {
-	s.queue.close()
+	s.queue.Close()
 	for _, p := range s.reading {
-		closeAll(p.told)
-		closeAll(p.next)
+		mirror.CloseAll(p.told)
+		mirror.CloseAll(p.next)
 	}
 }
 
@@ -143,7 +142,7 @@ func (s *session) start(ctx context.Context) (lost <-chan error, err error) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- s.follow(stream)
-		s.queue.close()
+		s.queue.Close()
 	}()
 	return ended, s.readAll(ctx)
 }
@@ -180,23 +179,23 @@ func (s *session) follow(stream client.EventsResult) error {
 func (s *session) note(m events.Message) {
 	switch m.Type {
 	case events.ContainerEventType:
-		s.queue.add(key{kind: containers, id: m.Actor.ID}, 0)
+		s.queue.Add(mirror.Key{Kind: mirror.Containers, ID: m.Actor.ID}, 0)
 		if m.Action == events.ActionPause || m.Action == events.ActionUnPause {
-			s.queue.add(key{kind: containers, id: m.Actor.ID, late: true}, s.paused)
+			s.queue.Add(mirror.Key{Kind: mirror.Containers, ID: m.Actor.ID, Late: true}, s.Paused)
 		}
 		if m.Action == events.ActionPrune {
-			s.queue.add(key{kind: containers}, s.timing.list)
+			s.queue.Add(mirror.Key{Kind: mirror.Containers}, s.List)
 		}
 	case events.ImageEventType:
-		s.queue.add(key{kind: images}, s.timing.list)
+		s.queue.Add(mirror.Key{Kind: mirror.Images}, s.List)
 	case events.VolumeEventType:
-		s.queue.add(key{kind: volumes}, s.timing.list)
+		s.queue.Add(mirror.Key{Kind: mirror.Volumes}, s.List)
 	case events.NetworkEventType:
 		if id := m.Actor.Attributes["container"]; id != "" {
-			s.queue.add(key{kind: containers, id: id}, 0)
+			s.queue.Add(mirror.Key{Kind: mirror.Containers, ID: id}, 0)
 		}
 		if m.Action != events.ActionConnect && m.Action != events.ActionDisconnect {
-			s.queue.add(key{kind: networks}, s.timing.list)
+			s.queue.Add(mirror.Key{Kind: mirror.Networks}, s.List)
 		}
 	}
 }
@@ -207,62 +206,62 @@ func (s *session) readAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.mirror.complete {
+	if s.mirror.Filled() {
 		for _, id := range changed {
 			s.begin(ctx, id, nil)
 		}
 	} else {
 		s.readNow(ctx, changed)
 	}
-	for _, k := range []kind{images, volumes, networks} {
+	for _, k := range []mirror.Kind{mirror.Images, mirror.Volumes, mirror.Networks} {
 		if err := s.list(ctx, k); err != nil && !answered(err) {
 			return err
 		} else if err != nil {
-			s.retry(key{kind: k}, err)
+			s.retry(mirror.Key{Kind: k}, err)
 		}
 	}
-	s.queue.add(key{kind: everything}, s.resync)
+	s.queue.Add(mirror.Key{Kind: mirror.Everything}, s.Resync)
 	return nil
 }
 
 // read reads what a batch names, and shows it and what was read before. Its error means that the engine does not answer
 // any more.
-func (s *session) read(ctx context.Context, b *batch) error {
+func (s *session) read(ctx context.Context, b *mirror.Batch[reading]) error {
 	defer func() {
-		for k, told := range b.keys { // containers tell when they are read
-			if k.kind != containers || k.id == "" {
-				closeAll(told)
+		for k, told := range b.Keys { // containers tell when they are read
+			if k.Kind != mirror.Containers || k.ID == "" {
+				mirror.CloseAll(told)
 			}
 		}
 	}()
-	s.events += s.queue.busy()
+	s.events += s.queue.Busy()
 	if s.events > burst {
-		s.queue.add(key{kind: containers}, s.burst)
+		s.queue.Add(mirror.Key{Kind: mirror.Containers}, s.Burst)
 	}
-	for k, told := range b.keys {
-		if k.kind == containers && k.id != "" {
-			s.begin(ctx, k.id, told)
+	for k, told := range b.Keys {
+		if k.Kind == mirror.Containers && k.ID != "" {
+			s.begin(ctx, k.ID, told)
 		}
 	}
 	var ended [][]chan struct{}
-	for _, r := range b.read {
+	for _, r := range b.Read {
 		ended = append(ended, s.finish(ctx, r))
 	}
 	err := s.readLists(ctx, b)
-	s.mirror.settle()
+	s.mirror.Settle()
 	s.report()
 	for _, told := range ended {
-		closeAll(told)
+		mirror.CloseAll(told)
 	}
 	return err
 }
 
 // readLists reads the lists that a batch names.
-func (s *session) readLists(ctx context.Context, b *batch) error {
-	if b.has(key{kind: everything}) {
+func (s *session) readLists(ctx context.Context, b *mirror.Batch[reading]) error {
+	if b.Has(mirror.Key{Kind: mirror.Everything}) {
 		return s.readAll(ctx)
 	}
-	if b.has(key{kind: containers}) {
+	if b.Has(mirror.Key{Kind: mirror.Containers}) {
 		changed, err := s.listContainers(ctx)
 		if err != nil {
 			return err
@@ -271,28 +270,28 @@ func (s *session) readLists(ctx context.Context, b *batch) error {
 			s.begin(ctx, id, nil)
 		}
 	}
-	for _, k := range []kind{images, volumes, networks} {
-		if !b.has(key{kind: k}) {
+	for _, k := range []mirror.Kind{mirror.Images, mirror.Volumes, mirror.Networks} {
+		if !b.Has(mirror.Key{Kind: k}) {
 			continue
 		}
 		if err := s.list(ctx, k); err != nil {
-			s.retry(key{kind: k}, err)
+			s.retry(mirror.Key{Kind: k}, err)
 			continue
 		}
-		delete(s.failures, key{kind: k})
+		delete(s.failures, mirror.Key{Kind: k})
 	}
 	return nil
 }
 
 // retry reads k again later.
-func (s *session) retry(k key, err error) {
+func (s *session) retry(k mirror.Key, err error) {
 	if s.ctx.Err() != nil {
 		return
 	}
-	delay := min(s.firstRetry<<min(s.failures[k], 10), s.maxRetry)
+	delay := min(s.FirstRetry<<min(s.failures[k], 10), s.MaxRetry)
 	s.failures[k]++
-	s.log.Warn("can't read from the engine; trying again", "what", k.kind.String(), "id", k.id, "in", delay, "err", err)
-	s.queue.add(k, delay)
+	s.log.Warn("can't read from the engine; trying again", "what", k.Kind.String(), "id", k.ID, "in", delay, "err", err)
+	s.queue.Add(k, delay)
 }
 
 // listContainers lists all containers, forgets those that are gone, and returns those of which something has changed.
@@ -309,20 +308,26 @@ func (s *session) listContainers(ctx context.Context) (changed []string, err err
 		c := &list.Items[i]
 		there[c.ID] = true
 		// The line has the container's age in words, which changes with time: often at first, then seldom.
-		if hash := s.hash(c); s.mirror.lines[c.ID] != hash {
-			s.mirror.lines[c.ID] = hash
+		if hash := s.hash(c); s.lines[c.ID] != hash {
+			s.lines[c.ID] = hash
 			changed = append(changed, c.ID)
 		}
 	}
-	for id := range s.mirror.containers {
+	for id := range s.mirror.Containers {
 		if !there[id] {
-			s.mirror.removeContainer(id)
+			s.remove(id)
 		}
 	}
 	for id, p := range s.reading {
 		p.again = p.again || !there[id] // what is just being read may be older than the list
 	}
 	return changed, nil
+}
+
+// remove forgets a container.
+func (s *session) remove(id string) {
+	s.mirror.RemoveContainer(id)
+	delete(s.lines, id)
 }
 
 func (s *session) hash(c *container.Summary) uint64 {
@@ -362,7 +367,7 @@ func (s *session) begin(ctx context.Context, id string, told []chan struct{}) {
 	go func() {
 		s.free <- struct{}{}
 		defer func() { <-s.free }()
-		s.queue.deliver(s.readContainer(ctx, id))
+		s.queue.Deliver(s.readContainer(ctx, id))
 	}()
 }
 
@@ -379,20 +384,20 @@ func (s *session) finish(ctx context.Context, r reading) []chan struct{} {
 
 // keep takes over what was read.
 func (s *session) keep(r reading) {
-	k := key{kind: containers, id: r.id}
+	k := mirror.Key{Kind: mirror.Containers, ID: r.id}
 	switch {
 	case errdefs.IsNotFound(r.err):
-		s.mirror.removeContainer(r.id)
+		s.remove(r.id)
 		delete(s.failures, k)
 	case r.err != nil:
-		delete(s.mirror.lines, r.id)
+		delete(s.lines, r.id)
 		s.retry(k, r.err)
 	default:
-		c := s.object(r, s.mirror.containers[r.id])
-		s.mirror.setContainer(c)
+		c := s.object(r, s.mirror.Containers[r.id])
+		s.mirror.SetContainer(c)
 		delete(s.failures, k)
-		if !s.mirror.knowsImage(c.Status.ImageID) {
-			s.queue.add(key{kind: images}, s.timing.list) // older engines tell nothing of a build without a tag
+		if !s.mirror.KnowsImage(c.Status.ImageID) {
+			s.queue.Add(mirror.Key{Kind: mirror.Images}, s.List) // older engines tell nothing of a build without a tag
 		}
 	}
 }
@@ -406,7 +411,7 @@ type reading struct {
 }
 
 func (s *session) object(r reading, was *v1alpha1.Container) *v1alpha1.Container {
-	t := translator{&s.mirror.strings}
+	t := translator{&s.mirror.Strings}
 	if r.all != nil {
 		return t.fromInspect(r.all)
 	}
@@ -416,7 +421,7 @@ func (s *session) object(r reading, was *v1alpha1.Container) *v1alpha1.Container
 // readContainer reads all about a container. If somebody holds its lock for long, its line in the list, for which the
 // engine needs no lock, must do.
 func (s *session) readContainer(ctx context.Context, id string) reading {
-	inspectCtx, cancel := context.WithTimeout(ctx, s.timing.read)
+	inspectCtx, cancel := context.WithTimeout(ctx, s.Read)
 	defer cancel()
 	all, err := s.reads.ContainerInspect(inspectCtx, id, client.ContainerInspectOptions{})
 	if err == nil {
@@ -431,7 +436,7 @@ func (s *session) readContainer(ctx context.Context, id string) reading {
 	}
 	for i := range list.Items {
 		if list.Items[i].ID == id {
-			s.queue.add(key{kind: containers, id: id, late: true}, s.maxRetry)
+			s.queue.Add(mirror.Key{Kind: mirror.Containers, ID: id, Late: true}, s.MaxRetry)
 			return reading{id: id, line: &list.Items[i]}
 		}
 	}
@@ -439,12 +444,12 @@ func (s *session) readContainer(ctx context.Context, id string) reading {
 }
 
 // list reads all images, volumes or networks.
-func (s *session) list(ctx context.Context, k kind) error {
+func (s *session) list(ctx context.Context, k mirror.Kind) error {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	m, t := s.mirror, translator{&s.mirror.strings}
+	m, t := s.mirror, translator{&s.mirror.Strings}
 	switch k {
-	case images:
+	case mirror.Images:
 		list, err := s.reads.ImageList(ctx, client.ImageListOptions{})
 		if err != nil {
 			return err
@@ -453,8 +458,8 @@ func (s *session) list(ctx context.Context, k kind) error {
 		for i := range list.Items {
 			all = append(all, t.fromImage(&list.Items[i])...)
 		}
-		replaceAll(m.images, m.stores.images, m.complete, all, imageUsers)
-	case volumes:
+		m.SetImages(all)
+	case mirror.Volumes:
 		list, err := s.reads.VolumeList(ctx, client.VolumeListOptions{})
 		if err != nil {
 			return err
@@ -463,8 +468,8 @@ func (s *session) list(ctx context.Context, k kind) error {
 		for i := range list.Items {
 			all = append(all, t.fromVolume(&list.Items[i]))
 		}
-		replaceAll(m.volumes, m.stores.volumes, m.complete, all, volumeUsers)
-	case networks:
+		m.SetVolumes(all)
+	case mirror.Networks:
 		list, err := s.reads.NetworkList(ctx, client.NetworkListOptions{})
 		if err != nil {
 			return err
@@ -473,18 +478,15 @@ func (s *session) list(ctx context.Context, k kind) error {
 		for i := range list.Items {
 			all = append(all, t.fromNetwork(&list.Items[i].Network))
 		}
-		replaceAll(m.networks, m.stores.networks, m.complete, all, networkUsers)
-	case everything, containers: // others read these
+		m.SetNetworks(all)
+	case mirror.Everything, mirror.Containers: // others read these
 	}
 	return nil
 }
 
 // report tells what the Engine's owner wants to know.
 func (s *session) report() {
-	if bindings, changed := s.mirror.publish(); changed {
-		s.engine.Published(bindings)
-	}
-	s.engine.setState(engine.State{Answers: true, Version: s.version, APIVersion: s.apiVersion, Containers: s.mirror.running()})
+	s.engine.Report(s.version, s.apiVersion)
 }
 
 // answered reports whether err is an answer of the engine, so that there is a connection to it.

@@ -168,7 +168,7 @@ func (s *standIn) tell(kind, action, id string) {
 }
 
 // patient never reads again by itself, so that only what is tested can help.
-func patient(e *Engine) { e.resync = time.Hour }
+func patient(e *Engine) { e.Resync = time.Hour }
 
 func shows(t *testing.T, e *Engine, id string, state v1alpha1.ContainerState) {
 	t.Helper()
@@ -179,7 +179,7 @@ func TestAnEventThatTheEngineDropsHealsByTheResync(t *testing.T) {
 	s := newStandIn(t)
 	s.set("one", container.StateRunning, "")
 	s.set("two", container.StateRunning, "")
-	e, _ := connectedEngine(t, s.socket, func(e *Engine) { e.resync = 10 * time.Millisecond })
+	e, _ := connectedEngine(t, s.socket, func(e *Engine) { e.Resync = 10 * time.Millisecond })
 	shows(t, e, "one", v1alpha1.ContainerRunning)
 	s.set("one", container.StateExited, "")
 	s.set("two", "", "")
@@ -218,7 +218,7 @@ func TestEventsThatABurstLosesHealWithoutTheResync(t *testing.T) {
 func TestAPauseThatIsToldBeforeItHappensIsShown(t *testing.T) {
 	s := newStandIn(t)
 	s.set("one", container.StateRunning, "")
-	e, _ := connectedEngine(t, s.socket, func(e *Engine) { e.resync, e.paused = time.Hour, time.Second })
+	e, _ := connectedEngine(t, s.socket, func(e *Engine) { e.Resync, e.Paused = time.Hour, time.Second })
 	s.mu.Lock()
 	s.inspects = 0
 	s.tell("container", "pause", "one")
@@ -239,7 +239,7 @@ func TestEventsAreAskedForSinceTheEnginesOwnClock(t *testing.T) {
 	if len(since) != 1 || !slices.Equal(since, []string{"981173106.000000007"}) {
 		t.Errorf("since %q", since)
 	}
-	session, err := e.connected()
+	session, err := e.Current()
 	if err != nil || session.skew > -20*365*24*time.Hour {
 		t.Errorf("skew %v, %v", session.skew, err)
 	}
@@ -253,7 +253,7 @@ func TestEventsAreAskedForSinceTheEnginesOwnClock(t *testing.T) {
 func TestAContainerThatDoesNotAnswerHoldsUpNoOther(t *testing.T) {
 	s := newStandIn(t)
 	s.set("stuck", container.StateRunning, "")
-	e, _ := connectedEngine(t, s.socket, func(e *Engine) { e.resync, e.read = time.Hour, time.Hour })
+	e, _ := connectedEngine(t, s.socket, func(e *Engine) { e.Resync, e.Read = time.Hour, time.Hour })
 	s.mu.Lock()
 	s.stuck["stuck"] = true
 	s.mu.Unlock()
@@ -266,7 +266,7 @@ func TestAContainerThatDoesNotAnswerIsShownFromTheList(t *testing.T) {
 	s := newStandIn(t)
 	s.set("stuck", container.StateRunning, "")
 	s.stuck["stuck"] = true
-	e, _ := connectedEngine(t, s.socket, func(e *Engine) { e.resync, e.read, e.maxRetry = time.Hour, 10*time.Millisecond, 10*time.Millisecond })
+	e, _ := connectedEngine(t, s.socket, func(e *Engine) { e.Resync, e.Read, e.MaxRetry = time.Hour, 10*time.Millisecond, 10*time.Millisecond })
 	shows(t, e, "stuck", v1alpha1.ContainerRunning)
 	s.mu.Lock()
 	s.stuck["stuck"] = false
@@ -279,9 +279,9 @@ func TestAReadThatFailsIsTriedAgain(t *testing.T) {
 	s := newStandIn(t)
 	s.refuse = 2
 	s.images = []image.Summary{{ID: "sha256:1", RepoTags: []string{"a:1", "b:1"}}, {ID: "sha256:2", RepoTags: []string{"<none>:<none>"}}}
-	e, _ := connectedEngine(t, s.socket, func(e *Engine) { e.resync, e.firstRetry = time.Hour, time.Millisecond })
+	e, _ := connectedEngine(t, s.socket, func(e *Engine) { e.Resync, e.FirstRetry = time.Hour, time.Millisecond })
 	testenv.Eventually(t, "the images are shown", func() bool {
-		list, _ := e.resources.images.Store.List(view.Selector{})
+		list, _ := e.resources.Images.Store.List(view.Selector{})
 		return len(list) == 3
 	})
 }
@@ -294,7 +294,7 @@ func TestAnImageThatAContainerNamesIsLookedFor(t *testing.T) {
 	s.mu.Unlock()
 	s.set("one", container.StateRunning, "start")
 	testenv.Eventually(t, "the image is shown, with its user", func() bool {
-		list, _ := e.resources.images.Store.List(view.Selector{})
+		list, _ := e.resources.Images.Store.List(view.Selector{})
 		return len(list) == 1 && slices.Equal(list[0].(*v1alpha1.Image).Status.Containers, []string{"one"})
 	})
 }

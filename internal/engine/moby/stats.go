@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
+	"rancherdesktop.io/rdd/internal/engine/answers"
 	"rancherdesktop.io/rdd/internal/view"
 )
 
@@ -59,14 +60,14 @@ func (l *looks) keep(id string, now *look) {
 
 // serveStats answers with what a container uses: once, or, with stream, each second as a line of JSON.
 func (e *Engine) serveStats(w http.ResponseWriter, r *http.Request, o view.Object) {
-	s, err := e.connected()
+	s, err := e.Current()
 	if err != nil {
-		fail(w, err)
+		answers.Fail(w, err)
 		return
 	}
-	streams, err := boolean(r.URL.Query(), "stream")
+	streams, err := answers.Boolean(r.URL.Query(), "stream")
 	if err != nil {
-		fail(w, err)
+		answers.Fail(w, err)
 		return
 	}
 	if streams {
@@ -75,10 +76,10 @@ func (e *Engine) serveStats(w http.ResponseWriter, r *http.Request, o view.Objec
 	}
 	stats, err := s.stats(r.Context(), &e.looks, o.GetName())
 	if err != nil {
-		fail(w, refusal(err))
+		answers.Fail(w, refusal(err))
 		return
 	}
-	writeJSON(w, http.StatusOK, stats)
+	answers.JSON(w, http.StatusOK, stats)
 }
 
 // stats measures once, and a second time a moment later if nobody has looked before.
@@ -130,7 +131,7 @@ func (s *session) measure(ctx context.Context, id string) (*look, error) {
 func (s *session) streamStats(w http.ResponseWriter, r *http.Request, id string) {
 	answer, err := s.actions.ContainerStats(r.Context(), id, client.ContainerStatsOptions{Stream: true})
 	if err != nil {
-		fail(w, refusal(err))
+		answers.Fail(w, refusal(err))
 		return
 	}
 	defer answer.Body.Close()

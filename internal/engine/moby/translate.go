@@ -2,8 +2,6 @@ package moby
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -18,7 +16,6 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
 	"rancherdesktop.io/rdd/internal/engine/objects"
-	"rancherdesktop.io/rdd/internal/forward"
 )
 
 // namespace is what containerd calls docker's objects.
@@ -264,39 +261,6 @@ func comparePorts(a, b v1alpha1.ContainerPort) int {
 	return cmp.Or(cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.HostPort, b.HostPort), cmp.Compare(a.HostIP, b.HostIP))
 }
 
-// bindings are the ports that running containers publish.
-func bindings(all map[string]*v1alpha1.Container) (out []forward.Binding) {
-	for _, c := range all {
-		if c.Status.State != v1alpha1.ContainerRunning && c.Status.State != v1alpha1.ContainerPaused {
-			continue
-		}
-		for _, p := range c.Status.Ports {
-			if p.HostPort == 0 {
-				continue
-			}
-			out = append(out, forward.Binding{
-				Protocol: p.Protocol, HostIP: p.HostIP, HostPort: int(p.HostPort),
-				GuestIP: guestAddress(p.HostIP), GuestPort: int(p.HostPort), Container: c.Status.Name,
-			})
-		}
-	}
-	slices.SortFunc(out, func(a, b forward.Binding) int {
-		return cmp.Or(cmp.Compare(a.HostPort, b.HostPort), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.HostIP, b.HostIP), cmp.Compare(a.Container, b.Container))
-	})
-	return out
-}
-
-// guestAddress is where the engine's proxy answers in the guest for a binding to ip.
-func guestAddress(ip string) string {
-	switch ip {
-	case "", "0.0.0.0":
-		return "127.0.0.1"
-	case "::":
-		return "::1"
-	}
-	return ip
-}
-
 // fromImage makes one object for each tag of an image, or one for an image without tags.
 func (t translator) fromImage(i *image.Summary) (out []*v1alpha1.Image) {
 	tags := slices.DeleteFunc(slices.Clone(i.RepoTags), func(tag string) bool { return tag == "" || tag == "<none>:<none>" })
@@ -316,7 +280,7 @@ func (t translator) fromImage(i *image.Summary) (out []*v1alpha1.Image) {
 				o.Status.RepoDigests = append(o.Status.RepoDigests, digest)
 			}
 		}
-		o.Name = imageName(id, tag)
+		o.Name = objects.ImageName(id, tag)
 		o.CreationTimestamp = o.Status.Created
 		o.Labels = accepted
 		out = append(out, o)
@@ -332,21 +296,13 @@ func repository(tag string) string {
 	return tag
 }
 
-// imageName is the name of the object of an image's tag.
-func imageName(id, tag string) string { return "img-" + hashed(id+"\x00"+tag) }
-
 // volumeName is the name of the object of a volume: the volume's own, unless that can't be in the path of a request. No
 // volume of the driver local is called so.
 func volumeName(name string) string {
 	if name == "." || name == ".." || name == "" || strings.ContainsAny(name, "/%") {
-		return "vol-" + hashed(name)
+		return "vol-" + objects.Hashed(name)
 	}
 	return name
-}
-
-func hashed(s string) string {
-	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:8])
 }
 
 func (t translator) fromVolume(v *volume.Volume) *v1alpha1.Volume {

@@ -1,4 +1,6 @@
-package moby
+// Package mirror follows an engine's objects: it connects to the engine again and again, keeps in memory what was read of
+// it, and says what has to be read again. One package beside it for each engine does the reading.
+package mirror
 
 import (
 	"slices"
@@ -12,15 +14,14 @@ import (
 	"rancherdesktop.io/rdd/internal/view"
 )
 
-// mirror is what was last read of the engine. Only the goroutine of Run changes it; the stores serve everyone.
-type mirror struct {
+// Mirror is what was last read of the engine. Only the goroutine of Run changes it; the stores serve everyone.
+type Mirror struct {
 	stores  stores
-	strings objects.Strings
+	Strings objects.Strings
 
-	complete   bool      // all has been read once, and is shown
-	lost       time.Time // since when the engine is not there any more; zero while it is
-	containers map[string]*v1alpha1.Container
-	lines      map[string]uint64 // hashes of the containers' lines in the list when they were read last
+	complete   bool                           // all has been read once, and is shown
+	lost       time.Time                      // since when the engine is not there any more; zero while it is
+	Containers map[string]*v1alpha1.Container // by the names of the objects; not to be changed
 	images     map[string]*v1alpha1.Image
 	volumes    map[string]*v1alpha1.Volume
 	networks   map[string]*v1alpha1.Network
@@ -31,20 +32,21 @@ type mirror struct {
 
 type stores struct{ containers, images, volumes, networks *view.Store }
 
-func newMirror(r resources) *mirror {
-	m := &mirror{stores: stores{r.containers.Store, r.images.Store, r.volumes.Store, r.networks.Store}}
+// New returns a Mirror that fills the stores of a set.
+func New(set objects.Set) *Mirror {
+	m := &Mirror{stores: stores{set.Containers.Store, set.Images.Store, set.Volumes.Store, set.Networks.Store}}
 	m.forget()
 	return m
 }
 
-func (m *mirror) forget() {
-	m.containers, m.lines = map[string]*v1alpha1.Container{}, map[string]uint64{}
+func (m *Mirror) forget() {
+	m.Containers = map[string]*v1alpha1.Container{}
 	m.images, m.volumes, m.networks = map[string]*v1alpha1.Image{}, map[string]*v1alpha1.Volume{}, map[string]*v1alpha1.Network{}
 	m.complete, m.lost, m.published, m.announced = false, time.Time{}, nil, false
 }
 
-// clear empties the view and says why. It reports whether anything had been shown.
-func (m *mirror) clear(reason string) bool {
+// Clear empties the view and says why. It reports whether anything had been shown.
+func (m *Mirror) Clear(reason string) bool {
 	was := m.complete
 	m.forget()
 	for _, s := range []*view.Store{m.stores.containers, m.stores.images, m.stores.volumes, m.stores.networks} {
@@ -53,29 +55,28 @@ func (m *mirror) clear(reason string) bool {
 	return was
 }
 
-// lose notes that the engine is gone since now. The view stays for a while.
-func (m *mirror) lose(now time.Time) {
+// Lose notes that the engine is gone since now. The view stays for a while.
+func (m *Mirror) Lose(now time.Time) {
 	m.lost = now
-	clear(m.lines)
 }
 
-// filled reports whether the view shows something.
-func (m *mirror) filled() bool { return m.complete }
+// Filled reports whether the view shows something.
+func (m *Mirror) Filled() bool { return m.complete }
 
-// expired reports whether the view is older than grace.
-func (m *mirror) expired(now time.Time, grace time.Duration) bool {
+// Expired reports whether the view is older than grace.
+func (m *Mirror) Expired(now time.Time, grace time.Duration) bool {
 	return !m.complete || !m.lost.IsZero() && now.Sub(m.lost) >= grace
 }
 
-// found notes that the engine is there, and shows all that was read.
-func (m *mirror) found() {
+// Found notes that the engine is there, and shows all that was read.
+func (m *Mirror) Found() {
 	m.lost = time.Time{}
 	if m.complete {
 		return
 	}
-	m.settle()
+	m.Settle()
 	m.complete = true
-	m.stores.containers.Replace(viewed(m.containers))
+	m.stores.containers.Replace(viewed(m.Containers))
 	m.stores.images.Replace(viewed(m.images))
 	m.stores.volumes.Replace(viewed(m.volumes))
 	m.stores.networks.Replace(viewed(m.networks))
@@ -95,20 +96,20 @@ func viewed[T any, P object[T]](all map[string]P) (out []view.Object) {
 	return out
 }
 
-// setContainer keeps a container and shows it.
-func (m *mirror) setContainer(c *v1alpha1.Container) {
-	if was := m.containers[c.Name]; was != nil && same(was, c) {
+// SetContainer keeps a container and shows it.
+func (m *Mirror) SetContainer(c *v1alpha1.Container) {
+	if was := m.Containers[c.Name]; was != nil && same(was, c) {
 		return
 	}
-	m.containers[c.Name] = c
+	m.Containers[c.Name] = c
 	if m.complete {
 		m.stores.containers.Apply(c)
 	}
 }
 
-func (m *mirror) removeContainer(id string) {
-	delete(m.containers, id)
-	delete(m.lines, id)
+// RemoveContainer forgets a container, by the name of its object.
+func (m *Mirror) RemoveContainer(id string) {
+	delete(m.Containers, id)
 	if m.complete {
 		m.stores.containers.Remove(id)
 	}
@@ -150,12 +151,12 @@ func same(was, is view.Object) bool {
 	return false
 }
 
-// settle fills in who uses what, and shows what differs.
-func (m *mirror) settle() {
+// Settle fills in who uses what, and shows what differs.
+func (m *Mirror) Settle() {
 	ofImage, ofVolume, ofNetwork := map[string][]string{}, map[string][]string{}, map[string][]string{}
-	for _, c := range m.containers {
+	for _, c := range m.Containers {
 		s := &c.Status
-		ofImage[s.ImageID] = append(ofImage[s.ImageID], s.Name)
+		ofImage[s.Namespace+"/"+s.ImageID] = append(ofImage[s.Namespace+"/"+s.ImageID], s.Name)
 		for _, mount := range s.Mounts {
 			if mount.Name != "" && !slices.Contains(ofVolume[mount.Name], s.Name) {
 				ofVolume[mount.Name] = append(ofVolume[mount.Name], s.Name)
@@ -170,9 +171,24 @@ func (m *mirror) settle() {
 			slices.Sort(names)
 		}
 	}
-	settle(m.images, m.stores.images, m.complete, imageUsers, func(o *v1alpha1.Image) []string { return ofImage[o.Status.ID] })
+	settle(m.images, m.stores.images, m.complete, imageUsers, func(o *v1alpha1.Image) []string { return ofImage[o.Status.Namespace+"/"+o.Status.ID] })
 	settle(m.volumes, m.stores.volumes, m.complete, volumeUsers, func(o *v1alpha1.Volume) []string { return ofVolume[o.Status.Name] })
 	settle(m.networks, m.stores.networks, m.complete, networkUsers, func(o *v1alpha1.Network) []string { return ofNetwork[o.Status.Name] })
+}
+
+// SetImages keeps all images. Settle shows them.
+func (m *Mirror) SetImages(all []*v1alpha1.Image) {
+	replaceAll(m.images, m.stores.images, m.complete, all, imageUsers)
+}
+
+// SetVolumes keeps all volumes. Settle shows them.
+func (m *Mirror) SetVolumes(all []*v1alpha1.Volume) {
+	replaceAll(m.volumes, m.stores.volumes, m.complete, all, volumeUsers)
+}
+
+// SetNetworks keeps all networks. Settle shows them.
+func (m *Mirror) SetNetworks(all []*v1alpha1.Network) {
+	replaceAll(m.networks, m.stores.networks, m.complete, all, networkUsers)
 }
 
 func imageUsers(o *v1alpha1.Image) *[]string     { return &o.Status.Containers }
@@ -198,9 +214,9 @@ func settle[T any, P object[T]](all map[string]P, store *view.Store, show bool, 
 	}
 }
 
-// running counts the containers that run.
-func (m *mirror) running() (n int) {
-	for _, c := range m.containers {
+// Running counts the containers that run.
+func (m *Mirror) Running() (n int) {
+	for _, c := range m.Containers {
 		if c.Status.State == v1alpha1.ContainerRunning {
 			n++
 		}
@@ -208,9 +224,9 @@ func (m *mirror) running() (n int) {
 	return n
 }
 
-// publish returns the ports that are published, and whether they have changed.
-func (m *mirror) publish() ([]forward.Binding, bool) {
-	now := bindings(m.containers)
+// Publish returns the ports that are published, and whether they have changed.
+func (m *Mirror) Publish() ([]forward.Binding, bool) {
+	now := bindings(m.Containers)
 	if m.announced && slices.Equal(now, m.published) {
 		return nil, false
 	}
@@ -218,8 +234,8 @@ func (m *mirror) publish() ([]forward.Binding, bool) {
 	return now, true
 }
 
-// knowsImage reports whether an image with this ID was in the last list.
-func (m *mirror) knowsImage(id string) bool {
+// KnowsImage reports whether an image with this ID was in the last list.
+func (m *Mirror) KnowsImage(id string) bool {
 	for _, i := range m.images {
 		if i.Status.ID == id {
 			return true

@@ -1,0 +1,205 @@
+package mirror
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"rancherdesktop.io/rdd/internal/engine"
+	"rancherdesktop.io/rdd/internal/forward"
+	"rancherdesktop.io/rdd/internal/view"
+)
+
+// Options of the engine's side of a Follower.
+type Options struct {
+	Link *engine.Link
+	Log  *slog.Logger
+	// Changed is called when State has changed.
+	Changed func()
+	// Published is called with the ports that running containers publish, when they have changed.
+	Published func([]forward.Binding)
+}
+
+// Follower follows the engine that the Link names, as long as that is the engine of this name. S is what a connection to it
+// is.
+type Follower[S any] struct {
+	Options
+	Timing
+	Name   string // of the engine
+	Mirror *Mirror
+	// Session connects to the engine and mirrors it until the connection is lost or ctx ends. limit bounds the time until all
+	// has been read; then it calls Connected. connected says whether that was done.
+	Session func(ctx context.Context, dial engine.Dial, limit time.Duration) (connected bool, err error)
+
+	mu      sync.Mutex
+	state   engine.State
+	current *S     // that is connected; nil without one
+	reason  string // why there is none
+}
+
+// Prepare makes a Follower ready for use. It doesn't touch the view: another engine's may be there.
+func (f *Follower[S]) Prepare(o Options) {
+	if o.Changed == nil {
+		o.Changed = func() {}
+	}
+	if o.Published == nil {
+		o.Published = func([]forward.Binding) {}
+	}
+	f.Options, f.Timing, f.reason = o, Usual(), "The service is starting."
+}
+
+// State returns what is known of the engine.
+func (f *Follower[S]) State() engine.State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state
+}
+
+// Current returns the connection to the engine. Its error is for clients.
+func (f *Follower[S]) Current() (*S, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.current == nil {
+		return nil, view.Status(http.StatusServiceUnavailable, f.reason)
+	}
+	return f.current, nil
+}
+
+// Connected says that all has been read, and shows it.
+func (f *Follower[S]) Connected(s *S) {
+	f.Mirror.Found()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.current, f.reason = s, ""
+}
+
+// Report tells the Follower's owner what it wants to know.
+func (f *Follower[S]) Report(version, apiVersion string) {
+	if bindings, changed := f.Mirror.Publish(); changed {
+		f.Published(bindings)
+	}
+	f.setState(engine.State{Answers: true, Version: version, APIVersion: apiVersion, Containers: f.Mirror.Running()})
+}
+
+// Run follows the engine until ctx ends.
+func (f *Follower[S]) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		target, changed := f.Link.Get()
+		if reason := f.absence(target); reason != "" {
+			f.leave(reason, engine.State{})
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		f.leave("The engine is starting.", engine.State{})
+		f.follow(ctx, changed)
+	}
+	// The ports stay published: the service may be restarting. Nobody is told: it may have ended already.
+	f.away("The service is stopping.")
+	f.Mirror.Clear("The service is stopping.")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state = engine.State{}
+	return nil
+}
+
+// absence returns why there is no engine to follow, and nothing if there is one.
+func (f *Follower[S]) absence(t engine.Target) string {
+	switch {
+	case t.Phase != engine.Running && t.Reason != "":
+		return t.Reason
+	case t.Phase != engine.Running:
+		return "The engine is stopped."
+	case t.Engine != f.Name:
+		return fmt.Sprintf("The App's engine is %s; this list has what %s has.", t.Engine, f.Name)
+	}
+	return ""
+}
+
+// follow connects to the engine, again and again, until the target changes or ctx ends.
+func (f *Follower[S]) follow(ctx context.Context, changed <-chan struct{}) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer cancel()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}()
+	pause, attempts := time.Duration(0), 0
+	for {
+		target, _ := f.Link.Get() // the way to the guest may be a new one
+		limit := f.Connect
+		if f.Mirror.Filled() {
+			limit = f.Grace
+		}
+		begun := time.Now()
+		connected, err := f.Session(ctx, target.Dial, limit)
+		if ctx.Err() != nil {
+			return
+		}
+		switch {
+		case connected:
+			f.Log.Info("lost the engine", "err", err)
+			f.away("The connection to the engine is lost. RDD is connecting again.")
+			f.Mirror.Lose(time.Now())
+			attempts = 0
+			if time.Since(begun) > f.Short {
+				pause = 0
+				continue
+			}
+		default:
+			attempts++
+			f.Log.Debug("the engine does not answer", "attempt", attempts, "err", err)
+			f.fail(attempts, err)
+		}
+		pause = min(max(2*pause, f.FirstPause), f.MaxPause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// fail says that the engine does not answer, and empties the view if that has lasted for long.
+func (f *Follower[S]) fail(attempts int, err error) {
+	failed := engine.State{Problem: "The engine does not answer: " + err.Error() + ".", Attempts: attempts}
+	if f.Mirror.Expired(time.Now(), f.Grace) {
+		f.leave(failed.Problem, failed)
+		return
+	}
+	f.setState(failed)
+}
+
+// leave empties the view: there is no engine.
+func (f *Follower[S]) leave(reason string, s engine.State) {
+	f.away(reason)
+	if f.Mirror.Clear(reason) {
+		f.Published(nil)
+	}
+	f.setState(s)
+}
+
+// away says why no action can be done now.
+func (f *Follower[S]) away(reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.current, f.reason = nil, reason
+}
+
+func (f *Follower[S]) setState(s engine.State) {
+	f.mu.Lock()
+	same := f.state == s
+	f.state = s
+	f.mu.Unlock()
+	if !same {
+		f.Changed()
+	}
+}
