@@ -95,6 +95,13 @@ var changes = map[string]struct{ before, args string }{
 	"rdd service reset":   {"svc start", "svc reset"},
 	"rdd service restore": {"svc stop", "svc restore"}, // of the backup that the stop made
 	"rdd service delete":  {"svc start", "svc delete"},
+
+	"rdd start":   {"stop", "start"},
+	"rdd stop":    {"start", "stop"},
+	"rdd restart": {"start", "restart"},
+	"rdd set":     {"set virtualMachine.memory=1Gi", "set virtualMachine.memory=2Gi"}, // of an App that runs
+	"rdd reset":   {"start", "reset --yes"},
+	"rdd delete":  {"start", "delete --yes"},
 }
 
 func TestCtrlCEndsEveryCommandAndLeavesTheServiceRunning(t *testing.T) {
@@ -106,13 +113,17 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceRunning(t *testing.T) {
 			continue
 		}
 		t.Run(strings.TrimPrefix(path, "rdd "), func(t *testing.T) {
-			e := newTestEnv(t)
+			e := newAppEnv(t)
+			ofVM := strings.HasPrefix(path, "rdd vm ")
+			ofApp := !ofVM && !strings.HasPrefix(path, "rdd service ")
 			var after time.Duration
 			var r result
 			for n := range tries {
 				e.writeTemplate(n)
 				e.must(0, "svc", "start") // the last attempt may have stopped it, or deleted it with the VM
-				if r := e.run("vm", "show", "demo"); r.code != 0 {
+				if ofApp {
+					e.must(0, "start")
+				} else if r := e.run("vm", "show", "demo"); r.code != 0 {
 					e.must(0, "vm", "create", "demo", fmt.Sprintf("%s/edited%d", e.home, n), "--start")
 				}
 				line := func(text string) []string {
@@ -144,7 +155,7 @@ func TestCtrlCEndsEveryCommandAndLeavesTheServiceRunning(t *testing.T) {
 					t.Errorf("it does not say that the work goes on: %s", r.err)
 				}
 				e.must(0, "svc", "start")
-				if now := e.record(); strings.HasPrefix(path, "rdd vm ") && now.Nonce != was.Nonce {
+				if now := e.record(); (ofVM || ofApp) && now.Nonce != was.Nonce {
 					t.Errorf("the service has ended: %+v", now)
 				}
 				return
