@@ -261,7 +261,10 @@ func (env *testEnv) deleteApp(t *testing.T) {
 	if err := client.IgnoreNotFound(env.Delete(context.Background(), app)); err != nil {
 		t.Fatal(err)
 	}
-	env.until(t, "the App is gone", func(app *v1alpha1.App, _ *lima.LimaVM) bool { return app == nil })
+	// An App that is deleted while it gets its finalizer goes before its VM, which the garbage collector deletes then.
+	env.until(t, "the App and its VM are gone", func(app *v1alpha1.App, vm *lima.LimaVM) bool {
+		return app == nil && (vm == nil || metav1.GetControllerOf(vm) == nil)
+	})
 }
 
 // patch changes the App and returns the server's answer.
