@@ -99,7 +99,9 @@ func (e *engine) watches(t *testing.T, k kubectl, id string) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	shows := k.watch(ctx, t, "get", "containers", "-w", "--output-watch-events")
-	one := k.watch(ctx, t, "get", "container", "web", "-w", "-o", "jsonpath={.status.state}{'\\n'}")
+	// With a name instead of the selector, kubectl gets the object, begins to watch, and leaves out the first event: a change in
+	// between is not shown.
+	one := k.watch(ctx, t, "get", "containers", "--field-selector", "metadata.name=web", "-w", "-o", "jsonpath={.status.state}{'\\n'}")
 	shows("ADDED", "db")
 	one("running")
 	e.set(3, "new", v1alpha1.ContainerCreated)
