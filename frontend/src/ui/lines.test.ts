@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Lines, matches, pieces } from './lines'
+import { fold, Lines, matches, pieces } from './lines'
 
 test('a line that comes in pieces is one line', () => {
   const log = new Lines()
@@ -35,4 +35,10 @@ test('a search ignores case and marks every match', () => {
   const cut = pieces('error: ERROR!', 'error')
   expect(cut.map((p) => p.text).join('')).toBe('error: ERROR!')
   expect(cut.filter((p) => p.hit).map((p) => p.text)).toEqual(['error', 'ERROR'])
+})
+
+test('long lines are folded at the width of the pane, and wide letters count twice', () => {
+  expect(fold(['abcdefg', '', 'xy'], 3)).toEqual({ rows: ['abc', 'def', 'g', '', 'xy'], starts: [0, 3, 4, 5] })
+  expect(fold(['漢字ab'], 4).rows).toEqual(['漢字', 'ab'])
+  expect(fold(['\tab'], 9).rows).toEqual(['\ta', 'b'])
 })

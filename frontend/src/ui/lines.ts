@@ -50,6 +50,41 @@ export function matches(lines: readonly string[], wanted: string): number[] {
   return wanted ? lines.flatMap((line, i) => (line.toLowerCase().includes(lower) ? [i] : [])) : []
 }
 
+// Letters that are two columns wide, as terminals draw them.
+const wide =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Extended_Pictographic}/u
+const plain = /^[\x20-\x7e]*$/
+
+// fold breaks lines into rows of so many columns. starts has the first row of each line, and the number of rows.
+export function fold(lines: readonly string[], columns: number): { rows: string[]; starts: number[] } {
+  const rows: string[] = []
+  const starts: number[] = []
+  for (const line of lines) {
+    starts.push(rows.length)
+    if ((line.length * 2 <= columns && !line.includes('\t')) || (line.length <= columns && plain.test(line)))
+      rows.push(line)
+    else if (plain.test(line)) for (let at = 0; at < line.length; at += columns) rows.push(line.slice(at, at + columns))
+    else rows.push(...foldWide(line, columns))
+  }
+  starts.push(rows.length)
+  return { rows, starts }
+}
+
+function foldWide(line: string, columns: number): string[] {
+  const rows: string[] = []
+  let [row, used] = ['', 0]
+  for (const letter of line) {
+    const size = letter === '\t' ? 8 - (used % 8) : wide.test(letter) ? 2 : 1
+    if (used + size > columns) {
+      rows.push(row)
+      ;[row, used] = ['', 0]
+    }
+    row += letter
+    used += size
+  }
+  return [...rows, row]
+}
+
 // pieces splits a line at the matches of a search, so that they can be marked without HTML.
 export function pieces(line: string, wanted: string): { text: string; hit: boolean }[] {
   if (!wanted) return [{ text: line, hit: false }]

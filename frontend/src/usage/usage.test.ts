@@ -37,7 +37,7 @@ test('a hidden window does not poll', async () => {
 test('a failed poll and a pause are gaps in the line', async () => {
   const fake = new Fake()
   const history = new UsageHistory(fake)
-  const known = () => history.samples.map((s) => !!s.usage)
+  const known = () => history.samples.map((s) => !!s.value)
   let leave = history.watch()
   await vi.advanceTimersByTimeAsync(100)
   fake.refusals.usage = { kind: 'other', message: 'gone' }
@@ -65,7 +65,7 @@ test('five minutes are kept', async () => {
 
 test('usage is summed over everything, or taken of one VM', () => {
   const u = (name: string, cpu: number) => ({ name, cpu, memory: 1, disk: 2, max: 3 })
-  const sample = { at: 0, usage: [u('', 0.5), u('web', 1)] }
+  const sample = { at: 0, value: [u('', 0.5), u('web', 1)] }
   expect(total(sample)).toEqual({ cpu: 1.5, memory: 2, disk: 4, max: 6 })
   expect(total(sample, 'web')?.cpu).toBe(1)
   expect(total(sample, 'gone')?.cpu).toBe(0)
