@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,8 +25,29 @@ import (
 // App is the object of the container desktop in the control plane.
 type App = app.App
 
-// AppVM is the name of the VM that the App owns.
-const AppVM = app.VM
+// AppName is the name of the App, and AppVM that of the VM that it owns.
+const (
+	AppName = app.Name
+	AppVM   = app.VM
+)
+
+// EngineName is the name of a container engine.
+type EngineName = app.EngineName
+
+// Moby is the default engine.
+const Moby = app.Moby
+
+// DockerContextMode says when the docker context of the App becomes docker's current one.
+type DockerContextMode = app.DockerContextMode
+
+// DockerContextAuto is the default mode.
+const DockerContextAuto = app.DockerContextAuto
+
+// VMProgress is the step under way of a VM or of the App.
+type VMProgress = lima.Progress
+
+// Port is a port of this host that is forwarded to the App, or should be.
+type Port = lima.Port
 
 // ManagedByApp reports whether the App owns the VM, so that it can be changed only with the App.
 func ManagedByApp(vm *VM) bool {
@@ -96,10 +118,14 @@ func (a *AppClient) Settings(ctx context.Context) (s AppSettings, err error) {
 
 // Start starts the App and waits until its engine answers. It creates the App if there is none. It also retries what failed
 // permanently, because the cause, such as a missing program, may have been fixed outside the spec.
-func (a *AppClient) Start(ctx context.Context, w Wait) error {
+func (a *AppClient) Start(ctx context.Context, w Wait) error { return a.StartWith(ctx, nil, w) }
+
+// StartWith is Start with a change of the App's spec, as Set makes it.
+func (a *AppClient) StartWith(ctx context.Context, change map[string]any, w Wait) error {
 	const op = "start the App"
 	w = w.FromNow()
 	spec := map[string]any{"running": true, "stopMode": lima.StopGraceful}
+	maps.Copy(spec, change)
 	was, err := a.Show(ctx)
 	if err == nil { // the change reports the error
 		if err := a.awaitDeleted(ctx, op, was, w); err != nil {
@@ -113,7 +139,7 @@ func (a *AppClient) Start(ctx context.Context, w Wait) error {
 	if err != nil {
 		return err
 	}
-	return a.settle(ctx, op, now, false, w)
+	return a.settle(ctx, op, now, change["virtualMachine"] != nil, w)
 }
 
 // awaitDeleted waits until the App is gone if it is being deleted.

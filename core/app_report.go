@@ -131,7 +131,7 @@ func (c *Core) AppReport(ctx context.Context) (AppReport, error) {
 	case KindOf(err) != NotFound:
 		return AppReport{}, err
 	}
-	var list []Container
+	var list []*Container
 	if EngineAnswers(s.App) {
 		if list, _, err = session.Engine().Containers(ctx); err != nil {
 			return AppReport{}, err
@@ -146,14 +146,14 @@ func EngineAnswers(a *App) bool {
 }
 
 // Report returns the report of a snapshot and of the containers, which count only while the engine answers.
-func (c *Core) Report(ctx context.Context, s Snapshot, list []Container) AppReport {
+func (c *Core) Report(ctx context.Context, s Snapshot, list []*Container) AppReport {
 	r := AppReport{Instance: c.inst.Name, Service: ServiceReport{
 		State: s.Service.State, Version: s.Service.Version, Step: s.Service.Step, Error: s.Service.Error, Warning: s.Service.Warning, Log: s.Service.Log,
 	}}
 	r.State, r.Message = DescribeApp(s.Service, s.App)
 	if a := s.App; a != nil {
 		r.Progress, r.Engine, r.Ports, r.Problems, r.KnownProblem = a.Status.Progress, a.Status.Engine, a.Status.Ports, a.Status.Problems, a.Status.KnownProblem
-		r.Disk = diskReport(a.Status.Disk)
+		r.Disk = DiskReportOf(a.Status.Disk)
 		context := c.DockerContext()
 		r.DockerContext = &context
 		r.VirtualMachine = c.vmReport(ctx, s.VMs)
@@ -254,8 +254,9 @@ func (c *Core) vmReport(ctx context.Context, vms []VM) *VMReport {
 	return r
 }
 
-// diskReport returns how full the data disk is: by the guest's file system while it runs, else by what is allocated for it.
-func diskReport(d *lima.Disk) *DiskReport {
+// DiskReportOf returns how full the data disk is: by the guest's file system while it runs, else by what is allocated for it.
+// It is nil for no disk.
+func DiskReportOf(d *lima.Disk) *DiskReport {
 	if d == nil {
 		return nil
 	}
@@ -275,10 +276,10 @@ func diskReport(d *lima.Disk) *DiskReport {
 // larger is the size of a disk that is half as large again, in full GiB.
 func larger(size int64) string { return fmt.Sprintf("%dGi", (size+size/2)/units.GiB+1) }
 
-func containersReport(list []Container, now time.Time) *ContainersReport {
+func containersReport(list []*Container, now time.Time) *ContainersReport {
 	r := &ContainersReport{Total: len(list), States: map[string]int{}, Items: make([]ContainerReport, 0, len(list))}
-	for i := range list {
-		s := &list[i].Status
+	for _, c := range list {
+		s := &c.Status
 		r.States[string(s.State)]++
 		r.Items = append(r.Items, ContainerReport{
 			Name: s.Name, ID: s.ID, Image: s.Image, State: string(s.State), Health: s.Health, Project: s.Project, Ports: s.Ports, Summary: s.Summary(now),

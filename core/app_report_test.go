@@ -84,12 +84,12 @@ func TestTheReportWarnsOfAFullDisk(t *testing.T) {
 		{lima.Disk{Allocated: 90 * gib, Maximum: 100 * gib}, 90, true},
 		{lima.Disk{}, 0, false},
 	} {
-		r := diskReport(&tc.disk)
+		r := DiskReportOf(&tc.disk)
 		if r.Percent != tc.percent || (r.Warning != "") != tc.warns || tc.warns && !strings.Contains(r.Warning, "rdd set virtualMachine.disk=151Gi") {
 			t.Errorf("%+v: %+v", tc.disk, r)
 		}
 	}
-	if diskReport(nil) != nil {
+	if DiskReportOf(nil) != nil {
 		t.Error("a report of no disk")
 	}
 }
@@ -155,10 +155,10 @@ func writeFile(t *testing.T, path, text string) {
 
 // Containers that run come first.
 func TestTheReportCountsContainers(t *testing.T) {
-	var list []Container
+	var list []*Container
 	for _, text := range []string{"a exited", "b running", "c created", "d paused", "e running"} {
 		name, state, _ := strings.Cut(text, " ")
-		c := Container{}
+		c := &Container{}
 		c.Status.Name, c.Status.State = name, containers.ContainerState(state)
 		list = append(list, c)
 	}

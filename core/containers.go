@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -42,44 +43,44 @@ type EngineObjects struct{ session *Session }
 func (s *Session) Engine() *EngineObjects { return &EngineObjects{s} }
 
 // Containers returns the engine's containers by name. reason says why there are none if the engine doesn't answer.
-func (e *EngineObjects) Containers(ctx context.Context) (list []Container, reason string, err error) {
+func (e *EngineObjects) Containers(ctx context.Context) (list []*Container, reason string, err error) {
 	list, reason, err = listObjects[Container](ctx, e.session, containers.Containers)
 	slices.SortFunc(list, byContainerName)
 	return list, reason, err
 }
 
 // Images returns the engine's images by tag, as Containers does.
-func (e *EngineObjects) Images(ctx context.Context) (list []Image, reason string, err error) {
+func (e *EngineObjects) Images(ctx context.Context) (list []*Image, reason string, err error) {
 	list, reason, err = listObjects[Image](ctx, e.session, containers.Images)
 	slices.SortFunc(list, byImageTag)
 	return list, reason, err
 }
 
 // Volumes returns the engine's volumes by name, as Containers does.
-func (e *EngineObjects) Volumes(ctx context.Context) (list []Volume, reason string, err error) {
+func (e *EngineObjects) Volumes(ctx context.Context) (list []*Volume, reason string, err error) {
 	list, reason, err = listObjects[Volume](ctx, e.session, containers.Volumes)
 	slices.SortFunc(list, byVolumeName)
 	return list, reason, err
 }
 
 // Networks returns the engine's networks by name, as Containers does.
-func (e *EngineObjects) Networks(ctx context.Context) (list []Network, reason string, err error) {
+func (e *EngineObjects) Networks(ctx context.Context) (list []*Network, reason string, err error) {
 	list, reason, err = listObjects[Network](ctx, e.session, containers.Networks)
 	slices.SortFunc(list, byNetworkName)
 	return list, reason, err
 }
 
-func byContainerName(a, b Container) int {
+func byContainerName(a, b *Container) int {
 	return cmp.Or(strings.Compare(a.Status.Name, b.Status.Name), strings.Compare(a.Name, b.Name))
 }
 
-func byImageTag(a, b Image) int {
+func byImageTag(a, b *Image) int {
 	return cmp.Or(strings.Compare(a.Status.RepoTag, b.Status.RepoTag), strings.Compare(a.Name, b.Name))
 }
 
-func byVolumeName(a, b Volume) int { return strings.Compare(a.Name, b.Name) }
+func byVolumeName(a, b *Volume) int { return strings.Compare(a.Name, b.Name) }
 
-func byNetworkName(a, b Network) int {
+func byNetworkName(a, b *Network) int {
 	return cmp.Or(strings.Compare(a.Status.Name, b.Status.Name), strings.Compare(a.Name, b.Name))
 }
 
@@ -88,7 +89,7 @@ func engineResource(c dynamic.Interface, resource string) dynamic.ResourceInterf
 }
 
 // listObjects lists the objects of one kind. There are none in a control plane that doesn't have the kind yet.
-func listObjects[T any](ctx context.Context, s *Session, resource string) (list []T, reason string, err error) {
+func listObjects[T any](ctx context.Context, s *Session, resource string) (list []*T, reason string, err error) {
 	warned := &warnings{}
 	found, err := engineResource(s.client, resource).List(warned.collect(ctx), metav1.ListOptions{})
 	switch {
@@ -97,7 +98,7 @@ func listObjects[T any](ctx context.Context, s *Session, resource string) (list 
 	case err != nil:
 		return nil, "", Failed("list "+resource, "", err)
 	}
-	list = make([]T, 0, len(found.Items))
+	list = make([]*T, 0, len(found.Items))
 	for i := range found.Items {
 		object, err := decodeObject[T](&found.Items[i])
 		if err != nil {
@@ -108,9 +109,12 @@ func listObjects[T any](ctx context.Context, s *Session, resource string) (list 
 	return list, strings.Join(warned.texts, "; "), nil
 }
 
-func decodeObject[T any](obj *unstructured.Unstructured) (object T, err error) {
-	err = runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, &object)
-	return object, err
+func decodeObject[T any](obj *unstructured.Unstructured) (*T, error) {
+	object := new(T)
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, object); err != nil {
+		return nil, fmt.Errorf("read %s: %w", obj.GetName(), err)
+	}
+	return object, nil
 }
 
 // warnings collects the warnings in the control plane's answers to the requests with its context.
@@ -140,12 +144,13 @@ func (warningHandler) HandleWarningHeaderWithContext(ctx context.Context, code i
 	w.texts = append(w.texts, text)
 }
 
-// EngineSnapshot is what the engine of an instance has. It is not modified after it was passed to a client.
+// EngineSnapshot is what the engine of an instance has. It is not modified after it was passed to a client. An object that
+// has not changed is the same one as in the snapshot before.
 type EngineSnapshot struct {
-	Containers []Container // by name, like the others
-	Images     []Image
-	Volumes    []Volume
-	Networks   []Network
+	Containers []*Container // by name, like the others
+	Images     []*Image
+	Volumes    []*Volume
+	Networks   []*Network
 	Err        error // why nothing is known; nil while the engine is stopped
 }
 
@@ -160,14 +165,16 @@ func (c *Core) WatchEngine(ctx context.Context) iter.Seq[EngineSnapshot] {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		retry := newRetryBackoff()
+		kinds := newEngineKinds()
 		var last error
 		for first := true; ctx.Err() == nil; first = false {
 			began := time.Now()
-			continues, err := c.followEngine(ctx, yield)
+			continues, err := c.followEngine(ctx, kinds, yield)
 			if !continues || ctx.Err() != nil {
 				return
 			}
-			if err != nil && (first || !sameError(err, last)) && !yield(EngineSnapshot{Err: err}) {
+			ended := errors.Is(err, errWatchEnded) // the next list says more
+			if err != nil && !ended && (first || !sameError(err, last)) && !yield(EngineSnapshot{Err: err}) {
 				return
 			}
 			if last = err; time.Since(began) > maxRetryDelay {
@@ -183,7 +190,7 @@ func (c *Core) WatchEngine(ctx context.Context) iter.Seq[EngineSnapshot] {
 
 // engineEvent is an event of the watch of one kind.
 type engineEvent struct {
-	resource string
+	kind engineKind
 	watch.Event
 }
 
@@ -191,26 +198,21 @@ type engineEvent struct {
 var errWatchEnded = errors.New("the service has ended the connection")
 
 // followEngine lists and watches all kinds until one of the watches ends.
-func (c *Core) followEngine(ctx context.Context, yield func(EngineSnapshot) bool) (continues bool, err error) {
+func (c *Core) followEngine(ctx context.Context, kinds engineKinds, yield func(EngineSnapshot) bool) (continues bool, err error) {
 	session, err := c.Connect(ctx)
 	if err != nil {
 		return true, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	objects := map[string]map[string]*unstructured.Unstructured{}
 	events := make(chan engineEvent)
-	for _, resource := range []string{containers.Containers, containers.Images, containers.Volumes, containers.Networks} {
-		if objects[resource], err = session.watchObjects(ctx, resource, events); err != nil {
+	for _, kind := range kinds.all() {
+		if err := session.watchObjects(ctx, kind, events); err != nil {
 			return true, err
 		}
 	}
 	for {
-		snapshot, err := engineSnapshot(objects)
-		if err != nil {
-			return true, err
-		}
-		if !yield(snapshot) {
+		if !yield(kinds.snapshot()) {
 			return false, nil
 		}
 		var pause <-chan time.Time // nil until the first event
@@ -222,13 +224,11 @@ func (c *Core) followEngine(ctx context.Context, yield func(EngineSnapshot) bool
 				changed = true
 			case ev := <-events:
 				obj, ok := ev.Object.(*unstructured.Unstructured)
-				switch {
-				case !ok || ev.Type == watch.Error:
+				if !ok || ev.Type == watch.Error {
 					return true, errWatchEnded
-				case ev.Type == watch.Deleted:
-					delete(objects[ev.resource], obj.GetName())
-				default:
-					objects[ev.resource][obj.GetName()] = obj
+				}
+				if err := ev.kind.apply(ev.Type, obj); err != nil {
+					return true, err
 				}
 				if pause == nil {
 					pause = time.After(enginePause)
@@ -238,31 +238,29 @@ func (c *Core) followEngine(ctx context.Context, yield func(EngineSnapshot) bool
 	}
 }
 
-// watchObjects lists the objects of one kind by name, and sends their changes until ctx ends. An event without an object
-// ends them.
-func (s *Session) watchObjects(ctx context.Context, resource string, events chan<- engineEvent) (map[string]*unstructured.Unstructured, error) {
-	objects := map[string]*unstructured.Unstructured{}
-	client := engineResource(s.client, resource)
+// watchObjects lists the objects of one kind, and sends their changes until ctx ends. An event without an object ends them.
+func (s *Session) watchObjects(ctx context.Context, kind engineKind, events chan<- engineEvent) error {
+	client := engineResource(s.client, kind.resource())
 	list, err := client.List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, Failed("list "+resource, "", err)
+		return Failed("list "+kind.resource(), "", err)
 	}
-	for i := range list.Items {
-		objects[list.Items[i].GetName()] = &list.Items[i]
+	if err := kind.replace(list.Items); err != nil {
+		return Failed("list "+kind.resource(), "", err)
 	}
 	changes, err := client.Watch(ctx, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
 	if err != nil {
-		return nil, Failed("watch "+resource, "", err)
+		return Failed("watch "+kind.resource(), "", err)
 	}
 	go func() {
 		defer changes.Stop()
 		for {
-			var ev engineEvent
+			ev := engineEvent{kind: kind}
 			select {
 			case <-ctx.Done():
 				return
 			case change, open := <-changes.ResultChan():
-				if ev.resource = resource; open {
+				if open {
 					ev.Event = change
 				}
 			}
@@ -276,32 +274,80 @@ func (s *Session) watchObjects(ctx context.Context, resource string, events chan
 			}
 		}
 	}()
-	return objects, nil
+	return nil
 }
 
-func engineSnapshot(objects map[string]map[string]*unstructured.Unstructured) (s EngineSnapshot, err error) {
-	if s.Containers, err = sorted(objects[containers.Containers], byContainerName); err != nil {
-		return s, err
-	}
-	if s.Images, err = sorted(objects[containers.Images], byImageTag); err != nil {
-		return s, err
-	}
-	if s.Volumes, err = sorted(objects[containers.Volumes], byVolumeName); err != nil {
-		return s, err
-	}
-	s.Networks, err = sorted(objects[containers.Networks], byNetworkName)
-	return s, err
+// engineKinds has the objects of the engine that a watch knows, decoded once.
+type engineKinds struct {
+	containers *objectsOf[Container]
+	images     *objectsOf[Image]
+	volumes    *objectsOf[Volume]
+	networks   *objectsOf[Network]
 }
 
-func sorted[T any](objects map[string]*unstructured.Unstructured, order func(a, b T) int) ([]T, error) {
-	list := make([]T, 0, len(objects))
-	for obj := range maps.Values(objects) {
-		object, err := decodeObject[T](obj)
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", obj.GetName(), err)
+func newEngineKinds() engineKinds {
+	return engineKinds{
+		&objectsOf[Container]{name: containers.Containers, order: byContainerName}, &objectsOf[Image]{name: containers.Images, order: byImageTag},
+		&objectsOf[Volume]{name: containers.Volumes, order: byVolumeName}, &objectsOf[Network]{name: containers.Networks, order: byNetworkName},
+	}
+}
+
+func (k engineKinds) all() []engineKind {
+	return []engineKind{k.containers, k.images, k.volumes, k.networks}
+}
+
+func (k engineKinds) snapshot() EngineSnapshot {
+	return EngineSnapshot{Containers: k.containers.list(), Images: k.images.list(), Volumes: k.volumes.list(), Networks: k.networks.list()}
+}
+
+// engineKind is the objects of one kind.
+type engineKind interface {
+	resource() string
+	replace(items []unstructured.Unstructured) error
+	apply(change watch.EventType, obj *unstructured.Unstructured) error
+}
+
+type objectsOf[T any] struct {
+	name   string
+	order  func(a, b *T) int
+	byName map[string]*T
+	sorted []*T // nil after a change
+}
+
+func (o *objectsOf[T]) resource() string { return o.name }
+
+// replace takes what a list has. Objects that are equal to those before stay the same.
+func (o *objectsOf[T]) replace(items []unstructured.Unstructured) error {
+	before := o.byName
+	o.byName, o.sorted = make(map[string]*T, len(items)), nil
+	for i := range items {
+		if err := o.apply(watch.Added, &items[i]); err != nil {
+			return err
 		}
-		list = append(list, object)
+		name := items[i].GetName()
+		if was := before[name]; was != nil && equality.Semantic.DeepEqual(was, o.byName[name]) {
+			o.byName[name] = was
+		}
 	}
-	slices.SortFunc(list, order)
-	return list, nil
+	return nil
+}
+
+func (o *objectsOf[T]) apply(change watch.EventType, obj *unstructured.Unstructured) error {
+	o.sorted = nil
+	if change == watch.Deleted {
+		delete(o.byName, obj.GetName())
+		return nil
+	}
+	object, err := decodeObject[T](obj)
+	if err == nil {
+		o.byName[obj.GetName()] = object
+	}
+	return err
+}
+
+func (o *objectsOf[T]) list() []*T {
+	if o.sorted == nil {
+		o.sorted = slices.SortedFunc(maps.Values(o.byName), o.order)
+	}
+	return o.sorted
 }

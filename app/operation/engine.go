@@ -97,7 +97,7 @@ func (e *Engine) run(ctx context.Context, w Work, known chan<- string) error {
 		if w.Verb.OnService() {
 			problem.Log = e.options.Core.Instance().ServiceLog()
 		} else {
-			problem.Log = e.options.Core.VMLogPath(w.Object, core.LogHostagent)
+			problem.Log = e.options.Core.VMLogPath(w.Log.VM, core.LogHostagent)
 		}
 	}
 	e.change(func() {
@@ -241,6 +241,8 @@ func (e *Engine) undo(o Operation, p *pending, remove bool) (w Work, ok bool) {
 		return e.undoCreation(o.Object, p, remove), true
 	case StartService, RestartService:
 		return e.StopService(), true
+	case StartApp, RestartApp:
+		return e.StopApp(), true
 	}
 	return Work{}, false
 }

@@ -161,7 +161,11 @@ func TestOnlyTheNewestEndedOperationsAreKept(t *testing.T) {
 
 func TestEveryVerbHasATitle(t *testing.T) {
 	for verb, v := range verbs {
-		if strings.Count(v.title, "%") != 1 || !strings.Contains(v.title, "%s") || v.onService == verb.OnVM() {
+		objects := 1 // in the title; there is only one App
+		if v.onApp {
+			objects = 0
+		}
+		if v.title == "" || strings.Count(v.title, "%") != objects || strings.Count(v.title, "%s") != objects || v.onService && verb.OnVM() || v.onApp && verb.OnVM() {
 			t.Errorf("%s: %q", verb, v.title)
 		}
 	}

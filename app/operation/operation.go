@@ -28,12 +28,20 @@ const (
 	Change         Verb = "change"
 	Repair         Verb = "repair"
 	Restore        Verb = "restore"
+	StartApp       Verb = "start-app"
+	StopApp        Verb = "stop-app"
+	ForceStopApp   Verb = "force-stop-app"
+	RestartApp     Verb = "restart-app"
+	ResetApp       Verb = "reset-app"
+	DeleteApp      Verb = "delete-app"
+	ChangeApp      Verb = "change-app"
 )
 
 // verbs describes the verbs.
 var verbs = map[Verb]struct {
 	title     string // with %s for the object
-	onService bool   // the object is the instance, else a VM
+	onService bool   // the object is the instance
+	onApp     bool   // the object is the App; else, a VM
 	beside    bool   // runs beside other operations on its object
 	boots     bool   // boots a guest
 	stops     bool   // stops guests
@@ -54,23 +62,36 @@ var verbs = map[Verb]struct {
 	Delete:         {title: "Delete virtual machine %s", stops: true, log: core.LogHostagent},
 	Reset:          {title: "Reset virtual machine %s", stops: true, log: core.LogSerial},
 	Change:         {title: "Change virtual machine %s", beside: true, log: core.LogHostagent},
+	StartApp:       {title: "Start the container engine", onApp: true, boots: true, log: core.LogSerial},
+	StopApp:        {title: "Stop the container engine", onApp: true, stops: true, log: core.LogHostagent},
+	ForceStopApp:   {title: "Force stop the container engine", onApp: true, log: core.LogHostagent},
+	RestartApp:     {title: "Restart the container engine", onApp: true, stops: true, log: core.LogSerial},
+	ResetApp:       {title: "Reset the virtual machine of the container engine", onApp: true, stops: true, log: core.LogSerial},
+	DeleteApp:      {title: "Delete the container engine", onApp: true, stops: true, log: core.LogHostagent},
+	ChangeApp:      {title: "Change the settings of the container engine", onApp: true, beside: true, log: core.LogHostagent},
 }
 
 // OnService reports whether it is an operation on the service.
 func (v Verb) OnService() bool { return verbs[v].onService }
 
+// OnApp reports whether it is an operation on the App.
+func (v Verb) OnApp() bool { return verbs[v].onApp }
+
 // OnVM reports whether it is an operation on a VM.
-func (v Verb) OnVM() bool { return verbs[v].log != "" }
+func (v Verb) OnVM() bool { return verbs[v].log != "" && !verbs[v].onApp }
 
 // replaces reports whether nobody waits for an earlier operation on the same object once this one begins, because
 // this one asks for another state of the object.
 func (v Verb) replaces(earlier Verb) bool {
-	return v.OnService() == earlier.OnService() && !verbs[v].beside && !verbs[earlier].beside
+	return v.OnService() == earlier.OnService() && v.OnApp() == earlier.OnApp() && !verbs[v].beside && !verbs[earlier].beside
 }
 
 // Title describes an operation. RDD stands for the default instance.
 func Title(verb Verb, object string) string {
-	if verb.OnService() {
+	switch {
+	case verb.OnApp():
+		return verbs[verb].title
+	case verb.OnService():
 		if object == core.DefaultInstance {
 			object = "RDD"
 		} else {
@@ -96,7 +117,7 @@ const (
 type Operation struct {
 	ID         string    `json:"id"`
 	Verb       Verb      `json:"verb"`
-	Object     string    `json:"object"` // a VM's name, or the instance's
+	Object     string    `json:"object"` // a VM's name, or the instance's, or that of the App: app
 	Title      string    `json:"title"`
 	State      State     `json:"state"`
 	Progress   Progress  `json:"progress"`

@@ -108,7 +108,7 @@ func (a *API) State() State {
 	operations := view.engine.List()
 	s := State{
 		Instance: view.name(), Instances: slices.Clone(view.instances), Version: a.options.Version, Host: view.computer,
-		Service: view.service, VMs: view.vms, VMsKnown: view.vmsKnown, Error: view.problem,
+		Service: view.service, App: view.app, VMs: view.vms, VMsKnown: view.vmsKnown, Error: view.problem,
 		Operations: operations.Operations(), Question: operations.Question(),
 		Settings: view.settings, Login: append([]core.LoginStatus{}, view.login...), ReadOnly: a.options.ReadOnly,
 	}
@@ -125,8 +125,11 @@ type instanceView struct {
 	core    *core.Core
 	pending core.Pending
 
+	snapshot        *core.Snapshot // nil before the first one
 	service         core.ServiceStatus
-	vms             []VM // replaced, never changed
+	app             *App       // replaced, never changed
+	objects         engineView // of the container engine
+	vms             []VM       // replaced, never changed
 	vmsKnown        bool
 	problem         *Problem
 	instances       []string

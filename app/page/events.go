@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Event is pushed to the page: the whole state, or data of a stream.
+// Event is pushed to the page: the whole state, what has changed in the engine, or data of a stream.
 type Event struct {
-	Name string // state or stream
+	Name string // state, engine or stream
 	Data json.RawMessage
 }
 
@@ -26,17 +26,17 @@ const (
 )
 
 // Events yields the state at once and then after changes, at most once in 50 ms, and the data of open streams in
-// order, until ctx or the loop ends. A slow loop gets only the newest state, and makes streams wait.
+// order, until ctx or the loop ends. The engine's objects are sent once, and then what changes, also at most once in 50 ms.
+// A slow loop gets only the newest state and one event with all changes of the engine, and makes streams wait.
 func (a *API) Events(ctx context.Context) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		s := a.events.subscribe()
 		defer a.leave(s)
-		var last time.Time
+		var state, engine pace
+		var sent sentEngine
 		for {
-			changed, interval := s.changed, (<-chan time.Time)(nil)
-			if wait := stateInterval - time.Since(last); wait > 0 {
-				changed, interval = nil, time.After(wait)
-			}
+			changed, changedAgain := state.limit(s.changed)
+			engineChanged, engineChangedAgain := engine.limit(s.engine)
 			select {
 			case <-ctx.Done():
 				return
@@ -44,10 +44,16 @@ func (a *API) Events(ctx context.Context) iter.Seq[Event] {
 				return
 			case <-s.gone:
 				return
-			case <-interval:
+			case <-changedAgain:
+			case <-engineChangedAgain:
 			case <-changed:
-				last = time.Now()
+				state.last = time.Now()
 				if !send(yield, "state", a.State()) {
+					return
+				}
+			case <-engineChanged:
+				engine.last = time.Now()
+				if !a.sendEngine(yield, &sent) {
 					return
 				}
 			case first := <-s.parts:
@@ -59,6 +65,30 @@ func (a *API) Events(ctx context.Context) iter.Seq[Event] {
 			}
 		}
 	}
+}
+
+// pace limits how often something is sent.
+type pace struct{ last time.Time }
+
+// limit returns changed when it is time to send again. Before that it returns a channel that receives at that time.
+func (p pace) limit(changed <-chan struct{}) (<-chan struct{}, <-chan time.Time) {
+	if wait := stateInterval - time.Since(p.last); wait > 0 {
+		return nil, time.After(wait)
+	}
+	return changed, nil
+}
+
+// sendEngine sends what has changed since the last time.
+func (a *API) sendEngine(yield func(Event) bool, sent *sentEngine) bool {
+	a.mu.Lock()
+	view := a.shown
+	now, seen := view.objects, view.snapshot != nil
+	a.mu.Unlock()
+	if !seen {
+		return true
+	}
+	b, err := sent.event(view, now)
+	return err == nil && (b == nil || yield(Event{"engine", b}))
 }
 
 func send(yield func(Event) bool, name string, data any) bool {
@@ -99,6 +129,7 @@ func newBroadcaster() *broadcaster {
 // subscriber reads events.
 type subscriber struct {
 	changed chan struct{} // holds a value when there is a newer state
+	engine  chan struct{} // holds a value when the engine's objects have changed
 	parts   chan Stream
 	gone    chan struct{} // closed when the subscriber is disconnected
 }
@@ -118,8 +149,9 @@ func (s *subscriber) joined(first Stream) []Stream {
 }
 
 func (b *broadcaster) subscribe() *subscriber {
-	s := &subscriber{make(chan struct{}, 1), make(chan Stream, maxQueuedParts), make(chan struct{})}
+	s := &subscriber{make(chan struct{}, 1), make(chan struct{}, 1), make(chan Stream, maxQueuedParts), make(chan struct{})}
 	notify(s.changed)
+	notify(s.engine)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.subscribers) == 0 {
@@ -157,6 +189,15 @@ func (b *broadcaster) changed() {
 	defer b.mu.Unlock()
 	for s := range b.subscribers {
 		notify(s.changed)
+	}
+}
+
+// engineChanged tells all subscribers that the engine's objects have changed.
+func (b *broadcaster) engineChanged() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.subscribers {
+		notify(s.engine)
 	}
 }
 

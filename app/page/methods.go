@@ -76,6 +76,23 @@ func Methods() []Method {
 		changes("service.delete", (*API).serviceDelete),
 		asks("service.backups", (*API).serviceBackups),
 		changes("service.restore", (*API).serviceRestore),
+		begins("app.start", startApp),
+		begins("app.stop", stopApp),
+		begins("app.restart", restartApp),
+		begins("app.reset", resetApp),
+		begins("app.delete", deleteApp),
+		asks("app.settings", (*API).appSettings),
+		asks("app.check", (*API).appCheck),
+		begins("app.set", setApp),
+		changes("container.start", acts(core.StartContainer)),
+		changes("container.stop", acts(core.StopContainer)),
+		changes("container.restart", acts(core.RestartContainer)),
+		changes("container.pause", acts(core.PauseContainer)),
+		changes("container.unpause", acts(core.UnpauseContainer)),
+		changes("container.kill", acts(core.KillContainer)),
+		changes("container.delete", (*API).containerDelete),
+		changes("volume.delete", (*API).volumeDelete),
+		changes("network.delete", (*API).networkDelete),
 		asks("templates", (*API).templates),
 		asks("template.read", (*API).templateRead),
 		asks("template.params", (*API).templateParams),
@@ -189,6 +206,12 @@ func decode(raw []byte, to any) error {
 func check(path string, raw []byte, t reflect.Type) error {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
+	}
+	if nullable, ok := reflect.Zero(t).Interface().(interface{ Nullable() reflect.Type }); ok {
+		if string(raw) == "null" {
+			return nil
+		}
+		t = nullable.Nullable()
 	}
 	partial, isPartial := reflect.Zero(t).Interface().(interface{ Whole() reflect.Type })
 	if isPartial {

@@ -43,6 +43,7 @@ type State struct {
 	Version    string                `json:"version"`
 	Host       core.Host             `json:"host"`
 	Service    core.ServiceStatus    `json:"service"`
+	App        *App                  `json:"app,omitempty"` // nil: there is none yet
 	VMs        []VM                  `json:"vms"`
 	VMsKnown   bool                  `json:"vmsKnown"`
 	Error      *Problem              `json:"error,omitempty"` // why something is missing
@@ -141,6 +142,25 @@ type (
 	StopParams struct {
 		Name  string `json:"name"`
 		Force bool   `json:"force,omitempty"`
+	}
+	// ForceParams is a stop, restart, reset or deletion of the App.
+	ForceParams struct {
+		Force bool `json:"force,omitempty"`
+	}
+	// IDsParams names containers or networks.
+	IDsParams struct {
+		IDs []string `json:"ids"`
+	}
+	// DeleteContainersParams is a deletion of containers. Force also deletes those that run; Volumes, their anonymous volumes.
+	DeleteContainersParams struct {
+		IDs     []string `json:"ids"`
+		Force   bool     `json:"force,omitempty"`
+		Volumes bool     `json:"volumes,omitempty"`
+	}
+	// DeleteVolumesParams is a deletion of volumes.
+	DeleteVolumesParams struct {
+		Names []string `json:"names"`
+		Force bool     `json:"force,omitempty"`
 	}
 	// RestoreParams names a backup.
 	RestoreParams struct {

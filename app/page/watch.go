@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"rancherdesktop.io/rdd/app/operation"
@@ -22,21 +23,56 @@ func (a *API) watch(ctx context.Context, view *instanceView, left <-chan struct{
 		}
 	}()
 	a.loadSettings(view)
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { a.watchEngine(ctx, view) })
 	for snapshot := range view.core.Watch(ctx) {
 		vms := view.describe(ctx, snapshot.VMs)
+		app := view.describeApp(snapshot)
 		instances := instances(view.name())
 		a.change(func() {
+			view.snapshot, view.app = &snapshot, app
 			view.service, view.vms, view.vmsKnown, view.instances = snapshot.Service, vms, snapshot.VMs != nil, instances
 			view.problem = nil
 			if snapshot.Err != nil {
 				view.problem = problemOf(snapshot.Err)
 			}
+			view.show(view.objects.objects)
 			select {
 			case <-view.seen:
 			default:
 				close(view.seen)
 			}
 		})
+		a.events.engineChanged()
+	}
+}
+
+// watchEngine follows the engine's objects.
+func (a *API) watchEngine(ctx context.Context, view *instanceView) {
+	for objects := range view.core.WatchEngine(ctx) {
+		a.mu.Lock()
+		counts := view.counts()
+		view.show(objects)
+		counted := counts != view.counts()
+		a.mu.Unlock()
+		if a.events.engineChanged(); counted {
+			a.events.changed()
+		}
+	}
+}
+
+// show takes the engine's objects.
+func (view *instanceView) show(objects core.EngineSnapshot) {
+	if view.snapshot == nil {
+		view.objects = engineView{objects: objects}
+		return
+	}
+	view.objects = viewOf(*view.snapshot, objects)
+	if view.app != nil {
+		app := *view.app
+		app.Counts = view.counts()
+		view.app = &app
 	}
 }
 
@@ -63,15 +99,21 @@ func (view *instanceView) describe(ctx context.Context, vms []core.VM) []VM {
 			RestartNeeded: append([]string{}, view.pending.Changes(ctx, view.core, vm)...),
 		}
 		v.Problem, v.Advice = diagnose.Explain(d.Problem)
-		if s := vm.Status.Progress; s != nil {
-			v.Progress = &operation.Progress{
-				Phase: s.Phase, Step: int(s.Step), Steps: int(s.Steps), Bytes: s.Bytes, Total: s.Total, Message: s.Message,
-				Elapsed: since(s.StartedAt.Time),
-			}
-		}
+		v.Progress = progressOf(vm.Status.Progress)
 		all = append(all, v)
 	}
 	return all
+}
+
+// progressOf returns a step as the page shows it; nil if there is none.
+func progressOf(s *core.VMProgress) *operation.Progress {
+	if s == nil {
+		return nil
+	}
+	return &operation.Progress{
+		Phase: s.Phase, Step: int(s.Step), Steps: int(s.Steps), Bytes: s.Bytes, Total: s.Total, Message: s.Message,
+		Elapsed: since(s.StartedAt.Time),
+	}
 }
 
 // since returns the seconds since t; 0 if t is unknown.

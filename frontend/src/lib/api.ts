@@ -4,6 +4,97 @@ export interface AnswerParams {
   id: string;
   answer: 'force' | 'keep' | 'stop-waiting';
 }
+export interface AppMount {
+  path: string;
+  writable: boolean;
+}
+export interface AppValues {
+  engine: 'containerd' | 'moby';
+  cpus: number;
+  memory: number;
+  disk: number;
+  dockerContext: 'Always' | 'Auto' | 'Never';
+  mounts: AppMount[];
+  bindAddresses: string[];
+}
+export interface AppCounts {
+  running: number;
+  total: number;
+}
+export interface Port {
+  protocol: string;
+  hostAddress: string;
+  guestAddress: string;
+  container?: string;
+  state: 'Busy' | 'Forwarded' | 'NotPermitted';
+  message?: string;
+}
+export interface AppDisk {
+  used?: number;
+  capacity?: number;
+  allocated?: number;
+  maximum?: number;
+  percent: number;
+  warning?: string;
+}
+export interface AppEngine {
+  name: 'containerd' | 'moby';
+  version?: string;
+  socket?: string;
+  contextName: string;
+  contextExists: boolean;
+  contextCurrent: boolean;
+}
+export interface Progress {
+  phase: string;
+  step?: number;
+  steps?: number;
+  bytes?: number;
+  total?: number;
+  message?: string;
+  elapsed: number;
+}
+export interface App {
+  state: 'broken' | 'deleting' | 'not-created' | 'restarting' | 'running' | 'starting' | 'stopped' | 'stopping';
+  running: boolean;
+  message?: string;
+  advice?: string;
+  progress?: Progress;
+  problems: string[];
+  vm: string;
+  engine: AppEngine;
+  disk?: AppDisk;
+  ports: Port[];
+  counts: AppCounts;
+  settings: AppValues;
+}
+export interface AppChange {
+  engine?: 'containerd' | 'moby' | null;
+  cpus?: number | null;
+  memory?: number | null;
+  disk?: number | null;
+  dockerContext?: 'Always' | 'Auto' | 'Never' | null;
+  mounts?: AppMount[] | null;
+  bindAddresses?: string[] | null;
+  start?: boolean;
+}
+
+
+
+export interface Resources {
+  cpus: number;
+  memory: number;
+  disk: number;
+}
+export interface AppForm {
+  values: AppValues;
+  defaults: AppValues;
+  own: string[];
+  least: Resources;
+  most: Resources;
+}
+
+
 export interface BackgroundParams {
   id: string;
   background: boolean;
@@ -39,11 +130,6 @@ export interface CancelParams {
   id: string;
   delete?: boolean;
 }
-export interface Resources {
-  cpus: number;
-  memory: number;
-  disk: number;
-}
 export interface CheckParams {
   name: string;
   template: string;
@@ -51,6 +137,42 @@ export interface CheckParams {
   resources?: Resources;
   params?: {[key: string]: string};
 }
+export interface ContainerMount {
+  type: string;
+  name?: string;
+  source?: string;
+  destination: string;
+  readOnly?: boolean;
+}
+export interface ContainerPort {
+  protocol: string;
+  containerPort: number;
+  hostIP?: string;
+  hostPort?: number;
+}
+export interface Container {
+  object: string;
+  name: string;
+  id: string;
+  namespace: string;
+  image: string;
+  imageID?: string;
+  command?: string;
+  state: 'created' | 'dead' | 'exited' | 'paused' | 'removing' | 'restarting' | 'running';
+  health?: string;
+  exitCode?: number;
+  created?: string;
+  startedAt?: string;
+  finishedAt?: string;
+  ports?: ContainerPort[];
+  mounts?: ContainerMount[];
+  networks?: string[];
+  labels?: {[key: string]: string};
+  project?: string;
+  service?: string;
+}
+
+
 export interface CreateParams {
   name: string;
   template: string;
@@ -58,6 +180,79 @@ export interface CreateParams {
   resources?: Resources;
   params?: {[key: string]: string};
   start: boolean;
+}
+export interface DeleteContainersParams {
+  ids: string[];
+  force?: boolean;
+  volumes?: boolean;
+}
+export interface DeleteVolumesParams {
+  names: string[];
+  force?: boolean;
+}
+export interface EngineRemoved {
+  containers?: string[];
+  images?: string[];
+  volumes?: string[];
+  networks?: string[];
+}
+export interface Network {
+  object: string;
+  name: string;
+  id: string;
+  driver: string;
+  scope?: string;
+  internal?: boolean;
+  subnets?: string[];
+  created?: string;
+  labels?: {[key: string]: string};
+  containers?: string[];
+}
+export interface Volume {
+  object: string;
+  name: string;
+  driver: string;
+  mountpoint?: string;
+  scope?: string;
+  created?: string;
+  labels?: {[key: string]: string};
+  options?: {[key: string]: string};
+  containers?: string[];
+}
+export interface Image {
+  object: string;
+  id: string;
+  namespace: string;
+  repoTag?: string;
+  repoDigests?: string[];
+  created?: string;
+  size: number;
+  labels?: {[key: string]: string};
+  containers?: string[];
+}
+export interface Problem {
+  kind: string;
+  message: string;
+  advice?: string;
+  field?: string;
+  log?: string;
+}
+export interface EngineEvent {
+  reset?: boolean;
+  known: boolean;
+  reason?: string;
+  problem?: Problem;
+  containers?: Container[];
+  images?: Image[];
+  volumes?: Volume[];
+  networks?: Network[];
+  removed?: EngineRemoved;
+}
+
+export interface Failure {
+  id: string;
+  name: string;
+  message: string;
 }
 export interface FieldProblem {
   field: string;
@@ -72,6 +267,9 @@ export interface Finding {
   remedy?: string;
   repair?: string;
 }
+export interface ForceParams {
+  force?: boolean;
+}
 export interface Host {
   cpus: number;
   memory: number;
@@ -81,6 +279,10 @@ export interface Host {
 export interface IDParams {
   id: string;
 }
+export interface IDsParams {
+  ids: string[];
+}
+
 export interface LocatorParams {
   locator: string;
 }
@@ -97,25 +299,10 @@ export interface LoginStatus {
 export interface NameParams {
   name: string;
 }
-export interface Problem {
-  kind: string;
-  message: string;
-  advice?: string;
-  field?: string;
-  log?: string;
-}
-export interface Progress {
-  phase: string;
-  step?: number;
-  steps?: number;
-  bytes?: number;
-  total?: number;
-  message?: string;
-  elapsed: number;
-}
+
 export interface Operation {
   id: string;
-  verb: 'change' | 'create' | 'delete' | 'delete-service' | 'force-stop' | 'repair' | 'reset' | 'reset-service' | 'restart' | 'restart-service' | 'restore' | 'start' | 'start-service' | 'stop' | 'stop-service';
+  verb: 'change' | 'change-app' | 'create' | 'delete' | 'delete-app' | 'delete-service' | 'force-stop' | 'force-stop-app' | 'repair' | 'reset' | 'reset-app' | 'reset-service' | 'restart' | 'restart-app' | 'restart-service' | 'restore' | 'start' | 'start-app' | 'start-service' | 'stop' | 'stop-app' | 'stop-service';
   object: string;
   title: string;
   state: 'abandoned' | 'done' | 'failed' | 'overdue' | 'running';
@@ -136,6 +323,7 @@ export interface Param {
 export interface Path {
   path: string;
 }
+
 
 
 export interface Question {
@@ -233,6 +421,7 @@ export interface State {
   version: string;
   host: Host;
   service: ServiceStatus;
+  app?: App;
   vms: VM[];
   vmsKnown: boolean;
   error?: Problem;
@@ -293,6 +482,7 @@ export interface VersionedText {
   text: string;
   version: string;
 }
+
 export interface WriteParams {
   stream: string;
   data: string;
@@ -308,6 +498,23 @@ export interface Methods {
   'service.delete': [{}, Ref]
   'service.backups': [{}, Backup[]]
   'service.restore': [RestoreParams, Ref]
+  'app.start': [{}, Ref]
+  'app.stop': [ForceParams, Ref]
+  'app.restart': [ForceParams, Ref]
+  'app.reset': [ForceParams, Ref]
+  'app.delete': [ForceParams, Ref]
+  'app.settings': [{}, AppForm]
+  'app.check': [AppChange, FieldProblem[]]
+  'app.set': [AppChange, Ref]
+  'container.start': [IDsParams, Failure[]]
+  'container.stop': [IDsParams, Failure[]]
+  'container.restart': [IDsParams, Failure[]]
+  'container.pause': [IDsParams, Failure[]]
+  'container.unpause': [IDsParams, Failure[]]
+  'container.kill': [IDsParams, Failure[]]
+  'container.delete': [DeleteContainersParams, Failure[]]
+  'volume.delete': [DeleteVolumesParams, Failure[]]
+  'network.delete': [IDsParams, Failure[]]
   'templates': [{}, Template[]]
   'template.read': [LocatorParams, Text]
   'template.params': [SourceParams, Param[]]

@@ -2,6 +2,7 @@
 // never from what they think they just did.
 import { createContext } from 'svelte'
 import type { Operation, Report, State, VM } from './api'
+import { Engine } from './engine.svelte'
 import { Streams } from './streams'
 import { apply } from '../ui/theme'
 import { problemOf, type Link, type Method, type Params, type Remote, type Result } from './transport'
@@ -19,6 +20,7 @@ export class Store {
   // The service stopped while this page was open, and nobody here asked it to.
   ended = $state(false)
 
+  readonly engine = new Engine()
   readonly streams: Streams
   #received = 0
   #ticker: ReturnType<typeof setInterval> | undefined
@@ -30,6 +32,7 @@ export class Store {
     this.streams = new Streams(remote)
     this.#undo = [
       remote.on('state', (state) => this.#take(state)),
+      remote.on('engine', (event) => this.engine.take(event)),
       remote.on('link', (link) => {
         if (link === 'up') this.epoch++
         this.link = link
@@ -38,10 +41,13 @@ export class Store {
   }
 
   readonly operations = $derived(this.state?.operations ?? [])
+  readonly app = $derived(this.state?.app)
   readonly vms = $derived(this.state?.vms ?? [])
   readonly readOnly = $derived(this.state?.readOnly ?? false)
   readonly serviceUp = $derived(this.link === 'up' && this.state?.service.state === 'running')
   readonly canChange = $derived(this.serviceUp && !this.readOnly) // VMs can be changed
+  // The engine answers, so its objects can be changed.
+  readonly canUseEngine = $derived(this.canChange && this.engine.known)
   readonly busyService = $derived(this.operations.some((o) => o.verb.endsWith('-service') && pending(o)))
   readonly findings = $derived((this.report?.findings ?? []).filter((f) => f.severity !== 'ok'))
 
@@ -65,6 +71,12 @@ export class Store {
   // vmElapsed is the same for the current step of a VM, whoever began it.
   vmElapsed(vm: VM): number {
     return vm.progress ? vm.progress.elapsed + this.#sinceState() : 0
+  }
+
+  // appElapsed is the same for the App.
+  appElapsed(): number {
+    const progress = this.app?.progress
+    return progress ? progress.elapsed + this.#sinceState() : 0
   }
 
   #sinceState(): number {
@@ -129,7 +141,7 @@ export class Store {
     this.ended = endedByItself(this.ended, before, state)
     this.state = state
     this.#settle(state.operations)
-    const ticking = state.operations.some(pending) || state.vms.some((vm) => vm.progress)
+    const ticking = state.operations.some(pending) || state.vms.some((vm) => vm.progress) || !!state.app?.progress
     if (ticking && !this.#ticker) this.#ticker = setInterval(() => (this.now = performance.now()), 1000)
     if (!ticking) {
       clearInterval(this.#ticker)

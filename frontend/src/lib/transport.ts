@@ -1,10 +1,10 @@
 // The connection to the Go side (package app/page). Every method is call(method, parameters) -> result; a failed
 // call gives {error: Problem} and nothing else. Inside the window calls go over Wails' bridge: one bound method
-// Call(method, JSON) and the events "state", "stream" and "open". In a browser they are POST /api/call/METHOD, and
+// Call(method, JSON) and the events "state", "engine", "stream" and "open". In a browser they are POST /api/call/METHOD, and
 // the events come over one stream, GET /api/events; the session is a cookie that the address of `rdd dashboard`
 // was exchanged for.
 import { EventSourceParserStream } from 'eventsource-parser/stream'
-import type { Methods, Problem, State, Stream } from './api'
+import type { EngineEvent, Methods, Problem, State, Stream } from './api'
 
 export type Method = keyof Methods
 export type Params<M extends Method> = Methods[M][0]
@@ -22,6 +22,7 @@ export interface Request {
 
 export interface Events {
   state: State
+  engine: EngineEvent
   stream: Stream
   link: Link
   open: Request
@@ -119,7 +120,7 @@ export class Transport implements Remote {
   }
 
   async #attach(b: Bridge) {
-    for (const event of ['state', 'stream', 'open'] as const)
+    for (const event of ['state', 'engine', 'stream', 'open'] as const)
       b.on(event, (data) => this.#events.emit(event, parsed(data) as never))
     try {
       const state = await this.call('state', {})
@@ -190,7 +191,8 @@ export class Transport implements Remote {
       if (done) return
       this.#retry = 0
       this.#set('up')
-      if (value.event === 'state' || value.event === 'stream') this.#events.emit(value.event, parsed(value.data))
+      const { event, data } = value
+      if (event === 'state' || event === 'engine' || event === 'stream') this.#events.emit(event, parsed(data))
     }
   }
 

@@ -1,6 +1,20 @@
 // A fake of the Go side in memory, for tests of components and for `vite --mode fake`.
 // The address picks its scene: ?scene=usual|first|stopped|many|broken, and &pace=MS for each step of an operation.
-import type { Finding, Methods, Operation, Param, Problem, Progress, Resources, Settings, State, VM } from '../lib/api'
+import type {
+  Container,
+  Failure,
+  Finding,
+  Methods,
+  Operation,
+  Param,
+  Problem,
+  Progress,
+  Resources,
+  Settings,
+  State,
+  VM,
+} from '../lib/api'
+import { app, FakeEngine } from './fakeEngine'
 import { CallError, Emitter, type Events, type Method, type Params, type Remote, type Result } from '../lib/transport'
 
 type Verb = Operation['verb']
@@ -174,8 +188,20 @@ interface Work {
   undo?: () => void
 }
 
+// What a container becomes by an action, and the states from which it can be done.
+const containerActions = {
+  start: { to: 'running', from: ['created', 'exited', 'running', 'dead'] },
+  stop: { to: 'exited', from: ['running', 'paused', 'restarting', 'exited'] },
+  restart: { to: 'running', from: ['running', 'exited', 'created', 'paused'] },
+  pause: { to: 'paused', from: ['running'] },
+  unpause: { to: 'running', from: ['paused'] },
+  kill: { to: 'exited', from: ['running', 'paused', 'restarting'] },
+} as const
+
 export class Fake implements Remote {
   state: State
+  readonly engine = new FakeEngine((event) => this.#events.emit('engine', event))
+  #scene: Scene
   calls: { method: Method; params: unknown }[] = []
   refusals: Partial<Record<Method, Problem>> = {}
   #events = new Emitter()
@@ -193,7 +219,14 @@ export class Fake implements Remote {
     private pace = 700,
   ) {
     const stopped = scene === 'stopped' || scene === 'first'
+    this.#scene = scene
     this.state = {
+      ...(scene !== 'first' && {
+        app:
+          scene === 'broken'
+            ? app('broken', { message: 'the service is broken: the store is damaged' })
+            : app(scene === 'stopped' ? 'stopped' : 'running'),
+      }),
       instance: 'default',
       instances: ['default', 'experiments'],
       version: 'v0.4.0',
@@ -223,6 +256,8 @@ export class Fake implements Remote {
       readOnly: false,
     }
     if (scene === 'broken') this.state.error = { kind: 'other', message: 'The service does not answer.' }
+    if (!stopped && scene !== 'broken') this.engine.fill(scene)
+    this.#count()
   }
 
   on<E extends keyof Events>(event: E, listener: (value: Events[E]) => void) {
@@ -232,6 +267,29 @@ export class Fake implements Remote {
   start() {
     this.#events.emit('link', 'up')
     this.push()
+    this.pushEngine()
+  }
+
+  // pushEngine sends all objects of the engine, as at the beginning of a connection.
+  pushEngine() {
+    this.#count()
+    const { app } = this.state
+    this.#events.emit(
+      'engine',
+      structuredClone(
+        this.engine.all({
+          known: app?.state === 'running',
+          ...(app?.state === 'broken'
+            ? { problem: { kind: 'other', message: app.message ?? '' } }
+            : app?.state !== 'running' && { reason: `The container engine is ${app?.state ?? 'not created yet'}.` }),
+        }),
+      ),
+    )
+  }
+
+  #count() {
+    const { app } = this.state
+    if (app) this.state.app = { ...app, counts: this.engine.counts(), ports: this.engine.ports() }
   }
 
   close() {
@@ -336,6 +394,94 @@ export class Fake implements Remote {
     this.#operation(id, { state: 'done' })
   }
 
+  #appIs(state: NonNullable<State['app']>['state'], more: Partial<State['app']> = {}) {
+    this.state.app = app(state, { settings: { ...this.engine.values }, ...more })
+    if (state === 'running' && !this.engine.containers.length) this.engine.fill(this.#scene)
+    if (state !== 'running') this.engine.clear()
+    this.#count()
+    this.push()
+    this.pushEngine()
+  }
+
+  #startApp(verb: Verb = 'start-app', title = 'Start the container engine') {
+    return this.#run({
+      verb,
+      object: 'app',
+      title,
+      phases: [
+        ...starting.map((p) => ({ ...p, steps: 6 })),
+        { phase: 'engine', step: 6, steps: 6, message: 'waiting for moby', elapsed: 6 },
+      ],
+      force: 'The virtual machine is powered off immediately. Data that it has not written to disk is lost.',
+      log: { source: 'serial', vm: 'rd' },
+      begin: () => {
+        if (this.state.service.state !== 'running') this.#serviceIs('running')
+        this.#appIs('starting')
+      },
+      step: (progress) => this.push({ app: { ...this.state.app!, progress } }),
+      end: () => this.#appIs('running'),
+      undo: () => this.#appIs('stopped'),
+    })
+  }
+
+  #stopApp(verb: Verb, title: string, end: () => void) {
+    return this.#run({
+      verb,
+      object: 'app',
+      title,
+      phases: stopping,
+      force: 'The virtual machine is powered off immediately. Data that it has not written to disk is lost.',
+      log: { source: 'serial', vm: 'rd' },
+      begin: () => this.#appIs(verb === 'delete-app' ? 'deleting' : 'stopping'),
+      step: (progress) => this.push({ app: { ...this.state.app!, progress } }),
+      end,
+    })
+  }
+
+  // Does something with each container; those of which it can't be done are the failures.
+  #onContainers(ids: string[], action: keyof typeof containerActions): Failure[] {
+    const { to, from } = containerActions[action]
+    const failures: Failure[] = []
+    const changed: Container[] = []
+    for (const id of ids) {
+      const c = this.engine.find(id)
+      if (!c) failures.push({ id, name: id, message: `No such container: ${id}` })
+      else if (!(from as readonly string[]).includes(c.state))
+        failures.push({ id, name: c.name, message: `Cannot ${action} container ${c.name}: it is ${c.state}` })
+      else {
+        const now = new Date().toISOString()
+        const ended = to === 'exited' ? { finishedAt: now, exitCode: action === 'kill' ? 137 : 0 } : {}
+        const begun = to === 'running' && action !== 'unpause' ? { startedAt: now, finishedAt: undefined } : {}
+        changed.push({ ...c, state: to, ...ended, ...begun })
+      }
+    }
+    this.engine.change({ containers: changed })
+    this.#count()
+    this.push()
+    return failures
+  }
+
+  // Removes objects; judge says why one can't be removed.
+  #remove<T extends { object: string; name: string }>(
+    kind: 'containers' | 'volumes' | 'networks',
+    all: T[],
+    names: string[],
+    judge: (o: T) => string | undefined,
+  ): Failure[] {
+    const failures: Failure[] = []
+    const removed: string[] = []
+    for (const id of names) {
+      const o = all.find((o) => o.object === id || o.name === id)
+      const message = o ? judge(o) : `No such object: ${id}`
+      if (message) failures.push({ id, name: o?.name ?? id, message })
+      else removed.push(o!.object)
+    }
+    this.engine.change({}, { [kind]: removed })
+    this.#count()
+    this.push()
+    return failures
+  }
+
   #quick(verb: Verb, object: string, title: string, end: () => void) {
     return this.#run({ verb, object, title, phases: [{ phase: 'save', elapsed: 0 }], end })
   }
@@ -361,6 +507,13 @@ export class Fake implements Remote {
       error: undefined,
       ...change,
     })
+    if (state !== 'running' && this.state.app) {
+      if (state === 'not-created') delete this.state.app
+      else this.state.app = app('stopped', { settings: { ...this.engine.values } })
+      this.engine.clear()
+      this.push()
+      this.pushEngine()
+    }
   }
 
   #startVM(name: string, verb: Verb = 'start', title = `Start virtual machine ${name}`) {
@@ -452,6 +605,66 @@ export class Fake implements Remote {
     ],
     'service.restore': () =>
       this.#service('restart-service', 'Restore a backup', true, () => this.#serviceIs('running')),
+    'app.start': () => this.#startApp(),
+    'app.stop': ({ force }) =>
+      this.#stopApp(force ? 'force-stop-app' : 'stop-app', 'Stop the container engine', () => this.#appIs('stopped')),
+    'app.restart': () => this.#startApp('restart-app', 'Restart the container engine'),
+    'app.reset': () => this.#startApp('reset-app', 'Reset the virtual machine of the container engine'),
+    'app.delete': () =>
+      this.#stopApp('delete-app', 'Delete the container engine', () => {
+        this.engine.clear()
+        this.push({ app: undefined })
+        this.pushEngine()
+      }),
+    'app.settings': () => this.engine.form(!!this.state.app),
+    'app.check': ({ cpus, memory, disk, bindAddresses }) => [
+      ...(cpus && cpus > this.state.host.cpus
+        ? [{ field: 'cpus', message: 'must be between 1 and 8, the number of processors of this computer' }]
+        : []),
+      ...(memory && memory > this.state.host.memory
+        ? [{ field: 'memory', message: 'must be at most 16 GiB, which is what this computer has' }]
+        : []),
+      ...(disk && this.state.app && disk < this.engine.values.disk
+        ? [{ field: 'disk', message: 'must be at least 100Gi, its present size: a disk can only grow' }]
+        : []),
+      ...(bindAddresses?.some((a) => !/^[\d.]+$|:/.test(a))
+        ? [{ field: 'bindAddresses', message: 'must be IP addresses' }]
+        : []),
+    ],
+    'app.set': (change) => {
+      this.engine.set(change)
+      if (change.start) return this.#startApp()
+      const title = 'Change the settings of the container engine'
+      const restarts = change.cpus !== undefined || change.memory !== undefined || change.mounts !== undefined
+      if (this.state.app?.running && restarts) return this.#startApp('change-app', title)
+      return this.#quick('change-app', 'app', title, () =>
+        this.push({ app: { ...(this.state.app ?? app('stopped')), settings: { ...this.engine.values } } }),
+      )
+    },
+    'container.start': ({ ids }) => this.#onContainers(ids, 'start'),
+    'container.stop': ({ ids }) => this.#onContainers(ids, 'stop'),
+    'container.restart': ({ ids }) => this.#onContainers(ids, 'restart'),
+    'container.pause': ({ ids }) => this.#onContainers(ids, 'pause'),
+    'container.unpause': ({ ids }) => this.#onContainers(ids, 'unpause'),
+    'container.kill': ({ ids }) => this.#onContainers(ids, 'kill'),
+    'container.delete': ({ ids, force }) =>
+      this.#remove('containers', this.engine.containers, ids, (c) =>
+        !force && (c.state === 'running' || c.state === 'paused')
+          ? `cannot remove container "${c.name}": container is ${c.state}: stop the container before removing or force remove`
+          : undefined,
+      ),
+    'volume.delete': ({ names }) =>
+      this.#remove('volumes', this.engine.volumes, names, (v) =>
+        v.containers?.length ? `remove ${v.name}: volume is in use - [${v.containers.join(', ')}]` : undefined,
+      ),
+    'network.delete': ({ ids }) =>
+      this.#remove('networks', this.engine.networks, ids, (n) =>
+        ['bridge', 'host', 'none'].includes(n.name)
+          ? `${n.name} is a pre-defined network and cannot be removed`
+          : n.containers?.length
+            ? `error while removing network: network ${n.name} has active endpoints`
+            : undefined,
+      ),
     templates: () => [
       {
         name: 'rdd',
@@ -553,6 +766,7 @@ export class Fake implements Remote {
       const { verb, object: name, fresh } = this.state.operations.find((o) => o.id === id)!
       this.#operation(id, { state: 'abandoned' })
       if (fresh && unmake) return this.#answers['vm.delete']({ name })
+      if (verb === 'start-app' || verb === 'restart-app') return this.#answers['app.stop']({})
       return ['create', 'start', 'restart'].includes(verb) ? this.#answers['vm.stop']({ name }) : {}
     },
     'operation.answer': ({ id, answer }) => {
@@ -620,7 +834,12 @@ export class Fake implements Remote {
         vms: name === 'default' ? vmsOf.usual() : [],
         service: { ...this.state.service, instance: name, state: name === 'default' ? 'running' : 'stopped' },
         vmsKnown: name === 'default',
+        app: name === 'default' ? app('running') : app('stopped'),
       })
+      if (name === 'default') this.engine.fill(this.#scene)
+      else this.engine.clear()
+      this.pushEngine()
+      this.push()
       return this.state
     },
   }

@@ -40,7 +40,7 @@ func situation(change ...func(*observation)) observation {
 	}
 	size := sizeOf(o.app.Spec.VirtualMachine, o.computer)
 	o.stored, _ = withSize(guest, size)
-	o.launched = &launched{template: o.stored, dataDisk: defaultDisk}
+	o.launched = &launched{template: o.stored, dataDisk: v1alpha1.DefaultDisk}
 	o.vm = &lima.LimaVM{
 		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.VM, Generation: 5,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(o.app, v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))}},
@@ -151,7 +151,7 @@ func TestDecide(t *testing.T) {
 		}},
 		{"no VM yet", situation(noVM), "create", engine.Starting, "Unknown/Pending", "Unknown/Starting", "False/Stopped", "False/WaitingForVM", func(d decision) bool {
 			s := d.createVM.Spec
-			return s.Running && strings.Contains(s.Template, "cpus: 4\nmemory: 4GiB\ndisk: 20GiB\nmounts: [{location: \"/home/me\", writable: true}]") && s.DataDisk.Size.Value() == defaultDisk
+			return s.Running && strings.Contains(s.Template, "cpus: 4\nmemory: 4GiB\ndisk: 20GiB\nmounts: [{location: \"/home/me\", writable: true}]") && s.DataDisk.Size.Value() == v1alpha1.DefaultDisk
 		}},
 		{"no VM yet, and not to run", situation(stop, noVM), "create", engine.Stopped, "Unknown/Pending", "False/Stopped", "False/Stopped", "False/WaitingForVM", nil},
 		{"no guest", situation(missing), "", engine.Stopped, "False/CreateFailed", "False/StartFailed", "False/Stopped", "False/CreateFailed", func(d decision) bool {

@@ -163,7 +163,7 @@ func (w *walk) vm() {
 			vmIs(lima.ConditionRunning, metav1.ConditionFalse, lima.ReasonStopped)(o)
 			return
 		}
-		o.launched = &launched{template: o.stored, dataDisk: defaultDisk}
+		o.launched = &launched{template: o.stored, dataDisk: v1alpha1.DefaultDisk}
 		vmIs(lima.ConditionRunning, metav1.ConditionUnknown, lima.ReasonStarting)(o)
 	case running.Reason == lima.ReasonStarting || running.ObservedGeneration != o.vm.Generation:
 		vmIs(lima.ConditionRunning, metav1.ConditionTrue, lima.ReasonStarted)(o)

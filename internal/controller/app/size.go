@@ -14,19 +14,7 @@ import (
 	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
-const (
-	mib = 1 << 20
-	gib = 1 << 30
-)
-
-// Defaults of the size of the virtual machine.
-const (
-	minCPUs     = 2
-	minMemory   = 2 * gib
-	defaultDisk = 100 * gib
-	// memoryUnit is the unit of the default, so that a host that reports a little less after an update changes nothing.
-	memoryUnit = 128 * mib
-)
+const mib = 1 << 20
 
 // Computer is what the size of the virtual machine depends on. What is 0 is not known.
 type Computer struct {
@@ -35,32 +23,14 @@ type Computer struct {
 	Home   string // the user's home directory
 }
 
-// cpus is the default: half of the host's processors, at least 2, and never more than there are.
-func (c Computer) cpus() int32 {
-	n := max(c.CPUs/2, minCPUs)
-	if c.CPUs > 0 {
-		n = min(n, c.CPUs)
-	}
-	return int32(n)
-}
-
-// memory is the default: a quarter of the host's, at least 2 GiB, and never more than half of it.
-func (c Computer) memory() int64 {
-	if c.Memory <= 0 {
-		return minMemory
-	}
-	n := min(max(c.Memory/4, minMemory), c.Memory/2)
-	return max(n/memoryUnit*memoryUnit, memoryUnit)
-}
-
 // sizeOf returns the spec with its defaults. Paths of mounts are absolute, and a folder comes before those in it.
 func sizeOf(spec v1alpha1.VirtualMachine, c Computer) v1alpha1.VirtualMachine {
-	size := v1alpha1.VirtualMachine{CPUs: cmp.Or(spec.CPUs, c.cpus()), Memory: spec.Memory, Disk: spec.Disk}
+	size := v1alpha1.VirtualMachine{CPUs: cmp.Or(spec.CPUs, v1alpha1.DefaultCPUs(c.CPUs)), Memory: spec.Memory, Disk: spec.Disk}
 	if size.Memory == nil {
-		size.Memory = resource.NewQuantity(c.memory(), resource.BinarySI)
+		size.Memory = resource.NewQuantity(v1alpha1.DefaultMemory(c.Memory), resource.BinarySI)
 	}
 	if size.Disk == nil {
-		size.Disk = resource.NewQuantity(defaultDisk, resource.BinarySI)
+		size.Disk = resource.NewQuantity(v1alpha1.DefaultDisk, resource.BinarySI)
 	}
 	for _, m := range spec.Mounts {
 		size.Mounts = append(size.Mounts, v1alpha1.Mount{Path: c.folder(m.Path), Writable: m.Writable})

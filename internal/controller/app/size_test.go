@@ -11,6 +11,8 @@ import (
 	"rancherdesktop.io/rdd/internal/api/app/v1alpha1"
 )
 
+const gib = 1 << 30
+
 func equal(a, b any) bool { return apiequality.Semantic.DeepEqual(a, b) }
 
 func TestDefaultsFollowTheHost(t *testing.T) {

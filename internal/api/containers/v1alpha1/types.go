@@ -68,7 +68,7 @@ type ContainerStatus struct {
 	ExitCode *int32 `json:"exitCode,omitempty"`
 	// Created, StartedAt and FinishedAt are the engine's times.
 	// +optional
-	Created    metav1.Time  `json:"created,omitzero"`
+	Created    metav1.Time  `json:"created,omitempty,omitzero"`
 	StartedAt  *metav1.Time `json:"startedAt,omitempty"`
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 	// Ports that the container publishes or exposes.
@@ -142,7 +142,7 @@ type ImageStatus struct {
 	RepoDigests []string `json:"repoDigests,omitempty"`
 	// Created is when the image was built.
 	// +optional
-	Created metav1.Time `json:"created,omitzero"`
+	Created metav1.Time `json:"created,omitempty,omitzero"`
 	// Size in bytes, with the layers that it shares with other images.
 	Size int64 `json:"size"`
 	// Labels of the image.
@@ -180,7 +180,7 @@ type VolumeStatus struct {
 	Scope string `json:"scope,omitempty"`
 	// Created is when it was created.
 	// +optional
-	Created metav1.Time `json:"created,omitzero"`
+	Created metav1.Time `json:"created,omitempty,omitzero"`
 	// Labels of the volume.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Options of the driver.
@@ -223,7 +223,7 @@ type NetworkStatus struct {
 	Subnets []string `json:"subnets,omitempty"`
 	// Created is when it was created.
 	// +optional
-	Created metav1.Time `json:"created,omitzero"`
+	Created metav1.Time `json:"created,omitempty,omitzero"`
 	// Labels of the network.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Containers are the names of the containers that are connected to it.
