@@ -34,7 +34,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: setup build guest ## install what is missing, build, boot a VM, run a container in it, open tray and window
+run: setup build guest ## install what is missing, build, start the App, run a container in it, open tray and window
+	@command -v docker >/dev/null || $(MAKE) --no-print-directory tools
 	@build/run $(DIST)
 
 .PHONY: setup
@@ -85,6 +86,11 @@ $(GUESTPROGRAM):
 	@mkdir -p $(@D)
 	GOOS=linux $(GOBUILD) -o $@ ./cmd/rdd-guest
 
+.PHONY: tools
+tools: ## build docker, with buildx and compose, which the packages contain
+	@echo "building docker, buildx and compose (the first time takes some 3 minutes on 2 cores)" >&2
+	@build/tools/build $(LIBEXEC)
+
 .PHONY: guest
 guest: ## build the guest image (cached)
 	@build/guest/build $(SHARE)/rdd/guest
@@ -122,7 +128,7 @@ test: ## the whole test suite, with its own set-up
 	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -timeout 80m -parallel 4 ./...
 
 .PHONY: package
-package: build $(NFPM) ## make the Debian and RPM packages, into dist/package/
+package: build tools $(NFPM) ## make the Debian and RPM packages, into dist/package/
 	@build/package/build $(VERSION) $(NFPM)
 
 $(NFPM):

@@ -32,6 +32,13 @@ func (c *Core) RunEnvironment(environ []string, o RunOptions) []string {
 	return runEnvironment(environ, c.inst.ToolsDir(), endpoint, o.Bundled)
 }
 
+// HasTool reports whether a command is a tool that comes with RDD. The service puts it into PATH when it starts.
+func (c *Core) HasTool(command string) bool {
+	program, ok := c.inst.Tools()[command]
+	_, err := os.Stat(program)
+	return ok && err == nil
+}
+
 func runEnvironment(environ []string, tools, endpoint string, bundled bool) (env []string) {
 	path := ""
 	for _, variable := range environ {

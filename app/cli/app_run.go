@@ -46,16 +46,20 @@ func (s *session) appRun() *cobra.Command {
 	cmd.Flags().BoolVar(&o.Host, "docker-host", false, "set DOCKER_HOST to the engine's socket instead of DOCKER_CONTEXT")
 	cmd.Flags().SetInterspersed(false) // flags after COMMAND are the command's
 	s.waitsAlways(cmd, workTimeout, "rdd start", func(cmd *cobra.Command, args []string, c *core.Core, w core.Wait) error {
-		path, err := core.FindProgram(args[0], c.RunEnvironment(s.Environ, o)) // a typing error starts nothing
-		if err == nil {
-			err = s.ensureApp(cmd, c, w)
+		_, err := core.FindProgram(args[0], c.RunEnvironment(s.Environ, o))
+		if err != nil && !c.HasTool(args[0]) { // a typing error starts nothing
+			return s.notRun(args[0], err)
 		}
+		if err := s.ensureApp(cmd, c, w); err != nil {
+			return err
+		}
+		env := c.RunEnvironment(s.Environ, o) // the start may have linked the tools and created the docker context
+		path, err := core.FindProgram(args[0], env)
 		if err != nil {
 			return s.notRun(args[0], err)
 		}
 		child := exec.Command(path, args[1:]...)
-		child.Args[0] = args[0]
-		child.Env = c.RunEnvironment(s.Environ, o) // the start may have created the docker context
+		child.Args[0], child.Env = args[0], env
 		s.endProgress()
 		err = core.Become(child)
 		if _, ran := errors.AsType[*exec.ExitError](err); ran || err == nil {

@@ -77,6 +77,12 @@ func TestDebianPackageIsWholeAndItsProgramsWork(t *testing.T) {
 		t.Errorf("a new instance has %s", said)
 	}
 	output(t, env, rdd, "ctl", "get", "namespaces")
+	for command, want := range map[string]string{"docker --version": "Docker version ", "docker compose version": "Docker Compose version v", "docker buildx version": "github.com/docker/buildx v"} {
+		words := strings.Fields(command)
+		if said := output(t, env, filepath.Join(home, ".rdd/default/bin", words[0]), words[1:]...); !strings.HasPrefix(said, want) {
+			t.Errorf("%s: %s", command, said)
+		}
+	}
 }
 
 // started returns the programs that a desktop entry starts.

@@ -266,6 +266,16 @@ func (i Instance) ShareDir() string        { return i.share }
 // ToolsDir has links to the command line tools that come with RDD, such as docker, for a user's PATH.
 func (i Instance) ToolsDir() string { return filepath.Join(i.short, "bin") }
 
+// Tools returns the paths of the command line tools that come with RDD, by the names that users know. A build without them has
+// no files there.
+func (i Instance) Tools() map[string]string {
+	return map[string]string{
+		"docker":         filepath.Join(i.libexec, executable("docker")),
+		"docker-compose": filepath.Join(i.libexec, "cli-plugins", executable("docker-compose")),
+		"kubectl":        filepath.Join(i.libexec, executable("rdd-kubectl")),
+	}
+}
+
 // AutostartDir contains the programs that a Linux desktop starts at login. It belongs to the user.
 func (i Instance) AutostartDir() string { return filepath.Join(i.config, "autostart") }
 

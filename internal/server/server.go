@@ -20,6 +20,7 @@ import (
 	"rancherdesktop.io/rdd/internal/instance"
 	"rancherdesktop.io/rdd/internal/lifecycle"
 	"rancherdesktop.io/rdd/internal/machine"
+	"rancherdesktop.io/rdd/internal/tools"
 )
 
 // Run is one run of the service.
@@ -53,6 +54,9 @@ func (r *Run) Serve(ctx context.Context) (err error) {
 	}()
 	if ctx.Err() != nil {
 		return nil
+	}
+	if err := tools.Link(r.Instance.ToolsDir(), r.Instance.Tools()); err != nil { // nothing else needs them
+		r.Log.Warn("not all tools that come with RDD can be found in PATH", "err", err)
 	}
 	settle, endSocket := r.serveSocket(ctx, desk)
 	defer endSocket()
