@@ -84,6 +84,8 @@ const (
 	beeep      = "github.com/gen2brain/beeep"
 	service    = "github.com/kardianos/service"
 	wails      = "github.com/wailsapp/wails"
+	mobyClient = "github.com/moby/moby/client"
+	containerd = "github.com/containerd/containerd"
 )
 
 // importers lists the only packages that may import a module, and why.
@@ -96,6 +98,8 @@ var importers = map[string]struct {
 	kine:       {[]string{"internal/datastore"}, "everything else sees only the etcd API"},
 	lima:       {[]string{"internal/lima"}, "a leak or crash in Lima must not affect the core"},
 	kubectl:    {[]string{"cmd/rdd-kubectl"}, "it adds 60 MB to a program"},
+	mobyClient: {[]string{"internal/engine/moby", "core"}, "each engine's API belongs to one package of the service, and to the core"},
+	containerd: {[]string{"internal/engine/containerd"}, "each engine's API belongs to one package"},
 	wails:      {[]string{"app/window"}, "the page works without it"},
 	systray:    {[]string{"app/tray"}, "only the tray has a system tray icon"},
 	notify:     {[]string{"app/notify"}, "only app/notify knows how a desktop shows notifications"},
@@ -136,7 +140,7 @@ func ignoredImports(t *testing.T, p pkg) (all []string) {
 
 // links lists what a program must not link, not even indirectly.
 var links = map[string][]string{
-	"cmd/rdd":      {apiServer, kubernetes, kine, lima, kubectl, "sigs.k8s.io/controller-runtime", systray, notify},
+	"cmd/rdd":      {apiServer, kubernetes, kine, lima, kubectl, "sigs.k8s.io/controller-runtime", systray, notify, containerd},
 	"cmd/rdd-tray": {apiServer, kubernetes, kine, lima, kubectl, "sigs.k8s.io/controller-runtime", "github.com/spf13/cobra"},
 	"cmd/rddd":     {lima, kubectl + "/pkg/cmd"}, // Kubernetes itself uses a few of kubectl's types
 	"cmd/rdd-lima": {apiServer, kubernetes, kine},

@@ -25,6 +25,9 @@ const (
 	Containerd = "containerd"
 )
 
+// ContainerdSocket is where containerd listens in the guest.
+const ContainerdSocket = "/run/containerd/containerd.sock"
+
 // Dial connects to an address in the guest: network is "unix" or "tcp". The connection has CloseWrite.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 

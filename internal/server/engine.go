@@ -6,6 +6,7 @@ import (
 	app "rancherdesktop.io/rdd/internal/api/app/v1alpha1"
 	"rancherdesktop.io/rdd/internal/engine"
 	"rancherdesktop.io/rdd/internal/engine/choice"
+	"rancherdesktop.io/rdd/internal/engine/containerd"
 	"rancherdesktop.io/rdd/internal/engine/mirror"
 	"rancherdesktop.io/rdd/internal/engine/moby"
 )
@@ -16,7 +17,7 @@ func (r *Run) newEngine(d *desktop) *choice.Choice {
 	o := mirror.Options{Link: &d.link, Log: r.Log, Changed: d.changed, Published: d.ports.publish}
 	return &choice.Choice{
 		Link:    &d.link,
-		Engines: map[string]choice.Engine{engine.Moby: moby.New(o, d.objects)},
+		Engines: map[string]choice.Engine{engine.Moby: moby.New(o, d.objects), engine.Containerd: containerd.New(o, d.objects)},
 		Left:    func() { d.ports.publish(nil) },
 	}
 }

@@ -59,13 +59,17 @@ type Selector struct {
 // ErrNotFound says that there is no such object.
 var ErrNotFound = errors.New("not found")
 
-// AmbiguousError says that several objects have an ID that begins so.
+// AmbiguousError says that several objects have an ID that begins so, or are called so.
 type AmbiguousError struct {
 	Prefix string
 	Names  []string // of the objects
+	Called bool     // it is not the beginning of an ID
 }
 
 func (e *AmbiguousError) Error() string {
+	if e.Called {
+		return fmt.Sprintf("%d objects are called %q; use one of: %s", len(e.Names), e.Prefix, strings.Join(e.Names, ", "))
+	}
 	return fmt.Sprintf("%d objects have an ID that begins with %q; give more of it", len(e.Names), e.Prefix)
 }
 
@@ -267,23 +271,37 @@ func (s *Store) find(name string) (Object, error) {
 	if name == "" {
 		return nil, ErrNotFound
 	}
-	var begins []string
+	var called, begins []string
 	for _, o := range s.objects {
 		if s.kind.Names != nil && slices.Contains(s.kind.Names(o), name) {
-			return o, nil
+			called = append(called, o.GetName())
 		}
 		if s.kind.ID != nil && strings.HasPrefix(s.kind.ID(o), name) {
 			begins = append(begins, o.GetName())
 		}
 	}
-	switch len(begins) {
-	case 0:
+	slices.Sort(called)
+	switch {
+	case len(called) > 0 && s.sameSpace(called):
+		return s.objects[called[0]], nil
+	case len(called) > 0:
+		return nil, &AmbiguousError{name, called, true}
+	case len(begins) == 0:
 		return nil, ErrNotFound
-	case 1:
+	case len(begins) == 1:
 		return s.objects[begins[0]], nil
 	}
 	slices.Sort(begins)
-	return nil, &AmbiguousError{name, begins}
+	return nil, &AmbiguousError{name, begins, false}
+}
+
+// sameSpace reports whether objects are in the same namespace of the engine. There, a name means one thing, though it may have
+// several objects: an image has one for each tag.
+func (s *Store) sameSpace(names []string) bool {
+	namespace := s.kind.Fields[namespaceField]
+	return namespace == nil || !slices.ContainsFunc(names, func(name string) bool {
+		return namespace(s.objects[name]) != namespace(s.objects[names[0]])
+	})
 }
 
 // resolved replaces another name of an object in a selector by its name: clients watch what they got by that name.
@@ -312,7 +330,10 @@ func (s *Store) resolved(by Selector) Selector {
 	return by
 }
 
-const nameField = "metadata.name"
+const (
+	nameField      = "metadata.name"
+	namespaceField = "status.namespace"
+)
 
 func (s *Store) selects(by Selector, o Object) bool {
 	if o == nil {

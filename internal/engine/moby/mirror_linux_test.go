@@ -142,7 +142,7 @@ func TestContainersShowWhatDockerInspectSays(t *testing.T) {
 	web, dns, free := network.MustParsePort("80/tcp"), network.MustParsePort("53/udp"), network.MustParsePort("81/tcp")
 	exposed := network.MustParsePort("9000/tcp")
 	id := d.create(t, "web", container.Config{
-		Cmd: []string{"wait", "a b"}, Labels: map[string]string{projectLabel: "shop", serviceLabel: "web", "note": "no label of Kubernetes!"},
+		Cmd: []string{"wait", "a b"}, Labels: map[string]string{objects.ProjectLabel: "shop", objects.ServiceLabel: "web", "note": "no label of Kubernetes!"},
 		ExposedPorts: network.PortSet{web: {}, dns: {}, free: {}, exposed: {}},
 		Healthcheck:  &container.HealthConfig{Test: []string{"CMD", "/box"}, Interval: 1e9, Timeout: 30e9},
 	}, container.HostConfig{

@@ -21,15 +21,6 @@ import (
 // namespace is what containerd calls docker's objects.
 const namespace = "moby"
 
-// Labels of docker compose.
-const (
-	projectLabel = "com.docker.compose.project"
-	serviceLabel = "com.docker.compose.service"
-)
-
-// maxCommand is how much of a container's command is kept, in bytes. Some are whole scripts.
-const maxCommand = 500
-
 // translator makes objects of what the engine says. They share the strings that many of them have.
 type translator struct{ *objects.Strings }
 
@@ -38,7 +29,7 @@ func (t translator) fromInspect(c *container.InspectResponse) *v1alpha1.Containe
 	o := &v1alpha1.Container{}
 	s := &o.Status
 	s.Name, s.ID, s.Namespace, s.ImageID = strings.TrimPrefix(c.Name, "/"), c.ID, namespace, t.Shared(c.Image)
-	s.Command = command(c.Path, c.Args)
+	s.Command = objects.Command(append([]string{c.Path}, c.Args...))
 	s.Created = metav1.Time{Time: parsed(c.Created)}
 	var labels map[string]string
 	if c.Config != nil {
@@ -78,7 +69,7 @@ func (t translator) fromList(c *container.Summary, was *v1alpha1.Container) *v1a
 		s.Name = strings.TrimPrefix(c.Names[0], "/")
 	}
 	s.ID, s.Namespace, s.ImageID, s.Image = c.ID, namespace, t.Shared(c.ImageID), t.Shared(c.Image)
-	s.Command = cut(c.Command)
+	s.Command = objects.Cut(c.Command)
 	s.Created = metav1.Time{Time: time.Unix(c.Created, 0)}
 	s.State = state(c.State)
 	for _, p := range c.Ports {
@@ -111,7 +102,7 @@ func (t translator) describe(o *v1alpha1.Container, labels map[string]string) {
 	o.Name = s.ID
 	o.CreationTimestamp = s.Created
 	s.Labels, o.Labels = t.Labels(labels)
-	s.Project, s.Service = s.Labels[projectLabel], s.Labels[serviceLabel]
+	s.Project, s.Service = s.Labels[objects.ProjectLabel], s.Labels[objects.ServiceLabel]
 }
 
 // state is one of the known states, of which there is one text for all objects.
@@ -132,25 +123,6 @@ func (t translator) health(h container.HealthStatus) string {
 		return ""
 	}
 	return t.Shared(string(h))
-}
-
-// command is written as the engine's list writes it.
-func command(path string, args []string) string {
-	words := []string{path}
-	for _, arg := range args {
-		if strings.Contains(arg, " ") {
-			arg = "'" + arg + "'"
-		}
-		words = append(words, arg)
-	}
-	return cut(strings.Join(words, " "))
-}
-
-func cut(s string) string {
-	if len(s) <= maxCommand {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxCommand], "") + "…"
 }
 
 func (t translator) mounts(all []container.MountPoint) (out []v1alpha1.ContainerMount) {

@@ -3,6 +3,7 @@ package objects
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 
 	"rancherdesktop.io/rdd/internal/view"
 )
@@ -31,4 +32,33 @@ func ImageName(id, tag string) string { return "img-" + Hashed(id+"\x00"+tag) }
 func Hashed(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:8])
+}
+
+// Labels of compose.
+const (
+	ProjectLabel = "com.docker.compose.project"
+	ServiceLabel = "com.docker.compose.service"
+)
+
+// maxKept is how much of a container's command is kept, in bytes. Some are whole scripts.
+const maxKept = 500
+
+// Command is written as docker's list writes it.
+func Command(args []string) string {
+	var words []string
+	for i, arg := range args {
+		if i > 0 && strings.Contains(arg, " ") {
+			arg = "'" + arg + "'"
+		}
+		words = append(words, arg)
+	}
+	return Cut(strings.Join(words, " "))
+}
+
+// Cut shortens a command to what is kept of it.
+func Cut(s string) string {
+	if len(s) <= maxKept {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxKept], "") + "…"
 }

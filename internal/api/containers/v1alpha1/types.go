@@ -16,7 +16,8 @@ const (
 	Networks   = "networks"
 )
 
-// Container is a container of the engine. Its name is the engine's ID.
+// Container is a container of the engine. Its name is the engine's ID; with containerd, whose IDs are unique only within a
+// namespace, it is NAMESPACE:ID.
 // +kubebuilder:object:root=true
 type Container struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -113,7 +114,7 @@ type ContainerMount struct {
 	ReadOnly bool `json:"readOnly,omitempty"`
 }
 
-// Image is one tag of an image of the engine, or an image without a tag. Its name is img- and a hash of ID and tag.
+// Image is one tag of an image of the engine, or an image without a tag. Its name is img- and a hash.
 // +kubebuilder:object:root=true
 type Image struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -143,7 +144,7 @@ type ImageStatus struct {
 	// Created is when the image was built.
 	// +optional
 	Created metav1.Time `json:"created,omitempty,omitzero"`
-	// Size in bytes, with the layers that it shares with other images.
+	// Size in bytes, with the layers that it shares with other images; with containerd, of what was downloaded.
 	Size int64 `json:"size"`
 	// Labels of the image.
 	Labels map[string]string `json:"labels,omitempty"`
