@@ -73,9 +73,3 @@ func TestAnImageWithoutATagIsOneObject(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
-
-func TestALongCommandIsCut(t *testing.T) {
-	if got := command("sh", []string{"-c", strings.Repeat("ä", maxCommand)}); len(got) > maxCommand+len("…") || !strings.HasSuffix(got, "ä…") {
-		t.Errorf("%q", got)
-	}
-}

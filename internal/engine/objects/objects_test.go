@@ -63,6 +63,12 @@ func TestRowsReadAsDockers(t *testing.T) {
 	}
 }
 
+func TestALongCommandIsCut(t *testing.T) {
+	if got := Command([]string{"sh", "-c", strings.Repeat("ä", maxKept)}); len(got) > maxKept+len("…") || !strings.HasSuffix(got, "ä…") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestImagesHaveDockersNames(t *testing.T) {
 	r := Images()
 	r.Store.Apply(&v1alpha1.Image{ObjectMeta: metav1.ObjectMeta{Name: "img-1"}, Status: v1alpha1.ImageStatus{ID: "sha256:" + id, RepoTag: "docker.io/library/nginx:latest"}})

@@ -37,7 +37,7 @@ func schema_internal_api_containers_v1alpha1_Container(ref common.ReferenceCallb
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Container is a container of the engine. Its name is the engine's ID.",
+				Description: "Container is a container of the engine. Its name is the engine's ID; with containerd, whose IDs are unique only within a namespace, it is NAMESPACE:ID.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -496,7 +496,7 @@ func schema_internal_api_containers_v1alpha1_Image(ref common.ReferenceCallback)
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Image is one tag of an image of the engine, or an image without a tag. Its name is img- and a hash of ID and tag.",
+				Description: "Image is one tag of an image of the engine, or an image without a tag. Its name is img- and a hash.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -639,7 +639,7 @@ func schema_internal_api_containers_v1alpha1_ImageStatus(ref common.ReferenceCal
 					},
 					"size": {
 						SchemaProps: spec.SchemaProps{
-							Description: "Size in bytes, with the layers that it shares with other images.",
+							Description: "Size in bytes, with the layers that it shares with other images; with containerd, of what was downloaded.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int64",
