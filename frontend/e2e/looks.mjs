@@ -22,6 +22,38 @@ const views = {
       await page.getByRole('button', { name: 'Run in background' }).click()
     },
   ],
+  'containers-selected': [
+    { hash: '#/containers' },
+    async (page) => {
+      await page.getByRole('checkbox', { name: 'Select shop', exact: true }).check()
+      await page.getByRole('button', { name: 'Collapse metrics' }).click()
+    },
+  ],
+  'containers-refused': [
+    { hash: '#/containers' },
+    async (page) => {
+      await page.getByRole('treegrid').waitFor()
+      await page.evaluate(() =>
+        window.fake.refuse('container.stop', 'registry', 'cannot stop container: permission denied'),
+      )
+      await click('Stop registry')(page)
+      await page.getByRole('alert').waitFor()
+    },
+  ],
+  'containers-many': [{ scene: 'many', hash: '#/containers' }],
+  'containers-stopped': [{ scene: 'stopped', hash: '#/containers' }],
+  'containers-empty': [
+    { hash: '#/containers' },
+    async (page) => {
+      await page.evaluate(() => {
+        window.fake.engine.clear()
+        window.fake.pushEngine()
+      })
+      await page.getByText('No containers yet').waitFor()
+    },
+  ],
+  'narrow-containers': [{ width: 560, height: 420, hash: '#/containers' }],
+  'dialog-delete-containers': [{ hash: '#/containers' }, click('Delete all of shop')],
   'machines-empty': [{ scene: 'first', hash: '#/machines' }, click('Not now')],
   'machines-many': [{ scene: 'many', hash: '#/machines' }],
   'machine-summary': [{ hash: '#/machines/web' }, (page) => page.locator('.uplot canvas').first().waitFor()],

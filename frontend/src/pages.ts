@@ -1,10 +1,13 @@
 // The table of pages. The app, the sidebar, the keyboard shortcuts and the end-to-end tests read it.
+import Box from '@lucide/svelte/icons/box'
 import Gauge from '@lucide/svelte/icons/gauge'
 import LifeBuoy from '@lucide/svelte/icons/life-buoy'
 import Monitor from '@lucide/svelte/icons/monitor'
 import SettingsIcon from '@lucide/svelte/icons/settings'
 import Stethoscope from '@lucide/svelte/icons/stethoscope'
 import type { Component } from 'svelte'
+import Containers from './containers/Containers.svelte'
+import { containersBadge } from './containers/labels'
 import Diagnostics from './diagnostics/Diagnostics.svelte'
 import { findingsBadge } from './diagnostics/severity'
 import type { Route } from './lib/route'
@@ -35,6 +38,14 @@ export interface Page {
 // In the order of the sidebar, section by section.
 const table = [
   { id: 'overview', title: 'Overview', section: 'main', icon: Gauge, component: Overview },
+  {
+    id: 'containers',
+    title: 'Containers',
+    section: 'main',
+    icon: Box,
+    component: Containers,
+    badge: containersBadge,
+  },
   {
     id: 'machines',
     title: 'Virtual machines',

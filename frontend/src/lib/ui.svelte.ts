@@ -13,8 +13,9 @@ export interface Confirmation {
   keeps?: string[]
   loses?: string[]
   type?: string // what the user must type to confirm
+  check?: string // an option beside the buttons
   action: string // the label of the button
-  run: () => void
+  run: (checked: boolean) => void
 }
 
 const progressDialogDelay = 500 // ms; an operation that ends sooner shows no dialog

@@ -204,6 +204,7 @@ export class Fake implements Remote {
   #scene: Scene
   calls: { method: Method; params: unknown }[] = []
   refusals: Partial<Record<Method, Problem>> = {}
+  #refused: { method: Method; name: string; message: string }[] = []
   #events = new Emitter()
   #work = new Map<string, Work>()
   #timers = new Map<string, ReturnType<typeof setTimeout>>()
@@ -317,6 +318,11 @@ export class Fake implements Remote {
     this.#events.emit('link', link)
   }
 
+  // refuse makes the engine refuse to do something with one object.
+  refuse(method: Method, name: string, message: string) {
+    this.#refused.push({ method, name, message })
+  }
+
   // kill shows the service as after SIGKILL.
   kill() {
     this.push({ service: { ...this.state.service, state: 'stopped' }, vmsKnown: false })
@@ -326,6 +332,8 @@ export class Fake implements Remote {
     this.calls.push({ method, params: structuredClone(params) })
     const refusal = this.refusals[method]
     if (refusal) throw new CallError(refusal)
+    const refused = this.#refused.filter((r) => r.method === method)
+    if (refused.length) return refused.map(({ name, message }) => ({ id: name, name, message })) as Result<M>
     const answers = this.#answers as { [K in Method]: (params: Params<K>) => Result<K> }
     return structuredClone(answers[method](params))
   }

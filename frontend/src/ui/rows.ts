@@ -3,6 +3,7 @@
 export interface Column<T> {
   id: string
   title: string
+  unseen?: boolean // the title is for screen readers only
   width: string // a track of a CSS grid
   compare?: (a: T, b: T) => number // a column with it can be sorted by
   end?: boolean // numbers are aligned at the end
