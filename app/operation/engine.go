@@ -5,11 +5,13 @@ package operation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/image"
 )
 
 // Options is what an Engine needs.
@@ -30,6 +32,7 @@ type Engine struct {
 	mu      sync.Mutex // guards the fields below
 	list    List
 	pending map[string]*pending // by ID
+	outputs map[string]*output  // of the operations in the list that have one, by ID
 }
 
 // pending is an operation that is waited for.
@@ -38,10 +41,13 @@ type pending struct {
 	answers chan Answer
 	ended   chan struct{} // closed when Work.Run has returned
 	created func() *core.VM
+	output  *output
 }
 
 // New returns an engine without operations.
-func New(o Options) *Engine { return &Engine{options: o, pending: map[string]*pending{}} }
+func New(o Options) *Engine {
+	return &Engine{options: o, pending: map[string]*pending{}, outputs: map[string]*output{}}
+}
 
 // Work is what an operation does.
 type Work struct {
@@ -50,6 +56,7 @@ type Work struct {
 	Timeout time.Duration // until the user is asked; 0: never
 	Log     Log
 	Run     func(context.Context, core.Wait) error
+	do      func(context.Context, image.Report) (*Result, error) // instead of Run, of work with the container engine
 
 	Fresh bool // no VM of this name existed before
 	// Created returns the VM that a creation has made, or nil if it hasn't made one yet.
@@ -62,6 +69,7 @@ type Work struct {
 var (
 	errStopWaiting = fmt.Errorf("%w: the user stopped waiting", context.Canceled)
 	errReplaced    = fmt.Errorf("%w: another operation was begun", context.Canceled)
+	errCanceled    = fmt.Errorf("%w: the user has canceled it", context.Canceled)
 )
 
 // Begin begins an operation and waits for it in the background. An earlier operation on the same object is no longer
@@ -89,20 +97,33 @@ func (e *Engine) run(ctx context.Context, w Work, known chan<- string) error {
 		return nil
 	}
 	e.options.Changed()
-	err := e.wait(ctx, id, w, p)
+	var result *Result
+	var err error
+	if w.do != nil {
+		result, err = e.move(ctx, id, w, p.output)
+		p.output.end()
+	} else {
+		err = e.wait(ctx, id, w, p)
+	}
 	close(p.ended)
+	canceled := errors.Is(context.Cause(ctx), errCanceled)
 	var problem *Problem
-	if err != nil {
+	if err != nil && !canceled {
 		problem = ProblemOf(err)
-		if w.Verb.OnService() {
+		switch {
+		case w.Verb.OnService():
 			problem.Log = e.options.Core.Instance().ServiceLog()
-		} else {
+		case w.Log.VM != "":
 			problem.Log = e.options.Core.VMLogPath(w.Log.VM, core.LogHostagent)
 		}
 	}
 	e.change(func() {
 		delete(e.pending, id)
-		e.list = e.list.Settled(id, problem)
+		if canceled && err != nil {
+			e.list = e.list.Canceled(id)
+		} else {
+			e.list = e.list.Settled(id, problem, result)
+		}
 	})
 	return err
 }
@@ -122,12 +143,23 @@ func (e *Engine) add(w Work, cancel context.CancelCauseFunc) (id string, p *pend
 			e.pending[o.ID].cancel(errReplaced)
 		}
 	}
-	p = &pending{cancel, make(chan Answer, 1), make(chan struct{}), w.Created}
+	p = &pending{cancel, make(chan Answer, 1), make(chan struct{}), w.Created, newOutput()}
 	e.pending[id] = p
+	if w.Log.Source == outputSource {
+		w.Log.Operation = id
+		e.outputs[id] = p.output
+	}
 	e.list = e.list.Began(Operation{
-		ID: id, Verb: w.Verb, Object: w.Object, Started: time.Now(), Force: w.Loses, Log: &w.Log, Extend: w.Timeout, Fresh: w.Fresh,
+		ID: id, Verb: w.Verb, Object: w.Object, Started: time.Now(), Force: w.Loses, Log: logOf(w), Extend: w.Timeout, Fresh: w.Fresh,
 	})
 	return id, p
+}
+
+func logOf(w Work) *Log {
+	if w.Log.Source == "" {
+		return nil
+	}
+	return &w.Log
 }
 
 // wait runs the work until it ends or the user stops waiting for it.
@@ -172,6 +204,11 @@ func progressOf(e core.Event) Progress {
 func (e *Engine) change(do func()) {
 	e.mu.Lock()
 	do()
+	for id := range e.outputs {
+		if _, listed := e.list.Find(id); !listed {
+			delete(e.outputs, id)
+		}
+	}
 	e.mu.Unlock()
 	e.options.Changed()
 }
@@ -212,24 +249,32 @@ func (e *Engine) Dismiss(id string) { e.change(func() { e.list = e.list.Dismisse
 
 // Cancel ends the wait for an operation and undoes the operation if that is possible: it stops what a start has
 // started. It stops the VM that a creation has made or, if remove is set, deletes it. undo is the ID of the operation
-// that does so; empty if there is none.
+// that does so; empty if there is none. Work with the container engine ends; the operation is canceled when it has.
 func (e *Engine) Cancel(id string, remove bool) (undo string, err error) {
 	e.mu.Lock()
 	o, _ := e.list.Find(id)
 	p := e.pending[id]
-	if p != nil {
+	switch {
+	case p == nil:
+	case o.Verb.OnEngine():
+		p.cancel(errCanceled)
+	default:
 		e.list = e.list.Abandoned(id)
 		p.cancel(errStopWaiting)
 	}
 	e.mu.Unlock()
 	if p == nil {
-		return "", &core.Error{Kind: core.NotFound, Err: fmt.Errorf("operation %q is not running: it has ended", id)}
+		return "", notRunning(id)
 	}
 	e.options.Changed()
 	if w, ok := e.undo(o, p, remove); ok {
 		return e.Begin(w)
 	}
 	return "", nil
+}
+
+func notRunning(id string) error {
+	return &core.Error{Kind: core.NotFound, Err: fmt.Errorf("operation %q is not running: it has ended", id)}
 }
 
 // undo returns the work that undoes an operation, if that is possible.

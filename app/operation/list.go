@@ -89,13 +89,18 @@ func (l List) Abandoned(id string) List {
 }
 
 // Settled ends the operation. It has failed if there is a problem, otherwise it is done.
-func (l List) Settled(id string, p *Problem) List {
+func (l List) Settled(id string, p *Problem, r *Result) List {
 	return l.closed(id).change(id, func(o *Operation) {
-		o.State, o.Problem = Done, p
+		o.State, o.Problem, o.Result = Done, p, r
 		if p != nil {
-			o.State = Failed
+			o.State, o.Result = Failed, nil
 		}
 	}).pruned()
+}
+
+// Canceled ends the operation, because the user has canceled it.
+func (l List) Canceled(id string) List {
+	return l.closed(id).change(id, func(o *Operation) { o.State = Canceled }).pruned()
 }
 
 // Background hides or shows the operation's dialog. A question is shown in any case.

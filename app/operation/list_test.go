@@ -28,9 +28,9 @@ func progressed(id, phase string) step {
 	return func(l List) List { return l.Progressed(id, Progress{Phase: phase}) }
 }
 func abandoned(id string) step { return func(l List) List { return l.Abandoned(id) } }
-func done(id string) step      { return func(l List) List { return l.Settled(id, nil) } }
+func done(id string) step      { return func(l List) List { return l.Settled(id, nil, nil) } }
 func failed(id string) step {
-	return func(l List) List { return l.Settled(id, &Problem{Kind: "other", Message: "no"}) }
+	return func(l List) List { return l.Settled(id, &Problem{Kind: "other", Message: "no"}, nil) }
 }
 func background(id string) step { return func(l List) List { return l.Background(id, true) } }
 func dismissed(id string) step  { return func(l List) List { return l.Dismissed(id) } }

@@ -43,7 +43,7 @@ func TestNotificationsOfQuestionsAndEnds(t *testing.T) {
 		return func(l List) List { return l.Overdue(id, waited) }
 	}
 	done := func(id string, p *Problem) func(List) List {
-		return func(l List) List { return l.Settled(id, p) }
+		return func(l List) List { return l.Settled(id, p, nil) }
 	}
 	answer := func(id string, a Answer) func(List) List {
 		return func(l List) List { l, _ = l.Answered(id, a); return l }
@@ -135,7 +135,7 @@ func TestProgressIsShownAfterAWhileAndOncePerSecond(t *testing.T) {
 		if got := notes.last; !got.Urgent {
 			t.Errorf("progress has replaced the question: %+v", got)
 		}
-		n.Look(list.Settled("1", nil))
+		n.Look(list.Settled("1", nil, nil))
 		if got := notes.last; got.Title != "Stop virtual machine demo: done" || got.Percent != 0 {
 			t.Errorf("%+v", got)
 		}
@@ -148,7 +148,7 @@ func TestAFailureSaysWhatToDo(t *testing.T) {
 	list := List{}.Began(Operation{ID: "1", Verb: Stop, Object: "demo"})
 	n.Look(list)
 	full := &core.Error{Kind: core.Other, Op: "stop VM", Object: "demo", Err: errors.New("write: no space left on device")}
-	n.Look(list.Settled("1", ProblemOf(full)))
+	n.Look(list.Settled("1", ProblemOf(full), nil))
 	if got := notes.last; got.Title != "Stop virtual machine demo: failed" || !strings.Contains(got.Body, "no space left on device\n") || !strings.Contains(got.Body, "what to do: ") {
 		t.Errorf("%+v", got)
 	}

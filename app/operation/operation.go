@@ -35,17 +35,25 @@ const (
 	ResetApp       Verb = "reset-app"
 	DeleteApp      Verb = "delete-app"
 	ChangeApp      Verb = "change-app"
+	PullImage      Verb = "pull-image"
+	PushImage      Verb = "push-image"
+	BuildImage     Verb = "build-image"
+	LoadImages     Verb = "load-images"
+	SaveImages     Verb = "save-images"
+	Prune          Verb = "prune"
 )
 
 // verbs describes the verbs.
 var verbs = map[Verb]struct {
 	title     string // with %s for the object
 	onService bool   // the object is the instance
-	onApp     bool   // the object is the App; else, a VM
+	onApp     bool   // the object is the App
+	onEngine  bool   // the object is one of the engine, and this program does the work; else, a VM
 	beside    bool   // runs beside other operations on its object
 	boots     bool   // boots a guest
 	stops     bool   // stops guests
-	log       string // of a VM, which is shown with the operation
+	log       string // of a VM, which is shown with the operation; outputSource: its own output
+	phase     string // what this program does with the engine
 }{
 	StartService:   {title: "Start %s", onService: true},
 	StopService:    {title: "Stop %s", onService: true, stops: true},
@@ -69,6 +77,12 @@ var verbs = map[Verb]struct {
 	ResetApp:       {title: "Reset the virtual machine of the container engine", onApp: true, stops: true, log: core.LogSerial},
 	DeleteApp:      {title: "Delete the container engine", onApp: true, stops: true, log: core.LogHostagent},
 	ChangeApp:      {title: "Change the settings of the container engine", onApp: true, beside: true, log: core.LogHostagent},
+	PullImage:      {title: "Pull %s", onEngine: true, phase: "pull"},
+	PushImage:      {title: "Push %s", onEngine: true, phase: "push"},
+	BuildImage:     {title: "Build %s", onEngine: true, phase: "build", log: outputSource},
+	LoadImages:     {title: "Load images from %s", onEngine: true, phase: "load"},
+	SaveImages:     {title: "Save images to %s", onEngine: true, phase: "save"},
+	Prune:          {title: "Prune %s", onEngine: true, phase: "prune"},
 }
 
 // OnService reports whether it is an operation on the service.
@@ -77,12 +91,18 @@ func (v Verb) OnService() bool { return verbs[v].onService }
 // OnApp reports whether it is an operation on the App.
 func (v Verb) OnApp() bool { return verbs[v].onApp }
 
+// OnEngine reports whether it is work that this program does with the container engine, so that it can be canceled.
+func (v Verb) OnEngine() bool { return verbs[v].onEngine }
+
 // OnVM reports whether it is an operation on a VM.
-func (v Verb) OnVM() bool { return verbs[v].log != "" && !verbs[v].onApp }
+func (v Verb) OnVM() bool { return verbs[v].log != "" && !verbs[v].onApp && !verbs[v].onEngine }
 
 // replaces reports whether nobody waits for an earlier operation on the same object once this one begins, because
 // this one asks for another state of the object.
 func (v Verb) replaces(earlier Verb) bool {
+	if v.OnEngine() || earlier.OnEngine() {
+		return v == earlier // is the same operation
+	}
 	return v.OnService() == earlier.OnService() && v.OnApp() == earlier.OnApp() && !verbs[v].beside && !verbs[earlier].beside
 }
 
@@ -111,13 +131,14 @@ const (
 	Done      State = "done"
 	Failed    State = "failed"
 	Abandoned State = "abandoned" // the wait was ended, the operation continues
+	Canceled  State = "canceled"  // the user has ended the operation
 )
 
 // Operation is one operation, as a dialog and the status bar show it.
 type Operation struct {
 	ID         string    `json:"id"`
 	Verb       Verb      `json:"verb"`
-	Object     string    `json:"object"` // a VM's name, or the instance's, or that of the App: app
+	Object     string    `json:"object"` // a VM's name, or the instance's, or that of the App: app; an image, a file, or what is pruned
 	Title      string    `json:"title"`
 	State      State     `json:"state"`
 	Progress   Progress  `json:"progress"`
@@ -126,6 +147,7 @@ type Operation struct {
 	Force      string    `json:"force,omitempty"` // what a forced stop may lose; empty: the operation can't be forced
 	Log        *Log      `json:"log,omitempty"`
 	Problem    *Problem  `json:"problem,omitempty"` // when failed
+	Result     *Result   `json:"result,omitempty"`  // when done
 	Fresh      bool      `json:"fresh,omitempty"`   // of a creation: no VM of this name existed before, so canceling may delete it
 
 	Extend time.Duration `json:"-"` // what Keep waiting adds
@@ -143,12 +165,14 @@ type Progress struct {
 	Total   int64   `json:"total,omitempty"`
 	Message string  `json:"message,omitempty"`
 	Elapsed float64 `json:"elapsed"` // seconds since the operation began
+	Parts   []Part  `json:"parts,omitempty"`
 }
 
 // Log names the log of an operation.
 type Log struct {
-	Source string `json:"source"` // service, hostagent, serial or events
-	VM     string `json:"vm,omitempty"`
+	Source    string `json:"source"` // service, hostagent, serial, events, or operation
+	VM        string `json:"vm,omitempty"`
+	Operation string `json:"operation,omitempty"` // its ID, of the source operation
 }
 
 // Problem is a failure, described for a person.

@@ -59,11 +59,15 @@ func (a *API) engines() (all []*operation.Engine) {
 
 // Answer answers the question of an operation of any instance that was shown.
 func (a *API) Answer(id string, answer operation.Answer) error {
-	engine := a.current().engine
+	return a.engineOf(id).Answer(id, answer)
+}
+
+// engineOf returns the engine that has an operation, else that of the instance that is shown.
+func (a *API) engineOf(id string) *operation.Engine {
 	for _, e := range a.engines() {
 		if _, has := e.List().Find(id); has {
-			engine = e
+			return e
 		}
 	}
-	return engine.Answer(id, answer)
+	return a.current().engine
 }

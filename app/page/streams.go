@@ -98,6 +98,14 @@ func (a *API) logOpen(_ context.Context, p operation.Log) (StreamRef, error) {
 	c := a.current().core
 	follow := func(ctx context.Context, w io.Writer) error { return c.VMLog(ctx, w, p.VM, p.Source, true) }
 	switch {
+	case p.Operation != "":
+		engine := a.engineOf(p.Operation)
+		follow = func(ctx context.Context, w io.Writer) error {
+			return engine.CopyOutput(ctx, p.Operation, func(text []byte) error {
+				_, err := w.Write(text)
+				return err
+			})
+		}
 	case p.Source == "service":
 		follow = func(ctx context.Context, w io.Writer) error { return c.Service().Log(ctx, w, true) }
 	case p.VM == "":
