@@ -45,6 +45,14 @@ export interface AppEngine {
   contextExists: boolean;
   contextCurrent: boolean;
 }
+export interface Part {
+  id: string;
+  name: string;
+  status: string;
+  current?: number;
+  total?: number;
+  done?: boolean;
+}
 export interface Progress {
   phase: string;
   step?: number;
@@ -53,6 +61,7 @@ export interface Progress {
   total?: number;
   message?: string;
   elapsed: number;
+  parts?: Part[];
 }
 export interface App {
   state: 'broken' | 'deleting' | 'not-created' | 'restarting' | 'running' | 'starting' | 'stopped' | 'stopping';
@@ -106,6 +115,15 @@ export interface Backup {
   path: string;
   vms: string[];
   problem?: string;
+}
+export interface BuildParams {
+  folder: string;
+  dockerfile?: string;
+  tag?: string;
+  target?: string;
+  args?: {[key: string]: string};
+  noCache?: boolean;
+  pull?: boolean;
 }
 export interface BundleFile {
   name: string;
@@ -185,6 +203,10 @@ export interface DeleteContainersParams {
   ids: string[];
   force?: boolean;
   volumes?: boolean;
+}
+export interface DeleteImagesParams {
+  objects: string[];
+  force?: boolean;
 }
 export interface DeleteVolumesParams {
   names: string[];
@@ -283,12 +305,16 @@ export interface IDsParams {
   ids: string[];
 }
 
+export interface LoadParams {
+  path: string;
+}
 export interface LocatorParams {
   locator: string;
 }
 export interface Log {
   source: string;
   vm?: string;
+  operation?: string;
 }
 export interface LoginStatus {
   part: 'service' | 'tray';
@@ -300,18 +326,23 @@ export interface NameParams {
   name: string;
 }
 
+export interface Result {
+  message: string;
+  items: string[];
+}
 export interface Operation {
   id: string;
-  verb: 'change' | 'change-app' | 'create' | 'delete' | 'delete-app' | 'delete-service' | 'force-stop' | 'force-stop-app' | 'repair' | 'reset' | 'reset-app' | 'reset-service' | 'restart' | 'restart-app' | 'restart-service' | 'restore' | 'start' | 'start-app' | 'start-service' | 'stop' | 'stop-app' | 'stop-service';
+  verb: 'build-image' | 'change' | 'change-app' | 'create' | 'delete' | 'delete-app' | 'delete-service' | 'force-stop' | 'force-stop-app' | 'load-images' | 'prune' | 'pull-image' | 'push-image' | 'repair' | 'reset' | 'reset-app' | 'reset-service' | 'restart' | 'restart-app' | 'restart-service' | 'restore' | 'save-images' | 'start' | 'start-app' | 'start-service' | 'stop' | 'stop-app' | 'stop-service';
   object: string;
   title: string;
-  state: 'abandoned' | 'done' | 'failed' | 'overdue' | 'running';
+  state: 'abandoned' | 'canceled' | 'done' | 'failed' | 'overdue' | 'running';
   progress: Progress;
   started: string;
   background: boolean;
   force?: string;
   log?: Log;
   problem?: Problem;
+  result?: Result;
   fresh?: boolean;
 }
 export interface Param {
@@ -320,12 +351,24 @@ export interface Param {
   default: string;
   set: boolean;
 }
+
 export interface Path {
   path: string;
 }
 
 
 
+export interface PruneParams {
+  what: string;
+  all?: boolean;
+}
+export interface PullParams {
+  reference: string;
+  platform?: string;
+}
+export interface PushParams {
+  reference: string;
+}
 export interface Question {
   operation: string;
   title: string;
@@ -353,6 +396,11 @@ export interface ResizeParams {
 
 export interface RestoreParams {
   backup: string;
+}
+
+export interface SaveParams {
+  references: string[];
+  path: string;
 }
 export interface ServiceStatus {
   instance: string;
@@ -447,6 +495,10 @@ export interface StreamParams {
 export interface StreamRef {
   stream: string;
 }
+export interface TagParams {
+  image: string;
+  target: string;
+}
 export interface Template {
   name: string;
   locator: string;
@@ -513,6 +565,14 @@ export interface Methods {
   'container.unpause': [IDsParams, Failure[]]
   'container.kill': [IDsParams, Failure[]]
   'container.delete': [DeleteContainersParams, Failure[]]
+  'image.pull': [PullParams, Ref]
+  'image.push': [PushParams, Ref]
+  'image.build': [BuildParams, Ref]
+  'image.load': [LoadParams, Ref]
+  'image.save': [SaveParams, Ref]
+  'image.tag': [TagParams, {}]
+  'image.delete': [DeleteImagesParams, Failure[]]
+  'prune': [PruneParams, Ref]
   'volume.delete': [DeleteVolumesParams, Failure[]]
   'network.delete': [IDsParams, Failure[]]
   'templates': [{}, Template[]]

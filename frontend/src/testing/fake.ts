@@ -147,6 +147,39 @@ const serviceUp: Progress[] = [
   { phase: 'controllers', step: 3, steps: 3, elapsed: 2 },
 ]
 
+// The layers of an image that is pulled or pushed, which are done one after the other.
+function transfers(phase: string, moving: string, done: string): Progress[] {
+  const layers = [31 * MiB, 4 * MiB, 22 * MiB, 900]
+  const names = ['5c32499ab806', 'a1d0c7532777', '9f3589a5fc50', '1be6ce8e3f4a']
+  return layers.map((_, at) => ({
+    phase,
+    message: `${phase}ing from library`,
+    elapsed: at,
+    parts: layers.map((total, i) => {
+      const [id, name] = [names[i]!, names[i]!]
+      if (i < at) return { id, name, status: done, done: true }
+      return i === at ? { id, name, status: moving, current: total * 0.6, total } : { id, name, status: 'Waiting' }
+    }),
+  }))
+}
+
+const buildSteps = ['[internal] load build definition from Dockerfile', '[1/3] FROM debian:trixie', '[2/3] RUN make']
+const building: Progress[] = buildSteps.map((_, at) => ({
+  phase: 'build',
+  elapsed: at,
+  parts: buildSteps.slice(0, at + 1).map((name, i) => ({
+    id: `sha256:${i}`,
+    name,
+    status: i < at ? (i ? 'Done' : 'Cached') : 'Running',
+    ...(i < at && { done: true }),
+  })),
+}))
+
+const archive = (phase: string): Progress[] => [
+  { phase, bytes: 0, total: 90 * MiB, elapsed: 0 },
+  { phase, bytes: 60 * MiB, total: 90 * MiB, elapsed: 1 },
+]
+
 // Checks a template as Lima would, as far as tests need it.
 function judge(text: string | undefined) {
   if (text === undefined || text.includes('images:')) return []
@@ -184,6 +217,7 @@ interface Work {
   end: () => void
   force?: string
   log?: Operation['log']
+  result?: Operation['result']
   never?: boolean // stays at its last phase and becomes overdue
   undo?: () => void
 }
@@ -398,8 +432,9 @@ export class Fake implements Remote {
   }
 
   #end(id: string) {
-    this.#work.get(id)?.end()
-    this.#operation(id, { state: 'done' })
+    const work = this.#work.get(id)
+    work?.end()
+    this.#operation(id, { state: 'done', ...(work?.result && { result: work.result }) })
   }
 
   #appIs(state: NonNullable<State['app']>['state'], more: Partial<State['app']> = {}) {
@@ -471,7 +506,7 @@ export class Fake implements Remote {
 
   // Removes objects; judge says why one can't be removed.
   #remove<T extends { object: string; name: string }>(
-    kind: 'containers' | 'volumes' | 'networks',
+    kind: 'containers' | 'images' | 'volumes' | 'networks',
     all: T[],
     names: string[],
     judge: (o: T) => string | undefined,
@@ -488,6 +523,43 @@ export class Fake implements Remote {
     this.#count()
     this.push()
     return failures
+  }
+
+  // Work with the engine, with a log or a result.
+  #move(
+    verb: Verb,
+    object: string,
+    title: string,
+    phases: Progress[],
+    end: () => void = () => {},
+    more?: true | Operation['result'],
+  ) {
+    const log = more === true ? { source: 'operation', operation: `op-${this.#next}` } : undefined
+    const result = more === true ? undefined : more
+    return this.#run({ verb, object, title, phases, end, log, result, undo: () => {} })
+  }
+
+  #pull(reference: string) {
+    return this.#move(
+      'pull-image',
+      reference,
+      `Pull ${reference}`,
+      transfers('pull', 'Downloading', 'Pull complete'),
+      () => this.#hasImage(reference),
+    )
+  }
+
+  #hasImage(tag = '') {
+    const repoTag = /:[^/]*$/.test(tag) ? tag : `${tag}:latest`
+    const created = new Date().toISOString()
+    const image = {
+      object: `img-${repoTag}`,
+      id: `sha256:${'ab'.repeat(32)}`,
+      namespace: 'moby',
+      created,
+      size: 50 * MiB,
+    }
+    this.engine.change({ images: [{ ...image, ...(tag && { repoTag }) }] })
   }
 
   #quick(verb: Verb, object: string, title: string, end: () => void) {
@@ -661,6 +733,51 @@ export class Fake implements Remote {
           ? `cannot remove container "${c.name}": container is ${c.state}: stop the container before removing or force remove`
           : undefined,
       ),
+    'image.pull': ({ reference }) => this.#pull(reference),
+    'image.push': ({ reference }) =>
+      this.#move('push-image', reference, `Push ${reference}`, transfers('push', 'Pushing', 'Pushed')),
+    'image.build': ({ folder, tag }) =>
+      this.#move('build-image', tag ?? folder, `Build ${tag ?? folder}`, building, () => this.#hasImage(tag), true),
+    'image.load': ({ path }) =>
+      this.#move('load-images', path, `Load images from ${path}`, archive('load'), () => this.#hasImage('loaded:1'), {
+        message: '1 loaded.',
+        items: ['loaded:1'],
+      }),
+    'image.save': ({ path }) => this.#move('save-images', path, `Save images to ${path}`, archive('save')),
+    'image.tag': ({ image, target }) => {
+      const from = this.engine.images.find((i) => i.object === image)!
+      this.engine.change({ images: [{ ...from, object: `img-${target}`, repoTag: target, containers: undefined }] })
+      return {}
+    },
+    'image.delete': ({ objects, force }) =>
+      this.#remove(
+        'images',
+        this.engine.images.map((i) => ({ ...i, name: i.repoTag ?? i.id })),
+        objects,
+        (i) =>
+          !force && i.containers?.length
+            ? `conflict: unable to remove repository reference "${i.name}" (must force) - container ${i.containers[0]} is using it`
+            : undefined,
+      ),
+    prune: ({ what, all }) => {
+      const gone = this.engine.images.filter((i) => !i.containers && (all || !i.repoTag))
+      const size = gone.reduce((sum, i) => sum + i.size, 0)
+      return this.#move(
+        'prune',
+        what,
+        `Prune ${what === 'buildCache' ? 'the build cache' : what}`,
+        [{ phase: 'prune', elapsed: 0 }],
+        () => {
+          if (what === 'images') this.engine.change({}, { images: gone.map((i) => i.object) })
+        },
+        what === 'images'
+          ? {
+              message: `${gone.length} deleted. ${Math.round(size / MiB)}MiB freed.`,
+              items: gone.map((i) => i.repoTag ?? i.id),
+            }
+          : { message: 'There was nothing to delete.', items: [] },
+      )
+    },
     'volume.delete': ({ names }) =>
       this.#remove('volumes', this.engine.volumes, names, (v) =>
         v.containers?.length ? `remove ${v.name}: volume is in use - [${v.containers.join(', ')}]` : undefined,
@@ -772,7 +889,8 @@ export class Fake implements Remote {
     'operation.cancel': ({ id, delete: unmake }) => {
       clearTimeout(this.#timers.get(id))
       const { verb, object: name, fresh } = this.state.operations.find((o) => o.id === id)!
-      this.#operation(id, { state: 'abandoned' })
+      const moves = /-images?$|^prune$/.test(verb)
+      this.#operation(id, { state: moves ? 'canceled' : 'abandoned' })
       if (fresh && unmake) return this.#answers['vm.delete']({ name })
       if (verb === 'start-app' || verb === 'restart-app') return this.#answers['app.stop']({})
       return ['create', 'start', 'restart'].includes(verb) ? this.#answers['vm.stop']({ name }) : {}
