@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -307,6 +308,17 @@ func (c *Core) DockerContext() DockerContext {
 	host, name := c.inst.DockerEnvironment()
 	d.Used = host == files.Host || d.Override == "" && d.Exists && (name == d.Name || name == "" && d.Current)
 	return d
+}
+
+// UseDockerContext makes the instance's docker context docker's current one, as `docker context use` does. It makes the context
+// if there is none.
+func (c *Core) UseDockerContext(ctx context.Context) error {
+	const op = "use the docker context"
+	_, problem, err := dockerconfig.Of(c.inst).Ensure(ctx, app.DockerContextAlways)
+	if err == nil && problem != "" {
+		err = &Error{Kind: Rejected, Err: errors.New(problem)}
+	}
+	return Failed(op, "", err)
 }
 
 // PortStateText says why a port is not forwarded, and what to do.

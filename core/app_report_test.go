@@ -143,6 +143,35 @@ func TestTheReportSaysWhetherDockerUsesTheApp(t *testing.T) {
 	}
 }
 
+func TestDockerUsesTheAppAfterUseDockerContext(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	for _, variable := range []string{"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT"} {
+		t.Setenv(variable, "")
+	}
+	inst, err := instance.Resolve("default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inst.MakeDirs(); err != nil {
+		t.Fatal(err)
+	}
+	c := New(inst, "test")
+	config := filepath.Join(inst.DockerConfigDir(), "config.json")
+	writeFile(t, config, `{"currentContext": "other", "mine": 1}`)
+	if err := c.UseDockerContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d := c.DockerContext(); !d.Exists || !d.Current || !d.Used {
+		t.Errorf("%+v", d)
+	}
+	writeFile(t, config, "{") // not JSON: it is left alone
+	err = c.UseDockerContext(t.Context())
+	if KindOf(err) != Rejected || !strings.Contains(err.Error(), config) {
+		t.Errorf("with a damaged config.json: %v", err)
+	}
+}
+
 func writeFile(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

@@ -39,6 +39,10 @@ type AppEngine struct {
 	ContextCurrent bool            `json:"contextCurrent"` // docker uses it
 }
 
+func (e *AppEngine) setContext(docker core.DockerContext) {
+	e.ContextName, e.ContextExists, e.ContextCurrent = docker.Name, docker.Exists, docker.Current
+}
+
 // AppDisk is the data disk, in bytes. What is not known is absent.
 type AppDisk struct {
 	Used      int64  `json:"used,omitempty"`      // of the guest's file system
@@ -158,11 +162,10 @@ func (view *instanceView) describeApp(s core.Snapshot) *App {
 	if state == core.AppNotCreated {
 		return nil
 	}
-	docker := view.core.DockerContext()
 	v := &App{
 		State: state, VM: core.AppVM, Problems: []string{}, Ports: []core.Port{},
-		Engine: AppEngine{ContextName: docker.Name, ContextExists: docker.Exists, ContextCurrent: docker.Current},
 	}
+	v.Engine.setContext(view.core.DockerContext())
 	v.Message, v.Advice = diagnose.Explain(message)
 	v.Settings, _ = appValues(s.App, view.core.AppDefaults())
 	v.Engine.Name = v.Settings.Engine
@@ -304,6 +307,23 @@ func appField(field string) string {
 		}
 	}
 	return field
+}
+
+// appUseContext makes docker use the App.
+func (a *API) appUseContext(ctx context.Context, _ nothing) (nothing, error) {
+	view := a.current()
+	if err := view.core.UseDockerContext(ctx); err != nil {
+		return nothing{}, err
+	}
+	a.change(func() {
+		if view.app == nil {
+			return
+		}
+		app := *view.app
+		app.Engine.setContext(view.core.DockerContext())
+		view.app = &app
+	})
+	return nothing{}, nil
 }
 
 func startApp(e *operation.Engine, _ nothing) operation.Work { return e.StartApp() }

@@ -84,6 +84,7 @@ func Methods() []Method {
 		asks("app.settings", (*API).appSettings),
 		asks("app.check", (*API).appCheck),
 		begins("app.set", setApp),
+		changes("app.useContext", (*API).appUseContext),
 		changes("container.start", acts(core.StartContainer)),
 		changes("container.stop", acts(core.StopContainer)),
 		changes("container.restart", acts(core.RestartContainer)),

@@ -48,7 +48,9 @@ func TestTheWindowStartsTheServiceAndAVM(t *testing.T) {
 	}
 	page := d.Bus.Accessible().Find(desktoptest.Application, "rdd-window")
 
-	page.Find(desktoptest.Button, "Start").Press() // of the welcome
+	page.Find(desktoptest.Button, "Not now").Press() // of the welcome
+	page.Find(desktoptest.Link, "Troubleshooting").Press()
+	page.Find(desktoptest.Button, "Start the service").Press()
 	page.Find(desktoptest.Link, "Virtual machines*").Press()
 	page.Find(desktoptest.Heading, "Virtual machines")
 	d.RDD("vm", "create", "demo", d.Template)

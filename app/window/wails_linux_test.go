@@ -110,7 +110,7 @@ func TestWailsBuildsAndServesTheWindow(t *testing.T) {
 	page.Find(desktoptest.Heading, "Overview")
 
 	// A change of a source reaches the page without a restart. Vite notifies only pages that are connected.
-	overview := filepath.Join(source, "frontend", "src", "service", "Overview.svelte")
+	overview := filepath.Join(source, "frontend", "src", "app", "Overview.svelte")
 	text, err := os.ReadFile(overview)
 	if err != nil {
 		t.Fatal(err)

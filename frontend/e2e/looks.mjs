@@ -2,6 +2,18 @@
 import axe from 'axe-core'
 import assert from 'node:assert/strict'
 
+const GiB = 1024 ** 3
+const engine = (page) => page.getByRole('region', { name: 'Container engine' })
+// Changes the App of the fake.
+const change = (page, app) =>
+  page.evaluate((app) => window.fake.push({ app: { ...window.fake.state.app, ...app } }), app)
+const usualEngine = {
+  name: 'moby',
+  version: '26.1.5',
+  socket: '/home/ada/.rdd/default/docker.sock',
+  contextName: 'rdd',
+  contextExists: true,
+}
 const click = (name) => async (page) => page.getByRole('button', { name }).first().click()
 
 // name: [options of the page, preparation]. Pages of the sidebar that are not listed are shown as they open.
@@ -15,11 +27,113 @@ const views = {
   ],
   'overview-stopped': [{ scene: 'stopped' }],
   'overview-broken': [{ scene: 'broken' }],
+  'overview-new': [{ scene: 'first' }, click('Not now')],
   'overview-starting': [
     { scene: 'stopped', pace: 60000 },
     async (page) => {
-      await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).click()
-      await page.getByRole('button', { name: 'Run in background' }).click()
+      await engine(page).getByRole('button', { name: 'Start' }).click()
+      await page.getByRole('progressbar').waitFor()
+    },
+  ],
+  'overview-failed': [
+    {},
+    (page) =>
+      change(page, {
+        state: 'broken',
+        message: 'boot VM "rd": wait for SSH: the guest did not answer within 5 minutes',
+        advice: 'Look at the serial console in the logs, or reset the virtual machine.',
+        ports: [],
+      }),
+  ],
+  'overview-warnings': [
+    {},
+    (page) =>
+      change(page, {
+        engine: { ...usualEngine, contextCurrent: false },
+        disk: {
+          used: 88 * GiB,
+          capacity: 98 * GiB,
+          allocated: 91 * GiB,
+          maximum: 100 * GiB,
+          percent: 89,
+          warning:
+            'the data disk is 89 % full; remove what is not used with: docker system prune; or enlarge it with: rdd set virtualMachine.disk=151Gi',
+        },
+        problems: ['port 5432 of the container "shop-db-1" can’t be reached on this host at 127.0.0.1:5432'],
+        counts: { running: 0, total: 0 },
+        ports: [],
+      }),
+  ],
+  'ports-refused': [
+    { hash: '#/ports' },
+    async (page) => {
+      const port = { protocol: 'tcp', guestAddress: '172.18.0.3:443', container: 'shop-web-1' }
+      await change(page, {
+        ports: [
+          {
+            ...port,
+            hostAddress: '0.0.0.0:8443',
+            state: 'NotPermitted',
+            message: 'ports are not opened to other computers unless you allow it: rdd set ports.bindAddresses=0.0.0.0',
+          },
+          {
+            ...port,
+            hostAddress: '127.0.0.1:80',
+            state: 'NotPermitted',
+            message:
+              'this system reserves ports below 1024: choose a port from 1024 on, or allow it: sudo sysctl net.ipv4.ip_unprivileged_port_start=80',
+          },
+          { ...port, protocol: 'udp', hostAddress: '[::1]:5353', container: undefined, state: 'Forwarded' },
+          {
+            ...port,
+            hostAddress: '127.0.0.1:5432',
+            state: 'Busy',
+            message: 'postgres (process 4711) has that port already. As soon as it is free, RDD takes it',
+          },
+        ],
+      })
+      await page.getByText('Not permitted').first().waitFor()
+    },
+  ],
+  'dialog-allow': [
+    { hash: '#/ports' },
+    async (page) => {
+      await change(page, {
+        ports: [
+          {
+            protocol: 'tcp',
+            hostAddress: '192.168.1.10:8443',
+            guestAddress: '172.18.0.3:443',
+            container: 'shop-web-1',
+            state: 'NotPermitted',
+            message: 'not unless you allow it: rdd set ports.bindAddresses=192.168.1.10',
+          },
+        ],
+      })
+      await click('Allow 192.168.1.10…')(page)
+    },
+  ],
+  'ports-empty': [{ hash: '#/ports' }, (page) => change(page, { ports: [] })],
+  'ports-stopped': [{ scene: 'stopped', hash: '#/ports' }],
+  'settings-engine': [{ hash: '#/settings/engine' }, (page) => page.getByText('Shared folders').first().waitFor()],
+  'settings-engine-changed': [
+    { hash: '#/settings/engine' },
+    async (page) => {
+      await page.getByLabel('Processors', { exact: true }).fill('6')
+      await click('Add folder')(page)
+      await page.getByLabel('Folder 2', { exact: true }).fill('projects')
+      await click('Add address')(page)
+      await page.getByLabel('Address 1', { exact: true }).fill('192.168.1.10')
+      await page.getByText('must be absolute').waitFor()
+      await page.getByRole('button', { name: 'Apply and restart' }).scrollIntoViewIfNeeded()
+    },
+  ],
+  'machine-app': [{ hash: '#/machines/rd' }, (page) => page.locator('.uplot canvas').first().waitFor()],
+  'service-usage': [
+    { hash: '#/troubleshooting' },
+    async (page) => {
+      await click('Show resource usage')(page)
+      await page.locator('.uplot canvas').first().waitFor()
     },
   ],
   'containers-selected': [
@@ -87,6 +201,9 @@ const views = {
   ],
   troubleshooting: [{ hash: '#/troubleshooting' }, (page) => page.getByRole('cell', { name: 'OK' }).waitFor()],
   'narrow-overview': [{ width: 560, height: 420 }],
+  'narrow-ports': [{ width: 560, height: 420, hash: '#/ports' }],
+  'narrow-settings-engine': [{ width: 560, height: 420, hash: '#/settings/engine' }],
+  'narrow-first-run': [{ width: 560, height: 420, scene: 'first' }],
   'narrow-machines': [{ width: 560, height: 420, hash: '#/machines' }],
   'narrow-resources': [{ width: 560, height: 420, hash: '#/machines/web/resources' }],
   'narrow-create': [{ width: 560, height: 420, hash: '#/machines' }, click('New virtual machine')],
@@ -103,7 +220,11 @@ const views = {
       await page.getByRole('dialog').getByText('report.json').waitFor()
     },
   ],
-  'dialog-first-run': [{ scene: 'first' }],
+  'dialog-first-run': [{ scene: 'first' }, (page) => page.getByLabel('Processors', { exact: true }).waitFor()],
+  'dialog-first-run-end': [
+    { scene: 'first' },
+    (page) => page.getByLabel('Start the service at login').scrollIntoViewIfNeeded(),
+  ],
   'dialog-create': [
     { hash: '#/machines' },
     async (page) => {

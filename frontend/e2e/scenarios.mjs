@@ -29,8 +29,8 @@ const gone = (locator) => locator.waitFor({ state: 'detached' })
 
 async function running(page) {
   if ((await call(page, 'state')).service.state !== 'running') {
-    await page.evaluate(() => (location.hash = '#/overview'))
-    await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).click()
+    await page.evaluate(() => (location.hash = '#/troubleshooting'))
+    await page.getByRole('button', { name: 'Start the service', exact: true }).click()
   }
   await page.getByText('Service: running').waitFor()
 }
@@ -78,34 +78,118 @@ const timeout = (run) => ({
 
 export const scenarios = {
   'first run asks and starts nothing by itself': {
-    run: async ({ open }) => {
+    run: async ({ open, real }) => {
       const page = await open({ scene: 'first' })
       if ((await call(page, 'state')).settings.firstRunDone) return 'not the first run of this instance'
       const dialog = page.getByRole('dialog', { name: 'Welcome to RDD' })
       await dialog.waitFor()
       const { service } = await call(page, 'state')
       assert.equal(service.state, 'not-created')
-      await dialog.getByRole('button', { name: 'Start', exact: true }).click()
-      await page.getByText('Service: running').waitFor()
+      if (real) await dialog.getByRole('button', { name: 'Not now' }).click()
+      else {
+        await dialog.getByLabel('Processors', { exact: true }).fill('6')
+        await dialog.getByRole('button', { name: 'Start', exact: true }).click()
+      }
       await gone(dialog)
+      if (real) return void assert.equal((await call(page, 'state')).service.state, 'not-created')
+      await page.getByRole('region', { name: 'Container engine' }).getByText('Running').waitFor()
+      const sent = await page.evaluate(() => window.fake.calls.filter((c) => c.method === 'app.set'))
+      assert.deepEqual(sent.at(-1).params, { cpus: 6, start: true })
+    },
+  },
+  'the container engine starts with progress, is canceled, and stops': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ scene: 'stopped', pace: 60_000, clock: true })
+      const engine = page.getByRole('region', { name: 'Container engine' })
+      await engine.getByRole('button', { name: 'Start' }).click()
+      await engine.getByRole('progressbar').waitFor()
+      assert.equal(await page.getByRole('dialog').count(), 0) // the progress is in the page
+      await engine.getByText(/^Step 1 of 6/).waitFor()
+      await engine.getByRole('button', { name: 'Cancel' }).click()
+      await engine.getByText('Stopping').waitFor()
+      await page.clock.runFor(300_000)
+      await engine.getByText('Stopped').waitFor()
+      await engine.getByRole('button', { name: 'Start' }).click()
+      await page.clock.runFor(900_000)
+      await engine.getByText('Running').first().waitFor()
+      await page.getByRole('region', { name: 'Resource usage' }).getByRole('img', { name: /^CPU/ }).waitFor()
+      await engine.getByRole('button', { name: 'Stop' }).click()
+      await engine.getByRole('button', { name: 'Force stop…' }).waitFor()
+      await page.clock.runFor(300_000)
+      await engine.getByRole('button', { name: 'Start' }).waitFor()
+    },
+  },
+  'the settings of the container engine are checked and applied': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/settings/engine' })
+      await page
+        .getByRole('radio', { name: /containerd/ })
+        .and(page.locator(':disabled'))
+        .waitFor()
+      await page.getByLabel('Memory', { exact: true }).fill('8')
+      await page.getByText('The virtual machine is restarted to apply').waitFor()
+      await page.getByRole('button', { name: 'Add folder' }).click()
+      await page.keyboard.type('projects') // the new field has the focus
+      await page.getByText('must be absolute').waitFor()
+      await page.getByRole('button', { name: 'Apply and restart' }).click()
+      await page.waitForFunction(() => document.activeElement?.getAttribute('aria-label') === 'Folder 2')
+      assert.equal(await page.evaluate(() => window.fake.calls.filter((c) => c.method === 'app.set').length), 0)
+      await page.getByLabel('Folder 2', { exact: true }).fill('/srv/projects')
+      await page.getByRole('button', { name: 'Apply and restart' }).click()
+      await gone(page.getByRole('heading', { name: 'Changes' }))
+      const sent = await page.evaluate(() => window.fake.calls.filter((c) => c.method === 'app.set'))
+      assert.deepEqual(sent[0].params, {
+        memory: 8 * 1024 ** 3,
+        mounts: [
+          { path: '/home/ada', writable: true },
+          { path: '/srv/projects', writable: false },
+        ],
+      })
+    },
+  },
+  'ports: links, and what can be allowed': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/ports' })
+      await page.getByRole('link', { name: /^127.0.0.1:3000/ }).waitFor()
+      await page.evaluate(() => {
+        const { app } = window.fake.state
+        const port = {
+          protocol: 'tcp',
+          hostAddress: '192.168.1.10:80',
+          guestAddress: '172.18.0.3:80',
+          container: 'web',
+        }
+        const message = 'not opened to the network unless you allow it: rdd set ports.bindAddresses=192.168.1.10'
+        window.fake.push({ app: { ...app, ports: [{ ...port, state: 'NotPermitted', message }] } })
+      })
+      await page.getByRole('button', { name: 'Copy the command rdd set ports.bindAddresses=192.168.1.10' }).waitFor()
+      await page.getByRole('button', { name: 'Allow 192.168.1.10…' }).click()
+      await page.getByRole('alertdialog').getByRole('button', { name: 'Allow' }).click()
+      await page.waitForFunction(() => window.fake.calls.some((c) => c.method === 'app.set'))
+      const sent = await page.evaluate(() => window.fake.calls.filter((c) => c.method === 'app.set'))
+      assert.deepEqual(sent[0].params, { bindAddresses: ['192.168.1.10'] })
     },
   },
   'service starts, with progress, and stops': {
     run: async ({ open, real }) => {
-      const page = await open({ scene: 'stopped', pace: 60_000, clock: !real })
+      const page = await open({ scene: 'stopped', hash: '#/troubleshooting', pace: 60_000, clock: !real })
       if ((await call(page, 'state')).service.state === 'running') await call(page, 'service.stop')
       await page.getByText('Service: stopped').or(page.getByText('Service: not set up')).waitFor()
-      await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).click()
+      await page.getByRole('button', { name: 'Start the service', exact: true }).click()
       if (!real) {
         await page.getByRole('progressbar').first().waitFor()
         await page.clock.runFor(600_000)
       }
       await page.getByText('Service: running').waitFor()
+      await page.getByRole('button', { name: 'Show resource usage' }).click()
       await page.getByRole('img', { name: /^CPU/ }).waitFor()
-      await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Stop' }).click()
+      await page.getByRole('button', { name: 'Stop the service' }).click()
       if (!real) await page.clock.runFor(600_000)
       await page.getByText('Service: stopped').waitFor()
-      await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Start' }).waitFor()
+      await page.getByRole('button', { name: 'Start the service', exact: true }).waitFor()
     },
   },
   'create: errors are shown beside the field, and nothing is sent': {
@@ -424,7 +508,7 @@ export const scenarios = {
       else await page.evaluate(() => window.fake.kill())
       const banner = page.getByRole('status').filter({ hasText: 'The service stopped unexpectedly' })
       await banner.waitFor()
-      await banner.getByRole('button', { name: 'Start the service' }).click()
+      await banner.getByRole('button', { name: 'Start the service', exact: true }).click()
       await page.getByText('Service: running').waitFor()
       await gone(banner.getByText('The service stopped unexpectedly'))
     },
@@ -489,10 +573,16 @@ export const scenarios = {
       await page.keyboard.press('Enter')
       await focused('Check again')
       await press(page, 'Overview')
-      await page.getByRole('region', { name: 'Service' }).getByRole('button', { name: 'Stop' }).focus()
+      const engine = page.getByRole('region', { name: 'Container engine' })
+      await engine.getByRole('button', { name: 'Stop' }).focus()
+      await page.keyboard.press('Enter')
+      await engine.getByText('Stopped').waitFor()
+      await focused('Start')
+      await press(page, 'Troubleshooting')
+      await page.getByRole('button', { name: 'Stop the service' }).focus()
       await page.keyboard.press('Enter')
       await page.getByText('Service: stopped').waitFor()
-      await focused('Start')
+      await focused('Start the service')
     },
   },
   '500 virtual machines scroll': {
@@ -525,8 +615,10 @@ export const scenarios = {
   },
   'charts show a line': {
     run: async ({ open }) => {
-      const page = await open()
+      const page = await open({ hash: '#/troubleshooting' })
       await running(page)
+      await page.evaluate(() => (location.hash = '#/troubleshooting'))
+      await page.getByRole('button', { name: 'Show resource usage' }).click()
       await page.locator('.uplot canvas').first().waitFor()
       // Counts the pixels in the colour of the line. The grid and the scale have other colours.
       await page.waitForFunction(() => {

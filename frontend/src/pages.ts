@@ -1,5 +1,6 @@
 // The table of pages. The app, the sidebar, the keyboard shortcuts and the end-to-end tests read it.
 import Box from '@lucide/svelte/icons/box'
+import EthernetPort from '@lucide/svelte/icons/ethernet-port'
 import Gauge from '@lucide/svelte/icons/gauge'
 import LifeBuoy from '@lucide/svelte/icons/life-buoy'
 import Monitor from '@lucide/svelte/icons/monitor'
@@ -8,12 +9,14 @@ import Stethoscope from '@lucide/svelte/icons/stethoscope'
 import type { Component } from 'svelte'
 import Containers from './containers/Containers.svelte'
 import { containersBadge } from './containers/labels'
+import Overview from './app/Overview.svelte'
 import Diagnostics from './diagnostics/Diagnostics.svelte'
 import { findingsBadge } from './diagnostics/severity'
 import type { Route } from './lib/route'
 import type { Badge } from './ui/tone'
 import type { Store } from './lib/store.svelte'
-import Overview from './service/Overview.svelte'
+import Ports from './ports/Ports.svelte'
+import { portsBadge } from './ports/labels'
 import Troubleshooting from './service/Troubleshooting.svelte'
 import Settings from './settings/Settings.svelte'
 import { vmsBadge } from './vm/labels'
@@ -46,6 +49,7 @@ const table = [
     component: Containers,
     badge: containersBadge,
   },
+  { id: 'ports', title: 'Ports', section: 'main', icon: EthernetPort, component: Ports, badge: portsBadge },
   {
     id: 'machines',
     title: 'Virtual machines',

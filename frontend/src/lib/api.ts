@@ -558,6 +558,7 @@ export interface Methods {
   'app.settings': [{}, AppForm]
   'app.check': [AppChange, FieldProblem[]]
   'app.set': [AppChange, Ref]
+  'app.useContext': [{}, {}]
   'container.start': [IDsParams, Failure[]]
   'container.stop': [IDsParams, Failure[]]
   'container.restart': [IDsParams, Failure[]]

@@ -42,6 +42,7 @@ export class Store {
 
   readonly operations = $derived(this.state?.operations ?? [])
   readonly app = $derived(this.state?.app)
+  readonly ports = $derived(this.app?.ports ?? [])
   readonly vms = $derived(this.state?.vms ?? [])
   readonly readOnly = $derived(this.state?.readOnly ?? false)
   readonly serviceUp = $derived(this.link === 'up' && this.state?.service.state === 'running')

@@ -59,6 +59,7 @@ const settings: Settings = {
 
 const vmsOf: Record<Scene, () => VM[]> = {
   usual: () => [
+    up('rd'),
     up('web', { restartNeeded: ['processors 2 → 4'] }),
     up('database'),
     vm('slow'),
@@ -697,7 +698,13 @@ export class Fake implements Remote {
         this.pushEngine()
       }),
     'app.settings': () => this.engine.form(!!this.state.app),
-    'app.check': ({ cpus, memory, disk, bindAddresses }) => [
+    'app.check': ({ engine, cpus, memory, disk, mounts, bindAddresses }) => [
+      ...(engine === 'containerd'
+        ? [{ field: 'engine', message: 'containerd is not available in this version of RDD' }]
+        : []),
+      ...(mounts ?? []).flatMap(({ path }, i) =>
+        /^[/~]/.test(path) ? [] : [{ field: `mounts[${i}].path`, message: 'must be absolute or begin with ~/' }],
+      ),
       ...(cpus && cpus > this.state.host.cpus
         ? [{ field: 'cpus', message: 'must be between 1 and 8, the number of processors of this computer' }]
         : []),
@@ -720,6 +727,11 @@ export class Fake implements Remote {
       return this.#quick('change-app', 'app', title, () =>
         this.push({ app: { ...(this.state.app ?? app('stopped')), settings: { ...this.engine.values } } }),
       )
+    },
+    'app.useContext': () => {
+      const { app } = this.state
+      this.push({ app: { ...app!, engine: { ...app!.engine, contextExists: true, contextCurrent: true } } })
+      return {}
     },
     'container.start': ({ ids }) => this.#onContainers(ids, 'start'),
     'container.stop': ({ ids }) => this.#onContainers(ids, 'stop'),

@@ -66,3 +66,6 @@ export function step(p: Progress): string {
 export function count(n: number, one: string, many = `${one}s`): string {
   return `${whole.format(n)} ${n === 1 ? one : many}`
 }
+
+// capital begins a text of the Go side, which may be in the middle of a sentence there, with a capital letter.
+export const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)

@@ -39,3 +39,6 @@ export function vmsBadge({ vms }: Pick<Store, 'vms'>): Badge | undefined {
   if (vms.length === 0) return undefined
   return { count: vms.length, label: count(vms.length, 'virtual machine'), tone: 'idle' }
 }
+
+// isApp returns whether a VM belongs to the container engine, so that it is changed only with that.
+export const isApp = ({ app }: Pick<Store, 'app'>, vm: Pick<VM, 'name'>) => app?.vm === vm.name

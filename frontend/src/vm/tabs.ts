@@ -11,5 +11,9 @@ export const tabs = [
 ] as const
 export type Tab = (typeof tabs)[number]['id']
 
+// The App's VM is changed with the settings of the App.
+const appTabs: readonly Tab[] = ['summary', 'logs', 'shell']
+export const tabsOf = (app: boolean) => (app ? tabs.filter((t) => appTabs.includes(t.id)) : tabs)
+
 export const vmHref = (name: string, tab: Tab = 'summary') =>
   detailsHref('machines', name, tab === 'summary' ? undefined : tab)
