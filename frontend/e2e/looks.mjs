@@ -168,6 +168,24 @@ const views = {
   ],
   'narrow-containers': [{ width: 560, height: 420, hash: '#/containers' }],
   'dialog-delete-containers': [{ hash: '#/containers' }, click('Delete all of shop')],
+  volume: [{ hash: '#/volumes/shop_data' }],
+  'volume-gone': [{ hash: '#/volumes/nothing' }],
+  network: [
+    { hash: '#/networks' },
+    async (page) => {
+      await page.getByRole('link', { name: 'shop_default' }).click()
+      await page.getByText('172.18.0.0/16').waitFor()
+    },
+  ],
+  'narrow-volumes': [{ width: 560, height: 420, hash: '#/volumes' }],
+  'narrow-networks': [{ width: 560, height: 420, hash: '#/networks' }],
+  'dialog-delete-volumes': [
+    { hash: '#/volumes' },
+    async (page) => {
+      await page.getByRole('checkbox', { name: 'Select all' }).check()
+      await click('Delete…')(page)
+    },
+  ],
   'machines-empty': [{ scene: 'first', hash: '#/machines' }, click('Not now')],
   'machines-many': [{ scene: 'many', hash: '#/machines' }],
   'machine-summary': [{ hash: '#/machines/web' }, (page) => page.locator('.uplot canvas').first().waitFor()],

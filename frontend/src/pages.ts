@@ -2,8 +2,10 @@
 import Box from '@lucide/svelte/icons/box'
 import EthernetPort from '@lucide/svelte/icons/ethernet-port'
 import Gauge from '@lucide/svelte/icons/gauge'
+import HardDrive from '@lucide/svelte/icons/hard-drive'
 import LifeBuoy from '@lucide/svelte/icons/life-buoy'
 import Monitor from '@lucide/svelte/icons/monitor'
+import NetworkIcon from '@lucide/svelte/icons/network'
 import SettingsIcon from '@lucide/svelte/icons/settings'
 import Stethoscope from '@lucide/svelte/icons/stethoscope'
 import type { Component } from 'svelte'
@@ -15,6 +17,8 @@ import { findingsBadge } from './diagnostics/severity'
 import type { Route } from './lib/route'
 import type { Badge } from './ui/tone'
 import type { Store } from './lib/store.svelte'
+import NetworkDetails from './networks/NetworkDetails.svelte'
+import Networks from './networks/Networks.svelte'
 import Ports from './ports/Ports.svelte'
 import { portsBadge } from './ports/labels'
 import Troubleshooting from './service/Troubleshooting.svelte'
@@ -22,6 +26,8 @@ import Settings from './settings/Settings.svelte'
 import { vmsBadge } from './vm/labels'
 import VMDetails from './vm/VMDetails.svelte'
 import VMs from './vm/VMs.svelte'
+import VolumeDetails from './volumes/VolumeDetails.svelte'
+import Volumes from './volumes/Volumes.svelte'
 
 // The sections of the sidebar, in their order. The last one is at its bottom.
 export const sections = ['main', 'advanced', 'end'] as const
@@ -48,6 +54,22 @@ const table = [
     icon: Box,
     component: Containers,
     badge: containersBadge,
+  },
+  {
+    id: 'volumes',
+    title: 'Volumes',
+    section: 'main',
+    icon: HardDrive,
+    component: Volumes,
+    details: VolumeDetails,
+  },
+  {
+    id: 'networks',
+    title: 'Networks',
+    section: 'main',
+    icon: NetworkIcon,
+    component: Networks,
+    details: NetworkDetails,
   },
   { id: 'ports', title: 'Ports', section: 'main', icon: EthernetPort, component: Ports, badge: portsBadge },
   {

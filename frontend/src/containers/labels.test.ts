@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { ContainerPort } from '../lib/api'
 import { container } from '../testing/fakeEngine'
-import { since, stateLabel, stateTone, summary } from './labels'
+import { stateLabel, stateTone, summary } from './labels'
 import { search } from './match'
 import { published } from './ports'
 
@@ -22,15 +22,6 @@ test.each([
 test('states are counted in words', () => {
   const states = ['running', 'exited', 'paused', 'created', 'running'] as const
   expect(summary(states.map((state) => ({ state })))).toBe('2 running, 1 paused, 2 stopped')
-})
-
-test('times are relative until they are old', () => {
-  const now = Date.parse('2026-11-30T12:00:00Z')
-  expect(since('2026-11-30T11:59:30Z', now)).toBe('just now')
-  expect(since('2026-11-30T11:59:00Z', now)).toBe('1 minute ago')
-  expect(since('2026-11-29T11:00:00Z', now)).toBe('1 day ago')
-  expect(since('2026-01-02T11:00:00Z', now)).toContain('2026')
-  expect(since(undefined, now)).toBe('')
 })
 
 test('a search takes each word from the name, the image, the ID or a label', () => {

@@ -1,7 +1,7 @@
 // The states of a container in words, with their tones.
 import type { Container } from '../lib/api'
 import type { Store } from '../lib/store.svelte'
-import { count, time } from '../ui/format'
+import { count } from '../ui/format'
 import type { Badge, Tone } from '../ui/tone'
 
 const words: Record<Container['state'], string> = {
@@ -61,22 +61,6 @@ export function summary(containers: readonly Pick<Container, 'state'>[]): string
     .filter(([number]) => number > 0)
     .map(([number, word]) => `${number} ${word}`)
     .join(', ')
-}
-
-const steps: [number, string][] = [
-  [86400, 'day'],
-  [3600, 'hour'],
-  [60, 'minute'],
-]
-
-// since says how long ago something was: "2 hours ago".
-export function since(rfc3339: string | undefined, now = Date.now()): string {
-  if (!rfc3339) return ''
-  const seconds = (now - new Date(rfc3339).getTime()) / 1000
-  if (Number.isNaN(seconds)) return ''
-  if (seconds > 60 * 86400) return time(rfc3339)
-  for (const [size, unit] of steps) if (seconds >= size) return `${count(Math.floor(seconds / size), unit)} ago`
-  return 'just now'
 }
 
 export const shortID = (id: string) => id.replace(/^sha256:/, '').slice(0, 12)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { bytes, count, duration, step, time } from './format'
+import { bytes, count, duration, since, step, time } from './format'
 
 test.each([
   [0, '0 B'],
@@ -46,3 +46,12 @@ test('counts use singular and plural', () => {
 })
 
 test('an invalid time is shown as it is', () => expect(time('soon')).toBe('soon'))
+
+test('times are relative until they are old', () => {
+  const now = Date.parse('2026-11-30T12:00:00Z')
+  expect(since('2026-11-30T11:59:30Z', now)).toBe('just now')
+  expect(since('2026-11-30T11:59:00Z', now)).toBe('1 minute ago')
+  expect(since('2026-11-29T11:00:00Z', now)).toBe('1 day ago')
+  expect(since('2026-01-02T11:00:00Z', now)).toContain('2026')
+  expect(since(undefined, now)).toBe('')
+})

@@ -69,3 +69,19 @@ export function count(n: number, one: string, many = `${one}s`): string {
 
 // capital begins a text of the Go side, which may be in the middle of a sentence there, with a capital letter.
 export const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
+
+const steps: [number, string][] = [
+  [86400, 'day'],
+  [3600, 'hour'],
+  [60, 'minute'],
+]
+
+// since says how long ago something was: "2 hours ago".
+export function since(rfc3339: string | undefined, now = Date.now()): string {
+  if (!rfc3339) return ''
+  const seconds = (now - new Date(rfc3339).getTime()) / 1000
+  if (Number.isNaN(seconds)) return ''
+  if (seconds > 60 * 86400) return time(rfc3339)
+  for (const [size, unit] of steps) if (seconds >= size) return `${count(Math.floor(seconds / size), unit)} ago`
+  return 'just now'
+}
