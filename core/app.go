@@ -34,8 +34,11 @@ const (
 // EngineName is the name of a container engine.
 type EngineName = app.EngineName
 
-// Moby is the default engine.
-const Moby = app.Moby
+// The container engines. Moby is the default.
+const (
+	Moby       = app.Moby
+	Containerd = app.Containerd
+)
 
 // DockerContextMode says when the docker context of the App becomes docker's current one.
 type DockerContextMode = app.DockerContextMode
@@ -189,7 +192,7 @@ func (a *AppClient) Set(ctx context.Context, spec map[string]any, dryRun bool, w
 	case err != nil || dryRun:
 		return err
 	case now.Spec.Running:
-		return a.settle(ctx, op, now, spec["virtualMachine"] != nil, w)
+		return a.settle(ctx, op, now, spec["virtualMachine"] != nil || spec["containerEngine"] != nil, w)
 	}
 	return a.await(ctx, op, now, w, now.Expectation().Observed)
 }

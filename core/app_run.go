@@ -23,13 +23,13 @@ type RunOptions struct {
 var dockerVariables = []string{"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_API_VERSION", "DOCKER_MACHINE_NAME"}
 
 // RunEnvironment returns the variables of environ, as NAME=VALUE, for a command that uses the App: PATH has the tools that
-// come with RDD, and docker's clients find the App's engine. It changes nothing of the user's.
+// come with RDD, and the clients of docker and containerd find the App's engine. It changes nothing of the user's.
 func (c *Core) RunEnvironment(environ []string, o RunOptions) []string {
 	endpoint := "DOCKER_CONTEXT=" + c.inst.Context()
 	if o.Host || !dockerconfig.Of(c.inst).Exists() { // the folder of docker's contexts may not be writable
 		endpoint = "DOCKER_HOST=" + c.inst.DockerHost()
 	}
-	return runEnvironment(environ, c.inst.ToolsDir(), endpoint, o.Bundled)
+	return append(runEnvironment(environ, c.inst.ToolsDir(), endpoint, o.Bundled), "CONTAINERD_ADDRESS="+c.inst.ContainerdSocket())
 }
 
 // HasTool reports whether a command is a tool that comes with RDD. The service puts it into PATH when it starts.

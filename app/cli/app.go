@@ -64,7 +64,9 @@ func (s *session) afterStart(ctx context.Context, c *core.Core, session *core.Se
 	if e := a.Status.Engine; e != nil {
 		s.printf("the engine %s %s listens at %s\n", e.Name, e.Version, e.Socket)
 	}
-	if text := dockerHint(c.DockerContext(), c.Instance().DockerHost()); text != "" {
+	if a.Spec.ContainerEngine.Name == core.Containerd {
+		s.printf("use it with: rdd nerdctl\n")
+	} else if text := dockerHint(c.DockerContext(), c.Instance().DockerHost()); text != "" {
 		s.printf("%s\n", text)
 	}
 	if len(a.Status.Problems) > 0 {

@@ -26,6 +26,7 @@ func (s *session) appRun() *cobra.Command {
 		Long: "Runs a command whose docker commands use the App, and exits with its exit code. It starts the App if it isn't running.\n" +
 			"Only the environment of the command differs, and nothing of yours is changed:\n" +
 			"  DOCKER_CONTEXT   the docker context of the App; other variables for docker, such as DOCKER_HOST, are removed\n" +
+			"  CONTAINERD_ADDRESS   the socket of containerd, for its clients, if that is the engine\n" +
 			"  PATH             also has the tools that come with RDD, after your own; with --bundled, before them\n\n" +
 			"For example:\n" +
 			"  rdd run docker run --rm -it IMAGE\n" +

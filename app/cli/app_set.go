@@ -175,8 +175,15 @@ func (s *session) checkProperties(ctx context.Context, c *core.Core, changes []p
 	case err != nil:
 		return err
 	}
+	was, err := session.App().Show(ctx)
+	if err != nil && core.KindOf(err) != core.NotFound {
+		return err
+	}
 	if err := session.App().Set(ctx, property.Spec(changes), true, core.Wait{}); err != nil {
 		return err
+	}
+	for _, warning := range changeWarnings(was, changes) {
+		s.printf("%s\n", warning)
 	}
 	for _, change := range changes {
 		s.printf("%s (dry run)\n", became(change, "would be"))
@@ -234,12 +241,18 @@ func changeWarnings(was *core.App, changes []property.Change) (warnings []string
 	}
 	current := string(was.Spec.ContainerEngine.Name)
 	engine := func(change property.Change) bool {
-		return change.Property.Name == "containerEngine.name" && change.Value != nil && change.Value != current
+		next := change.Value
+		if next == nil {
+			next = change.Property.Default
+		}
+		return change.Property.Name == "containerEngine.name" && fmt.Sprint(next) != current
 	}
 	if slices.ContainsFunc(changes, engine) {
 		warnings = append(warnings, fmt.Sprintf("the images and containers of %s stay on the data disk; the other engine doesn't show them, and they are there again after a change back", current))
 	}
-	inVM := func(change property.Change) bool { return strings.HasPrefix(change.Property.Name, "virtualMachine.") }
+	inVM := func(change property.Change) bool {
+		return strings.HasPrefix(change.Property.Name, "virtualMachine.") || engine(change)
+	}
 	if was.Spec.Running && slices.ContainsFunc(changes, inVM) {
 		warnings = append(warnings, "the virtual machine restarts if this changes it; containers without a restart policy then stay stopped")
 	}

@@ -164,7 +164,8 @@ func (s *session) printReport(w io.Writer, r *core.AppReport) {
 		}
 		printRows(w, "Engine", strings.TrimSpace(fmt.Sprintf("%s %s%s", e.Name, e.Version, version)), "Socket", e.Socket)
 	}
-	if d := r.DockerContext; d != nil && (d.Exists || r.State == core.AppRunning) { // the first start creates it at its end
+	docker := r.Engine == nil || r.Engine.Name == core.Moby
+	if d := r.DockerContext; d != nil && docker && (d.Exists || r.State == core.AppRunning) { // the first start creates it at its end
 		printRows(w, "Docker context", s.withInstance(contextText(r.DockerContext)))
 	}
 	if c := r.Containers; c != nil {

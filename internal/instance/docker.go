@@ -31,6 +31,14 @@ func (i Instance) DockerSocket() string {
 	return filepath.Join(i.short, "docker.sock")
 }
 
+// ContainerdSocket is the path of containerd's socket on this host; on Windows, of its named pipe.
+func (i Instance) ContainerdSocket() string {
+	if runtime.GOOS == "windows" {
+		return `\\.\pipe\rdd-` + i.Name + "-containerd"
+	}
+	return filepath.Join(i.short, "containerd.sock")
+}
+
 // DockerHost is the address of DockerSocket as docker takes it in DOCKER_HOST and in contexts.
 func (i Instance) DockerHost() string {
 	if runtime.GOOS == "windows" {

@@ -340,7 +340,7 @@ type Path struct {
 func (i Instance) Paths() []Path {
 	return []Path{
 		{"data", i.data}, {"logs", i.logs}, {"short", i.short}, {"lima", i.LimaHome()}, {"config", i.ConfigFile()},
-		{"kubeconfig", i.KubeConfig()}, {"docker-socket", i.DockerSocket()}, {"service-log", i.ServiceLog()}, {"vm-logs", i.VMLogDir()},
+		{"kubeconfig", i.KubeConfig()}, {"docker-socket", i.DockerSocket()}, {"containerd-socket", i.ContainerdSocket()}, {"service-log", i.ServiceLog()}, {"vm-logs", i.VMLogDir()},
 		{"store", i.StoreDir()}, {"backups", i.BackupDir()}, {"libexec", i.libexec}, {"share", i.share},
 	}
 }

@@ -55,8 +55,9 @@ func (r *Run) appController(machines *machine.Manager, d *desktop, ownsEmptyHost
 	return app.New(app.Options{
 		Host: r.Host, OwnsEmptyHost: ownsEmptyHost, Events: &d.events,
 		Engine: d.engine, Link: &d.link, Dial: r.dialGuest, Allow: d.ports.allow,
-		Docker: dockerconfig.Of(r.Instance), Context: r.Instance.Context(), Socket: r.Instance.DockerSocket(), SocketProblem: d.socketProblem,
-		Guest: r.guestTemplate,
+		Docker: dockerconfig.Of(r.Instance), Context: r.Instance.Context(), SocketProblem: d.socketProblem,
+		Sockets: map[appv1alpha1.EngineName]string{appv1alpha1.Moby: r.Instance.DockerSocket(), appv1alpha1.Containerd: r.Instance.ContainerdSocket()},
+		Guest:   r.guestTemplate,
 		Validate: func(ctx context.Context, vm string, template []byte) error {
 			return machines.Validate(ctx, vm, template, nil)
 		},

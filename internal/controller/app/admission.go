@@ -85,9 +85,6 @@ func (v *validator) admitApp(ctx context.Context, r admission.Review) error {
 	if !app.DeletionTimestamp.IsZero() {
 		return nil
 	}
-	if e := app.Spec.ContainerEngine.Name; e == v1alpha1.Containerd && e != old.Spec.ContainerEngine.Name {
-		return invalidApp(field.NewPath("spec", "containerEngine", "name"), string(e), "the engine containerd is not available in this version of RDD; use moby")
-	}
 	same := r.Operation == admission.Update && apiequality.Semantic.DeepEqual(app.Spec.VirtualMachine, old.Spec.VirtualMachine)
 	if same || !v.options.claims(app) {
 		return nil
@@ -120,7 +117,7 @@ func (v *validator) admitSize(ctx context.Context, app, old *v1alpha1.App) error
 	if vm != nil && metav1.IsControlledBy(vm, app) && vm.Spec.DataDisk != nil && size.Disk.Cmp(vm.Spec.DataDisk.Size) < 0 {
 		return invalidApp(path.Child("disk"), size.Disk.String(), fmt.Sprintf("the data disk has %s and can't shrink; only deleting the App, with all images, containers and volumes, makes a smaller one", vm.Spec.DataDisk.Size.String()))
 	}
-	return v.admitTemplateOf(ctx, path, size)
+	return v.admitTemplateOf(ctx, path, app, size)
 }
 
 // admitMounts rejects folders that don't exist or are named twice. It checks only those that this write adds.
@@ -157,12 +154,12 @@ func (v *validator) admitMounts(path *field.Path, mounts, old []v1alpha1.Mount) 
 }
 
 // admitTemplateOf lets Lima check the template with that size. Without RDD's guest there is nothing to check yet.
-func (v *validator) admitTemplateOf(ctx context.Context, path *field.Path, size v1alpha1.VirtualMachine) error {
+func (v *validator) admitTemplateOf(ctx context.Context, path *field.Path, app *v1alpha1.App, size v1alpha1.VirtualMachine) error {
 	guest, err := v.options.Guest()
 	if err != nil {
 		return nil //nolint:nilerr // the App's status says that the guest is missing
 	}
-	text, err := withSize(guest, size)
+	text, err := withSize(guest, size, engineOf(app))
 	if err != nil {
 		return apierrors.NewInternalError(err)
 	}

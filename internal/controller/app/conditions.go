@@ -28,10 +28,12 @@ func (d *decision) report(o observation) {
 	d.status.Engine = nil
 	if ready.Status == metav1.ConditionTrue {
 		d.status.Engine = &v1alpha1.EngineStatus{
-			Name: v1alpha1.Moby, Version: o.engine.Version, APIVersion: o.engine.APIVersion,
+			Name: o.engineName(), Version: o.engine.Version, APIVersion: o.engine.APIVersion,
 			Socket: o.docker.socket, Containers: int32(min(o.engine.Containers, 1<<30)),
 		}
-		d.ensure(o, running)
+		if o.engineName() == v1alpha1.Moby { // docker can't use another one
+			d.ensure(o, running)
+		}
 	}
 	d.status.DockerContext = o.docker.context
 	d.status.Ports, d.status.Disk, d.status.Problems, d.status.KnownProblem = nil, nil, slices.Clone(o.problems), ""
@@ -141,9 +143,17 @@ func (d *decision) engineCondition(o observation) metav1.Condition {
 	if late >= connectTimeout && o.engine.Problem != "" {
 		c.Reason = v1alpha1.ReasonConnectFailed
 		c.Message = "the virtual machine runs, and its container engine has not answered for more than " + connectTimeout.String() + ": " + o.engine.Problem +
-			". RDD goes on trying. The engine's log: " + o.command("vm shell "+v1alpha1.VM+" -- sudo journalctl -u docker") + "; to restart it: " + o.command("restart")
+			". RDD goes on trying. The engine's log: " + o.command("vm shell "+v1alpha1.VM+" -- sudo journalctl -u "+unitOf(o.engineName())) + "; to restart it: " + o.command("restart")
 	}
 	return c
+}
+
+// unitOf is the name of an engine's service in the guest.
+func unitOf(engine v1alpha1.EngineName) string {
+	if engine == v1alpha1.Containerd {
+		return "containerd"
+	}
+	return "docker"
 }
 
 // settledCondition returns the condition Settled: whether everything is as the App says.

@@ -33,7 +33,7 @@ import (
 	"rancherdesktop.io/rdd/internal/engine"
 )
 
-// Engine is the container engine in the App's VM. *moby.Engine is one.
+// Engine is the container engine in the App's VM. *choice.Choice is one.
 type Engine interface {
 	State() engine.State
 }
@@ -60,9 +60,9 @@ type Options struct {
 	Dial          engine.Dial                  // to the App's VM while it runs
 	Allow         func(bindAddresses []string) // is told on which addresses of this host ports may be published
 	Docker        DockerFiles
-	Context       string        // name of the docker context
-	Socket        string        // path of the engine's socket on this host
-	SocketProblem func() string // says why that socket can't be served; empty when it is
+	Context       string                         // name of the docker context
+	Sockets       map[v1alpha1.EngineName]string // paths of the engines' sockets on this host
+	SocketProblem func() string                  // says why a socket can't be served; empty when they are
 
 	Guest    func() (template string, err error)                           // the template of RDD's guest
 	Validate func(ctx context.Context, vm string, template []byte) error   // asks Lima; see limavm.MachineManager
@@ -172,8 +172,8 @@ func (r *reconciler) signal() {
 }
 
 // link tells everything that needs the engine how it can be reached.
-func (r *reconciler) link(phase engine.Phase, reason string) {
-	t := engine.Target{Phase: phase, Reason: reason, Engine: engine.Moby}
+func (r *reconciler) link(name v1alpha1.EngineName, phase engine.Phase, reason string) {
+	t := engine.Target{Phase: phase, Reason: reason, Engine: string(name)}
 	if phase == engine.Running {
 		t.Dial = r.options.Dial
 	}

@@ -43,8 +43,16 @@ type observation struct {
 	computer Computer
 	host     string // for the VM's spec
 	command  func(string) string
-	withSize func(template string, size v1alpha1.VirtualMachine) (string, error)
+	withSize func(template string, size v1alpha1.VirtualMachine, engine v1alpha1.EngineName) (string, error)
 	now      time.Time
+}
+
+// engineName is the engine that the App asks for.
+func (o observation) engineName() v1alpha1.EngineName { return engineOf(o.app) }
+
+// engineOf returns the engine that an App asks for.
+func engineOf(app *v1alpha1.App) v1alpha1.EngineName {
+	return cmp.Or(app.Spec.ContainerEngine.Name, v1alpha1.Moby)
 }
 
 // refusal says why the VM can't be made, or why it can't have the size.
@@ -63,7 +71,7 @@ type launched struct {
 // docker is what is known of docker's files.
 type docker struct {
 	context string // name of the App's context, empty when it doesn't exist
-	socket  string // path of the socket
+	socket  string // path of the engine's socket
 }
 
 // memory is what the reconciler keeps between two decisions. It is only in memory: a new process looks again.
@@ -167,7 +175,7 @@ func (d *decision) create(o observation, size v1alpha1.VirtualMachine) {
 		}
 		return
 	}
-	text, err := o.withSize(o.template, size)
+	text, err := o.withSize(o.template, size, o.engineName())
 	if err != nil {
 		d.failure = &refusal{permanent: true, message: "RDD's guest can't have the size that the App asks for: " + err.Error()}
 		return
@@ -205,7 +213,7 @@ func (d *decision) change(o observation, size v1alpha1.VirtualMachine) {
 	spec := o.vmSpec(o.vm.Spec, size)
 	next := o.stored
 	if o.stored != "" {
-		text, err := o.withSize(cmp.Or(o.template, o.stored), size) // a newer RDD's guest replaces the system disk at the next start
+		text, err := o.withSize(cmp.Or(o.template, o.stored), size, o.engineName()) // a newer RDD's guest replaces the system disk at the next start
 		if err != nil {
 			d.failure = &refusal{permanent: true, message: "the virtual machine can't have the size that the App asks for: " + err.Error()}
 			return
@@ -246,7 +254,7 @@ func (o observation) mustApply(next string, size v1alpha1.VirtualMachine, spec l
 	if o.launched == nil || !spec.Running || next == "" || o.memory.applied == next || restarting(spec, o.vm.Status) {
 		return false
 	}
-	wanted, err := o.withSize(o.launched.template, size)
+	wanted, err := o.withSize(o.launched.template, size, o.engineName())
 	grown := o.launched.dataDisk != 0 && spec.DataDisk.Size.Value() > o.launched.dataDisk
 	return err == nil && (wanted != o.launched.template || grown)
 }

@@ -39,7 +39,7 @@ func situation(change ...func(*observation)) observation {
 		computer: computer, command: func(c string) string { return "rdd " + c }, withSize: sizes.withSize, now: noon,
 	}
 	size := sizeOf(o.app.Spec.VirtualMachine, o.computer)
-	o.stored, _ = withSize(guest, size)
+	o.stored, _ = withSize(guest, size, v1alpha1.Moby)
 	o.launched = &launched{template: o.stored, dataDisk: v1alpha1.DefaultDisk}
 	o.vm = &lima.LimaVM{
 		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.VM, Generation: 5,
@@ -89,6 +89,7 @@ var (
 	restart   = newer(func(s *v1alpha1.AppSpec) { s.RestartedAt = &asked })
 	reset     = newer(func(s *v1alpha1.AppSpec) { s.ResetAt = &asked })
 	threeCPUs = newer(func(s *v1alpha1.AppSpec) { s.VirtualMachine.CPUs = 3 })
+	useOther  = newer(func(s *v1alpha1.AppSpec) { s.ContainerEngine.Name = v1alpha1.Containerd })
 	starting  = vmIs(lima.ConditionRunning, metav1.ConditionUnknown, lima.ReasonStarting)
 	// stopped is after the stop: both have seen it.
 	stopped = all(stop, func(o *observation) { o.vm.Spec.Running = false }, vmIs(lima.ConditionRunning, metav1.ConditionFalse, lima.ReasonStopped))
@@ -102,7 +103,7 @@ var (
 	})
 	// restarting is while the VM restarts because its size was changed.
 	changing = all(threeCPUs, func(o *observation) {
-		o.stored, _ = withSize(o.stored, sizeOf(o.app.Spec.VirtualMachine, o.computer))
+		o.stored, _ = withSize(o.stored, sizeOf(o.app.Spec.VirtualMachine, o.computer), o.engineName())
 		now := metav1.NewMicroTime(noon)
 		o.vm.Spec.RestartedAt, o.vm.Status.TemplateDigest, o.memory.applied = &now, lima.TemplateDigest(o.stored), o.stored
 	}, vmIs(lima.ConditionRunning, metav1.ConditionUnknown, lima.ReasonStopping), func(o *observation) { o.app.Status = decide(*o).status })
@@ -152,6 +153,16 @@ func TestDecide(t *testing.T) {
 		{"no VM yet", situation(noVM), "create", engine.Starting, "Unknown/Pending", "Unknown/Starting", "False/Stopped", "False/WaitingForVM", func(d decision) bool {
 			s := d.createVM.Spec
 			return s.Running && strings.Contains(s.Template, "cpus: 4\nmemory: 4GiB\ndisk: 20GiB\nmounts: [{location: \"/home/me\", writable: true}]") && s.DataDisk.Size.Value() == v1alpha1.DefaultDisk
+		}},
+		{"another engine", situation(useOther), "edit patch", engine.Starting, "True/Created", "True/Started", "False/Stopped", "False/ApplyingSettings", func(d decision) bool {
+			return strings.Contains(d.template, `env: {"RDD_ENGINE": "containerd"}`) && d.vmSpec.RestartedAt != nil
+		}},
+		{"another engine answers", situation(useOther, func(o *observation) {
+			o.stored, _ = withSize(guest, sizeOf(o.app.Spec.VirtualMachine, o.computer), v1alpha1.Containerd)
+			o.vm.Status.TemplateDigest, o.launched.template = lima.TemplateDigest(o.stored), o.stored
+			o.memory.context = "" // docker's is not made for it
+		}), "", engine.Running, "True/Created", "True/Started", "True/Connected", "True/Settled", func(d decision) bool {
+			return d.status.Engine.Name == v1alpha1.Containerd
 		}},
 		{"no VM yet, and not to run", situation(stop, noVM), "create", engine.Stopped, "Unknown/Pending", "False/Stopped", "False/Stopped", "False/WaitingForVM", nil},
 		{"no guest", situation(missing), "", engine.Stopped, "False/CreateFailed", "False/StartFailed", "False/Stopped", "False/CreateFailed", func(d decision) bool {

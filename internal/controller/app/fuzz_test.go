@@ -111,7 +111,10 @@ func (w *walk) pick(n int) int {
 func (w *walk) step(t *testing.T) {
 	o := &w.o
 	stamp := metav1.NewMicroTime(o.now)
-	switch w.pick(10) {
+	switch w.pick(11) {
+	case 10:
+		o.app.Spec.ContainerEngine.Name = []v1alpha1.EngineName{v1alpha1.Moby, v1alpha1.Containerd}[w.pick(2)]
+		o.app.Generation++
 	case 0:
 		o.app.Spec.Running = !o.app.Spec.Running
 		o.app.Generation++
@@ -179,7 +182,7 @@ func (w *walk) settle(t *testing.T, seed uint64) {
 		w.vm()
 	}
 	w.decide(t)
-	want, _ := withSize(guest, sizeOf(w.o.app.Spec.VirtualMachine, computer))
+	want, _ := withSize(guest, sizeOf(w.o.app.Spec.VirtualMachine, computer), w.o.engineName())
 	if got := condition(w.o.app.Status, "Settled"); got != "True/Settled" || w.o.vm.Spec.Running != w.o.app.Spec.Running {
 		t.Fatalf("walk %d: Settled is %s: %+v, VM %+v", seed, got, w.o.app, w.o.vm)
 	}

@@ -225,7 +225,6 @@ func testRejected(t *testing.T, env *testEnv) {
 		{"no such folder", mounts(folder + "/none"), "there is no such folder on this host"},
 		{"a file", mounts(tempFile(t)), "is not a folder"},
 		{"a folder twice", mounts(folder, folder+"/."), "spec.virtualMachine.mounts[1].path: Invalid value: \"" + folder + "/.\": is the same folder as mounts[0]"},
-		{"containerd", func(app *v1alpha1.App) { app.Spec.ContainerEngine.Name = v1alpha1.Containerd }, "spec.containerEngine.name: Invalid value: \"containerd\": the engine containerd is not available in this version of RDD; use moby"},
 		{"Kubernetes", func(app *v1alpha1.App) { app.Spec.Kubernetes.Enabled = true }, "Kubernetes is not available in this version of RDD"},
 		{"the finalizer", func(app *v1alpha1.App) { app.Finalizers = nil }, "to delete all: rdd delete"},
 	} {

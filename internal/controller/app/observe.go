@@ -29,7 +29,9 @@ func (r *reconciler) observe(ctx context.Context, app *v1alpha1.App) (o observat
 		o.host = r.options.Host
 	}
 	target, _ := r.options.Link.Get()
-	o.linked, o.engine = target.Phase, r.options.Engine.State()
+	if target.Engine == string(o.engineName()) {
+		o.linked, o.engine = target.Phase, r.options.Engine.State()
+	}
 	r.observeDocker(&o)
 	if o.vm, err = appVM(ctx, r.live); err != nil {
 		return o, err
@@ -54,7 +56,7 @@ func (r *reconciler) observe(ctx context.Context, app *v1alpha1.App) (o observat
 }
 
 func (r *reconciler) observeDocker(o *observation) {
-	o.docker = docker{socket: r.options.Socket}
+	o.docker = docker{socket: r.options.Sockets[o.engineName()]}
 	if r.options.Docker.Exists() {
 		o.docker.context = r.options.Context
 	}

@@ -33,7 +33,7 @@ func (r *reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	if !r.options.claims(app) {
-		r.link(engine.Stopped, fmt.Sprintf("RDD's container engine runs on the host %s, which shares the datastore with this one", app.Annotations[HostAnnotation]))
+		r.link(engineOf(app), engine.Stopped, fmt.Sprintf("RDD's container engine runs on the host %s, which shares the datastore with this one", app.Annotations[HostAnnotation]))
 		return ctrl.Result{}, nil
 	}
 	held, err := r.claim(ctx, app)
@@ -45,7 +45,7 @@ func (r *reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	d := decide(o)
-	r.link(d.phase, d.reason)
+	r.link(engineOf(app), d.phase, d.reason)
 	again, err := r.act(ctx, &o, d)
 	if err != nil {
 		return ctrl.Result{}, ignoreStale(err)
@@ -55,7 +55,7 @@ func (r *reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	if again {
 		d = decide(o)
-		r.link(d.phase, d.reason)
+		r.link(engineOf(app), d.phase, d.reason)
 	}
 	after, err := r.commit(ctx, o, d)
 	return ctrl.Result{RequeueAfter: after}, ignoreStale(err)
@@ -64,7 +64,7 @@ func (r *reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // gone forgets an App that doesn't exist. One that was deleted at the moment it got its finalizer has gone without it, and with
 // it the garbage collector removes the VM, but not docker's context.
 func (r *reconciler) gone(ctx context.Context) error {
-	r.link(engine.Stopped, notSetUp(r.options.Command))
+	r.link("", engine.Stopped, notSetUp(r.options.Command))
 	r.mu.Lock()
 	known := r.memory.uid != ""
 	r.mu.Unlock()

@@ -50,8 +50,19 @@ func (c Computer) folder(path string) string {
 	return filepath.Clean(path)
 }
 
-// withSize returns a template with the processors, the memory and the mounts of size, and changes nothing else.
-func withSize(template string, size v1alpha1.VirtualMachine) (string, error) {
+// engineVariable tells the guest which engine it runs. Without it, that is moby.
+const engineVariable = "RDD_ENGINE"
+
+// withSize returns a template with the processors, the memory and the mounts of size and with the engine, and changes nothing
+// else.
+func withSize(template string, size v1alpha1.VirtualMachine, engine v1alpha1.EngineName) (string, error) {
+	if engine == v1alpha1.Moby {
+		engine = ""
+	}
+	template, err := templatetext.WithEnv(template, engineVariable, string(engine))
+	if err != nil {
+		return "", err
+	}
 	r, err := templatetext.ResourcesOf(template)
 	if err != nil {
 		return "", err
@@ -75,7 +86,10 @@ type edited struct {
 	known map[editedKey]editedResult
 }
 
-type editedKey struct{ template, size string }
+type editedKey struct {
+	template, size string
+	engine         v1alpha1.EngineName
+}
 
 type editedResult struct {
 	text string
@@ -85,13 +99,13 @@ type editedResult struct {
 // maxEdited bounds the results that are kept: those of the VM's template, of RDD's guest, and of the one that runs.
 const maxEdited = 8
 
-func (e *edited) withSize(template string, size v1alpha1.VirtualMachine) (string, error) {
+func (e *edited) withSize(template string, size v1alpha1.VirtualMachine, engine v1alpha1.EngineName) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	key := editedKey{template, fmt.Sprintf("%d %d %#v", size.CPUs, size.Memory.Value(), size.Mounts)}
+	key := editedKey{template, fmt.Sprintf("%d %d %#v", size.CPUs, size.Memory.Value(), size.Mounts), engine}
 	r, ok := e.known[key]
 	if !ok {
-		if r.text, r.err = withSize(template, size); len(e.known) >= maxEdited || e.known == nil {
+		if r.text, r.err = withSize(template, size, engine); len(e.known) >= maxEdited || e.known == nil {
 			e.known = map[editedKey]editedResult{}
 		}
 		e.known[key] = r

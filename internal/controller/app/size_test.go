@@ -54,11 +54,11 @@ func TestMountsAreAbsoluteAndOuterFoldersComeFirst(t *testing.T) {
 func TestATemplateWithASizeStaysAsItIs(t *testing.T) {
 	q := resource.MustParse("3G") // no whole number of MiB
 	size := sizeOf(v1alpha1.VirtualMachine{CPUs: 3, Memory: &q}, computer)
-	once, err := withSize(guest, size)
+	once, err := withSize(guest, size, v1alpha1.Moby)
 	if err != nil || !strings.HasPrefix(once, "# RDD's guest\ncpus: 3\nmemory: 2861MiB\ndisk: 20GiB\n") {
 		t.Fatalf("%v %q", err, once)
 	}
-	if twice, err := withSize(once, size); err != nil || twice != once {
+	if twice, err := withSize(once, size, v1alpha1.Moby); err != nil || twice != once {
 		t.Errorf("%v %q", err, twice)
 	}
 }
@@ -73,8 +73,8 @@ func TestEditedTemplatesAreKeptApart(t *testing.T) {
 	for range 2 {
 		for i, size := range []v1alpha1.VirtualMachine{base, cpus, memory, mounts} {
 			for j, template := range []string{guest, "cpus: 9\n", "- no map\n", "a: 1\n"} {
-				want, wantErr := withSize(template, size)
-				if got, err := e.withSize(template, size); got != want || (err == nil) != (wantErr == nil) || len(e.known) > maxEdited {
+				want, wantErr := withSize(template, size, v1alpha1.Moby)
+				if got, err := e.withSize(template, size, v1alpha1.Moby); got != want || (err == nil) != (wantErr == nil) || len(e.known) > maxEdited {
 					t.Errorf("%d %d: %q, %v; %d kept", i, j, got, err, len(e.known))
 				}
 			}

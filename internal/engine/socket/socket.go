@@ -1,6 +1,6 @@
-// Package socket serves the container engine's socket on this host for as long as the service lives. While the engine runs, each
-// connection is passed on to the guest as it is; while it starts, clients wait; while it is stopped, they get an HTTP error that
-// says how to start it. internal/server runs it.
+// Package socket serves a container engine's socket on this host for as long as the service lives. While the engine runs, each
+// connection is passed on to the guest as it is; while it starts, clients wait; while it is stopped, they get an error that
+// says how to start it: of HTTP for docker, of gRPC for clients of containerd. internal/server runs it.
 package socket
 
 import (
@@ -18,9 +18,10 @@ import (
 
 // Server serves the socket at Path. The Link says where to.
 type Server struct {
-	Path string
-	Link *engine.Link
-	Log  *slog.Logger
+	Path   string
+	Engine string // the engine whose socket it is: engine.Moby or engine.Containerd
+	Link   *engine.Link
+	Log    *slog.Logger
 	// Command returns a command of rdd for this instance, as a user types it; nil: for the default instance.
 	Command func(command string) string
 	// Changed is called when what Problem returns has changed. It may be nil.
@@ -52,7 +53,7 @@ func (s *Server) Run(ctx context.Context) error {
 		if err == nil {
 			continue // the path is no longer ours
 		}
-		s.report(fmt.Sprintf("docker can't reach the container engine: %v. RDD tries again every %s.", err, retryListen))
+		s.report(fmt.Sprintf("%s: %v. RDD tries again every %s.", s.kind().listen, err, retryListen))
 		select {
 		case <-ctx.Done():
 			return nil
@@ -141,15 +142,32 @@ func (s *Server) accept(ctx context.Context, l *listener, connections *sync.Wait
 
 // Timing of a request.
 const (
-	waitBound = 2 * time.Minute        // for the engine
+	waitBound = 2 * time.Minute        // for docker's engine
+	grpcBound = 8 * time.Second        // for containerd, whose clients give up after 10 s
 	retryDial = 250 * time.Millisecond // between two attempts to reach it
 )
 
-// guestSocket is the engine's socket in the guest.
-const guestSocket = "/run/docker.sock"
+// kind is what differs between the engines.
+type kind struct {
+	engine string
+	socket string        // in the guest
+	bound  time.Duration // for a request to wait
+	wrong  string        // the answer while another engine is chosen; the command follows
+	listen string        // the problem when the socket can't be served
+}
 
-// wrongEngine is the answer while containerd is the engine.
-const wrongEngine = "The container engine of RDD is containerd, which docker can't use. To use docker, switch with: "
+func (s *Server) kind() kind {
+	if s.Engine == engine.Containerd {
+		return kind{
+			engine.Containerd, engine.ContainerdSocket, grpcBound,
+			"The container engine of RDD is moby, and this is the socket of containerd. Use docker, or switch with: ", "clients of containerd can't reach it",
+		}
+	}
+	return kind{
+		engine.Moby, "/run/docker.sock", waitBound,
+		"The container engine of RDD is containerd, which docker can't use. Use rdd nerdctl, or switch with: ", "docker can't reach the container engine",
+	}
+}
 
 // serve connects a client with the engine, or tells it why that doesn't work.
 func (s *Server) serve(ctx context.Context, c *client) {
@@ -161,9 +179,27 @@ func (s *Server) serve(ctx context.Context, c *client) {
 	case guest != nil:
 		defer context.AfterFunc(ctx, func() { _ = guest.Close() })()
 		splice(c, rest, guest)
+	case refusal != "" && s.Engine == engine.Containerd:
+		ctx, cancel := s.unchanged(ctx)
+		defer cancel()
+		answerGRPC(ctx, c, rest, refusal)
 	case refusal != "":
 		answer(c, rest, refusal)
 	}
+}
+
+// unchanged returns a context that ends when the target changes.
+func (s *Server) unchanged(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	_, changed := s.Link.Get()
+	go func() {
+		defer cancel()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // errLate means that the request has waited for as long as it may.
@@ -172,7 +208,8 @@ var errLate = errors.New("no answer in time")
 // connect returns a connection to the engine. If there can't be one in time it returns why; if the client has gone, neither. No
 // byte of the client is passed on before, so whatever fails here can be tried again.
 func (s *Server) connect(ctx context.Context, c *client) (guest net.Conn, refusal string) {
-	ctx, cancel := context.WithTimeoutCause(ctx, waitBound, errLate)
+	kind := s.kind()
+	ctx, cancel := context.WithTimeoutCause(ctx, kind.bound, errLate)
 	defer cancel()
 	for {
 		target, changed := s.Link.Get()
@@ -182,12 +219,12 @@ func (s *Server) connect(ctx context.Context, c *client) (guest net.Conn, refusa
 		switch {
 		case refusal != "":
 			return nil, refusal
-		case target.Engine == engine.Containerd:
-			return nil, wrongEngine + s.command("set containerEngine.name=moby")
+		case target.Engine != "" && target.Engine != kind.engine:
+			return nil, kind.wrong + s.command("set containerEngine.name="+kind.engine)
 		case target.Phase == engine.Stopped:
 			return nil, cmp.Or(target.Reason, "The container engine of RDD is stopped. Start it with: "+s.command("start"))
 		case target.Phase == engine.Running:
-			if guest, err = dial(ctx, target.Dial, changed, refused); err == nil {
+			if guest, err = dial(ctx, target.Dial, kind.socket, changed, refused); err == nil {
 				if c.waited() && hungUp(c.Conn, false) {
 					_ = guest.Close()
 					return nil, ""
@@ -213,7 +250,7 @@ func (s *Server) connect(ctx context.Context, c *client) (guest net.Conn, refusa
 }
 
 // dial connects to the engine. It gives up when the target has changed, and when all requests are refused.
-func dial(ctx context.Context, to engine.Dial, changed, refused <-chan struct{}) (net.Conn, error) {
+func dial(ctx context.Context, to engine.Dial, socket string, changed, refused <-chan struct{}) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -225,16 +262,16 @@ func dial(ctx context.Context, to engine.Dial, changed, refused <-chan struct{})
 		case <-ctx.Done():
 		}
 	}()
-	return to(ctx, "unix", guestSocket)
+	return to(ctx, "unix", socket)
 }
 
 // tooLate says that a request has waited in vain. err is why the engine can't be reached; nil: its VM still starts.
 func (s *Server) tooLate(target engine.Target, err error) string {
 	if err == nil {
 		reason := cmp.Or(target.Reason, "The container engine of RDD is still starting.")
-		return fmt.Sprintf("%s This request has waited for %s. See how far it is with: %s", reason, waitBound, s.command("status"))
+		return fmt.Sprintf("%s This request has waited for %s. See how far it is with: %s", reason, s.kind().bound, s.command("status"))
 	}
-	return fmt.Sprintf("The container engine of RDD has not answered for %s: %v. See what is wrong with: %s", waitBound, err, s.command("status"))
+	return fmt.Sprintf("The container engine of RDD has not answered for %s: %v. See what is wrong with: %s", s.kind().bound, err, s.command("status"))
 }
 
 func (s *Server) command(command string) string {

@@ -57,7 +57,7 @@ func (g *guest) dial(ctx context.Context, network, address string) (net.Conn, er
 	if g.dials.Add(1) <= g.fail.Load() {
 		return nil, errors.New("connect to /run/docker.sock: no such file or directory")
 	}
-	if network != "unix" || address != guestSocket {
+	if network != "unix" || address != (&Server{}).kind().socket {
 		return nil, fmt.Errorf("dial %s %s", network, address)
 	}
 	return (&net.Dialer{}).DialContext(ctx, "unix", g.listen.Addr().String())
@@ -397,7 +397,7 @@ func TestRefusalGivesTheReason(t *testing.T) {
 	s := serve(t, link)
 	for want, target := range map[string]engine.Target{
 		"The virtual machine rd has failed to start. See: rdd status": {Phase: engine.Stopped, Engine: engine.Moby, Reason: "The virtual machine rd has failed to start. See: rdd status"},
-		wrongEngine + "rdd set containerEngine.name=moby": {Phase: engine.Running, Engine: engine.Containerd, Dial: func(context.Context, string, string) (net.Conn, error) {
+		(&Server{}).kind().wrong + "rdd set containerEngine.name=moby": {Phase: engine.Running, Engine: engine.Containerd, Dial: func(context.Context, string, string) (net.Conn, error) {
 			t.Error("docker's request went to containerd")
 			return nil, errors.New("no")
 		}},

@@ -132,6 +132,12 @@ write_environment() {
 	} | keep /etc/environment
 }
 
+# choose_engine keeps docker from running if containerd is the engine. The file is a
+# condition of docker's units, so that there is nothing to reload.
+choose_engine() {
+	if grep -q '^RDD_ENGINE="*containerd' "$data/etc_environment"; then : >/run/rdd-no-docker; fi
+}
+
 # make_mount_points readies what Lima mounts from the host as soon as it is in.
 make_mount_points() {
 	[ "$LIMA_CIDATA_MOUNTTYPE" = reverse-sshfs ] && [ "$LIMA_CIDATA_MOUNTS" -gt 0 ] || return 0
