@@ -26,6 +26,8 @@ KUBEVER := $(KUBEVAR)Version=v$(KUBE) $(KUBEVAR)Major=$(word 1,$(subst ., ,$(KUB
 comma   := ,
 # `make build DEBUG=1` keeps the debug information, and doesn't optimise our own packages.
 GOBUILD = go build -tags grpcnotrace $(if $(DEBUG),-gcflags 'rancherdesktop.io/rdd/...=-N -l') -ldflags '$(if $(DEBUG),,-s -w) -X main.version=$(VERSION) $(KUBEVER) $(BUILDVAR)'
+# Recipes show what they build, and with V=1 how.
+Q       := $(if $(V),,@)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
 PROGRAMS := $(BIN)/rdd $(LIBEXEC)/rddd $(LIBEXEC)/rdd-lima $(LIBEXEC)/rdd-kubectl $(LIBEXEC)/rdd-tray $(LIBEXEC)/rdd-web
 
@@ -54,7 +56,8 @@ $(BIN)/rdd: BUILDVAR = -X main.commit=$(COMMIT) -X main.built=$(shell date -u $(
 $(LIBEXEC)/rdd-tray: export CGO_ENABLED := $(if $(filter Darwin,$(shell uname -s)),1,0)
 $(PROGRAMS):
 	@mkdir -p $(@D)
-	$(GOBUILD) -o $@ ./cmd/$(@F)
+	@echo "  $(@F)" >&2
+	$(Q)$(GOBUILD) -o $@ ./cmd/$(@F)
 
 # The window is the only program that needs C. Without GTK and WebKit it is not built.
 .PHONY: $(LIBEXEC)/rdd-window
@@ -62,7 +65,7 @@ $(LIBEXEC)/rdd-window:
 	@if ! pkg-config --exists gtk+-3.0 webkit2gtk-4.1 2>/dev/null; then \
 		echo "rdd-window is not built: libgtk-3-dev, libwebkit2gtk-4.1-dev or pkg-config is missing (make setup); rdd dashboard shows the same page" >&2; \
 	else \
-		set -x; CGO_ENABLED=1 $(subst -tags grpcnotrace,-tags grpcnotrace$(comma)desktop$(comma)production$(comma)webkit2_41,$(GOBUILD)) -o $@ .; \
+		echo "  $(@F)" >&2; $(if $(V),set -x;) CGO_ENABLED=1 $(subst -tags grpcnotrace,-tags grpcnotrace$(comma)desktop$(comma)production$(comma)webkit2_41,$(GOBUILD)) -o $@ .; \
 	fi
 
 .PHONY: frontend
@@ -77,14 +80,16 @@ $(SHARE)/lima:
 	@mkdir -p $@
 	@cp -r --no-preserve=mode "$$(go list -m -f '{{.Dir}}' github.com/lima-vm/lima)/templates" $@/
 	@cd $@/templates/_images && for alias in $(LIMALINKS); do cp "$${alias#*=}.yaml" "$${alias%=*}.yaml"; done
-	GOOS=linux $(GOBUILD) -o $@/lima-guestagent.Linux-$(GUESTARCH) github.com/lima-vm/lima/cmd/lima-guestagent
+	@echo "  lima-guestagent" >&2
+	$(Q)GOOS=linux $(GOBUILD) -o $@/lima-guestagent.Linux-$(GUESTARCH) github.com/lima-vm/lima/cmd/lima-guestagent
 
 # The program that the hostagent runs in guests.
 GUESTPROGRAM := $(SHARE)/rdd/rdd-guest.Linux-$(GUESTARCH)
 .PHONY: $(GUESTPROGRAM)
 $(GUESTPROGRAM):
 	@mkdir -p $(@D)
-	GOOS=linux $(GOBUILD) -o $@ ./cmd/rdd-guest
+	@echo "  $(@F)" >&2
+	$(Q)GOOS=linux $(GOBUILD) -o $@ ./cmd/rdd-guest
 
 .PHONY: tools
 tools: ## build docker, with buildx and compose, which the packages contain
