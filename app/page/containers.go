@@ -78,15 +78,3 @@ func (a *API) containerDelete(ctx context.Context, params DeleteContainersParams
 		return engine.RemoveContainer(ctx, id, core.RemoveOptions{Force: params.Force, Volumes: params.Volumes})
 	})
 }
-
-func (a *API) volumeDelete(ctx context.Context, params DeleteVolumesParams) ([]Failure, error) {
-	return a.onEach(ctx, params.Names, func(ctx context.Context, engine *core.EngineObjects, name string) error {
-		return engine.RemoveVolume(ctx, name, core.RemoveOptions{Force: params.Force})
-	})
-}
-
-func (a *API) networkDelete(ctx context.Context, params IDsParams) ([]Failure, error) {
-	return a.onEach(ctx, params.IDs, func(ctx context.Context, engine *core.EngineObjects, id string) error {
-		return engine.RemoveNetwork(ctx, id)
-	})
-}

@@ -18,21 +18,27 @@ import (
 // stream is an open log or shell.
 type stream struct {
 	cancel   context.CancelCauseFunc
-	terminal *core.Terminal // nil: a log
+	terminal terminal // nil: a log
+}
+
+// terminal is a shell in a VM or a container.
+type terminal interface {
+	io.ReadWriteCloser
+	Resize(cols, rows int) error
 }
 
 // errClosed ends a stream that the page closes.
 var errClosed = errors.New("closed")
 
 // open opens a stream, which pump fills until it returns.
-func (a *API) open(terminal *core.Terminal, pump func(ctx context.Context, deliver func([]byte) error) error) (StreamRef, error) {
+func (a *API) open(shell terminal, pump func(ctx context.Context, deliver func([]byte) error) error) (StreamRef, error) {
 	id := a.newID()
 	known := make(chan struct{})
 	err := a.background(func(run context.Context) {
 		ctx, cancel := context.WithCancelCause(run)
 		defer cancel(nil)
 		a.mu.Lock()
-		a.streams[id] = &stream{cancel, terminal}
+		a.streams[id] = &stream{cancel, shell}
 		a.mu.Unlock()
 		close(known)
 		var rest []byte
@@ -111,6 +117,11 @@ func (a *API) logOpen(_ context.Context, p operation.Log) (StreamRef, error) {
 	case p.VM == "":
 		return StreamRef{}, badField("vm", "vm: is required, except for the log of the service")
 	}
+	return a.openLog(follow)
+}
+
+// openLog opens a stream of what follow writes.
+func (a *API) openLog(follow func(ctx context.Context, w io.Writer) error) (StreamRef, error) {
 	return a.open(nil, func(ctx context.Context, deliver func([]byte) error) error {
 		tail := newTail()
 		var all sync.WaitGroup
@@ -140,27 +151,7 @@ func (a *API) shellOpen(ctx context.Context, p ShellParams) (StreamRef, error) {
 	if err != nil {
 		return StreamRef{}, err
 	}
-	ref, err := a.open(terminal, func(ctx context.Context, deliver func([]byte) error) error {
-		hangUp := sync.OnceFunc(func() { _ = terminal.Close() })
-		defer hangUp()
-		defer context.AfterFunc(ctx, hangUp)()
-		b := make([]byte, 32<<10)
-		for {
-			n, err := terminal.Read(b)
-			if n > 0 {
-				if err := deliver(b[:n]); err != nil {
-					return err
-				}
-			}
-			if err != nil {
-				return io.EOF // every error of a terminal means that the shell has ended
-			}
-		}
-	})
-	if err != nil {
-		err = errors.Join(err, terminal.Close())
-	}
-	return ref, err
+	return a.openShell(terminal, func(error) error { return io.EOF }) // every error of it means that the shell has ended
 }
 
 func (s TerminalSize) checkSize() error {
@@ -173,7 +164,7 @@ func (s TerminalSize) checkSize() error {
 }
 
 // shell returns the terminal of an open stream.
-func (a *API) shell(id string) (*core.Terminal, error) {
+func (a *API) shell(id string) (terminal, error) {
 	s, err := a.stream(id)
 	if err == nil && s.terminal == nil {
 		err = badField("stream", "stream %q is a log and takes no input", id)

@@ -99,6 +99,11 @@ type Undo struct {
 	Operation string `json:"operation,omitempty"`
 }
 
+// ObjectRef names an object of the engine that a call created.
+type ObjectRef struct {
+	Object string `json:"object"`
+}
+
 // StreamRef names the stream that a call opened.
 type StreamRef struct {
 	Stream string `json:"stream"`
@@ -134,7 +139,7 @@ type (
 	NameParams struct {
 		Name string `json:"name"`
 	}
-	// IDParams names an operation, or a finding's repair.
+	// IDParams names an operation, a finding's repair, or an object of the engine.
 	IDParams struct {
 		ID string `json:"id"`
 	}
@@ -161,6 +166,54 @@ type (
 	DeleteVolumesParams struct {
 		Names []string `json:"names"`
 		Force bool     `json:"force,omitempty"`
+	}
+	// ContainerLogParams is a part of a container's log: the last Tail lines, or all if that is negative, and with Follow what
+	// comes.
+	ContainerLogParams struct {
+		ID         string `json:"id"`
+		Tail       int    `json:"tail"`
+		Timestamps bool   `json:"timestamps,omitempty"`
+		Follow     bool   `json:"follow,omitempty"`
+	}
+	// ContainerShellParams is a terminal in a container, with a shell if no command is named.
+	ContainerShellParams struct {
+		ID      string   `json:"id"`
+		Command []string `json:"command,omitempty"`
+		User    string   `json:"user,omitempty"`
+		TerminalSize
+	}
+	// ContainerPathParams names a file or folder of a container.
+	ContainerPathParams struct {
+		ID   string `json:"id"`
+		Path string `json:"path"`
+	}
+	// ContainerDownloadParams is a download to a new file; without its path, to the folder for downloads.
+	ContainerDownloadParams struct {
+		ContainerPathParams
+		To string `json:"to,omitempty"`
+	}
+	// VolumePathParams names a file or folder of a volume.
+	VolumePathParams struct {
+		Name string `json:"name"`
+		Path string `json:"path"`
+	}
+	// VolumeDownloadParams is a download to a new file; without its path, to the folder for downloads.
+	VolumeDownloadParams struct {
+		VolumePathParams
+		To string `json:"to,omitempty"`
+	}
+	// VolumeParams is a new volume. Without a name, the engine chooses one.
+	VolumeParams struct {
+		Name   string            `json:"name"`
+		Driver string            `json:"driver,omitempty"`
+		Labels map[string]string `json:"labels,omitempty"`
+	}
+	// NetworkParams is a new network.
+	NetworkParams struct {
+		Name     string `json:"name"`
+		Driver   string `json:"driver,omitempty"`
+		Subnet   string `json:"subnet,omitempty"`
+		Internal bool   `json:"internal,omitempty"`
 	}
 	// RestoreParams names a backup.
 	RestoreParams struct {

@@ -189,8 +189,41 @@ export interface Container {
   project?: string;
   service?: string;
 }
+export interface ContainerDownloadParams {
+  id: string;
+  path: string;
+  to?: string;
+}
+export interface ContainerLogParams {
+  id: string;
+  tail: number;
+  timestamps?: boolean;
+  follow?: boolean;
+}
 
+export interface ContainerPathParams {
+  id: string;
+  path: string;
+}
 
+export interface ContainerShellParams {
+  id: string;
+  command?: string[];
+  user?: string;
+  cols: number;
+  rows: number;
+}
+export interface ContainerUsage {
+  id: string;
+  cpu: number;
+  memory: number;
+  memoryLimit: number;
+  netRx: number;
+  netTx: number;
+  blockRead: number;
+  blockWrite: number;
+  pids: number;
+}
 export interface CreateParams {
   name: string;
   template: string;
@@ -280,6 +313,21 @@ export interface FieldProblem {
   field: string;
   message: string;
 }
+export interface File {
+  name: string;
+  type: string;
+  size: number;
+  mode: string;
+  owner: number;
+  group: number;
+  modified: string;
+  target?: string;
+}
+export interface Files {
+  path: string;
+  files: File[];
+  truncated?: boolean;
+}
 export interface Finding {
   check: string;
   id: string;
@@ -326,6 +374,15 @@ export interface NameParams {
   name: string;
 }
 
+export interface NetworkParams {
+  name: string;
+  driver?: string;
+  subnet?: string;
+  internal?: boolean;
+}
+export interface ObjectRef {
+  object: string;
+}
 export interface Result {
   message: string;
   items: string[];
@@ -535,6 +592,20 @@ export interface VersionedText {
   version: string;
 }
 
+export interface VolumeDownloadParams {
+  name: string;
+  path: string;
+  to?: string;
+}
+export interface VolumeParams {
+  name: string;
+  driver?: string;
+  labels?: {[key: string]: string};
+}
+export interface VolumePathParams {
+  name: string;
+  path: string;
+}
 export interface WriteParams {
   stream: string;
   data: string;
@@ -574,7 +645,20 @@ export interface Methods {
   'image.tag': [TagParams, {}]
   'image.delete': [DeleteImagesParams, Failure[]]
   'prune': [PruneParams, Ref]
+  'container.usage': [IDsParams, ContainerUsage[]]
+  'container.inspect': [IDParams, Text]
+  'container.logOpen': [ContainerLogParams, StreamRef]
+  'container.shellOpen': [ContainerShellParams, StreamRef]
+  'container.files': [ContainerPathParams, Files]
+  'container.download': [ContainerDownloadParams, Path]
+  'image.inspect': [IDParams, Text]
+  'volume.create': [VolumeParams, ObjectRef]
   'volume.delete': [DeleteVolumesParams, Failure[]]
+  'volume.inspect': [IDParams, Text]
+  'volume.files': [VolumePathParams, Files]
+  'volume.download': [VolumeDownloadParams, Path]
+  'network.create': [NetworkParams, ObjectRef]
+  'network.inspect': [IDParams, Text]
   'network.delete': [IDsParams, Failure[]]
   'templates': [{}, Template[]]
   'template.read': [LocatorParams, Text]

@@ -14,7 +14,7 @@ import type {
   State,
   VM,
 } from '../lib/api'
-import { app, FakeEngine } from './fakeEngine'
+import { app, FakeEngine, id as idOf, list } from './fakeEngine'
 import { CallError, Emitter, type Events, type Method, type Params, type Remote, type Result } from '../lib/transport'
 
 type Verb = Operation['verb']
@@ -505,6 +505,17 @@ export class Fake implements Remote {
     return failures
   }
 
+  #files(path: string, of: 'container' | 'volume') {
+    const found = list(path, of)
+    if ('kind' in found) throw new CallError(found)
+    return found
+  }
+
+  #inspect(object: object | undefined, id: string) {
+    if (!object) throw new CallError({ kind: 'not-found', message: `No such object: ${id}` })
+    return { text: JSON.stringify(object, null, 2) }
+  }
+
   // Removes objects; judge says why one can't be removed.
   #remove<T extends { object: string; name: string }>(
     kind: 'containers' | 'images' | 'volumes' | 'networks',
@@ -790,6 +801,86 @@ export class Fake implements Remote {
           : { message: 'There was nothing to delete.', items: [] },
       )
     },
+    'container.usage': ({ ids }) =>
+      ids.flatMap((id) => {
+        const c = this.engine.find(id)
+        if (c?.state !== 'running') return []
+        const seed = parseInt(c.id.slice(0, 4), 16) / 0xffff
+        return {
+          id,
+          cpu: seed * 0.4 + Math.random() * 0.1,
+          memory: (40 + seed * 600) * MiB,
+          memoryLimit: 4 * GiB,
+          netRx: seed * 80 * MiB,
+          netTx: seed * 12 * MiB,
+          blockRead: seed * 200 * MiB,
+          blockWrite: seed * 30 * MiB,
+          pids: 1 + Math.round(seed * 20),
+        }
+      }),
+    'container.inspect': ({ id }) => this.#inspect(this.engine.find(id), id),
+    'container.logOpen': ({ id, tail, timestamps, follow }) => {
+      const c = this.engine.find(id)
+      if (!c) throw new CallError({ kind: 'not-found', message: `No such container: ${id}` })
+      const line = (n: number) => {
+        const time = timestamps ? `${new Date(Date.now() - (1000 - n) * 1000).toISOString()} ` : ''
+        const level = n % 17 ? '\u001b[32mINFO\u001b[0m' : '\u001b[31mERROR\u001b[0m'
+        return `${time}${level} ${c.service ?? c.name}: GET /api/items/${n} 200 ${(n * 7) % 90} ms <b>not bold</b>\n`
+      }
+      const lines = Array.from({ length: tail < 0 ? 1000 : Math.min(tail, 1000) }, (_, i) => line(i))
+      const follows = follow && c.state === 'running'
+      const ref = this.#stream((n) => line(1000 + n), follows ? 400 : 0, lines.join(''))
+      if (!follows) setTimeout(() => this.#events.emit('stream', { id: ref.stream, end: true }), 0)
+      return ref
+    },
+    'container.shellOpen': ({ id }) => {
+      const c = this.engine.find(id)
+      if (c?.state !== 'running')
+        throw new CallError({ kind: 'rejected', message: `container ${c?.name ?? id} is not running` })
+      return this.#stream(() => '', 0, `\u001b[1;34mroot@${c.id.slice(0, 12)}\u001b[0m:/# `)
+    },
+    'container.files': ({ path }) => this.#files(path, 'container'),
+    'container.download': ({ path, to }) => ({
+      path: to ?? `/home/ada/Downloads/${path.split('/').pop() || 'files.tar'}`,
+    }),
+    'image.inspect': ({ id }) =>
+      this.#inspect(
+        this.engine.images.find((i) => i.object === id || i.id === id),
+        id,
+      ),
+    'volume.create': ({ name, driver, labels }) => {
+      const object = name || idOf(`volume ${this.#next++}`)
+      const created = new Date().toISOString()
+      this.engine.change({
+        volumes: [{ object, name: object, driver: driver ?? 'local', scope: 'local', created, labels }],
+      })
+      return { object }
+    },
+    'volume.inspect': ({ id }) =>
+      this.#inspect(
+        this.engine.volumes.find((v) => v.name === id),
+        id,
+      ),
+    'volume.files': ({ path }) => this.#files(path, 'volume'),
+    'volume.download': ({ name, path, to }) => ({ path: to ?? `/home/ada/Downloads/${path.split('/').pop() || name}` }),
+    'network.create': ({ name, driver, subnet, internal }) => {
+      if (this.engine.networks.some((n) => n.name === name))
+        throw new CallError({ kind: 'rejected', message: `network with name ${name} already exists` })
+      const object = idOf(`network ${name}`)
+      const subnets = [subnet ?? '172.28.0.0/16']
+      const created = new Date().toISOString()
+      this.engine.change({
+        networks: [
+          { object, id: object, name, driver: driver ?? 'bridge', scope: 'local', subnets, internal, created },
+        ],
+      })
+      return { object }
+    },
+    'network.inspect': ({ id }) =>
+      this.#inspect(
+        this.engine.networks.find((n) => n.object === id || n.name === id),
+        id,
+      ),
     'volume.delete': ({ names }) =>
       this.#remove('volumes', this.engine.volumes, names, (v) =>
         v.containers?.length ? `remove ${v.name}: volume is in use - [${v.containers.join(', ')}]` : undefined,

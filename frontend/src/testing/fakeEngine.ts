@@ -1,5 +1,17 @@
 // The container engine of the fake: what a developer has after a week with three compose projects.
-import type { App, AppForm, AppValues, Container, EngineEvent, Image, Network, Volume } from '../lib/api'
+import type {
+  App,
+  AppForm,
+  AppValues,
+  Container,
+  EngineEvent,
+  File,
+  Files,
+  Image,
+  Network,
+  Problem,
+  Volume,
+} from '../lib/api'
 
 const GiB = 1024 ** 3
 const MiB = 1024 ** 2
@@ -242,6 +254,54 @@ export function app(state: App['state'], more: Partial<App> = {}): App {
     settings: defaults,
     ...more,
   }
+}
+
+const entry = (name: string, type: string, more: Partial<File> = {}): File => ({
+  name,
+  type,
+  size: type === 'folder' ? 4096 : 0,
+  mode: type === 'folder' ? '0755' : '0644',
+  owner: 0,
+  group: 0,
+  modified: ago(40),
+  ...more,
+})
+const folder = (name: string) => entry(name, 'folder')
+const file = (name: string, size: number) => entry(name, 'file', { size })
+const link = (name: string, target: string) => entry(name, 'link', { target, mode: '0777' })
+
+const root: Record<string, File[]> = {
+  '/': [
+    link('bin', 'usr/bin'),
+    folder('app'),
+    ...['dev', 'etc', 'home', 'proc', 'sys', 'tmp', 'usr', 'var'].map(folder),
+  ],
+  '/app': [folder('node_modules'), folder('src'), file('package.json', 1843), file('README.md', 4210)],
+  '/app/src': [file('index.ts', 911), file('server.ts', 14_207)],
+  '/etc': [file('hostname', 13), file('hosts', 174), entry('shadow', 'file', { size: 501, mode: '0640', group: 42 })],
+}
+const volumeRoot: Record<string, File[]> = {
+  '/': [
+    folder('base'),
+    folder('global'),
+    file('PG_VERSION', 3),
+    file('postgresql.conf', 30_124),
+    entry('.s.PGSQL.5432', 'other'),
+  ],
+  '/base': [file('1', 7_340_032), file('5', 7_602_176)],
+  '/global': [],
+}
+
+// list returns a folder of a container or a volume, or why it can't.
+export function list(path: string, of: 'container' | 'volume'): Files | Problem {
+  const at = `/${path.split('/').filter(Boolean).join('/')}`
+  const files = (of === 'container' ? root : volumeRoot)[at]
+  const parent = at.slice(0, at.lastIndexOf('/')) || '/'
+  const self = (of === 'container' ? root : volumeRoot)[parent]?.find((f) => at.endsWith(`/${f.name}`))
+  if (files) return { path: at, files }
+  if (self?.type === 'folder') return { path: at, files: [] }
+  if (self) return { kind: 'other', message: `${at} can't be shown: it is no folder.` }
+  return { kind: 'not-found', message: `There is no ${at} in the ${of}.` }
 }
 
 type Kind = 'containers' | 'images' | 'volumes' | 'networks'

@@ -113,15 +113,18 @@ func (e *Engine) containerSubresources() map[string]view.Subresource {
 			_, err := engine.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: query.Get("signal")})
 			return err
 		}),
-		"log":    answers.Stream(e.serveLog, http.MethodGet),
-		"exec":   answers.Stream(e.serveExec, http.MethodGet, http.MethodPost),
-		"attach": answers.Stream(e.serveAttach, http.MethodGet, http.MethodPost),
-		"stats":  answers.Stream(e.serveStats, http.MethodGet),
+		"log":     answers.Stream(e.serveLog, http.MethodGet),
+		"exec":    answers.Stream(e.serveExec, http.MethodGet, http.MethodPost),
+		"attach":  answers.Stream(e.serveAttach, http.MethodGet, http.MethodPost),
+		"stats":   answers.Stream(e.serveStats, http.MethodGet),
+		"files":   answers.Stream(e.serveContainerFiles, http.MethodGet),
+		"inspect": e.inspected(inspectContainer),
 	}
 }
 
 func (e *Engine) imageSubresources() map[string]view.Subresource {
 	return map[string]view.Subresource{
+		"inspect": e.inspected(inspectImage),
 		"tag": answers.Action(func(r *http.Request, o view.Object) error {
 			target := r.URL.Query().Get("target")
 			if target == "" {

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +25,7 @@ import (
 	utilexec "k8s.io/client-go/util/exec"
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
+	"rancherdesktop.io/rdd/internal/engine/answers"
 	"rancherdesktop.io/rdd/internal/testenv"
 	"rancherdesktop.io/rdd/internal/view"
 )
@@ -410,6 +413,138 @@ func TestFilesOfAVolumeAreListedAndDownloaded(t *testing.T) {
 		"/out/passwd?download": "leads out of the volume", "/../../../etc": "There is no /etc in the volume.", "/in/it's": "it is no folder",
 	} {
 		if code, body := request(t, http.MethodGet, address+at); code < 400 || !strings.Contains(message(t, body), want) {
+			t.Errorf("%s: %d %s", at, code, body)
+		}
+	}
+}
+
+// names returns the types, names and targets of what an answer lists.
+func names(t *testing.T, code int, body string) (all []string) {
+	t.Helper()
+	var files v1alpha1.VolumeFiles
+	if err := json.Unmarshal([]byte(body), &files); err != nil || code != 200 {
+		t.Fatalf("%d %s (%v)", code, body, err)
+	}
+	for _, f := range files.Files {
+		all = append(all, strings.TrimSpace(strings.Join([]string{f.Type, f.Name, f.Target}, " ")))
+	}
+	return all
+}
+
+func TestFilesOfAContainerAreListedAndDownloadedAsItSeesThem(t *testing.T) {
+	d := realEngine(t)
+	for name, cmd := range map[string][]string{
+		"write": {"write", "/data/deep/file", "content"}, "link": {"link", "/data/out", "/data/deep"},
+	} {
+		d.start1(t, d.create(t, name, container.Config{Cmd: cmd}, container.HostConfig{Binds: []string{"inside:/data"}}))
+	}
+	d.start1(t, d.create(t, "live", container.Config{Cmd: []string{"wait"}}, container.HostConfig{Binds: []string{"inside:/data"}}))
+	e, _ := connectedEngine(t, d.socket, nil)
+	testenv.Eventually(t, "all is written", func() bool {
+		all := shown(e)
+		return all["write"].State == v1alpha1.ContainerExited && all["link"].State == v1alpha1.ContainerExited && all["live"].State == v1alpha1.ContainerRunning
+	})
+	all := shown(e)
+	files := func(container, at string) (int, string) {
+		return request(t, http.MethodGet, served(t, e)+"/containers/"+all[container].ID+"/files"+at)
+	}
+	code, body := files("live", "")
+	if got := names(t, code, body); !slices.Contains(got, "file box") || !slices.Contains(got, "folder data") || !slices.Contains(got, "folder proc") {
+		t.Errorf("the root: %q", got)
+	}
+	// The volume is there, and an absolute link is the container's, not one of the virtual machine.
+	for _, at := range []string{"/data/deep", "/data/out", "/data/out/"} {
+		if code, body = files("live", at); !slices.Equal(names(t, code, body), []string{"file file"}) {
+			t.Errorf("%s: %s", at, body)
+		}
+	}
+	// The volumes of a container that does not run are shown, too.
+	if code, body = files("write", "/data"); !slices.Equal(names(t, code, body), []string{"folder deep", "link out /data/deep"}) {
+		t.Errorf("the volume of a stopped container: %s", body)
+	}
+	for _, name := range []string{"live", "write"} {
+		if code, body := files(name, "/data/out/file?download"); code != 200 || body != "content" {
+			t.Errorf("a file of %s: %d %q", name, code, body)
+		}
+	}
+	code, body = files("live", "/data/deep?download")
+	archive := tar.NewReader(strings.NewReader(body))
+	first, err := archive.Next()
+	if err != nil || code != 200 || first.Name != "deep/" {
+		t.Errorf("a folder: %d %+v %v", code, first, err)
+	}
+	for at, want := range map[string]string{
+		"/missing": "There is no /missing in the container.", "/box": "it is no folder", "/missing?download": "There is no /missing",
+	} {
+		if code, body := files("live", at); code < 400 || !strings.Contains(message(t, body), want) {
+			t.Errorf("%s: %d %s", at, code, body)
+		}
+	}
+	// The tests' engine has another storage driver than the guest's.
+	if code, body := files("write", ""); code != http.StatusConflict || !strings.Contains(message(t, body), "Start the container first") {
+		t.Errorf("a stopped container: %d %s", code, body)
+	}
+}
+
+// The layers of a stopped container are joined as the engine would join them, and no mount is left.
+func TestFilesOfAContainerThatDoesNotRunAreThoseOfItsLayers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "layers") // an overlay can't be mounted over another one
+	if err != nil {
+		t.Skip("needs /dev/shm")
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	for path, text := range map[string]string{
+		"own/lower": "l/A:l/B", "own/diff/etc/own": "1", "a/diff/etc/upper": "2", "a/diff/etc/both": "3", "b/diff/etc/both": "4", "b/diff/usr/lower": "5",
+	} {
+		path = filepath.Join(dir, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "l"), 0o755), os.Symlink("../a/diff", filepath.Join(dir, "l/A")), os.Symlink("../b/diff", filepath.Join(dir, "l/B"))); err != nil {
+		t.Fatal(err)
+	}
+	g := &guest{t: t}
+	s := &session{}
+	s.dial = g.dial
+	for at, want := range map[string][]string{"/": {"etc", "usr"}, "/etc": {"both", "own", "upper"}} {
+		answer, err := s.run(t.Context(), "exec unshare -m sh -c "+answers.Quote(restingScript)+` sh "$@"`, "container", filepath.Join(dir, "own"), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := answer.list()
+		var got []string
+		for i := range files.Files {
+			got = append(got, files.Files[i].Name)
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %q %v", at, got, err)
+		}
+	}
+	if mounts, err := os.ReadFile("/proc/self/mounts"); err != nil || strings.Contains(string(mounts), dir) {
+		t.Errorf("a mount is left: %v", err)
+	}
+}
+
+func TestInspectIsWhatTheEngineSays(t *testing.T) {
+	d := realEngine(t)
+	id := d.create(t, "one", container.Config{Cmd: []string{"wait"}}, container.HostConfig{Binds: []string{"data:/data"}})
+	e, _ := connectedEngine(t, d.socket, nil)
+	testenv.Eventually(t, "it is shown", func() bool { return shown(e)["one"].ID == id })
+	address := served(t, e)
+	images, _ := e.resources.Images.Store.List(view.Selector{})
+	networks, _ := e.resources.Networks.Store.List(view.Selector{})
+	if len(images) != 1 || len(networks) == 0 {
+		t.Fatal(images, networks)
+	}
+	for at, want := range map[string]string{
+		"containers/" + id: `"Name":"/one"`, "images/" + images[0].GetName(): `"RepoTags":["box:1"]`, "volumes/data": `"Name":"data"`,
+		"networks/" + networks[0].GetName(): `"Id":"` + networks[0].GetName(),
+	} {
+		if code, body := request(t, http.MethodGet, address+"/"+at+"/inspect"); code != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", at, code, body)
 		}
 	}

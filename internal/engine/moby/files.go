@@ -31,7 +31,7 @@ const (
 )
 
 func (e *Engine) volumeSubresources() map[string]view.Subresource {
-	return map[string]view.Subresource{"files": answers.Stream(e.serveFiles, http.MethodGet)}
+	return map[string]view.Subresource{"files": answers.Stream(e.serveFiles, http.MethodGet), "inspect": e.inspected(inspectVolume)}
 }
 
 // serveFiles answers with what is in a folder of a volume, as JSON; with download, with the file itself, or the folder as
@@ -60,7 +60,7 @@ func (e *Engine) serveFiles(w http.ResponseWriter, r *http.Request, o view.Objec
 	if download {
 		script = downloadScript
 	}
-	answer, err := s.run(r.Context(), script, v.Status.Mountpoint, at)
+	answer, err := s.run(r.Context(), script, "volume", v.Status.Mountpoint, at)
 	if err != nil {
 		answers.Fail(w, err)
 		return
@@ -70,7 +70,12 @@ func (e *Engine) serveFiles(w http.ResponseWriter, r *http.Request, o view.Objec
 		answer.send(w, at, v.Status.Name)
 		return
 	}
-	files, err := answer.list()
+	answer.sendList(w, at)
+}
+
+// sendList answers with the files of the folder at.
+func (a *answer) sendList(w http.ResponseWriter, at string) {
+	files, err := a.list()
 	if err != nil {
 		answers.Fail(w, view.Status(http.StatusServiceUnavailable, "The list of files is incomplete: "+plain(err).Error()+"."))
 		return
@@ -87,8 +92,8 @@ const (
 	findScript = `root=$(realpath -e -- "$1") && at=$(realpath -e -- "$1$2") || { echo error 404; exit; }; ` +
 		`case "$at/" in "$root"/*) ;; *) echo error 403; exit ;; esac; `
 	// Each file is a line of fields that end with a zero byte; at the end comes an empty one.
-	listScript = findScript + `[ -d "$at" ] || { echo error 400; exit; }; echo folder 0; ` +
-		`find "$at" -mindepth 1 -maxdepth 1 -printf '%f\0%y\0%s\0%m\0%U\0%G\0%T@\0%l\0'; printf '\0'`
+	listScript     = findScript + `[ -d "$at" ] || { echo error 400; exit; }; echo folder 0; ` + findHere
+	findHere       = `find "$at/" -mindepth 1 -maxdepth 1 -printf '%f\0%y\0%s\0%m\0%U\0%G\0%T@\0%l\0'; printf '\0'`
 	downloadScript = findScript + `if [ -d "$at" ]; then echo folder 0; exec tar -C "$at" -cf - .; fi; ` +
 		`[ -f "$at" ] || { echo error 400; exit; }; exec 3<"$at"; echo file $(stat -Lc %s /dev/fd/3); exec cat <&3`
 )
@@ -97,12 +102,13 @@ const (
 type answer struct {
 	net.Conn
 	in     *bufio.Reader
+	of     string // volume or container
 	folder bool
 	size   int64
 }
 
-// run runs a script in the guest as root.
-func (s *session) run(ctx context.Context, script string, args ...string) (*answer, error) {
+// run runs a script in the guest as root, for files of a volume or container. The last argument is a path in it.
+func (s *session) run(ctx context.Context, script, of string, args ...string) (*answer, error) {
 	command := "sudo -n sh -c " + answers.Quote(script) + " sh"
 	for _, arg := range args {
 		command += " " + answers.Quote(arg)
@@ -113,7 +119,7 @@ func (s *session) run(ctx context.Context, script string, args ...string) (*answ
 	if err != nil {
 		return nil, view.Status(http.StatusServiceUnavailable, "The virtual machine does not answer: "+plain(err).Error()+".")
 	}
-	a := &answer{Conn: conn, in: bufio.NewReaderSize(conn, 32<<10)}
+	a := &answer{Conn: conn, of: of, in: bufio.NewReaderSize(conn, 32<<10)}
 	context.AfterFunc(ctx, func() { conn.Close() })
 	if err := a.readHead(args[len(args)-1]); err != nil {
 		conn.Close()
@@ -133,9 +139,13 @@ func (a *answer) readHead(at string) error {
 	case err != nil:
 		return view.Status(http.StatusInternalServerError, fmt.Sprintf("The virtual machine answered %q.", line))
 	case kind == "error" && n == http.StatusNotFound:
-		return view.Status(http.StatusNotFound, fmt.Sprintf("There is no %s in the volume.", at))
+		return view.Status(http.StatusNotFound, fmt.Sprintf("There is no %s in the %s.", at, a.of))
 	case kind == "error" && n == http.StatusForbidden:
 		return view.Status(http.StatusForbidden, fmt.Sprintf("%s is a link that leads out of the volume.", at))
+	case kind == "error" && n == http.StatusConflict:
+		return view.Status(http.StatusConflict, "The container has just stopped. Try it again.")
+	case kind == "error" && n == http.StatusInternalServerError:
+		return view.Status(http.StatusInternalServerError, "The virtual machine can't read the container's files. Start the container, and try it again.")
 	case kind == "error":
 		return view.Status(http.StatusBadRequest, fmt.Sprintf("%s can't be shown: it is no folder. Add ?download=true for the content of a file.", at))
 	}
@@ -223,13 +233,10 @@ func (a *answer) send(w http.ResponseWriter, at, volume string) {
 		name = volume
 	}
 	if a.folder {
-		name += ".tar"
-		w.Header().Set("Content-Type", "application/x-tar")
+		attach(w, name+".tar", -1)
 	} else {
-		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Content-Length", strconv.FormatInt(a.size, 10))
+		attach(w, name, a.size)
 	}
-	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
 	var n int64
 	var err error
 	if a.folder {
@@ -240,4 +247,15 @@ func (a *answer) send(w http.ResponseWriter, at, volume string) {
 	if err != nil || !a.folder && n < a.size || a.folder && n == 0 {
 		panic(http.ErrAbortHandler) // the client must not take it for whole
 	}
+}
+
+// attach writes the headers of a download. A negative size is unknown, that of an archive.
+func attach(w http.ResponseWriter, name string, size int64) {
+	kind := "application/x-tar"
+	if size >= 0 {
+		kind = "application/octet-stream"
+		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
 }

@@ -8,6 +8,6 @@ func (e *Engine) Resources() []view.Resource {
 	r.Containers.Delete, r.Containers.Subresources = e.deleteContainer, e.containerSubresources()
 	r.Images.Delete, r.Images.Subresources = e.deleteImage, e.imageSubresources()
 	r.Volumes.Delete, r.Volumes.Subresources = e.deleteVolume, e.volumeSubresources()
-	r.Networks.Delete = e.deleteNetwork
+	r.Networks.Delete, r.Networks.Subresources = e.deleteNetwork, map[string]view.Subresource{"inspect": e.inspected(inspectNetwork)}
 	return r.All()
 }
