@@ -36,7 +36,10 @@ func New(o mirror.Options, set objects.Set) *Engine {
 
 // Resources are what the API server serves of the engine. Volumes and networks are nerdctl's, of which containerd knows nothing.
 func (e *Engine) Resources() []view.Resource {
-	return e.resources.All()
+	r := e.resources
+	r.Containers.Delete, r.Containers.Subresources = e.deleteContainer, e.containerSubresources()
+	r.Images.Delete, r.Images.Subresources = e.deleteImage, e.imageSubresources()
+	return r.All()
 }
 
 // starts remembers when tasks were started, which containerd tells only at that moment. Its zero value is ready to use.

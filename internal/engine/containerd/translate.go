@@ -189,7 +189,7 @@ func (t translator) images(namespace string, all []*images.Image, details map[st
 			switch name := i.GetName(); {
 			case strings.Contains(name, "@"):
 				digests = append(digests, name)
-			case !strings.HasPrefix(name, "sha256:"):
+			case isTag(name):
 				tags = append(tags, name)
 			}
 			if at := i.GetCreatedAt().AsTime(); at.Before(created) {
@@ -218,4 +218,9 @@ func (t translator) images(namespace string, all []*images.Image, details map[st
 		}
 	}
 	return out
+}
+
+// isTag reports whether an image's name is a tag.
+func isTag(name string) bool {
+	return !strings.Contains(name, "@") && !strings.HasPrefix(name, "sha256:")
 }

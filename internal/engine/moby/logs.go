@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
@@ -28,7 +26,7 @@ func (e *Engine) serveLog(w http.ResponseWriter, r *http.Request, o view.Object)
 		answers.Fail(w, err)
 		return
 	}
-	options, limit, err := logOptions(r.URL.Query(), s.skew)
+	query, err := answers.LogQueryOf(r.URL.Query(), time.Now().Add(s.skew))
 	if err != nil {
 		answers.Fail(w, err)
 		return
@@ -39,15 +37,13 @@ func (e *Engine) serveLog(w http.ResponseWriter, r *http.Request, o view.Object)
 		answers.Fail(w, refusal(err))
 		return
 	}
-	logs, err := s.actions.ContainerLogs(r.Context(), id, options)
+	logs, err := s.actions.ContainerLogs(r.Context(), id, logOptions(query))
 	if err != nil {
 		answers.Fail(w, refusal(err))
 		return
 	}
 	defer logs.Close()
-	w.Header().Set("Content-Type", "text/plain")
-	out := &flusher{w: w, control: http.NewResponseController(w), left: limit}
-	out.flush()
+	out := answers.NewText(w, query.Limit)
 	_ = copyLog(out, bufio.NewReaderSize(logs, 32<<10), c.terminal) // ends with the client, the engine or the container
 }
 
@@ -67,73 +63,23 @@ func (s *session) inspect(ctx context.Context, id string) (facts, error) {
 	}, nil
 }
 
-// logOptions reads the parameters of a log. skew is the engine's clock minus ours.
-func logOptions(query url.Values, skew time.Duration) (o client.ContainerLogsOptions, limit int64, err error) {
-	bad := func(format string, a ...any) (client.ContainerLogsOptions, int64, error) {
-		return o, 0, view.Status(http.StatusBadRequest, fmt.Sprintf(format, a...))
+// logOptions says it in the engine's words.
+func logOptions(q answers.LogQuery) client.ContainerLogsOptions {
+	o := client.ContainerLogsOptions{Follow: q.Follow, Timestamps: q.Timestamps, ShowStdout: q.Stdout, ShowStderr: q.Stderr}
+	if q.Tail != nil {
+		o.Tail = strconv.Itoa(*q.Tail)
 	}
-	flags := map[string]bool{}
-	for _, name := range []string{"follow", "timestamps", "previous"} {
-		if flags[name], err = answers.Boolean(query, name); err != nil {
-			return o, 0, err
-		}
+	if !q.Since.IsZero() {
+		o.Since = unix(q.Since)
 	}
-	if flags["previous"] {
-		return bad("There is no log of a previous container: docker keeps one log for all runs of a container. Leave out previous.")
-	}
-	o.Follow, o.Timestamps = flags["follow"], flags["timestamps"]
-	counts := map[string]int{}
-	for _, name := range []string{"tailLines", "sinceSeconds", "limitBytes"} {
-		n, err := answers.Number(query, name)
-		if err != nil {
-			return o, 0, err
-		}
-		if n != nil && *n < 0 {
-			return bad("%s must not be negative, and is %d.", name, *n)
-		}
-		if n != nil {
-			counts[name] = *n
-		}
-	}
-	n, tail := counts["tailLines"]
-	if tail {
-		o.Tail = strconv.Itoa(n)
-	}
-	seconds, relative := counts["sinceSeconds"]
-	since := query.Get("sinceTime")
-	switch {
-	case relative && since != "":
-		return bad("Give sinceTime or sinceSeconds, not both.")
-	case relative:
-		o.Since = unix(time.Now().Add(skew).Add(-time.Duration(seconds) * time.Second))
-	case since != "":
-		t, err := time.Parse(time.RFC3339Nano, since)
-		if err != nil {
-			return bad("sinceTime must be a time such as 2026-01-31T12:00:00Z, and is %q.", since)
-		}
-		o.Since = unix(t)
-	}
-	switch which := query.Get("stream"); strings.ToLower(which) {
-	case "", "all":
-		o.ShowStdout, o.ShowStderr = true, true
-	case "stdout":
-		o.ShowStdout = true
-	case "stderr":
-		o.ShowStderr = true
-	default:
-		return bad("stream must be stdout, stderr or all, and is %q.", which)
-	}
-	if tail && o.ShowStdout != o.ShowStderr {
-		return bad("tailLines counts the lines of both streams: leave it out, or leave out stream.")
-	}
-	return o, int64(counts["limitBytes"]), nil
+	return o
 }
 
 func unix(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
 
 // copyLog copies a log to its end. The output of a container without a terminal comes in frames. What has come is
 // flushed whenever nothing more is there.
-func copyLog(out *flusher, in *bufio.Reader, terminal bool) error {
+func copyLog(out *answers.Text, in *bufio.Reader, terminal bool) error {
 	for {
 		size := int64(max(in.Buffered(), 1))
 		if !terminal {
@@ -151,9 +97,9 @@ func copyLog(out *flusher, in *bufio.Reader, terminal bool) error {
 			return err
 		}
 		if in.Buffered() == 0 {
-			out.flush()
+			out.Flush()
 		}
-		if out.full {
+		if out.Full() {
 			return nil
 		}
 	}
@@ -166,28 +112,4 @@ func readFrame(in io.Reader) (stdcopy.StdType, int64, error) {
 		return 0, 0, err
 	}
 	return stdcopy.StdType(header[0]), int64(binary.BigEndian.Uint32(header[4:])), nil
-}
-
-// flusher writes an answer up to a limit, and sends it on when told to.
-type flusher struct {
-	w       io.Writer
-	control *http.ResponseController
-	left    int64 // bytes until the limit; 0 from the start: none
-	written int64
-	full    bool
-}
-
-func (f *flusher) flush() { _ = f.control.Flush() } // fails when the client is gone, which a write finds out
-
-func (f *flusher) Write(p []byte) (int, error) {
-	all := len(p)
-	if f.left > 0 && f.written+int64(all) >= f.left {
-		p, f.full = p[:f.left-f.written], true
-	}
-	n, err := f.w.Write(p)
-	f.written += int64(n)
-	if err == nil {
-		n = all
-	}
-	return n, err
 }

@@ -1,0 +1,336 @@
+package containerd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/remotecommand"
+	utilexec "k8s.io/client-go/util/exec"
+
+	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
+	"rancherdesktop.io/rdd/internal/testenv"
+	"rancherdesktop.io/rdd/internal/view"
+)
+
+// served serves the subresources below /RESOURCE/NAME/SUBRESOURCE, as the API server does.
+func served(t *testing.T, e *Engine) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		parts := strings.SplitN(strings.TrimPrefix(r.URL.Path, "/"), "/", 3)
+		from := resource(t, e, parts[0])
+		o, err := from.Store.Get(parts[1])
+		sub, ok := from.Subresources[parts[2]]
+		if err != nil || !ok || !slices.Contains(sub.Methods, r.Method) {
+			http.NotFound(w, r)
+			return
+		}
+		sub.Handler(o).ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func request(t *testing.T, method, address string) (code int, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(text)
+}
+
+// deleted deletes an object; seconds is the grace period, and negative for none.
+func deleted(t *testing.T, r view.Resource, name string, seconds int64) error {
+	t.Helper()
+	o, err := r.Store.Get(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := &metav1.DeleteOptions{}
+	if seconds >= 0 {
+		options.GracePeriodSeconds = &seconds
+	}
+	return r.Delete(t.Context(), o, options)
+}
+
+func TestActionsAreDoneAndShownWhenTheyAnswer(t *testing.T) {
+	d := realContainerd(t)
+	d.run(t, "default", "one", nil, "wait")
+	e, _ := connectedEngine(t, d.socket, patient)
+	address := served(t, e) + "/containers/one/"
+	for _, step := range []struct {
+		action string
+		code   int
+		says   string
+		then   string
+	}{
+		{"pause", 200, "", "paused"},
+		{"pause", 409, "does not run", "paused"},
+		{"start", 409, "Unpause it", "paused"},
+		{"unpause", 200, "", "running"},
+		{"unpause", 409, "not paused", "running"},
+		{"start", 200, "", "running"},
+		{"kill?signal=NONE", 400, "There is no signal", "running"},
+		{"stop?timeout=x", 400, "whole number", "running"},
+		{"stop?timeout=30", 200, "", "exited 0"},
+		{"stop", 200, "", "exited 0"},
+		{"kill", 409, "does not run", "exited 0"},
+		{"start", 200, "", "running"},
+		{"kill", 200, "", ""},
+		{"start", 200, "", "running"},
+		{"restart?signal=USR1&timeout=0", 200, "", "running"},
+		{"pause", 200, "", "paused"},
+		{"stop", 200, "", "exited 0"},
+	} {
+		if step.action == "start" && step.code == 200 { // what was killed ends a moment later
+			testenv.Eventually(t, "the container has ended", func() bool { return len(lines(e)) == 1 && lines(e)[0] != "default one paused" })
+		}
+		code, body := request(t, http.MethodPost, address+step.action)
+		if code != step.code || !strings.Contains(body, step.says) {
+			t.Errorf("%s: %d %s", step.action, code, body)
+		}
+		if got := lines(e); step.then != "" && (len(got) != 1 || got[0] != "default one "+step.then) {
+			t.Errorf("after %s: %q, want %q", step.action, got, step.then)
+		}
+	}
+	containers := resource(t, e, v1alpha1.Containers)
+	d.run(t, "default", "two", nil, "wait")
+	eventually(t, e, "default one exited 0", "default two running")
+	if err := deleted(t, containers, "two", -1); err == nil || !strings.Contains(err.Error(), "Stop it first") {
+		t.Errorf("a container that runs was deleted: %v", err)
+	}
+	if err := deleted(t, containers, "two", 0); err != nil {
+		t.Error(err)
+	}
+	if err := deleted(t, containers, "one", -1); err != nil {
+		t.Error(err)
+	}
+	if got := lines(e); len(got) != 0 {
+		t.Errorf("left: %q", got)
+	}
+	if left := d.ctr(t, "snapshots", "--snapshotter", "native", "ls"); strings.Contains(left, "one") || strings.Contains(left, "two") {
+		t.Errorf("snapshots are left: %s", left)
+	}
+	if _, err := os.Stat(logFile("default", "one")); err == nil {
+		t.Error("the log is left")
+	}
+}
+
+func TestContainersOfOthersAreLeftToThem(t *testing.T) {
+	d := realContainerd(t)
+	d.run(t, "default", "web", []string{"--label", "nerdctl/name=shop"}, "log")
+	e, _ := connectedEngine(t, d.socket, patient)
+	eventually(t, e, "default web exited 0")
+	if code, body := request(t, http.MethodPost, served(t, e)+"/containers/shop/start"); code != http.StatusConflict || !strings.Contains(body, "rdd nerdctl --namespace default start shop") {
+		t.Errorf("%d %s", code, body)
+	}
+	if err := deleted(t, resource(t, e, v1alpha1.Containers), "shop", 0); err == nil || !strings.Contains(err.Error(), "rdd nerdctl --namespace default rm shop") {
+		t.Error(err)
+	}
+}
+
+func TestImagesAreTaggedAndDeleted(t *testing.T) {
+	d := realContainerd(t)
+	d.copyImage(t, "other")
+	d.run(t, "other", "user", nil, "log")
+	e, _ := connectedEngine(t, d.socket, patient)
+	images := resource(t, e, v1alpha1.Images)
+	list, _ := images.Store.List(view.Selector{})
+	i := slices.IndexFunc(list, func(o view.Object) bool { return o.(*v1alpha1.Image).Status.Namespace == "other" })
+	address := served(t, e) + "/images/" + list[i].GetName() + "/tag?target="
+	if code, body := request(t, http.MethodPost, address+"UPPER:1"); code != http.StatusBadRequest {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, body := request(t, http.MethodPost, address+"shop:2"); code != http.StatusOK {
+		t.Errorf("%d %s", code, body)
+	}
+	o, err := images.Store.Get("shop:2")
+	if err != nil || o.(*v1alpha1.Image).Status.Namespace != "other" || o.(*v1alpha1.Image).Status.RepoTag != "docker.io/library/shop:2" {
+		t.Fatalf("%v: %+v", err, o)
+	}
+	if err := deleted(t, images, list[i].GetName(), -1); err != nil { // a tag of two
+		t.Error(err)
+	}
+	if err := deleted(t, images, "shop:2", -1); err == nil || !strings.Contains(err.Error(), "These containers use the image: user") {
+		t.Errorf("an image in use was deleted: %v", err)
+	}
+	if err := deleted(t, images, "shop:2", 0); err != nil {
+		t.Error(err)
+	}
+	if left := d.ctr(t, "-n", "other", "images", "ls", "-q"); left != "" {
+		t.Errorf("left: %s", left)
+	}
+}
+
+func TestLogsAreFoundWhereWhoeverStartedTheContainerPutsThem(t *testing.T) {
+	d := realContainerd(t)
+	dir := t.TempDir()
+	d.run(t, "default", "plain", []string{"--log-uri", "file://" + dir + "/plain.log"}, "log")
+	d.run(t, "default", "none", nil, "log")
+	d.run(t, "default", "0123", []string{"--label", "nerdctl/name=web", "--label", "nerdctl/state-dir=" + dir}, "log")
+	json := `{"log":"one\n","stream":"stdout","time":"2026-01-02T15:04:05Z"}` + "\n" + `{"log":"two\n","stream":"stderr","time":"2026-01-02T15:04:06Z"}` + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "0123-json.log"), []byte(json), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, _ := connectedEngine(t, d.socket, patient)
+	eventually(t, e, "default 0123 exited 0", "default none exited 0", "default plain exited 0")
+	address := served(t, e) + "/containers/"
+	for _, tc := range []struct {
+		query string
+		code  int
+		want  string
+	}{
+		{"web/log", 200, "one\ntwo\n"},
+		{"web/log?follow=true", 200, "one\ntwo\n"},
+		{"web/log?tailLines=1", 200, "two\n"},
+		{"web/log?timestamps=true&stream=stdout", 200, "2026-01-02T15:04:05Z one\n"},
+		{"web/log?sinceTime=2026-01-02T15:04:06Z", 200, "two\n"},
+		{"web/log?limitBytes=2", 200, "on"},
+		{"plain/log?tailLines=1", 200, ""},
+		{"plain/log?timestamps=true", 400, "plain file"},
+		{"none/log", 404, "containerd keeps none itself"},
+		{"none/log?tailLines=x", 400, "whole number"},
+	} {
+		code, body := request(t, http.MethodGet, address+tc.query)
+		if code != tc.code || code == 200 && tc.want != "" && body != tc.want || !strings.Contains(body, tc.want) {
+			t.Errorf("%s: %d %q, want %d %q", tc.query, code, body, tc.code, tc.want)
+		}
+	}
+	if _, body := request(t, http.MethodGet, address+"plain/log"); strings.Count(body, "out ")+strings.Count(body, "err ") != 6 {
+		t.Errorf("the plain file: %q", body)
+	}
+	if e, ok := criLine([]byte("2026-01-02T15:04:05.5Z stderr P a b\n")); !ok || !e.stderr || string(e.text) != "a b" || e.at.Nanosecond() != 5e8 {
+		t.Errorf("a line of Kubernetes: %+v %t", e, ok)
+	}
+	if e, ok := criLine([]byte("2026-01-02T15:04:05Z stdout F \n")); !ok || e.stderr || string(e.text) != "\n" {
+		t.Errorf("an empty line of Kubernetes: %+v %t", e, ok)
+	}
+}
+
+func TestAContainerThatRDDStartsHasALogToFollow(t *testing.T) {
+	d := realContainerd(t)
+	t.Cleanup(func() { _ = os.RemoveAll(filepath.Join(logFolder, "default")) })
+	d.ctr(t, "-n", "default", "container", "create", "--snapshotter", "native", boxImage, "late", "/box", "write", "/proc/self/fd/1", "hello\n")
+	d.ctr(t, "-n", "default", "container", "create", "--snapshotter", "native", boxImage, "waits", "/box", "wait")
+	e, _ := connectedEngine(t, d.socket, patient)
+	eventually(t, e, "default late created", "default waits created")
+	address := served(t, e) + "/containers/"
+	if code, body := request(t, http.MethodGet, address+"waits/log"); code != http.StatusNotFound {
+		t.Errorf("before the first start: %d %s", code, body)
+	}
+	for _, name := range []string{"late", "waits"} {
+		if code, body := request(t, http.MethodPost, address+name+"/start"); code != http.StatusOK {
+			t.Fatalf("%d %s", code, body)
+		}
+	}
+	testenv.Eventually(t, "the log is there", func() bool {
+		_, body := request(t, http.MethodGet, address+"late/log")
+		return body == "hello\n"
+	})
+	ended := make(chan string)
+	go func() {
+		_, body := request(t, http.MethodGet, address+"waits/log?follow=true")
+		ended <- body
+	}()
+	if err := os.WriteFile(logFile("default", "waits"), []byte("said\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	if code, body := request(t, http.MethodPost, address+"waits/stop"); code != http.StatusOK {
+		t.Errorf("%d %s", code, body)
+	}
+	select {
+	case body := <-ended:
+		if body != "said\n" {
+			t.Errorf("followed: %q", body)
+		}
+	case <-time.After(testenv.Timeout):
+		t.Error("the log goes on after the container's end")
+	}
+}
+
+func execute(t *testing.T, address string, query url.Values, o remotecommand.StreamOptions) error {
+	t.Helper()
+	for name, on := range map[string]bool{"stdin": o.Stdin != nil, "stdout": o.Stdout != nil, "stderr": o.Stderr != nil, "tty": o.Tty} {
+		if on {
+			query.Set(name, "true")
+		}
+	}
+	x, err := remotecommand.NewWebSocketExecutor(&rest.Config{Host: address}, http.MethodGet, address+"?"+query.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Timeout)
+	defer cancel()
+	return x.StreamWithContext(ctx, o)
+}
+
+type sizes chan *remotecommand.TerminalSize
+
+func (s sizes) Next() *remotecommand.TerminalSize { return <-s }
+
+func TestExecSpeaksWithTheCommandAndReturnsItsExitCode(t *testing.T) {
+	d := realContainerd(t)
+	d.run(t, "default", "one", nil, "wait")
+	e, _ := connectedEngine(t, d.socket, patient)
+	eventually(t, e, "default one running")
+	address := served(t, e) + "/containers/one/exec"
+	var out, errs bytes.Buffer
+	err := execute(t, address, url.Values{"command": {"/box", "talk"}}, remotecommand.StreamOptions{Stdin: strings.NewReader("hello\nyou"), Stdout: &out, Stderr: &errs})
+	var exit utilexec.ExitError
+	if !errors.As(err, &exit) || exit.ExitStatus() != 7 || out.String() != "heard hello\nheard you\nbye\n" || errs.Len() > 0 {
+		t.Errorf("%v: %q %q", err, &out, &errs)
+	}
+	out.Reset()
+	if err = execute(t, address, url.Values{"command": {"/box", "log"}}, remotecommand.StreamOptions{Stdout: &out, Stderr: &errs}); err != nil || out.String() != "out 1\nout 2\nout 3\n" || errs.String() != "err 1\nerr 2\nerr 3\n" {
+		t.Errorf("%v: %q %q", err, &out, &errs)
+	}
+	out.Reset()
+	queue := make(sizes, 2)
+	queue <- &remotecommand.TerminalSize{Width: 100, Height: 30}
+	defer close(queue)
+	err = execute(t, address, url.Values{"command": {"/box", "size"}}, remotecommand.StreamOptions{Stdin: strings.NewReader(""), Stdout: &out, Tty: true, TerminalSizeQueue: queue})
+	if err != nil || !strings.Contains(out.String(), "100 by 30") {
+		t.Errorf("a terminal: %v: %q", err, &out)
+	}
+	for query, says := range map[string]string{"command=/nope&stdout=true": "nope", "command=/box&stdout=true&user=me": "must be numbers", "stdout=true": "needs command"} {
+		values, _ := url.ParseQuery(query)
+		if err := execute(t, address, values, remotecommand.StreamOptions{Stdout: io.Discard}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+	if left, _ := filepath.Glob("/run/rdd-exec/*"); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if list := d.ctr(t, "-n", "default", "task", "ps", "one"); strings.Count(list, "\n") != 1 {
+		t.Errorf("processes are left: %s", list)
+	}
+	d.ctr(t, "-n", "default", "task", "kill", "-s", "SIGKILL", "one")
+	eventually(t, e, "default one exited 137")
+	if err := execute(t, address, url.Values{"command": {"/box"}}, remotecommand.StreamOptions{Stdout: io.Discard}); err == nil || !strings.Contains(fmt.Sprint(err), "does not run") {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,268 @@
+package containerd
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	"google.golang.org/protobuf/types/known/anypb"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	tasktypes "github.com/containerd/containerd/api/types/task"
+
+	"rancherdesktop.io/rdd/internal/engine/answers"
+	"rancherdesktop.io/rdd/internal/view"
+)
+
+// processType is what containerd calls an OCI process in an Any.
+const processType = "types.containerd.io/opencontainers/runtime-spec/1/Process"
+
+// cleanTimeout bounds the removal of what a command has left.
+const cleanTimeout = 10 * time.Second
+
+// serveExec runs a command in a container: command, repeated, its words; stdin, stdout, stderr and tty; user, workdir and
+// env, repeated.
+func (e *Engine) serveExec(w http.ResponseWriter, r *http.Request, o view.Object) {
+	s, err := e.Current()
+	if err != nil {
+		answers.Fail(w, err)
+		return
+	}
+	want, err := answers.StreamsOf(r)
+	if err == nil && len(r.URL.Query()["command"]) == 0 {
+		err = view.Status(http.StatusBadRequest, "The query needs command, once for each word of the command.")
+	}
+	if err != nil {
+		answers.Fail(w, err)
+		return
+	}
+	p, err := s.exec(r, o.GetName(), want)
+	if err != nil {
+		answers.Fail(w, refusal(err))
+		return
+	}
+	p.serve(w, r, want)
+}
+
+// process is a command in a container. containerd gives its streams to named pipes in the guest, and a command in the guest for
+// each brings it here.
+type process struct {
+	*task
+	exec                  string // its ID
+	folder                string // of its pipes, in the guest
+	stdin, stdout, stderr net.Conn
+}
+
+// exec starts a command.
+func (s *session) exec(r *http.Request, name string, want answers.Streams) (_ *process, err error) {
+	ctx, t, err := s.open(r.Context(), name)
+	switch {
+	case err != nil:
+		return nil, err
+	case t.status() != tasktypes.Status_RUNNING:
+		return nil, conflict("The container does not run. Start it first.")
+	}
+	spec, err := t.processSpec(r.URL.Query(), want.TTY)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{task: t, exec: "rdd-" + strings.ToLower(rand.Text())}
+	p.folder = "/run/rdd-exec/" + p.exec
+	defer func() {
+		if err != nil {
+			p.clean()
+		}
+	}()
+	request := &tasks.ExecProcessRequest{ContainerID: t.id, ExecID: p.exec, Terminal: want.TTY, Spec: &anypb.Any{TypeUrl: processType, Value: spec}}
+	for _, stream := range []struct {
+		name   string
+		on     bool
+		conn   *net.Conn
+		path   *string
+		script string
+	}{
+		{"stdin", want.Stdin, &p.stdin, &request.Stdin, `cat >"$1"`},
+		{"stdout", want.Stdout || want.TTY, &p.stdout, &request.Stdout, `cat <"$1"`},
+		{"stderr", want.Stderr, &p.stderr, &request.Stderr, `cat <"$1"`},
+	} {
+		if !stream.on {
+			continue
+		}
+		*stream.path = p.folder + "/" + stream.name
+		if *stream.conn, err = p.pipe(ctx, *stream.path, stream.script); err != nil {
+			return nil, err
+		}
+	}
+	if _, err = p.tasks.Exec(ctx, request); err != nil {
+		return nil, err
+	}
+	if _, err = p.tasks.Start(ctx, &tasks.StartRequest{ContainerID: t.id, ExecID: p.exec}); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// pipe makes a named pipe in the guest, and connects to it.
+func (p *process) pipe(ctx context.Context, path, script string) (net.Conn, error) {
+	script = `mkdir -p -m 700 "${1%/*}" && mkfifo -m 600 "$1" && echo ready && exec ` + script
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := p.dial(ctx, "exec", "sudo -n sh -c "+answers.Quote(script)+" sh "+answers.Quote(path))
+	if err != nil {
+		return nil, view.Status(http.StatusServiceUnavailable, "The virtual machine does not answer: "+plain(err).Error()+".")
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	in := bufio.NewReader(conn)
+	line, err := in.ReadString('\n')
+	if !stop() || err != nil || line != "ready\n" {
+		_ = conn.Close()
+		return nil, view.Status(http.StatusInternalServerError, "The virtual machine can't make a pipe for the command.")
+	}
+	return &readConn{conn, in}, nil
+}
+
+// readConn is a connection of which something was read already.
+type readConn struct {
+	net.Conn
+	in io.Reader
+}
+
+func (c *readConn) Read(p []byte) (int, error) { return c.in.Read(p) }
+
+// closeWrite says that nothing more will be written.
+func closeWrite(conn net.Conn) {
+	if c, ok := conn.(*readConn); ok {
+		conn = c.Conn
+	}
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+}
+
+// processSpec is the container's own process with another command.
+func (t *task) processSpec(query url.Values, tty bool) ([]byte, error) {
+	var spec struct {
+		Process map[string]any `json:"process"`
+	}
+	if err := json.Unmarshal(t.container.GetSpec().GetValue(), &spec); err != nil || spec.Process == nil {
+		return nil, conflict("What the container runs is not understood, so nothing can be run in it.")
+	}
+	p := maps.Clone(spec.Process)
+	p["args"], p["terminal"] = query["command"], tty
+	env, _ := p["env"].([]any)
+	for _, variable := range query["env"] {
+		env = append(env, variable)
+	}
+	if tty && len(query["env"]) == 0 {
+		env = append(env, "TERM=xterm")
+	}
+	p["env"] = env
+	if dir := query.Get("workdir"); dir != "" {
+		p["cwd"] = dir
+	}
+	if user := query.Get("user"); user != "" {
+		uid, gid, _ := strings.Cut(user, ":")
+		u, err := strconv.ParseUint(uid, 10, 32)
+		g, groupErr := uint64(0), error(nil)
+		if gid != "" {
+			g, groupErr = strconv.ParseUint(gid, 10, 32)
+		}
+		if err != nil || groupErr != nil {
+			return nil, view.Status(http.StatusBadRequest, fmt.Sprintf("With containerd, user must be numbers, UID or UID:GID, and is %q.", user))
+		}
+		p["user"] = map[string]any{"uid": u, "gid": g}
+	}
+	return json.Marshal(p)
+}
+
+// serve copies between a WebSocket and the command until either ends.
+func (p *process) serve(w http.ResponseWriter, r *http.Request, want answers.Streams) {
+	defer p.clean()
+	ctx, cancel := context.WithCancel(p.target) // the request's does not end with a connection that was taken over
+	defer cancel()
+	defer context.AfterFunc(r.Context(), cancel)() // but when the service stops
+	channels, err := answers.Open(w, r, want)
+	if err != nil {
+		return
+	}
+	defer func() { _ = channels.Close() }()
+	calls := in(ctx, p.namespace)
+	go func() {
+		channels.Resize(calls, func(ctx context.Context, height, width uint) error {
+			_, err := p.tasks.ResizePty(ctx, &tasks.ResizePtyRequest{ContainerID: p.id, ExecID: p.exec, Width: uint32(width), Height: uint32(height)})
+			return err
+		})
+		cancel() // this channel ends with the WebSocket
+	}()
+	defer context.AfterFunc(ctx, p.hangUp)()
+	if want.Stdin {
+		go func() {
+			_, _ = io.Copy(p.stdin, channels.Stdin)
+			closeWrite(p.stdin)
+			if !want.TTY {
+				_, _ = p.tasks.CloseIO(calls, &tasks.CloseIORequest{ContainerID: p.id, ExecID: p.exec, Stdin: true})
+			}
+			_, _ = io.Copy(io.Discard, channels.Stdin) // nobody reads it any more
+		}()
+	}
+	stderr := make(chan struct{})
+	go func() {
+		defer close(stderr)
+		if want.Stderr {
+			_, _ = io.Copy(channels.Stderr, p.stderr)
+		}
+	}()
+	if p.stdout != nil {
+		_, _ = io.Copy(channels.Stdout, p.stdout)
+	}
+	<-stderr
+	if ctx.Err() != nil && p.target.Err() == nil {
+		return // the client is gone
+	}
+	channels.End(p.end(calls))
+}
+
+// end waits for the end of the command.
+func (p *process) end(ctx context.Context) metav1.Status {
+	ended, err := p.tasks.Wait(ctx, &tasks.WaitRequest{ContainerID: p.id, ExecID: p.exec})
+	if err != nil {
+		return answers.Failed("How the command ended is unknown: " + plain(err).Error() + ".")
+	}
+	return answers.Exited(int(ended.GetExitStatus()))
+}
+
+// hangUp ends the command's streams.
+func (p *process) hangUp() {
+	for _, conn := range []net.Conn{p.stdin, p.stdout, p.stderr} {
+		if conn != nil {
+			_ = conn.Close()
+		}
+	}
+}
+
+// clean ends the command if it runs, and removes what there is of it.
+func (p *process) clean() {
+	p.hangUp()
+	ctx, cancel := context.WithTimeout(in(context.WithoutCancel(p.target), p.namespace), cleanTimeout)
+	defer cancel()
+	if _, err := p.tasks.Kill(ctx, &tasks.KillRequest{ContainerID: p.id, ExecID: p.exec, Signal: 9}); err == nil {
+		_, _ = p.tasks.Wait(ctx, &tasks.WaitRequest{ContainerID: p.id, ExecID: p.exec})
+	}
+	_, _ = p.tasks.DeleteProcess(ctx, &tasks.DeleteProcessRequest{ContainerID: p.id, ExecID: p.exec})
+	conn, err := p.dial(ctx, "exec", "sudo -n rm -rf -- "+answers.Quote(p.folder))
+	if err == nil {
+		_, _ = io.Copy(io.Discard, conn)
+		_ = conn.Close()
+	}
+}
