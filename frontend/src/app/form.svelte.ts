@@ -3,7 +3,7 @@ import type { AppChange, AppForm, AppValues, FieldProblem, Ref } from '../lib/ap
 import { FieldCheck } from '../lib/fieldCheck.svelte'
 import type { Store } from '../lib/store.svelte'
 import { CallError, problemOf } from '../lib/transport'
-import { changes, resources } from '../vm/resources'
+import { changes, outOfRange, resources } from '../vm/resources'
 import { engineLabel } from './labels'
 
 export type Field = keyof AppValues
@@ -48,6 +48,10 @@ export class AppSettingsForm {
       : [],
   )
   readonly dirty = $derived(this.changed.length > 0)
+  // Whether a resource is out of its range, which stands beside its slider.
+  readonly outOfRange = $derived(
+    !!this.known && !!this.values && resources.some((r) => outOfRange(r, this.values!, this.known!)),
+  )
   readonly restarts = $derived(this.changed.some((f) => restarting.includes(f)))
 
   // edits lists what changes, in words.
@@ -149,7 +153,7 @@ export class AppSettingsForm {
 
   // save returns undefined if the settings were not accepted; the reason stands beside its field.
   async save(start = false): Promise<Ref | undefined> {
-    if (this.busy) return undefined
+    if (this.busy || this.outOfRange) return undefined
     this.busy = true
     this.failure = undefined
     try {

@@ -47,6 +47,13 @@ test('a wrong folder is named, and its row is marked', async () => {
   expect(fake.calls.some((c) => c.method === 'app.set')).toBe(false)
 })
 
+test('a resource that is out of range is not sent', async () => {
+  const { fake, form } = await loaded()
+  form.set({ cpus: 99 })
+  expect(await form.save(true)).toBeUndefined()
+  expect(fake.calls.some((c) => c.method === 'app.set')).toBe(false)
+})
+
 test('an engine that is not available can’t be chosen, and the reason is known', async () => {
   const { form } = await loaded()
   expect(form.refusedEngines.containerd).toMatch(/not available/)
