@@ -186,6 +186,82 @@ const views = {
       await click('Delete…')(page)
     },
   ],
+  'images-selected': [
+    { hash: '#/images' },
+    async (page) => {
+      await page.getByRole('checkbox', { name: 'Select golang:1.26' }).check()
+      await page.getByRole('checkbox', { name: 'Select redis:8-alpine' }).check()
+    },
+  ],
+  'images-empty': [
+    { hash: '#/images' },
+    async (page) => {
+      await page.evaluate(() => {
+        window.fake.engine.clear()
+        window.fake.pushEngine()
+      })
+      await page.getByText('No images yet').waitFor()
+    },
+  ],
+  'narrow-images': [{ width: 560, height: 420, hash: '#/images' }],
+  image: [
+    { hash: '#/images' },
+    async (page) => {
+      await page.getByRole('link', { name: 'postgres:17' }).click()
+      await page.getByText('Digests').waitFor()
+    },
+  ],
+  'dialog-pull': [{ hash: '#/images' }, click('Pull…')],
+  'dialog-pull-progress': [
+    { hash: '#/images', pace: 3000 },
+    async (page) => {
+      await click('Pull…')(page)
+      await page.getByLabel('Image', { exact: true }).fill('nginx:1.29')
+      await page.getByRole('button', { name: 'Pull', exact: true }).click()
+      await page.getByText('Pull complete').first().waitFor()
+    },
+  ],
+  'dialog-build': [
+    { hash: '#/images' },
+    async (page) => {
+      await click('Build…')(page)
+      await page.getByLabel('Folder').fill('/home/ada/src/shop')
+      await page.getByLabel('Tag', { exact: true }).fill('shop-web:dev')
+      await page.getByText('More options').click()
+      await click('Add argument')(page)
+    },
+  ],
+  'dialog-build-progress': [
+    { hash: '#/images', pace: 4000 },
+    async (page) => {
+      await click('Build…')(page)
+      await page.getByLabel('Folder').fill('/home/ada/src/shop')
+      await page.getByRole('button', { name: 'Build', exact: true }).click()
+      await page.getByText('[1/3] FROM debian:trixie').waitFor()
+      await page
+        .getByText(/earlier line/)
+        .first()
+        .waitFor()
+    },
+  ],
+  'dialog-push': [{ hash: '#/images' }, click('Push grafana/grafana:12.2.0')],
+  'dialog-tag': [{ hash: '#/images' }, click('Tag golang:1.26')],
+  'dialog-delete-image': [{ hash: '#/images' }, click('Delete hello-world:latest')],
+  'dialog-prune': [
+    { hash: '#/images' },
+    async (page) => {
+      await click('Prune…')(page)
+      await page.getByRole('radio', { name: /that no container uses/ }).check()
+    },
+  ],
+  'dialog-pruned': [
+    { hash: '#/images' },
+    async (page) => {
+      await click('Prune…')(page)
+      await page.getByRole('button', { name: 'Prune', exact: true }).click()
+      await page.getByText('2 deleted').first().waitFor()
+    },
+  ],
   'machines-empty': [{ scene: 'first', hash: '#/machines' }, click('Not now')],
   'machines-many': [{ scene: 'many', hash: '#/machines' }],
   'machine-summary': [{ hash: '#/machines/web' }, (page) => page.locator('.uplot canvas').first().waitFor()],

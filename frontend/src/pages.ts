@@ -3,6 +3,7 @@ import Box from '@lucide/svelte/icons/box'
 import EthernetPort from '@lucide/svelte/icons/ethernet-port'
 import Gauge from '@lucide/svelte/icons/gauge'
 import HardDrive from '@lucide/svelte/icons/hard-drive'
+import Layers from '@lucide/svelte/icons/layers'
 import LifeBuoy from '@lucide/svelte/icons/life-buoy'
 import Monitor from '@lucide/svelte/icons/monitor'
 import NetworkIcon from '@lucide/svelte/icons/network'
@@ -21,6 +22,8 @@ import NetworkDetails from './networks/NetworkDetails.svelte'
 import Networks from './networks/Networks.svelte'
 import Ports from './ports/Ports.svelte'
 import { portsBadge } from './ports/labels'
+import ImageDetails from './images/ImageDetails.svelte'
+import Images from './images/Images.svelte'
 import Troubleshooting from './service/Troubleshooting.svelte'
 import Settings from './settings/Settings.svelte'
 import { vmsBadge } from './vm/labels'
@@ -55,6 +58,7 @@ const table = [
     component: Containers,
     badge: containersBadge,
   },
+  { id: 'images', title: 'Images', section: 'main', icon: Layers, component: Images, details: ImageDetails },
   {
     id: 'volumes',
     title: 'Volumes',
