@@ -178,15 +178,22 @@ func TestACanceledBuildEndsBuildx(t *testing.T) {
 	}
 }
 
-// RDD's tools have buildx as a program, which may be there without docker.
-func TestBuildxMayBeAProgramOfItsOwn(t *testing.T) {
+func TestBuildxIsFoundBesideADockerWithoutIt(t *testing.T) {
 	c, home := newClient(t)
 	write(t, home, "bin/docker", "#!/bin/sh\necho 'docker: unknown command: docker buildx' >&2\nexit 1\n")
-	if found, _ := c.buildx(t.Context()); found != nil {
-		t.Errorf("%q", found)
+	want := func(want string) {
+		t.Helper()
+		if found, inJSON := c.buildx(t.Context()); fmt.Sprint(found) != want || inJSON != (found != nil) {
+			t.Errorf("%q, %t, want %q", found, inJSON, want)
+		}
 	}
+	want("[]")
+	tools := filepath.Join("default", "bin")
+	if err := os.MkdirAll(filepath.Join(home, tools), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, home, filepath.Join(tools, "docker"), "#!/bin/sh\necho github.com/docker/buildx v0.38.2 1\n")
+	want(fmt.Sprintf("[%s buildx]", filepath.Join(home, tools, "docker")))
 	write(t, home, "bin/docker-buildx", "#!/bin/sh\necho github.com/docker/buildx v0.38.2 1\n")
-	if found, inJSON := c.buildx(t.Context()); fmt.Sprint(found) != fmt.Sprintf("[%s/bin/docker-buildx]", home) || !inJSON {
-		t.Errorf("%q, %t", found, inJSON)
-	}
+	want(fmt.Sprintf("[%s/bin/docker-buildx]", home))
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,22 +24,20 @@ const buildxGrace = 5 * time.Second
 
 var buildxVersion = regexp.MustCompile(`\bv?(\d+)\.(\d+)\.`)
 
-// buildx returns the command that begins with docker's buildx: as a plugin of docker, or as a program of its own, which
-// RDD's tools have. inJSON says whether it can report in JSON. It returns nil if there is none.
+// buildx returns the command that begins with docker's buildx: as a plugin of docker, as a program of its own, or that of RDD's
+// tools behind a docker without it. inJSON says whether it can report in JSON. It returns nil if there is none.
 func (c *Client) buildx(ctx context.Context) (command []string, inJSON bool) {
-	for _, candidate := range [][]string{{"docker", "buildx"}, {"docker-buildx"}} {
+	for _, candidate := range [][]string{{"docker", "buildx"}, {"docker-buildx"}, {filepath.Join(c.core.Instance().ToolsDir(), "docker"), "buildx"}} {
 		program, err := core.FindProgram(candidate[0], c.env)
 		if err != nil {
 			continue
 		}
-		command = append([]string{program}, candidate[1:]...)
-		cmd := exec.Command(program, append(candidate[1:len(candidate):len(candidate)], "version")...)
+		candidate[0] = program
+		cmd := exec.Command(program, slices.Concat(candidate[1:], []string{"version"})...)
 		cmd.Env = c.env
-		out, err := proc.Output(ctx, cmd, buildxGrace)
-		if err != nil {
-			continue // docker is there without the plugin
+		if out, err := proc.Output(ctx, cmd, buildxGrace); err == nil { // else, docker is there without the plugin
+			return candidate, reportsJSON(string(out))
 		}
-		return command, reportsJSON(string(out))
 	}
 	return nil, false
 }
@@ -61,7 +60,7 @@ func (c *Client) buildWith(ctx context.Context, command []string, inJSON bool, o
 	if inJSON {
 		progress = "rawjson"
 	}
-	cmd := exec.Command(command[0], append(command[1:len(command):len(command)], o.argsOf(progress)...)...)
+	cmd := exec.Command(command[0], slices.Concat(command[1:], o.argsOf(progress))...)
 	cmd.Env, cmd.Dir = c.env, o.Folder
 	out := &buildOutput{report: r, parts: map[string]Part{}}
 	cmd.Stdout, cmd.Stderr = out, out

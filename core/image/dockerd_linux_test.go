@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -231,9 +232,9 @@ func TestWithARealEngineAndAPrivateRegistry(t *testing.T) {
 	}
 }
 
-// The engine lets go of a registry when a pull is canceled in the middle of a layer.
-func TestARealEngineStopsACanceledPull(t *testing.T) {
-	c, _, registry := realEngine(t)
+// slowRegistry is a registry that sends layers slowly. begun and left say that one is being read, and no more.
+func slowRegistry(t *testing.T, c *Client, registry string) (image string, begun, left <-chan struct{}) {
+	t.Helper()
 	target, err := url.Parse("http://" + registry)
 	if err != nil {
 		t.Fatal(err)
@@ -243,10 +244,11 @@ func TestARealEngineStopsACanceledPull(t *testing.T) {
 		r.Out.Host = r.In.Host // it names itself in its answers
 		r.Out.SetBasicAuth("user", "s3cret")
 	}}
-	slow := ""
-	begun, left := make(chan struct{}, 10), make(chan struct{}, 10)
+	var fast atomic.Pointer[string] // the end of the path of what is sent as it is; nil: everything
+	reads, ends := make(chan struct{}, 10), make(chan struct{}, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if slow == "" || r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") || strings.HasSuffix(r.URL.Path, slow) {
+		suffix := fast.Load()
+		if suffix == nil || r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") || strings.HasSuffix(r.URL.Path, *suffix) {
 			proxy.ServeHTTP(w, r)
 			return
 		}
@@ -255,41 +257,77 @@ func TestARealEngineStopsACanceledPull(t *testing.T) {
 			_, _ = w.Write(make([]byte, 1000))
 			_ = http.NewResponseController(w).Flush()
 			if begins {
-				begun <- struct{}{}
+				reads <- struct{}{}
 			}
 			select {
 			case <-r.Context().Done():
 			case <-time.After(50 * time.Millisecond):
 			}
 		}
-		left <- struct{}{}
+		ends <- struct{}{}
 	}))
-	defer server.Close()
-	name := strings.TrimPrefix(server.URL, "http://") + "/slow:1"
-	tag(t, c, "base:1", name)
-	if err := c.Push(t.Context(), name, Report{}); err != nil {
+	t.Cleanup(server.Close)
+	image = strings.TrimPrefix(server.URL, "http://") + "/slow:1"
+	tag(t, c, "base:1", image)
+	if err := c.Push(t.Context(), image, Report{}); err != nil {
 		t.Fatal(err)
 	}
-	image, err := docker(t, c).ImageInspect(t.Context(), name)
+	inspected, err := docker(t, c).ImageInspect(t.Context(), image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	remove(t, c, name, "base:1")
-	slow = image.ID // which is the digest of the configuration; engine 20.10 doesn't cancel the download of that
-	ctx, cancel := context.WithCancel(t.Context())
-	result := make(chan error)
-	go func() { result <- c.Pull(ctx, name, "", Report{}) }()
-	<-begun
-	cancel()
-	for what, done := range map[string]<-chan struct{}{"the pull ends": closedBy(result), "the engine lets go": left} {
-		select {
-		case <-done:
-		case <-time.After(testenv.Timeout):
-			t.Fatalf("not in time: %s", what)
-		}
+	remove(t, c, image, "base:1")
+	fast.Store(&inspected.ID) // the digest of the configuration; engine 20.10 doesn't cancel the download of that
+	return image, reads, ends
+}
+
+// The engine lets go of a registry when a pull, or a build that pulls its base image, is canceled in the middle of a layer.
+func TestARealEngineStopsWhatIsCanceled(t *testing.T) {
+	c, home, registry := realEngine(t)
+	image, begun, left := slowRegistry(t, c, registry)
+	build := func(ctx context.Context) error {
+		return c.Build(ctx, BuildOptions{Folder: filepath.Join(home, "folder")}, Report{})
 	}
-	if has(t, c, name) {
-		t.Error("it was pulled")
+	if err := os.Mkdir(filepath.Join(home, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, home, "folder/Dockerfile", "FROM "+image+"\nCOPY Dockerfile /\n")
+	for _, tc := range []struct {
+		what  string
+		tools bool
+		do    func(context.Context) error
+	}{
+		{"a pull", false, func(ctx context.Context) error { return c.Pull(ctx, image, "", Report{}) }},
+		{"a build with the old builder", false, build},
+		{"a build with buildx", true, build},
+	} {
+		t.Run(tc.what, func(t *testing.T) {
+			if tc.tools {
+				buildx := testenv.Built(t, "libexec/rdd/cli-plugins/docker-buildx", "make tools")
+				if err := os.Symlink(buildx, filepath.Join(home, "bin", "docker-buildx")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			result := make(chan error)
+			go func() { result <- tc.do(ctx) }()
+			select {
+			case <-begun:
+			case err := <-result:
+				t.Fatalf("it ended at once: %v", err)
+			}
+			cancel()
+			for what, done := range map[string]<-chan struct{}{"it ends": closedBy(result), "the engine lets go": left} {
+				select {
+				case <-done:
+				case <-time.After(testenv.Timeout):
+					t.Fatalf("not in time: %s", what)
+				}
+			}
+			if has(t, c, image) {
+				t.Error("the image is there")
+			}
+		})
 	}
 }
 
