@@ -170,7 +170,7 @@ func (p *Program) Command() *cobra.Command {
 		&cobra.Group{ID: groupOther, Title: "Other commands:"})
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
-	addGroup(root, groupApp, s.appStart(), s.appStop(), s.appRestart(), s.appStatus(), s.appSet(), s.appRun(), s.appShell(), s.shellProfile(), s.appReset(), s.appDelete())
+	addGroup(root, groupApp, s.appStart(), s.appStop(), s.appRestart(), s.appStatus(), s.appSet(), s.appRun(), s.appShell(), s.nerdctl(), s.shellProfile(), s.appReset(), s.appDelete())
 	addGroup(root, groupParts, s.serviceCommand(), s.vmCommand(), s.ctlCommand())
 	addGroup(root, groupOther, s.diagnoseCommand(), s.dashboardCommand(), s.versionCommand())
 	return root

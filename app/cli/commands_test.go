@@ -21,7 +21,7 @@ var readOnly = []string{
 	"rdd completion bash", "rdd completion fish", "rdd completion powershell", "rdd completion zsh",
 	"rdd dashboard", "rdd diagnose", "rdd help", "rdd version",
 	"rdd shell", "rdd shell-profile", "rdd status",
-	"rdd ctl", // kubectl has its own flags for waiting
+	"rdd ctl", "rdd nerdctl", // kubectl and nerdctl have their own flags for waiting
 	"rdd vm list", "rdd vm logs", "rdd vm shell", "rdd vm show",
 	"rdd service config", "rdd service log", "rdd service paths", "rdd service status",
 }
@@ -31,6 +31,7 @@ var immediate = []string{
 	"rdd service create",  // it writes directories and settings
 	"rdd service install", // these write or remove files that the system reads at the next login
 	"rdd service uninstall",
+	"rdd nerdctl install", // it ends with its download
 }
 
 // onlyWaits lists the commands that can't do without waiting: the first changes nothing, the second runs a command afterwards.

@@ -39,6 +39,9 @@ func (i Instance) ContainerdSocket() string {
 	return filepath.Join(i.short, "containerd.sock")
 }
 
+// NerdctlDir has the archives of nerdctl that the user has installed.
+func (i Instance) NerdctlDir() string { return filepath.Join(i.data, "nerdctl") }
+
 // DockerHost is the address of DockerSocket as docker takes it in DOCKER_HOST and in contexts.
 func (i Instance) DockerHost() string {
 	if runtime.GOOS == "windows" {
