@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	utilexec "k8s.io/client-go/util/exec"
+	"k8s.io/streaming/pkg/httpstream"
 
 	containers "rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
 )
@@ -159,18 +159,21 @@ func (e *EngineObjects) Shell(ctx context.Context, id string, o ContainerShellOp
 	go func() {
 		defer close(s.ended)
 		err := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: input, Stdout: output, Tty: true, TerminalSizeQueue: s.sizes})
-		_ = input.CloseWithError(io.ErrClosedPipe)
+		_ = inputWriter.Close() // a Write fails from now on
 		_ = output.CloseWithError(Failed(op, id, shellEnd(err)))
 	}()
 	return s, nil
 }
 
-// shellEnd returns why a command in a container has ended; io.EOF if by itself.
+// shellEnd returns why a command in a container has ended; nil if by itself.
 func shellEnd(err error) error {
-	if _, exited := errors.AsType[utilexec.CodeExitError](err); err == nil || exited {
+	if _, exited := errors.AsType[utilexec.CodeExitError](err); exited {
 		return nil
 	}
-	return fmt.Errorf("%w", err)
+	if refused, ok := errors.AsType[*httpstream.UpgradeFailureError](err); ok {
+		return refused.Cause
+	}
+	return err
 }
 
 // Read reads the output. The error is io.EOF when the command has ended by itself.

@@ -36,6 +36,10 @@ type env struct {
 	stream  map[string]*strings.Builder
 	ended   map[string]bool
 	arrived chan struct{}
+
+	problems   map[string]*Problem // with which streams have ended
+	engine     EngineEvent         // the last one
+	containers map[string]Container
 }
 
 func newEnv(t *testing.T) *env {
@@ -46,7 +50,7 @@ func newEnv(t *testing.T) *env {
 		t.Fatal(err)
 	}
 	own := filepath.Join(home, "libexec", "rdd")
-	e := &env{T: t, template: filepath.Join(home, "vm.yaml"), stream: map[string]*strings.Builder{}, ended: map[string]bool{}, arrived: make(chan struct{}, 1)}
+	e := &env{T: t, template: filepath.Join(home, "vm.yaml"), stream: map[string]*strings.Builder{}, ended: map[string]bool{}, arrived: make(chan struct{}, 1), problems: map[string]*Problem{}}
 	if e.lima, err = machinetest.New(own); err != nil {
 		t.Fatal(err)
 	}
@@ -104,13 +108,16 @@ func (e *env) open() (closePage func()) {
 func (e *env) take(event Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if event.Name == "state" {
+	switch event.Name {
+	case "state":
 		var s State
 		if err := json.Unmarshal(event.Data, &s); err != nil {
 			e.Error(err)
 		}
 		e.states = append(e.states, s)
-	} else {
+	case "engine":
+		e.takeEngine(event.Data)
+	default:
 		var s Stream
 		if err := json.Unmarshal(event.Data, &s); err != nil {
 			e.Error(err)
@@ -120,10 +127,32 @@ func (e *env) take(event Event) {
 		}
 		e.stream[s.ID].WriteString(s.Data)
 		e.ended[s.ID] = e.ended[s.ID] || s.End
+		if s.Problem != nil {
+			e.problems[s.ID] = s.Problem
+		}
 	}
 	select {
 	case e.arrived <- struct{}{}:
 	default:
+	}
+}
+
+// takeEngine does what a page does with an event of the engine.
+func (e *env) takeEngine(raw json.RawMessage) {
+	e.engine = EngineEvent{}
+	if err := json.Unmarshal(raw, &e.engine); err != nil {
+		e.Error(err)
+	}
+	if e.engine.Reset {
+		e.containers = map[string]Container{}
+	}
+	for _, c := range e.engine.Containers {
+		e.containers[c.Object] = c
+	}
+	if e.engine.Removed != nil {
+		for _, object := range e.engine.Removed.Containers {
+			delete(e.containers, object)
+		}
 	}
 }
 

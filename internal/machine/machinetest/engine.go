@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	app "rancherdesktop.io/rdd/internal/api/app/v1alpha1"
@@ -24,6 +25,7 @@ import (
 type engine struct {
 	fake  Fake
 	conns *connListener
+	mu    sync.Mutex // guards the change of a setting
 }
 
 // serveEngine serves the VM's forward socket with a fake engine, until the process ends.
@@ -125,7 +127,7 @@ var started = time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 func (e *engine) handler() http.Handler {
 	mux := http.NewServeMux()
 	answer := func(path string, what func(r *http.Request) (any, bool)) {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			value, ok := what(r)
 			if !ok {
@@ -149,6 +151,7 @@ func (e *engine) handler() http.Handler {
 	mux.HandleFunc("/events", e.events)
 	answer("/containers/json", e.list)
 	answer("/containers/{id}/json", e.inspect)
+	e.handleContainers(mux)
 	answer("/images/json", always([]string{}))
 	answer("/volumes", always(map[string]any{"Volumes": []string{}}))
 	answer("/networks", always([]string{}))

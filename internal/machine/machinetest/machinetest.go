@@ -41,7 +41,7 @@ func Main() {
 //	stop      slow (it waits for the setting stopped), deaf, or the time in which a guest powers off
 //	qemu      orphan: it outlives its hostagent; deaf: it also ignores everything but SIGKILL
 //	engine    none: the container engine of the App's VM doesn't answer
-//	containers  the containers of that engine, one a line: its name, image and state
+//	containers  the containers of that engine, one a line: its name, image and state. Actions of clients change it
 //	poweroff  every guest powers itself off
 //
 // A setting NAME.VM applies to one VM.
