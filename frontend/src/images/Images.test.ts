@@ -5,6 +5,7 @@ import { Fake } from '../testing/fake'
 import { press, show } from '../testing/render'
 import ImageDetails from './ImageDetails.svelte'
 import Images from './Images.svelte'
+import { registryOf } from './labels'
 
 afterEach(cleanup)
 
@@ -143,6 +144,28 @@ test('without images, the page says what to do', async () => {
   await type('Archive', '/tmp/a.tar')
   await press('Load')
   expect(asked(fake, 'image.load')).toEqual([{ path: '/tmp/a.tar' }])
+})
+
+test('containerd is used with nerdctl, and its namespaces are told apart', async () => {
+  const fake = new Fake('usual', 20)
+  fake.state.app!.engine.name = 'containerd'
+  fake.engine.images[0]!.namespace = 'k8s.io'
+  show(fake, Images)
+  await screen.findByText('rdd nerdctl pull nginx')
+  screen.getByText('k8s.io')
+  const disabled = (name: string) => (screen.getByRole('button', { name }) as HTMLButtonElement).disabled
+  expect(['Pull…', 'Build…', 'Push golang:1.26', 'Tag golang:1.26', 'Delete golang:1.26'].map(disabled)).toEqual([
+    true,
+    true,
+    true,
+    false,
+    false,
+  ])
+})
+
+test('the registry of a tag', () => {
+  const tags = ['nginx', 'team/shop:1', 'docker.io/library/nginx:1', 'localhost/a', 'localhost:5000/a', 'ghcr.io/a/b']
+  expect(tags.map(registryOf)).toEqual([...Array(3).fill('Docker Hub'), 'localhost', 'localhost:5000', 'ghcr.io'])
 })
 
 test('without an engine, nothing can be pulled', async () => {

@@ -14,7 +14,8 @@ export const isUsed = (i: Pick<Image, 'containers'>) => !!i.containers?.length
 // registryOf is where an image is pulled from and pushed to.
 export function registryOf(tag: string): string {
   const [first = '', ...rest] = tag.split('/')
-  return rest.length && /[.:]|^localhost$/.test(first) ? first : 'Docker Hub'
+  const named = rest.length > 0 && /[.:]|^localhost$/.test(first) && first !== 'docker.io'
+  return named ? first : 'Docker Hub'
 }
 
 // prunable returns what a prune deletes: images without a tag or, with all, those that no container uses.
