@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"rancherdesktop.io/rdd/internal/forward"
@@ -65,6 +69,11 @@ func (b *bench) measureForward(ctx context.Context) error {
 			b.add(figure.key+"-ratio", took[0]/took[1])
 		}
 	}
+	if b.wants("forward.port", "forward.port-lima", "forward.port-ratio") {
+		if err := b.measurePort(ctx, s, name); err != nil {
+			return err
+		}
+	}
 	return b.remove(ctx, s)
 }
 
@@ -95,4 +104,137 @@ func proxy(ctx context.Context, listener net.Listener, vm layout.VM) {
 			forward.Join(client.(forward.Conn), engine)
 		}()
 	}
+}
+
+const (
+	ourPort, limaPort = "18080", "18081"
+	portBytes         = 64 << 20
+)
+
+// measurePort downloads through a forwarded port of our guest, and alternately through one that Lima forwards, of the same
+// guest in a VM that limactl has started.
+func (b *bench) measurePort(ctx context.Context, s *service, name string) (err error) {
+	pour := filepath.Join(b.dir, "pour")
+	if _, err := goCommand(ctx, "build", "-ldflags", "-s -w", "-o", pour, module+"build/bench/pour"); err != nil {
+		return err
+	}
+	b.logf("forward: building limactl, and booting our guest with it")
+	limactl, err := b.buildLimactl(ctx)
+	if err != nil {
+		return fmt.Errorf("build limactl: %w", err)
+	}
+	home := filepath.Join(b.dir, "l")
+	if err := os.Mkdir(home, 0o700); err != nil {
+		return err
+	}
+	lima := func(ctx context.Context, args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, limactl, args...)
+		cmd.Env = userEnv(cmd.Environ(), map[string]string{"LIMA_HOME": home, "HOME": b.dir})
+		isolate(cmd)
+		return cmd
+	}
+	defer func() { err = errors.Join(err, b.output(lima(context.WithoutCancel(ctx), "delete", "--force", name))) }()
+	if err := b.output(lima(ctx, "start", "--tty=false", "--timeout", vmTimeout, "--name", name, b.guestTemplate())); err != nil {
+		return err
+	}
+	ours := exec.CommandContext(ctx, b.rdd, "--instance", s.name, "vm", "shell", name, "sh", "-c", pourIn(ourPort))
+	ours.Env = userEnv(ours.Environ(), map[string]string{"HOME": s.home})
+	for _, cmd := range []*exec.Cmd{ours, lima(ctx, "shell", "--workdir", "/", name, "sh", "-c", pourIn(limaPort))} {
+		file, err := os.Open(pour)
+		if err != nil {
+			return err
+		}
+		cmd.Stdin = file
+		err = b.output(cmd)
+		_ = file.Close()
+		if err != nil {
+			return err
+		}
+	}
+	ways := []struct{ key, port string }{{"forward.port", ourPort}, {"forward.port-lima", limaPort}}
+	for run := range b.runs + 1 {
+		b.logf("forward: downloads through a port, run %d of %d", run, b.runs)
+		var took [2]float64
+		for i, way := range ways {
+			if took[i], err = download(ctx, "127.0.0.1:"+way.port); err != nil {
+				return err
+			}
+		}
+		if run == 0 {
+			continue // the ports have just been seen
+		}
+		for i, way := range ways {
+			b.add(way.key, took[i])
+		}
+		b.add("forward.port-ratio", took[0]/took[1])
+	}
+	return nil
+}
+
+// pourIn is a script for a guest, which gets the program pour as its input.
+func pourIn(port string) string {
+	return fmt.Sprintf("cat >/tmp/pour && chmod +x /tmp/pour && (setsid /tmp/pour %s %d </dev/null >/dev/null 2>&1 &)", port, portBytes)
+}
+
+// buildLimactl builds limactl from our Lima dependency, with its guest agent and templates beside it. The packages that only
+// limactl needs are not in our go.mod, so this uses a copy.
+func (b *bench) buildLimactl(ctx context.Context) (program string, err error) {
+	root, err := goCommand(ctx, "env", "GOMOD")
+	if err != nil {
+		return "", err
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		text, err := os.ReadFile(filepath.Join(filepath.Dir(root), name))
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(b.dir, name), text, 0o600); err != nil {
+			return "", err
+		}
+	}
+	prefix := filepath.Join(b.dir, "limactl")
+	program = filepath.Join(prefix, "bin", "limactl")
+	if err := os.MkdirAll(filepath.Join(prefix, "share"), 0o700); err != nil {
+		return "", err
+	}
+	if err := os.Symlink(filepath.Join(b.dist, "share", "lima"), filepath.Join(prefix, "share", "lima")); err != nil {
+		return "", err
+	}
+	_, err = goCommand(ctx, "build", "-C", filepath.Dir(root), "-mod=mod", "-modfile", filepath.Join(b.dir, "go.mod"), "-tags", "grpcnotrace",
+		"-o", program, "github.com/lima-vm/lima/cmd/limactl")
+	return program, err
+}
+
+// output runs a command. The error has what it printed.
+func (b *bench) output(cmd *exec.Cmd) error {
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, out)
+	}
+	return nil
+}
+
+// download reads portBytes from an address, and returns how many milliseconds that took. It waits until somebody listens there.
+func download(ctx context.Context, address string) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	for {
+		began := time.Now()
+		n, err := read(ctx, address)
+		if n == portBytes {
+			return milliseconds(time.Since(began)), nil
+		}
+		if pauseErr := pause(ctx, 200*time.Millisecond); pauseErr != nil {
+			return 0, fmt.Errorf("%d bytes from %s, want %d: %w", n, address, portBytes, err)
+		}
+	}
+}
+
+func read(ctx context.Context, address string) (int64, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	return io.Copy(io.Discard, conn)
 }

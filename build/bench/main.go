@@ -114,6 +114,7 @@ func groups() []group {
 		{[]string{"disk"}, (*bench).measureDisks},
 		{[]string{"vm"}, (*bench).measureVMs},
 		{[]string{"forward"}, (*bench).measureForward},
+		{[]string{"app"}, (*bench).measureApp},
 		{[]string{"desktop"}, (*bench).measureDesktop},
 	}
 }
