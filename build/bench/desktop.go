@@ -37,6 +37,7 @@ func desktopBenchmarks() []goBenchmark {
 		{"cmd/rdd-tray", "BenchmarkTrayChange", map[string]string{"p50-ms": "desktop.tray-p50", "p99-ms": "desktop.tray-p99", "ten-ms": "desktop.tray-ten"}},
 		{"cmd/rdd", "BenchmarkPageChange", map[string]string{"p50-ms": "desktop.page-p50", "p99-ms": "desktop.page-p99", "ten-ms": "desktop.page-ten"}},
 		{"cmd/rdd", "BenchmarkPageScroll", map[string]string{"longest-ms": "desktop.page-scroll"}},
+		{"internal/engine/objects", "BenchmarkMemoryPerObject", map[string]string{"B/object": "desktop.container-memory"}},
 		{"app/window", "BenchmarkWindow", map[string]string{"paint-s": "desktop.window-paint", "pss-MiB": "desktop.window-pss"}},
 	}
 }
@@ -66,11 +67,11 @@ func (b *bench) measureGo(ctx context.Context, g goBenchmark) error {
 	if runtime.GOOS != "linux" {
 		return errors.New("it can be measured on Linux only")
 	}
-	dir, err := goCommand(ctx, "list", "-f", "{{.Dir}}", module+g.pkg)
+	root, err := goCommand(ctx, "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
 		return err
 	}
-	dist := filepath.Join(dir, "..", "..", "dist")
+	dir, dist := filepath.Join(root, filepath.FromSlash(g.pkg)), filepath.Join(root, "dist")
 	measured, err := os.Stat(dist)
 	given, err2 := os.Stat(b.dist)
 	if err != nil || err2 != nil || !os.SameFile(measured, given) {

@@ -104,6 +104,7 @@ func figures() []figure {
 		{"desktop.page-ten", "ten statuses patched at once to all in the page", "ms", 0},
 		{"desktop.page-scroll", "longest task while 500 VMs scroll (0: none from 50 ms on)", "ms", 50},
 		{"desktop.page-size", "page, all that it loads at once, gzipped", "kB", 300},
+		{"desktop.container-memory", "memory of a container in the live view, of 1,000", "B", 3000},
 		{"desktop.window-paint", "window, exec to first paint", "s", 1},
 		{"desktop.window-pss", "window PSS, 3 s after its first paint, all its processes", "MiB", 0},
 	}
