@@ -270,29 +270,14 @@ func (k kubectl) write(t *testing.T, text string) string {
 	return f.Name()
 }
 
-// debianKubectl returns the kubectl of Debian's package kubernetes-client. It is unpacked
-// into the user's cache, because an installed package would replace another kubectl.
-// RDD_TEST_KUBECTL names another program to test instead.
+// debianKubectl returns the kubectl of Debian's package kubernetes-client. RDD_TEST_KUBECTL names another program to test instead.
 func debianKubectl(t *testing.T) string {
 	if program := os.Getenv("RDD_TEST_KUBECTL"); program != "" {
 		return program
 	}
-	caches, err := os.UserCacheDir()
+	program, err := testenv.Unpacked("kubernetes-client", "usr/bin/kubectl")
 	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(caches, "rdd-test", "kubernetes-client")
-	program := filepath.Join(dir, "usr", "bin", "kubectl")
-	if _, err := os.Stat(program); err == nil {
-		return program
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	get := exec.CommandContext(t.Context(), "sh", "-c", "apt-get download kubernetes-client && dpkg -x kubernetes-client_*.deb .")
-	get.Dir = dir
-	if out, err := get.CombinedOutput(); err != nil {
-		testenv.Missing(t, "Debian's kubectl can't be had: %v\n%s", err, out)
+		testenv.Missing(t, "Debian's kubectl can't be had: %v", err)
 	}
 	return program
 }

@@ -78,7 +78,11 @@ func realEngine(t *testing.T) (c *Client, home, registry string) {
 	if testing.Short() {
 		t.Skip("needs dockerd")
 	}
-	dockerd, server := testenv.Program(t, "dockerd", "docker.io"), testenv.Program(t, "docker-registry", "docker-registry")
+	dockerd := testenv.Program(t, "dockerd", "docker.io")
+	server, err := testenv.Unpacked("docker-registry", "usr/bin/docker-registry")
+	if err != nil {
+		testenv.Missing(t, "%v", err)
+	}
 	if os.Geteuid() != 0 {
 		t.Skip("dockerd needs root")
 	}

@@ -3,6 +3,9 @@
 package testenv
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +36,38 @@ func Program(tb testing.TB, name, debian string) string {
 		Missing(tb, "there is no %s; install the package %s", name, debian)
 	}
 	return path
+}
+
+// Unpacked returns the path of a file of a Debian package, which it downloads and unpacks into the user's cache: an installed
+// one would replace another version, or start a service.
+func Unpacked(name, file string) (string, error) {
+	caches, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(caches, "rdd-test", name)
+	path := filepath.Join(dir, filepath.FromSlash(file))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", err
+	}
+	temporary, err := os.MkdirTemp(filepath.Dir(dir), name)
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(temporary)
+	get := exec.Command("sh", "-c", "apt-get download "+name+" && dpkg -x "+name+"_*.deb .")
+	get.Dir = temporary
+	if out, err := get.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("get Debian's package %s: %w\n%s", name, err, out)
+	}
+	if err := os.Rename(temporary, dir); err != nil && !errors.Is(err, fs.ErrExist) { // another test was faster
+		return "", err
+	}
+	_, err = os.Stat(path)
+	return path, err
 }
 
 // Built returns the absolute path of a file in dist, such as libexec/rdd/rddd. It calls Missing if there is none; target

@@ -4,6 +4,8 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -45,6 +47,29 @@ func main() {
 	case "write": // a file, with content
 		_ = os.MkdirAll(os.Args[2][:strings.LastIndex(os.Args[2], "/")], 0o755)
 		_ = os.WriteFile(os.Args[2], []byte(os.Args[3]), 0o640)
+	case "echo": // sends back what comes to port 7, over TCP and UDP
+		go func() {
+			c, err := net.ListenPacket("udp", ":7")
+			for b := make([]byte, 1500); err == nil; {
+				var n int
+				var from net.Addr
+				if n, from, err = c.ReadFrom(b); err == nil {
+					_, err = c.WriteTo(b[:n], from)
+				}
+			}
+			fmt.Fprintln(os.Stderr, err)
+		}()
+		l, err := net.Listen("tcp", ":7")
+		for err == nil {
+			var c net.Conn
+			if c, err = l.Accept(); err == nil {
+				go func() {
+					_, _ = io.Copy(c, c)
+					_ = c.Close()
+				}()
+			}
+		}
+		fmt.Fprintln(os.Stderr, err)
 	case "link":
 		_ = os.Symlink(os.Args[3], os.Args[2])
 	}
