@@ -32,10 +32,8 @@ import VMs from './vm/VMs.svelte'
 import VolumeDetails from './volumes/VolumeDetails.svelte'
 import Volumes from './volumes/Volumes.svelte'
 
-// The sections of the sidebar, in their order. The last one is at its bottom.
-export const sections = ['main', 'advanced', 'end'] as const
-export type Section = (typeof sections)[number]
-export const sectionTitles: Partial<Record<Section, string>> = { advanced: 'Advanced' }
+// The sections of the sidebar, in their order. That of the settings is at its bottom.
+export type Section = 'main' | 'advanced' | 'end'
 
 export interface Page {
   id: string // in the address: #/ID
