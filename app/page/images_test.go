@@ -49,7 +49,7 @@ func newImagePage(t *testing.T) *imagePage {
 	p := &imagePage{T: t, core: core.New(inst, "test"), home: home, engine: http.NewServeMux()}
 	p.engine.HandleFunc("/_ping", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Api-Version", "1.45") })
 	p.engine.HandleFunc("GET /v1.45/version", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") })
-	server := &http.Server{Handler: p.engine} //nolint:gosec // a test's
+	server := &http.Server{Handler: p.engine}
 	go func() { _ = server.Serve(listener) }()
 	p.api = New(Options{Core: p.core, Version: "test"})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -87,12 +87,12 @@ func (c *Client) Build(ctx context.Context, o BuildOptions, r Report) error {
 	if err != nil {
 		return err
 	}
-	builder, json := c.buildx(ctx)
+	builder, inJSON := c.buildx(ctx)
 	if ctx.Err() != nil {
 		return core.Failed(op, o.Folder, context.Cause(ctx))
 	}
 	if builder != nil {
-		return core.Failed(op, o.Folder, c.buildWith(ctx, builder, json, o, r))
+		return core.Failed(op, o.Folder, c.buildWith(ctx, builder, inJSON, o, r))
 	}
 	r.log("There is no docker with buildx on this computer, so the engine's old builder is used.\n")
 	return c.with(ctx, op, o.Folder, func(engine *client.Client) error { return c.buildOld(ctx, engine, o, r) })

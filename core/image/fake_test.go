@@ -37,7 +37,7 @@ func newFakeEngine(t *testing.T) *fakeEngine {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/_ping", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Api-Version", "1.45") })
 	mux.HandleFunc("GET /v1.45/version", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"Version":"26.1.5"}`) })
-	server := &http.Server{Handler: mux} //nolint:gosec // a test's
+	server := &http.Server{Handler: mux}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 	return &fakeEngine{c, mux, home}
@@ -67,7 +67,7 @@ func newClient(t *testing.T) (c *Client, home string) {
 // write writes a file in the home.
 func write(t *testing.T, home, name, text string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o700); err != nil { //nolint:gosec // programs, too
+	if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
 }

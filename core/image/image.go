@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/pkg/authconfig"
@@ -88,13 +90,20 @@ func (c *Client) with(ctx context.Context, op, object string, do func(engine *cl
 	return core.Failed(op, object, words(err))
 }
 
-// errNoSocket means that nothing serves the engine's socket.
-var errNoSocket = errors.New("the container engine can't be reached, because the service is not running; start the App with: rdd start")
+var (
+	// errNoSocket means that nothing serves the engine's socket.
+	errNoSocket = errors.New("the container engine can't be reached, because the service is not running; start the App with: rdd start")
+	// errLost means that an answer has no end.
+	errLost = errors.New("the connection to the container engine was lost in the middle; when the App runs (rdd status), try again")
+)
 
 // words returns an error without those around it, which only add who said it.
 func words(err error) error {
 	if client.IsErrConnectionFailed(err) {
 		return errNoSocket
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+		return errLost
 	}
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		if _, ours := inner.(*core.Error); ours || errors.Is(inner, context.Canceled) || errors.Is(inner, context.DeadlineExceeded) { //nolint:errorlint // this loop walks the chain

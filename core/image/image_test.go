@@ -104,6 +104,34 @@ func TestWithoutAServiceTheErrorSaysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestAnEngineThatStopsInTheMiddleIsNoSuccess(t *testing.T) {
+	e := newFakeEngine(t)
+	die := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprintln(w, `{"status":"Downloading","id":"a1"}`)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	for _, path := range []string{"POST /v1.45/images/create", "POST /v1.45/build", "POST /v1.45/images/load", "GET /v1.45/images/get"} {
+		e.mux.HandleFunc(path, die)
+	}
+	write(t, e.home, "Dockerfile", "FROM scratch")
+	archive := filepath.Join(e.home, "a.tar")
+	saved := e.Save(t.Context(), []string{"a"}, archive, Report{})
+	if _, err := os.Lstat(archive); err == nil {
+		t.Error("half an archive is left")
+	}
+	write(t, e.home, "a.tar", "archive")
+	_, loaded := e.Load(t.Context(), archive, Report{})
+	for what, err := range map[string]error{
+		"pull": e.Pull(t.Context(), "a", "", Report{}), "build": e.Build(t.Context(), BuildOptions{Folder: e.home}, Report{}), "load": loaded, "save": saved,
+	} {
+		if !errors.Is(err, errLost) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // The engine stops a pull when its connection closes.
 func TestTheEndOfTheContextClosesTheConnection(t *testing.T) {
 	e := newFakeEngine(t)

@@ -36,7 +36,7 @@ func (c *Client) Prune(ctx context.Context, what string, all bool) (p Pruned, er
 	err = c.with(ctx, "prune "+titles[what], "", func(engine *client.Client) error {
 		var reclaimed uint64
 		p.Deleted, reclaimed, err = prune(ctx, engine, all)
-		p.Reclaimed = int64(reclaimed) //nolint:gosec // no disk has 8 EiB
+		p.Reclaimed = int64(reclaimed)
 		return err
 	})
 	return p, err
