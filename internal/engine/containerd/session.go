@@ -261,8 +261,13 @@ func (s *session) listContainers(ctx context.Context, namespace string, there ma
 			return err
 		}
 		c := message.GetContainer()
-		there[objectName(namespace, c.GetID())] = true
-		s.keep(namespace, c, processes[c.GetID()])
+		name, p := objectName(namespace, c.GetID()), processes[c.GetID()]
+		there[name] = true
+		if was := s.mirror.Containers[name]; p == nil && was != nil && was.Status.State != v1alpha1.ContainerCreated {
+			s.queue.Add(mirror.Key{Kind: mirror.Containers, ID: name}, 0) // the list leaves out tasks that don't answer
+			continue
+		}
+		s.keep(namespace, c, p)
 	}
 }
 
