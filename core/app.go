@@ -49,6 +49,9 @@ const DockerContextAuto = app.DockerContextAuto
 // VMProgress is the step under way of a VM or of the App.
 type VMProgress = lima.Progress
 
+// PortForwarded is the state of a port that can be used.
+const PortForwarded = lima.PortForwarded
+
 // Port is a port of this host that is forwarded to the App, or should be.
 type Port = lima.Port
 

@@ -158,14 +158,15 @@ type EngineSnapshot struct {
 // events.
 const enginePause = 50 * time.Millisecond
 
-// WatchEngine returns a snapshot of the engine's objects and one after changes, until ctx or the loop ends. It starts nothing,
-// and continues across stops and starts of the engine and of the service.
-func (c *Core) WatchEngine(ctx context.Context) iter.Seq[EngineSnapshot] {
+// WatchEngine returns a snapshot of the engine's objects and one after changes, until ctx or the loop ends. It has the objects
+// of some kinds; without a kind, of all. It starts nothing, and continues across stops and starts of the engine and of the
+// service.
+func (c *Core) WatchEngine(ctx context.Context, only ...EngineKind) iter.Seq[EngineSnapshot] {
 	return func(yield func(EngineSnapshot) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		retry := newRetryBackoff()
-		kinds := newEngineKinds()
+		kinds := newEngineKinds(only)
 		var last error
 		for first := true; ctx.Err() == nil; first = false {
 			began := time.Now()
@@ -283,17 +284,23 @@ type engineKinds struct {
 	images     *objectsOf[Image]
 	volumes    *objectsOf[Volume]
 	networks   *objectsOf[Network]
+
+	only []EngineKind // empty: all
 }
 
-func newEngineKinds() engineKinds {
+func newEngineKinds(only []EngineKind) engineKinds {
 	return engineKinds{
 		&objectsOf[Container]{name: containers.Containers, order: byContainerName}, &objectsOf[Image]{name: containers.Images, order: byImageTag},
-		&objectsOf[Volume]{name: containers.Volumes, order: byVolumeName}, &objectsOf[Network]{name: containers.Networks, order: byNetworkName},
+		&objectsOf[Volume]{name: containers.Volumes, order: byVolumeName}, &objectsOf[Network]{name: containers.Networks, order: byNetworkName}, only,
 	}
 }
 
 func (k engineKinds) all() []engineKind {
-	return []engineKind{k.containers, k.images, k.volumes, k.networks}
+	all := []engineKind{k.containers, k.images, k.volumes, k.networks}
+	if len(k.only) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(kind engineKind) bool { return !slices.Contains(k.only, EngineKind(kind.resource())) })
 }
 
 func (k engineKinds) snapshot() EngineSnapshot {

@@ -14,6 +14,9 @@ import (
 // ContainerStatus is what the engine says about a container.
 type ContainerStatus = containers.ContainerStatus
 
+// ContainerState is what a container is doing.
+type ContainerState = containers.ContainerState
+
 // ContainerRunning is the state of a container that runs.
 const ContainerRunning = containers.ContainerRunning
 

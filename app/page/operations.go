@@ -28,14 +28,17 @@ func (a *API) operationAnswer(_ context.Context, params AnswerParams) (nothing, 
 	return nothing{}, a.Answer(params.ID, params.Answer)
 }
 
-// Follow shows an operation on a VM that another client has begun, such as the tray, as an operation of the page:
+// Follow shows an operation on a VM or the App that another client has begun, such as the tray, as an operation of the page:
 // its progress, its question when it takes too long, its failure. It changes nothing. If the page already waits for
 // such an operation, Follow returns that.
 func (a *API) Follow(verb operation.Verb, vm string) (Ref, error) {
+	engine := a.current().engine
+	if verb.OnApp() {
+		return begun(engine.Begin(engine.OnApp(verb, func(ctx context.Context, app *core.AppClient, w core.Wait) error { return app.Follow(ctx, w) })))
+	}
 	if !verb.OnVM() {
 		return Ref{}, fmt.Errorf("%q is not an operation on a virtual machine", verb)
 	}
-	engine := a.current().engine
 	follow := func(ctx context.Context, vms *core.VMs, w core.Wait) error { return vms.Follow(ctx, vm, w) }
 	return begun(engine.Begin(engine.OnVM(verb, vm, follow)))
 }

@@ -3,6 +3,8 @@ package tray
 import (
 	"context"
 
+	"github.com/pkg/browser"
+
 	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 )
@@ -47,6 +49,20 @@ func (t *Tray) click(ctx context.Context, id ID) {
 		t.begin(t.engine.StartService())
 	case StopService, CancelService:
 		t.begin(t.engine.StopService())
+	case StartApp:
+		t.begin(t.engine.StartApp())
+	case StopApp, CancelApp:
+		t.begin(t.engine.StopApp())
+	case ForceApp:
+		t.begin(t.engine.ForceStopApp())
+	case OpenPort:
+		go t.browse(id.VM)
+	case ContainerLogs:
+		t.open("--page", "containers/"+id.VM+"/logs")
+	case StopContainer:
+		go t.stopContainer(ctx, id.VM)
+	case Containers:
+		t.open("--page", "containers")
 	case StartVM:
 		t.begin(t.engine.StartVM(id.VM))
 	case RestartVM:
@@ -55,7 +71,7 @@ func (t *Tray) click(ctx context.Context, id ID) {
 		t.begin(t.engine.StopVM(id.VM))
 	case ForceVM:
 		t.begin(t.engine.ForceStopVM(id.VM))
-	case textItem, separator, vmItem, vmGroup:
+	case textItem, separator, vmItem, vmGroup, containerItem, containerGroup:
 	}
 }
 
@@ -67,6 +83,24 @@ func (t *Tray) open(args ...string) {
 			t.failed("Could not open the window", err)
 		}
 	}()
+}
+
+// browse opens an address in the user's browser.
+func (t *Tray) browse(url string) {
+	if err := browser.OpenURL(url); err != nil {
+		t.failed("Could not open "+url, err)
+	}
+}
+
+// stopContainer stops a container. The engine kills it after a while if it doesn't end.
+func (t *Tray) stopContainer(ctx context.Context, id string) {
+	session, err := t.Core.Connect(ctx)
+	if err == nil {
+		err = session.Engine().Act(ctx, core.StopContainer, id)
+	}
+	if err != nil {
+		t.failed("Could not stop the container", err)
+	}
 }
 
 // forceService powers off all guests immediately while the service stops.

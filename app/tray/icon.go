@@ -52,6 +52,15 @@ func iconOf(s State) Icon {
 		case phaseUp, phaseDown:
 		}
 	}
+	switch state, _ := appState(s); state {
+	case core.AppBroken:
+		return IconError
+	case core.AppStarting, core.AppRestarting:
+		starting = true
+	case core.AppStopping, core.AppDeleting:
+		stopping = true
+	case core.AppNotCreated, core.AppStopped, core.AppRunning:
+	}
 	service := s.Snapshot.Service.State
 	switch {
 	case !s.Seen, service == core.ServiceStopped, service == core.ServiceNotCreated:

@@ -82,6 +82,13 @@ func itemOf(vm *core.VM) Item {
 	only := func(verb Verb, title string, shown bool) Item {
 		return Item{ID: ID{verb, vm.Name}, Title: title, Hidden: !shown}
 	}
+	if core.ManagedByApp(vm) { // which can be changed only with the App
+		return Item{ID: ID{vmItem, vm.Name}, Title: short(title, maxLineLength), Items: []Item{
+			{ID: ID{textItem, vm.Name}, Title: short(d.Problem, maxLineLength), Disabled: true, Hidden: d.Problem == ""},
+			item(Shell, "Shell…", core.CanEnter(vm)),
+			item(Logs, "Logs…", true),
+		}}
+	}
 	return Item{ID: ID{vmItem, vm.Name}, Title: short(title, maxLineLength), Items: []Item{
 		{ID: ID{textItem, vm.Name}, Title: short(d.Problem, maxLineLength), Disabled: true, Hidden: d.Problem == ""},
 		item(StartVM, "Start", at == phaseDown || at == phaseFailed),

@@ -18,6 +18,14 @@ const (
 	StopService   Verb = "stop-service"
 	CancelService Verb = "cancel-service" // the start under way
 	ForceService  Verb = "force-service"  // the stop under way
+	StartApp      Verb = "start-app"
+	CancelApp     Verb = "cancel-app" // the start under way
+	StopApp       Verb = "stop-app"
+	ForceApp      Verb = "force-app" // the stop under way
+	OpenPort      Verb = "open-port"
+	ContainerLogs Verb = "container-logs"
+	StopContainer Verb = "stop-container"
+	Containers    Verb = "containers"
 	StartVM       Verb = "start"
 	StopVM        Verb = "stop"
 	RestartVM     Verb = "restart"
@@ -34,17 +42,19 @@ const (
 
 // The verbs of items that can't be clicked.
 const (
-	textItem  Verb = "text"
-	separator Verb = "separator"
-	vmItem    Verb = "vm"       // a VM, with its actions in a submenu
-	vmGroup   Verb = "vm-group" // a submenu of VMs
+	textItem       Verb = "text"
+	separator      Verb = "separator"
+	containerGroup Verb = "container-group" // a submenu of containers
+	containerItem  Verb = "container"       // a container, with its actions in a submenu
+	vmItem         Verb = "vm"              // a VM, with its actions in a submenu
+	vmGroup        Verb = "vm-group"        // a submenu of VMs
 )
 
 // ID identifies an item. It stays the same while the title and state of the item change, so that a click never counts
 // for another item that has taken the place.
 type ID struct {
 	Verb Verb
-	VM   string // the VM; without one, what distinguishes items of the same verb
+	VM   string // the VM, or the container's object; without one, what distinguishes items of the same verb
 }
 
 // Item is one line of the menu.
@@ -63,8 +73,10 @@ type State struct {
 	Instance string
 	Seen     bool // there was a snapshot
 	Snapshot core.Snapshot
-	Findings int  // problems and warnings of the last diagnosis
-	AtLogin  bool // RDD starts at login
+	// Containers are those of the engine, by name.
+	Containers []*core.Container
+	Findings   int  // problems and warnings of the last diagnosis
+	AtLogin    bool // RDD starts at login
 }
 
 // View is what the tray shows.
@@ -76,10 +88,14 @@ type View struct {
 
 // Look returns what the tray shows for a state.
 func Look(s State) View {
-	return View{Icon: iconOf(s), Tooltip: summary(s), Items: Menu(s)}
+	tooltip := summary(s)
+	if app := appSummary(s); app != "" {
+		tooltip += "\n" + short(app, maxLineLength)
+	}
+	return View{Icon: iconOf(s), Tooltip: tooltip, Items: Menu(s)}
 }
 
-// Menu returns the menu for a state. Except for the VMs, its first level always has the same items; items that make no
+// Menu returns the menu for a state. Except for the VMs and containers, its first level always has the same items; items that make no
 // sense in this state are hidden.
 func Menu(s State) []Item {
 	service := s.Snapshot.Service.State
@@ -91,8 +107,9 @@ func Menu(s State) []Item {
 		{ID: ID{Verb: CancelService}, Title: "Cancel start", Hidden: service != core.ServiceStarting},
 		{ID: ID{Verb: StopService}, Title: "Stop RDD", Hidden: down && service != core.ServiceBroken || service == core.ServiceStarting || !s.Seen, Disabled: service == core.ServiceStopping},
 		{ID: ID{Verb: ForceService}, Title: "Force stop (unsaved data is lost)", Hidden: service != core.ServiceStopping},
-		{ID: ID{separator, "1"}},
 	}
+	items = append(items, appItems(s)...)
+	items = append(items, Item{ID: ID{separator, "1"}})
 	items = append(items, vmItems(s.Snapshot.VMs)...)
 	noVM := ID{textItem, "no VM"}
 	if len(s.Snapshot.VMs) == 0 {

@@ -3,6 +3,7 @@ package tray
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,7 @@ func (t *Tray) Run(ctx context.Context) error {
 	running.Go(func() { t.showOperations(ctx, changed) })
 	seen := make(chan struct{})
 	running.Go(func() { t.watch(ctx, seen) })
+	running.Go(func() { t.watchContainers(ctx) })
 	running.Go(func() { t.countFindings(ctx) })
 	select {
 	case <-seen:
@@ -105,6 +107,13 @@ func (t *Tray) watch(ctx context.Context, seen chan<- struct{}) {
 	}
 }
 
+// watchContainers shows the containers of the engine.
+func (t *Tray) watchContainers(ctx context.Context) {
+	for objects := range t.Core.WatchEngine(ctx, core.Containers) {
+		t.change(func(s *State) { s.Containers = objects.Containers })
+	}
+}
+
 // troubles describes what is wrong in a snapshot: if it changes, a new diagnosis is needed. It is never empty.
 func troubles(s core.Snapshot) string {
 	text := string(s.Service.State) + "\n" + s.Service.Error + s.Service.Warning
@@ -112,6 +121,9 @@ func troubles(s core.Snapshot) string {
 		if problem := core.Describe(&s.VMs[i]).Problem; problem != "" {
 			text += "\n" + s.VMs[i].Name + problem
 		}
+	}
+	if s.App != nil {
+		text += strings.Join(s.App.Status.Problems, "\n")
 	}
 	return text
 }

@@ -16,10 +16,10 @@ import (
 type Request struct {
 	Operation string `json:"operation,omitempty"` // show this operation, such as start/demo
 	Ask       string `json:"ask,omitempty"`       // ask this question: quit
-	Page      string `json:"page,omitempty"`      // show this page, such as settings or vm/demo/logs
+	Page      string `json:"page,omitempty"`      // show this page, such as settings, vm/demo/logs or containers/ID/logs
 }
 
-// followed returns the operation to show, if it is one on a VM.
+// followed returns the operation to show, if it is one on a VM or the App.
 func (r Request) followed() (verb operation.Verb, vm string, ok bool) {
 	v, vm, ok := strings.Cut(r.Operation, "/")
 	return operation.Verb(v), vm, ok && !strings.HasSuffix(v, "-service")
@@ -27,7 +27,9 @@ func (r Request) followed() (verb operation.Verb, vm string, ok bool) {
 
 // routed translates the request for the page, which has other IDs for operations: it shows the object of the operation.
 func (r Request) routed() Request {
-	if _, vm, ok := r.followed(); ok {
+	if verb, vm, ok := r.followed(); ok && verb.OnApp() {
+		r.Page = "overview"
+	} else if ok {
 		r.Page = "machines/" + vm
 	} else if r.Operation != "" {
 		r.Page = "overview"

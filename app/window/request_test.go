@@ -14,6 +14,8 @@ func TestArguments(t *testing.T) {
 		"--page vm/demo/shell":             {Page: "machines/demo/shell"},
 		"--operation start/demo":           {Page: "machines/demo"},
 		"--operation start-service/work":   {Page: "overview"},
+		"--operation start-app/app":        {Page: "overview"},
+		"--page containers/0123abcd/logs":  {Page: "containers/0123abcd/logs"},
 		"--page diagnostics":               {Page: "diagnostics"},
 		"--operation stop/demo --ask quit": {Page: "machines/demo", Ask: "quit"},
 	} {

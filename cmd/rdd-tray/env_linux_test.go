@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -30,6 +32,15 @@ func (e *testEnv) fakeWindow(script string) {
 }
 
 func (e *testEnv) tray() *desktoptest.Program { e.Helper(); return e.Start("rdd-tray") }
+
+// withApp makes the App possible: with a guest, and with these containers in its engine.
+func (e *testEnv) withApp(containers string) {
+	e.Helper()
+	guest := filepath.Join(e.Home, "share", "rdd", "guest")
+	if err := errors.Join(os.MkdirAll(guest, 0o700), os.WriteFile(filepath.Join(guest, "rdd-guest.yaml"), []byte("images: []\n"), 0o600), e.Fake.Set("containers", containers)); err != nil {
+		e.Fatal(err)
+	}
+}
 
 // killService kills the service, like a crash.
 func killService(t *testing.T, e *testEnv) {

@@ -30,7 +30,7 @@ func TestClicksStartAndStopARealService(t *testing.T) {
 
 	waitForMenu(panel, "(RDD is not set up yet)\nStart RDD\n")
 	click(panel, "Start RDD")
-	waitForMenu(panel, "(RDD is running)\nStop RDD\n--\n(No virtual machines)\n")
+	waitForMenu(panel, "(RDD is running)\nStop RDD\nStart the container engine\n--\n(No virtual machines)\n")
 	e.RDD("vm", "create", "demo", e.Template)
 	waitForMenu(panel, "demo: stopped\n\tStart\n")
 	click(panel, "demo: stopped", "Start")
@@ -81,6 +81,29 @@ func TestClicksStartAndStopARealService(t *testing.T) {
 	e.tray()
 	panel.AwaitTray()
 	waitForMenu(panel, "(RDD is stopped)\nStart RDD\n")
+}
+
+func TestTheMenuStartsTheContainerEngineAndStopsAContainer(t *testing.T) {
+	e := newTestEnv(t)
+	e.withApp("web nginx:1 running\ndb postgres:17 exited\n")
+	e.fakeWindow("")
+	panel := e.Bus.Panel()
+	e.RDD("svc", "start")
+	e.tray()
+	panel.AwaitTray()
+	click(panel, "Start the container engine")
+	waitForMenu(panel, "(Running: moby 26.1.5 in rd)\nStop the container engine\nContainers (1 running)\n\tweb\n\t\tLogs…\n\t\tStop\n\tAll containers…\n")
+	click(panel, "Containers (1 running)", "web", "Logs…")
+	e.Eventually("the window opens on the logs", func() bool {
+		_, page, found := strings.Cut(e.Read("window.log"), "--instance default --page containers/")
+		id, found2 := strings.CutSuffix(page, "/logs\n")
+		return found && found2 && len(id) == 64
+	})
+	click(panel, "Containers (1 running)", "web", "Stop")
+	waitForMenu(panel, "Containers (0 running)\n\tAll containers…\n")
+	click(panel, "Stop the container engine")
+	waitForMenu(panel, "(The container engine is stopped)\nStart the container engine\n")
+	e.RDD("delete", "--yes", "--force")
 }
 
 func TestAStartThatFailsBecomesANotification(t *testing.T) {

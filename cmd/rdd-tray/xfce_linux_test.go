@@ -157,14 +157,22 @@ func TestInXfcesPanelTheMenuStartsTheService(t *testing.T) {
 		t.Errorf("the menu started no service:\n%s", got)
 	}
 
-	s.RDD("vm", "create", "demo", s.Template, "--start")
-	s.RDD("vm", "create", "web", s.Template)
+	s.withApp("shop-web nginx:1.29 running\nshop-db postgres:17 running\nblog wordpress:6 exited\n")
+	s.RDD("start")
+	s.RDD("vm", "create", "demo", s.Template)
 	s.xdotool("mousemove", fmt.Sprint(middle.X), fmt.Sprint(middle.Y), "click", "1")
 	s.Eventually("the menu opens", func() bool {
 		menu, _ := brightPixels(s.Screen.Picture(), below)
 		return menu.Dy() > 180
 	})
 	s.Screen.Save("running")
+	closed, _ := brightPixels(s.Screen.Picture(), below)
+	s.xdotool("key", "Down", "Down", "Down", "Right") // Stop RDD, Stop the container engine, Containers
+	s.Eventually("the submenu of the containers opens", func() bool {
+		menu, _ := brightPixels(s.Screen.Picture(), below)
+		return menu.Dx() > closed.Dx()+80
+	})
+	s.Screen.Save("containers")
 	if c := s.Screen.Picture().NRGBAAt(screenWidth-1, screenHeight-1); c != (color.NRGBA{R: 0x2b, G: 0x5c, B: 0x7e, A: 0xff}) {
 		t.Errorf("outside the menu the picture has the colour %v", c)
 	}
