@@ -168,7 +168,83 @@ const views = {
   ],
   'narrow-containers': [{ width: 560, height: 420, hash: '#/containers' }],
   'dialog-delete-containers': [{ hash: '#/containers' }, click('Delete all of shop')],
-  volume: [{ hash: '#/volumes/shop_data' }],
+  container: [
+    { hash: '#/containers/shop-api-1' },
+    async (page) => {
+      await page.getByLabel('Timestamps').check()
+      await page.getByLabel('Find in the log').fill('items/98')
+    },
+  ],
+  'container-wrapped': [
+    { hash: '#/containers/shop-api-1', width: 700, height: 500 },
+    async (page) => {
+      await page.getByLabel('Timestamps').check()
+      await page.getByLabel('Wrap').check()
+      await page.evaluate(() => window.fake.say(`${'a long line that has to be folded '.repeat(12)}\n`))
+      await page.getByText('a long line').first().waitFor()
+    },
+  ],
+  'container-overview': [
+    { hash: '#/containers/shop-db-1/overview' },
+    (page) => page.getByRole('heading', { name: 'Labels' }).waitFor(),
+  ],
+  'container-shell': [{ hash: '#/containers/shop-api-1/shell' }, (page) => page.getByText('root@').first().waitFor()],
+  'container-no-shell': [
+    { hash: '#/containers' },
+    async (page) => {
+      await page.evaluate(
+        () =>
+          (window.fake.refusals['container.shellOpen'] = {
+            kind: 'rejected',
+            message: 'container registry has no shell: exec: "sh": executable file not found in $PATH',
+          }),
+      )
+      await page.evaluate(() => (location.hash = '#/containers/registry/shell'))
+      await page.getByText('has no shell').waitFor()
+    },
+  ],
+  'container-files': [
+    { hash: '#/containers/shop-web-1/files' },
+    async (page) => {
+      await page.getByRole('button', { name: 'app', exact: true }).click()
+      await click('Download package.json')(page)
+      await page.getByText('/home/ada/Downloads/package.json').waitFor()
+    },
+  ],
+  'container-stats': [
+    { hash: '#/containers/shop-web-1/stats', clock: true },
+    async (page) => {
+      await page.locator('.uplot canvas').first().waitFor()
+      await page.clock.runFor(120_000)
+    },
+  ],
+  'container-inspect': [
+    { hash: '#/containers/shop-web-1/inspect' },
+    (page) => page.getByRole('region', { name: /JSON/ }).waitFor(),
+  ],
+  'container-stopped': [{ hash: '#/containers/blog-wordpress-1/shell' }],
+  'container-deleted': [
+    { hash: '#/containers/registry' },
+    async (page) => {
+      await page.getByText('GET /api').first().waitFor()
+      await page.evaluate(() => window.fake.call('container.delete', { ids: ['registry'], force: true }))
+      await page.getByText('This container was deleted.').waitFor()
+    },
+  ],
+  'narrow-container': [{ width: 560, height: 420, hash: '#/containers/shop-web-1' }],
+  'narrow-container-files': [{ width: 560, height: 420, hash: '#/containers/shop-web-1/files' }],
+  volume: [{ hash: '#/volumes/shop_data' }, (page) => page.getByText('PG_VERSION').waitFor()],
+  'volume-overview': [{ hash: '#/volumes/shop_data/overview' }],
+  'dialog-new-volume': [
+    { hash: '#/volumes' },
+    async (page) => {
+      await click('New volume')(page)
+      await click('Create')(page)
+      await page.getByText('Enter a name.').waitFor()
+    },
+  ],
+  'dialog-new-network': [{ hash: '#/networks' }, click('New network')],
+  'dialog-prune-volumes': [{ hash: '#/volumes' }, click('Delete unused…')],
   'volume-gone': [{ hash: '#/volumes/nothing' }],
   network: [
     { hash: '#/networks' },

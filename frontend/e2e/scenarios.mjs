@@ -651,4 +651,90 @@ export const scenarios = {
       assert.equal((await call(page, 'state')).settings.onQuit, 'keep-running')
     },
   },
+  'containers: 1,000 are shown and filtered while one types': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ scene: 'many', hash: '#/settings' })
+      // From what happens to the frame in which it is drawn, in ms; the median of some.
+      const measure = (what) =>
+        page.evaluate(async (what) => {
+          const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))
+          const times = []
+          for (let i = 0; i < 7; i++) {
+            const box = document.querySelector('main input[type=search]')
+            const text = ['billing', 'db', 'queue-web', '', 'auth-api-0', 'worker', ''][i]
+            if (what === 'show') location.hash = '#/settings'
+            await drawn()
+            await drawn()
+            const begin = performance.now()
+            if (what === 'show') location.hash = '#/containers'
+            else {
+              box.value = text
+              box.dispatchEvent(new InputEvent('input', { bubbles: true }))
+            }
+            if (what === 'show') while (!document.querySelector('[role=row][data-id]')) await drawn()
+            await drawn()
+            times.push(performance.now() - begin)
+          }
+          return times.sort((a, b) => a - b)
+        }, what)
+      const show = await measure('show')
+      await page.getByRole('searchbox', { name: 'Search containers' }).waitFor()
+      const filter = await measure('filter')
+      await page.getByRole('searchbox', { name: 'Search containers' }).fill('billing-db')
+      await page.getByText('20 of 1,000 containers').waitFor()
+      const said = [show, filter].map((t) => `${Math.round(t[3])} ms (worst ${Math.round(t[6])} ms)`)
+      // A busy machine is allowed more than the 200 ms that are the goal.
+      assert.ok(show[3] < 1000 && filter[3] < 500, `shown in ${said[0]}, filtered in ${said[1]}`)
+      return `shown in ${said[0]}, filtered in ${said[1]}`
+    },
+  },
+  'containers: 10,000 log lines a second do not freeze the page': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/containers/shop-api-1' })
+      await page.getByText('GET /api').first().waitFor()
+      // For three seconds, 500 lines each 50 ms; how late timers are is how long the page does not answer.
+      const { late, sent } = await page.evaluate(async () => {
+        const begin = performance.now()
+        let [sent, late, last] = [0, 0, begin]
+        while (performance.now() - begin < 3000) {
+          await new Promise((done) => setTimeout(done, 50))
+          const now = performance.now()
+          late = Math.max(late, now - last - 50)
+          const due = Math.floor(((now - begin) / 1000) * 10_000)
+          let text = ''
+          for (; sent < due; sent++) text += `2026-11-30T10:00:00Z INFO request ${sent} took 12 ms\n`
+          window.fake.say(text)
+          last = performance.now()
+        }
+        return { late, sent }
+      })
+      await page.getByText(`request ${sent - 1} took`).waitFor() // the newest line is in sight
+      assert.ok(sent >= 29_000, `${sent} lines were sent`)
+      assert.ok(late < 1000, `the page did not answer for ${Math.round(late)} ms`)
+      return `${sent} lines in 3 s, the page answered within ${Math.round(late)} ms`
+    },
+  },
+  'containers: from the list to a shell, with the keyboard alone': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/containers' })
+      await page.getByRole('treegrid', { name: 'Containers' }).waitFor()
+      await page.keyboard.press('/')
+      await page.keyboard.type('registry')
+      await page.getByText('1 of 12 containers').waitFor()
+      const row = page.locator('[role=row][data-id]')
+      for (let i = 0; i < 12 && !(await row.evaluate((r) => r === document.activeElement)); i++)
+        await page.keyboard.press('Tab')
+      await page.keyboard.press('Space')
+      await page.getByText('1 selected').waitFor()
+      await page.keyboard.press('Enter')
+      await page.getByRole('heading', { name: 'registry' }).waitFor()
+      await page.getByRole('tab', { name: 'Logs' }).focus()
+      await page.keyboard.press('ArrowRight')
+      await page.keyboard.press('ArrowRight')
+      await page.getByText('root@').first().waitFor()
+    },
+  },
 }

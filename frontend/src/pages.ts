@@ -10,6 +10,7 @@ import NetworkIcon from '@lucide/svelte/icons/network'
 import SettingsIcon from '@lucide/svelte/icons/settings'
 import Stethoscope from '@lucide/svelte/icons/stethoscope'
 import type { Component } from 'svelte'
+import ContainerDetails from './containers/ContainerDetails.svelte'
 import Containers from './containers/Containers.svelte'
 import { containersBadge } from './containers/labels'
 import Overview from './app/Overview.svelte'
@@ -42,6 +43,7 @@ export interface Page {
   icon: typeof Gauge
   component: Component
   details?: Component<{ name: string; tab?: string }> // the page of one object: #/ID/NAME/TAB
+  nameOf?: (store: Store, name: string) => string | undefined // what people call the object, if not as in the address
   badge?: (store: Store) => Badge | undefined // beside the title in the sidebar
 }
 
@@ -54,6 +56,8 @@ const table = [
     section: 'main',
     icon: Box,
     component: Containers,
+    details: ContainerDetails,
+    nameOf: (store, name) => store.engine.container(name)?.name,
     badge: containersBadge,
   },
   { id: 'images', title: 'Images', section: 'main', icon: Layers, component: Images, details: ImageDetails },
@@ -72,6 +76,7 @@ const table = [
     icon: NetworkIcon,
     component: Networks,
     details: NetworkDetails,
+    nameOf: (store, name) => store.engine.network(name)?.name,
   },
   { id: 'ports', title: 'Ports', section: 'main', icon: EthernetPort, component: Ports, badge: portsBadge },
   {

@@ -1,5 +1,5 @@
 import { cleanup, fireEvent, screen, waitFor } from '@testing-library/svelte'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { Fake } from '../testing/fake'
 import { id } from '../testing/fakeEngine'
 import { press, show } from '../testing/render'
@@ -89,4 +89,21 @@ test('without containers it shows the command that runs one', async () => {
   fake.engine.clear()
   fake.pushEngine()
   await screen.findByText('rdd run docker run -d -p 8080:80 nginx')
+})
+
+test('usage is asked only for running rows in sight, and not when the page is left', async () => {
+  vi.useFakeTimers({ shouldAdvanceTime: true })
+  const { fake } = show(new Fake('many', 20), Containers)
+  await vi.advanceTimersByTimeAsync(5000)
+  const asked = called(fake, 'container.usage') as { ids: string[] }[]
+  expect(asked.length).toBeGreaterThanOrEqual(2)
+  const { ids } = asked.at(-1)!
+  expect(ids.length).toBeGreaterThan(3)
+  expect(ids.length).toBeLessThan(60)
+  expect(ids.every((id) => fake.engine.find(id)?.state === 'running')).toBe(true)
+  cleanup()
+  const before = called(fake, 'container.usage').length
+  await vi.advanceTimersByTimeAsync(10_000)
+  expect(called(fake, 'container.usage')).toHaveLength(before)
+  vi.useRealTimers()
 })

@@ -50,4 +50,16 @@ export class ContainerActions extends Attempts {
       },
     }
   }
+
+  // prune asks first.
+  prune() {
+    this.ui.confirmation = {
+      title: 'Delete stopped containers?',
+      text: 'All containers that do not run are deleted, with those of compose projects.',
+      keeps: ['images and volumes'],
+      loses: ['files that were written in these containers, outside of volumes', 'their logs'],
+      action: 'Delete',
+      run: () => void this.ui.act('delete stopped containers', () => this.store.call('prune', { what: 'containers' })),
+    }
+  }
 }

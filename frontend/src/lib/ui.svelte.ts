@@ -22,7 +22,7 @@ const progressDialogDelay = 500 // ms; an operation that ends sooner shows no di
 
 export class UI {
   route = $state.raw<Route>({ page: '' })
-  dialog = $state<'create' | 'shortcuts' | 'bundle' | 'quit'>()
+  dialog = $state<'create' | 'shortcuts' | 'bundle' | 'quit' | 'create-volume' | 'create-network'>()
   confirmation = $state.raw<Confirmation>()
   failure = $state.raw<{ what: string; problem: Problem }>() // “Could not” and what
   shown = $state<string>() // the operation whose dialog is open

@@ -46,3 +46,23 @@ test('the page of a network shows its subnets and containers, and says when it w
   fake.engine.change({}, { networks: [id('network shop_default')] })
   await screen.findByText('This network was deleted.')
 })
+
+test('a new network’s wrong subnet is said beside the field', async () => {
+  const { fake } = show(undefined, Networks)
+  await press('New network')
+  await fireEvent.input(screen.getByRole('textbox', { name: 'Name' }), { target: { value: 'backend' } })
+  const subnet = screen.getByRole('textbox', { name: 'Subnet' })
+  await fireEvent.input(subnet, { target: { value: '10.0' } })
+  fake.refusals['network.create'] = { kind: 'usage', message: 'want an address and a length', field: 'subnet' }
+  await press('Create')
+  await waitFor(() => expect(subnet.getAttribute('aria-invalid')).toBe('true'))
+  fake.refusals = {}
+  await fireEvent.input(subnet, { target: { value: '10.9.0.0/24' } })
+  await press('Create')
+  await screen.findByText('10.9.0.0/24')
+  expect(fake.calls.findLast((c) => c.method === 'network.create')?.params).toEqual({
+    name: 'backend',
+    subnet: '10.9.0.0/24',
+    internal: false,
+  })
+})

@@ -31,4 +31,14 @@ export class NetworkActions extends Attempts {
       },
     }
   }
+
+  // prune asks first.
+  prune() {
+    this.ui.confirmation = {
+      title: 'Delete unused networks?',
+      text: 'Networks that no container uses are deleted. Compose creates those of its projects again.',
+      action: 'Delete',
+      run: () => void this.ui.act('delete unused networks', () => this.store.call('prune', { what: 'networks' })),
+    }
+  }
 }

@@ -358,6 +358,11 @@ export class Fake implements Remote {
     this.#refused.push({ method, name, message })
   }
 
+  // say writes to all open logs and shells.
+  say(data: string) {
+    for (const id of this.#streams.keys()) this.#events.emit('stream', { id, data })
+  }
+
   // kill shows the service as after SIGKILL.
   kill() {
     this.push({ service: { ...this.state.service, state: 'stopped' }, vmsKnown: false })

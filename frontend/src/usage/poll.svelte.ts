@@ -22,19 +22,21 @@ export class Poll<T> {
 
   // watch polls until the returned function is called.
   watch(): () => void {
-    if (this.#watchers++ === 0) document.addEventListener('visibilitychange', this.soon)
+    if (this.#watchers++ === 0) document.addEventListener('visibilitychange', this.#seen)
     this.soon()
     return () => {
       if (--this.#watchers > 0) return
       clearTimeout(this.#timer)
-      document.removeEventListener('visibilitychange', this.soon)
+      document.removeEventListener('visibilitychange', this.#seen)
     }
   }
 
-  // soon asks at once, for a question that has changed.
-  soon = () => {
+  #seen = () => this.soon()
+
+  // soon asks without waiting for the next turn, for a question that has changed.
+  soon(wait = 0) {
     this.#again = this.#asking
-    this.#schedule(0)
+    this.#schedule(wait)
   }
 
   // A pause without polling is a gap, too.

@@ -46,8 +46,35 @@ test('what was used meanwhile is refused, in the engine’s words', async () => 
 })
 
 test('a volume that is deleted while it is open says so', async () => {
-  const { fake } = show(undefined, VolumeDetails, { name: 'go-build-cache' })
+  const { fake } = show(undefined, VolumeDetails, { name: 'go-build-cache', tab: 'overview' })
   await screen.findByText('/var/lib/docker/volumes/go-build-cache/_data')
   await fake.call('volume.delete', { names: ['go-build-cache'] })
   await screen.findByText('This volume was deleted.')
+})
+
+test('a new volume needs a name, and what is wrong is said beside the field', async () => {
+  const { fake, ui } = show(undefined, Volumes)
+  await press('New volume')
+  await press('Create')
+  const box = screen.getByRole('textbox', { name: 'Name' })
+  expect(box.getAttribute('aria-describedby')).toBe(screen.getByText('Enter a name.').id)
+  await fireEvent.input(box, { target: { value: 'uploads' } })
+  fake.refusals['volume.create'] = { kind: 'rejected', message: '"uploads" includes invalid characters' }
+  await press('Create')
+  await screen.findByText('"uploads" includes invalid characters')
+  fake.refusals = {}
+  await press('Create')
+  await waitFor(() => expect(ids()).toContain('uploads'))
+  expect(ui.dialog).toBeUndefined()
+})
+
+test('pruning asks, and takes volumes with a name only if wanted', async () => {
+  const { fake } = show(undefined, Volumes)
+  await press('Delete unused…')
+  expect(fake.calls.some((c) => c.method === 'prune')).toBe(false)
+  await fireEvent.click(screen.getByRole('checkbox', { name: 'Also delete 1 unused volume with a name' }))
+  await press('Delete')
+  await waitFor(() =>
+    expect(fake.calls.find((c) => c.method === 'prune')?.params).toEqual({ what: 'volumes', all: true }),
+  )
 })

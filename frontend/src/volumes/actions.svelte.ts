@@ -4,7 +4,7 @@ import type { Volume } from '../lib/api'
 import type { Store } from '../lib/store.svelte'
 import type { UI } from '../lib/ui.svelte'
 import { count } from '../ui/format'
-import { isUsed, volumeName } from './labels'
+import { isAnonymous, isUsed, volumeName } from './labels'
 
 export class VolumeActions extends Attempts {
   constructor(store: Store, ui: UI) {
@@ -25,6 +25,19 @@ export class VolumeActions extends Attempts {
       run: async () => {
         if (await this.attempt('delete', 'Deleting', names, () => this.store.call('volume.delete', { names }))) done?.()
       },
+    }
+  }
+
+  // prune asks first.
+  prune(volumes: readonly Volume[]) {
+    const named = volumes.filter((v) => !isUsed(v) && !isAnonymous(v)).length
+    this.ui.confirmation = {
+      title: 'Delete unused volumes?',
+      text: 'Volumes that no container uses, also no stopped one, are deleted. Deleted data can’t be restored.',
+      loses: ['all files in unused anonymous volumes'],
+      ...(named > 0 && { check: `Also delete ${count(named, 'unused volume')} with a name` }),
+      action: 'Delete',
+      run: (all) => void this.ui.act('delete unused volumes', () => this.store.call('prune', { what: 'volumes', all })),
     }
   }
 }
