@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/internal/testenv"
 )
@@ -113,6 +114,29 @@ func TestLifeOfTheApp(t *testing.T) {
 	e.becomes(e.begin("app.restart", `{"force": true}`), "done")
 	e.becomes(e.begin("app.delete", `{"force": true}`), "done")
 	e.sees("no App", func(s State) bool { return s.App == nil && s.Service.State == core.ServiceRunning })
+}
+
+// A start that takes too long asks, can be waited for, and is undone when it is canceled.
+func TestAStartOfTheAppAsksAndIsCanceled(t *testing.T) {
+	e := newEngineEnv(t, "")
+	e.becomes(e.begin("service.start", `{}`), "done")
+	e.call("settings.set", `{"vmTimeout": 1}`, nil)
+	e.set("boot", "late")
+	id := e.begin("app.start", `{}`)
+	s := e.sees("a question", func(s State) bool { return s.Question != nil && s.Question.Operation == id })
+	if !strings.Contains(s.Question.Force, "Data that it has not written to disk is lost") || !strings.HasPrefix(s.Question.Text, "Start the container engine: not done after") {
+		t.Errorf("%+v", s.Question)
+	}
+	if ref, err := e.api.Follow(operation.StartApp, core.AppName); err != nil || ref.Operation != id {
+		t.Errorf("followed as %+v, %v", ref, err)
+	}
+	e.sees("the step", func(s State) bool { return s.App != nil && s.App.State == core.AppStarting && s.App.Progress != nil })
+	var undo Undo
+	e.call("operation.cancel", fmt.Sprintf(`{"id": %q}`, id), &undo)
+	e.set("booted", "")
+	e.becomes(undo.Operation, "done")
+	e.sees("a stopped App", func(s State) bool { return s.App != nil && s.App.State == core.AppStopped && !s.App.Running })
+	e.becomes(id, "abandoned")
 }
 
 func TestContainersAreWorkedWith(t *testing.T) {

@@ -21,7 +21,7 @@ type xfce struct{ *testEnv }
 const (
 	panelHeight  = 32
 	screenWidth  = 480
-	screenHeight = 320
+	screenHeight = 336
 )
 
 // background is the colour of the desktop. It is darker than an icon's ink.
