@@ -36,12 +36,15 @@ export function forceStopApp(store: Store, ui: UI, begin: Begin) {
   }
 }
 
+export const resetKeeps = ['containers, images, volumes and settings']
+export const resetLoses = ['what was changed in the virtual machine outside of containers']
+
 export function resetApp(store: Store, ui: UI, begin: Begin) {
   ui.confirmation = {
     title: 'Reset the virtual machine of the container engine?',
     text: 'The virtual machine gets a new system disk, for when it was broken from within. If it is running, it is restarted.',
-    keeps: ['containers, images, volumes and settings'],
-    loses: ['what was changed in the virtual machine outside of containers'],
+    keeps: resetKeeps,
+    loses: resetLoses,
     action: 'Reset',
     run: () => void begin('reset the virtual machine', () => store.call('app.reset', {})),
   }
