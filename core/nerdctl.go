@@ -20,6 +20,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"rancherdesktop.io/rdd/internal/atomicfile"
+	"rancherdesktop.io/rdd/internal/engine"
 	"rancherdesktop.io/rdd/internal/forward"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
@@ -157,9 +158,6 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// nerdctlProgram is nerdctl's place in the archive.
-const nerdctlProgram = "bin/nerdctl"
-
 // hasNerdctl checks that a file is an archive with nerdctl.
 func hasNerdctl(file string) error {
 	f, err := os.Open(file)
@@ -175,17 +173,14 @@ func hasNerdctl(file string) error {
 		h, err := r.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return errors.New("it has no " + nerdctlProgram + ": use an archive nerdctl-full-…, which has the network plugins, too")
+			return errors.New("it has no " + engine.NerdctlProgram + ": use an archive nerdctl-full-…, which has the network plugins, too")
 		case err != nil:
 			return fmt.Errorf("it is no tar.gz archive: %w", err)
-		case path.Clean(h.Name) == nerdctlProgram && h.Typeflag == tar.TypeReg:
+		case path.Clean(h.Name) == engine.NerdctlProgram && h.Typeflag == tar.TypeReg:
 			return nil
 		}
 	}
 }
-
-// The folder of nerdctl on the data disk. Containers name programs in it, so another version replaces it.
-const nerdctlFolder = "/mnt/rdd-data/rdd/nerdctl"
 
 // Command returns a command that runs nerdctl with arguments in the App's VM, in the current directory if the VM has it. It starts
 // nothing, but copies the archive to the VM's data disk if it is not there. copying is called before; it may be nil.
@@ -206,11 +201,7 @@ func (n *Nerdctl) Command(ctx context.Context, session *Session, args []string, 
 	if err != nil {
 		return nil, Failed(op, "", err)
 	}
-	command := append([]string{
-		"sudo", "-n", "env", "PATH=" + nerdctlFolder + "/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"CNI_PATH=" + nerdctlFolder + "/libexec/cni", "NETCONFPATH=/var/lib/nerdctl/net.d", nerdctlFolder + "/" + nerdctlProgram,
-	}, args...)
-	cmd, err := session.VMs().Shell(ctx, AppVM, ShellOptions{Command: command})
+	cmd, err := session.VMs().Shell(ctx, AppVM, ShellOptions{Command: engine.Nerdctl(args...)})
 	if err != nil {
 		return nil, err
 	}
@@ -219,8 +210,8 @@ func (n *Nerdctl) Command(ctx context.Context, session *Session, args []string, 
 
 // The scripts get the digest. A lock keeps two commands from copying at once.
 const (
-	nerdctlCheck = `[ "$(cat ` + nerdctlFolder + `/.digest 2>/dev/null)" = "$1" ] && echo there || echo missing`
-	nerdctlCopy  = `set -e; d=` + nerdctlFolder + `; mkdir -p "${d%/*}"; exec 9>"$d.lock"; flock 9; rm -rf "$d.new"; mkdir "$d.new"; tar --no-same-owner -C "$d.new" -xzf -; ` +
+	nerdctlCheck = `[ "$(cat ` + engine.NerdctlFolder + `/.digest 2>/dev/null)" = "$1" ] && echo there || echo missing`
+	nerdctlCopy  = `set -e; d=` + engine.NerdctlFolder + `; mkdir -p "${d%/*}"; exec 9>"$d.lock"; flock 9; rm -rf "$d.new"; mkdir "$d.new"; tar --no-same-owner -C "$d.new" -xzf -; ` +
 		`echo "$1" >"$d.new/.digest"; sync -f "$d.new"; rm -rf "$d.old"; [ ! -e "$d" ] || mv "$d" "$d.old"; mv "$d.new" "$d"; rm -rf "$d.old"; echo there`
 )
 

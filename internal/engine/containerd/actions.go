@@ -136,7 +136,7 @@ func (t *task) start(ctx context.Context) error {
 	case t.runs():
 		return conflict("The container is paused. Unpause it instead.")
 	case t.container.GetLabels()[nerdctlName] != "":
-		return conflict("nerdctl made this container, and starts it with its own network and log. Use: rdd nerdctl --namespace %s start %s", t.namespace, nameOf(t.container))
+		return t.nerdctl(ctx, "start")
 	case t.container.GetLabels()[criKind] != "":
 		return conflict("This is a container of a Kubernetes pod, and Kubernetes starts it.")
 	}
@@ -341,10 +341,12 @@ func (e *Engine) deleteContainer(ctx context.Context, o view.Object, options *me
 		if err != nil {
 			return err
 		}
+		forced := answers.Forced(options)
+		ours := t.container.GetLabels()[nerdctlName] == ""
 		switch {
-		case t.container.GetLabels()[nerdctlName] != "":
-			return conflict("nerdctl made this container, and removes it with its network, its name and its log. Use: rdd nerdctl --namespace %s rm %s", t.namespace, nameOf(t.container))
-		case t.runs() && answers.Forced(options):
+		case forced && !ours:
+			return t.nerdctl(ctx, "rm", "--force")
+		case t.runs() && forced:
 			err = t.end(ctx)
 		case t.runs() && options != nil && options.GracePeriodSeconds != nil:
 			err = t.stop(ctx, "", time.Duration(*options.GracePeriodSeconds)*time.Second)
@@ -353,6 +355,9 @@ func (e *Engine) deleteContainer(ctx context.Context, o view.Object, options *me
 		}
 		if err != nil {
 			return err
+		}
+		if !ours {
+			return t.nerdctl(ctx, "rm")
 		}
 		return t.remove(ctx)
 	})

@@ -22,6 +22,7 @@ import (
 	utilexec "k8s.io/client-go/util/exec"
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
+	"rancherdesktop.io/rdd/internal/engine"
 	"rancherdesktop.io/rdd/internal/testenv"
 	"rancherdesktop.io/rdd/internal/view"
 )
@@ -139,16 +140,61 @@ func TestActionsAreDoneAndShownWhenTheyAnswer(t *testing.T) {
 	}
 }
 
-func TestContainersOfOthersAreLeftToThem(t *testing.T) {
+func TestNerdctlStartsAndRemovesItsContainers(t *testing.T) {
 	d := realContainerd(t)
-	d.run(t, "default", "web", []string{"--label", "nerdctl/name=shop"}, "log")
-	e, _ := connectedEngine(t, d.socket, patient)
-	eventually(t, e, "default web exited 0")
-	if code, body := request(t, http.MethodPost, served(t, e)+"/containers/shop/start"); code != http.StatusConflict || !strings.Contains(body, "rdd nerdctl --namespace default start shop") {
+	for _, id := range []string{"one", "two"} {
+		d.run(t, "default", id, []string{"--label", "nerdctl/name=shop-" + id}, "wait")
+	}
+	e, g := connectedEngine(t, d.socket, patient)
+	eventually(t, e, "default one running", "default two running")
+	start := func() (int, string) { return request(t, http.MethodPost, served(t, e)+"/containers/shop-one/start") }
+	if code, body := start(); code != http.StatusOK {
+		t.Errorf("it runs: %d %s", code, body)
+	}
+	if code, body := request(t, http.MethodPost, served(t, e)+"/containers/shop-one/stop"); code != http.StatusOK {
 		t.Errorf("%d %s", code, body)
 	}
-	if err := deleted(t, resource(t, e, v1alpha1.Containers), "shop", 0); err == nil || !strings.Contains(err.Error(), "rdd nerdctl --namespace default rm shop") {
+	// Without nerdctl nothing is done to them.
+	if code, body := start(); code != http.StatusConflict || !strings.Contains(body, "rdd nerdctl --namespace default start shop-one") {
+		t.Errorf("%d %s", code, body)
+	}
+	containers := resource(t, e, v1alpha1.Containers)
+	if err := deleted(t, containers, "shop-two", 0); err == nil || !strings.Contains(err.Error(), "rdd nerdctl --namespace default rm shop-two") {
 		t.Error(err)
+	}
+	if err := deleted(t, containers, "shop-two", -1); err == nil || !strings.Contains(err.Error(), "Stop it first") {
+		t.Error(err)
+	}
+	eventually(t, e, "default one exited 0", "default two running")
+
+	asked := g.installNerdctl("ctr -a " + d.socket + ` -n "$2" task rm -f "$last" && ctr -a ` + d.socket + ` -n "$2" container rm "$last"`)
+	if code, body := start(); code != http.StatusConflict || !strings.Contains(body, "nerdctl says: there is no network") {
+		t.Errorf("%d %s", code, body)
+	}
+	if err := deleted(t, containers, "shop-one", -1); err != nil {
+		t.Error(err)
+	}
+	if err := deleted(t, containers, "shop-two", 0); err != nil {
+		t.Error(err)
+	}
+	eventually(t, e)
+	if got, want := asked(), "--namespace default start one\n--namespace default rm one\n--namespace default rm --force two\n"; got != want {
+		t.Errorf("nerdctl was asked %q, want %q", got, want)
+	}
+}
+
+// installNerdctl puts a stand-in for nerdctl into the guest that removes a container with a command, and returns what it was
+// asked.
+func (g *guest) installNerdctl(remove string) (asked func() string) {
+	program := filepath.Join(g.tools, "nerdctl", engine.NerdctlProgram)
+	log := filepath.Join(g.tools, "asked")
+	text := "#!/bin/sh\necho \"$@\" >>" + log + "\nfor last; do :; done\nif [ $3 = start ]; then echo there is no network; exit 1; fi\n" + remove + "\n"
+	if err := errors.Join(os.MkdirAll(filepath.Dir(program), 0o755), os.WriteFile(program, []byte(text), 0o755)); err != nil {
+		g.t.Fatal(err)
+	}
+	return func() string {
+		text, _ := os.ReadFile(log)
+		return string(text)
 	}
 }
 

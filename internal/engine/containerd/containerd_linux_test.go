@@ -225,7 +225,7 @@ func (g *guest) exec(command string) (net.Conn, error) {
 	if strings.Contains(command, "\n") {
 		return nil, fmt.Errorf("a request is one line: %q", command)
 	}
-	cmd := exec.Command("sh", "-c", command)
+	cmd := exec.Command("sh", "-c", strings.ReplaceAll(command, engine.NerdctlFolder, g.tools+"/nerdctl"))
 	cmd.Env = append(os.Environ(), "PATH="+g.tools+":"+os.Getenv("PATH"))
 	in, err := cmd.StdinPipe()
 	if err != nil {
