@@ -5,7 +5,9 @@ package docker
 import (
 	"context"
 	"errors"
+	"io"
 	"net/netip"
+	"syscall"
 
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
@@ -23,16 +25,22 @@ func With(ctx context.Context, c *core.Core, op, object string, do func(engine *
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	return core.Failed(op, object, words(err))
+	return core.Failed(op, object, Words(err))
 }
 
 // errNoSocket means that nothing serves the engine's socket.
 var errNoSocket = errors.New("the container engine can't be reached, because the service is not running; start the App with: rdd start")
 
-// words returns an error without those around it, which only add who said it.
-func words(err error) error {
+// ErrLost means that an answer of the engine has no end.
+var ErrLost = errors.New("the connection to the container engine was lost in the middle; when the App runs (rdd status), try again")
+
+// Words returns an error without those around it, which only add who said it. A core.Error is returned as a whole.
+func Words(err error) error {
 	if client.IsErrConnectionFailed(err) {
 		return errNoSocket
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+		return ErrLost
 	}
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		_, ours := inner.(*core.Error) //nolint:errorlint // this loop walks the chain

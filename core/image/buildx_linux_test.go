@@ -35,7 +35,7 @@ func TestWithARealBuildx(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	built, err := docker(t, c).ImageInspect(t.Context(), "shop:1")
+	built, err := engineOf(t, c).ImageInspect(t.Context(), "shop:1")
 	if err != nil || built.Config.Labels["who"] != "me" {
 		t.Errorf("%v, %+v", err, built.Config)
 	}
@@ -52,7 +52,7 @@ func TestWithARealBuildx(t *testing.T) {
 	if err := c.Build(t.Context(), BuildOptions{Folder: home}, Report{}); err == nil || !strings.Contains(err.Error(), "missing.txt") || strings.Contains(err.Error(), "exit status") {
 		t.Errorf("%v", err)
 	}
-	if _, err := docker(t, c).BuildCachePrune(t.Context(), client.BuildCachePruneOptions{All: true}); err != nil {
+	if _, err := engineOf(t, c).BuildCachePrune(t.Context(), client.BuildCachePruneOptions{All: true}); err != nil {
 		t.Error(err)
 	}
 }

@@ -105,7 +105,7 @@ auth: {htpasswd: {realm: test, path: %[1]s/htpasswd}}
 	write(t, home, "daemon.json", "{}") // not the host's
 	out, ended := run(t, dockerd, "--host="+c.core.Instance().DockerHost(), "--data-root="+filepath.Join(home, "data"), "--exec-root="+filepath.Join(home, "exec"),
 		"--pidfile="+filepath.Join(home, "pid"), "--config-file="+filepath.Join(home, "daemon.json"), "--storage-driver=vfs", "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false")
-	engine := docker(t, c)
+	engine := engineOf(t, c)
 	testenv.Eventually(t, "the engine answers", func() bool {
 		select {
 		case <-ended:
@@ -130,8 +130,8 @@ echo '{"Username":"user","Secret":"s3cret"}'
 	return c, home, registry
 }
 
-// docker returns the client of the library.
-func docker(t *testing.T, c *Client) *client.Client {
+// engineOf returns the client of the library.
+func engineOf(t *testing.T, c *Client) *client.Client {
 	t.Helper()
 	engine, err := client.New(client.WithHost(c.core.Instance().DockerHost()))
 	if err != nil {
@@ -144,7 +144,7 @@ func docker(t *testing.T, c *Client) *client.Client {
 func remove(t *testing.T, c *Client, images ...string) {
 	t.Helper()
 	for _, name := range images {
-		if _, err := docker(t, c).ImageRemove(t.Context(), name, client.ImageRemoveOptions{Force: true, PruneChildren: true}); err != nil {
+		if _, err := engineOf(t, c).ImageRemove(t.Context(), name, client.ImageRemoveOptions{Force: true, PruneChildren: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -152,14 +152,14 @@ func remove(t *testing.T, c *Client, images ...string) {
 
 func tag(t *testing.T, c *Client, from, to string) {
 	t.Helper()
-	if _, err := docker(t, c).ImageTag(t.Context(), client.ImageTagOptions{Source: from, Target: to}); err != nil {
+	if _, err := engineOf(t, c).ImageTag(t.Context(), client.ImageTagOptions{Source: from, Target: to}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func has(t *testing.T, c *Client, name string) bool {
 	t.Helper()
-	_, err := docker(t, c).ImageInspect(t.Context(), name)
+	_, err := engineOf(t, c).ImageInspect(t.Context(), name)
 	return err == nil
 }
 
@@ -188,7 +188,7 @@ func TestWithARealEngineAndAPrivateRegistry(t *testing.T) {
 	write(t, home, "a.txt", "a")
 	remove(t, c, private)
 	must(c.Build(t.Context(), BuildOptions{Folder: home, Tag: "shop:1", Target: "first", Args: map[string]string{"WHO": "me"}, Pull: true}, s.report()))
-	built, err := docker(t, c).ImageInspect(t.Context(), "shop:1")
+	built, err := engineOf(t, c).ImageInspect(t.Context(), "shop:1")
 	must(err)
 	if built.Config.Labels["who"] != "me" {
 		t.Errorf("%+v", built.Config.Labels)
@@ -276,7 +276,7 @@ func slowRegistry(t *testing.T, c *Client, registry string) (image string, begun
 	if err := c.Push(t.Context(), image, Report{}); err != nil {
 		t.Fatal(err)
 	}
-	inspected, err := docker(t, c).ImageInspect(t.Context(), image)
+	inspected, err := engineOf(t, c).ImageInspect(t.Context(), image)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,12 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/pkg/authconfig"
@@ -21,6 +19,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/docker"
 )
 
 // Client is a client of an instance's engine. The end of a call's context ends the work, too: the engine stops it when the
@@ -79,44 +78,7 @@ func (r Report) bytes(done, total int64) {
 
 // with lets do use the engine. It returns an error with the operation and the object, in the engine's own words.
 func (c *Client) with(ctx context.Context, op, object string, do func(engine *client.Client) error) error {
-	engine, err := client.New(client.WithHost(c.core.Instance().DockerHost()), client.WithUserAgent("rdd/"+c.core.Version()))
-	if err == nil {
-		err = do(engine)
-		_ = engine.Close()
-	}
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	return core.Failed(op, object, words(err))
-}
-
-var (
-	// errNoSocket means that nothing serves the engine's socket.
-	errNoSocket = errors.New("the container engine can't be reached, because the service is not running; start the App with: rdd start")
-	// errLost means that an answer has no end.
-	errLost = errors.New("the connection to the container engine was lost in the middle; when the App runs (rdd status), try again")
-)
-
-// words returns an error without those around it, which only add who said it.
-func words(err error) error {
-	if client.IsErrConnectionFailed(err) {
-		return errNoSocket
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
-		return errLost
-	}
-	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
-		if _, ours := inner.(*core.Error); ours || errors.Is(inner, context.Canceled) || errors.Is(inner, context.DeadlineExceeded) { //nolint:errorlint // this loop walks the chain
-			return err
-		}
-		if _, ours := inner.(*anonymousError); ours { //nolint:errorlint // this loop walks the chain
-			return inner
-		}
-		if errors.Unwrap(inner) == nil {
-			return inner
-		}
-	}
-	return err
+	return docker.With(ctx, c.core, op, object, do)
 }
 
 // parse reads a reference as docker does: docker.io/library is not needed.
@@ -215,7 +177,7 @@ func (c *Client) authorized(ctx context.Context, named reference.Named, r Report
 	}
 	err = do(auth)
 	if err != nil && unread != nil && ctx.Err() == nil && !client.IsErrConnectionFailed(err) {
-		return &anonymousError{words(err), unread}
+		return &core.Error{Err: &anonymousError{docker.Words(err), unread}}
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/moby/api/pkg/authconfig"
 
 	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/core/docker"
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
@@ -126,7 +127,7 @@ func TestAnEngineThatStopsInTheMiddleIsNoSuccess(t *testing.T) {
 	for what, err := range map[string]error{
 		"pull": e.Pull(t.Context(), "a", "", Report{}), "build": e.Build(t.Context(), BuildOptions{Folder: e.home}, Report{}), "load": loaded, "save": saved,
 	} {
-		if !errors.Is(err, errLost) {
+		if !errors.Is(err, docker.ErrLost) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
