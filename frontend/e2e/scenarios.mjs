@@ -149,6 +149,48 @@ export const scenarios = {
       })
     },
   },
+  'images: with the keyboard alone, a pull is canceled, and a prune says what is gone': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ pace: 400 })
+      await press(page, 'Images')
+      const grid = page.getByRole('grid', { name: 'Images' })
+      await page.getByRole('button', { name: 'Pull…' }).focus()
+      await page.keyboard.press('Enter')
+      await page.keyboard.type('busybox:1.37')
+      await page.keyboard.press('Enter')
+      const pull = page.getByRole('dialog', { name: 'Pull busybox:1.37' })
+      await pull.getByRole('region', { name: 'Parts' }).waitFor()
+      await pull.getByRole('button', { name: 'Cancel' }).focus()
+      await page.keyboard.press('Enter')
+      await gone(pull)
+      await page.getByText('canceled').waitFor()
+      assert.equal(await grid.getByText('busybox:1.37').count(), 0, 'it was pulled in spite of that')
+
+      await grid.getByRole('row').filter({ hasText: 'debian:trixie' }).focus()
+      await page.keyboard.press('ArrowDown')
+      await page.keyboard.press('Delete')
+      await page.getByRole('alertdialog', { name: 'Delete image golang:1.26?' }).waitFor()
+      await page.keyboard.press('Escape')
+      await page.keyboard.press('Enter')
+      await page.getByRole('heading', { name: 'golang:1.26' }).waitFor()
+      await page.goBack()
+
+      await page.getByRole('checkbox', { name: 'Select golang:1.26' }).waitFor()
+      await page.getByRole('button', { name: 'Prune…' }).focus()
+      await page.keyboard.press('Enter')
+      const prune = page.getByRole('alertdialog', { name: 'Prune' })
+      await prune.getByRole('radio', { name: /that no container uses/ }).check()
+      await prune.getByRole('button', { name: 'Prune' }).focus()
+      await page.keyboard.press('Enter')
+      const result = page.getByRole('dialog', { name: 'Prune images' })
+      await result.getByText(/^3 deleted/).waitFor()
+      await result.getByRole('button', { name: 'Close' }).focus()
+      await page.keyboard.press('Enter')
+      await gone(result)
+      assert.equal(await grid.getByText('golang:1.26').count(), 0, 'it is still there')
+    },
+  },
   'ports: links, and what can be allowed': {
     fakeOnly: true,
     run: async ({ open }) => {
