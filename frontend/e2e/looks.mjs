@@ -287,6 +287,14 @@ const views = {
       await page.getByText('Digests').waitFor()
     },
   ],
+  'image-inspect': [
+    { hash: '#/images' },
+    async (page) => {
+      await page.getByRole('link', { name: 'postgres:17' }).click()
+      await page.getByRole('tab', { name: 'Inspect' }).click()
+      await page.getByText('"repoTag": "postgres:17"').waitFor()
+    },
+  ],
   'dialog-pull': [{ hash: '#/images' }, click('Pull…')],
   'dialog-pull-progress': [
     { hash: '#/images', pace: 3000 },

@@ -164,7 +164,7 @@ export const scenarios = {
       await pull.getByRole('button', { name: 'Cancel' }).focus()
       await page.keyboard.press('Enter')
       await gone(pull)
-      await page.getByText('canceled').waitFor()
+      await page.getByRole('button', { name: 'Pull busybox:1.37 canceled' }).waitFor()
       assert.equal(await grid.getByText('busybox:1.37').count(), 0, 'it was pulled in spite of that')
 
       await grid.getByRole('row').filter({ hasText: 'debian:trixie' }).focus()

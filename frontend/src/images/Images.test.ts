@@ -187,3 +187,11 @@ test('the page of an image has its tags, users and what inspect says', async () 
   fake.engine.change({}, { images: ['img-other'] })
   await screen.findByText('This image was deleted.')
 })
+
+test('an image can be inspected', async () => {
+  const { object } = new Fake().engine.images[0]!
+  const { fake } = show(undefined, ImageDetails, { name: object, tab: 'inspect' })
+  const json = await screen.findByRole('region', { name: /^docker inspect shop-web:dev: JSON/ })
+  expect(json.textContent).toContain('"repoTag": "shop-web:dev"')
+  expect(asked(fake, 'image.inspect')).toEqual([{ id: object }])
+})
