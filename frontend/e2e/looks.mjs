@@ -239,7 +239,7 @@ const views = {
     { hash: '#/volumes' },
     async (page) => {
       await click('New volume')(page)
-      await click('Create')(page)
+      await page.getByRole('dialog').getByRole('button', { name: 'Create' }).click()
       await page.getByText('Enter a name.').waitFor()
     },
   ],
