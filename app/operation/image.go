@@ -107,11 +107,16 @@ func pruned(p image.Pruned) *Result {
 	r := &Result{"There was nothing to delete.", append([]string{}, p.Deleted...)}
 	switch {
 	case len(p.Deleted) > 0 && p.Reclaimed > 0:
-		r.Message = fmt.Sprintf("%d deleted. %s freed.", len(p.Deleted), units.BytesSize(float64(p.Reclaimed)))
+		r.Message = fmt.Sprintf("%d deleted. %s freed.", len(p.Deleted), size(p.Reclaimed))
 	case len(p.Deleted) > 0:
 		r.Message = fmt.Sprintf("%d deleted.", len(p.Deleted))
 	}
 	return r
+}
+
+// size is a number of bytes as the page writes it.
+func size(n int64) string {
+	return units.CustomSize("%.4g %s", float64(n), 1024, []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"})
 }
 
 // move does the work of an operation with the engine. It reports all of the parts with each change.

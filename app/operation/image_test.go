@@ -176,7 +176,7 @@ func TestResultsSayWhatWasDone(t *testing.T) {
 	for want, r := range map[string]*Result{
 		"There was nothing to delete. []": pruned(image.Pruned{}),
 		"1 deleted. [a]":                  pruned(image.Pruned{Deleted: []string{"a"}}),
-		"2 deleted. 3MiB freed. [a b]":    pruned(image.Pruned{Deleted: []string{"a", "b"}, Reclaimed: 3 << 20}),
+		"2 deleted. 3 MiB freed. [a b]":   pruned(image.Pruned{Deleted: []string{"a", "b"}, Reclaimed: 3 << 20}),
 		"The archive had no images. []":   loaded(nil),
 		"2 loaded. [a:1 sha256:b]":        loaded([]string{"Loaded image: a:1", "Loaded image ID: sha256:b"}),
 	} {

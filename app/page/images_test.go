@@ -199,7 +199,7 @@ func TestAPruneAtThePageSaysWhatIsGone(t *testing.T) {
 		fmt.Fprint(w, `{"ImagesDeleted":[{"Untagged":"a:1"}],"SpaceReclaimed":1048576}`)
 	})
 	o := p.becomes(p.begin("prune", `{"what":"images","all":true}`), operation.Done)
-	if o.Result == nil || o.Result.Message != "1 deleted. 1MiB freed." || fmt.Sprint(o.Result.Items) != "[a:1]" {
+	if o.Result == nil || o.Result.Message != "1 deleted. 1 MiB freed." || fmt.Sprint(o.Result.Items) != "[a:1]" {
 		t.Errorf("%+v", o.Result)
 	}
 	if _, problem := p.api.Call(t.Context(), "prune", []byte(`{"what":"everything"}`)); problem == nil || problem.Field != "what" {

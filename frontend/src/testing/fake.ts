@@ -800,7 +800,7 @@ export class Fake implements Remote {
         },
         what === 'images'
           ? {
-              message: `${gone.length} deleted. ${Math.round(size / MiB)}MiB freed.`,
+              message: `${gone.length} deleted. ${Math.round(size / MiB)} MiB freed.`,
               items: gone.map((i) => i.repoTag ?? i.id),
             }
           : { message: 'There was nothing to delete.', items: [] },
