@@ -92,7 +92,7 @@ export const scenarios = {
       }
       await gone(dialog)
       if (real) return void assert.equal((await call(page, 'state')).service.state, 'not-created')
-      await page.getByRole('region', { name: 'Container engine' }).getByText('Running').waitFor()
+      await page.getByRole('region', { name: 'Container engine' }).getByText('Running', { exact: true }).waitFor()
       const sent = await page.evaluate(() => window.fake.calls.filter((c) => c.method === 'app.set'))
       assert.deepEqual(sent.at(-1).params, { cpus: 6, start: true })
     },
@@ -107,12 +107,12 @@ export const scenarios = {
       assert.equal(await page.getByRole('dialog').count(), 0) // the progress is in the page
       await engine.getByText(/^Step 1 of 6/).waitFor()
       await engine.getByRole('button', { name: 'Cancel' }).click()
-      await engine.getByText('Stopping').waitFor()
+      await engine.getByText('Stopping', { exact: true }).waitFor()
       await page.clock.runFor(300_000)
-      await engine.getByText('Stopped').waitFor()
+      await engine.getByText('Stopped', { exact: true }).waitFor()
       await engine.getByRole('button', { name: 'Start' }).click()
       await page.clock.runFor(900_000)
-      await engine.getByText('Running').first().waitFor()
+      await engine.getByText('Running', { exact: true }).waitFor()
       await page.getByRole('region', { name: 'Resource usage' }).getByRole('img', { name: /^CPU/ }).waitFor()
       await engine.getByRole('button', { name: 'Stop' }).click()
       await engine.getByRole('button', { name: 'Force stop…' }).waitFor()
@@ -618,7 +618,7 @@ export const scenarios = {
       const engine = page.getByRole('region', { name: 'Container engine' })
       await engine.getByRole('button', { name: 'Stop' }).focus()
       await page.keyboard.press('Enter')
-      await engine.getByText('Stopped').waitFor()
+      await engine.getByText('Stopped', { exact: true }).waitFor()
       await focused('Start')
       await press(page, 'Troubleshooting')
       await page.getByRole('button', { name: 'Stop the service' }).focus()
