@@ -33,7 +33,7 @@ func LogQueryOf(query url.Values, now time.Time) (q LogQuery, err error) {
 		}
 	}
 	if flags["previous"] {
-		return bad("There is no log of a previous container: docker keeps one log for all runs of a container. Leave out previous.")
+		return bad("There is no log of a previous container: one log has all runs of a container. Leave out previous.")
 	}
 	q.Follow, q.Timestamps = flags["follow"], flags["timestamps"]
 	counts := map[string]*int{}

@@ -231,7 +231,7 @@ func TestLogsReadAsKubectls(t *testing.T) {
 		t.Error(err)
 	}
 	for query, part := range map[string]string{
-		"previous=true": "docker keeps one log", "tailLines=few": "whole number", "sinceTime=now": "2026-01-31", "stream=both": "stdout, stderr or all",
+		"previous=true": "one log has all runs", "tailLines=few": "whole number", "sinceTime=now": "2026-01-31", "stream=both": "stdout, stderr or all",
 		"sinceSeconds=1&sinceTime=2026-01-31T12:00:00Z": "not both", "follow=often": "true or false", "tailLines=-1": "negative", "tailLines=1&stream=stdout": "both streams",
 	} {
 		if code, body := request(t, http.MethodGet, address+"/containers/plain/log?"+query); code != 400 || !strings.Contains(message(t, body), part) {
