@@ -14,7 +14,7 @@ type bootTest struct {
 }
 
 // bootTests are the boot tests that are not scripts.
-var bootTests = []bootTest{{"in the browser", bootInTheBrowser}}
+var bootTests = []bootTest{{"in the browser", bootInTheBrowser}, {"the App in the browser", appInTheBrowser}}
 
 // TestBoot boots real virtual machines with the guest that `make guest` built. It boots one at a time, in parallel with
 // other tests: several emulated guests on a small machine would be so slow that none is ready in time.

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"rancherdesktop.io/rdd/internal/testenv"
 )
 
 // Runs all browser tests over a real service with the fake rdd-lima.
@@ -25,13 +27,32 @@ func TestBrowserWithARealService(t *testing.T) {
 }
 
 func bootInTheBrowser(t *testing.T) {
+	e := newBootingBrowserEnv(t)
+	e.runBrowserTests([]string{pageTimeout}, "first run", "a real VM")
+}
+
+func appInTheBrowser(t *testing.T) {
+	e := newBootingBrowserEnv(t)
+	testenv.Program(t, "docker", "docker.io")
+	box := filepath.Join(e.home, "box.tar")
+	if err := buildBox(box); err != nil {
+		t.Fatal(err)
+	}
+	e.runBrowserTests([]string{pageTimeout, "RDD_BOX=" + box}, "first run", "a real engine")
+}
+
+// pageTimeout is for a boot under emulation, which takes a minute or two.
+const pageTimeout = "RDD_TIMEOUT=900000"
+
+// newBootingBrowserEnv returns an environment whose page boots real VMs.
+func newBootingBrowserEnv(t *testing.T) *testEnv {
 	e := newBrowserEnv(t)
 	lima := filepath.Join(e.libexec(), "rdd-lima")
 	if err := errors.Join(os.Remove(lima), os.Symlink(filepath.Join(dist(t), "libexec", "rdd", "rdd-lima"), lima)); err != nil {
 		t.Fatal(err)
 	}
 	mustKeepProbe(t, filepath.Join(e.shortDir(), "lima"))
-	e.runBrowserTests([]string{"RDD_TIMEOUT=900000"}, "first run", "a real VM") // a boot under emulation takes a minute or two
+	return e
 }
 
 // newBrowserEnv returns an environment whose page offers the templates that ship with RDD.

@@ -117,12 +117,20 @@ func boxImage(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: boximage FILE")
 	}
+	ts.Check(buildBox(ts.MkAbs(args[0])))
+}
+
+// buildBox writes a tar file with the program of the engine's tests as /box.
+func buildBox(file string) error {
 	dir, err := os.MkdirTemp("", "box")
-	ts.Check(err)
+	if err != nil {
+		return err
+	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("sh", "-ec", `go build -ldflags='-s -w' -o "$1/box" ../../internal/engine/moby/testdata/box; tar -C "$1" -cf "$2" box`, "sh", dir, ts.MkAbs(args[0]))
+	build := exec.Command("sh", "-ec", `go build -ldflags='-s -w' -o "$1/box" ../../internal/engine/moby/testdata/box; tar -C "$1" -cf "$2" box`, "sh", dir, file)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		ts.Fatalf("build box: %v\n%s", err, out)
+		return fmt.Errorf("build box: %w\n%s", err, out)
 	}
+	return nil
 }

@@ -3,6 +3,7 @@
 //   RDD_URL      the address that `rdd dashboard --no-open` prints; without it, the page over the fake
 //   RDD_HOLD     a command after which starts of VMs hang, and RDD_RELEASE one after which they continue: for the
 //                timeout questions of a real service
+//   RDD_BOX      the image for the scenario with a real engine
 //   RDD_BROWSER  Chromium, default /usr/bin/chromium
 //   RDD_TIMEOUT  ms for anything to appear, default 15000
 //   RDD_SHOTS    where screenshots go, default e2e/shots
@@ -10,8 +11,9 @@ import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build, preview } from 'vite'
 import { launch } from './browser.mjs'
+import { engineScenarios } from './engine.mjs'
 import { looks } from './looks.mjs'
-import { scenarios } from './scenarios.mjs'
+import { call, gone, scenarios } from './scenarios.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const wanted = process.argv.slice(2)
@@ -70,7 +72,7 @@ async function listed() {
 }
 
 const failures = []
-const tests = { ...scenarios, ...(!real && looks(await listed())) }
+const tests = { ...scenarios, ...engineScenarios(call, gone), ...(!real && looks(await listed())) }
 for (const [name, { fakeOnly, realOnly, needs, run }] of Object.entries(tests)) {
   if (wanted.length && !wanted.some((w) => name.includes(w))) continue
   if (real ? fakeOnly : realOnly) continue

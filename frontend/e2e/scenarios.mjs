@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execSync } from 'node:child_process'
 
 // call calls the Go side as the page does.
-const call = (page, method, params = {}) =>
+export const call = (page, method, params = {}) =>
   page.evaluate(
     async ([method, params]) => {
       if (window.fake) return window.fake.call(method, params)
@@ -25,7 +25,7 @@ async function press(page, title) {
   const link = page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: new RegExp(`^${title}`) })
   await page.keyboard.press(await link.getAttribute('aria-keyshortcuts'))
 }
-const gone = (locator) => locator.waitFor({ state: 'detached' })
+export const gone = (locator) => locator.waitFor({ state: 'detached' })
 
 async function running(page) {
   if ((await call(page, 'state')).service.state !== 'running') {
