@@ -97,7 +97,7 @@ func (n *Nerdctl) fetch(ctx context.Context, from string, want digest.Digest, pr
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	_, err = io.Copy(f, &counted{ctx: ctx, from: in, total: total, progress: progress})
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("read %s: %w", from, err)

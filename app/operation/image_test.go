@@ -79,7 +79,7 @@ func TestWorkThatIsDoneInSpiteOfCancelIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		canceled := make(chan struct{})
-		id := begin(t, e, e.onEngine(PushImage, "shop", func(ctx context.Context, _ *image.Client, _ image.Report) (*Result, error) {
+		id := begin(t, e, e.onEngine(PushImage, "shop", func(_ context.Context, _ *image.Client, _ image.Report) (*Result, error) {
 			<-canceled
 			return nil, nil //nolint:nilnil // no result and no error
 		}))

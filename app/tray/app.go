@@ -77,7 +77,7 @@ func appItems(s State) []Item {
 	is := func(states ...core.AppState) bool { return slices.Contains(states, state) }
 	changeable := s.Seen && s.Snapshot.Err == nil && s.Snapshot.Service.State == core.ServiceRunning
 	return []Item{
-		{ID: ID{textItem, "app"}, Title: short(text, maxLineLength), Disabled: true, Hidden: text == ""},
+		{ID: ID{textItem, "app"}, Title: short(text), Disabled: true, Hidden: text == ""},
 		{ID: ID{Verb: StartApp}, Title: "Start the container engine", Hidden: !changeable || !is(core.AppNotCreated, core.AppStopped, core.AppBroken)},
 		{ID: ID{Verb: CancelApp}, Title: "Cancel the start of the container engine", Hidden: !is(core.AppStarting)},
 		{ID: ID{Verb: StopApp}, Title: "Stop the container engine", Hidden: !is(core.AppRunning, core.AppRestarting, core.AppBroken)},
@@ -105,7 +105,7 @@ func containersItem(s State) Item {
 		ports = s.Snapshot.App.Status.Ports
 	}
 	for _, c := range running {
-		item := Item{ID: ID{containerItem, c.Name}, Title: short(c.Status.Name, maxLineLength)}
+		item := Item{ID: ID{containerItem, c.Name}, Title: short(c.Status.Name)}
 		for _, p := range openPorts(ports, c.Status.Name) {
 			item.Items = append(item.Items, Item{ID: ID{OpenPort, p.url}, Title: "Open " + p.address})
 		}

@@ -83,14 +83,14 @@ func itemOf(vm *core.VM) Item {
 		return Item{ID: ID{verb, vm.Name}, Title: title, Hidden: !shown}
 	}
 	if core.ManagedByApp(vm) { // which can be changed only with the App
-		return Item{ID: ID{vmItem, vm.Name}, Title: short(title, maxLineLength), Items: []Item{
-			{ID: ID{textItem, vm.Name}, Title: short(d.Problem, maxLineLength), Disabled: true, Hidden: d.Problem == ""},
+		return Item{ID: ID{vmItem, vm.Name}, Title: short(title), Items: []Item{
+			{ID: ID{textItem, vm.Name}, Title: short(d.Problem), Disabled: true, Hidden: d.Problem == ""},
 			item(Shell, "Shell…", core.CanEnter(vm)),
 			item(Logs, "Logs…", true),
 		}}
 	}
-	return Item{ID: ID{vmItem, vm.Name}, Title: short(title, maxLineLength), Items: []Item{
-		{ID: ID{textItem, vm.Name}, Title: short(d.Problem, maxLineLength), Disabled: true, Hidden: d.Problem == ""},
+	return Item{ID: ID{vmItem, vm.Name}, Title: short(title), Items: []Item{
+		{ID: ID{textItem, vm.Name}, Title: short(d.Problem), Disabled: true, Hidden: d.Problem == ""},
 		item(StartVM, "Start", at == phaseDown || at == phaseFailed),
 		item(StopVM, "Stop", at == phaseUp || at == phaseFailed && vm.Spec.Running),
 		item(RestartVM, "Restart", at == phaseUp),

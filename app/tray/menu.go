@@ -90,7 +90,7 @@ type View struct {
 func Look(s State) View {
 	tooltip := summary(s)
 	if app := appSummary(s); app != "" {
-		tooltip += "\n" + short(app, maxLineLength)
+		tooltip += "\n" + short(app)
 	}
 	return View{Icon: iconOf(s), Tooltip: tooltip, Items: Menu(s)}
 }
@@ -176,14 +176,14 @@ func summary(s State) string {
 		}
 		line = fmt.Sprintf("%s is running, %d of %d virtual machines running", name, up, len(s.Snapshot.VMs))
 	}
-	return short(line, maxLineLength)
+	return short(line)
 }
 
-// short returns the first line of a text, cut to limit characters.
-func short(text string, limit int) string {
+// short returns the first line of a text, cut to maxLineLength characters.
+func short(text string) string {
 	text, _, _ = strings.Cut(text, "\n")
-	if letters := []rune(text); len(letters) > limit {
-		return strings.TrimRight(string(letters[:limit-1]), " ") + "…"
+	if letters := []rune(text); len(letters) > maxLineLength {
+		return strings.TrimRight(string(letters[:maxLineLength-1]), " ") + "…"
 	}
 	return text
 }

@@ -150,13 +150,13 @@ func (b *bench) measureAppStart(ctx context.Context, s *service, engine dockerCl
 func (b *bench) measureEvents(ctx context.Context, s *service, engine dockerClient, prefix string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	said, err := follow(ctx, engine.command(ctx, "events", "--filter", "event=create", "--format", `{{index .Actor.Attributes "name"}}`))
+	said, err := follow(engine.command(ctx, "events", "--filter", "event=create", "--format", `{{index .Actor.Attributes "name"}}`))
 	if err != nil {
 		return err
 	}
 	kubectl := exec.CommandContext(ctx, b.rdd, "--instance", s.name, "ctl", "get", "containers", "-w", "--no-headers", "-o", "custom-columns=NAME:.status.name")
 	kubectl.Env = userEnv(kubectl.Environ(), map[string]string{"HOME": s.home})
-	shown, err := follow(ctx, kubectl)
+	shown, err := follow(kubectl)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (b *bench) measureEvents(ctx context.Context, s *service, engine dockerClie
 const lineTimeout = time.Minute
 
 // follow starts a command, and returns a function that returns when the command printed a line.
-func follow(ctx context.Context, cmd *exec.Cmd) (func(ctx context.Context, line string) (time.Time, error), error) {
+func follow(cmd *exec.Cmd) (func(ctx context.Context, line string) (time.Time, error), error) {
 	type printed struct {
 		line string
 		at   time.Time

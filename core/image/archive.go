@@ -3,7 +3,6 @@ package image
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -37,8 +36,8 @@ func (c *counter) Read(p []byte) (int, error) {
 }
 
 // badPath is an error about the path of an archive.
-func badPath(op, path, format string, a ...any) error {
-	return &core.Error{Kind: core.Usage, Op: op, Object: path, Err: fmt.Errorf(format, a...)}
+func badPath(op, path, problem string) error {
+	return &core.Error{Kind: core.Usage, Op: op, Object: path, Err: errors.New(problem)}
 }
 
 // Load loads the images of an archive, as docker save makes it, and returns what the engine says about each.

@@ -50,14 +50,14 @@ func Unpacked(name, file string) (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o750); err != nil {
 		return "", err
 	}
 	temporary, err := os.MkdirTemp(filepath.Dir(dir), name)
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(temporary)
+	defer func() { _ = os.RemoveAll(temporary) }()
 	get := exec.Command("sh", "-c", "apt-get download "+name+" && dpkg -x "+name+"_*.deb .")
 	get.Dir = temporary
 	if out, err := get.CombinedOutput(); err != nil {

@@ -9,12 +9,11 @@ import (
 )
 
 func main() {
-	if err := pour(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "pour:", err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, "pour:", pour(os.Args[1:]))
+	os.Exit(1)
 }
 
+// pour serves until something fails.
 func pour(args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("usage: pour PORT BYTES; got %q", args)

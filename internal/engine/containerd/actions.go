@@ -109,7 +109,7 @@ func (s *session) open(ctx context.Context, name string) (context.Context, *task
 	t := &task{session: s}
 	t.namespace, t.id = parseName(name)
 	ctx = in(ctx, t.namespace)
-	c, err := s.client.containers.Get(ctx, &containers.GetContainerRequest{ID: t.id})
+	c, err := s.containers.Get(ctx, &containers.GetContainerRequest{ID: t.id})
 	if err != nil {
 		return ctx, nil, err
 	}
@@ -186,7 +186,7 @@ func (t *task) mark(ctx context.Context, stopped bool) error {
 	if t.container.GetLabels()[restartStatusLabel] == "" {
 		return nil
 	}
-	_, err := t.client.containers.Update(ctx, &containers.UpdateContainerRequest{
+	_, err := t.containers.Update(ctx, &containers.UpdateContainerRequest{
 		Container:  &containers.Container{ID: t.id, Labels: map[string]string{explicitStopLabel: strconv.FormatBool(stopped)}},
 		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"labels." + explicitStopLabel}},
 	})
@@ -368,7 +368,7 @@ func (t *task) remove(ctx context.Context) error {
 	if err := t.removeTask(ctx); err != nil {
 		return err
 	}
-	if _, err := t.client.containers.Delete(ctx, &containers.DeleteContainerRequest{ID: t.id}); err != nil {
+	if _, err := t.containers.Delete(ctx, &containers.DeleteContainerRequest{ID: t.id}); err != nil {
 		return err
 	}
 	t.removeLog(ctx)
@@ -401,9 +401,9 @@ func (e *Engine) imageSubresources() map[string]view.Subresource {
 				return view.Status(http.StatusNotFound, "The image is gone.")
 			}
 			tagged := &images.Image{Name: named.String(), Target: all[0].GetTarget(), Labels: all[0].GetLabels()}
-			_, err = s.client.images.Create(ctx, &images.CreateImageRequest{Image: tagged})
+			_, err = s.images.Create(ctx, &images.CreateImageRequest{Image: tagged})
 			if errdefs.IsAlreadyExists(errgrpc.ToNative(err)) {
-				_, err = s.client.images.Update(ctx, &images.UpdateImageRequest{Image: tagged})
+				_, err = s.images.Update(ctx, &images.UpdateImageRequest{Image: tagged})
 			}
 			return err
 		})
@@ -417,7 +417,7 @@ func (s *session) namesOf(ctx context.Context, o view.Object) (context.Context, 
 		return ctx, nil, view.Status(http.StatusInternalServerError, "This is no image.")
 	}
 	ctx = in(ctx, i.Status.Namespace)
-	list, err := s.client.images.List(ctx, &images.ListImagesRequest{Filters: []string{"target.digest==" + i.Status.ID}})
+	list, err := s.images.List(ctx, &images.ListImagesRequest{Filters: []string{"target.digest==" + i.Status.ID}})
 	return ctx, list.GetImages(), err
 }
 
@@ -446,7 +446,7 @@ func (e *Engine) deleteImage(ctx context.Context, o view.Object, options *metav1
 			}
 		}
 		for _, name := range names {
-			if _, err := s.client.images.Delete(ctx, &images.DeleteImageRequest{Name: name, Sync: true}); err != nil && !isNotFound(err) {
+			if _, err := s.images.Delete(ctx, &images.DeleteImageRequest{Name: name, Sync: true}); err != nil && !isNotFound(err) {
 				return err
 			}
 		}

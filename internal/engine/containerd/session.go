@@ -248,7 +248,7 @@ func (s *session) listContainers(ctx context.Context, namespace string, there ma
 	for _, p := range running.GetTasks() {
 		processes[p.GetID()] = p // containerd's lists have the ID here, and not in ContainerID
 	}
-	stream, err := s.client.containers.ListStream(ctx, &containers.ListContainersRequest{})
+	stream, err := s.containers.ListStream(ctx, &containers.ListContainersRequest{})
 	if err != nil {
 		return err
 	}
@@ -364,7 +364,7 @@ func (s *session) readContainer(ctx context.Context, k mirror.Key) reading {
 	r.namespace, id = parseName(k.ID)
 	ctx, cancel := context.WithTimeout(in(ctx, r.namespace), s.Read)
 	defer cancel()
-	answer, err := s.client.containers.Get(ctx, &containers.GetContainerRequest{ID: id})
+	answer, err := s.containers.Get(ctx, &containers.GetContainerRequest{ID: id})
 	if isNotFound(err) {
 		return r
 	}
@@ -416,7 +416,7 @@ func (s *session) readImages(ctx context.Context, namespaces []string) error {
 	targets, used := map[string]string{}, map[string]*imageDetails{}
 	for _, namespace := range namespaces {
 		ctx := in(ctx, namespace)
-		list, err := s.client.images.List(ctx, &images.ListImagesRequest{})
+		list, err := s.images.List(ctx, &images.ListImagesRequest{})
 		if err != nil {
 			return err
 		}

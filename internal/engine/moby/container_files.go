@@ -33,16 +33,16 @@ func (e *Engine) serveContainerFiles(w http.ResponseWriter, r *http.Request, o v
 		return
 	}
 	at := path.Clean("/" + r.URL.Path)
-	real, err := s.resolve(r.Context(), o.GetName(), at)
+	resolved, err := s.resolve(r.Context(), o.GetName(), at)
 	if err != nil {
 		answers.Fail(w, refusal(err))
 		return
 	}
 	if download {
-		s.sendFromContainer(w, r, o.GetName(), real)
+		s.sendFromContainer(w, r, o.GetName(), resolved)
 		return
 	}
-	answer, err := s.listContainer(r.Context(), o.GetName(), real)
+	answer, err := s.listContainer(r.Context(), o.GetName(), resolved)
 	if err != nil {
 		answers.Fail(w, refusal(err))
 		return
@@ -54,12 +54,12 @@ func (e *Engine) serveContainerFiles(w http.ResponseWriter, r *http.Request, o v
 // resolve returns a path of a container without links. The engine follows them in the container, whether it runs or not; in
 // the guest, an absolute link would lead out of it.
 func (s *session) resolve(ctx context.Context, id, at string) (string, error) {
-	real := "/"
+	resolved := "/"
 	for name := range strings.SplitSeq(strings.Trim(at, "/"), "/") {
 		if name == "" {
 			continue
 		}
-		next := path.Join(real, name)
+		next := path.Join(resolved, name)
 		found, err := s.actions.ContainerStatPath(ctx, id, client.ContainerStatPathOptions{Path: next})
 		switch {
 		case errdefs.IsNotFound(err): // the answer to this request has no text
@@ -67,11 +67,11 @@ func (s *session) resolve(ctx context.Context, id, at string) (string, error) {
 		case err != nil:
 			return "", err
 		}
-		if real = next; found.Stat.Mode&os.ModeSymlink != 0 {
-			real = found.Stat.LinkTarget
+		if resolved = next; found.Stat.Mode&os.ModeSymlink != 0 {
+			resolved = found.Stat.LinkTarget
 		}
 	}
-	return real, nil
+	return resolved, nil
 }
 
 // The scripts get a container and a path in it without links. They answer as those for volumes do.
@@ -136,7 +136,7 @@ func (s *session) sendFromContainer(w http.ResponseWriter, r *http.Request, id, 
 		return
 	}
 	attach(w, name, header.Size)
-	if n, err := io.Copy(w, archive); err != nil || n < header.Size {
+	if _, err := io.CopyN(w, archive, header.Size); err != nil {
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -44,10 +44,10 @@ func TestClientsOfContainerdAreToldHowToStartIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	real := grpc.NewServer()
-	version.RegisterVersionServer(real, versionServer{})
-	go func() { _ = real.Serve(behind) }()
-	t.Cleanup(real.Stop)
+	served := grpc.NewServer()
+	version.RegisterVersionServer(served, versionServer{})
+	go func() { _ = served.Serve(behind) }()
+	t.Cleanup(served.Stop)
 
 	link := &engine.Link{}
 	s := &Server{Path: filepath.Join(dir, "s"), Engine: engine.Containerd, Link: link, Log: slog.New(slog.DiscardHandler)}
