@@ -83,10 +83,10 @@ func TestViewShowsContainersOfAllNamespacesAsTheyChange(t *testing.T) {
 	d.copyImage(t, "other")
 	d.run(t, "other", "before", nil, "wait")
 	eventually(t, e, "default before created", "other before running")
-	o, err = e.resources.Containers.Store.Get("other:before")
-	if err != nil || o.(*v1alpha1.Container).Status.StartedAt == nil || o.(*v1alpha1.Container).Status.ImageID == "" {
-		t.Errorf("%v: a container that was started meanwhile: %+v", err, o)
-	}
+	testenv.Eventually(t, "the start of a container and its image, which may be read after it", func() bool {
+		o, err := e.resources.Containers.Store.Get("other:before")
+		return err == nil && o.(*v1alpha1.Container).Status.StartedAt != nil && o.(*v1alpha1.Container).Status.ImageID != ""
+	})
 	if _, err := e.resources.Containers.Store.Get("before"); err == nil || !strings.Contains(err.Error(), "other:before") {
 		t.Errorf("two containers are called so: %v", err)
 	}
