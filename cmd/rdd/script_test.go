@@ -75,7 +75,7 @@ func scripts(t *testing.T, dir string) testscript.Params {
 			})
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeaddress": takeAddress, "keepprobe": keepProbeInScript, "cmpbytes": cmpBytes, "pings": pings, "echoes": echoes, "freeports": freePorts, "takeport": takePort, "leaveport": leavePort, "registry": registry, "boximage": boxImage},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeaddress": takeAddress, "keepprobe": keepProbeInScript, "cmpbytes": cmpBytes, "pings": pings, "echoes": echoes, "freeports": freePorts, "takeport": takePort, "leaveport": leavePort, "registry": registry, "boximage": boxImage, "storm": storm},
 		Condition: func(name string) (bool, error) {
 			if name != "mounts" {
 				return false, fmt.Errorf("unknown condition %q", name)

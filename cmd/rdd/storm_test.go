@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"rancherdesktop.io/rdd/core"
+	"rancherdesktop.io/rdd/internal/testenv"
+)
+
+// stormSize is how many containers the storm in a VM creates. RDD_STORM replaces it: under emulation, each takes seconds.
+const stormSize = 40
+
+// storm IMAGE creates containers, starts, kills and removes them, four at a time, while the engine, the SSH connection, the
+// service and the VM are killed, one after the other. What fails meanwhile doesn't count. One second after the end, the live
+// view must be what docker ps -a says.
+func storm(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: storm IMAGE")
+	}
+	s := &stormer{ts: ts, image: args[0], env: append(os.Environ(), "HOME="+ts.Getenv("HOME"), "PATH="+ts.Getenv("PATH"), "RDD_LIBEXEC="+ts.Getenv("RDD_LIBEXEC")), rdd: ts.Getenv("DIST") + "/bin/rdd"}
+	size := stormSize
+	if given := os.Getenv("RDD_STORM"); given != "" {
+		var err error
+		size, err = strconv.Atoi(given)
+		ts.Check(err)
+	}
+	work := make(chan int)
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			for n := range work {
+				s.container(n)
+			}
+		})
+	}
+	kills := []func(){s.killEngine, s.killSSH, s.killService, s.killVM}
+	for n := range size {
+		work <- n
+		if i := (n + 1) * (len(kills) + 1) / size; n+1 == i*size/(len(kills)+1) && 0 < i && i <= len(kills) {
+			kills[i-1]()
+		}
+	}
+	close(work)
+	workers.Wait()
+	if out, err := s.run(s.rdd, "start", "--timeout", "15m"); err != nil {
+		ts.Fatalf("the App is not back: %v\n%s", err, out)
+	}
+	s.container(0) // all that was lost has come back
+	time.Sleep(time.Second)
+	asked, shown := s.asked(), s.shown()
+	if !slices.Equal(asked, shown) || len(asked) == 0 {
+		ts.Fatalf("docker ps -a:\n%s\n\nthe view:\n%s", strings.Join(asked, "\n"), strings.Join(shown, "\n"))
+	}
+	ts.Logf("%d containers are left of %d", len(asked), size)
+}
+
+// stormer runs the commands of a storm.
+type stormer struct {
+	ts    *testscript.TestScript
+	image string
+	env   []string
+	rdd   string
+}
+
+func (s *stormer) run(program string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = s.env
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// container does with a container what its number says.
+func (s *stormer) container(n int) {
+	name := fmt.Sprint("storm-", n)
+	command := "wait"
+	if n%2 == 0 {
+		command = "log" // ends by itself
+	}
+	_, _ = s.run("docker", "rm", "-f", name)
+	_, _ = s.run("docker", "run", "-d", "--name", name, s.image, command)
+	switch n % 5 {
+	case 1:
+		_, _ = s.run("docker", "pause", name)
+	case 2:
+		_, _ = s.run("docker", "rm", "-f", name)
+	case 3:
+		_, _ = s.run("docker", "kill", name)
+	}
+}
+
+func (s *stormer) killEngine() {
+	s.must(s.run(s.rdd, "shell", "--", "sudo", "pkill", "-KILL", "-x", "dockerd"))
+}
+
+// killSSH ends the connections of the hostagent in the guest. The command's own ends with them.
+func (s *stormer) killSSH() {
+	_, _ = s.run(s.rdd, "shell", "--", "sudo", "pkill", "-KILL", "sshd-session")
+}
+
+func (s *stormer) killService() {
+	out, err := s.run(s.rdd, "svc", "status", "-o", "json")
+	var status core.ServiceStatus
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &status)
+	}
+	if err == nil {
+		err = kill(status.PID)
+	}
+	s.must(out, err)
+	s.must(s.run(s.rdd, "svc", "start"))
+}
+
+func (s *stormer) killVM() {
+	pid := 0
+	if !testenv.Within(func() bool {
+		text, err := os.ReadFile(s.ts.Getenv("HOME") + "/.rdd/default/lima/rd/qemu.pid")
+		if err == nil {
+			pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
+		}
+		return err == nil
+	}) {
+		s.ts.Fatalf("there is no process of the VM")
+	}
+	s.must("", kill(pid))
+}
+
+// kill ends a process at once.
+func kill(pid int) error {
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	return process.Kill()
+}
+
+func (s *stormer) must(out string, err error) {
+	if err != nil {
+		s.ts.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// asked returns the containers that docker lists, as ID, name and state.
+func (s *stormer) asked() []string {
+	out, err := s.run("docker", "ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Names}} {{.State}}")
+	s.must(out, err)
+	return slices.Sorted(strings.SplitSeq(strings.TrimSpace(out), "\n"))
+}
+
+// shown returns those of the view in the same way.
+func (s *stormer) shown() []string {
+	out, err := s.run(s.rdd, "ctl", "get", "containers", "-o", `jsonpath={range .items[*]}{.status.id} {.status.name} {.status.state}{"\n"}{end}`)
+	s.must(out, err)
+	return slices.Sorted(strings.SplitSeq(strings.TrimSpace(out), "\n"))
+}
