@@ -269,7 +269,7 @@ func (d dockerClient) answers(ctx context.Context) error {
 // importBox makes the image box, whose only program is the one that the tests of the engine use.
 func (d dockerClient) importBox(ctx context.Context) error {
 	program := filepath.Join(d.b.dir, "box")
-	if _, err := goCommand(ctx, "build", "-ldflags", "-s -w", "-o", program, module+"internal/engine/moby/testdata/box"); err != nil {
+	if _, err := goCommand(ctx, "build", "-ldflags", "-s -w", "-o", program, module+"internal/engine/testdata/box"); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(program)

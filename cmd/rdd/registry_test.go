@@ -127,7 +127,7 @@ func buildBox(file string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("sh", "-ec", `go build -ldflags='-s -w' -o "$1/box" ../../internal/engine/moby/testdata/box; tar -C "$1" -cf "$2" box`, "sh", dir, file)
+	build := exec.Command("sh", "-ec", `go build -ldflags='-s -w' -o "$1/box" ../../internal/engine/testdata/box; tar -C "$1" -cf "$2" box`, "sh", dir, file)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build box: %w\n%s", err, out)

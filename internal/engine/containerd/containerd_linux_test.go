@@ -109,10 +109,10 @@ func (d *daemon) start(program string) (err error) {
 	return d.addImage()
 }
 
-// addImage makes the image of the program in testdata/box.
+// addImage makes the image of the program in ../testdata/box.
 func (d *daemon) addImage() error {
 	box := filepath.Join(d.dir, "box")
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", box, "./testdata/box")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", box, "../testdata/box")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build box: %w\n%s", err, out)

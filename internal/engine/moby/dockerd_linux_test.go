@@ -131,10 +131,10 @@ func (d *dockerd) start(program string) (err error) {
 
 func lastLines(s string) string { return s[max(0, len(s)-2000):] }
 
-// addImage makes the image of the program in testdata/box.
+// addImage makes the image of the program in ../testdata/box.
 func (d *dockerd) addImage() error {
 	box := filepath.Join(d.dir, "box")
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", box, "./testdata/box")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", box, "../testdata/box")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build box: %w\n%s", err, out)
