@@ -1,0 +1,328 @@
+package moby
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+
+	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
+	"rancherdesktop.io/rdd/internal/engine/mirror"
+)
+
+// readAll reads all there is, and makes itself due again.
+func (s *session) readAll(ctx context.Context) error {
+	changed, err := s.listContainers(ctx)
+	if err != nil {
+		return err
+	}
+	if s.mirror.Filled() {
+		for _, id := range changed {
+			s.begin(ctx, id, nil)
+		}
+	} else {
+		s.readNow(ctx, changed)
+	}
+	for _, k := range []mirror.Kind{mirror.Images, mirror.Volumes, mirror.Networks} {
+		if err := s.list(ctx, k); err != nil && !answered(err) {
+			return err
+		} else if err != nil {
+			s.retry(mirror.Key{Kind: k}, err)
+		}
+	}
+	s.queue.Add(mirror.Key{Kind: mirror.Everything}, s.Resync)
+	return nil
+}
+
+// read reads what a batch names, and shows it and what was read before. Its error means that the engine does not answer
+// any more.
+func (s *session) read(ctx context.Context, b *mirror.Batch[reading]) error {
+	defer func() {
+		for k, told := range b.Keys { // containers tell when they are read
+			if k.Kind != mirror.Containers || k.ID == "" {
+				mirror.CloseAll(told)
+			}
+		}
+	}()
+	s.events += s.queue.Busy()
+	if s.events > burst {
+		s.queue.Add(mirror.Key{Kind: mirror.Containers}, s.Burst)
+	}
+	for k, told := range b.Keys {
+		if k.Kind == mirror.Containers && k.ID != "" {
+			s.begin(ctx, k.ID, told)
+		}
+	}
+	var ended [][]chan struct{}
+	for _, r := range b.Read {
+		ended = append(ended, s.finish(ctx, r))
+	}
+	err := s.readLists(ctx, b)
+	s.mirror.Settle()
+	s.report()
+	for _, told := range ended {
+		mirror.CloseAll(told)
+	}
+	return err
+}
+
+// readLists reads the lists that a batch names.
+func (s *session) readLists(ctx context.Context, b *mirror.Batch[reading]) error {
+	if b.Has(mirror.Key{Kind: mirror.Everything}) {
+		return s.readAll(ctx)
+	}
+	if b.Has(mirror.Key{Kind: mirror.Containers}) {
+		changed, err := s.listContainers(ctx)
+		if err != nil {
+			return err
+		}
+		for _, id := range changed {
+			s.begin(ctx, id, nil)
+		}
+	}
+	for _, k := range []mirror.Kind{mirror.Images, mirror.Volumes, mirror.Networks} {
+		if !b.Has(mirror.Key{Kind: k}) {
+			continue
+		}
+		if err := s.list(ctx, k); err != nil {
+			s.retry(mirror.Key{Kind: k}, err)
+			continue
+		}
+		delete(s.failures, mirror.Key{Kind: k})
+	}
+	return nil
+}
+
+// retry reads k again later.
+func (s *session) retry(k mirror.Key, err error) {
+	if s.ctx.Err() != nil {
+		return
+	}
+	delay := min(s.FirstRetry<<min(s.failures[k], 10), s.MaxRetry)
+	s.failures[k]++
+	s.log.Warn("can't read from the engine; trying again", "what", k.Kind.String(), "id", k.ID, "in", delay, "err", err)
+	s.queue.Add(k, delay)
+}
+
+// listContainers lists all containers, forgets those that are gone, and returns those of which something has changed.
+func (s *session) listContainers(ctx context.Context) (changed []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	s.events = 0
+	list, err := s.reads.ContainerList(ctx, client.ContainerListOptions{All: true})
+	if err != nil {
+		return nil, err
+	}
+	there := map[string]bool{}
+	for i := range list.Items {
+		c := &list.Items[i]
+		there[c.ID] = true
+		// The line has the container's age in words, which changes with time: often at first, then seldom.
+		if hash := s.hash(c); s.lines[c.ID] != hash {
+			s.lines[c.ID] = hash
+			changed = append(changed, c.ID)
+		}
+	}
+	for id := range s.mirror.Containers {
+		if !there[id] {
+			s.remove(id)
+		}
+	}
+	for id, p := range s.reading {
+		p.again = p.again || !there[id] // what is just being read may be older than the list
+	}
+	return changed, nil
+}
+
+// remove forgets a container.
+func (s *session) remove(id string) {
+	s.mirror.RemoveContainer(id)
+	delete(s.lines, id)
+}
+
+func (s *session) hash(c *container.Summary) uint64 {
+	text, err := json.Marshal(c)
+	if err != nil { // it came as JSON
+		return 0
+	}
+	return maphash.Bytes(s.seed, text)
+}
+
+// readNow reads containers and returns when that is done.
+func (s *session) readNow(ctx context.Context, ids []string) {
+	results := make([]reading, len(ids))
+	var all sync.WaitGroup
+	for i, id := range ids {
+		s.free <- struct{}{}
+		all.Go(func() {
+			defer func() { <-s.free }()
+			results[i] = s.readContainer(ctx, id)
+		})
+	}
+	all.Wait()
+	for _, r := range results {
+		s.keep(r)
+	}
+}
+
+// begin reads a container in the background: the engine may let us wait for one that is just being started. told are
+// closed when that is done.
+func (s *session) begin(ctx context.Context, id string, told []chan struct{}) {
+	if p := s.reading[id]; p != nil {
+		p.again = true
+		p.next = append(p.next, told...)
+		return
+	}
+	s.reading[id] = &pending{told: told}
+	go func() {
+		s.free <- struct{}{}
+		defer func() { <-s.free }()
+		s.queue.Deliver(s.readContainer(ctx, id))
+	}()
+}
+
+// finish keeps what was read, and returns whom to tell.
+func (s *session) finish(ctx context.Context, r reading) []chan struct{} {
+	p := s.reading[r.id]
+	delete(s.reading, r.id)
+	s.keep(r)
+	if p.again {
+		s.begin(ctx, r.id, p.next)
+	}
+	return p.told
+}
+
+// keep takes over what was read.
+func (s *session) keep(r reading) {
+	k := mirror.Key{Kind: mirror.Containers, ID: r.id}
+	switch {
+	case errdefs.IsNotFound(r.err):
+		s.remove(r.id)
+		delete(s.failures, k)
+	case r.err != nil:
+		delete(s.lines, r.id)
+		s.retry(k, r.err)
+	default:
+		c := s.object(r, s.mirror.Containers[r.id])
+		s.mirror.SetContainer(c)
+		delete(s.failures, k)
+		if !s.mirror.KnowsImage(c.Status.ImageID) {
+			s.queue.Add(mirror.Key{Kind: mirror.Images}, s.List) // older engines tell nothing of a build without a tag
+		}
+	}
+}
+
+// reading is what the engine has said about a container: everything, or only its line in the list.
+type reading struct {
+	id   string
+	all  *container.InspectResponse
+	line *container.Summary
+	err  error
+}
+
+func (s *session) object(r reading, was *v1alpha1.Container) *v1alpha1.Container {
+	t := translator{&s.mirror.Strings}
+	if r.all != nil {
+		return t.fromInspect(r.all)
+	}
+	return t.fromList(r.line, was)
+}
+
+// readContainer reads all about a container. If somebody holds its lock for long, its line in the list, for which the
+// engine needs no lock, must do.
+func (s *session) readContainer(ctx context.Context, id string) reading {
+	inspectCtx, cancel := context.WithTimeout(ctx, s.Read)
+	defer cancel()
+	all, err := s.reads.ContainerInspect(inspectCtx, id, client.ContainerInspectOptions{})
+	if err == nil {
+		return reading{id: id, all: &all.Container}
+	}
+	if errdefs.IsNotFound(err) || ctx.Err() != nil {
+		return reading{id: id, err: err}
+	}
+	list, listErr := s.reads.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("id", id)})
+	if listErr != nil {
+		return reading{id: id, err: errors.Join(err, listErr)}
+	}
+	for i := range list.Items {
+		if list.Items[i].ID == id {
+			s.queue.Add(mirror.Key{Kind: mirror.Containers, ID: id, Late: true}, s.MaxRetry)
+			return reading{id: id, line: &list.Items[i]}
+		}
+	}
+	return reading{id: id, err: errdefs.ErrNotFound}
+}
+
+// list reads all images, volumes or networks.
+func (s *session) list(ctx context.Context, k mirror.Kind) error {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	m, t := s.mirror, translator{&s.mirror.Strings}
+	switch k {
+	case mirror.Images:
+		list, err := s.reads.ImageList(ctx, client.ImageListOptions{})
+		if err != nil {
+			return err
+		}
+		var all []*v1alpha1.Image
+		for i := range list.Items {
+			all = append(all, t.fromImage(&list.Items[i])...)
+		}
+		m.SetImages(all)
+	case mirror.Volumes:
+		list, err := s.reads.VolumeList(ctx, client.VolumeListOptions{})
+		if err != nil {
+			return err
+		}
+		var all []*v1alpha1.Volume
+		for i := range list.Items {
+			all = append(all, t.fromVolume(&list.Items[i]))
+		}
+		m.SetVolumes(all)
+	case mirror.Networks:
+		list, err := s.reads.NetworkList(ctx, client.NetworkListOptions{})
+		if err != nil {
+			return err
+		}
+		var all []*v1alpha1.Network
+		for i := range list.Items {
+			all = append(all, t.fromNetwork(&list.Items[i].Network))
+		}
+		m.SetNetworks(all)
+	case mirror.Everything, mirror.Containers: // others read these
+	}
+	return nil
+}
+
+// report tells what the Engine's owner wants to know.
+func (s *session) report() {
+	s.engine.Report(s.version, s.apiVersion)
+}
+
+// answered reports whether err is an answer of the engine, so that there is a connection to it.
+func answered(err error) bool {
+	return !client.IsErrConnectionFailed(err) && (errdefs.IsInternal(err) || errdefs.IsNotFound(err) || errdefs.IsInvalidArgument(err) ||
+		errdefs.IsPermissionDenied(err) || errdefs.IsConflict(err) || errdefs.IsUnavailable(err) || errdefs.IsNotImplemented(err))
+}
+
+// plain makes an error one that can be part of a sentence.
+func plain(err error) error {
+	if err == nil {
+		return errors.New("the connection has ended")
+	}
+	if request, ok := errors.AsType[*url.Error](err); ok { // which request it was says nothing to people
+		err = request.Err
+	}
+	if text := strings.TrimRight(err.Error(), ". \n"); text != err.Error() {
+		return fmt.Errorf("%s", text)
+	}
+	return err
+}
