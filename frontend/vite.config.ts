@@ -28,6 +28,20 @@ export default defineConfig(async ({ mode, command, isPreview }) => ({
     chunkSizeWarningLimit: 800,
     rolldownOptions: { checks: { pluginTimings: false } },
   },
+  // What is loaded later, so that the dev server prepares it at once: else it reloads the page when it finds it.
+  optimizeDeps: {
+    include: [
+      'uplot',
+      '@xterm/xterm',
+      '@xterm/addon-fit',
+      'codemirror',
+      '@codemirror/lang-yaml',
+      '@codemirror/language',
+      '@codemirror/state',
+      '@codemirror/view',
+      '@lezer/highlight',
+    ],
+  },
   server: {
     host: '127.0.0.1',
     proxy: command === 'serve' && !isPreview && process.env.RDD_URL ? await goSide(process.env.RDD_URL) : undefined,
