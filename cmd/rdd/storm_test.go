@@ -18,10 +18,7 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// stormSize is how many containers the storm in a VM creates. RDD_STORM replaces it: under emulation, each takes seconds.
-const stormSize = 15
-
-// storm IMAGE creates containers, starts, kills and removes them, four at a time, while the engine, the SSH connection, the
+// storm IMAGE creates RDD_STORM containers, starts, kills and removes them, four at a time, while the engine, the SSH connection, the
 // service and the VM are killed, one after the other. What fails meanwhile doesn't count. One second after the end, the live
 // view must be what docker ps -a says.
 func storm(ts *testscript.TestScript, neg bool, args []string) {
@@ -29,12 +26,8 @@ func storm(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: storm IMAGE")
 	}
 	s := &stormer{ts: ts, image: args[0], env: append(os.Environ(), "HOME="+ts.Getenv("HOME"), "PATH="+ts.Getenv("PATH"), "RDD_LIBEXEC="+ts.Getenv("RDD_LIBEXEC")), rdd: ts.Getenv("DIST") + "/bin/rdd"}
-	size := stormSize
-	if given := os.Getenv("RDD_STORM"); given != "" {
-		var err error
-		size, err = strconv.Atoi(given)
-		ts.Check(err)
-	}
+	size, err := strconv.Atoi(os.Getenv("RDD_STORM"))
+	ts.Check(err)
 	work := make(chan int)
 	var workers sync.WaitGroup
 	for range 4 {
