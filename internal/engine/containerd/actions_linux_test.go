@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -296,25 +295,29 @@ func TestAContainerThatRDDStartsHasALogToFollow(t *testing.T) {
 		_, body := request(t, http.MethodGet, address+"late/log")
 		return body == "hello\n"
 	})
-	ended := make(chan string)
-	go func() {
-		_, body := request(t, http.MethodGet, address+"waits/log?follow=true")
-		ended <- body
-	}()
 	if err := os.WriteFile(logFile("default", "waits"), []byte("said\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(100 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Timeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"waits/log?follow=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	followed, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer followed.Body.Close()
+	line := make([]byte, len("said\n"))
+	if _, err := io.ReadFull(followed.Body, line); err != nil || string(line) != "said\n" {
+		t.Fatalf("followed: %q %v", line, err)
+	}
 	if code, body := request(t, http.MethodPost, address+"waits/stop"); code != http.StatusOK {
 		t.Errorf("%d %s", code, body)
 	}
-	select {
-	case body := <-ended:
-		if body != "said\n" {
-			t.Errorf("followed: %q", body)
-		}
-	case <-time.After(testenv.Timeout):
-		t.Error("the log goes on after the container's end")
+	if rest, err := io.ReadAll(followed.Body); err != nil || len(rest) > 0 { // it ends with the container
+		t.Errorf("after the container's end: %q %v", rest, err)
 	}
 }
 
