@@ -25,14 +25,18 @@ const (
 	unwatchedTimeout  = time.Minute           // streams end when there was no subscriber for so long
 )
 
-// Events yields the state at once and then after changes, at most once in 50 ms, and the data of open streams in
+// Events yields the state first, at once, and then after changes, at most once in 50 ms, and the data of open streams in
 // order, until ctx or the loop ends. The engine's objects are sent once, and then what changes, also at most once in 50 ms.
 // A slow loop gets only the newest state and one event with all changes of the engine, and makes streams wait.
 func (a *API) Events(ctx context.Context) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		s := a.events.subscribe()
 		defer a.leave(s)
-		var state, engine pace
+		<-s.changed // subscribe has left it there
+		state, engine := pace{time.Now()}, pace{}
+		if !send(yield, "state", a.State()) {
+			return
+		}
 		var sent sentEngine
 		for {
 			changed, changedAgain := state.limit(s.changed)
