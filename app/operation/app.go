@@ -2,62 +2,23 @@ package operation
 
 import (
 	"context"
-	"time"
 
 	"rancherdesktop.io/rdd/core"
 )
 
 // OnApp returns work on the App of the running service. Forcing it powers off the virtual machine, as that of OnVM does.
 func (e *Engine) OnApp(verb Verb, run func(context.Context, *core.AppClient, core.Wait) error) Work {
-	c := e.options.Core
-	settings, _ := c.Settings() // usable even with an error
-	w := Work{
-		Verb: verb, Object: core.AppName, Timeout: time.Duration(settings.VMTimeout) * time.Second, Log: Log{Source: verbs[verb].log, VM: core.AppVM},
-		Run: func(ctx context.Context, w core.Wait) error {
-			session, err := c.Connect(ctx)
-			if err != nil {
-				return err
-			}
-			return run(ctx, session.App(), w)
-		},
-	}
-	switch {
-	case verbs[verb].stops:
-		w.Force = func(ctx context.Context) error {
-			session, err := c.Connect(ctx)
-			if err != nil {
-				return err
-			}
-			return session.App().Force(ctx)
-		}
-	case verbs[verb].boots:
-		w.Force = func(context.Context) error {
-			_, err := e.Begin(e.ForceStopApp())
-			return err
-		}
-	}
-	if w.Force != nil {
-		w.Loses = "The virtual machine is powered off immediately. Data that it has not written to disk is lost."
-	}
-	return w
-}
-
-// ensuring makes work on the App start the service first, if it is not running.
-func (e *Engine) ensuring(w Work, run func(context.Context, *core.AppClient, core.Wait) error) Work {
-	w.Run = func(ctx context.Context, wait core.Wait) error {
-		wait = wait.FromNow()
-		session, err := e.options.Core.Ensure(ctx, wait)
-		if err != nil {
-			return err
-		}
-		return run(ctx, session.App(), wait)
-	}
-	return w
+	return e.onMachine(verb, machine{
+		object: core.AppName, vm: core.AppVM,
+		force:     func(ctx context.Context, s *core.Session) error { return s.App().Force(ctx) },
+		forceStop: e.ForceStopApp,
+		loses:     "The virtual machine is powered off immediately. Data that it has not written to disk is lost.",
+	}, func(ctx context.Context, s *core.Session, w core.Wait) error { return run(ctx, s.App(), w) })
 }
 
 // StartApp starts the App, and creates it if there is none. It starts the service first if it is not running.
 func (e *Engine) StartApp() Work {
-	return e.ensuring(e.OnApp(StartApp, nil), func(ctx context.Context, a *core.AppClient, w core.Wait) error { return a.Start(ctx, w) })
+	return e.ensuring(e.OnApp(StartApp, nil), func(ctx context.Context, s *core.Session, w core.Wait) error { return s.App().Start(ctx, w) })
 }
 
 // StopApp shuts down the App.
@@ -92,10 +53,10 @@ func (e *Engine) ChangeApp(spec map[string]any, start bool) Work {
 	if start {
 		verb = StartApp
 	}
-	return e.ensuring(e.OnApp(verb, nil), func(ctx context.Context, a *core.AppClient, w core.Wait) error {
+	return e.ensuring(e.OnApp(verb, nil), func(ctx context.Context, s *core.Session, w core.Wait) error {
 		if start {
-			return a.StartWith(ctx, spec, w)
+			return s.App().StartWith(ctx, spec, w)
 		}
-		return a.Set(ctx, spec, false, w)
+		return s.App().Set(ctx, spec, false, w)
 	})
 }

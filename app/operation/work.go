@@ -39,40 +39,68 @@ func (e *Engine) StopService() Work {
 	})
 }
 
-// OnVM returns work on a VM of the running service. Forcing it powers off the guest: work that stops the guest goes
-// on, and work that boots it is replaced by another operation.
-func (e *Engine) OnVM(verb Verb, name string, run func(context.Context, *core.VMs, core.Wait) error) Work {
+// machine is what differs between work on the App and on a VM.
+type machine struct {
+	object, vm string
+	force      func(context.Context, *core.Session) error // powers it off
+	forceStop  func() Work
+	loses      string
+}
+
+// onMachine returns work for OnApp and OnVM.
+func (e *Engine) onMachine(verb Verb, m machine, run func(context.Context, *core.Session, core.Wait) error) Work {
 	c := e.options.Core
 	settings, _ := c.Settings() // usable even with an error
 	w := Work{
-		Verb: verb, Object: name, Timeout: time.Duration(settings.VMTimeout) * time.Second, Log: Log{Source: verbs[verb].log, VM: name},
+		Verb: verb, Object: m.object, Timeout: time.Duration(settings.VMTimeout) * time.Second, Log: Log{Source: verbs[verb].log, VM: m.vm},
 		Run: func(ctx context.Context, w core.Wait) error {
 			session, err := c.Connect(ctx)
 			if err != nil {
 				return err
 			}
-			return run(ctx, session.VMs(), w)
+			return run(ctx, session, w)
 		},
 	}
 	switch {
 	case verbs[verb].stops:
-		w.Force = func(ctx context.Context) error {
+		w.Loses, w.Force = m.loses, func(ctx context.Context) error {
 			session, err := c.Connect(ctx)
 			if err != nil {
 				return err
 			}
-			return session.VMs().Force(ctx, name)
+			return m.force(ctx, session)
 		}
 	case verbs[verb].boots:
-		w.Force = func(context.Context) error {
-			_, err := e.Begin(e.ForceStopVM(name))
+		w.Loses, w.Force = m.loses, func(context.Context) error {
+			_, err := e.Begin(m.forceStop())
 			return err
 		}
 	}
-	if w.Force != nil {
-		w.Loses = "The guest is powered off immediately. Data it has not written to disk is lost."
+	return w
+}
+
+// ensuring makes work start the service first, if it is not running.
+func (e *Engine) ensuring(w Work, run func(context.Context, *core.Session, core.Wait) error) Work {
+	w.Run = func(ctx context.Context, wait core.Wait) error {
+		wait = wait.FromNow()
+		session, err := e.options.Core.Ensure(ctx, wait)
+		if err != nil {
+			return err
+		}
+		return run(ctx, session, wait)
 	}
 	return w
+}
+
+// OnVM returns work on a VM of the running service. Forcing it powers off the guest: work that stops the guest goes on, and
+// work that boots it is replaced by another operation.
+func (e *Engine) OnVM(verb Verb, name string, run func(context.Context, *core.VMs, core.Wait) error) Work {
+	return e.onMachine(verb, machine{
+		object: name, vm: name,
+		force:     func(ctx context.Context, s *core.Session) error { return s.VMs().Force(ctx, name) },
+		forceStop: func() Work { return e.ForceStopVM(name) },
+		loses:     "The guest is powered off immediately. Data it has not written to disk is lost.",
+	}, func(ctx context.Context, s *core.Session, w core.Wait) error { return run(ctx, s.VMs(), w) })
 }
 
 // StartVM starts a VM.
@@ -111,15 +139,9 @@ func (e *Engine) CreateVM(name string, o core.CreateOptions) Work {
 	}
 	var created atomic.Pointer[core.VM]
 	o.Created, w.Created = created.Store, created.Load
-	w.Run = func(ctx context.Context, wait core.Wait) error {
-		wait = wait.FromNow()
-		session, err := e.options.Core.Ensure(ctx, wait)
-		if err != nil {
-			return err
-		}
-		return session.VMs().Create(ctx, name, o, wait)
-	}
-	return w
+	return e.ensuring(w, func(ctx context.Context, s *core.Session, wait core.Wait) error {
+		return s.VMs().Create(ctx, name, o, wait)
+	})
 }
 
 // undoCreation stops the VM that a canceled creation has made or, if remove is set, deletes it. It waits for the end of
