@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -28,6 +29,29 @@ func Fail(w http.ResponseWriter, err error) {
 func writeStatus(w http.ResponseWriter, status metav1.Status) {
 	status.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
 	JSON(w, int(status.Code), status)
+}
+
+// Refusal makes an error of an engine, which has said text, one for the client. It keeps errors that are for the client already.
+func Refusal(err error, text string) error {
+	if _, ours := errors.AsType[*apierrors.StatusError](err); ours {
+		return err
+	}
+	code := http.StatusInternalServerError
+	switch {
+	case errdefs.IsNotFound(err):
+		code = http.StatusNotFound
+	case errdefs.IsConflict(err), errdefs.IsAlreadyExists(err), errdefs.IsFailedPrecondition(err):
+		code = http.StatusConflict
+	case errdefs.IsInvalidArgument(err):
+		code = http.StatusBadRequest
+	case errdefs.IsPermissionDenied(err):
+		code = http.StatusForbidden
+	case errdefs.IsUnavailable(err):
+		code = http.StatusServiceUnavailable
+	case errdefs.IsNotImplemented(err):
+		code = http.StatusNotImplemented
+	}
+	return view.Status(code, text)
 }
 
 // JSON answers a request.

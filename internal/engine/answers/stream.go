@@ -51,17 +51,17 @@ func StreamsOf(r *http.Request) (s Streams, err error) {
 	return s, nil
 }
 
-// Channels are the streams of a client's WebSocket.
-type Channels struct {
-	Stdin          io.Reader
-	Stdout, Stderr io.Writer
+// channels are the streams of a client's WebSocket.
+type channels struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
 	status         io.Writer
 	resize         io.Reader
 	socket         *wsstream.Conn
 }
 
-// Open takes over the connection of a request. The caller closes the Channels.
-func Open(w http.ResponseWriter, r *http.Request, want Streams) (*Channels, error) {
+// open takes over the connection of a request. The caller closes the socket.
+func open(w http.ResponseWriter, r *http.Request, want Streams) (*channels, error) {
 	channel := func(on bool, t wsstream.ChannelType) wsstream.ChannelType {
 		if on {
 			return t
@@ -79,28 +79,25 @@ func Open(w http.ResponseWriter, r *http.Request, want Streams) (*Channels, erro
 		"": protocol, remotecommand.StreamProtocolV5Name: protocol, remotecommand.StreamProtocolV4Name: protocol,
 	})
 	// It would log the end of each connection as an error.
-	_, channels, err := socket.Open(w, r.WithContext(klog.NewContext(r.Context(), logr.Discard())))
+	_, all, err := socket.Open(w, r.WithContext(klog.NewContext(r.Context(), logr.Discard())))
 	if err != nil {
 		return nil, err
 	}
-	return &Channels{
-		Stdin: channels[stdinChannel], Stdout: channels[stdoutChannel], Stderr: channels[stderrChannel],
-		status: channels[statusChannel], resize: channels[resizeChannel], socket: socket,
+	return &channels{
+		stdin: all[stdinChannel], stdout: all[stdoutChannel], stderr: all[stderrChannel],
+		status: all[statusChannel], resize: all[resizeChannel], socket: socket,
 	}, nil
 }
 
-// Close ends the WebSocket.
-func (c *Channels) Close() error { return c.socket.Close() }
-
-// End tells the client how the command has ended.
-func (c *Channels) End(status metav1.Status) {
+// end tells the client how the command has ended.
+func (c *channels) end(status metav1.Status) {
 	if text, err := json.Marshal(status); err == nil {
 		_, _ = c.status.Write(text)
 	}
 }
 
-// Resize tells the process about the sizes of the client's terminal. It ends with the WebSocket.
-func (c *Channels) Resize(ctx context.Context, resize func(ctx context.Context, height, width uint) error) {
+// sizes tells the process about the sizes of the client's terminal. It ends with the WebSocket.
+func (c *channels) sizes(ctx context.Context, resize func(ctx context.Context, height, width uint) error) {
 	for decoder := json.NewDecoder(c.resize); ; {
 		var size struct{ Width, Height uint }
 		if err := decoder.Decode(&size); err != nil {

@@ -3,7 +3,6 @@ package containerd
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -23,7 +22,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
@@ -33,8 +31,6 @@ import (
 )
 
 const (
-	// refreshTimeout bounds the wait for the mirror after an action. The action is done then anyway.
-	refreshTimeout = 5 * time.Second
 	// stopTimeout is how long a container may take to stop before it is killed, if the client doesn't say.
 	stopTimeout = 10 * time.Second
 	// killTimeout bounds the wait for the end of a container that was killed.
@@ -52,48 +48,18 @@ func conflict(format string, a ...any) error {
 	return view.Status(http.StatusConflict, fmt.Sprintf(format, a...))
 }
 
-// act does something with containerd, and returns when the mirror has read what changed.
-func (e *Engine) act(ctx context.Context, changed mirror.Key, do func(ctx context.Context, s *session) error) error {
-	s, err := e.Current()
-	if err != nil {
-		return err
-	}
-	err = do(ctx, s)
-	if ctx.Err() == nil {
-		wait, cancel := context.WithTimeout(ctx, refreshTimeout)
-		defer cancel()
-		s.queue.Await(wait, changed) // after a refusal, too: the client had seen something that is not so
-	}
-	return refusal(err)
-}
-
 // refusal makes an error of containerd one that reaches the client with containerd's own sentence.
 func refusal(err error) error {
-	if err == nil {
+	said, ok := status.FromError(err)
+	switch {
+	case err == nil:
 		return nil
-	}
-	if _, ours := errors.AsType[*apierrors.StatusError](err); ours {
-		return err
-	}
-	if status.Code(err) == codes.Unavailable {
+	case !ok: // it is not containerd's
+		return answers.Refusal(err, err.Error())
+	case said.Code() == codes.Unavailable:
 		return view.Status(http.StatusServiceUnavailable, "The engine does not answer: "+plain(err).Error()+".")
 	}
-	code, native := http.StatusInternalServerError, errgrpc.ToNative(err)
-	switch {
-	case errdefs.IsNotFound(native):
-		code = http.StatusNotFound
-	case errdefs.IsAlreadyExists(native), errdefs.IsFailedPrecondition(native):
-		code = http.StatusConflict
-	case errdefs.IsInvalidArgument(native):
-		code = http.StatusBadRequest
-	case errdefs.IsNotImplemented(native):
-		code = http.StatusNotImplemented
-	}
-	text := err.Error()
-	if s, ok := status.FromError(err); ok {
-		text = s.Message()
-	}
-	return view.Status(code, text)
+	return answers.Refusal(errgrpc.ToNative(err), said.Message())
 }
 
 // task is a container with its task, for actions.
@@ -271,7 +237,7 @@ func signals() []string {
 func (e *Engine) containerSubresources() map[string]view.Subresource {
 	onTask := func(do func(ctx context.Context, t *task, query url.Values) error) view.Subresource {
 		return answers.Action(func(r *http.Request, o view.Object) error {
-			return e.act(r.Context(), mirror.Key{Kind: mirror.Containers, ID: o.GetName()}, func(ctx context.Context, s *session) error {
+			return e.Act(r.Context(), mirror.Key{Kind: mirror.Containers, ID: o.GetName()}, func(ctx context.Context, s *session) error {
 				ctx, t, err := s.open(ctx, o.GetName())
 				if err != nil {
 					return err
@@ -328,15 +294,15 @@ func (e *Engine) containerSubresources() map[string]view.Subresource {
 			}
 			return t.kill(ctx, number, false)
 		}),
-		"log":  answers.Stream(e.serveLog, http.MethodGet),
-		"exec": answers.Stream(e.serveExec, http.MethodGet, http.MethodPost),
+		"log":  e.Stream((*session).serveLog, http.MethodGet),
+		"exec": e.Stream((*session).serveExec, http.MethodGet, http.MethodPost),
 	}
 }
 
 // deleteContainer removes a container with its snapshot. With a grace period of 0 it is killed first, with another one it is
 // stopped first; without one, a container that runs is not removed.
 func (e *Engine) deleteContainer(ctx context.Context, o view.Object, options *metav1.DeleteOptions) error {
-	return e.act(ctx, mirror.Key{Kind: mirror.Containers, ID: o.GetName()}, func(ctx context.Context, s *session) error {
+	return e.Act(ctx, mirror.Key{Kind: mirror.Containers, ID: o.GetName()}, func(ctx context.Context, s *session) error {
 		ctx, t, err := s.open(ctx, o.GetName())
 		if err != nil {
 			return err
@@ -392,7 +358,7 @@ func (e *Engine) imageSubresources() map[string]view.Subresource {
 		if err != nil {
 			return view.Status(http.StatusBadRequest, err.Error())
 		}
-		return e.act(r.Context(), mirror.Key{Kind: mirror.Images}, func(ctx context.Context, s *session) error {
+		return e.Act(r.Context(), mirror.Key{Kind: mirror.Images}, func(ctx context.Context, s *session) error {
 			ctx, all, err := s.namesOf(ctx, o)
 			if err != nil {
 				return err
@@ -424,7 +390,7 @@ func (s *session) namesOf(ctx context.Context, o view.Object) (context.Context, 
 // deleteImage removes a tag, and with the last one the image, unless containers use it. A grace period of 0 removes it
 // although they do.
 func (e *Engine) deleteImage(ctx context.Context, o view.Object, options *metav1.DeleteOptions) error {
-	return e.act(ctx, mirror.Key{Kind: mirror.Images}, func(ctx context.Context, s *session) error {
+	return e.Act(ctx, mirror.Key{Kind: mirror.Images}, func(ctx context.Context, s *session) error {
 		ctx, all, err := s.namesOf(ctx, o)
 		if err != nil {
 			return err

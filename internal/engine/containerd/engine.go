@@ -21,7 +21,7 @@ import (
 
 // Engine follows the containerd that the Link names.
 type Engine struct {
-	mirror.Follower[session]
+	mirror.Follower[*session, struct{}]
 	resources objects.Set
 	starts    starts
 }
@@ -29,7 +29,7 @@ type Engine struct {
 // New returns an Engine that shows its objects in the stores of a set. Nothing is shown until Run is called.
 func New(o mirror.Options, set objects.Set) *Engine {
 	e := &Engine{resources: set}
-	e.Name, e.Mirror, e.Session = engine.Containerd, mirror.New(set), e.session
+	e.Name, e.Mirror, e.Open, e.Plain, e.Refusal = engine.Containerd, mirror.New(set), e.open, plain, refusal
 	e.Prepare(o)
 	return e
 }

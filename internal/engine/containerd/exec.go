@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
@@ -31,28 +32,21 @@ const processType = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 // cleanTimeout bounds the removal of what a command has left.
 const cleanTimeout = 10 * time.Second
 
-// serveExec runs a command in a container: command, repeated, its words; stdin, stdout, stderr and tty; user, workdir and
-// env, repeated.
-func (e *Engine) serveExec(w http.ResponseWriter, r *http.Request, o view.Object) {
-	s, err := e.Current()
+// serveExec runs a command in a container.
+func (s *session) serveExec(w http.ResponseWriter, r *http.Request, o view.Object) error {
+	want, err := answers.CommandStreamsOf(r)
 	if err != nil {
-		answers.Fail(w, err)
-		return
-	}
-	want, err := answers.StreamsOf(r)
-	if err == nil && len(r.URL.Query()["command"]) == 0 {
-		err = view.Status(http.StatusBadRequest, "The query needs command, once for each word of the command.")
-	}
-	if err != nil {
-		answers.Fail(w, err)
-		return
+		return err
 	}
 	p, err := s.exec(r, o.GetName(), want)
 	if err != nil {
-		answers.Fail(w, refusal(err))
-		return
+		return err
 	}
-	p.serve(w, r, want)
+	defer p.clean()
+	(&answers.Process{
+		Stdin: p.stdin, EndStdin: p.endStdin, Output: p.output, Resize: p.resize, Status: p.status, HangUp: p.hangUp,
+	}).Serve(s.Target, w, r, want)
+	return nil
 }
 
 // process is a command in a container. containerd gives its streams to named pipes in the guest, and a command in the guest for
@@ -60,6 +54,7 @@ func (e *Engine) serveExec(w http.ResponseWriter, r *http.Request, o view.Object
 type process struct {
 	*task
 	exec                  string // its ID
+	tty                   bool
 	folder                string // of its pipes, in the guest
 	stdin, stdout, stderr net.Conn
 }
@@ -77,7 +72,7 @@ func (s *session) exec(r *http.Request, name string, want answers.Streams) (_ *p
 	if err != nil {
 		return nil, err
 	}
-	p := &process{task: t, exec: "rdd-" + strings.ToLower(rand.Text())}
+	p := &process{task: t, exec: "rdd-" + strings.ToLower(rand.Text()), tty: want.TTY}
 	p.folder = "/run/rdd-exec/" + p.exec
 	defer func() {
 		if err != nil {
@@ -118,7 +113,7 @@ func (p *process) pipe(ctx context.Context, path, script string) (net.Conn, erro
 	script = `mkdir -p -m 700 "${1%/*}" && mkfifo -m 600 "$1" && echo ready && exec ` + script
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := p.dial(ctx, "exec", "sudo -n sh -c "+answers.Quote(script)+" sh "+answers.Quote(path))
+	conn, err := p.Dial(ctx, "exec", "sudo -n sh -c "+answers.Quote(script)+" sh "+answers.Quote(path))
 	if err != nil {
 		return nil, view.Status(http.StatusServiceUnavailable, "The virtual machine does not answer: "+plain(err).Error()+".")
 	}
@@ -186,56 +181,34 @@ func (t *task) processSpec(query url.Values, tty bool) ([]byte, error) {
 	return json.Marshal(p)
 }
 
-// serve copies between a WebSocket and the command until either ends.
-func (p *process) serve(w http.ResponseWriter, r *http.Request, want answers.Streams) {
-	defer p.clean()
-	ctx, cancel := context.WithCancel(p.target) // the request's does not end with a connection that was taken over
-	defer cancel()
-	defer context.AfterFunc(r.Context(), cancel)() // but when the service stops
-	channels, err := answers.Open(w, r, want)
-	if err != nil {
-		return
+func (p *process) endStdin() {
+	closeWrite(p.stdin)
+	if !p.tty {
+		_, _ = p.tasks.CloseIO(in(p.Target, p.namespace), &tasks.CloseIORequest{ContainerID: p.id, ExecID: p.exec, Stdin: true})
 	}
-	defer func() { _ = channels.Close() }()
-	calls := in(ctx, p.namespace)
-	go func() {
-		channels.Resize(calls, func(ctx context.Context, height, width uint) error {
-			_, err := p.tasks.ResizePty(ctx, &tasks.ResizePtyRequest{ContainerID: p.id, ExecID: p.exec, Width: uint32(width), Height: uint32(height)})
-			return err
-		})
-		cancel() // this channel ends with the WebSocket
-	}()
-	defer context.AfterFunc(ctx, p.hangUp)()
-	if want.Stdin {
-		go func() {
-			_, _ = io.Copy(p.stdin, channels.Stdin)
-			closeWrite(p.stdin)
-			if !want.TTY {
-				_, _ = p.tasks.CloseIO(calls, &tasks.CloseIORequest{ContainerID: p.id, ExecID: p.exec, Stdin: true})
-			}
-			_, _ = io.Copy(io.Discard, channels.Stdin) // nobody reads it any more
-		}()
-	}
-	stderr := make(chan struct{})
-	go func() {
-		defer close(stderr)
-		if want.Stderr {
-			_, _ = io.Copy(channels.Stderr, p.stderr)
-		}
-	}()
-	if p.stdout != nil {
-		_, _ = io.Copy(channels.Stdout, p.stdout)
-	}
-	<-stderr
-	if ctx.Err() != nil && p.target.Err() == nil {
-		return // the client is gone
-	}
-	channels.End(p.end(calls))
 }
 
-// end waits for the end of the command.
-func (p *process) end(ctx context.Context) metav1.Status {
-	ended, err := p.tasks.Wait(ctx, &tasks.WaitRequest{ContainerID: p.id, ExecID: p.exec})
+// output copies the output to its end. Whether containerd is lost is found out by status.
+func (p *process) output(stdout, stderr io.Writer) error {
+	var both sync.WaitGroup
+	if p.stderr != nil {
+		both.Go(func() { _, _ = io.Copy(stderr, p.stderr) })
+	}
+	if p.stdout != nil {
+		both.Go(func() { _, _ = io.Copy(stdout, p.stdout) })
+	}
+	both.Wait()
+	return nil
+}
+
+func (p *process) resize(ctx context.Context, height, width uint) error {
+	_, err := p.tasks.ResizePty(in(ctx, p.namespace), &tasks.ResizePtyRequest{ContainerID: p.id, ExecID: p.exec, Width: uint32(width), Height: uint32(height)})
+	return err
+}
+
+// status waits for the end of the command.
+func (p *process) status(ctx context.Context) metav1.Status {
+	ended, err := p.tasks.Wait(in(ctx, p.namespace), &tasks.WaitRequest{ContainerID: p.id, ExecID: p.exec})
 	if err != nil {
 		return answers.Failed("How the command ended is unknown: " + plain(err).Error() + ".")
 	}
@@ -254,13 +227,13 @@ func (p *process) hangUp() {
 // clean ends the command if it runs, and removes what there is of it.
 func (p *process) clean() {
 	p.hangUp()
-	ctx, cancel := context.WithTimeout(in(context.WithoutCancel(p.target), p.namespace), cleanTimeout)
+	ctx, cancel := context.WithTimeout(in(context.WithoutCancel(p.Target), p.namespace), cleanTimeout)
 	defer cancel()
 	if _, err := p.tasks.Kill(ctx, &tasks.KillRequest{ContainerID: p.id, ExecID: p.exec, Signal: 9}); err == nil {
 		_, _ = p.tasks.Wait(ctx, &tasks.WaitRequest{ContainerID: p.id, ExecID: p.exec})
 	}
 	_, _ = p.tasks.DeleteProcess(ctx, &tasks.DeleteProcessRequest{ContainerID: p.id, ExecID: p.exec})
-	conn, err := p.dial(ctx, "exec", "sudo -n rm -rf -- "+answers.Quote(p.folder))
+	conn, err := p.Dial(ctx, "exec", "sudo -n rm -rf -- "+answers.Quote(p.folder))
 	if err == nil {
 		_, _ = io.Copy(io.Discard, conn)
 		_ = conn.Close()

@@ -26,7 +26,7 @@ func logFile(namespace, id string) string { return path.Join(logFolder, namespac
 func (t *task) removeLog(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := t.dial(ctx, "exec", "sudo -n rm -f -- "+answers.Quote(logFile(t.namespace, t.id)))
+	conn, err := t.Dial(ctx, "exec", "sudo -n rm -f -- "+answers.Quote(logFile(t.namespace, t.id)))
 	if err == nil {
 		_, _ = io.Copy(io.Discard, conn)
 		_ = conn.Close()
@@ -107,25 +107,19 @@ const logScript = `set -- "$1" "$2" "$3" $(ls -v $1 2>/dev/null | tail -n 1); [ 
 	`[ "$3" = true ] || exec tail -n "$2" -- "$4"; tail -n "$2" -F -- "$4" 2>/dev/null & cat >/dev/null; sleep 0.3; kill $!`
 
 // serveLog answers with a container's output, as kubectl's logs are.
-func (e *Engine) serveLog(w http.ResponseWriter, r *http.Request, o view.Object) {
+func (s *session) serveLog(w http.ResponseWriter, r *http.Request, o view.Object) error {
 	query, err := answers.LogQueryOf(r.URL.Query(), time.Now())
 	if err != nil {
-		answers.Fail(w, err)
-		return
-	}
-	s, err := e.Current()
-	if err != nil {
-		answers.Fail(w, err)
-		return
+		return err
 	}
 	in, source, err := s.openLog(r.Context(), o.GetName(), query)
 	if err != nil {
-		answers.Fail(w, refusal(err))
-		return
+		return err
 	}
 	defer in.Close()
 	out := answers.NewText(w, query.Limit)
 	_ = copyLog(out, in.Reader, source.line, query) // ends with the client, the file or the container
+	return nil
 }
 
 // logReader is a log that is read in the guest.
@@ -157,7 +151,7 @@ func (s *session) openLog(ctx context.Context, name string, q answers.LogQuery) 
 	}
 	limited, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := s.dial(limited, "exec", command)
+	conn, err := s.Dial(limited, "exec", command)
 	if err != nil {
 		return nil, source, view.Status(http.StatusServiceUnavailable, "The virtual machine does not answer: "+plain(err).Error()+".")
 	}

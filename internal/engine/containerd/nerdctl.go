@@ -21,7 +21,7 @@ func (t *task) nerdctl(ctx context.Context, verb string, flags ...string) error 
 		command = append(command, answers.Quote(word))
 	}
 	program := answers.Quote(engine.NerdctlFolder + "/" + engine.NerdctlProgram)
-	conn, err := t.dial(ctx, "exec", "sudo -n test -x "+program+" || { echo missing; exit; }; "+strings.Join(command, " ")+" 2>&1 && echo done || echo failed")
+	conn, err := t.Dial(ctx, "exec", "sudo -n test -x "+program+" || { echo missing; exit; }; "+strings.Join(command, " ")+" 2>&1 && echo done || echo failed")
 	if err != nil {
 		return view.Status(http.StatusServiceUnavailable, "The virtual machine does not answer: "+plain(err).Error()+".")
 	}

@@ -38,12 +38,12 @@ func (s *session) readAll(ctx context.Context) error {
 			return err
 		}
 	}
-	for name := range s.mirror.Containers {
+	for name := range s.Mirror.Containers {
 		if !there[name] {
 			s.remove(name)
 		}
 	}
-	s.queue.Add(mirror.Key{Kind: mirror.Everything}, s.Resync)
+	s.Queue.Add(mirror.Key{Kind: mirror.Everything}, s.Resync)
 	return nil
 }
 
@@ -84,32 +84,20 @@ func (s *session) listContainers(ctx context.Context, namespace string, there ma
 		c := message.GetContainer()
 		name, p := objectName(namespace, c.GetID()), processes[c.GetID()]
 		there[name] = true
-		if was := s.mirror.Containers[name]; p == nil && was != nil && was.Status.State != v1alpha1.ContainerCreated {
-			s.queue.Add(mirror.Key{Kind: mirror.Containers, ID: name}, 0) // the list leaves out tasks that don't answer
+		if was := s.Mirror.Containers[name]; p == nil && was != nil && was.Status.State != v1alpha1.ContainerCreated {
+			s.Queue.Add(mirror.Key{Kind: mirror.Containers, ID: name}, 0) // the list leaves out tasks that don't answer
 			continue
 		}
 		s.keep(namespace, c, p)
 	}
 }
 
-// read reads what a batch names, and shows it. Its error means that containerd does not answer any more.
-func (s *session) read(ctx context.Context, b *mirror.Batch[struct{}]) error {
-	defer func() {
-		for _, told := range b.Keys {
-			mirror.CloseAll(told)
-		}
-	}()
-	s.count += s.queue.Busy()
+// ReadDue reads what a batch names. Its error means that containerd does not answer any more.
+func (s *session) ReadDue(ctx context.Context, b *mirror.Batch[struct{}]) error {
+	s.count += s.Queue.Busy()
 	if s.count > burst {
-		s.queue.Add(mirror.Key{Kind: mirror.Everything}, s.Burst)
+		s.Queue.Add(mirror.Key{Kind: mirror.Everything}, s.Burst)
 	}
-	err := s.readKeys(ctx, b)
-	s.mirror.Settle()
-	s.report()
-	return err
-}
-
-func (s *session) readKeys(ctx context.Context, b *mirror.Batch[struct{}]) error {
 	if everything := (mirror.Key{Kind: mirror.Everything}); b.Has(everything) {
 		return s.again(ctx, everything, s.readAll(ctx))
 	}
@@ -148,7 +136,7 @@ func (s *session) readKeys(ctx context.Context, b *mirror.Batch[struct{}]) error
 			s.keep(r.namespace, r.container, r.process)
 		}
 		if r.err == nil {
-			delete(s.failures, r.key)
+			s.Succeeded(r.key)
 		}
 	}
 	return nil
@@ -156,17 +144,14 @@ func (s *session) readKeys(ctx context.Context, b *mirror.Batch[struct{}]) error
 
 // again reads k again later if err says that it could not be read. It returns the error if there is no connection any more.
 func (s *session) again(ctx context.Context, k mirror.Key, err error) error {
-	if err == nil {
-		delete(s.failures, k)
-		return nil
-	}
-	if ctx.Err() != nil || !answered(err) {
+	switch {
+	case err == nil:
+		s.Succeeded(k)
+	case ctx.Err() != nil || !answered(err):
 		return err
+	default:
+		s.Retry(ctx, k, err)
 	}
-	delay := min(s.FirstRetry<<min(s.failures[k], 10), s.MaxRetry)
-	s.failures[k]++
-	s.engine.Log.Warn("can't read from containerd; trying again", "what", k.Kind.String(), "id", k.ID, "in", delay, "err", err)
-	s.queue.Add(k, delay)
 	return nil
 }
 
@@ -204,20 +189,20 @@ func (s *session) readContainer(ctx context.Context, k mirror.Key) reading {
 
 // keep shows a container.
 func (s *session) keep(namespace string, c *containers.Container, p *tasktypes.Process) {
-	t := translator{&s.mirror.Strings}
+	t := translator{&s.Mirror.Strings}
 	o := t.container(namespace, c, p)
 	o.Status.ImageID = t.Shared(s.targets[namespace+"/"+c.GetImage()])
-	o.Status.StartedAt = s.engine.starts.of(o.Name, p)
-	s.mirror.SetContainer(o)
+	o.Status.StartedAt = s.starts.of(o.Name, p)
+	s.Mirror.SetContainer(o)
 	if c.GetImage() != "" && o.Status.ImageID == "" {
-		s.queue.Add(mirror.Key{Kind: mirror.Images}, s.List)
+		s.Queue.Add(mirror.Key{Kind: mirror.Images}, s.List)
 	}
 }
 
 // remove forgets a container.
 func (s *session) remove(name string) {
-	s.mirror.RemoveContainer(name)
-	s.engine.starts.forget(name)
+	s.Mirror.RemoveContainer(name)
+	s.starts.forget(name)
 }
 
 func (s *session) readNamedImages(ctx context.Context) error {
@@ -232,7 +217,7 @@ func (s *session) readNamedImages(ctx context.Context) error {
 
 // readImages reads the images of all namespaces.
 func (s *session) readImages(ctx context.Context, namespaces []string) error {
-	t := translator{&s.mirror.Strings}
+	t := translator{&s.Mirror.Strings}
 	var all []*v1alpha1.Image
 	targets, used := map[string]string{}, map[string]*imageDetails{}
 	for _, namespace := range namespaces {
@@ -258,7 +243,7 @@ func (s *session) readImages(ctx context.Context, namespaces []string) error {
 			s.details[digest] = d
 		}
 	}
-	s.mirror.SetImages(all)
+	s.Mirror.SetImages(all)
 	s.settleImages(targets)
 	return nil
 }
@@ -266,17 +251,14 @@ func (s *session) readImages(ctx context.Context, namespaces []string) error {
 // settleImages gives containers the IDs of their images, which may have changed.
 func (s *session) settleImages(targets map[string]string) {
 	s.targets = targets
-	for _, c := range s.mirror.Containers {
+	for _, c := range s.Mirror.Containers {
 		if id := targets[c.Status.Namespace+"/"+c.Status.Image]; id != "" && id != c.Status.ImageID {
 			changed := c.DeepCopy()
 			changed.ResourceVersion, changed.Status.ImageID = "", id
-			s.mirror.SetContainer(changed)
+			s.Mirror.SetContainer(changed)
 		}
 	}
 }
-
-// report tells the Engine's owner what it wants to know.
-func (s *session) report() { s.engine.Report(s.known, "") }
 
 // isNotFound reports whether containerd says that there is no such thing.
 func isNotFound(err error) bool { return err != nil && errdefs.IsNotFound(errgrpc.ToNative(err)) }

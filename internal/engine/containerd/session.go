@@ -2,8 +2,6 @@ package containerd
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +13,6 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"rancherdesktop.io/rdd/internal/engine"
 	"rancherdesktop.io/rdd/internal/engine/mirror"
 )
 
@@ -33,69 +30,36 @@ const (
 // session is one connection to containerd: its event stream, and what is read because of it. Its methods that read are called
 // by one goroutine.
 type session struct {
+	*mirror.Session[struct{}]
 	*client
-	mirror.Timing
-	target context.Context //nolint:containedctx // ends with the engine that is followed
-	engine *Engine
-	dial   engine.Dial
-	mirror *mirror.Mirror
-	queue  mirror.Queue[struct{}]
+	starts *starts
 	marked chan struct{} // closed when the stream has begun
 	mark   sync.Once
 
-	known    string                   // containerd's version
-	count    int                      // events since containers were listed
-	failures map[mirror.Key]int       // in a row
-	targets  map[string]string        // digests of images, by namespace/name
-	details  map[string]*imageDetails // of images, by digest
+	known   string                   // containerd's version
+	count   int                      // events since containers were listed
+	targets map[string]string        // digests of images, by namespace/name
+	details map[string]*imageDetails // of images, by digest
 }
 
-// session connects to containerd and mirrors it until the connection is lost or ctx ends.
-func (e *Engine) session(ctx context.Context, dial engine.Dial, limit time.Duration) (connected bool, err error) {
-	if dial == nil {
-		return false, errors.New("there is no way to reach it yet")
-	}
-	target := ctx
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s := &session{
-		target: target, engine: e, Timing: e.Timing, dial: dial, mirror: e.Mirror, marked: make(chan struct{}),
-		failures: map[mirror.Key]int{}, targets: map[string]string{}, details: map[string]*imageDetails{},
-	}
-	defer s.queue.Close()
-	if s.client, err = newClient(dial); err != nil {
-		return false, err
-	}
-	defer func() { _ = s.conn.Close() }()
-
-	timeout := time.AfterFunc(limit, cancel)
-	lost, err := s.start(ctx)
-	if !timeout.Stop() {
-		err = fmt.Errorf("it has not answered within %s", limit)
-	}
-	if err != nil {
-		return false, plain(err)
-	}
-	e.Log.Info("connected to containerd", "version", s.known, "containers", len(s.mirror.Containers))
-	e.Connected(s)
-	s.report()
-	for {
-		b, ok := s.queue.Take(ctx)
-		if !ok {
-			break
-		}
-		if err := s.read(ctx, b); err != nil {
-			return true, plain(err)
-		}
-	}
-	cancel()
-	return true, plain(<-lost)
+// open makes a connection.
+func (e *Engine) open(common *mirror.Session[struct{}]) (*session, error) {
+	c, err := newClient(common.Dial)
+	return &session{
+		Session: common, client: c, starts: &e.starts, marked: make(chan struct{}), targets: map[string]string{}, details: map[string]*imageDetails{},
+	}, err
 }
 
-// start opens the event stream, waits until it has begun, and then reads everything. The channel has the stream's end.
+// Close ends the connection.
+func (s *session) Close() { _ = s.conn.Close() }
+
+// Versions returns containerd's version. Its API has none.
+func (s *session) Versions() (version, apiVersion string) { return s.known, "" }
+
+// Start opens the event stream, waits until it has begun, and then reads everything. The channel has the stream's end.
 //
 // containerd keeps no events, and doesn't say when it has begun to send them. An event of our own that comes back does.
-func (s *session) start(ctx context.Context) (lost <-chan error, err error) {
+func (s *session) Start(ctx context.Context) (lost <-chan error, err error) {
 	answer, err := s.version.Version(ctx, &emptypb.Empty{})
 	if err != nil {
 		return nil, err
@@ -111,7 +75,7 @@ func (s *session) start(ctx context.Context) (lost <-chan error, err error) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- s.follow(stream)
-		s.queue.Close()
+		s.Queue.Close()
 	}()
 	for begun := false; !begun; {
 		if _, err := s.events.Publish(in(ctx, markNamespace), &events.PublishRequest{Topic: markTopic, Event: &anypb.Any{TypeUrl: "rdd"}}); err != nil {
@@ -127,7 +91,11 @@ func (s *session) start(ctx context.Context) (lost <-chan error, err error) {
 			return nil, ctx.Err()
 		}
 	}
-	return ended, s.readAll(ctx)
+	if err := s.readAll(ctx); err != nil {
+		return nil, err
+	}
+	s.Log.Info("connected to containerd", "version", s.known, "containers", len(s.Mirror.Containers))
+	return ended, nil
 }
 
 // follow reads the event stream to its end. It does nothing else.
@@ -147,20 +115,20 @@ func (s *session) note(e *types.Envelope) {
 	case "rdd":
 		s.mark.Do(func() { close(s.marked) })
 	case "images":
-		s.queue.Add(mirror.Key{Kind: mirror.Images}, s.List)
+		s.Queue.Add(mirror.Key{Kind: mirror.Images}, s.List)
 	case "namespaces":
-		s.queue.Add(mirror.Key{Kind: mirror.Everything}, s.List)
+		s.Queue.Add(mirror.Key{Kind: mirror.Everything}, s.List)
 	case "containers", "tasks":
 		id := containerOf(e)
 		if id == "" {
-			s.queue.Add(mirror.Key{Kind: mirror.Everything}, s.List)
+			s.Queue.Add(mirror.Key{Kind: mirror.Everything}, s.List)
 			return
 		}
 		key := mirror.Key{Kind: mirror.Containers, ID: objectName(e.GetNamespace(), id)}
 		if e.GetTopic() == "/tasks/start" {
-			s.engine.starts.note(key.ID, e)
+			s.starts.note(key.ID, e)
 		}
-		s.queue.Add(key, 0)
+		s.Queue.Add(key, 0)
 	}
 }
 

@@ -23,25 +23,28 @@ type Options struct {
 	Published func([]forward.Binding)
 }
 
-// Follower follows the engine that the Link names, as long as that is the engine of this name. S is what a connection to it
-// is.
-type Follower[S any] struct {
+// Follower follows the engine that the Link names, as long as that is the engine of this name. C is what a connection to it
+// is, and R what that reads in the background.
+type Follower[C Connection[R], R any] struct {
 	Options
 	Timing
 	Name   string // of the engine
 	Mirror *Mirror
-	// Session connects to the engine and mirrors it until the connection is lost or ctx ends. limit bounds the time until all
-	// has been read; then it calls Connected. connected says whether that was done.
-	Session func(ctx context.Context, dial engine.Dial, limit time.Duration) (connected bool, err error)
+	// Open makes a connection, which has not sent anything yet.
+	Open func(s *Session[R]) (C, error)
+	// Plain makes an error one that can be part of a sentence. Without an error, the connection has ended.
+	Plain func(err error) error
+	// Refusal makes an error of the engine one that reaches the client with the engine's own sentence; nil for none.
+	Refusal func(err error) error
 
 	mu      sync.Mutex
 	state   engine.State
-	current *S     // that is connected; nil without one
-	reason  string // why there is none
+	current C      // only without a reason
+	reason  string // why there is no connection
 }
 
 // Prepare makes a Follower ready for use. It doesn't touch the view: another engine's may be there.
-func (f *Follower[S]) Prepare(o Options) {
+func (f *Follower[C, R]) Prepare(o Options) {
 	if o.Changed == nil {
 		o.Changed = func() {}
 	}
@@ -52,32 +55,34 @@ func (f *Follower[S]) Prepare(o Options) {
 }
 
 // State returns what is known of the engine.
-func (f *Follower[S]) State() engine.State {
+func (f *Follower[C, R]) State() engine.State {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.state
 }
 
 // Current returns the connection to the engine. Its error is for clients.
-func (f *Follower[S]) Current() (*S, error) {
+func (f *Follower[C, R]) Current() (C, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.current == nil {
-		return nil, view.Status(http.StatusServiceUnavailable, f.reason)
+	if f.reason != "" {
+		return f.current, view.Status(http.StatusServiceUnavailable, f.reason)
 	}
 	return f.current, nil
 }
 
-// Connected says that all has been read, and shows it.
-func (f *Follower[S]) Connected(s *S) {
+// connected says that all has been read, and shows it.
+func (f *Follower[C, R]) connected(c C) {
 	f.Mirror.Found()
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.current, f.reason = s, ""
+	f.current, f.reason = c, ""
+	f.mu.Unlock()
+	f.report(c)
 }
 
-// Report tells the Follower's owner what it wants to know.
-func (f *Follower[S]) Report(version, apiVersion string) {
+// report tells the Follower's owner what it wants to know.
+func (f *Follower[C, R]) report(c C) {
+	version, apiVersion := c.Versions()
 	if bindings, changed := f.Mirror.Publish(); changed {
 		f.Published(bindings)
 	}
@@ -85,7 +90,7 @@ func (f *Follower[S]) Report(version, apiVersion string) {
 }
 
 // Run follows the engine until ctx ends.
-func (f *Follower[S]) Run(ctx context.Context) error {
+func (f *Follower[C, R]) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		target, changed := f.Link.Get()
 		if reason := f.absence(target); reason != "" {
@@ -109,7 +114,7 @@ func (f *Follower[S]) Run(ctx context.Context) error {
 }
 
 // absence returns why there is no engine to follow, and nothing if there is one.
-func (f *Follower[S]) absence(t engine.Target) string {
+func (f *Follower[C, R]) absence(t engine.Target) string {
 	switch {
 	case t.Phase != engine.Running && t.Reason != "":
 		return t.Reason
@@ -122,7 +127,7 @@ func (f *Follower[S]) absence(t engine.Target) string {
 }
 
 // follow connects to the engine, again and again, until the target changes or ctx ends.
-func (f *Follower[S]) follow(ctx context.Context, changed <-chan struct{}) {
+func (f *Follower[C, R]) follow(ctx context.Context, changed <-chan struct{}) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -140,7 +145,7 @@ func (f *Follower[S]) follow(ctx context.Context, changed <-chan struct{}) {
 			limit = f.Grace
 		}
 		begun := time.Now()
-		connected, err := f.Session(ctx, target.Dial, limit)
+		connected, err := f.session(ctx, target.Dial, limit)
 		if ctx.Err() != nil {
 			return
 		}
@@ -169,7 +174,7 @@ func (f *Follower[S]) follow(ctx context.Context, changed <-chan struct{}) {
 }
 
 // fail says that the engine does not answer, and empties the view if that has lasted for long.
-func (f *Follower[S]) fail(attempts int, err error) {
+func (f *Follower[C, R]) fail(attempts int, err error) {
 	failed := engine.State{Problem: "The engine does not answer: " + err.Error() + ".", Attempts: attempts}
 	if f.Mirror.Expired(time.Now(), f.Grace) {
 		f.leave(failed.Problem, failed)
@@ -179,7 +184,7 @@ func (f *Follower[S]) fail(attempts int, err error) {
 }
 
 // leave empties the view: there is no engine.
-func (f *Follower[S]) leave(reason string, s engine.State) {
+func (f *Follower[C, R]) leave(reason string, s engine.State) {
 	f.away(reason)
 	if f.Mirror.Clear(reason) {
 		f.Published(nil)
@@ -188,13 +193,14 @@ func (f *Follower[S]) leave(reason string, s engine.State) {
 }
 
 // away says why no action can be done now.
-func (f *Follower[S]) away(reason string) {
+func (f *Follower[C, R]) away(reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.current, f.reason = nil, reason
+	var none C
+	f.current, f.reason = none, reason
 }
 
-func (f *Follower[S]) setState(s engine.State) {
+func (f *Follower[C, R]) setState(s engine.State) {
 	f.mu.Lock()
 	same := f.state == s
 	f.state = s

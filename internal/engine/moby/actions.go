@@ -5,11 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
@@ -18,50 +16,20 @@ import (
 	"rancherdesktop.io/rdd/internal/view"
 )
 
-// refreshTimeout bounds the wait for the mirror after an action. The action is done then anyway.
-const refreshTimeout = 5 * time.Second
-
 // act does something with the engine, and returns when the mirror has read what changed.
 func (e *Engine) act(ctx context.Context, changed mirror.Key, do func(ctx context.Context, engine *client.Client) error) error {
-	s, err := e.Current()
-	if err != nil {
-		return err
-	}
-	err = do(ctx, s.actions)
-	if ctx.Err() == nil {
-		wait, cancel := context.WithTimeout(ctx, refreshTimeout)
-		defer cancel()
-		s.queue.Await(wait, changed) // after a refusal, too: the client had seen something that is not so
-	}
-	return refusal(err)
+	return e.Act(ctx, changed, func(ctx context.Context, s *session) error { return do(ctx, s.actions) })
 }
 
 // refusal makes an error of the engine one that reaches the client with the engine's own sentence.
 func refusal(err error) error {
-	if err == nil || errdefs.IsNotModified(err) { // docker start of a container that runs is no error
-		return nil
-	}
-	if _, ours := errors.AsType[*apierrors.StatusError](err); ours {
-		return err
-	}
-	code := http.StatusInternalServerError
 	switch {
+	case err == nil, errdefs.IsNotModified(err): // docker start of a container that runs is no error
+		return nil
 	case client.IsErrConnectionFailed(err):
 		return view.Status(http.StatusServiceUnavailable, "The engine does not answer: "+plain(err).Error()+".")
-	case errdefs.IsNotFound(err):
-		code = http.StatusNotFound
-	case errdefs.IsConflict(err), errdefs.IsAlreadyExists(err), errdefs.IsFailedPrecondition(err):
-		code = http.StatusConflict
-	case errdefs.IsInvalidArgument(err):
-		code = http.StatusBadRequest
-	case errdefs.IsPermissionDenied(err):
-		code = http.StatusForbidden
-	case errdefs.IsUnavailable(err):
-		code = http.StatusServiceUnavailable
-	case errdefs.IsNotImplemented(err):
-		code = http.StatusNotImplemented
 	}
-	return view.Status(code, words(err))
+	return answers.Refusal(err, words(err))
 }
 
 // words returns what the engine has said: the innermost error of a chain that only adds who said it.
@@ -113,11 +81,11 @@ func (e *Engine) containerSubresources() map[string]view.Subresource {
 			_, err := engine.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: query.Get("signal")})
 			return err
 		}),
-		"log":     answers.Stream(e.serveLog, http.MethodGet),
-		"exec":    answers.Stream(e.serveExec, http.MethodGet, http.MethodPost),
-		"attach":  answers.Stream(e.serveAttach, http.MethodGet, http.MethodPost),
-		"stats":   answers.Stream(e.serveStats, http.MethodGet),
-		"files":   answers.Stream(e.serveContainerFiles, http.MethodGet),
+		"log":     e.Stream((*session).serveLog, http.MethodGet),
+		"exec":    e.Stream((*session).serveExec, http.MethodGet, http.MethodPost),
+		"attach":  e.Stream((*session).serveAttach, http.MethodGet, http.MethodPost),
+		"stats":   e.Stream((*session).serveStats, http.MethodGet),
+		"files":   e.Stream((*session).serveContainerFiles, http.MethodGet),
 		"inspect": e.inspected(inspectContainer),
 	}
 }
@@ -165,8 +133,8 @@ func (e *Engine) deleteContainer(ctx context.Context, o view.Object, options *me
 		_, err := engine.ContainerRemove(ctx, id, remove)
 		return err
 	})
-	if err == nil && remove.RemoveVolumes {
-		e.refresh(ctx, mirror.Key{Kind: mirror.Volumes})
+	if s, currentErr := e.Current(); err == nil && currentErr == nil && remove.RemoveVolumes {
+		s.Await(ctx, mirror.Key{Kind: mirror.Volumes})
 	}
 	return err
 }
@@ -174,17 +142,6 @@ func (e *Engine) deleteContainer(ctx context.Context, o view.Object, options *me
 // cascades reports whether what belongs to the object is to be deleted with it.
 func cascades(options *metav1.DeleteOptions) bool {
 	return options != nil && options.PropagationPolicy != nil && *options.PropagationPolicy == metav1.DeletePropagationForeground
-}
-
-// refresh reads something again, and returns when that is done.
-func (e *Engine) refresh(ctx context.Context, k mirror.Key) {
-	s, err := e.Current()
-	if err != nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
-	defer cancel()
-	s.queue.Await(ctx, k)
 }
 
 // deleteImage removes a tag, and with the last one the image. A grace period of 0 removes it although containers use it.

@@ -26,6 +26,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
 	"rancherdesktop.io/rdd/internal/engine/answers"
+	"rancherdesktop.io/rdd/internal/engine/mirror"
 	"rancherdesktop.io/rdd/internal/testenv"
 	"rancherdesktop.io/rdd/internal/view"
 )
@@ -508,8 +509,7 @@ func TestFilesOfAContainerThatDoesNotRunAreThoseOfItsLayers(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := &guest{t: t}
-	s := &session{}
-	s.dial = g.dial
+	s := &session{Session: &mirror.Session[reading]{Dial: g.dial}}
 	for at, want := range map[string][]string{"/": {"etc", "usr"}, "/etc": {"both", "own", "upper"}} {
 		answer, err := s.run(t.Context(), "exec unshare -m sh -c "+answers.Quote(restingScript)+` sh "$@"`, "container", filepath.Join(dir, "own"), at)
 		if err != nil {

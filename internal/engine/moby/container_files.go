@@ -21,34 +21,25 @@ import (
 // serveContainerFiles answers with what is in a folder of a container, as JSON; with download, with the file itself, or the
 // folder as a tar archive. The path in the container follows the name of the subresource. Links are followed as in the
 // container.
-func (e *Engine) serveContainerFiles(w http.ResponseWriter, r *http.Request, o view.Object) {
-	s, err := e.Current()
-	if err != nil {
-		answers.Fail(w, err)
-		return
-	}
+func (s *session) serveContainerFiles(w http.ResponseWriter, r *http.Request, o view.Object) error {
 	download, err := answers.Boolean(r.URL.Query(), "download")
 	if err != nil {
-		answers.Fail(w, err)
-		return
+		return err
 	}
 	at := path.Clean("/" + r.URL.Path)
 	resolved, err := s.resolve(r.Context(), o.GetName(), at)
 	if err != nil {
-		answers.Fail(w, refusal(err))
-		return
+		return err
 	}
 	if download {
-		s.sendFromContainer(w, r, o.GetName(), resolved)
-		return
+		return s.sendFromContainer(w, r, o.GetName(), resolved)
 	}
 	answer, err := s.listContainer(r.Context(), o.GetName(), resolved)
 	if err != nil {
-		answers.Fail(w, refusal(err))
-		return
+		return err
 	}
 	defer answer.Close()
-	answer.sendList(w, at)
+	return answer.sendList(w, at)
 }
 
 // resolve returns a path of a container without links. The engine follows them in the container, whether it runs or not; in
@@ -111,11 +102,10 @@ func (s *session) listContainer(ctx context.Context, id, at string) (*answer, er
 }
 
 // sendFromContainer sends a file of a container, or a folder's archive. The engine packs it.
-func (s *session) sendFromContainer(w http.ResponseWriter, r *http.Request, id, at string) {
+func (s *session) sendFromContainer(w http.ResponseWriter, r *http.Request, id, at string) error {
 	packed, err := s.actions.CopyFromContainer(r.Context(), id, client.CopyFromContainerOptions{SourcePath: at})
 	if err != nil {
-		answers.Fail(w, refusal(err))
-		return
+		return err
 	}
 	defer packed.Content.Close()
 	name := path.Base(at)
@@ -127,16 +117,16 @@ func (s *session) sendFromContainer(w http.ResponseWriter, r *http.Request, id, 
 		if n, err := io.Copy(w, packed.Content); err != nil || n == 0 {
 			panic(http.ErrAbortHandler) // the client must not take it for whole
 		}
-		return
+		return nil
 	}
 	archive := tar.NewReader(packed.Content)
 	header, err := archive.Next()
 	if err != nil || header.Typeflag != tar.TypeReg {
-		answers.Fail(w, view.Status(http.StatusBadRequest, fmt.Sprintf("%s can't be downloaded: it is neither a file nor a folder.", at)))
-		return
+		return view.Status(http.StatusBadRequest, fmt.Sprintf("%s can't be downloaded: it is neither a file nor a folder.", at))
 	}
 	attach(w, name, header.Size)
 	if _, err := io.CopyN(w, archive, header.Size); err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	return nil
 }

@@ -14,7 +14,7 @@ const Socket = "/run/docker.sock"
 
 // Engine follows the docker engine that the Link names.
 type Engine struct {
-	mirror.Follower[session]
+	mirror.Follower[*session, reading]
 	resources objects.Set
 	looks     looks
 }
@@ -22,7 +22,7 @@ type Engine struct {
 // New returns an Engine that shows its objects in the stores of a set. Nothing is shown until Run is called.
 func New(o mirror.Options, set objects.Set) *Engine {
 	e := &Engine{resources: set}
-	e.Name, e.Mirror, e.Session = engine.Moby, mirror.New(set), e.session
+	e.Name, e.Mirror, e.Open, e.Plain, e.Refusal = engine.Moby, mirror.New(set), e.open, plain, refusal
 	e.Prepare(o)
 	return e
 }

@@ -31,7 +31,7 @@ const (
 )
 
 func (e *Engine) volumeSubresources() map[string]view.Subresource {
-	return map[string]view.Subresource{"files": answers.Stream(e.serveFiles, http.MethodGet), "inspect": e.inspected(inspectVolume)}
+	return map[string]view.Subresource{"files": e.Stream((*session).serveFiles, http.MethodGet), "inspect": e.inspected(inspectVolume)}
 }
 
 // serveFiles answers with what is in a folder of a volume, as JSON; with download, with the file itself, or the folder as
@@ -39,21 +39,14 @@ func (e *Engine) volumeSubresources() map[string]view.Subresource {
 //
 // The engine's own API can only pack a whole folder with all that is below it, and only for a container that has the
 // volume. So a command in the guest does it.
-func (e *Engine) serveFiles(w http.ResponseWriter, r *http.Request, o view.Object) {
-	s, err := e.Current()
-	if err != nil {
-		answers.Fail(w, err)
-		return
-	}
+func (s *session) serveFiles(w http.ResponseWriter, r *http.Request, o view.Object) error {
 	download, err := answers.Boolean(r.URL.Query(), "download")
 	if err != nil {
-		answers.Fail(w, err)
-		return
+		return err
 	}
 	v, ok := o.(*v1alpha1.Volume)
 	if !ok || v.Status.Mountpoint == "" {
-		answers.Fail(w, view.Status(http.StatusConflict, "The volume's driver does not say where its files are."))
-		return
+		return view.Status(http.StatusConflict, "The volume's driver does not say where its files are.")
 	}
 	at := path.Clean("/" + r.URL.Path)
 	script := listScript
@@ -62,26 +55,25 @@ func (e *Engine) serveFiles(w http.ResponseWriter, r *http.Request, o view.Objec
 	}
 	answer, err := s.run(r.Context(), script, "volume", v.Status.Mountpoint, at)
 	if err != nil {
-		answers.Fail(w, err)
-		return
+		return err
 	}
 	defer answer.Close()
 	if download {
 		answer.send(w, at, v.Status.Name)
-		return
+		return nil
 	}
-	answer.sendList(w, at)
+	return answer.sendList(w, at)
 }
 
 // sendList answers with the files of the folder at.
-func (a *answer) sendList(w http.ResponseWriter, at string) {
+func (a *answer) sendList(w http.ResponseWriter, at string) error {
 	files, err := a.list()
 	if err != nil {
-		answers.Fail(w, view.Status(http.StatusServiceUnavailable, "The list of files is incomplete: "+plain(err).Error()+"."))
-		return
+		return view.Status(http.StatusServiceUnavailable, "The list of files is incomplete: "+plain(err).Error()+".")
 	}
 	files.Path = at
 	answers.JSON(w, http.StatusOK, files)
+	return nil
 }
 
 // The scripts get the folder of the volume and a path in it. They answer with a first line: what there is and its size,
@@ -115,7 +107,7 @@ func (s *session) run(ctx context.Context, script, of string, args ...string) (*
 	}
 	limited, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := s.dial(limited, "exec", command)
+	conn, err := s.Dial(limited, "exec", command)
 	if err != nil {
 		return nil, view.Status(http.StatusServiceUnavailable, "The virtual machine does not answer: "+plain(err).Error()+".")
 	}

@@ -15,20 +15,15 @@ import (
 
 // inspected answers with all that the engine says about an object, as docker inspect prints it.
 func (e *Engine) inspected(ask func(ctx context.Context, engine *client.Client, o view.Object) (json.RawMessage, error)) view.Subresource {
-	return answers.Stream(func(w http.ResponseWriter, r *http.Request, o view.Object) {
-		s, err := e.Current()
-		if err != nil {
-			answers.Fail(w, err)
-			return
-		}
+	return e.Stream(func(s *session, w http.ResponseWriter, r *http.Request, o view.Object) error {
 		ctx, cancel := context.WithTimeout(r.Context(), headerTimeout)
 		defer cancel()
 		raw, err := ask(ctx, s.actions, o)
 		if err != nil {
-			answers.Fail(w, refusal(err))
-			return
+			return err
 		}
 		answers.JSON(w, http.StatusOK, raw)
+		return nil
 	}, http.MethodGet)
 }
 

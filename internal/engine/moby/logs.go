@@ -20,31 +20,24 @@ import (
 
 // serveLog answers with a container's output, as kubectl's logs are: with the parameters follow, tailLines, sinceSeconds,
 // sinceTime, timestamps, limitBytes and stream.
-func (e *Engine) serveLog(w http.ResponseWriter, r *http.Request, o view.Object) {
-	s, err := e.Current()
-	if err != nil {
-		answers.Fail(w, err)
-		return
-	}
+func (s *session) serveLog(w http.ResponseWriter, r *http.Request, o view.Object) error {
 	query, err := answers.LogQueryOf(r.URL.Query(), time.Now().Add(s.skew))
 	if err != nil {
-		answers.Fail(w, err)
-		return
+		return err
 	}
 	id := o.GetName()
 	c, err := s.inspect(r.Context(), id)
 	if err != nil {
-		answers.Fail(w, refusal(err))
-		return
+		return err
 	}
 	logs, err := s.actions.ContainerLogs(r.Context(), id, logOptions(query))
 	if err != nil {
-		answers.Fail(w, refusal(err))
-		return
+		return err
 	}
 	defer logs.Close()
 	out := answers.NewText(w, query.Limit)
 	_ = copyLog(out, bufio.NewReaderSize(logs, 32<<10), c.terminal) // ends with the client, the engine or the container
+	return nil
 }
 
 // facts are what streams have to know about a container.

@@ -24,7 +24,7 @@ func (s *session) readAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.mirror.Filled() {
+	if s.Mirror.Filled() {
 		for _, id := range changed {
 			s.begin(ctx, id, nil)
 		}
@@ -35,43 +35,30 @@ func (s *session) readAll(ctx context.Context) error {
 		if err := s.list(ctx, k); err != nil && !answered(err) {
 			return err
 		} else if err != nil {
-			s.retry(mirror.Key{Kind: k}, err)
+			s.Retry(ctx, mirror.Key{Kind: k}, err)
 		}
 	}
-	s.queue.Add(mirror.Key{Kind: mirror.Everything}, s.Resync)
+	s.Queue.Add(mirror.Key{Kind: mirror.Everything}, s.Resync)
 	return nil
 }
 
-// read reads what a batch names, and shows it and what was read before. Its error means that the engine does not answer
-// any more.
-func (s *session) read(ctx context.Context, b *mirror.Batch[reading]) error {
-	defer func() {
-		for k, told := range b.Keys { // containers tell when they are read
-			if k.Kind != mirror.Containers || k.ID == "" {
-				mirror.CloseAll(told)
-			}
-		}
-	}()
-	s.events += s.queue.Busy()
+// ReadDue reads what a batch names, and takes over what was read before. Its error means that the engine does not answer any
+// more.
+func (s *session) ReadDue(ctx context.Context, b *mirror.Batch[reading]) error {
+	s.events += s.Queue.Busy()
 	if s.events > burst {
-		s.queue.Add(mirror.Key{Kind: mirror.Containers}, s.Burst)
+		s.Queue.Add(mirror.Key{Kind: mirror.Containers}, s.Burst)
 	}
 	for k, told := range b.Keys {
 		if k.Kind == mirror.Containers && k.ID != "" {
+			delete(b.Keys, k) // told when it is read
 			s.begin(ctx, k.ID, told)
 		}
 	}
-	var ended [][]chan struct{}
 	for _, r := range b.Read {
-		ended = append(ended, s.finish(ctx, r))
+		b.Keys[mirror.Key{Kind: mirror.Containers, ID: r.id}] = s.finish(ctx, r)
 	}
-	err := s.readLists(ctx, b)
-	s.mirror.Settle()
-	s.report()
-	for _, told := range ended {
-		mirror.CloseAll(told)
-	}
-	return err
+	return s.readLists(ctx, b)
 }
 
 // readLists reads the lists that a batch names.
@@ -93,23 +80,12 @@ func (s *session) readLists(ctx context.Context, b *mirror.Batch[reading]) error
 			continue
 		}
 		if err := s.list(ctx, k); err != nil {
-			s.retry(mirror.Key{Kind: k}, err)
+			s.Retry(ctx, mirror.Key{Kind: k}, err)
 			continue
 		}
-		delete(s.failures, mirror.Key{Kind: k})
+		s.Succeeded(mirror.Key{Kind: k})
 	}
 	return nil
-}
-
-// retry reads k again later.
-func (s *session) retry(k mirror.Key, err error) {
-	if s.ctx.Err() != nil {
-		return
-	}
-	delay := min(s.FirstRetry<<min(s.failures[k], 10), s.MaxRetry)
-	s.failures[k]++
-	s.log.Warn("can't read from the engine; trying again", "what", k.Kind.String(), "id", k.ID, "in", delay, "err", err)
-	s.queue.Add(k, delay)
 }
 
 // listContainers lists all containers, forgets those that are gone, and returns those of which something has changed.
@@ -131,7 +107,7 @@ func (s *session) listContainers(ctx context.Context) (changed []string, err err
 			changed = append(changed, c.ID)
 		}
 	}
-	for id := range s.mirror.Containers {
+	for id := range s.Mirror.Containers {
 		if !there[id] {
 			s.remove(id)
 		}
@@ -144,7 +120,7 @@ func (s *session) listContainers(ctx context.Context) (changed []string, err err
 
 // remove forgets a container.
 func (s *session) remove(id string) {
-	s.mirror.RemoveContainer(id)
+	s.Mirror.RemoveContainer(id)
 	delete(s.lines, id)
 }
 
@@ -169,7 +145,7 @@ func (s *session) readNow(ctx context.Context, ids []string) {
 	}
 	all.Wait()
 	for _, r := range results {
-		s.keep(r)
+		s.keep(ctx, r)
 	}
 }
 
@@ -185,7 +161,7 @@ func (s *session) begin(ctx context.Context, id string, told []chan struct{}) {
 	go func() {
 		s.free <- struct{}{}
 		defer func() { <-s.free }()
-		s.queue.Deliver(s.readContainer(ctx, id))
+		s.Queue.Deliver(s.readContainer(ctx, id))
 	}()
 }
 
@@ -193,7 +169,7 @@ func (s *session) begin(ctx context.Context, id string, told []chan struct{}) {
 func (s *session) finish(ctx context.Context, r reading) []chan struct{} {
 	p := s.reading[r.id]
 	delete(s.reading, r.id)
-	s.keep(r)
+	s.keep(ctx, r)
 	if p.again {
 		s.begin(ctx, r.id, p.next)
 	}
@@ -201,21 +177,21 @@ func (s *session) finish(ctx context.Context, r reading) []chan struct{} {
 }
 
 // keep takes over what was read.
-func (s *session) keep(r reading) {
+func (s *session) keep(ctx context.Context, r reading) {
 	k := mirror.Key{Kind: mirror.Containers, ID: r.id}
 	switch {
 	case errdefs.IsNotFound(r.err):
 		s.remove(r.id)
-		delete(s.failures, k)
+		s.Succeeded(k)
 	case r.err != nil:
 		delete(s.lines, r.id)
-		s.retry(k, r.err)
+		s.Retry(ctx, k, r.err)
 	default:
-		c := s.object(r, s.mirror.Containers[r.id])
-		s.mirror.SetContainer(c)
-		delete(s.failures, k)
-		if !s.mirror.KnowsImage(c.Status.ImageID) {
-			s.queue.Add(mirror.Key{Kind: mirror.Images}, s.List) // older engines tell nothing of a build without a tag
+		c := s.object(r, s.Mirror.Containers[r.id])
+		s.Mirror.SetContainer(c)
+		s.Succeeded(k)
+		if !s.Mirror.KnowsImage(c.Status.ImageID) {
+			s.Queue.Add(mirror.Key{Kind: mirror.Images}, s.List) // older engines tell nothing of a build without a tag
 		}
 	}
 }
@@ -229,7 +205,7 @@ type reading struct {
 }
 
 func (s *session) object(r reading, was *v1alpha1.Container) *v1alpha1.Container {
-	t := translator{&s.mirror.Strings}
+	t := translator{&s.Mirror.Strings}
 	if r.all != nil {
 		return t.fromInspect(r.all)
 	}
@@ -254,7 +230,7 @@ func (s *session) readContainer(ctx context.Context, id string) reading {
 	}
 	for i := range list.Items {
 		if list.Items[i].ID == id {
-			s.queue.Add(mirror.Key{Kind: mirror.Containers, ID: id, Late: true}, s.MaxRetry)
+			s.Queue.Add(mirror.Key{Kind: mirror.Containers, ID: id, Late: true}, s.MaxRetry)
 			return reading{id: id, line: &list.Items[i]}
 		}
 	}
@@ -265,7 +241,7 @@ func (s *session) readContainer(ctx context.Context, id string) reading {
 func (s *session) list(ctx context.Context, k mirror.Kind) error {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	m, t := s.mirror, translator{&s.mirror.Strings}
+	m, t := s.Mirror, translator{&s.Mirror.Strings}
 	switch k {
 	case mirror.Images:
 		list, err := s.reads.ImageList(ctx, client.ImageListOptions{})
@@ -300,11 +276,6 @@ func (s *session) list(ctx context.Context, k mirror.Kind) error {
 	case mirror.Everything, mirror.Containers: // others read these
 	}
 	return nil
-}
-
-// report tells what the Engine's owner wants to know.
-func (s *session) report() {
-	s.engine.Report(s.version, s.apiVersion)
 }
 
 // answered reports whether err is an answer of the engine, so that there is a connection to it.

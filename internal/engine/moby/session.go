@@ -2,7 +2,6 @@ package moby
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/client"
 
-	"rancherdesktop.io/rdd/internal/engine"
 	"rancherdesktop.io/rdd/internal/engine/mirror"
 )
 
@@ -23,23 +21,16 @@ const (
 
 // session is one connection to the engine: its event stream, and what is read because of it.
 type session struct {
-	ctx     context.Context //nolint:containedctx // ends with the session, which begins and ends in one function
-	target  context.Context //nolint:containedctx // ends with the engine that is followed
-	log     logger
-	engine  *Engine
-	dial    engine.Dial
-	mirror  *mirror.Mirror
+	*mirror.Session[reading]
+	looks   *looks
 	reads   *client.Client
 	actions *client.Client
-	mirror.Timing
-	queue mirror.Queue[reading]
-	seed  maphash.Seed
+	seed    maphash.Seed
 
 	version, apiVersion string
-	skew                time.Duration     // the engine's clock minus ours
-	lines               map[string]uint64 // hashes of the containers' lines in the list when they were read last
-	events              int               // since containers were listed
-	failures            map[mirror.Key]int
+	skew                time.Duration       // the engine's clock minus ours
+	lines               map[string]uint64   // hashes of the containers' lines in the list when they were read last
+	events              int                 // since containers were listed
 	reading             map[string]*pending // containers that are just being read
 	free                chan struct{}       // holds a token for each that is
 }
@@ -51,68 +42,35 @@ type pending struct {
 	next  []chan struct{} // to be closed then
 }
 
-type logger interface {
-	Debug(msg string, args ...any)
-	Warn(msg string, args ...any)
+// open makes a connection.
+func (e *Engine) open(common *mirror.Session[reading]) (s *session, err error) {
+	s = &session{
+		Session: common, looks: &e.looks, seed: maphash.MakeSeed(), lines: map[string]uint64{},
+		reading: map[string]*pending{}, free: make(chan struct{}, parallelReads),
+	}
+	if s.reads, err = newClient(s.Dial, headerTimeout); err != nil {
+		return nil, err
+	}
+	s.actions, err = newClient(s.Dial, 0)
+	return s, err
 }
 
-// session connects to the engine and mirrors it until the connection is lost or ctx ends. limit bounds the time until
-// all has been read. connected says whether that was done.
-func (e *Engine) session(ctx context.Context, dial engine.Dial, limit time.Duration) (connected bool, err error) {
-	if dial == nil {
-		return false, errors.New("there is no way to reach it yet")
-	}
-	target := ctx
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s := &session{ctx: ctx, target: target, log: e.Log, Timing: e.Timing, engine: e, dial: dial, mirror: e.Mirror, seed: maphash.MakeSeed(), lines: map[string]uint64{}, failures: map[mirror.Key]int{},
-		reading: map[string]*pending{}, free: make(chan struct{}, parallelReads)}
-	defer s.end()
-	if s.reads, err = newClient(dial, headerTimeout); err != nil {
-		return false, err
-	}
-	defer func() { _ = s.reads.Close() }()
-	if s.actions, err = newClient(dial, 0); err != nil {
-		return false, err
-	}
-	defer func() { _ = s.actions.Close() }()
-
-	timeout := time.AfterFunc(limit, cancel)
-	lost, err := s.start(ctx)
-	if !timeout.Stop() {
-		err = fmt.Errorf("it has not answered within %s", limit)
-	}
-	if err != nil {
-		return false, plain(err)
-	}
-	e.Log.Info("connected to the engine", "version", s.version, "api", s.apiVersion, "containers", len(s.mirror.Containers), "clockSkew", s.skew.Round(time.Millisecond))
-	e.Connected(s)
-	s.report()
-	for {
-		b, ok := s.queue.Take(ctx)
-		if !ok {
-			break
-		}
-		if err := s.read(ctx, b); err != nil {
-			return true, plain(err)
-		}
-	}
-	cancel()
-	return true, plain(<-lost)
-}
-
-// end tells all who wait for something to be read.
-func (s *session) end() {
-	s.queue.Close()
+// Close tells all who wait for something to be read.
+func (s *session) Close() {
+	_, _ = s.actions.Close(), s.reads.Close()
+	s.Queue.Close()
 	for _, p := range s.reading {
 		mirror.CloseAll(p.told)
 		mirror.CloseAll(p.next)
 	}
 }
 
-// start asks for the engine's clock, opens its event stream from there, and reads everything. The channel has the
+// Versions returns the engine's version, and that of its API.
+func (s *session) Versions() (version, apiVersion string) { return s.version, s.apiVersion }
+
+// Start asks for the engine's clock, opens its event stream from there, and reads everything. The channel has the
 // stream's end.
-func (s *session) start(ctx context.Context) (lost <-chan error, err error) {
+func (s *session) Start(ctx context.Context) (lost <-chan error, err error) {
 	ping, err := s.reads.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
 	if err != nil {
 		return nil, err
@@ -135,9 +93,13 @@ func (s *session) start(ctx context.Context) (lost <-chan error, err error) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- s.follow(stream)
-		s.queue.Close()
+		s.Queue.Close()
 	}()
-	return ended, s.readAll(ctx)
+	if err := s.readAll(ctx); err != nil {
+		return nil, err
+	}
+	s.Log.Info("connected to the engine", "version", s.version, "api", s.apiVersion, "containers", len(s.Mirror.Containers), "clockSkew", s.skew.Round(time.Millisecond))
+	return ended, nil
 }
 
 // eventFilters chooses the events that change something that is shown. health_status makes the engine match the
@@ -172,23 +134,23 @@ func (s *session) follow(stream client.EventsResult) error {
 func (s *session) note(m events.Message) {
 	switch m.Type {
 	case events.ContainerEventType:
-		s.queue.Add(mirror.Key{Kind: mirror.Containers, ID: m.Actor.ID}, 0)
+		s.Queue.Add(mirror.Key{Kind: mirror.Containers, ID: m.Actor.ID}, 0)
 		if m.Action == events.ActionPause || m.Action == events.ActionUnPause {
-			s.queue.Add(mirror.Key{Kind: mirror.Containers, ID: m.Actor.ID, Late: true}, s.Paused)
+			s.Queue.Add(mirror.Key{Kind: mirror.Containers, ID: m.Actor.ID, Late: true}, s.Paused)
 		}
 		if m.Action == events.ActionPrune {
-			s.queue.Add(mirror.Key{Kind: mirror.Containers}, s.List)
+			s.Queue.Add(mirror.Key{Kind: mirror.Containers}, s.List)
 		}
 	case events.ImageEventType:
-		s.queue.Add(mirror.Key{Kind: mirror.Images}, s.List)
+		s.Queue.Add(mirror.Key{Kind: mirror.Images}, s.List)
 	case events.VolumeEventType:
-		s.queue.Add(mirror.Key{Kind: mirror.Volumes}, s.List)
+		s.Queue.Add(mirror.Key{Kind: mirror.Volumes}, s.List)
 	case events.NetworkEventType:
 		if id := m.Actor.Attributes["container"]; id != "" {
-			s.queue.Add(mirror.Key{Kind: mirror.Containers, ID: id}, 0)
+			s.Queue.Add(mirror.Key{Kind: mirror.Containers, ID: id}, 0)
 		}
 		if m.Action != events.ActionConnect && m.Action != events.ActionDisconnect {
-			s.queue.Add(mirror.Key{Kind: mirror.Networks}, s.List)
+			s.Queue.Add(mirror.Key{Kind: mirror.Networks}, s.List)
 		}
 	}
 }

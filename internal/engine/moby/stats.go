@@ -59,32 +59,25 @@ func (l *looks) keep(id string, now *look) {
 }
 
 // serveStats answers with what a container uses: once, or, with stream, each second as a line of JSON.
-func (e *Engine) serveStats(w http.ResponseWriter, r *http.Request, o view.Object) {
-	s, err := e.Current()
-	if err != nil {
-		answers.Fail(w, err)
-		return
-	}
+func (s *session) serveStats(w http.ResponseWriter, r *http.Request, o view.Object) error {
 	streams, err := answers.Boolean(r.URL.Query(), "stream")
 	if err != nil {
-		answers.Fail(w, err)
-		return
+		return err
 	}
 	if streams {
-		s.streamStats(w, r, o.GetName())
-		return
+		return s.streamStats(w, r, o.GetName())
 	}
-	stats, err := s.stats(r.Context(), &e.looks, o.GetName())
+	stats, err := s.stats(r.Context(), o.GetName())
 	if err != nil {
-		answers.Fail(w, refusal(err))
-		return
+		return err
 	}
 	answers.JSON(w, http.StatusOK, stats)
+	return nil
 }
 
 // stats measures once, and a second time a moment later if nobody has looked before.
-func (s *session) stats(ctx context.Context, l *looks, id string) (*v1alpha1.ContainerStats, error) {
-	last := l.before(id, time.Now())
+func (s *session) stats(ctx context.Context, id string) (*v1alpha1.ContainerStats, error) {
+	last := s.looks.before(id, time.Now())
 	if last != nil && last.answer != nil && time.Since(last.at) < minLook {
 		return last.answer, nil
 	}
@@ -107,7 +100,7 @@ func (s *session) stats(ctx context.Context, l *looks, id string) (*v1alpha1.Con
 		if now.raw.CPUStats.CPUUsage.TotalUsage == 0 && now.raw.MemoryStats.Usage == 0 { // it does not run
 			first, now.answer = false, statsOf(&now.raw, &now.raw)
 		}
-		l.keep(id, now)
+		s.looks.keep(id, now)
 		if !first {
 			return now.answer, nil
 		}
@@ -128,11 +121,10 @@ func (s *session) measure(ctx context.Context, id string) (*look, error) {
 }
 
 // streamStats answers with a line for each measurement of the engine, until the client or the container ends.
-func (s *session) streamStats(w http.ResponseWriter, r *http.Request, id string) {
+func (s *session) streamStats(w http.ResponseWriter, r *http.Request, id string) error {
 	answer, err := s.actions.ContainerStats(r.Context(), id, client.ContainerStatsOptions{Stream: true})
 	if err != nil {
-		answers.Fail(w, refusal(err))
-		return
+		return err
 	}
 	defer answer.Body.Close()
 	w.Header().Set("Content-Type", "application/json")
@@ -142,14 +134,14 @@ func (s *session) streamStats(w http.ResponseWriter, r *http.Request, id string)
 		var now container.StatsResponse
 		if err := in.Decode(&now); err != nil {
 			if !errors.Is(err, io.EOF) {
-				s.log.Debug("a stream of stats has ended", "container", id, "err", err)
+				s.Log.Debug("a stream of stats has ended", "container", id, "err", err)
 			}
-			return
+			return nil
 		}
 		before := now
 		before.CPUStats, before.Read = now.PreCPUStats, now.PreRead
 		if out.Encode(statsOf(&now, &before)) != nil || control.Flush() != nil {
-			return
+			return nil
 		}
 	}
 }
