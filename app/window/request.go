@@ -48,7 +48,7 @@ type Arguments struct {
 	Request
 }
 
-var wordsRE = regexp.MustCompile(`^([a-z0-9-]+(/[a-z0-9-]+){0,3})?$`)
+var wordsRE = regexp.MustCompile(`^([a-z0-9-]+(/[A-Za-z0-9][A-Za-z0-9._:-]*){0,3})?$`) // an object of containerd is NAMESPACE:ID
 
 // Parse reads the arguments of this program, or those that a later start hands over.
 func Parse(args []string) (a Arguments, usage string, err error) {

@@ -11,13 +11,14 @@ func TestArguments(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 	for args, want := range map[string]Request{ // as the tray starts it
-		"--page vm/demo/shell":             {Page: "machines/demo/shell"},
-		"--operation start/demo":           {Page: "machines/demo"},
-		"--operation start-service/work":   {Page: "overview"},
-		"--operation start-app/app":        {Page: "overview"},
-		"--page containers/0123abcd/logs":  {Page: "containers/0123abcd/logs"},
-		"--page diagnostics":               {Page: "diagnostics"},
-		"--operation stop/demo --ask quit": {Page: "machines/demo", Ask: "quit"},
+		"--page vm/demo/shell":                {Page: "machines/demo/shell"},
+		"--operation start/demo":              {Page: "machines/demo"},
+		"--operation start-service/work":      {Page: "overview"},
+		"--operation start-app/app":           {Page: "overview"},
+		"--page containers/0123abcd/logs":     {Page: "containers/0123abcd/logs"},
+		"--page containers/k8s.io:A_b.c/logs": {Page: "containers/k8s.io:A_b.c/logs"},
+		"--page diagnostics":                  {Page: "diagnostics"},
+		"--operation stop/demo --ask quit":    {Page: "machines/demo", Ask: "quit"},
 	} {
 		if a, _, err := Parse(strings.Fields(args)); err != nil || a.routed() != want {
 			t.Errorf("%s: %+v, %v", args, a, err)

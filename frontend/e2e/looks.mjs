@@ -143,6 +143,16 @@ const views = {
       await page.getByRole('button', { name: 'Collapse metrics' }).click()
     },
   ],
+  ...Object.fromEntries(
+    ['overview', 'containers', 'images', 'volumes', 'networks', 'settings/engine'].map((at) => [
+      `containerd-${at.replace('/', '-')}`,
+      [{ scene: 'containerd', hash: `#/${at}` }],
+    ]),
+  ),
+  'containerd-stats': [
+    { scene: 'containerd', hash: '#/containers/shop-web-1/stats' },
+    (page) => page.getByText(/does not tell RDD/).waitFor(),
+  ],
   'containers-refused': [
     { hash: '#/containers' },
     async (page) => {

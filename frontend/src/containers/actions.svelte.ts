@@ -24,7 +24,7 @@ export class ContainerActions extends Attempts {
   // run does it with those of the containers with which it can be done.
   run(verb: Verb, containers: readonly Container[]) {
     const { title, doing, can } = verbs[verb]
-    const ids = containers.filter(can).map((c) => c.id)
+    const ids = containers.filter(can).map((c) => c.object)
     return this.attempt(title.toLowerCase(), doing, ids, () => this.store.call(`container.${verb}`, { ids }))
   }
 
@@ -33,7 +33,7 @@ export class ContainerActions extends Attempts {
     if (containers.length === 0) return
     const up = containers.filter(isUp).length
     const one = containers.length === 1
-    const ids = containers.map((c) => c.id)
+    const ids = containers.map((c) => c.object)
     const killed = one
       ? 'It is running, and is killed first. '
       : `${up} of them ${up === 1 ? 'is running, and is' : 'are running, and are'} killed first. `

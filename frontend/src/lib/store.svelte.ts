@@ -43,6 +43,8 @@ export class Store {
   readonly operations = $derived(this.state?.operations ?? [])
   readonly app = $derived(this.state?.app)
   readonly ports = $derived(this.app?.ports ?? [])
+  // The engine is containerd, which can't do for RDD all that docker's engine can. nerdctl does the rest.
+  readonly containerd = $derived(this.app?.engine.name === 'containerd')
   readonly vms = $derived(this.state?.vms ?? [])
   readonly readOnly = $derived(this.state?.readOnly ?? false)
   readonly serviceUp = $derived(this.link === 'up' && this.state?.service.state === 'running')

@@ -1,5 +1,5 @@
 // A fake of the Go side in memory, for tests of components and for `vite --mode fake`.
-// The address picks its scene: ?scene=usual|first|stopped|many|broken, and &pace=MS for each step of an operation.
+// The address picks its scene: ?scene=usual|first|stopped|many|broken|containerd, and &pace=MS for each step of an operation.
 import type {
   Container,
   Failure,
@@ -14,13 +14,13 @@ import type {
   State,
   VM,
 } from '../lib/api'
-import { app, FakeEngine, id as idOf, list } from './fakeEngine'
+import { app, containerdApp, FakeEngine, id as idOf, list } from './fakeEngine'
 import { CallError, Emitter, type Events, type Method, type Params, type Remote, type Result } from '../lib/transport'
 
 type Verb = Operation['verb']
 const GiB = 1024 ** 3
 const MiB = 1024 ** 2
-export type Scene = 'usual' | 'first' | 'stopped' | 'many' | 'broken'
+export type Scene = 'usual' | 'first' | 'stopped' | 'many' | 'broken' | 'containerd'
 
 export function fromAddress(search = location.search): Fake {
   const q = new URLSearchParams(search)
@@ -57,7 +57,7 @@ const settings: Settings = {
   firstRunDone: true,
 }
 
-const vmsOf: Record<Scene, () => VM[]> = {
+const vmsOf: Record<Exclude<Scene, 'containerd'>, () => VM[]> = {
   usual: () => [
     up('rd'),
     up('web', { restartNeeded: ['processors 2 → 4'] }),
@@ -261,7 +261,9 @@ export class Fake implements Remote {
         app:
           scene === 'broken'
             ? app('broken', { message: 'the service is broken: the store is damaged' })
-            : app(scene === 'stopped' ? 'stopped' : 'running'),
+            : scene === 'containerd'
+              ? containerdApp()
+              : app(scene === 'stopped' ? 'stopped' : 'running'),
       }),
       instance: 'default',
       instances: ['default', 'experiments'],
@@ -281,7 +283,7 @@ export class Fake implements Remote {
         ...(scene === 'broken' && { error: 'the store is damaged: page 17 of state.db has a wrong checksum' }),
         log: '/home/me/.local/state/rdd/default/log/rddd.log',
       },
-      vms: vmsOf[scene](),
+      vms: vmsOf[scene === 'containerd' ? 'usual' : scene](),
       vmsKnown: !stopped && scene !== 'broken',
       operations: [],
       settings: { ...settings, firstRunDone: scene !== 'first' },

@@ -259,6 +259,19 @@ export function app(state: App['state'], more: Partial<App> = {}): App {
   }
 }
 
+export const containerdApp = () =>
+  app('running', {
+    engine: {
+      name: 'containerd',
+      version: '1.7.24',
+      socket: '/home/ada/.rdd/default/containerd.sock',
+      contextName: 'rdd',
+      contextExists: true,
+      contextCurrent: false,
+    },
+    settings: { ...defaults, engine: 'containerd' },
+  })
+
 const entry = (name: string, type: string, more: Partial<File> = {}): File => ({
   name,
   type,
@@ -322,6 +335,20 @@ export class FakeEngine {
   fill(scene: string) {
     this.containers = scene === 'many' ? many() : usual()
     this.images = imagesOf(this.containers)
+    if (scene === 'containerd') {
+      // Its objects have the namespace in their name, and two namespaces may have the same.
+      const of = <T extends { object: string }>(o: T, namespace: string) => ({
+        ...o,
+        namespace,
+        object: `${namespace}:${o.object}`,
+      })
+      this.containers = this.containers.map((c) => of(c, 'default'))
+      const twin = this.containers.find((c) => c.name === 'registry')!
+      this.containers.push({ ...twin, namespace: 'k8s.io', object: `k8s.io:${twin.id}` })
+      this.images = this.images.map((i) => ({ ...i, namespace: 'default' }))
+      this.volumes = this.networks = []
+      return
+    }
     this.volumes = volumesOf(this.containers)
     this.networks = networksOf(this.containers)
   }
@@ -352,7 +379,9 @@ export class FakeEngine {
 
   // find takes an ID, its beginning, or a name, as the Go side does.
   find(name: string): Container | undefined {
-    return this.containers.find((c) => c.id === name || c.name === name || (name.length > 3 && c.id.startsWith(name)))
+    return this.containers.find(
+      (c) => c.object === name || c.id === name || c.name === name || (name.length > 3 && c.id.startsWith(name)),
+    )
   }
 
   counts() {
