@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"sync"
 
 	containers "github.com/containerd/containerd/api/services/containers/v1"
@@ -12,9 +11,6 @@ import (
 	namespaces "github.com/containerd/containerd/api/services/namespaces/v1"
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	tasktypes "github.com/containerd/containerd/api/types/task"
-	"github.com/containerd/errdefs"
-	"github.com/containerd/errdefs/pkg/errgrpc"
-	"google.golang.org/grpc/status"
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
 	"rancherdesktop.io/rdd/internal/engine/mirror"
@@ -258,28 +254,4 @@ func (s *session) settleImages(targets map[string]string) {
 			s.Mirror.SetContainer(changed)
 		}
 	}
-}
-
-// isNotFound reports whether containerd says that there is no such thing.
-func isNotFound(err error) bool { return err != nil && errdefs.IsNotFound(errgrpc.ToNative(err)) }
-
-// answered reports whether err is an answer of containerd, so that there is a connection to it.
-func answered(err error) bool {
-	native := errgrpc.ToNative(err)
-	return !errdefs.IsUnavailable(native) && !errdefs.IsCanceled(native) && !errors.Is(err, io.EOF)
-}
-
-// plain makes an error one that can be part of a sentence.
-func plain(err error) error {
-	if err == nil || errors.Is(err, io.EOF) {
-		return errors.New("the connection has ended")
-	}
-	text := err.Error()
-	if s, ok := status.FromError(err); ok {
-		text = s.Message()
-	}
-	// What gRPC says around the cause is for programmers.
-	text = strings.TrimPrefix(text, "connection error: desc = ")
-	text = strings.Trim(strings.TrimPrefix(text, `"transport: Error while dialing: `), `"`)
-	return errors.New(strings.TrimRight(text, ". \n"))
 }

@@ -2,7 +2,6 @@ package moby
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 
@@ -19,25 +18,6 @@ import (
 // act does something with the engine, and returns when the mirror has read what changed.
 func (e *Engine) act(ctx context.Context, changed mirror.Key, do func(ctx context.Context, engine *client.Client) error) error {
 	return e.Act(ctx, changed, func(ctx context.Context, s *session) error { return do(ctx, s.actions) })
-}
-
-// refusal makes an error of the engine one that reaches the client with the engine's own sentence.
-func refusal(err error) error {
-	switch {
-	case err == nil, errdefs.IsNotModified(err): // docker start of a container that runs is no error
-		return nil
-	case client.IsErrConnectionFailed(err):
-		return view.Status(http.StatusServiceUnavailable, "The engine does not answer: "+plain(err).Error()+".")
-	}
-	return answers.Refusal(err, words(err))
-}
-
-// words returns what the engine has said: the innermost error of a chain that only adds who said it.
-func words(err error) string {
-	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
-		err = inner
-	}
-	return err.Error()
 }
 
 func (e *Engine) containerSubresources() map[string]view.Subresource {

@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"hash/maphash"
-	"net/url"
-	"strings"
 	"sync"
 
 	"github.com/containerd/errdefs"
@@ -276,24 +273,4 @@ func (s *session) list(ctx context.Context, k mirror.Kind) error {
 	case mirror.Everything, mirror.Containers: // others read these
 	}
 	return nil
-}
-
-// answered reports whether err is an answer of the engine, so that there is a connection to it.
-func answered(err error) bool {
-	return !client.IsErrConnectionFailed(err) && (errdefs.IsInternal(err) || errdefs.IsNotFound(err) || errdefs.IsInvalidArgument(err) ||
-		errdefs.IsPermissionDenied(err) || errdefs.IsConflict(err) || errdefs.IsUnavailable(err) || errdefs.IsNotImplemented(err))
-}
-
-// plain makes an error one that can be part of a sentence.
-func plain(err error) error {
-	if err == nil {
-		return errors.New("the connection has ended")
-	}
-	if request, ok := errors.AsType[*url.Error](err); ok { // which request it was says nothing to people
-		err = request.Err
-	}
-	if text := strings.TrimRight(err.Error(), ". \n"); text != err.Error() {
-		return fmt.Errorf("%s", text)
-	}
-	return err
 }
