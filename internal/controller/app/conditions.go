@@ -142,7 +142,7 @@ func (d *decision) engineCondition(o observation) metav1.Condition {
 	d.requeueAfter = connectInterval
 	if late >= connectTimeout && o.engine.Problem != "" {
 		c.Reason = v1alpha1.ReasonConnectFailed
-		c.Message = "the virtual machine runs, and its container engine has not answered for more than " + connectTimeout.String() + ": " + o.engine.Problem +
+		c.Message = "the virtual machine runs, and its container engine has not answered for more than " + connectTimeout.String() + ": " + strings.TrimSuffix(o.engine.Problem, ".") +
 			". RDD goes on trying. The engine's log: " + o.command("vm shell "+v1alpha1.VM+" -- sudo journalctl -u "+unitOf(o.engineName())) + "; to restart it: " + o.command("restart")
 	}
 	return c

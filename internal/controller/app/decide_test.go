@@ -97,7 +97,7 @@ var (
 	deleted = func(o *observation) { t := metav1.NewTime(noon); o.app.DeletionTimestamp = &t }
 	foreign = func(o *observation) { o.vm.OwnerReferences = nil }
 	oldApps = func(o *observation) { o.vm.OwnerReferences[0].UID = "0" }
-	silent  = func(o *observation) { o.engine = engine.State{Problem: "dial: refused", Attempts: 3} }
+	silent  = func(o *observation) { o.engine = engine.State{Problem: "dial: refused.", Attempts: 3} }
 	missing = all(noVM, func(o *observation) {
 		o.template, o.refused = "", &refusal{message: "the guest is missing", permanent: true, problem: "install-broken"}
 	})
