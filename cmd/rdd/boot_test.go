@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -16,25 +17,43 @@ type bootTest struct {
 // bootTests are the boot tests that are not scripts.
 var bootTests = []bootTest{{"in the browser", bootInTheBrowser}, {"the App in the browser", appInTheBrowser}}
 
-// TestBoot boots real virtual machines with the guest that `make guest` built. It boots one at a time, in parallel with
-// other tests: several emulated guests on a small machine would be so slow that none is ready in time.
+// bootLanes is how many boot tests run at once. More emulated guests on a small machine would be so slow that none is ready
+// in time.
+const bootLanes = 2
+
+// TestBoot boots real virtual machines with the guest that `make guest` built, in parallel with other tests. A test's name has
+// its lane: `-run 'TestBoot/.*/app$'`.
 func TestBoot(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots virtual machines")
 	}
 	need(t, filepath.Join(dist(t), "share", "rdd", "guest", "rdd-guest.yaml"), "make guest")
-	t.Parallel()
-	testscript.RunT(sequential{t}, scripts(t, "testdata/boot"))
-	for _, b := range bootTests {
-		t.Run(b.name, b.run)
+	tests := &scriptQueue{T: t}
+	testscript.RunT(tests, scripts(t, "testdata/boot"))
+	all := append(tests.queue, bootTests...)
+	next := make(chan bootTest, len(all))
+	for _, b := range all {
+		next <- b
+	}
+	close(next)
+	for lane := range bootLanes {
+		t.Run(fmt.Sprintf("lane%d", lane), func(t *testing.T) {
+			t.Parallel()
+			for b := range next {
+				t.Run(b.name, b.run)
+			}
+		})
 	}
 }
 
-// sequential runs scripts one after another.
-type sequential struct{ *testing.T }
+// scriptQueue queues scripts instead of running them.
+type scriptQueue struct {
+	*testing.T
+	queue []bootTest
+}
 
-func (sequential) Parallel()     {}
-func (sequential) Verbose() bool { return testing.Verbose() }
-func (o sequential) Run(name string, f func(testscript.T)) {
-	o.T.Run(name, func(t *testing.T) { f(sequential{t}) })
+func (*scriptQueue) Parallel()     {}
+func (*scriptQueue) Verbose() bool { return testing.Verbose() }
+func (q *scriptQueue) Run(name string, run func(testscript.T)) {
+	q.queue = append(q.queue, bootTest{name, func(t *testing.T) { run(&scriptQueue{T: t}) }})
 }

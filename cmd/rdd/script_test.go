@@ -57,6 +57,9 @@ func scripts(t *testing.T, dir string) testscript.Params {
 			env.Setenv("DIST", dist)
 			env.Values[heldPorts{}] = map[string]net.Listener{}
 			env.Defer(func() {
+				if t, ok := env.T().(interface{ Failed() bool }); ok && t.Failed() {
+					env.T().Log(guestEvidence(home, dist))
+				}
 				// Delete all instances of the script, also those in homes that it created below this one.
 				instances, err := filepath.Glob(filepath.Join(home, "*", ".local", "share", "rdd", "*"))
 				if err != nil {
@@ -86,6 +89,29 @@ func scripts(t *testing.T, dir string) testscript.Params {
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 	}
+}
+
+// guestEvidence returns what the guests below a home have last said, and which jobs their systemd has, if they answer.
+func guestEvidence(home, dist string) string {
+	logs, _ := filepath.Glob(filepath.Join(home, ".local/state/rdd/*/log/vm/*/hostagent.log"))
+	consoles, _ := filepath.Glob(filepath.Join(home, ".rdd/*/lima/*/serial.log"))
+	var all strings.Builder
+	for _, file := range append(consoles, logs...) {
+		b, err := os.ReadFile(file)
+		lines := strings.Split(string(b), "\n")
+		fmt.Fprintf(&all, "%s: %v\n%s\n", file, err, strings.Join(lines[max(0, len(lines)-30):], "\n"))
+	}
+	for _, console := range consoles {
+		vm := filepath.Dir(console)
+		instance := filepath.Base(filepath.Dir(filepath.Dir(vm)))
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		cmd := exec.CommandContext(ctx, filepath.Join(dist, "bin", "rdd"), "--instance", instance, "vm", "shell", filepath.Base(vm), "--", "sh", "-c", "systemctl list-jobs --no-pager; ps -eo pid,stat,wchan:20,args")
+		cmd.Env, cmd.WaitDelay = append(os.Environ(), "HOME="+home), time.Second
+		out, err := cmd.CombinedOutput()
+		cancel()
+		fmt.Fprintf(&all, "jobs of %s: %v\n%s\n", filepath.Base(vm), err, out)
+	}
+	return all.String()
 }
 
 // exits CODE COMMAND... runs a command that must end with this exit code.
