@@ -37,6 +37,7 @@ func desktopBenchmarks() []goBenchmark {
 		{"cmd/rdd-tray", "BenchmarkTrayChange", map[string]string{"p50-ms": "desktop.tray-p50", "p99-ms": "desktop.tray-p99", "ten-ms": "desktop.tray-ten"}},
 		{"cmd/rdd", "BenchmarkPageChange", map[string]string{"p50-ms": "desktop.page-p50", "p99-ms": "desktop.page-p99", "ten-ms": "desktop.page-ten"}},
 		{"cmd/rdd", "BenchmarkPageScroll", map[string]string{"longest-ms": "desktop.page-scroll"}},
+		{"cmd/rdd", "BenchmarkPageContainers", map[string]string{"show-ms": "desktop.containers-show", "filter-ms": "desktop.containers-filter"}},
 		{"internal/engine/objects", "BenchmarkMemoryPerObject", map[string]string{"B/object": "desktop.container-memory"}},
 		{"app/window", "BenchmarkWindow", map[string]string{"paint-s": "desktop.window-paint", "pss-MiB": "desktop.window-pss"}},
 	}

@@ -103,6 +103,8 @@ func figures() []figure {
 		{"desktop.page-p99", "status patched to the page in Chromium, 50 VMs, p99", "ms", 100},
 		{"desktop.page-ten", "ten statuses patched at once to all in the page", "ms", 0},
 		{"desktop.page-scroll", "longest task while 500 VMs scroll (0: none from 50 ms on)", "ms", 50},
+		{"desktop.containers-show", "1,000 containers, from the click to the drawn page", "ms", 200},
+		{"desktop.containers-filter", "1,000 containers, from a typed letter to the drawn page", "ms", 200},
 		{"desktop.page-size", "page, all that it loads at once, gzipped", "kB", 300},
 		{"desktop.container-memory", "memory of a container in the live view, of 1,000", "B", 3000},
 		{"desktop.window-paint", "window, exec to first paint", "s", 1},

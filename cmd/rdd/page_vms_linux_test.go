@@ -115,17 +115,30 @@ func (e *testEnv) watchPage() <-chan shownState {
 
 // The longest task of the page while its list of 500 VMs is scrolled.
 func BenchmarkPageScroll(b *testing.B) {
+	benchmarkScenario(b, "500 virtual machines scroll", `longest task (\d+) ms`, "longest-ms")
+}
+
+// Time until 1,000 containers are drawn, and until those that fit a search are.
+func BenchmarkPageContainers(b *testing.B) {
+	benchmarkScenario(b, "containers: 1,000 are shown", `shown in (\d+) ms .*, filtered in (\d+) ms`, "show-ms", "filter-ms")
+}
+
+// benchmarkScenario runs one browser test over the fake, and reports the numbers that the pattern finds in what it says.
+func benchmarkScenario(b *testing.B, name, pattern string, units ...string) {
+	b.Helper()
 	needBrowser(b)
 	for b.Loop() {
-		cmd := exec.Command("node", "e2e/run.mjs", "500 virtual machines scroll")
+		cmd := exec.Command("node", "e2e/run.mjs", name)
 		cmd.Dir = filepath.Join("..", "..", "frontend")
 		said, err := cmd.CombinedOutput()
-		longest := regexp.MustCompile(`longest task (\d+) ms`).FindSubmatch(said)
-		if err != nil || longest == nil {
+		numbers := regexp.MustCompile(pattern).FindSubmatch(said)
+		if err != nil || numbers == nil {
 			b.Fatalf("%v\n%s", err, said)
 		}
-		ms, _ := strconv.ParseFloat(string(longest[1]), 64) // the pattern has only digits
-		b.ReportMetric(ms, "longest-ms")
+		for i, unit := range units {
+			value, _ := strconv.ParseFloat(string(numbers[i+1]), 64) // the pattern has only digits
+			b.ReportMetric(value, unit)
+		}
 	}
 	b.ReportMetric(0, "ns/op") // is meaningless here
 }
