@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -30,9 +31,8 @@ func TestBoot(t *testing.T) {
 	need(t, filepath.Join(dist(t), "share", "rdd", "guest", "rdd-guest.yaml"), "make guest")
 	tests := &scriptQueue{T: t}
 	testscript.RunT(tests, scripts(t, "testdata/boot"))
-	all := append(tests.queue, bootTests...)
-	next := make(chan bootTest, len(all))
-	for _, b := range all {
+	next := make(chan bootTest, len(bootTests)+len(tests.queue))
+	for _, b := range append(slices.Clone(bootTests), tests.queue...) { // the longest first
 		next <- b
 	}
 	close(next)
