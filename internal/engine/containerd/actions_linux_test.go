@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,51 +15,15 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	utilexec "k8s.io/client-go/util/exec"
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
 	"rancherdesktop.io/rdd/internal/engine"
+	"rancherdesktop.io/rdd/internal/engine/enginetest"
 	"rancherdesktop.io/rdd/internal/testenv"
 	"rancherdesktop.io/rdd/internal/view"
 )
-
-// served serves the subresources below /RESOURCE/NAME/SUBRESOURCE, as the API server does.
-func served(t *testing.T, e *Engine) string {
-	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		parts := strings.SplitN(strings.TrimPrefix(r.URL.Path, "/"), "/", 3)
-		from := resource(t, e, parts[0])
-		o, err := from.Store.Get(parts[1])
-		sub, ok := from.Subresources[parts[2]]
-		if err != nil || !ok || !slices.Contains(sub.Methods, r.Method) {
-			http.NotFound(w, r)
-			return
-		}
-		sub.Handler(o).ServeHTTP(w, r)
-	}))
-	t.Cleanup(s.Close)
-	return s.URL
-}
-
-func request(t *testing.T, method, address string) (code int, body string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer.StatusCode, string(text)
-}
 
 // deleted deletes an object; seconds is the grace period, and negative for none.
 func deleted(t *testing.T, r view.Resource, name string, seconds int64) error {
@@ -80,7 +43,7 @@ func TestActionsAreDoneAndShownWhenTheyAnswer(t *testing.T) {
 	d := realContainerd(t)
 	d.run(t, "default", "one", nil, "wait")
 	e, _ := connectedEngine(t, d.socket, patient)
-	address := served(t, e) + "/containers/one/"
+	address := enginetest.Served(t, e.Resources()) + "/containers/one/"
 	for _, step := range []struct {
 		action string
 		code   int
@@ -108,7 +71,7 @@ func TestActionsAreDoneAndShownWhenTheyAnswer(t *testing.T) {
 		if step.action == "start" && step.code == 200 { // what was killed ends a moment later
 			testenv.Eventually(t, "the container has ended", func() bool { return len(lines(e)) == 1 && lines(e)[0] != "default one paused" })
 		}
-		code, body := request(t, http.MethodPost, address+step.action)
+		code, body := enginetest.Request(t, http.MethodPost, address+step.action)
 		if code != step.code || !strings.Contains(body, step.says) {
 			t.Errorf("%s: %d %s", step.action, code, body)
 		}
@@ -116,7 +79,7 @@ func TestActionsAreDoneAndShownWhenTheyAnswer(t *testing.T) {
 			t.Errorf("after %s: %q, want %q", step.action, got, step.then)
 		}
 	}
-	containers := resource(t, e, v1alpha1.Containers)
+	containers := enginetest.Resource(t, e.Resources(), v1alpha1.Containers)
 	d.run(t, "default", "two", nil, "wait")
 	eventually(t, e, "default one exited 0", "default two running")
 	if err := deleted(t, containers, "two", -1); err == nil || !strings.Contains(err.Error(), "Stop it first") {
@@ -146,18 +109,20 @@ func TestNerdctlStartsAndRemovesItsContainers(t *testing.T) {
 	}
 	e, g := connectedEngine(t, d.socket, patient)
 	eventually(t, e, "default one running", "default two running")
-	start := func() (int, string) { return request(t, http.MethodPost, served(t, e)+"/containers/shop-one/start") }
+	start := func() (int, string) {
+		return enginetest.Request(t, http.MethodPost, enginetest.Served(t, e.Resources())+"/containers/shop-one/start")
+	}
 	if code, body := start(); code != http.StatusOK {
 		t.Errorf("it runs: %d %s", code, body)
 	}
-	if code, body := request(t, http.MethodPost, served(t, e)+"/containers/shop-one/stop"); code != http.StatusOK {
+	if code, body := enginetest.Request(t, http.MethodPost, enginetest.Served(t, e.Resources())+"/containers/shop-one/stop"); code != http.StatusOK {
 		t.Errorf("%d %s", code, body)
 	}
 	// Without nerdctl nothing is done to them.
 	if code, body := start(); code != http.StatusConflict || !strings.Contains(body, "rdd nerdctl --namespace default start shop-one") {
 		t.Errorf("%d %s", code, body)
 	}
-	containers := resource(t, e, v1alpha1.Containers)
+	containers := enginetest.Resource(t, e.Resources(), v1alpha1.Containers)
 	if err := deleted(t, containers, "shop-two", 0); err == nil || !strings.Contains(err.Error(), "rdd nerdctl --namespace default rm shop-two") {
 		t.Error(err)
 	}
@@ -166,7 +131,7 @@ func TestNerdctlStartsAndRemovesItsContainers(t *testing.T) {
 	}
 	eventually(t, e, "default one exited 0", "default two running")
 
-	asked := g.installNerdctl("ctr -a " + d.socket + ` -n "$2" task rm -f "$last" && ctr -a ` + d.socket + ` -n "$2" container rm "$last"`)
+	asked := installNerdctl(t, g, "ctr -a "+d.socket+` -n "$2" task rm -f "$last" && ctr -a `+d.socket+` -n "$2" container rm "$last"`)
 	if code, body := start(); code != http.StatusConflict || !strings.Contains(body, "nerdctl says: there is no network") {
 		t.Errorf("%d %s", code, body)
 	}
@@ -184,12 +149,13 @@ func TestNerdctlStartsAndRemovesItsContainers(t *testing.T) {
 
 // installNerdctl puts a stand-in for nerdctl into the guest that removes a container with a command, and returns what it was
 // asked.
-func (g *guest) installNerdctl(remove string) (asked func() string) {
-	program := filepath.Join(g.tools, "nerdctl", engine.NerdctlProgram)
-	log := filepath.Join(g.tools, "asked")
+func installNerdctl(t *testing.T, g *enginetest.Guest, remove string) (asked func() string) {
+	t.Helper()
+	program := filepath.Join(g.Tools, "nerdctl", engine.NerdctlProgram)
+	log := filepath.Join(g.Tools, "asked")
 	text := "#!/bin/sh\necho \"$@\" >>" + log + "\nfor last; do :; done\nif [ $3 = start ]; then echo there is no network; exit 1; fi\n" + remove + "\n"
 	if err := errors.Join(os.MkdirAll(filepath.Dir(program), 0o755), os.WriteFile(program, []byte(text), 0o755)); err != nil {
-		g.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return func() string {
 		text, _ := os.ReadFile(log)
@@ -202,14 +168,14 @@ func TestImagesAreTaggedAndDeleted(t *testing.T) {
 	d.copyImage(t, "other")
 	d.run(t, "other", "user", nil, "log")
 	e, _ := connectedEngine(t, d.socket, patient)
-	images := resource(t, e, v1alpha1.Images)
+	images := enginetest.Resource(t, e.Resources(), v1alpha1.Images)
 	list, _ := images.Store.List(view.Selector{})
 	i := slices.IndexFunc(list, func(o view.Object) bool { return o.(*v1alpha1.Image).Status.Namespace == "other" })
-	address := served(t, e) + "/images/" + list[i].GetName() + "/tag?target="
-	if code, body := request(t, http.MethodPost, address+"UPPER:1"); code != http.StatusBadRequest {
+	address := enginetest.Served(t, e.Resources()) + "/images/" + list[i].GetName() + "/tag?target="
+	if code, body := enginetest.Request(t, http.MethodPost, address+"UPPER:1"); code != http.StatusBadRequest {
 		t.Errorf("%d %s", code, body)
 	}
-	if code, body := request(t, http.MethodPost, address+"shop:2"); code != http.StatusOK {
+	if code, body := enginetest.Request(t, http.MethodPost, address+"shop:2"); code != http.StatusOK {
 		t.Errorf("%d %s", code, body)
 	}
 	o, err := images.Store.Get("shop:2")
@@ -242,7 +208,7 @@ func TestLogsAreFoundWhereWhoeverStartedTheContainerPutsThem(t *testing.T) {
 	}
 	e, _ := connectedEngine(t, d.socket, patient)
 	eventually(t, e, "default 0123 exited 0", "default none exited 0", "default plain exited 0")
-	address := served(t, e) + "/containers/"
+	address := enginetest.Served(t, e.Resources()) + "/containers/"
 	for _, tc := range []struct {
 		query string
 		code  int
@@ -259,12 +225,12 @@ func TestLogsAreFoundWhereWhoeverStartedTheContainerPutsThem(t *testing.T) {
 		{"none/log", 404, "containerd keeps none itself"},
 		{"none/log?tailLines=x", 400, "whole number"},
 	} {
-		code, body := request(t, http.MethodGet, address+tc.query)
+		code, body := enginetest.Request(t, http.MethodGet, address+tc.query)
 		if code != tc.code || code == 200 && tc.want != "" && body != tc.want || !strings.Contains(body, tc.want) {
 			t.Errorf("%s: %d %q, want %d %q", tc.query, code, body, tc.code, tc.want)
 		}
 	}
-	if _, body := request(t, http.MethodGet, address+"plain/log"); strings.Count(body, "out ")+strings.Count(body, "err ") != 6 {
+	if _, body := enginetest.Request(t, http.MethodGet, address+"plain/log"); strings.Count(body, "out ")+strings.Count(body, "err ") != 6 {
 		t.Errorf("the plain file: %q", body)
 	}
 	if e, ok := criLine([]byte("2026-01-02T15:04:05.5Z stderr P a b\n")); !ok || !e.stderr || string(e.text) != "a b" || e.at.Nanosecond() != 5e8 {
@@ -282,17 +248,17 @@ func TestAContainerThatRDDStartsHasALogToFollow(t *testing.T) {
 	d.ctr(t, "-n", "default", "container", "create", "--snapshotter", "native", boxImage, "waits", "/box", "wait")
 	e, _ := connectedEngine(t, d.socket, patient)
 	eventually(t, e, "default late created", "default waits created")
-	address := served(t, e) + "/containers/"
-	if code, body := request(t, http.MethodGet, address+"waits/log"); code != http.StatusNotFound {
+	address := enginetest.Served(t, e.Resources()) + "/containers/"
+	if code, body := enginetest.Request(t, http.MethodGet, address+"waits/log"); code != http.StatusNotFound {
 		t.Errorf("before the first start: %d %s", code, body)
 	}
 	for _, name := range []string{"late", "waits"} {
-		if code, body := request(t, http.MethodPost, address+name+"/start"); code != http.StatusOK {
+		if code, body := enginetest.Request(t, http.MethodPost, address+name+"/start"); code != http.StatusOK {
 			t.Fatalf("%d %s", code, body)
 		}
 	}
 	testenv.Eventually(t, "the log is there", func() bool {
-		_, body := request(t, http.MethodGet, address+"late/log")
+		_, body := enginetest.Request(t, http.MethodGet, address+"late/log")
 		return body == "hello\n"
 	})
 	if err := os.WriteFile(logFile("default", "waits"), []byte("said\n"), 0o600); err != nil {
@@ -313,7 +279,7 @@ func TestAContainerThatRDDStartsHasALogToFollow(t *testing.T) {
 	if _, err := io.ReadFull(followed.Body, line); err != nil || string(line) != "said\n" {
 		t.Fatalf("followed: %q %v", line, err)
 	}
-	if code, body := request(t, http.MethodPost, address+"waits/stop"); code != http.StatusOK {
+	if code, body := enginetest.Request(t, http.MethodPost, address+"waits/stop"); code != http.StatusOK {
 		t.Errorf("%d %s", code, body)
 	}
 	if rest, err := io.ReadAll(followed.Body); err != nil || len(rest) > 0 { // it ends with the container
@@ -321,53 +287,33 @@ func TestAContainerThatRDDStartsHasALogToFollow(t *testing.T) {
 	}
 }
 
-func execute(t *testing.T, address string, query url.Values, o remotecommand.StreamOptions) error {
-	t.Helper()
-	for name, on := range map[string]bool{"stdin": o.Stdin != nil, "stdout": o.Stdout != nil, "stderr": o.Stderr != nil, "tty": o.Tty} {
-		if on {
-			query.Set(name, "true")
-		}
-	}
-	x, err := remotecommand.NewWebSocketExecutor(&rest.Config{Host: address}, http.MethodGet, address+"?"+query.Encode())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), testenv.Timeout)
-	defer cancel()
-	return x.StreamWithContext(ctx, o)
-}
-
-type sizes chan *remotecommand.TerminalSize
-
-func (s sizes) Next() *remotecommand.TerminalSize { return <-s }
-
 func TestExecSpeaksWithTheCommandAndReturnsItsExitCode(t *testing.T) {
 	d := realContainerd(t)
 	d.run(t, "default", "one", nil, "wait")
 	e, _ := connectedEngine(t, d.socket, patient)
 	eventually(t, e, "default one running")
-	address := served(t, e) + "/containers/one/exec"
+	address := enginetest.Served(t, e.Resources()) + "/containers/one/exec"
 	var out, errs bytes.Buffer
-	err := execute(t, address, url.Values{"command": {"/box", "talk"}}, remotecommand.StreamOptions{Stdin: strings.NewReader("hello\nyou"), Stdout: &out, Stderr: &errs})
+	err := enginetest.Execute(t, address, url.Values{"command": {"/box", "talk"}}, remotecommand.StreamOptions{Stdin: strings.NewReader("hello\nyou"), Stdout: &out, Stderr: &errs})
 	var exit utilexec.ExitError
 	if !errors.As(err, &exit) || exit.ExitStatus() != 7 || out.String() != "heard hello\nheard you\nbye\n" || errs.Len() > 0 {
 		t.Errorf("%v: %q %q", err, &out, &errs)
 	}
 	out.Reset()
-	if err = execute(t, address, url.Values{"command": {"/box", "log"}}, remotecommand.StreamOptions{Stdout: &out, Stderr: &errs}); err != nil || out.String() != "out 1\nout 2\nout 3\n" || errs.String() != "err 1\nerr 2\nerr 3\n" {
+	if err = enginetest.Execute(t, address, url.Values{"command": {"/box", "log"}}, remotecommand.StreamOptions{Stdout: &out, Stderr: &errs}); err != nil || out.String() != "out 1\nout 2\nout 3\n" || errs.String() != "err 1\nerr 2\nerr 3\n" {
 		t.Errorf("%v: %q %q", err, &out, &errs)
 	}
 	out.Reset()
-	queue := make(sizes, 2)
+	queue := make(enginetest.Sizes, 2)
 	queue <- &remotecommand.TerminalSize{Width: 100, Height: 30}
 	defer close(queue)
-	err = execute(t, address, url.Values{"command": {"/box", "size"}}, remotecommand.StreamOptions{Stdin: strings.NewReader(""), Stdout: &out, Tty: true, TerminalSizeQueue: queue})
+	err = enginetest.Execute(t, address, url.Values{"command": {"/box", "size"}}, remotecommand.StreamOptions{Stdin: strings.NewReader(""), Stdout: &out, Tty: true, TerminalSizeQueue: queue})
 	if err != nil || !strings.Contains(out.String(), "100 by 30") {
 		t.Errorf("a terminal: %v: %q", err, &out)
 	}
 	for query, says := range map[string]string{"command=/nope&stdout=true": "nope", "command=/box&stdout=true&user=me": "must be numbers", "stdout=true": "needs command"} {
 		values, _ := url.ParseQuery(query)
-		if err := execute(t, address, values, remotecommand.StreamOptions{Stdout: io.Discard}); err == nil || !strings.Contains(err.Error(), says) {
+		if err := enginetest.Execute(t, address, values, remotecommand.StreamOptions{Stdout: io.Discard}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", query, err)
 		}
 	}
@@ -379,7 +325,7 @@ func TestExecSpeaksWithTheCommandAndReturnsItsExitCode(t *testing.T) {
 	}
 	d.ctr(t, "-n", "default", "task", "kill", "-s", "SIGKILL", "one")
 	eventually(t, e, "default one exited 137")
-	if err := execute(t, address, url.Values{"command": {"/box"}}, remotecommand.StreamOptions{Stdout: io.Discard}); err == nil || !strings.Contains(fmt.Sprint(err), "does not run") {
+	if err := enginetest.Execute(t, address, url.Values{"command": {"/box"}}, remotecommand.StreamOptions{Stdout: io.Discard}); err == nil || !strings.Contains(fmt.Sprint(err), "does not run") {
 		t.Errorf("%v", err)
 	}
 }

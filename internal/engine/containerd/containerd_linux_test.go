@@ -1,50 +1,35 @@
 package containerd
 
 import (
-	"archive/tar"
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"rancherdesktop.io/rdd/internal/engine"
-	"rancherdesktop.io/rdd/internal/engine/mirror"
+	"rancherdesktop.io/rdd/internal/engine/enginetest"
 	"rancherdesktop.io/rdd/internal/engine/objects"
-	"rancherdesktop.io/rdd/internal/forward"
 	"rancherdesktop.io/rdd/internal/testenv"
-	"rancherdesktop.io/rdd/internal/view"
 )
 
 // daemon is a real containerd with its own folders, shared by all tests of the package.
 type daemon struct {
-	dir, socket string
-	ended       chan struct{}
-	failed      error
-	once        sync.Once
-	stop        func()
+	enginetest.Daemon
+	socket string
 }
 
 var shared daemon
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if shared.stop != nil {
-		shared.stop()
-	}
+	shared.Stop(func() { shared.removeAll(nil) })
 	os.Exit(code)
 }
 
@@ -58,70 +43,33 @@ func realContainerd(t *testing.T) *daemon {
 	}
 	program := testenv.Program(t, "containerd", "containerd")
 	testenv.Program(t, "ctr", "containerd")
-	if os.Geteuid() != 0 {
-		t.Skip("containerd needs root")
-	}
-	shared.once.Do(func() { shared.failed = shared.start(program) })
-	if shared.failed != nil {
-		testenv.Missing(t, "containerd can't run here: %v", shared.failed)
-	}
+	shared.Need(t, func() error { return shared.start(program) })
 	t.Cleanup(func() { shared.removeAll(t) })
 	return &shared
 }
 
-func (d *daemon) start(program string) (err error) {
-	if d.dir, err = os.MkdirTemp("", "ctrd"); err != nil { // a socket's path is short
-		return err
-	}
-	d.socket, d.ended = filepath.Join(d.dir, "s"), make(chan struct{})
-	config := filepath.Join(d.dir, "config.toml")
+func (d *daemon) start(program string) error {
+	d.socket = filepath.Join(d.Dir, "s")
+	config := filepath.Join(d.Dir, "config.toml")
 	text := fmt.Sprintf("version = 2\nroot = %q\nstate = %q\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\n  address = %q\n[plugins.\"io.containerd.internal.v1.opt\"]\n  path = %q\n",
-		d.dir+"/root", d.dir+"/state", d.socket, d.dir+"/opt")
+		d.Dir+"/root", d.Dir+"/state", d.socket, d.Dir+"/opt")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
-	var out bytes.Buffer
-	cmd := exec.Command(program, "--config", config)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread() // the signal comes when this thread ends
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-		}
-		close(d.ended)
-	}()
-	if err := <-started; err != nil {
+	err := d.Start(exec.Command(program, "--config", config), func() bool { return exec.Command("ctr", "-a", d.socket, "version").Run() == nil })
+	if err != nil {
 		return err
-	}
-	d.stop = func() {
-		d.removeAll(nil)
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		<-d.ended
-		_ = os.RemoveAll(d.dir)
-	}
-	if !testenv.Within(func() bool { return exec.Command("ctr", "-a", d.socket, "version").Run() == nil }) {
-		return fmt.Errorf("it does not answer: %s", out.String())
 	}
 	return d.addImage()
 }
 
-// addImage makes the image of the program in ../testdata/box.
+// addImage makes the image of the program box.
 func (d *daemon) addImage() error {
-	box := filepath.Join(d.dir, "box")
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", box, "../testdata/box")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build box: %w\n%s", err, out)
-	}
-	program, err := os.ReadFile(box)
+	program, err := d.Box()
 	if err != nil {
 		return err
 	}
-	layer := archive(map[string][]byte{"box": program})
+	layer := enginetest.Archive(map[string][]byte{"box": program})
 	sum := sha256.Sum256(layer)
 	config, err := json.Marshal(map[string]any{
 		"architecture": runtime.GOARCH, "os": "linux", "created": "2026-01-02T15:04:05Z",
@@ -133,22 +81,11 @@ func (d *daemon) addImage() error {
 	}
 	manifest := `[{"Config":"config.json","RepoTags":["` + boxImage + `"],"Layers":["layer.tar"]}]`
 	cmd := exec.Command("ctr", "-a", d.socket, "images", "import", "-")
-	cmd.Stdin = bytes.NewReader(archive(map[string][]byte{"config.json": config, "layer.tar": layer, "manifest.json": []byte(manifest)}))
+	cmd.Stdin = bytes.NewReader(enginetest.Archive(map[string][]byte{"config.json": config, "layer.tar": layer, "manifest.json": []byte(manifest)}))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("import: %w\n%s", err, out)
 	}
 	return nil
-}
-
-func archive(files map[string][]byte) []byte {
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	for name, content := range files {
-		_ = w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(content))})
-		_, _ = w.Write(content)
-	}
-	_ = w.Close()
-	return out.Bytes()
 }
 
 // ctr runs containerd's own client, which must succeed if t is not nil.
@@ -187,127 +124,15 @@ func (d *daemon) removeAll(t *testing.T) {
 	}
 }
 
-// guest is the way to an engine: a Dial whose connections can be cut.
-type guest struct {
-	t      *testing.T
-	socket string
-
-	mu    sync.Mutex
-	conns []net.Conn
-	down  bool
-	tools string // a folder with a sudo
-}
-
-func (g *guest) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.down {
-		return nil, fmt.Errorf("%w: the test has cut it", forward.ErrNotConnected)
-	}
-	if network == "exec" {
-		return g.exec(address)
-	}
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", g.socket)
-	if err == nil {
-		g.conns = append(g.conns, conn)
-	}
-	return conn, err
-}
-
-// exec runs a command as the hostagent does in the guest.
-func (g *guest) exec(command string) (net.Conn, error) {
-	if g.tools == "" {
-		g.tools = g.t.TempDir()
-		if err := os.WriteFile(filepath.Join(g.tools, "sudo"), []byte("#!/bin/sh\nshift\nexec \"$@\"\n"), 0o755); err != nil {
-			return nil, err
-		}
-	}
-	if strings.Contains(command, "\n") {
-		return nil, fmt.Errorf("a request is one line: %q", command)
-	}
-	cmd := exec.Command("sh", "-c", strings.ReplaceAll(command, engine.NerdctlFolder, g.tools+"/nerdctl"))
-	cmd.Env = append(os.Environ(), "PATH="+g.tools+":"+os.Getenv("PATH"))
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	return &execConn{in: in, out: out, cmd: cmd}, nil
-}
-
-// execConn is the standard input and output of a command.
-type execConn struct {
-	net.Conn
-	in   io.WriteCloser
-	out  io.Reader
-	cmd  *exec.Cmd
-	once sync.Once
-}
-
-func (c *execConn) Read(p []byte) (int, error)  { return c.out.Read(p) }
-func (c *execConn) Write(p []byte) (int, error) { return c.in.Write(p) }
-func (c *execConn) CloseWrite() error           { return c.in.Close() }
-func (c *execConn) Close() error {
-	c.once.Do(func() {
-		_ = c.in.Close()
-		_ = c.cmd.Process.Kill()
-		go func() { _ = c.cmd.Wait() }()
-	})
-	return nil
-}
-
-// cut ends all connections, and lets no new one begin while down.
-func (g *guest) cut(down bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, c := range g.conns {
-		_ = c.Close()
-	}
-	g.conns, g.down = nil, down
-}
-
 // connectedEngine is one that shows what a containerd has.
-func connectedEngine(t *testing.T, socket string, change func(*Engine)) (*Engine, *guest) {
+func connectedEngine(t *testing.T, socket string, change func(*Engine)) (*Engine, *enginetest.Guest) {
 	t.Helper()
-	g := &guest{t: t, socket: socket}
-	link := &engine.Link{}
-	link.Set(engine.Target{Phase: engine.Running, Engine: engine.Containerd, Dial: g.dial})
-	e := New(mirror.Options{Link: link, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}, objects.NewSet())
+	g := enginetest.NewGuest(t, socket)
+	e := New(g.Options(t, engine.Containerd), objects.NewSet())
 	if change != nil {
 		change(e)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = e.Run(ctx)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		select {
-		case <-ended:
-		case <-time.After(testenv.Timeout):
-			t.Error("Run does not end")
-		}
-	})
+	enginetest.Run(t, e)
 	testenv.Eventually(t, "the engine answers", func() bool { return e.State().Answers })
 	return e, g
-}
-
-// resource returns a resource of the engine.
-func resource(t *testing.T, e *Engine, name string) view.Resource {
-	t.Helper()
-	for _, r := range e.Resources() {
-		if r.Name == name {
-			return r
-		}
-	}
-	t.Fatalf("there are no %s", name)
-	return view.Resource{}
 }

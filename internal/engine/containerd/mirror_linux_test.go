@@ -128,13 +128,13 @@ func TestViewIsRightAfterAStormAndLostConnections(t *testing.T) {
 					d.ctr(nil, "-n", "default", "container", "rm", id)
 				}
 				if w == 0 {
-					g.cut(i == 2) // and lets it connect again after the next one
+					g.Cut(i == 2) // and lets it connect again after the next one
 				}
 			}
 		})
 	}
 	workers.Wait()
-	g.cut(false)
+	g.Cut(false)
 	var want []string
 	for w := range 4 {
 		want = append(want, fmt.Sprintf("default storm-%d-0 exited 0", w), fmt.Sprintf("default storm-%d-1 exited 137", w),
@@ -152,14 +152,14 @@ func TestLostContainerdIsSaidAfterAWhile(t *testing.T) {
 	d.run(t, "default", "one", nil, "wait")
 	e, g := connectedEngine(t, d.socket, func(e *Engine) { e.Grace = 0 })
 	eventually(t, e, "default one running")
-	g.cut(true)
+	g.Cut(true)
 	testenv.Eventually(t, "the view says why it is empty", func() bool {
 		return len(lines(e)) == 0 && strings.Contains(e.resources.Containers.Store.Reason(), "the test has cut it")
 	})
 	if s := e.State(); s.Answers || !strings.Contains(s.Problem, "the test has cut it") {
 		t.Errorf("%+v", s)
 	}
-	g.cut(false)
+	g.Cut(false)
 	eventually(t, e, "default one running")
 }
 

@@ -6,9 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -20,58 +18,16 @@ import (
 	"github.com/moby/moby/api/types/container"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	utilexec "k8s.io/client-go/util/exec"
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
 	"rancherdesktop.io/rdd/internal/engine/answers"
+	"rancherdesktop.io/rdd/internal/engine/enginetest"
 	"rancherdesktop.io/rdd/internal/engine/mirror"
 	"rancherdesktop.io/rdd/internal/testenv"
 	"rancherdesktop.io/rdd/internal/view"
 )
-
-// served serves the subresources below /RESOURCE/NAME/SUBRESOURCE, as the API server does.
-func served(t *testing.T, e *Engine) string {
-	t.Helper()
-	resources := e.Resources()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		parts := strings.SplitN(strings.TrimPrefix(r.URL.Path, "/"), "/", 4)
-		i := slices.IndexFunc(resources, func(r view.Resource) bool { return r.Name == parts[0] })
-		o, err := resources[i].Store.Get(parts[1])
-		sub, ok := resources[i].Subresources[parts[2]]
-		if err != nil || !ok || !slices.Contains(sub.Methods, r.Method) {
-			http.NotFound(w, r)
-			return
-		}
-		below := ""
-		if len(parts) == 4 {
-			below = "/" + parts[3]
-		}
-		r.URL = &url.URL{Path: below, RawQuery: r.URL.RawQuery}
-		sub.Handler(o).ServeHTTP(w, r)
-	}))
-	t.Cleanup(s.Close)
-	return s.URL
-}
-
-func request(t *testing.T, method, address string) (code int, body string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	all, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer.StatusCode, string(all)
-}
 
 // message is that of a Status.
 func message(t *testing.T, body string) string {
@@ -87,7 +43,7 @@ func TestActionsAreDoneWhenTheyAreAnsweredAndTheViewShowsIt(t *testing.T) {
 	d := realEngine(t)
 	id := d.create(t, "one", container.Config{Cmd: []string{"wait"}}, container.HostConfig{})
 	e, _ := connectedEngine(t, d.socket, nil)
-	address := served(t, e)
+	address := enginetest.Served(t, e.Resources())
 	for _, step := range []struct {
 		action  string
 		code    int
@@ -108,7 +64,7 @@ func TestActionsAreDoneWhenTheyAreAnsweredAndTheViewShowsIt(t *testing.T) {
 		{"kill?signal=NONE", 400, v1alpha1.ContainerRunning, "NONE"},
 		{"kill?signal=KILL", 200, "", ""}, // the engine does not wait for the end
 	} {
-		code, body := request(t, http.MethodPost, address+"/containers/one/"+step.action)
+		code, body := enginetest.Request(t, http.MethodPost, address+"/containers/one/"+step.action)
 		if code != step.code || !strings.Contains(message(t, body), step.message) || strings.Contains(body, "Error response from daemon") {
 			t.Errorf("%s: %d %s", step.action, code, body)
 		}
@@ -117,7 +73,7 @@ func TestActionsAreDoneWhenTheyAreAnsweredAndTheViewShowsIt(t *testing.T) {
 		}
 	}
 	testenv.Eventually(t, "it was killed", func() bool { s := shown(e)["one"]; return s.ExitCode != nil && *s.ExitCode == 137 })
-	if code, body := request(t, http.MethodGet, address+"/containers/"+id+"/start"); code != 404 {
+	if code, body := enginetest.Request(t, http.MethodGet, address+"/containers/"+id+"/start"); code != 404 {
 		t.Errorf("GET: %d %s", code, body)
 	}
 }
@@ -173,12 +129,12 @@ func TestDeleteDoesTheRealThingOrSaysTheEnginesRefusal(t *testing.T) {
 func TestATagIsAddedAndRemoved(t *testing.T) {
 	d := realEngine(t)
 	e, _ := connectedEngine(t, d.socket, nil)
-	address := served(t, e)
-	if code, body := request(t, http.MethodPost, address+"/images/"+boxImage+"/tag?target=shop:2"); code != 200 {
+	address := enginetest.Served(t, e.Resources())
+	if code, body := enginetest.Request(t, http.MethodPost, address+"/images/"+boxImage+"/tag?target=shop:2"); code != 200 {
 		t.Errorf("%d %s", code, body)
 	}
 	for query, part := range map[string]string{"": "target=REPOSITORY:TAG", "target=Shop:2": "repository name", "target=a@sha256:" + strings.Repeat("0", 64): "digest"} {
-		if code, body := request(t, http.MethodPost, address+"/images/"+boxImage+"/tag?"+query); code != 400 || !strings.Contains(body, part) {
+		if code, body := enginetest.Request(t, http.MethodPost, address+"/images/"+boxImage+"/tag?"+query); code != 400 || !strings.Contains(body, part) {
 			t.Errorf("%s: %d %s", query, code, body)
 		}
 	}
@@ -200,9 +156,9 @@ func TestLogsReadAsKubectls(t *testing.T) {
 		d.start1(t, d.create(t, name, container.Config{Cmd: []string{"log"}, Tty: tty}, container.HostConfig{}))
 	}
 	e, _ := connectedEngine(t, d.socket, nil)
-	address := served(t, e)
+	address := enginetest.Served(t, e.Resources())
 	log := func(name, query string) string {
-		code, body := request(t, http.MethodGet, address+"/containers/"+name+"/log?"+query)
+		code, body := enginetest.Request(t, http.MethodGet, address+"/containers/"+name+"/log?"+query)
 		if code != 200 {
 			t.Errorf("%s: %d %s", query, code, body)
 		}
@@ -235,71 +191,50 @@ func TestLogsReadAsKubectls(t *testing.T) {
 		"previous=true": "one log has all runs", "tailLines=few": "whole number", "sinceTime=now": "2026-01-31", "stream=both": "stdout, stderr or all",
 		"sinceSeconds=1&sinceTime=2026-01-31T12:00:00Z": "not both", "follow=often": "true or false", "tailLines=-1": "negative", "tailLines=1&stream=stdout": "both streams",
 	} {
-		if code, body := request(t, http.MethodGet, address+"/containers/plain/log?"+query); code != 400 || !strings.Contains(message(t, body), part) {
+		if code, body := enginetest.Request(t, http.MethodGet, address+"/containers/plain/log?"+query); code != 400 || !strings.Contains(message(t, body), part) {
 			t.Errorf("%s: %d %s", query, code, body)
 		}
 	}
 }
 
-// execute runs a command as kubectl exec does.
-func execute(t *testing.T, address string, query url.Values, o remotecommand.StreamOptions) error {
-	t.Helper()
-	for name, on := range map[string]bool{"stdin": o.Stdin != nil, "stdout": o.Stdout != nil, "stderr": o.Stderr != nil, "tty": o.Tty} {
-		if on {
-			query.Set(name, "true")
-		}
-	}
-	x, err := remotecommand.NewWebSocketExecutor(&rest.Config{Host: address}, http.MethodGet, address+"?"+query.Encode())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), testenv.Timeout)
-	defer cancel()
-	return x.StreamWithContext(ctx, o)
-}
-
-type sizes chan *remotecommand.TerminalSize
-
-func (s sizes) Next() *remotecommand.TerminalSize { return <-s }
-
 func TestExecSpeaksWithTheCommandAndReturnsItsExitCode(t *testing.T) {
 	d := realEngine(t)
 	d.start1(t, d.create(t, "one", container.Config{Cmd: []string{"wait"}}, container.HostConfig{}))
 	e, _ := connectedEngine(t, d.socket, nil)
-	address := served(t, e) + "/containers/one/exec"
+	address := enginetest.Served(t, e.Resources()) + "/containers/one/exec"
 
 	var out, problems bytes.Buffer
-	err := execute(t, address, url.Values{"command": {"/box", "talk"}}, remotecommand.StreamOptions{Stdin: strings.NewReader("hello\n"), Stdout: &out})
+	err := enginetest.Execute(t, address, url.Values{"command": {"/box", "talk"}}, remotecommand.StreamOptions{Stdin: strings.NewReader("hello\n"), Stdout: &out})
 	exit, ok := errors.AsType[utilexec.CodeExitError](err)
 	if !ok || exit.Code != 7 || out.String() != "heard hello\nbye\n" {
 		t.Errorf("talk: %v, %q", err, out.String())
 	}
 
 	out.Reset()
-	err = execute(t, address, url.Values{"command": {"/box", "log"}}, remotecommand.StreamOptions{Stdout: &out, Stderr: &problems})
+	err = enginetest.Execute(t, address, url.Values{"command": {"/box", "log"}}, remotecommand.StreamOptions{Stdout: &out, Stderr: &problems})
 	if err != nil || out.String() != "out 1\nout 2\nout 3\n" || problems.String() != "err 1\nerr 2\nerr 3\n" {
 		t.Errorf("log: %v, %q, %q", err, out.String(), problems.String())
 	}
 
 	out.Reset()
-	queue := make(sizes, 2)
+	queue := make(enginetest.Sizes, 2)
 	queue <- &remotecommand.TerminalSize{Width: 100, Height: 30}
 	defer close(queue)
-	err = execute(t, address, url.Values{"command": {"/box", "size"}}, remotecommand.StreamOptions{Stdin: strings.NewReader(""), Stdout: &out, Tty: true, TerminalSizeQueue: queue})
+	err = enginetest.Execute(t, address, url.Values{"command": {"/box", "size"}}, remotecommand.StreamOptions{Stdin: strings.NewReader(""), Stdout: &out, Tty: true, TerminalSizeQueue: queue})
 	if err != nil || out.String() != "100 by 30\r\n" {
 		t.Errorf("size: %v, %q", err, out.String())
 	}
 
-	err = execute(t, address, url.Values{"command": {"/missing"}}, remotecommand.StreamOptions{Stdout: &out})
+	err = enginetest.Execute(t, address, url.Values{"command": {"/missing"}}, remotecommand.StreamOptions{Stdout: &out})
 	if exit, ok := errors.AsType[utilexec.CodeExitError](err); !ok || exit.Code < 126 {
 		t.Errorf("missing: %v", err)
 	}
-	if code, body := request(t, http.MethodGet, address+"?stdout=1&command=/box"); code != 400 || !strings.Contains(message(t, body), "WebSocket") {
+	if code, body := enginetest.Request(t, http.MethodGet, address+"?stdout=1&command=/box"); code != 400 || !strings.Contains(message(t, body), "WebSocket") {
 		t.Errorf("without a WebSocket: %d %s", code, body)
 	}
 	d.create(t, "stopped", container.Config{}, container.HostConfig{})
 	testenv.Eventually(t, "it is shown", func() bool { return shown(e)["stopped"].ID != "" })
-	err = execute(t, strings.Replace(address, "one", "stopped", 1), url.Values{"command": {"/box"}}, remotecommand.StreamOptions{Stdout: &out})
+	err = enginetest.Execute(t, strings.Replace(address, "one", "stopped", 1), url.Values{"command": {"/box"}}, remotecommand.StreamOptions{Stdout: &out})
 	if err == nil || !strings.Contains(err.Error(), "is not running") {
 		t.Errorf("stopped: %v", err)
 	}
@@ -310,13 +245,13 @@ func TestAttachSpeaksWithTheContainersOwnProcess(t *testing.T) {
 	d.start1(t, d.create(t, "one", container.Config{Cmd: []string{"talk"}, OpenStdin: true, StdinOnce: true, AttachStdin: true}, container.HostConfig{}))
 	e, _ := connectedEngine(t, d.socket, nil)
 	testenv.Eventually(t, "it runs", func() bool { return shown(e)["one"].State == v1alpha1.ContainerRunning })
-	address := served(t, e) + "/containers/one/attach"
+	address := enginetest.Served(t, e.Resources()) + "/containers/one/attach"
 	var out bytes.Buffer
-	if err := execute(t, address, url.Values{}, remotecommand.StreamOptions{Stdin: strings.NewReader("hello\n"), Stdout: &out}); err != nil || out.String() != "heard hello\nbye\n" {
+	if err := enginetest.Execute(t, address, url.Values{}, remotecommand.StreamOptions{Stdin: strings.NewReader("hello\n"), Stdout: &out}); err != nil || out.String() != "heard hello\nbye\n" {
 		t.Errorf("talk: %v, %q", err, out.String())
 	}
 	testenv.Eventually(t, "it has exited", func() bool { return shown(e)["one"].State == v1alpha1.ContainerExited })
-	if err := execute(t, address, url.Values{}, remotecommand.StreamOptions{Stdout: &out}); err == nil || !strings.Contains(err.Error(), "Start it first") {
+	if err := enginetest.Execute(t, address, url.Values{}, remotecommand.StreamOptions{Stdout: &out}); err == nil || !strings.Contains(err.Error(), "Start it first") {
 		t.Errorf("attach to a stopped container: %v", err)
 	}
 }
@@ -326,15 +261,15 @@ func TestStatsMeasureAtTheFirstLook(t *testing.T) {
 	d.start1(t, d.create(t, "one", container.Config{Cmd: []string{"wait"}}, container.HostConfig{}))
 	d.create(t, "stopped", container.Config{}, container.HostConfig{})
 	e, _ := connectedEngine(t, d.socket, nil)
-	address := served(t, e)
+	address := enginetest.Served(t, e.Resources())
 	for range 2 {
 		var s v1alpha1.ContainerStats
-		code, body := request(t, http.MethodGet, address+"/containers/one/stats")
+		code, body := enginetest.Request(t, http.MethodGet, address+"/containers/one/stats")
 		if err := json.Unmarshal([]byte(body), &s); err != nil || code != 200 || s.Time.IsZero() || s.Processors == 0 || s.MemoryLimit == 0 {
 			t.Errorf("%d %s %v", code, body, err)
 		}
 	}
-	if code, body := request(t, http.MethodGet, address+"/containers/stopped/stats"); code != 200 || !strings.Contains(body, `"memory":0`) {
+	if code, body := enginetest.Request(t, http.MethodGet, address+"/containers/stopped/stats"); code != 200 || !strings.Contains(body, `"memory":0`) {
 		t.Errorf("stopped: %d %s", code, body)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -370,9 +305,9 @@ func TestFilesOfAVolumeAreListedAndDownloaded(t *testing.T) {
 		all := shown(e)
 		return all["write"].State == v1alpha1.ContainerExited && all["link"].State == v1alpha1.ContainerExited && all["inner"].State == v1alpha1.ContainerExited
 	})
-	address := served(t, e) + "/volumes/data/files"
+	address := enginetest.Served(t, e.Resources()) + "/volumes/data/files"
 	list := func(at string) (out []string) {
-		code, body := request(t, http.MethodGet, address+at)
+		code, body := enginetest.Request(t, http.MethodGet, address+at)
 		var files v1alpha1.VolumeFiles
 		if err := json.Unmarshal([]byte(body), &files); err != nil || code != 200 || files.Truncated {
 			t.Errorf("%s: %d %s %v", at, code, body, err)
@@ -393,10 +328,10 @@ func TestFilesOfAVolumeAreListedAndDownloaded(t *testing.T) {
 			t.Errorf("%s: %q", at, got)
 		}
 	}
-	if code, body := request(t, http.MethodGet, address+"/in/it's?download=true"); code != 200 || body != "content" {
+	if code, body := enginetest.Request(t, http.MethodGet, address+"/in/it's?download=true"); code != 200 || body != "content" {
 		t.Errorf("a file: %d %q", code, body)
 	}
-	code, body := request(t, http.MethodGet, address+"?download")
+	code, body := enginetest.Request(t, http.MethodGet, address+"?download")
 	var names []string
 	for archive := tar.NewReader(strings.NewReader(body)); ; {
 		h, err := archive.Next()
@@ -413,7 +348,7 @@ func TestFilesOfAVolumeAreListedAndDownloaded(t *testing.T) {
 		"/missing": "There is no /missing in the volume.", "/out": "/out is a link that leads out of the volume.",
 		"/out/passwd?download": "leads out of the volume", "/../../../etc": "There is no /etc in the volume.", "/in/it's": "it is no folder",
 	} {
-		if code, body := request(t, http.MethodGet, address+at); code < 400 || !strings.Contains(message(t, body), want) {
+		if code, body := enginetest.Request(t, http.MethodGet, address+at); code < 400 || !strings.Contains(message(t, body), want) {
 			t.Errorf("%s: %d %s", at, code, body)
 		}
 	}
@@ -447,7 +382,7 @@ func TestFilesOfAContainerAreListedAndDownloadedAsItSeesThem(t *testing.T) {
 	})
 	all := shown(e)
 	files := func(container, at string) (int, string) {
-		return request(t, http.MethodGet, served(t, e)+"/containers/"+all[container].ID+"/files"+at)
+		return enginetest.Request(t, http.MethodGet, enginetest.Served(t, e.Resources())+"/containers/"+all[container].ID+"/files"+at)
 	}
 	code, body := files("live", "")
 	if got := names(t, code, body); !slices.Contains(got, "file box") || !slices.Contains(got, "folder data") || !slices.Contains(got, "folder proc") {
@@ -508,8 +443,8 @@ func TestFilesOfAContainerThatDoesNotRunAreThoseOfItsLayers(t *testing.T) {
 	if err := errors.Join(os.Mkdir(filepath.Join(dir, "l"), 0o755), os.Symlink("../a/diff", filepath.Join(dir, "l/A")), os.Symlink("../b/diff", filepath.Join(dir, "l/B"))); err != nil {
 		t.Fatal(err)
 	}
-	g := &guest{t: t}
-	s := &session{Session: &mirror.Session[reading]{Dial: g.dial}}
+	g := enginetest.NewGuest(t, "")
+	s := &session{Session: &mirror.Session[reading]{Dial: g.Dial}}
 	for at, want := range map[string][]string{"/": {"etc", "usr"}, "/etc": {"both", "own", "upper"}} {
 		answer, err := s.run(t.Context(), "exec unshare -m sh -c "+answers.Quote(restingScript)+` sh "$@"`, "container", filepath.Join(dir, "own"), at)
 		if err != nil {
@@ -534,7 +469,7 @@ func TestInspectIsWhatTheEngineSays(t *testing.T) {
 	id := d.create(t, "one", container.Config{Cmd: []string{"wait"}}, container.HostConfig{Binds: []string{"data:/data"}})
 	e, _ := connectedEngine(t, d.socket, nil)
 	testenv.Eventually(t, "it is shown", func() bool { return shown(e)["one"].ID == id })
-	address := served(t, e)
+	address := enginetest.Served(t, e.Resources())
 	images, _ := e.resources.Images.Store.List(view.Selector{})
 	networks, _ := e.resources.Networks.Store.List(view.Selector{})
 	if len(images) != 1 || len(networks) == 0 {
@@ -544,7 +479,7 @@ func TestInspectIsWhatTheEngineSays(t *testing.T) {
 		"containers/" + id: `"Name":"/one"`, "images/" + images[0].GetName(): `"RepoTags":["box:1"]`, "volumes/data": `"Name":"data"`,
 		"networks/" + networks[0].GetName(): `"Id":"` + networks[0].GetName(),
 	} {
-		if code, body := request(t, http.MethodGet, address+"/"+at+"/inspect"); code != 200 || !strings.Contains(body, want) {
+		if code, body := enginetest.Request(t, http.MethodGet, address+"/"+at+"/inspect"); code != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", at, code, body)
 		}
 	}

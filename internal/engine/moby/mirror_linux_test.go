@@ -26,17 +26,6 @@ import (
 // storm is how many containers TestViewAndDockerPsAgreeAfterAStorm creates. A minute per 200 on two cores that do nothing else.
 var storm = flag.Int("storm", 25, "how many containers the storm creates")
 
-// shown returns the containers of the view by name.
-func shown(e *Engine) map[string]v1alpha1.ContainerStatus {
-	all := map[string]v1alpha1.ContainerStatus{}
-	list, _ := e.resources.Containers.Store.List(view.Selector{})
-	for _, o := range list {
-		s := o.(*v1alpha1.Container).Status
-		all[s.Name] = s
-	}
-	return all
-}
-
 // lines are the containers of the view as name, state and exit code.
 func lines(e *Engine) []string {
 	var out []string
@@ -109,7 +98,7 @@ func TestViewAndDockerPsAgreeAfterAStorm(t *testing.T) {
 		work <- i
 		switch i {
 		case *storm / 3, *storm / 2:
-			g.cut(false)
+			g.Cut(false)
 		}
 	}
 	close(work)
@@ -290,7 +279,7 @@ func TestALostEngineIsShownForAWhileAndFoundAgain(t *testing.T) {
 	d := realEngine(t)
 	d.create(t, "one", container.Config{}, container.HostConfig{})
 	e, g := connectedEngine(t, d.socket, func(e *Engine) { e.Grace = 0 })
-	g.cut(true)
+	g.Cut(true)
 	testenv.Eventually(t, "the view is empty and says why", func() bool {
 		return len(shown(e)) == 0 && strings.Contains(e.resources.Containers.Store.Reason(), "the test has cut it")
 	})
@@ -298,7 +287,7 @@ func TestALostEngineIsShownForAWhileAndFoundAgain(t *testing.T) {
 	if state.Answers || state.Attempts == 0 || state.Problem != "The engine does not answer: there is no connection to the guest: the test has cut it." {
 		t.Errorf("state: %+v", state)
 	}
-	g.cut(false)
+	g.Cut(false)
 	testenv.Eventually(t, "the container is shown again", func() bool { return e.State().Answers && len(shown(e)) == 1 })
 }
 
@@ -310,10 +299,10 @@ func TestALostConnectionDoesNotEmptyTheView(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.cut(true)
+	g.Cut(true)
 	testenv.Eventually(t, "attempts fail", func() bool { return e.State().Attempts > 0 })
 	d.create(t, "two", container.Config{}, container.HostConfig{})
-	g.cut(false)
+	g.Cut(false)
 	told := <-w.ResultChan()
 	if o, ok := told.Object.(*v1alpha1.Container); !ok || o.Status.Name != "two" || told.Type != "ADDED" {
 		t.Errorf("told: %s %+v", told.Type, told.Object)

@@ -19,6 +19,9 @@ import (
 	"github.com/moby/moby/api/types/network"
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
+	"rancherdesktop.io/rdd/internal/engine"
+	"rancherdesktop.io/rdd/internal/engine/enginetest"
+	"rancherdesktop.io/rdd/internal/engine/objects"
 	"rancherdesktop.io/rdd/internal/testenv"
 	"rancherdesktop.io/rdd/internal/view"
 )
@@ -167,6 +170,37 @@ func (s *standIn) tell(kind, action, id string) {
 	s.events <- fmt.Sprintf(`{"Type":%q,"Action":%q,"Actor":{"ID":%q}}`+"\n", kind, action, id)
 }
 
+// startEngine runs an Engine that reaches a docker socket through the guest.
+func startEngine(t *testing.T, socket string, change func(*Engine)) (*Engine, *enginetest.Guest) {
+	t.Helper()
+	g := enginetest.NewGuest(t, socket)
+	e := New(g.Options(t, engine.Moby), objects.NewSet())
+	if change != nil {
+		change(e)
+	}
+	enginetest.Run(t, e)
+	return e, g
+}
+
+// connectedEngine is one that shows what a docker engine has.
+func connectedEngine(t *testing.T, socket string, change func(*Engine)) (*Engine, *enginetest.Guest) {
+	t.Helper()
+	e, g := startEngine(t, socket, change)
+	testenv.Eventually(t, "the engine answers", func() bool { return e.State().Answers })
+	return e, g
+}
+
+// shown returns the containers of the view by name.
+func shown(e *Engine) map[string]v1alpha1.ContainerStatus {
+	all := map[string]v1alpha1.ContainerStatus{}
+	list, _ := e.resources.Containers.Store.List(view.Selector{})
+	for _, o := range list {
+		s := o.(*v1alpha1.Container).Status
+		all[s.Name] = s
+	}
+	return all
+}
+
 // patient never reads again by itself, so that only what is tested can help.
 func patient(e *Engine) { e.Resync = time.Hour }
 
@@ -243,7 +277,7 @@ func TestEventsAreAskedForSinceTheEnginesOwnClock(t *testing.T) {
 	if err != nil || session.skew > -20*365*24*time.Hour {
 		t.Errorf("skew %v, %v", session.skew, err)
 	}
-	g.cut(false)
+	g.Cut(false)
 	testenv.Eventually(t, "it connects again", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.since) == 2 })
 	if s.since[1] != "949550706.000000007" {
 		t.Errorf("since %q", s.since)
