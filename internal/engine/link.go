@@ -81,4 +81,5 @@ type State struct {
 	Containers int    // that run
 	Problem    string // why it doesn't answer, for people; empty while it answers, and while there was no attempt yet
 	Attempts   int    // that have failed since the target changed
+	Failed     string // with which last words the guest has given up starting it, for people; empty while it may still come up
 }

@@ -140,10 +140,17 @@ func (d *decision) engineCondition(o observation) metav1.Condition {
 	c.Status, c.Reason, c.Message = metav1.ConditionUnknown, v1alpha1.ReasonConnecting, o.engine.Problem
 	late := o.now.Sub(d.memory.connecting)
 	d.requeueAfter = connectInterval
+	log := o.command("vm shell " + v1alpha1.VM + " -- sudo journalctl -u " + unitOf(o.engineName()))
+	if o.engine.Failed != "" {
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonConnectFailed
+		c.Message = "the virtual machine runs, but its container engine can't start. " + o.engine.Failed + " Its log: " + log + ". Repair it with: " + o.command("shell") +
+			", and restart it with: " + o.command("restart") + ". Or make a new system disk, which keeps images, containers and volumes: " + o.command("reset")
+		return c
+	}
 	if late >= connectTimeout && o.engine.Problem != "" {
 		c.Reason = v1alpha1.ReasonConnectFailed
 		c.Message = "the virtual machine runs, and its container engine has not answered for more than " + connectTimeout.String() + ": " + strings.TrimSuffix(o.engine.Problem, ".") +
-			". RDD goes on trying. The engine's log: " + o.command("vm shell "+v1alpha1.VM+" -- sudo journalctl -u "+unitOf(o.engineName())) + "; to restart it: " + o.command("restart")
+			". RDD goes on trying. The engine's log: " + log + "; to restart it: " + o.command("restart")
 	}
 	return c
 }

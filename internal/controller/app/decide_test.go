@@ -190,6 +190,10 @@ func TestDecide(t *testing.T) {
 		{"the engine doesn't come up", situation(silent, func(o *observation) { o.memory.connecting = noon.Add(-connectTimeout) }), "", engine.Running, "True/Created", "True/Started", "Unknown/ConnectFailed", "False/ConnectFailed", func(d decision) bool {
 			return strings.Contains(meta.FindStatusCondition(d.status.Conditions, "Settled").Message, "dial: refused. RDD goes on trying. The engine's log: rdd vm shell rd -- sudo journalctl -u docker")
 		}},
+		{"the guest has given up starting the engine", situation(silent, func(o *observation) { o.engine.Failed = "The service docker could not start." }), "", engine.Running, "True/Created", "True/Started", "False/ConnectFailed", "False/ConnectFailed", func(d decision) bool {
+			message := meta.FindStatusCondition(d.status.Conditions, "Settled").Message
+			return strings.Contains(message, "The service docker could not start. Its log: ") && strings.Contains(message, "rdd reset")
+		}},
 		{"stop", situation(stop), "patch", engine.Stopped, "True/Created", "True/Started", "False/Stopped", "False/WaitingForVM", func(d decision) bool {
 			return !d.vmSpec.Running && meta.FindStatusCondition(d.status.Conditions, "Running").ObservedGeneration == 3
 		}},

@@ -41,6 +41,8 @@ type Follower[C Connection[R], R any] struct {
 	state   engine.State
 	current C      // only without a reason
 	reason  string // why there is no connection
+	said    string // by the last attempt that has failed
+	found   finding
 }
 
 // Prepare makes a Follower ready for use. It doesn't touch the view: another engine's may be there.
@@ -86,6 +88,7 @@ func (f *Follower[C, R]) report(c C) {
 	if bindings, changed := f.Mirror.Publish(); changed {
 		f.Published(bindings)
 	}
+	f.forget()
 	f.setState(engine.State{Answers: true, Version: version, APIVersion: apiVersion, Containers: f.Mirror.Running()})
 }
 
@@ -137,6 +140,16 @@ func (f *Follower[C, R]) follow(ctx context.Context, changed <-chan struct{}) {
 		case <-ctx.Done():
 		}
 	}()
+	f.forget()
+	asking := make(chan struct{})
+	go func() {
+		defer close(asking)
+		f.inquire(ctx)
+	}()
+	defer func() {
+		cancel()
+		<-asking
+	}()
 	pause, attempts := time.Duration(0), 0
 	for {
 		target, _ := f.Link.Get() // the way to the guest may be a new one
@@ -175,7 +188,10 @@ func (f *Follower[C, R]) follow(ctx context.Context, changed <-chan struct{}) {
 
 // fail says that the engine does not answer, and empties the view if that has lasted for long.
 func (f *Follower[C, R]) fail(attempts int, err error) {
-	failed := engine.State{Problem: "The engine does not answer: " + err.Error() + ".", Attempts: attempts}
+	f.mu.Lock()
+	f.said = "The engine does not answer: " + err.Error() + "."
+	failed := f.found.into(f.said, attempts)
+	f.mu.Unlock()
 	if f.Mirror.Expired(time.Now(), f.Grace) {
 		f.leave(failed.Problem, failed)
 		return

@@ -303,7 +303,7 @@ const (
 const (
 	ReasonConnected        = "Connected"        // ContainerEngineReady: True
 	ReasonConnecting       = "Connecting"       // ContainerEngineReady: Unknown, the virtual machine runs and the engine does not answer yet
-	ReasonConnectFailed    = "ConnectFailed"    // ContainerEngineReady: Unknown, the engine has not answered for a while; see its message
+	ReasonConnectFailed    = "ConnectFailed"    // ContainerEngineReady: Unknown, the engine has not answered for a while; False, the guest has given up starting it; see its message
 	ReasonStopped          = "Stopped"          // ContainerEngineReady: False
 	ReasonSettled          = "Settled"          // Settled: True
 	ReasonWaitingForVM     = "WaitingForVM"     // Settled: False
