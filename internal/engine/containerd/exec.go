@@ -1,14 +1,12 @@
 package containerd
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -23,6 +21,7 @@ import (
 	tasktypes "github.com/containerd/containerd/api/types/task"
 
 	"rancherdesktop.io/rdd/internal/engine/answers"
+	"rancherdesktop.io/rdd/internal/engine/mirror"
 	"rancherdesktop.io/rdd/internal/view"
 )
 
@@ -56,7 +55,7 @@ type process struct {
 	exec                  string // its ID
 	tty                   bool
 	folder                string // of its pipes, in the guest
-	stdin, stdout, stderr net.Conn
+	stdin, stdout, stderr *mirror.Script
 }
 
 // exec starts a command.
@@ -83,7 +82,7 @@ func (s *session) exec(r *http.Request, name string, want answers.Streams) (_ *p
 	for _, stream := range []struct {
 		name   string
 		on     bool
-		conn   *net.Conn
+		conn   **mirror.Script
 		path   *string
 		script string
 	}{
@@ -109,40 +108,13 @@ func (s *session) exec(r *http.Request, name string, want answers.Streams) (_ *p
 }
 
 // pipe makes a named pipe in the guest, and connects to it.
-func (p *process) pipe(ctx context.Context, path, script string) (net.Conn, error) {
-	script = `mkdir -p -m 700 "${1%/*}" && mkfifo -m 600 "$1" && echo ready && exec ` + script
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	conn, err := p.Dial(ctx, "exec", "sudo -n sh -c "+answers.Quote(script)+" sh "+answers.Quote(path))
-	if err != nil {
-		return nil, view.Status(http.StatusServiceUnavailable, "The virtual machine does not answer: "+plain(err).Error()+".")
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	in := bufio.NewReader(conn)
-	line, err := in.ReadString('\n')
-	if !stop() || err != nil || line != "ready\n" {
+func (p *process) pipe(ctx context.Context, path, script string) (*mirror.Script, error) {
+	conn, first, err := p.Script(ctx, `mkdir -p -m 700 "${1%/*}" && mkfifo -m 600 "$1" || { echo failed; exit; }; echo ready; exec `+script, path)
+	if err == nil && first != "ready\n" {
 		_ = conn.Close()
-		return nil, view.Status(http.StatusInternalServerError, "The virtual machine can't make a pipe for the command.")
+		err = view.Status(http.StatusInternalServerError, "The virtual machine can't make a pipe for the command.")
 	}
-	return &readConn{conn, in}, nil
-}
-
-// readConn is a connection of which something was read already.
-type readConn struct {
-	net.Conn
-	in io.Reader
-}
-
-func (c *readConn) Read(p []byte) (int, error) { return c.in.Read(p) }
-
-// closeWrite says that nothing more will be written.
-func closeWrite(conn net.Conn) {
-	if c, ok := conn.(*readConn); ok {
-		conn = c.Conn
-	}
-	if half, ok := conn.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-	}
+	return conn, err
 }
 
 // processSpec is the container's own process with another command.
@@ -182,7 +154,7 @@ func (t *task) processSpec(query url.Values, tty bool) ([]byte, error) {
 }
 
 func (p *process) endStdin() {
-	closeWrite(p.stdin)
+	_ = p.stdin.CloseWrite()
 	if !p.tty {
 		_, _ = p.tasks.CloseIO(in(p.Target, p.namespace), &tasks.CloseIORequest{ContainerID: p.id, ExecID: p.exec, Stdin: true})
 	}
@@ -217,7 +189,7 @@ func (p *process) status(ctx context.Context) metav1.Status {
 
 // hangUp ends the command's streams.
 func (p *process) hangUp() {
-	for _, conn := range []net.Conn{p.stdin, p.stdout, p.stderr} {
+	for _, conn := range []*mirror.Script{p.stdin, p.stdout, p.stderr} {
 		if conn != nil {
 			_ = conn.Close()
 		}
@@ -233,9 +205,5 @@ func (p *process) clean() {
 		_, _ = p.tasks.Wait(ctx, &tasks.WaitRequest{ContainerID: p.id, ExecID: p.exec})
 	}
 	_, _ = p.tasks.DeleteProcess(ctx, &tasks.DeleteProcessRequest{ContainerID: p.id, ExecID: p.exec})
-	conn, err := p.Dial(ctx, "exec", "sudo -n rm -rf -- "+answers.Quote(p.folder))
-	if err == nil {
-		_, _ = io.Copy(io.Discard, conn)
-		_ = conn.Close()
-	}
+	p.removeFiles(ctx, p.folder)
 }

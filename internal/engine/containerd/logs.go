@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"rancherdesktop.io/rdd/internal/engine/answers"
+	"rancherdesktop.io/rdd/internal/engine/mirror"
 	"rancherdesktop.io/rdd/internal/view"
 )
 
@@ -26,7 +27,12 @@ func logFile(namespace, id string) string { return path.Join(logFolder, namespac
 func (t *task) removeLog(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := t.Dial(ctx, "exec", "sudo -n rm -f -- "+answers.Quote(logFile(t.namespace, t.id)))
+	t.removeFiles(ctx, logFile(t.namespace, t.id))
+}
+
+// removeFiles removes a file or a folder in the guest.
+func (s *session) removeFiles(ctx context.Context, path string) {
+	conn, err := s.Dial(ctx, "exec", "sudo -n rm -rf -- "+answers.Quote(path))
 	if err == nil {
 		_, _ = io.Copy(io.Discard, conn)
 		_ = conn.Close()
@@ -118,17 +124,11 @@ func (s *session) serveLog(w http.ResponseWriter, r *http.Request, o view.Object
 	}
 	defer in.Close()
 	out := answers.NewText(w, query.Limit)
-	_ = copyLog(out, in.Reader, source.line, query) // ends with the client, the file or the container
+	_ = copyLog(out, in.Output, source.line, query) // ends with the client, the file or the container
 	return nil
 }
 
-// logReader is a log that is read in the guest.
-type logReader struct {
-	*bufio.Reader
-	io.Closer
-}
-
-func (s *session) openLog(ctx context.Context, name string, q answers.LogQuery) (*logReader, logSource, error) {
+func (s *session) openLog(ctx context.Context, name string, q answers.LogQuery) (*mirror.Script, logSource, error) {
 	namespaced, t, err := s.open(ctx, name)
 	if err != nil {
 		return nil, logSource{}, err
@@ -145,35 +145,18 @@ func (s *session) openLog(ctx context.Context, name string, q answers.LogQuery) 
 		lines = fmt.Sprint(*q.Tail)
 	}
 	follow := q.Follow && t.runs()
-	command := "sudo -n sh -c " + answers.Quote(logScript) + " sh"
-	for _, arg := range []string{escapePattern(source.files), lines, fmt.Sprint(follow)} {
-		command += " " + answers.Quote(arg)
-	}
-	limited, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	conn, err := s.Dial(limited, "exec", command)
+	in, first, err := s.Script(ctx, logScript, escapePattern(source.files), lines, fmt.Sprint(follow))
 	if err != nil {
-		return nil, source, view.Status(http.StatusServiceUnavailable, "The virtual machine does not answer: "+plain(err).Error()+".")
-	}
-	context.AfterFunc(ctx, func() { _ = conn.Close() })
-	in := &logReader{bufio.NewReaderSize(conn, 32<<10), conn}
-	head, err := in.ReadString('\n')
-	switch {
-	case err != nil:
-		err = view.Status(http.StatusServiceUnavailable, "The virtual machine did not answer: "+plain(err).Error()+".")
-	case head != "log\n":
-		err = noLog()
-	}
-	if err != nil {
-		_ = conn.Close()
 		return nil, source, err
+	}
+	if first != "log\n" {
+		_ = in.Close()
+		return nil, source, noLog()
 	}
 	if follow {
 		go func() { // the end of the container is the end of its log
 			_ = t.wait(namespaced)
-			if half, ok := conn.(interface{ CloseWrite() error }); ok {
-				_ = half.CloseWrite()
-			}
+			_ = in.CloseWrite()
 		}()
 	}
 	return in, source, nil

@@ -37,7 +37,8 @@ type Session[R any] struct {
 	Dial   engine.Dial
 	Target context.Context //nolint:containedctx // ends with the engine that is followed
 
-	failures map[Key]int // in a row
+	plain    func(err error) error // as the Follower's
+	failures map[Key]int           // in a row
 }
 
 // Await reads something again, and returns when that is done, or takes too long.
@@ -67,7 +68,7 @@ func (f *Follower[C, R]) session(ctx context.Context, dial engine.Dial, limit ti
 	if dial == nil {
 		return false, errors.New("there is no way to reach it yet")
 	}
-	s := &Session[R]{Timing: f.Timing, Log: f.Log, Mirror: f.Mirror, Dial: dial, Target: ctx, failures: map[Key]int{}}
+	s := &Session[R]{Timing: f.Timing, Log: f.Log, Mirror: f.Mirror, Dial: dial, Target: ctx, plain: f.Plain, failures: map[Key]int{}}
 	defer s.Queue.Close()
 	c, err := f.Open(s)
 	if err != nil {

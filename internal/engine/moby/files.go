@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"path"
 	"slices"
@@ -20,6 +19,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
 	"rancherdesktop.io/rdd/internal/engine/answers"
+	"rancherdesktop.io/rdd/internal/engine/mirror"
 	"rancherdesktop.io/rdd/internal/view"
 )
 
@@ -92,8 +92,7 @@ const (
 
 // answer is what a script has answered.
 type answer struct {
-	net.Conn
-	in     *bufio.Reader
+	*mirror.Script
 	of     string // volume or container
 	folder bool
 	size   int64
@@ -101,30 +100,20 @@ type answer struct {
 
 // run runs a script in the guest as root, for files of a volume or container. The last argument is a path in it.
 func (s *session) run(ctx context.Context, script, of string, args ...string) (*answer, error) {
-	command := "sudo -n sh -c " + answers.Quote(script) + " sh"
-	for _, arg := range args {
-		command += " " + answers.Quote(arg)
-	}
-	limited, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	conn, err := s.Dial(limited, "exec", command)
+	running, first, err := s.Script(ctx, script, args...)
 	if err != nil {
-		return nil, view.Status(http.StatusServiceUnavailable, "The virtual machine does not answer: "+plain(err).Error()+".")
+		return nil, err
 	}
-	a := &answer{Conn: conn, of: of, in: bufio.NewReaderSize(conn, 32<<10)}
-	context.AfterFunc(ctx, func() { conn.Close() })
-	if err := a.readHead(args[len(args)-1]); err != nil {
-		conn.Close()
+	a := &answer{Script: running, of: of}
+	if err := a.begin(first, args[len(args)-1]); err != nil {
+		_ = a.Close()
 		return nil, err
 	}
 	return a, nil
 }
 
-func (a *answer) readHead(at string) error {
-	line, err := a.in.ReadString('\n')
-	if err != nil {
-		return view.Status(http.StatusServiceUnavailable, "The virtual machine did not answer: "+plain(err).Error()+".")
-	}
+// begin understands the first line of an answer about a path.
+func (a *answer) begin(line, at string) error {
 	kind, number, _ := strings.Cut(strings.TrimSpace(line), " ")
 	n, err := strconv.ParseInt(number, 10, 64)
 	switch {
@@ -205,7 +194,7 @@ func (a *answer) describe(f *v1alpha1.VolumeFile) error {
 func (a *answer) field() (string, error) {
 	var field []byte
 	for {
-		part, err := a.in.ReadSlice(0)
+		part, err := a.Output.ReadSlice(0)
 		field = append(field, part...)
 		switch {
 		case err == nil:
@@ -232,9 +221,9 @@ func (a *answer) send(w http.ResponseWriter, at, volume string) {
 	var n int64
 	var err error
 	if a.folder {
-		n, err = io.Copy(w, a.in)
+		n, err = io.Copy(w, a)
 	} else {
-		n, err = io.Copy(w, io.LimitReader(a.in, a.size)) // it may have grown
+		n, err = io.Copy(w, io.LimitReader(a, a.size)) // it may have grown
 	}
 	if err != nil || !a.folder && n < a.size || a.folder && n == 0 {
 		panic(http.ErrAbortHandler) // the client must not take it for whole
