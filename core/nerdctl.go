@@ -143,8 +143,12 @@ type counted struct {
 	ctx         context.Context //nolint:containedctx // lives as long as one call
 	from        io.Reader
 	done, total int64
+	told        int64 // done, when progress was called
 	progress    func(done, total int64)
 }
+
+// progressBytes is how much is read between two calls of progress.
+const progressBytes = 1 << 20
 
 func (c *counted) Read(p []byte) (int, error) {
 	if c.ctx.Err() != nil {
@@ -152,7 +156,8 @@ func (c *counted) Read(p []byte) (int, error) {
 	}
 	n, err := c.from.Read(p)
 	c.done += int64(n)
-	if c.progress != nil {
+	if c.progress != nil && (err != nil || c.done-c.told >= progressBytes) {
+		c.told = c.done
 		c.progress(c.done, c.total)
 	}
 	return n, err

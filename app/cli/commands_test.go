@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -219,6 +221,21 @@ func TestAnErrorInTheCommandLineNamesTheHelp(t *testing.T) {
 		p, stderr := newProgram(t)
 		if code := p.Run(t.Context(), strings.Fields(args)); code != exitUsage || stderr.String() != want {
 			t.Errorf("rdd %s: exit code %d\n got %q\nwant %q", args, code, stderr, want)
+		}
+	}
+}
+
+// An archive of nerdctl has some 250 MB.
+func TestTheInstallOfNerdctlShowsHowFarItIs(t *testing.T) {
+	p, stderr := newProgram(t)
+	archive := filepath.Join(t.TempDir(), "a.tar.gz")
+	if err := os.WriteFile(archive, make([]byte, 4<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.Run(t.Context(), []string{"nerdctl", "install", "--from", archive, "--digest", "sha256:" + strings.Repeat("0", 64)})
+	for _, want := range []string{"download 50 % of 4MiB: reading " + archive + "\n", "download 100 % of 4MiB", "nothing was installed"} {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("no %q in:\n%s", want, stderr)
 		}
 	}
 }

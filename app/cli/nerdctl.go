@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"rancherdesktop.io/rdd/core"
@@ -44,9 +46,18 @@ func (s *session) nerdctlInstall() *cobra.Command {
 	_ = cmd.MarkFlagRequired("digest")
 	_ = cmd.RegisterFlagCompletionFunc("digest", cobra.NoFileCompletions)
 	cmd.RunE = s.withCore(func(cmd *cobra.Command, _ []string, c *core.Core) error {
-		if err := c.Nerdctl().Install(cmd.Context(), *from, *digest, nil); err != nil {
+		s.progress = s.newProgress()
+		defer s.endProgress()
+		began := time.Now()
+		err := c.Nerdctl().Install(cmd.Context(), *from, *digest, func(done, total int64) {
+			s.progress.event(core.Event{
+				Op: "install nerdctl", Object: "nerdctl", Phase: "download", Bytes: done, Total: total, Elapsed: time.Since(began), Message: "reading " + *from,
+			})
+		})
+		if err != nil {
 			return err
 		}
+		s.endProgress()
 		s.printf("nerdctl is installed; use it with: rdd nerdctl\n")
 		return nil
 	})
