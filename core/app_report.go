@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
 	"github.com/docker/go-units"
+	"github.com/fsnotify/fsnotify"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -154,7 +156,7 @@ func (c *Core) Report(ctx context.Context, s Snapshot, list []*Container) AppRep
 	r.State, r.Message = DescribeApp(s.Service, s.App)
 	if a := s.App; a != nil {
 		r.Progress, r.Engine, r.Ports, r.Problems, r.KnownProblem = a.Status.Progress, a.Status.Engine, a.Status.Ports, a.Status.Problems, a.Status.KnownProblem
-		r.Disk = DiskReportOf(a.Status.Disk)
+		r.Disk = DiskReportOf(a)
 		context := c.DockerContext()
 		r.DockerContext = &context
 		r.VirtualMachine = c.vmReport(ctx, s.VMs)
@@ -256,8 +258,9 @@ func (c *Core) vmReport(ctx context.Context, vms []VM) *VMReport {
 }
 
 // DiskReportOf returns how full the data disk is: by the guest's file system while it runs, else by what is allocated for it.
-// It is nil for no disk.
-func DiskReportOf(d *lima.Disk) *DiskReport {
+// It is nil for an App without one.
+func DiskReportOf(a *App) *DiskReport {
+	d := a.Status.Disk
 	if d == nil {
 		return nil
 	}
@@ -269,7 +272,11 @@ func DiskReportOf(d *lima.Disk) *DiskReport {
 		r.Percent = int(100 * d.Allocated / d.Maximum)
 	}
 	if r.Percent >= diskWarningPercent {
-		r.Warning = fmt.Sprintf("the data disk is %d %% full; remove what is not used with: docker system prune; or enlarge it with: rdd set virtualMachine.disk=%s", r.Percent, larger(max(d.Maximum, d.Capacity)))
+		client := "docker"
+		if a.Spec.ContainerEngine.Name == Containerd {
+			client = "rdd nerdctl"
+		}
+		r.Warning = fmt.Sprintf("the data disk is %d %% full; remove what is not used with: %s system prune; or enlarge it with: rdd set virtualMachine.disk=%s", r.Percent, client, larger(max(d.Maximum, d.Capacity)))
 	}
 	return r
 }
@@ -308,6 +315,40 @@ func (c *Core) DockerContext() DockerContext {
 	host, name := c.inst.DockerEnvironment()
 	d.Used = host == files.Host || d.Override == "" && d.Exists && (name == d.Name || name == "" && d.Current)
 	return d
+}
+
+// dockerPoll is how often WatchDockerContext looks for docker's folder while there is none.
+const dockerPoll = 10 * time.Second
+
+// WatchDockerContext returns the DockerContext and that after each change, such as by `docker context use`, until ctx or the loop
+// ends. It only reads files. It ends at once if this system can't watch files.
+func (c *Core) WatchDockerContext(ctx context.Context) iter.Seq[DockerContext] {
+	return func(yield func(DockerContext) bool) {
+		files, err := fsnotify.NewWatcher()
+		if err != nil {
+			return
+		}
+		defer files.Close()
+		var last *DockerContext
+		for {
+			var again <-chan time.Time
+			if files.Add(c.inst.DockerConfigDir()) != nil { // each time, because the folder may be a new one
+				again = time.After(dockerPoll)
+			}
+			if now := c.DockerContext(); last == nil || now != *last {
+				if last = &now; !yield(now) {
+					return
+				}
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-files.Events:
+			case <-files.Errors: //nolint:errcheck // events were lost
+			case <-again:
+			}
+		}
+	}
 }
 
 // UseDockerContext makes the instance's docker context docker's current one, as `docker context use` does. It makes the context

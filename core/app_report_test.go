@@ -1,6 +1,8 @@
 package core
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	app "rancherdesktop.io/rdd/internal/api/app/v1alpha1"
 	containers "rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
 	lima "rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/atomicfile"
 	"rancherdesktop.io/rdd/internal/dockerconfig"
 	"rancherdesktop.io/rdd/internal/instance"
 )
@@ -76,20 +79,24 @@ func TestTheReportWarnsOfAFullDisk(t *testing.T) {
 	const gib = 1 << 30
 	for _, tc := range []struct {
 		disk    lima.Disk
+		engine  EngineName
 		percent int
-		warns   bool
+		advice  string // empty: no warning
 	}{
-		{lima.Disk{Used: 84 * gib, Capacity: 100 * gib, Allocated: 99 * gib, Maximum: 100 * gib}, 84, false},
-		{lima.Disk{Used: 85 * gib, Capacity: 100 * gib, Maximum: 100 * gib}, 85, true},
-		{lima.Disk{Allocated: 90 * gib, Maximum: 100 * gib}, 90, true},
-		{lima.Disk{}, 0, false},
+		{lima.Disk{Used: 84 * gib, Capacity: 100 * gib, Allocated: 99 * gib, Maximum: 100 * gib}, Moby, 84, ""},
+		{lima.Disk{Used: 85 * gib, Capacity: 100 * gib, Maximum: 100 * gib}, Moby, 85, "with: docker system prune;"},
+		{lima.Disk{Allocated: 90 * gib, Maximum: 100 * gib}, Containerd, 90, "with: rdd nerdctl system prune;"},
+		{lima.Disk{}, Moby, 0, ""},
 	} {
-		r := DiskReportOf(&tc.disk)
-		if r.Percent != tc.percent || (r.Warning != "") != tc.warns || tc.warns && !strings.Contains(r.Warning, "rdd set virtualMachine.disk=151Gi") {
+		a := &App{Status: app.AppStatus{Disk: &tc.disk}}
+		a.Spec.ContainerEngine.Name = tc.engine
+		r := DiskReportOf(a)
+		if r.Percent != tc.percent || (r.Warning == "") != (tc.advice == "") || !strings.Contains(r.Warning, tc.advice) ||
+			tc.advice != "" && !strings.Contains(r.Warning, "rdd set virtualMachine.disk=151Gi") {
 			t.Errorf("%+v: %+v", tc.disk, r)
 		}
 	}
-	if DiskReportOf(nil) != nil {
+	if DiskReportOf(&App{}) != nil {
 		t.Error("a report of no disk")
 	}
 }
@@ -169,6 +176,51 @@ func TestDockerUsesTheAppAfterUseDockerContext(t *testing.T) {
 	err = c.UseDockerContext(t.Context())
 	if KindOf(err) != Rejected || !strings.Contains(err.Error(), config) {
 		t.Errorf("with a damaged config.json: %v", err)
+	}
+}
+
+// Whoever runs "docker context use" in a terminal sees it in the window at once.
+func TestAnotherDockerContextIsSeenAtOnce(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	for _, variable := range []string{"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT"} {
+		t.Setenv(variable, "")
+	}
+	inst, err := instance.Resolve("default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inst.MakeDirs(); err != nil {
+		t.Fatal(err)
+	}
+	c := New(inst, "test")
+	if err := c.UseDockerContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(inst.DockerConfigDir(), "config.json")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	seen := make(chan DockerContext)
+	go func() {
+		defer close(seen)
+		for d := range c.WatchDockerContext(ctx) {
+			seen <- d
+		}
+	}()
+	next := func(current bool) {
+		t.Helper()
+		if d, open := <-seen; !open || d.Current != current {
+			t.Fatalf("%+v, want current %t; open %t", d, current, open)
+		}
+	}
+	next(true)
+	for _, name := range []string{"other", "rdd"} {
+		if err := atomicfile.Write(config, fmt.Appendf(nil, `{"currentContext": %q}`, name)); err != nil {
+			t.Fatal(err)
+		}
+		next(name == "rdd")
+	}
+	cancel()
+	for range seen { // it ends
 	}
 }
 

@@ -175,7 +175,7 @@ func (view *instanceView) describeApp(s core.Snapshot) *App {
 		if e := a.Status.Engine; e != nil {
 			v.Engine.Name, v.Engine.Version, v.Engine.Socket = e.Name, e.Version, e.Socket
 		}
-		if d := core.DiskReportOf(a.Status.Disk); d != nil {
+		if d := core.DiskReportOf(a); d != nil {
 			v.Disk = &AppDisk{d.Used, d.Capacity, d.Allocated, d.Maximum, d.Percent, d.Warning}
 		}
 	}
@@ -315,15 +315,30 @@ func (a *API) appUseContext(ctx context.Context, _ nothing) (nothing, error) {
 	if err := view.core.UseDockerContext(ctx); err != nil {
 		return nothing{}, err
 	}
-	a.change(func() {
-		if view.app == nil {
-			return
-		}
-		app := *view.app
-		app.Engine.setContext(view.core.DockerContext())
-		view.app = &app
-	})
+	a.showContext(view, view.core.DockerContext())
 	return nothing{}, nil
+}
+
+// watchContext follows docker's context.
+func (a *API) watchContext(ctx context.Context, view *instanceView) {
+	for docker := range view.core.WatchDockerContext(ctx) {
+		a.showContext(view, docker)
+	}
+}
+
+func (a *API) showContext(view *instanceView, docker core.DockerContext) {
+	changed := false
+	a.mu.Lock()
+	if view.app != nil {
+		app := *view.app
+		app.Engine.setContext(docker)
+		changed = app.Engine != view.app.Engine
+		view.app = &app
+	}
+	a.mu.Unlock()
+	if changed {
+		a.events.changed()
+	}
 }
 
 func startApp(e *operation.Engine, _ nothing) operation.Work { return e.StartApp() }

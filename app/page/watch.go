@@ -26,6 +26,7 @@ func (a *API) watch(ctx context.Context, view *instanceView, left <-chan struct{
 	var all sync.WaitGroup
 	defer all.Wait()
 	all.Go(func() { a.watchEngine(ctx, view) })
+	all.Go(func() { a.watchContext(ctx, view) })
 	for snapshot := range view.core.Watch(ctx) {
 		vms := view.describe(ctx, snapshot.VMs)
 		app := view.describeApp(snapshot)
