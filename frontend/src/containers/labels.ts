@@ -69,3 +69,7 @@ export function containersBadge({ engine }: Pick<Store, 'engine'>): Badge | unde
   const running = engine.containers.filter((c) => c.state === 'running').length
   return running ? { count: running, label: count(running, 'running container'), tone: 'idle' } : undefined
 }
+
+// nerdctlOf is what nerdctl is asked about a container of containerd. It knows the container of a pod by its ID only.
+export const nerdctlOf = (c: Pick<Container, 'namespace' | 'name' | 'id'>, verb: string) =>
+  `--namespace ${c.namespace} ${verb} ${c.name.includes('/') ? c.id : c.name}`

@@ -1,6 +1,7 @@
 // What the page shows while containerd is the engine.
 import { cleanup, fireEvent, screen, waitFor, within } from '@testing-library/svelte'
 import { afterEach, expect, test } from 'vitest'
+import AppSettings from '../app/AppSettings.svelte'
 import ContainerDetails from '../containers/ContainerDetails.svelte'
 import Containers from '../containers/Containers.svelte'
 import ImageDetails from '../images/ImageDetails.svelte'
@@ -53,11 +54,21 @@ test('a container’s page is found by its namespace and ID, and says where the 
   expect(calls(f, 'container.usage')).toEqual([])
 })
 
+test.each([
+  ['files', 'cp registry:/etc/hosts .'],
+  ['inspect', 'inspect registry'],
+])('the tab %s of a container names the command that has it, and asks containerd for nothing', async (tab, command) => {
+  const { fake: f } = show(fake(), ContainerDetails, { name: `default:${id('registry')}`, tab })
+  await screen.findByText(`rdd nerdctl --namespace default ${command}`)
+  expect([...calls(f, 'container.files'), ...calls(f, 'container.inspect')]).toEqual([])
+})
+
 test('a container’s volumes and networks are no links to pages that RDD can’t show', async () => {
-  show(fake(), ContainerDetails, { name: `default:${id('shop-db-1')}`, tab: 'overview' })
+  const { fake: f } = show(fake(), ContainerDetails, { name: `default:${id('shop-db-1')}`, tab: 'overview' })
   await screen.findByText(/Volume shop_data/)
   expect(screen.queryByRole('link', { name: 'shop_data' })).toBeNull()
   expect(screen.queryByRole('link', { name: 'shop_default' })).toBeNull()
+  expect(calls(f, 'container.inspect')).toEqual([])
 })
 
 test.each([
@@ -80,4 +91,17 @@ test('an image’s page offers nothing that containerd can’t do, and says what
   expect(screen.queryByRole('button', { name: 'Push…' })).toBeNull()
   expect(screen.queryByRole('button', { name: 'Save…' })).toBeNull()
   screen.getByRole('button', { name: 'Tag…' })
+})
+
+test('the settings say that docker’s context does not count', async () => {
+  show(fake(), AppSettings)
+  await screen.findByText(/docker can’t use containerd. This counts again/)
+})
+
+test('an image is inspected with nerdctl', async () => {
+  const f = fake()
+  const image = f.engine.images.find((i) => i.repoTag === 'registry:3')!
+  show(f, ImageDetails, { name: image.object, tab: 'inspect' })
+  await screen.findByText('rdd nerdctl --namespace default image inspect registry:3')
+  expect(calls(f, 'image.inspect')).toEqual([])
 })

@@ -346,6 +346,7 @@ export class FakeEngine {
       const twin = this.containers.find((c) => c.name === 'registry')!
       this.containers.push({ ...twin, namespace: 'k8s.io', object: `k8s.io:${twin.id}` })
       this.images = this.images.map((i) => ({ ...i, namespace: 'default' }))
+      this.values.engine = 'containerd'
       this.volumes = this.networks = []
       return
     }
