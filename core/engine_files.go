@@ -90,6 +90,21 @@ func statusError(resp *http.Response) error {
 // maxNumbered is how many files of one name may be there.
 const maxNumbered = 1000
 
+// SaveText saves a text in a new file in the folder for downloads, as Download does, and returns its path. In the name, what
+// separates folders is replaced.
+func (c *Core) SaveText(name, text string) (saved string, err error) {
+	const op = "save"
+	file, err := c.newFile("", strings.NewReplacer("/", "-", `\`, "-", ":", "-").Replace(name))
+	if err != nil {
+		return "", Failed(op, name, err)
+	}
+	_, err = file.WriteString(text)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", Failed(op, name, errors.Join(err, os.Remove(file.Name())))
+	}
+	return file.Name(), nil
+}
+
 // newFile creates a file.
 func (c *Core) newFile(path, suggested string) (*os.File, error) {
 	if path != "" {

@@ -3,6 +3,7 @@ package core
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"rancherdesktop.io/rdd/internal/instance"
@@ -40,5 +41,25 @@ func TestADownloadIsANewFile(t *testing.T) {
 	}
 	if _, err := c.newFile(named, "data.tar"); KindOf(err) != Usage {
 		t.Errorf("a file that exists: %v", err)
+	}
+}
+
+// A pod's container is named POD/CONTAINER.
+func TestALogIsSavedAsANewFileInTheFolderForDownloads(t *testing.T) {
+	home := t.TempDir()
+	c := New(instance.At(home, "default", home), "test")
+	downloads := filepath.Join(c.Instance().Home(), "Downloads")
+	if err := os.Mkdir(downloads, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"pod-web.log", "pod-web (1).log"} {
+		text := strings.Repeat("x", i+1)
+		path, err := c.SaveText("pod/web.log", text)
+		if err != nil || path != filepath.Join(downloads, want) {
+			t.Fatalf("%s, %v; want %s", path, err, want)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != text {
+			t.Errorf("%s has %q, %v", path, got, err)
+		}
 	}
 }

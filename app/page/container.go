@@ -111,6 +111,15 @@ func (a *API) containerLogOpen(ctx context.Context, p ContainerLogParams) (Strea
 	})
 }
 
+// logSave saves a log for the window, which can't save a file as a browser does.
+func (a *API) logSave(_ context.Context, p SaveLogParams) (Path, error) {
+	if p.Name == "" {
+		return Path{}, badField("name", "name: is empty")
+	}
+	saved, err := a.current().core.SaveText(p.Name, p.Text)
+	return Path{saved}, err
+}
+
 func (a *API) containerShellOpen(ctx context.Context, p ContainerShellParams) (StreamRef, error) {
 	if err := p.checkSize(); err != nil {
 		return StreamRef{}, err

@@ -138,6 +138,7 @@ func Methods() []Method {
 		changes("operation.cancel", (*API).operationCancel),
 		changes("operation.answer", (*API).operationAnswer),
 		asks("log.open", (*API).logOpen),
+		changes("log.save", (*API).logSave),
 		changes("shell.open", (*API).shellOpen),
 		changes("stream.write", (*API).streamWrite),
 		asks("stream.resize", (*API).streamResize),

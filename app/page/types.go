@@ -175,6 +175,11 @@ type (
 		Timestamps bool   `json:"timestamps,omitempty"`
 		Follow     bool   `json:"follow,omitempty"`
 	}
+	// SaveLogParams is a log that the page shows, and the name of the file for it.
+	SaveLogParams struct {
+		Name string `json:"name"`
+		Text string `json:"text"`
+	}
 	// ContainerShellParams is a terminal in a container, with a shell if no command is named.
 	ContainerShellParams struct {
 		ID      string   `json:"id"`

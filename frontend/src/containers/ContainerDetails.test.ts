@@ -48,6 +48,20 @@ test('the log has a tail, and timestamps if wanted', async () => {
   await waitFor(() => expect(called(fake, 'stream.close')).toHaveLength(1))
 })
 
+test('the window, which can’t save a file as a browser does, lets RDD save the log', async () => {
+  Object.assign(window, { runtime: {} })
+  try {
+    const { fake } = shown('shop-web-1')
+    await screen.findByText(/GET \/api\/items\/0 200/)
+    await press('Download')
+    await screen.findByText('/home/ada/Downloads/shop-web-1.log')
+    expect(called(fake, 'log.save')[0]).toMatchObject({ name: 'shop-web-1.log' })
+    expect((called(fake, 'log.save')[0] as { text: string }).text).toMatch(/items\/0 200[^]*\n$/)
+  } finally {
+    delete (window as { runtime?: unknown }).runtime
+  }
+})
+
 test('the log stays open when the container changes, and is opened again for its next run', async () => {
   const { fake } = shown('shop-web-1')
   await screen.findByText(/items\/0 /)

@@ -455,6 +455,10 @@ export interface RestoreParams {
   backup: string;
 }
 
+export interface SaveLogParams {
+  name: string;
+  text: string;
+}
 export interface SaveParams {
   references: string[];
   path: string;
@@ -683,6 +687,7 @@ export interface Methods {
   'operation.cancel': [CancelParams, Undo]
   'operation.answer': [AnswerParams, {}]
   'log.open': [Log, StreamRef]
+  'log.save': [SaveLogParams, Path]
   'shell.open': [ShellParams, StreamRef]
   'stream.write': [WriteParams, {}]
   'stream.resize': [ResizeParams, {}]

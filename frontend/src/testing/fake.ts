@@ -1014,6 +1014,7 @@ export class Fake implements Remote {
       }
       return {}
     },
+    'log.save': ({ name }) => ({ path: `/home/ada/Downloads/${name}` }),
     'log.open': ({ source, vm: name }) =>
       this.#stream(
         (n) =>
