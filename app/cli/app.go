@@ -61,11 +61,14 @@ func (s *session) afterStart(ctx context.Context, c *core.Core, session *core.Se
 	if err != nil || !a.Spec.Running {
 		return // it was stopped or deleted
 	}
-	if e := a.Status.Engine; e != nil {
+	e := a.Status.Engine
+	if e != nil && e.Socket != "" {
 		s.printf("the engine %s %s listens at %s\n", e.Name, e.Version, e.Socket)
 	}
 	if a.Spec.ContainerEngine.Name == core.Containerd {
 		s.printf("use it with: rdd nerdctl\n")
+	} else if e != nil && e.Socket == "" {
+		s.printf("docker commands can't use it now: see below\n")
 	} else if text := dockerHint(c.DockerContext(), c.Instance().DockerHost()); text != "" {
 		s.printf("%s\n", text)
 	}

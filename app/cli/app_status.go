@@ -164,7 +164,7 @@ func (s *session) printReport(w io.Writer, r *core.AppReport) {
 		}
 		printRows(w, "Engine", strings.TrimSpace(fmt.Sprintf("%s %s%s", e.Name, e.Version, version)), "Socket", e.Socket)
 	}
-	docker := r.Engine == nil || r.Engine.Name == core.Moby
+	docker := r.Engine == nil || r.Engine.Name == core.Moby && r.Engine.Socket != ""
 	if d := r.DockerContext; d != nil && docker && (d.Exists || r.State == core.AppRunning) { // the first start creates it at its end
 		printRows(w, "Docker context", s.withInstance(contextText(r.DockerContext)))
 	}

@@ -29,8 +29,8 @@ import (
 type desktop struct {
 	link   engine.Link
 	events controller.EventSource // of the App's controller
-	// socketProblem says why the engine's socket can't be served.
-	socketProblem func() string
+	// socketProblem says why an engine's socket can't be served.
+	socketProblem func(appv1alpha1.EngineName) string
 	ports         publishing
 	objects       objects.Set
 	engine        *choice.Choice
@@ -39,7 +39,7 @@ type desktop struct {
 // newDesktop returns what the parts of the App share.
 func (r *Run) newDesktop() *desktop {
 	d := &desktop{
-		socketProblem: func() string { return "" },
+		socketProblem: func(appv1alpha1.EngineName) string { return "" },
 		objects:       objects.NewSet(),
 		ports:         publishing{to: forward.NewPublisher(layout.Of(r.Instance, appv1alpha1.VM))},
 	}

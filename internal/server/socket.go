@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	app "rancherdesktop.io/rdd/internal/api/app/v1alpha1"
 	"rancherdesktop.io/rdd/internal/engine"
@@ -19,7 +18,12 @@ func (r *Run) serveSocket(ctx context.Context, d *desktop) (settle, end func()) 
 	}
 	docker := r.socket(d, engine.Moby, r.Instance.DockerSocket())
 	containerd := r.socket(d, engine.Containerd, r.Instance.ContainerdSocket())
-	d.socketProblem = func() string { return strings.TrimSpace(docker.Problem() + " " + containerd.Problem()) }
+	d.socketProblem = func(name app.EngineName) string {
+		if name == app.Containerd {
+			return containerd.Problem()
+		}
+		return docker.Problem()
+	}
 	starting := engine.Target{Phase: engine.Starting, Reason: "The service of RDD is starting."}
 	d.link.Set(starting)
 	settle = func() {

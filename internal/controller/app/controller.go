@@ -60,9 +60,9 @@ type Options struct {
 	Dial          engine.Dial                  // to the App's VM while it runs
 	Allow         func(bindAddresses []string) // is told on which addresses of this host ports may be published
 	Docker        DockerFiles
-	Context       string                         // name of the docker context
-	Sockets       map[v1alpha1.EngineName]string // paths of the engines' sockets on this host
-	SocketProblem func() string                  // says why a socket can't be served; empty when they are
+	Context       string                           // name of the docker context
+	Sockets       map[v1alpha1.EngineName]string   // paths of the engines' sockets on this host
+	SocketProblem func(v1alpha1.EngineName) string // says why an engine's socket can't be served; empty when it is
 
 	Guest    func() (template string, err error)                           // the template of RDD's guest
 	Validate func(ctx context.Context, vm string, template []byte) error   // asks Lima; see limavm.MachineManager

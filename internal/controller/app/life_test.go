@@ -173,6 +173,14 @@ func testLateEngine(t *testing.T, env *testEnv) {
 	env.until(t, "the engine is back", func(app *v1alpha1.App, _ *lima.LimaVM) bool {
 		return condition(app.Status, "Settled") == "True/Settled"
 	})
+	env.engine.lose("another program has it")
+	env.until(t, "another program has the socket", func(app *v1alpha1.App, _ *lima.LimaVM) bool {
+		return app.Status.Engine != nil && app.Status.Engine.Socket == "" && slices.Equal(app.Status.Problems, []string{"another program has it"})
+	})
+	env.engine.lose("")
+	env.until(t, "the socket is served again", func(app *v1alpha1.App, _ *lima.LimaVM) bool {
+		return app.Status.Engine != nil && app.Status.Engine.Socket == "/s/docker.sock" && len(app.Status.Problems) == 0
+	})
 }
 
 func testDockerFiles(t *testing.T, env *testEnv) {

@@ -60,7 +60,8 @@ func (r *reconciler) observeDocker(o *observation) {
 	if r.options.Docker.Exists() {
 		o.docker.context = r.options.Context
 	}
-	if problem := r.options.SocketProblem(); problem != "" {
+	if problem := r.options.SocketProblem(o.engineName()); problem != "" {
+		o.docker.socket = "" // whoever connects there reaches another program
 		o.problems = append(o.problems, problem)
 	}
 }

@@ -133,8 +133,26 @@ type fakeEngine struct {
 	link    *engine.Link
 	changed func()
 
-	mu   sync.Mutex
-	mute bool
+	mu      sync.Mutex
+	mute    bool
+	problem string // of its socket
+}
+
+// lose says why the engine's socket can't be served; empty: it is served again.
+func (e *fakeEngine) lose(problem string) {
+	e.mu.Lock()
+	e.problem = problem
+	e.mu.Unlock()
+	e.changed()
+}
+
+func (e *fakeEngine) socketProblem(name v1alpha1.EngineName) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if name != v1alpha1.Moby {
+		return ""
+	}
+	return e.problem
 }
 
 func (e *fakeEngine) State() engine.State {

@@ -170,7 +170,7 @@ func (env *testEnv) controllers(host string, vms, apps *controller.EventSource) 
 func (env *testEnv) options(host string, apps *controller.EventSource) Options {
 	return Options{
 		Host: host, OwnsEmptyHost: host == "", Events: apps, Engine: env.engine, Link: env.link, Allow: func([]string) {},
-		Docker: env.docker, Context: "rdd", Sockets: map[v1alpha1.EngineName]string{v1alpha1.Moby: "/s/docker.sock", v1alpha1.Containerd: "/s/containerd.sock"}, SocketProblem: func() string { return "" },
+		Docker: env.docker, Context: "rdd", Sockets: map[v1alpha1.EngineName]string{v1alpha1.Moby: "/s/docker.sock", v1alpha1.Containerd: "/s/containerd.sock"}, SocketProblem: env.engine.socketProblem,
 		Guest: func() (string, error) {
 			env.mu.Lock()
 			defer env.mu.Unlock()

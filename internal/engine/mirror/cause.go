@@ -126,7 +126,7 @@ func findingOf(said string) finding {
 		found.words = fmt.Sprintf("In the virtual machine, the service %s ends again and again.", service)
 	}
 	if log = strings.Join(strings.Fields(strings.ToValidUTF8(log, "?")), " "); log != "" {
-		found.words += " It said last: " + log
+		found.words += " It said last: " + strings.TrimSuffix(log, ".") + "."
 	}
 	return found
 }

@@ -50,7 +50,7 @@ const askDisks = "df -P -k /; df -P -k " + template.DataMount + " 2>/dev/null ||
 
 const (
 	disksTimeout  = 30 * time.Second // for the guest's answer
-	disksInterval = 3 * time.Minute
+	disksInterval = time.Minute
 	nearInterval  = 30 * time.Second // while a disk is nearly full
 )
 

@@ -282,7 +282,7 @@ type EngineStatus struct {
 	// +optional
 	APIVersion string `json:"apiVersion,omitempty"`
 
-	// Socket is the path of its socket on this host, or of the named pipe.
+	// Socket is the path of its socket on this host, or of the named pipe. Absent while another program has it.
 	// +optional
 	Socket string `json:"socket,omitempty"`
 
