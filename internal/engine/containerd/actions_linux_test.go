@@ -317,12 +317,10 @@ func TestExecSpeaksWithTheCommandAndReturnsItsExitCode(t *testing.T) {
 			t.Errorf("%s: %v", query, err)
 		}
 	}
-	if left, _ := filepath.Glob("/run/rdd-exec/*"); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
-	if list := d.ctr(t, "-n", "default", "task", "ps", "one"); strings.Count(list, "\n") != 1 {
-		t.Errorf("processes are left: %s", list)
-	}
+	testenv.Eventually(t, "no pipe and no process is left, which go after the client was told the end", func() bool {
+		left, _ := filepath.Glob("/run/rdd-exec/*")
+		return len(left) == 0 && strings.Count(d.ctr(t, "-n", "default", "task", "ps", "one"), "\n") == 1
+	})
 	d.ctr(t, "-n", "default", "task", "kill", "-s", "SIGKILL", "one")
 	eventually(t, e, "default one exited 137")
 	if err := enginetest.Execute(t, address, url.Values{"command": {"/box"}}, remotecommand.StreamOptions{Stdout: io.Discard}); err == nil || !strings.Contains(fmt.Sprint(err), "does not run") {
