@@ -174,12 +174,16 @@ func freePorts(ts *testscript.TestScript, neg bool, args []string) {
 // heldPorts is the key of a script's map of the listeners of takeport, by port.
 type heldPorts struct{}
 
-// takeport PORT listens on a port of 127.0.0.1 until leaveport or the end of the script.
+// takeport PORT|SOCKET listens on a port of 127.0.0.1, or on a socket, until leaveport or the end of the script.
 func takePort(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: takeport PORT")
+		ts.Fatalf("usage: takeport PORT|SOCKET")
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:"+args[0])
+	network, address := "tcp4", "127.0.0.1:"+args[0]
+	if filepath.IsAbs(args[0]) {
+		network, address = "unix", args[0]
+	}
+	l, err := net.Listen(network, address)
 	ts.Check(err)
 	ts.Defer(func() { _ = l.Close() })
 	ts.Value(heldPorts{}).(map[string]net.Listener)[args[0]] = l
@@ -187,7 +191,7 @@ func takePort(ts *testscript.TestScript, neg bool, args []string) {
 
 func leavePort(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: leaveport PORT")
+		ts.Fatalf("usage: leaveport PORT|SOCKET")
 	}
 	ts.Check(ts.Value(heldPorts{}).(map[string]net.Listener)[args[0]].Close())
 }
