@@ -26,6 +26,9 @@ provision:
   script: |
     #!/bin/bash
     set -eux -o pipefail
+    mkdir -p /etc/systemd/system/docker.socket.d
+    printf '[Socket]\nSocketUser={{.User}}\n' >/etc/systemd/system/docker.socket.d/user.conf
+    systemctl daemon-reload
     systemctl enable --now docker
 probes:
 - script: |
