@@ -29,6 +29,7 @@ func TestBoot(t *testing.T) {
 		t.Skip("boots virtual machines")
 	}
 	need(t, filepath.Join(dist(t), "share", "rdd", "guest", "rdd-guest.yaml"), "make guest")
+	t.Parallel()
 	tests := &scriptQueue{T: t}
 	testscript.RunT(tests, scripts(t, "testdata/boot"))
 	next := make(chan bootTest, len(bootTests)+len(tests.queue))
