@@ -87,7 +87,7 @@ func figures() []figure {
 		{"forward.port-ratio", "64 MiB through a forwarded port, RDD / Lima", "", 1},
 		{"app.start", "rdd start of a stopped App, until docker version answers", "s", 0},
 		{"app.start-stock", "stock guest with Docker as in Lima's template, stopped, until docker version answers", "s", 0},
-		{"app.start-ratio", "start until docker version answers, App / stock guest", "", 1. / 3},
+		{"app.start-ratio", "start until docker version answers, App / stock guest", "", 0.333},
 		{"app.event-p50", "line of rdd ctl get containers -w, behind that of docker events, p50", "ms", 0},
 		{"app.event-p99", "line of rdd ctl get containers -w, behind that of docker events, p99", "ms", 100},
 		{"app.rss", "App with 30 containers: service RSS", "MiB", 95},
