@@ -150,37 +150,9 @@ func TestTheReportSaysWhetherDockerUsesTheApp(t *testing.T) {
 	}
 }
 
-func TestDockerUsesTheAppAfterUseDockerContext(t *testing.T) {
-	home := t.TempDir()
-	t.Setenv("HOME", home)
-	for _, variable := range []string{"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT"} {
-		t.Setenv(variable, "")
-	}
-	inst, err := instance.Resolve("default")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := inst.MakeDirs(); err != nil {
-		t.Fatal(err)
-	}
-	c := New(inst, "test")
-	config := filepath.Join(inst.DockerConfigDir(), "config.json")
-	writeFile(t, config, `{"currentContext": "other", "mine": 1}`)
-	if err := c.UseDockerContext(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if d := c.DockerContext(); !d.Exists || !d.Current || !d.Used {
-		t.Errorf("%+v", d)
-	}
-	writeFile(t, config, "{") // not JSON: it is left alone
-	err = c.UseDockerContext(t.Context())
-	if KindOf(err) != Rejected || !strings.Contains(err.Error(), config) {
-		t.Errorf("with a damaged config.json: %v", err)
-	}
-}
-
-// Whoever runs "docker context use" in a terminal sees it in the window at once.
-func TestAnotherDockerContextIsSeenAtOnce(t *testing.T) {
+// withDocker returns a Core with a home of its own, and the path of docker's config.json there.
+func withDocker(t *testing.T) (c *Core, config string) {
+	t.Helper()
 	t.Setenv("HOME", t.TempDir())
 	for _, variable := range []string{"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT"} {
 		t.Setenv(variable, "")
@@ -192,11 +164,31 @@ func TestAnotherDockerContextIsSeenAtOnce(t *testing.T) {
 	if err := inst.MakeDirs(); err != nil {
 		t.Fatal(err)
 	}
-	c := New(inst, "test")
+	return New(inst, "test"), filepath.Join(inst.DockerConfigDir(), "config.json")
+}
+
+func TestDockerUsesTheAppAfterUseDockerContext(t *testing.T) {
+	c, config := withDocker(t)
+	writeFile(t, config, `{"currentContext": "other", "mine": 1}`)
 	if err := c.UseDockerContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	config := filepath.Join(inst.DockerConfigDir(), "config.json")
+	if d := c.DockerContext(); !d.Exists || !d.Current || !d.Used {
+		t.Errorf("%+v", d)
+	}
+	writeFile(t, config, "{") // not JSON: it is left alone
+	err := c.UseDockerContext(t.Context())
+	if KindOf(err) != Rejected || !strings.Contains(err.Error(), config) {
+		t.Errorf("with a damaged config.json: %v", err)
+	}
+}
+
+// Whoever runs "docker context use" in a terminal sees it in the window at once.
+func TestAnotherDockerContextIsSeenAtOnce(t *testing.T) {
+	c, config := withDocker(t)
+	if err := c.UseDockerContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	seen := make(chan DockerContext)

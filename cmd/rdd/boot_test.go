@@ -33,7 +33,7 @@ func TestBoot(t *testing.T) {
 	tests := &scriptQueue{T: t}
 	testscript.RunT(tests, scripts(t, "testdata/boot"))
 	next := make(chan bootTest, len(bootTests)+len(tests.queue))
-	for _, b := range append(slices.Clone(bootTests), tests.queue...) { // the longest first
+	for _, b := range append(slices.Clone(bootTests), tests.queue...) {
 		next <- b
 	}
 	close(next)
