@@ -326,12 +326,13 @@ func (s *Service) spawnReap(force, restart bool, lastWords *bytes.Buffer) (<-cha
 }
 
 // Delete stops the service and deletes all files of the instance. It holds the instance's lock while it deletes them. was
-// reports whether the instance existed.
+// reports whether the instance existed. Settings are also deleted without an instance.
 func (s *Service) Delete(ctx context.Context, w Wait) (was bool, err error) {
-	if !s.core.inst.Exists() {
+	was = s.core.inst.Exists()
+	if _, err := os.Stat(s.core.inst.DataDir()); !was && errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
-	return true, s.remove(ctx, "delete service", w, func(inst instance.Instance) error {
+	return was, s.remove(ctx, "delete service", w, func(inst instance.Instance) error {
 		if _, err := s.core.Login().Uninstall(); err != nil { // otherwise, the next login would create the instance again
 			return err
 		}

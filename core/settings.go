@@ -97,8 +97,8 @@ func (c *Core) Settings() (Settings, error) {
 	return s, nil
 }
 
-// SetSettings stores settings, and creates the instance if it is missing. Other fields in the file stay the same. A damaged
-// file is kept beside the new one.
+// SetSettings stores settings. Of an instance that doesn't exist, it creates only the directories. Other fields in the file
+// stay the same. A damaged file is kept beside the new one.
 func (c *Core) SetSettings(s Settings) error {
 	const op = "save settings of instance"
 	if _, err := s.Check(); err != nil {
@@ -138,10 +138,10 @@ func (c *Core) WindowPlace() (p WindowPlace, ok bool) {
 	return *s.Window, true
 }
 
-// SetWindowPlace stores the position and size of the window. It does nothing if the instance doesn't exist, because showing
-// an instance must not create it.
+// SetWindowPlace stores the position and size of the window. It does nothing if there is neither an instance nor a setting, because
+// showing an instance must not create anything.
 func (c *Core) SetWindowPlace(p WindowPlace) error {
-	if !c.inst.Exists() {
+	if file, err := c.settingsFile(); err == nil && len(file) == 0 && !c.inst.Exists() {
 		return nil
 	}
 	return Failed("save the window's position for instance", c.inst.Name, c.mergeSettings(map[string]WindowPlace{"window": p}))

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -115,4 +116,24 @@ func TestInvalidSettingsAreRefusedByName(t *testing.T) {
 func same(b []byte, text string) bool {
 	_, value, object := strings.Cut(strings.TrimSuffix(text, "}"), ":")
 	return string(b) == text || object && strings.Contains(string(b), value)
+}
+
+// After "Not now" in the first dialog, the page said that containers and images are kept.
+func TestSettingsAloneAreNoInstance(t *testing.T) {
+	c, path := testCore(t)
+	s := DefaultSettings()
+	s.FirstRunDone = true
+	if err := errors.Join(c.SetSettings(s), c.SetWindowPlace(WindowPlace{Width: 800})); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := c.WindowPlace(); !ok {
+		t.Error("the place of the window was not saved")
+	}
+	if st, err := c.Service().Status(t.Context()); st.State != ServiceNotCreated || err != nil {
+		t.Errorf("%s, %v; want %s", st.State, err, ServiceNotCreated)
+	}
+	was, err := c.Service().Delete(t.Context(), Wait{})
+	if _, gone := os.Stat(path); was || err != nil || !errors.Is(gone, os.ErrNotExist) {
+		t.Errorf("delete: %t, %v; settings: %v", was, err, gone)
+	}
 }

@@ -28,6 +28,9 @@ const maxSocketPath = 103
 // ssh adds while it binds the socket.
 const longestSocketName = "ssh.sock.1234567890123456"
 
+// settingsFile is the name of the file with the settings. Names of its copies and temporary files begin with it.
+const settingsFile = "settings.json"
+
 var nameRE = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
 
 // ErrName means that the name of an instance is invalid.
@@ -249,7 +252,7 @@ func (i Instance) StoreDir() string        { return filepath.Join(i.data, "store
 func (i Instance) BackupDir() string       { return filepath.Join(i.data, "backups") }
 func (i Instance) ControlPlaneDir() string { return filepath.Join(i.data, "controlplane") }
 func (i Instance) ConfigFile() string      { return filepath.Join(i.data, "config.json") }
-func (i Instance) SettingsFile() string    { return filepath.Join(i.data, "settings.json") }
+func (i Instance) SettingsFile() string    { return filepath.Join(i.data, settingsFile) }
 func (i Instance) LockFile() string        { return filepath.Join(i.data, "serve.lock") }
 func (i Instance) RecordFile() string      { return filepath.Join(i.data, "serve.json") }
 func (i Instance) ForceFile() string       { return filepath.Join(i.data, "serve.force") }
@@ -382,18 +385,22 @@ func (i Instance) MakeDirs() error {
 	return nil
 }
 
-// Exists reports whether the instance has been created.
+// Exists reports whether the instance has been created. Settings alone are no instance: the window stores them before the
+// first start.
 func (i Instance) Exists() bool { return exists(i.data, i.LimaHome()) }
 
 // exists reports whether there is an instance with this data directory and this directory of VMs. A deletion that was killed
 // before its last step leaves an empty data directory and no VMs. A user who empties the data directory leaves the VMs.
 func exists(data, vms string) bool {
 	entries, err := os.ReadDir(data)
-	if err == nil && len(entries) == 0 {
-		_, err = os.Stat(vms)
+	if err != nil {
 		return !errors.Is(err, os.ErrNotExist)
 	}
-	return !errors.Is(err, os.ErrNotExist)
+	if slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !strings.HasPrefix(e.Name(), settingsFile) }) {
+		return true
+	}
+	entries, _ = os.ReadDir(vms)
+	return slices.ContainsFunc(entries, os.DirEntry.IsDir)
 }
 
 // Loopback is the address that RDD's own servers on this computer listen on. A guest in QEMU's user network reaches the

@@ -207,7 +207,7 @@ func TestProgramsAreFoundInRDD_LIBEXEC(t *testing.T) {
 func TestInstanceWithoutDataExistsWhileItHasVMs(t *testing.T) {
 	home(t, t.TempDir())
 	i := resolve(t, "t")
-	if err := errors.Join(i.MakeDirs(), os.Mkdir(i.LimaHome(), 0o700)); err != nil {
+	if err := errors.Join(i.MakeDirs(), os.MkdirAll(filepath.Join(i.LimaHome(), "demo"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	if names, err := List(); !i.Exists() || len(names) != 1 || err != nil {
@@ -224,6 +224,12 @@ func TestInstanceWithoutAnyFileDoesNotExist(t *testing.T) {
 	}
 	if names, err := List(); i.Exists() || len(names) > 0 || err != nil {
 		t.Errorf("exists: %t; list: %v, %v", i.Exists(), names, err)
+	}
+	if err := os.WriteFile(i.SettingsFile(), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := List(); i.Exists() || len(names) > 0 || err != nil {
+		t.Errorf("with settings: exists: %t; list: %v, %v", i.Exists(), names, err)
 	}
 	if err := os.WriteFile(i.LockFile(), nil, 0o600); err != nil {
 		t.Fatal(err)
