@@ -95,11 +95,8 @@ type ContainerReport struct {
 type DiskReport struct {
 	lima.Disk
 	Percent int    `json:"percent"`           // how full it is
-	Warning string `json:"warning,omitempty"` // from diskWarningPercent on
+	Warning string `json:"warning,omitempty"` // when it is nearly full
 }
-
-// diskWarningPercent is how full the data disk is when a report warns.
-const diskWarningPercent = 85
 
 // DockerContext says whether the user's docker commands reach the App.
 type DockerContext struct {
@@ -267,11 +264,11 @@ func DiskReportOf(a *App) *DiskReport {
 	r := &DiskReport{Disk: *d}
 	switch {
 	case d.Capacity > 0:
-		r.Percent = int(100 * d.Used / d.Capacity)
+		r.Percent = d.Percent()
 	case d.Maximum > 0:
 		r.Percent = int(100 * d.Allocated / d.Maximum)
 	}
-	if r.Percent >= diskWarningPercent {
+	if r.Percent >= lima.NearlyFull {
 		client := "docker"
 		if a.Spec.ContainerEngine.Name == Containerd {
 			client = "rdd nerdctl"

@@ -72,8 +72,12 @@ func (s *session) afterStart(ctx context.Context, c *core.Core, session *core.Se
 	} else if text := dockerHint(c.DockerContext(), c.Instance().DockerHost()); text != "" {
 		s.printf("%s\n", text)
 	}
-	if len(a.Status.Problems) > 0 {
-		s.printf("warning: it is running with problems:\n%s\n", strings.Join(a.Status.Problems, "\n"))
+	problems := a.Status.Problems
+	if d := core.DiskReportOf(a); d != nil && d.Warning != "" {
+		problems = append(problems, d.Warning)
+	}
+	if len(problems) > 0 {
+		s.printf("warning: it is running with problems:\n%s\n", strings.Join(problems, "\n"))
 	}
 }
 

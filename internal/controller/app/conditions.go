@@ -48,10 +48,12 @@ func (d *decision) report(o observation) {
 	}
 	seen := o.vm.Status.DeepCopy()
 	d.status.Ports, d.status.KnownProblem = seen.Ports, seen.KnownProblem
-	d.status.Problems = append(seen.Problems, d.status.Problems...)
 	if i := slices.IndexFunc(seen.Disks, func(disk lima.Disk) bool { return disk.Name == lima.DataDiskName }); i >= 0 {
 		d.status.Disk = &seen.Disks[i]
+		// Who shows the App's disk says with it that it is nearly full, and what to do with this engine.
+		seen.Problems = slices.DeleteFunc(seen.Problems, func(problem string) bool { return problem == d.status.Disk.Problem() })
 	}
+	d.status.Problems = append(seen.Problems, d.status.Problems...)
 }
 
 // set puts a condition into the status. One without a time of its own keeps that of the same status before.

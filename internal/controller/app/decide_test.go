@@ -1,6 +1,7 @@
 package app
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -286,6 +287,17 @@ func TestConditionsOfTheVMKeepTheirTimes(t *testing.T) {
 		if want := meta.FindStatusCondition(o.vm.Status.Conditions, kind); !got.LastTransitionTime.Equal(&want.LastTransitionTime) || got.Message != "because" || got.ObservedGeneration != 3 {
 			t.Errorf("%+v, want %+v", got, want)
 		}
+	}
+}
+
+// rdd status says it beside the disk, and with the commands of the engine.
+func TestAFullDataDiskIsSaidOnce(t *testing.T) {
+	full := lima.Disk{Name: lima.DataDiskName, Used: 9 * gib, Capacity: 10 * gib}
+	d := decide(situation(func(o *observation) {
+		o.vm.Status.Disks, o.vm.Status.Problems = []lima.Disk{full}, []string{full.Problem(), "no mounts"}
+	}))
+	if full.Problem() == "" || *d.status.Disk != full || !slices.Equal(d.status.Problems, []string{"no mounts"}) {
+		t.Errorf("%q", d.status.Problems)
 	}
 }
 

@@ -37,7 +37,7 @@ func (d *decision) report(o observation, want goal, t failureState) {
 	}
 	if o.state.Phase == machine.Running {
 		d.status.SSHPort = o.state.SSHPort
-		for _, p := range o.state.Problems {
+		for _, p := range problems(o.state) {
 			d.status.Problems = append(d.status.Problems, shortened(p))
 		}
 		d.status.Ports = portsOf(o.state.Ports)
@@ -112,11 +112,22 @@ func runningCondition(o observation, want goal, t failureState) metav1.Condition
 
 // runningMessage returns the message for a VM that runs: its problems, and what the service has found at its start.
 func runningMessage(s machine.State) string {
-	all := slices.Clone(s.Problems)
+	all := problems(s)
 	if s.Found != "" {
 		all = append(all, s.Found)
 	}
 	return strings.Join(all, "\n")
+}
+
+// problems returns what doesn't work in a VM that runs, and what will not soon.
+func problems(s machine.State) []string {
+	all := slices.Clone(s.Problems)
+	for _, disk := range disksOf(s.Disks) {
+		if problem := disk.Problem(); problem != "" {
+			all = append(all, problem)
+		}
+	}
+	return all
 }
 
 // hasGuest reports whether a guest may run in that phase.

@@ -1,6 +1,7 @@
 package limavm
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -157,6 +158,15 @@ func TestDecideStart(t *testing.T) {
 		{"running, not all of it", situation(machine.Running, func(o *observation) { o.state.Problems = []string{"no port forwarding", "no mounts"} }), machine.None, ready, started, func(d decision) bool {
 			return meta.FindStatusCondition(d.status.Conditions, "Running").Message == "no port forwarding\nno mounts" && len(d.status.Problems) == 2
 		}},
+		{"running, a full data disk", situation(machine.Running, func(o *observation) {
+			o.state.Disks = []machine.Disk{{Name: "system", Used: 9 << 30, Capacity: 10 << 30}, {Name: "data", Used: 18 << 30, Capacity: 20 << 30}}
+		}), machine.None, ready, started, func(d decision) bool {
+			return len(d.status.Problems) == 1 && strings.HasPrefix(d.status.Problems[0], "the data disk is 90 % full (of 20GiB)") &&
+				meta.FindStatusCondition(d.status.Conditions, "Running").Message == d.status.Problems[0]
+		}},
+		{"running, a data disk that is not full", situation(machine.Running, func(o *observation) {
+			o.state.Disks = []machine.Disk{{Name: "data", Used: 16 << 30, Capacity: 20 << 30}}
+		}), machine.None, ready, started, func(d decision) bool { return d.status.Problems == nil }},
 		{"adopted by a new process", situation(machine.Running, func(o *observation) { o.backoff = backoff{} }), machine.None, ready, started, func(d decision) bool { return d.status.RestartCount == 0 }},
 		{"disk vanished", situation(machine.Absent), machine.Start, pending, starting, nil},
 		{"being removed under a spec that wants it", situation(machine.Removing), machine.None, pending, starting, nil},

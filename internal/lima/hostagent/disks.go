@@ -148,19 +148,13 @@ func percent(disk event.DiskUse) int {
 	return int(100 * float64(disk.Used) / float64(disk.Capacity))
 }
 
-// warn says which disks are nearly full. The numbers are rounded so that a message stays the same for a while.
+// warn says which disks are nearly full; of the data disk, whoever shows its use says so. The numbers are rounded so that a message
+// stays the same for a while.
 func (d *diskUse) warn(now []event.DiskUse) (all []string) {
 	for _, disk := range now {
-		full := percent(disk)
-		if full < warnFull {
-			continue
+		if full := percent(disk); disk.Name == event.SystemDisk && full >= warnFull {
+			all = append(all, fmt.Sprintf("the guest's system disk is %d %% full (of %s). Remove what you don't need (rdd vm shell %s), or make it larger with rdd vm edit %[3]s and restart the VM", full, units.BytesSize(float64(disk.Capacity)), d.vm.Name))
 		}
-		size := units.BytesSize(float64(disk.Capacity))
-		if disk.Name == event.DataDisk {
-			all = append(all, fmt.Sprintf("the data disk is %d %% full (of %s): containers can't write when nothing is left. Remove what you don't need, for example with docker system prune, or make it larger and restart the VM: spec.dataDisk.size (the App: rdd set virtualMachine.disk=SIZE)", full, size))
-			continue
-		}
-		all = append(all, fmt.Sprintf("the guest's system disk is %d %% full (of %s). Remove what you don't need (rdd vm shell %s), or make it larger with rdd vm edit %[3]s and restart the VM", full, size, d.vm.Name))
 	}
 	if disk, err := d.host(); err == nil && disk.Free < minHostFree {
 		all = append(all, fmt.Sprintf("the disk of this computer that holds %s is nearly full: less than %s are free. The guest is paused when nothing is left: free some space", d.vm.Home, units.BytesSize(minHostFree)))
