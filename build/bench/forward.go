@@ -9,10 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
 	"rancherdesktop.io/rdd/internal/forward"
+	"rancherdesktop.io/rdd/internal/lima/qemu"
+	limaevent "rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
 
@@ -119,18 +122,33 @@ func (b *bench) measurePort(ctx context.Context, s *service, name string) (err e
 		return err
 	}
 	b.logf("forward: building limactl, and booting our guest with it")
-	limactl, err := b.buildLimactl(ctx)
+	home, err := os.MkdirTemp("", "rl") // not in b.dir, which another user can't enter
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(home)) }()
+	limactl, err := b.buildLimactl(ctx, filepath.Join(home, "p"))
 	if err != nil {
 		return fmt.Errorf("build limactl: %w", err)
 	}
-	home := filepath.Join(b.dir, "l")
-	if err := os.Mkdir(home, 0o700); err != nil {
+	user, err := ordinaryUser(home)
+	if err != nil {
 		return err
+	}
+	if err := b.checkAcceleration(ctx, s, name); err != nil {
+		return err
+	}
+	env := map[string]string{"LIMA_HOME": filepath.Join(home, "l"), "HOME": home}
+	if arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]; strings.HasPrefix(b.guests, emulation) {
+		flags := qemu.AccelerationFlags(arch, "", limaevent.Accelerator{}) // limactl itself takes KVM where it hangs
+		env["QEMU_SYSTEM_"+strings.ToUpper(arch)] = strings.Join(append([]string{"qemu-system-" + arch}, flags...), " ")
 	}
 	lima := func(ctx context.Context, args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, limactl, args...)
-		cmd.Env = userEnv(cmd.Environ(), map[string]string{"LIMA_HOME": home, "HOME": b.dir})
+		cmd.Env = userEnv(cmd.Environ(), env)
+		cmd.Dir = home
 		isolate(cmd)
+		user(cmd)
 		return cmd
 	}
 	defer func() { err = errors.Join(err, b.output(lima(context.WithoutCancel(ctx), "delete", "--force", name))) }()
@@ -176,9 +194,9 @@ func pourIn(port string) string {
 	return fmt.Sprintf("cat >/tmp/pour && chmod +x /tmp/pour && (setsid /tmp/pour %s %d </dev/null >/dev/null 2>&1 &)", port, portBytes)
 }
 
-// buildLimactl builds limactl from our Lima dependency, with its guest agent and templates beside it. The packages that only
-// limactl needs are not in our go.mod, so this uses a copy.
-func (b *bench) buildLimactl(ctx context.Context) (program string, err error) {
+// buildLimactl builds limactl from our Lima dependency into a directory, with its guest agent and templates. The packages that
+// only limactl needs are not in our go.mod, so this uses a copy.
+func (b *bench) buildLimactl(ctx context.Context, prefix string) (program string, err error) {
 	root, err := goCommand(ctx, "env", "GOMOD")
 	if err != nil {
 		return "", err
@@ -192,9 +210,8 @@ func (b *bench) buildLimactl(ctx context.Context) (program string, err error) {
 			return "", err
 		}
 	}
-	prefix := filepath.Join(b.dir, "limactl")
 	program = filepath.Join(prefix, "bin", "limactl")
-	if err := os.MkdirAll(filepath.Join(prefix, "share"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(prefix, "share"), 0o755); err != nil {
 		return "", err
 	}
 	if err := os.Symlink(filepath.Join(b.dist, "share", "lima"), filepath.Join(prefix, "share", "lima")); err != nil {

@@ -97,6 +97,9 @@ func (b *bench) checkAcceleration(ctx context.Context, s *service, name string) 
 	return nil
 }
 
+// emulation begins the description of what runs an emulated VM.
+const emulation = "emulation"
+
 // acceleration returns what runs the code of a VM, given as JSON.
 func acceleration(text []byte) (string, error) {
 	var vm v1alpha1.LimaVM
@@ -110,5 +113,5 @@ func acceleration(text []byte) (string, error) {
 	case accelerated.Status == metav1.ConditionTrue:
 		return "hardware (" + accelerated.Reason + ")", nil
 	}
-	return "emulation (" + accelerated.Reason + ")", nil
+	return emulation + " (" + accelerated.Reason + ")", nil
 }
