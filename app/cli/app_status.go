@@ -169,7 +169,11 @@ func (s *session) printReport(w io.Writer, r *core.AppReport) {
 		printRows(w, "Docker context", s.withInstance(contextText(r.DockerContext)))
 	}
 	if c := r.Containers; c != nil {
-		s.printLines(w, "Containers", containerLines(c))
+		client := "docker"
+		if r.Engine != nil && r.Engine.Name == core.Containerd {
+			client = "rdd nerdctl"
+		}
+		s.printLines(w, "Containers", containerLines(c, client))
 	}
 	s.printLines(w, "Ports", portLines(r))
 	if r.Disk != nil {
@@ -251,7 +255,8 @@ func contextText(d *core.DockerContext) string {
 	return fmt.Sprintf("%[1]s, not the current one; use it with: docker context use %[1]s", d.Name)
 }
 
-func containerLines(c *core.ContainersReport) []string {
+// containerLines says what there is. The rest is shown by ps of the engine's client.
+func containerLines(c *core.ContainersReport, client string) []string {
 	if c.Total == 0 {
 		return []string{"none"}
 	}
@@ -276,7 +281,7 @@ func containerLines(c *core.ContainersReport) []string {
 	lines := append([]string{strings.Join(states, ", ")}, strings.Split(strings.TrimSuffix(table.String(), "\n"), "\n")...)
 	lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" })
 	if more := c.States["running"] + c.States["restarting"] + c.States["paused"] - shown; more > 0 {
-		lines = append(lines, fmt.Sprintf("and %d more; see: docker ps", more))
+		lines = append(lines, fmt.Sprintf("and %d more; see: %s ps", more, client))
 	}
 	return lines
 }

@@ -102,6 +102,28 @@ func TestStatusShowsAllOnOneScreen(t *testing.T) {
 	}
 }
 
+// docker can't list the containers of containerd.
+func TestTheReportNamesTheClientOfTheEngine(t *testing.T) {
+	running := &core.ContainersReport{Total: maxContainers + 2, States: map[string]int{"running": maxContainers + 2}}
+	for range running.Total {
+		running.Items = append(running.Items, core.ContainerReport{Name: "web", State: "running"})
+	}
+	for name, want := range map[core.EngineName]string{core.Moby: "and 2 more; see: docker ps\n", core.Containerd: "and 2 more; see: rdd nerdctl ps\n"} {
+		p, _ := newProgram(t)
+		s := &session{Program: p, root: p.Command()}
+		var r core.AppReport
+		if err := json.Unmarshal([]byte(fullReport), &r); err != nil {
+			t.Fatal(err)
+		}
+		r.Engine.Name, r.Containers = name, running
+		var out bytes.Buffer
+		s.printReport(&out, &r)
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s: got:\n%s\nwant %q", name, &out, want)
+		}
+	}
+}
+
 func TestStartSaysHowDockerReachesTheApp(t *testing.T) {
 	for _, tc := range []struct {
 		context core.DockerContext

@@ -98,6 +98,13 @@ test('the settings say that docker’s context does not count', async () => {
   await screen.findByText(/docker can’t use containerd. This counts again/)
 })
 
+test('the settings name the client that shared folders are for', async () => {
+  show(fake(), AppSettings)
+  await screen.findByText('rdd nerdctl run -v')
+  await fireEvent.click(screen.getByRole('radio', { name: /Moby/ }))
+  await screen.findByText('docker run -v')
+})
+
 test('an image is inspected with nerdctl', async () => {
   const f = fake()
   const image = f.engine.images.find((i) => i.repoTag === 'registry:3')!
