@@ -40,7 +40,10 @@ func (r *Run) serveSocket(ctx context.Context, d *desktop) (settle, end func()) 
 }
 
 func (r *Run) socket(d *desktop, name, path string) *socket.Server {
-	return &socket.Server{Path: path, Engine: name, Link: &d.link, Log: r.Log.With("engine", name), Changed: d.changed, Command: r.Instance.Command}
+	return &socket.Server{
+		Path: path, Engine: name, Link: &d.link, Log: r.Log.With("engine", name), Changed: d.changed, Command: r.Instance.Command,
+		Failed: func() string { return d.engine.State().Failed },
+	}
 }
 
 // serve serves one socket until end is called. From the end of ctx on, it refuses requests.

@@ -1,6 +1,6 @@
 // Package socket serves a container engine's socket on this host for as long as the service lives. While the engine runs, each
-// connection is passed on to the guest as it is; while it starts, clients wait; while it is stopped, they get an error that
-// says how to start it: of HTTP for docker, of gRPC for clients of containerd. internal/server runs it.
+// connection is passed on to the guest as it is; while it starts, clients wait; while it is stopped or can't start, they get an
+// error that says why and what to do: of HTTP for docker, of gRPC for clients of containerd. internal/server runs it.
 package socket
 
 import (
@@ -24,6 +24,8 @@ type Server struct {
 	Log    *slog.Logger
 	// Command returns a command of rdd for this instance, as a user types it; nil: for the default instance.
 	Command func(command string) string
+	// Failed says with which last words the guest has given up starting the engine; empty while it may still come up. It may be nil.
+	Failed func() string
 	// Changed is called when what Problem returns has changed. It may be nil.
 	Changed func()
 
@@ -232,6 +234,11 @@ func (s *Server) connect(ctx context.Context, c *client) (guest net.Conn, refusa
 				return guest, ""
 			}
 			s.Log.Debug("the engine can't be reached yet", "err", err)
+			if s.Failed != nil {
+				if failed := s.Failed(); failed != "" {
+					return nil, fmt.Sprintf("RDD's container engine can't start. %s What to do says: %s", failed, s.command("status"))
+				}
+			}
 			again = time.After(retryDial)
 		}
 		select {

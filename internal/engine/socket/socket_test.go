@@ -411,6 +411,54 @@ func TestRefusalGivesTheReason(t *testing.T) {
 	}
 }
 
+// docker hung for two minutes on an engine that systemd had given up.
+func TestAnEngineThatCanNotStartIsSaidAtOnce(t *testing.T) {
+	g := newGuest(t, reverse)
+	g.fail.Store(1 << 30)
+	link := &engine.Link{}
+	link.Set(g.running())
+	var failed atomic.Pointer[string]
+	failed.Store(new(string))
+	s := &Server{Path: filepath.Join(t.TempDir(), "docker.sock"), Link: link, Log: slog.New(slog.DiscardHandler), Failed: func() string { return *failed.Load() }}
+	begin, waiting := time.Now(), make(chan string, 1)
+	start(t, s)
+	testenv.Eventually(t, "the socket is served", func() bool {
+		_, err := os.Lstat(s.Path)
+		return err == nil
+	})
+	request := "GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n"
+	early := connect(t, s) // before that was known
+	go func() {
+		answer, _ := ask(early, request)
+		waiting <- answer
+	}()
+	testenv.Eventually(t, "a request waits", func() bool { return g.dials.Load() > 1 })
+	said := "The service docker could not start."
+	failed.Store(&said)
+	const want = `{"message":"RDD's container engine can't start. The service docker could not start. What to do says: rdd status"}`
+	if answer := <-waiting; !strings.Contains(answer, want) {
+		t.Errorf("to a request that waits: %s", answer)
+	}
+	if response, body := refused(t, s, request); response.StatusCode != http.StatusServiceUnavailable || body != want+"\n" {
+		t.Errorf("%s: %s", response.Status, body)
+	}
+	if took := time.Since(begin); took > waitBound/2 {
+		t.Errorf("it took %s", took)
+	}
+	failed.Store(new(string)) // it is tried again
+	late := connect(t, s)
+	go func() {
+		answer, _ := ask(late, request)
+		waiting <- answer
+	}()
+	before := g.dials.Load()
+	testenv.Eventually(t, "a request waits", func() bool { return g.dials.Load() > before+1 })
+	g.fail.Store(0)
+	if answer := <-waiting; answer != "got "+request {
+		t.Errorf("once the engine answers: %q", answer)
+	}
+}
+
 func TestServiceThatStopsRefusesWhoWaits(t *testing.T) {
 	link := &engine.Link{}
 	g := newGuest(t, reverse)
