@@ -99,11 +99,11 @@ var services = map[string][]string{
 	engine.Containerd: {"rdd-data", "containerd"},
 }
 
-// servicesScript prints, of the first service that does not run, its name, whether it is masked, its state, and how often it was
-// restarted, and then the last line that its own program has logged.
+// servicesScript prints, of the first service that does not run, its name, whether it is masked, its state, how often it was
+// restarted, and the state of the whole system, and then the last line that its own program has logged.
 func servicesScript(name string) string {
 	return "for u in " + strings.Join(services[name], " ") + "; do s=$(systemctl show --value -p LoadState -p SubState -p NRestarts $u | xargs); " +
-		`case " $s " in *" running "*|*" exited "*) continue;; esac; echo "$u $s"; ` +
+		`case " $s " in *" running "*|*" exited "*) continue;; esac; echo "$u $s" $(systemctl is-system-running); ` +
 		"sudo -n journalctl -b -q -o cat -n 1 --no-pager _SYSTEMD_UNIT=$u.service; exit; done"
 }
 
@@ -118,6 +118,8 @@ func findingOf(said string) finding {
 		return finding{}
 	case is("masked"):
 		return finding{words: fmt.Sprintf("In the virtual machine, the service %s is masked, so it can't start; unmask it there with: sudo systemctl unmask %[1]s.", service), failed: true}
+	case is("failed") && (is("starting") || is("initializing")): // the guest starts it early, and again with the rest of the system
+		found.words = fmt.Sprintf("In the virtual machine, the service %s could not start. It is tried again at the end of the boot.", service)
 	case is("failed"):
 		found = finding{words: fmt.Sprintf("In the virtual machine, the service %s could not start, and nothing tries it again.", service), failed: true}
 	case is("0") && !is("auto-restart"): // it starts for the first time

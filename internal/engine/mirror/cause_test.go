@@ -23,6 +23,9 @@ func TestWhyAnEngineDoesNotAnswer(t *testing.T) {
 			"In the virtual machine, the service docker ends again and again. It said last: failed to start daemon: no space left on device", ""},
 		{"docker loaded failed 3\ninvalid character 'b'\n",
 			"the service docker could not start, and nothing tries it again. It said last: invalid character 'b'", "could not start"},
+		{"docker loaded failed 3 starting\nno network\n", "the service docker could not start. It is tried again at the end of the boot. It said last: no network", ""},
+		{"docker loaded failed 3 degraded\n", "the service docker could not start, and nothing tries it again", "could not start"},
+		{"docker loaded start 0 starting\n", "", ""},
 		{"rdd-data loaded failed 0\n", "the service rdd-data could not start", "could not start"},
 		{"docker masked dead 0\n", "sudo systemctl unmask docker", "is masked"},
 	} {
@@ -56,6 +59,21 @@ func (c *lateConnection) Start(ctx context.Context) (<-chan error, error) {
 func (c *lateConnection) ReadDue(context.Context, *Batch[int]) error { return nil }
 func (c *lateConnection) Versions() (version, apiVersion string)     { return "26", "1.45" }
 func (c *lateConnection) Close()                                     {}
+
+// What systemd had given up once can be started by hand, and then takes its time.
+func TestAnEngineIsNotFailedAnyMoreOnceItStartsAgain(t *testing.T) {
+	f := &Follower[*lateConnection, int]{}
+	f.Prepare(Options{Link: &engine.Link{}, Log: slog.New(slog.DiscardHandler)})
+	for _, again := range []string{"docker loaded start 0 running\n", "docker loaded auto-restart 1 running\n", ""} {
+		f.find(findingOf("docker loaded failed 3 degraded\n"))
+		if f.State().Failed == "" {
+			t.Fatal("it has not failed")
+		}
+		if f.find(findingOf(again)); f.State().Failed != "" {
+			t.Errorf("%q: %+v", again, f.State())
+		}
+	}
+}
 
 // A client that waits for an engine which systemd has given up would never learn why: the attempt to connect hangs.
 func TestAnAttemptThatHangsTellsWhy(t *testing.T) {

@@ -439,7 +439,7 @@ func TestAnEngineThatCanNotStartIsSaidAtOnce(t *testing.T) {
 	if answer := <-waiting; !strings.Contains(answer, want) {
 		t.Errorf("to a request that waits: %s", answer)
 	}
-	if response, body := refused(t, s, request); response.StatusCode != http.StatusServiceUnavailable || body != want+"\n" {
+	if response, body := refused(t, s, request); response.StatusCode != http.StatusServiceUnavailable || body != want+"\n" { //nolint:bodyclose // it is read
 		t.Errorf("%s: %s", response.Status, body)
 	}
 	if took := time.Since(begin); took > waitBound/2 {
