@@ -128,12 +128,12 @@ check: $(LINTER) ## check formats, vet, lint, and run the short tests: some minu
 # More tests in parallel than there are processors, because those that run real programs mostly wait.
 test: ## the whole test suite, with its own set-up
 	@build/setup test
-	@$(MAKE) --no-print-directory verify build guest package $(WAILS)
+	@$(MAKE) --no-print-directory verify package $(WAILS)
 	@build/page test
 	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -timeout 80m -parallel 4 ./...
 
 .PHONY: package
-package: build tools $(NFPM) ## make the Debian and RPM packages, into dist/package/
+package: build tools guest $(NFPM) ## make the Debian and RPM packages, into dist/package/
 	@build/package/build $(VERSION) $(NFPM)
 
 $(NFPM):

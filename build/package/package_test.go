@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -70,6 +71,7 @@ func TestDebianPackageIsWholeAndItsProgramsWork(t *testing.T) {
 	}
 	defer os.RemoveAll(home)
 	env := []string{"HOME=" + home, "XDG_DATA_HOME=", "XDG_STATE_HOME=", "RDD_INSTANCE=", "RDD_LIBEXEC="}
+	hasGuest(t, root)
 	rdd := filepath.Join(root, target)
 	output(t, env, rdd, "svc", "start")
 	defer output(t, env, rdd, "svc", "delete")
@@ -84,6 +86,27 @@ func TestDebianPackageIsWholeAndItsProgramsWork(t *testing.T) {
 		}
 	}
 }
+
+// hasGuest checks that the files of the guest are where its template says, and are those that it means.
+func hasGuest(t *testing.T, root string) {
+	t.Helper()
+	template, err := os.ReadFile(filepath.Join(root, "usr/lib/rdd/share/rdd/guest/rdd-guest.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := guestFile.FindAllSubmatch(template, -1)
+	if len(files) != 3 {
+		t.Fatalf("the guest's template has %d files, want a disk, a kernel and an initrd:\n%s", len(files), template)
+	}
+	for _, file := range files {
+		if said := output(t, nil, "sha256sum", filepath.Join(root, string(file[1]))); !strings.HasPrefix(said, string(file[2])) {
+			t.Errorf("want %s: %s", file[2], said)
+		}
+	}
+}
+
+// guestFile matches the path and the digest of a file in the guest's template.
+var guestFile = regexp.MustCompile(`location: "(.+)"\n(?: +arch: .+\n)? +digest: "sha256:([0-9a-f]{64})"`)
 
 // started returns the programs that a desktop entry starts.
 func started(t *testing.T, entry string) (programs []string) {
