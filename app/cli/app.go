@@ -25,6 +25,7 @@ func (s *session) appStart() *cobra.Command {
 	s.waits(cmd, workTimeout, "rdd start", func(cmd *cobra.Command, _ []string, c *core.Core, w core.Wait) error {
 		session, w, err := ensureSession(cmd, c, w)
 		if err != nil {
+			waitAgainWith(cmd, "rdd start")
 			return err
 		}
 		ran := s.appRuns(cmd.Context(), session)

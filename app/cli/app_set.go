@@ -125,11 +125,16 @@ type propertyValue struct {
 	Set   bool `json:"set"`   // the user has set it
 }
 
+var errSettingsUnknown = errors.New("the settings can't be shown, because the service, which keeps them, is not running; start it and the App with: rdd start")
+
 // printProperties prints the values of the App, or the defaults if there is none.
 func (s *session) printProperties(ctx context.Context, c *core.Core, all []property.Property, output string) error {
 	var settings core.AppSettings
 	if c.Instance().Exists() {
 		session, err := c.Connect(ctx)
+		if errors.Is(err, core.ErrNotRunning) {
+			return errSettingsUnknown
+		}
 		if err != nil {
 			return err
 		}

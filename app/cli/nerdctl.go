@@ -13,21 +13,28 @@ func (s *session) nerdctl() *cobra.Command {
 		Use: "nerdctl [NERDCTL ARGS...]", Short: "Run nerdctl, the client of the engine containerd",
 		Long: "Runs nerdctl in the App's virtual machine, as root, in the current directory if that is mounted there, and exits with its exit\n" +
 			"code. Everything after nerdctl is passed to it, so put --instance before it; only `rdd nerdctl install` is a command of rdd.\n" +
-			"The App must be running with the engine containerd. RDD doesn't come with nerdctl: install it first.",
+			"The App must be running with the engine containerd. RDD doesn't come with nerdctl: install it first. This is rdd's help; for\n" +
+			"nerdctl's own, use: rdd nerdctl help",
 		DisableFlagParsing: true,
-		RunE: s.withCore(func(cmd *cobra.Command, args []string, c *core.Core) error {
-			session, err := c.Connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			nerdctl, err := c.Nerdctl().Command(cmd.Context(), session, args, func() {
-				s.printf("copying nerdctl to the virtual machine; this happens once\n")
-			})
-			if err != nil {
-				return err
-			}
-			return core.Become(nerdctl)
-		}),
+	}
+	run := s.withCore(func(cmd *cobra.Command, args []string, c *core.Core) error {
+		session, err := connectApp(cmd.Context(), c)
+		if err != nil {
+			return err
+		}
+		nerdctl, err := c.Nerdctl().Command(cmd.Context(), session, args, func() {
+			s.printf("copying nerdctl to the virtual machine; this happens once\n")
+		})
+		if err != nil {
+			return err
+		}
+		return core.Become(nerdctl)
+	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 || len(args) == 1 && (args[0] == "--help" || args[0] == "-h") { // it needs no virtual machine
+			return cmd.Help()
+		}
+		return run(cmd, args)
 	}
 	cmd.AddCommand(s.nerdctlInstall())
 	return cmd
