@@ -20,7 +20,8 @@ func (s *session) appStart() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "start", Short: "Start the container engine and wait until it answers", Args: noArgs,
 		Long: "Starts the App: a virtual machine with a container engine. It starts the service too, and creates the App at its first start.\n" +
-			"It waits until the engine answers. Then docker commands work, in the docker context that this command creates.",
+			"It waits until the engine answers, creates a docker context for it, and says how docker reaches it. docker uses that context\n" +
+			"at once if the one it has leads to no engine; rdd set containerEngine.dockerContext changes when it does.",
 	}
 	s.waits(cmd, workTimeout, "rdd start", func(cmd *cobra.Command, _ []string, c *core.Core, w core.Wait) error {
 		session, w, err := ensureSession(cmd, c, w)

@@ -235,7 +235,7 @@ func TestTheHelpOfSetHasAllProperties(t *testing.T) {
 	}
 	for _, want := range []string{
 		"\n  containerEngine.name=moby|containerd\n      Name of the engine: moby", "\n  virtualMachine.memory=SIZE\n", "\n  virtualMachine.cpus=NUMBER\n",
-		"\n  virtualMachine.mounts=PATH[:w],...\n", "\n  ports.bindAddresses=VALUE,...\n", "\n  kubernetes.enabled=true|false\n", "--dry-run",
+		"\n  virtualMachine.mounts=PATH[:w],...\n", "\n  ports.bindAddresses=VALUE,...\n", "\n  kubernetes.enabled=true|false\n      Not available yet", "\n      Number of processors. ", "--dry-run",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing:\n%s", want, &out)

@@ -68,6 +68,9 @@ var commands = map[string]string{
 	"stopMode":    "rdd stop --force",
 }
 
+// unavailable are the properties that the control plane refuses to set in this version. They are not proposed.
+var unavailable = []string{"kubernetes.enabled", "kubernetes.version"}
+
 // All returns the properties, ordered by name.
 func All() ([]Property, error) {
 	text, err := files.All.ReadFile(definition)
@@ -275,12 +278,13 @@ func Spec(changes []Change) map[string]any {
 }
 
 // Complete returns the ways to continue a word of a command line, as WORD or WORD, a tab and its description. A word that
-// ends in = is followed by a value.
+// ends in = is followed by a value. Properties that are not available yet are left out.
 func Complete(all []Property, typed string, done []string) (words []string) {
 	name, value, hasValue := strings.Cut(typed, "=")
 	for i := range all {
 		p := &all[i]
 		switch {
+		case slices.Contains(unavailable, p.Name):
 		case hasValue && p.Name == name:
 			for _, known := range p.Values {
 				if strings.HasPrefix(known, value) {

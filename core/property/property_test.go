@@ -2,6 +2,7 @@ package property
 
 import (
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +32,25 @@ func TestThePropertiesAreThoseThatNoCommandSets(t *testing.T) {
 	for command := range commands {
 		if slices.Contains(got, command) {
 			t.Errorf("%s is a property", command)
+		}
+	}
+}
+
+// goName matches a name of a Go field, and a sentence about one.
+var goName = regexp.MustCompile(`\b[A-Z][a-z]+[A-Z]\w*|^[A-Z]\w* (is|are|says|runs|lets|holds|asks)\b`)
+
+func TestDescriptionsAreForReadersWhoKnowNoGo(t *testing.T) {
+	for _, p := range all(t) {
+		if found := goName.FindString(p.Description); found != "" {
+			t.Errorf("%s: %q in: %s", p.Name, found, p.Description)
+		}
+		if not := slices.Contains(unavailable, p.Name); not != strings.HasPrefix(p.Description, "Not available yet") {
+			t.Errorf("%s: not available: %t; described as: %s", p.Name, not, p.Description)
+		}
+	}
+	for _, name := range unavailable {
+		if !slices.Contains(names(all(t)), name) {
+			t.Errorf("there is no property %s", name)
 		}
 	}
 }
@@ -146,7 +166,8 @@ func TestComplete(t *testing.T) {
 		{"container", "containerEngine.name=moby", "containerEngine.dockerContext="},
 		{"containerEngine.name=", "", "containerEngine.name=moby containerEngine.name=containerd"},
 		{"containerEngine.name=c", "", "containerEngine.name=containerd"},
-		{"kubernetes.enabled=", "", "kubernetes.enabled=true kubernetes.enabled=false"},
+		{"kube", "", ""},
+		{"kubernetes.enabled=", "", ""},
 		{"virtualMachine.memory=", "", ""},
 		{"nope", "", ""},
 	} {

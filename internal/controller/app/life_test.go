@@ -234,6 +234,7 @@ func testRejected(t *testing.T, env *testEnv) {
 		{"a file", mounts(tempFile(t)), "is not a folder"},
 		{"a folder twice", mounts(folder, folder+"/."), "spec.virtualMachine.mounts[1].path: Invalid value: \"" + folder + "/.\": is the same folder as mounts[0]"},
 		{"Kubernetes", func(app *v1alpha1.App) { app.Spec.Kubernetes.Enabled = true }, "Kubernetes is not available in this version of RDD"},
+		{"a version of Kubernetes", func(app *v1alpha1.App) { app.Spec.Kubernetes.Version = "1.36.2" }, "Kubernetes is not available in this version of RDD, so it can't have a version"},
 		{"the finalizer", func(app *v1alpha1.App) { app.Finalizers = nil }, "to delete all: rdd delete"},
 	} {
 		app, vm := env.now(t)

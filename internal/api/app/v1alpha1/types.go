@@ -119,10 +119,10 @@ type ContainerEngine struct {
 	// +kubebuilder:default=moby
 	Name EngineName `json:"name,omitempty"`
 
-	// DockerContext says when the docker context of this App becomes docker's
-	// current one. Auto: when there is no current one, or it is a unix socket that is
-	// missing or refuses connections. Always: at each start. Never: it is only made.
-	// Default: Auto.
+	// When the docker context of this App becomes docker's current one. Auto: at
+	// a start, if the current one is missing, or is a unix socket that is missing or
+	// refuses connections; without a current one, docker's default socket counts.
+	// Always: at each start. Never: only if you choose it. Default: Auto.
 	// +optional
 	// +kubebuilder:default=Auto
 	DockerContext DockerContextMode `json:"dockerContext,omitempty"`
@@ -141,26 +141,26 @@ const (
 
 // VirtualMachine is the size of the virtual machine and what it shares with this host.
 type VirtualMachine struct {
-	// CPUs is the number of processors. Default: half of the host's, at least 2.
+	// Number of processors. Default: half of the host's, at least 2.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=256
 	CPUs int32 `json:"cpus,omitempty"`
 
-	// Memory, for example 4Gi; at least 1Gi. Default: a quarter of the host's, at
-	// least 2Gi.
+	// Size of the memory, for example 4Gi; at least 1Gi. Default: a quarter of the
+	// host's, at least 2Gi.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Gi')) >= 0",message="must be at least 1Gi"
 	Memory *resource.Quantity `json:"memory,omitempty"`
 
-	// Disk is the largest size of the data disk, which holds images, containers
-	// and volumes. It grows as needed and never shrinks. Default: 100Gi.
+	// Largest size of the data disk, which holds images, containers and volumes.
+	// It grows as needed and never shrinks. Default: 100Gi.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('4Gi')) >= 0",message="must be at least 4Gi"
 	Disk *resource.Quantity `json:"disk,omitempty"`
 
-	// Mounts are the folders of this host that containers can use. Default: the
-	// home directory, writable.
+	// Folders of this host that containers can use. Default: the home directory,
+	// writable.
 	// +optional
 	// +listType=map
 	// +listMapKey=path
@@ -182,8 +182,8 @@ type Mount struct {
 
 // Ports says where containers may publish ports.
 type Ports struct {
-	// BindAddresses are the host's addresses, beside 127.0.0.1 and ::1, on which
-	// ports may be published if a container asks for them. 0.0.0.0 or :: allows
+	// Addresses of this host, beside 127.0.0.1 and ::1, on which ports may be
+	// published if a container asks for them. 0.0.0.0 or :: allows
 	// all of that family. Default: none.
 	// +optional
 	// +listType=set
@@ -194,13 +194,16 @@ type Ports struct {
 
 // Kubernetes runs a cluster in the virtual machine.
 // +kubebuilder:validation:XValidation:rule="!has(self.enabled) || !self.enabled",message="Kubernetes is not available in this version of RDD; leave it off"
+// +kubebuilder:validation:XValidation:rule="!has(self.version) || size(self.version) == 0",message="Kubernetes is not available in this version of RDD, so it can't have a version; leave it out"
 type Kubernetes struct {
-	// Enabled runs the cluster. It is not available yet. Default: false.
+	// Not available yet, so only false is accepted: whether a cluster runs in the
+	// virtual machine. Default: false.
 	// +optional
 	// +kubebuilder:default=false
 	Enabled bool `json:"enabled,omitempty"`
 
-	// Version of Kubernetes, for example 1.36.2. Default: the newest.
+	// Not available yet, so no value is accepted: the version of Kubernetes, for
+	// example 1.36.2. Default: the newest.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Version string `json:"version,omitempty"`
