@@ -57,8 +57,7 @@ func (b *bench) measureApp(ctx context.Context) error {
 	if _, err := s.timed(ctx, "start", "--timeout", vmTimeout); err != nil {
 		return err
 	}
-	socket := filepath.Join(s.home, ".rdd", s.name, "docker.sock")
-	engine := dockerClient{b, docker, map[string]string{"HOME": s.home, "DOCKER_HOST": "unix://" + socket}}
+	engine := dockerClient{b, docker, map[string]string{"HOME": s.home, "DOCKER_HOST": "unix://" + s.dockerSocket()}}
 	if b.wants("app.start", "app.start-stock", "app.start-ratio") {
 		if err := b.measureAppStart(ctx, s, engine); err != nil {
 			return err

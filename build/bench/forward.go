@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"rancherdesktop.io/rdd/internal/forward"
 	"rancherdesktop.io/rdd/internal/lima/qemu"
 	limaevent "rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
@@ -22,7 +21,7 @@ import (
 // atOnce is how many docker commands run at the same time.
 const atOnce = 50
 
-// measureForward runs docker over the VM's forward socket and over ssh -O forward alternately, in the same guest.
+// measureForward runs docker over RDD's socket and over ssh -O forward alternately, in the same guest.
 func (b *bench) measureForward(ctx context.Context) error {
 	docker, err := exec.LookPath("docker")
 	if err != nil {
@@ -32,24 +31,16 @@ func (b *bench) measureForward(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	const name = "guest"
-	b.logf("forward: booting our guest")
-	if _, err := s.timed(ctx, "vm", "create", name, b.guestTemplate(), "--start", "--timeout", vmTimeout); err != nil {
+	b.logf("forward: booting the App's VM")
+	if _, err := s.timed(ctx, "start", "--timeout", vmTimeout); err != nil {
 		return err
 	}
 	home, err := s.path(ctx, "lima")
 	if err != nil {
 		return err
 	}
-	vm := layout.VM{Home: home, Name: name}
-	ours := filepath.Join(b.dir, "d.sock")
-	listener, err := net.Listen("unix", ours)
-	if err != nil {
-		return err
-	}
-	defer listener.Close()
-	go proxy(ctx, listener, vm)
-	ways := []struct{ suffix, socket string }{{"", ours}, {"-ssh", filepath.Join(vm.Dir(), "sock", "docker.sock")}}
+	vm := layout.VM{Home: home, Name: "rd"}
+	ways := []struct{ suffix, socket string }{{"", s.dockerSocket()}, {"-ssh", filepath.Join(vm.Dir(), "sock", "docker.sock")}}
 	for _, figure := range []struct {
 		key  string
 		n    int
@@ -73,7 +64,7 @@ func (b *bench) measureForward(ctx context.Context) error {
 		}
 	}
 	if b.wants("forward.port", "forward.port-lima", "forward.port-ratio") {
-		if err := b.measurePort(ctx, s, name); err != nil {
+		if err := b.measurePort(ctx, s, vm.Name); err != nil {
 			return err
 		}
 	}
@@ -89,24 +80,6 @@ func (b *bench) docker(ctx context.Context, s *service, docker, socket string, n
 		return err
 	})
 	return float64(time.Since(began).Microseconds()) / 1000, err
-}
-
-// proxy connects each client to the engine in the guest, as the service's socket does.
-func proxy(ctx context.Context, listener net.Listener, vm layout.VM) {
-	for {
-		client, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			engine, err := forward.Dial(ctx, vm, "unix", "/run/docker.sock")
-			if err != nil {
-				_ = client.Close() // docker says that there is no answer
-				return
-			}
-			forward.Join(client.(forward.Conn), engine)
-		}()
-	}
 }
 
 const (

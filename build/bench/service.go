@@ -129,6 +129,9 @@ func (s *service) pid(ctx context.Context) (int, error) {
 	return status.PID, nil
 }
 
+// dockerSocket returns the path of the container engine's socket.
+func (s *service) dockerSocket() string { return filepath.Join(s.home, ".rdd", s.name, "docker.sock") }
+
 // path returns a path of the instance; key is one of those that rdd svc paths prints.
 func (s *service) path(ctx context.Context, key string) (string, error) {
 	_, out, err := s.run(ctx, "svc", "paths", "--output", "json")
