@@ -1,9 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -22,8 +22,7 @@ var bootTests = []bootTest{{"in the browser", bootInTheBrowser}, {"the App in th
 // in time.
 const bootLanes = 2
 
-// TestBoot boots real virtual machines with the guest that `make guest` built, in parallel with other tests. A test's name has
-// its lane: `-run 'TestBoot/.*/app$'`.
+// TestBoot boots real virtual machines with the guest that `make guest` built, in parallel with other tests.
 func TestBoot(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots virtual machines")
@@ -37,14 +36,15 @@ func TestBoot(t *testing.T) {
 		next <- b
 	}
 	close(next)
-	for lane := range bootLanes {
-		t.Run(fmt.Sprintf("lane%d", lane), func(t *testing.T) {
-			t.Parallel()
+	var lanes sync.WaitGroup // not parallel subtests, which begin only after most other tests of the package
+	for range bootLanes {
+		lanes.Go(func() {
 			for b := range next {
 				t.Run(b.name, b.run)
 			}
 		})
 	}
+	lanes.Wait()
 }
 
 // scriptQueue queues scripts instead of running them.

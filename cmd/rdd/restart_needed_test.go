@@ -10,6 +10,7 @@ import (
 
 // After a change of its settings, a running VM is shown as needing a restart, until it is restarted.
 func TestAVMWithNewSettingsSaysThatItNeedsARestart(t *testing.T) {
+	t.Parallel()
 	e := newTestEnv(t)
 	e.start()
 	e.must(0, "vm", "create", "demo", e.template, "--start")

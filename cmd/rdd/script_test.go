@@ -80,11 +80,8 @@ func scripts(t *testing.T, dir string) testscript.Params {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeaddress": takeAddress, "keepprobe": keepProbeInScript, "cmpbytes": cmpBytes, "pings": pings, "echoes": echoes, "freeports": freePorts, "takeport": takePort, "leaveport": leavePort, "registry": registry, "boximage": boxImage, "storm": storm},
 		Condition: func(name string) (bool, error) {
-			switch name {
-			case "mounts":
+			if name == "mounts" {
 				return exec.Command("unshare", "--mount", "true").Run() == nil, nil
-			case "storm": // it takes minutes under emulation
-				return os.Getenv("RDD_STORM") != "", nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},

@@ -12,6 +12,7 @@ import (
 
 // Every template that ships with RDD can be read without a network, and so can those it is based on.
 func TestEveryShippedTemplateCanBeRead(t *testing.T) {
+	t.Parallel()
 	libexec := filepath.Join(dist(t), "libexec", "rdd")
 	need(t, filepath.Join(libexec, "rdd-lima"), "make build")
 	need(t, filepath.Join(dist(t), "share", "lima", "templates"), "make build")

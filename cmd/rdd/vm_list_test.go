@@ -11,6 +11,7 @@ import (
 )
 
 func TestVMListShowsTheResourcesOfVMs(t *testing.T) {
+	t.Parallel()
 	e := newTestEnv(t)
 	e.start()
 	write := func(name, text string) string {
