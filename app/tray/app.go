@@ -106,27 +106,87 @@ func containersItem(s State) Item {
 	}
 	for _, c := range running {
 		item := Item{ID: ID{containerItem, c.Name}, Title: short(c.Status.Name)}
-		for _, p := range openPorts(ports, c.Status.Name) {
-			item.Items = append(item.Items, Item{ID: ID{OpenPort, p.url}, Title: "Open " + p.address})
-		}
-		item.Items = append(item.Items, Item{ID: ID{ContainerLogs, c.Name}, Title: "Logs…"}, Item{ID: ID{StopContainer, c.Name}, Title: "Stop"})
+		item.Items = append(portItems(ports, c.Status.Name), Item{ID: ID{ContainerLogs, c.Name}, Title: "Logs…"}, Item{ID: ID{StopContainer, c.Name}, Title: "Stop"})
 		group.Items = append(group.Items, item)
 	}
 	group.Items = append(group.Items, Item{ID: ID{Verb: Containers}, Title: more})
 	return group
 }
 
-// openPort is a port that a browser can open.
+// portItems returns a container's ports: those over TCP to open, those over UDP and those that don't work to read.
+func portItems(ports []core.Port, container string) (items []Item) {
+	text := func(title string) {
+		id := fmt.Sprintf("port %s %d", container, len(items))
+		items = append(items, Item{ID: ID{textItem, id}, Title: title, Disabled: true})
+	}
+	for _, p := range forwarded(ports, container, "tcp") {
+		items = append(items, Item{ID: ID{OpenPort, p.url}, Title: "Open " + p.address})
+	}
+	for _, p := range forwarded(ports, container, "udp") {
+		text(p.address + " (UDP)")
+	}
+	for _, sentence := range failedPorts(ports, container) {
+		for i, line := range wrap(sentence) {
+			text(strings.Repeat(" ", 4*min(i, 1)) + line)
+		}
+	}
+	return items
+}
+
+// failedPorts says why ports of a container are not forwarded. Addresses with the same port and reason share a sentence.
+func failedPorts(ports []core.Port, container string) (sentences []string) {
+	type failure struct{ port, reason string }
+	var failures []failure
+	addresses := map[failure][]string{}
+	for i := range ports {
+		p := &ports[i]
+		_, port, err := net.SplitHostPort(p.HostAddress)
+		if err != nil || p.Container != container || p.State == core.PortForwarded {
+			continue
+		}
+		udp := ""
+		if p.Protocol == "udp" {
+			udp = " (UDP)"
+		}
+		f := failure{port + udp, core.PortStateText(p)}
+		if addresses[f] == nil {
+			failures = append(failures, f)
+		}
+		addresses[f] = append(addresses[f], p.HostAddress+udp)
+	}
+	for _, f := range failures {
+		subject := f.port
+		if len(addresses[f]) == 1 {
+			subject = addresses[f][0]
+		}
+		sentences = append(sentences, subject+": "+f.reason)
+	}
+	return sentences
+}
+
+// wrap breaks a text into lines of at most maxLineLength characters, if its words are shorter.
+func wrap(text string) (lines []string) {
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && len([]rune(line))+1+len([]rune(word)) > maxLineLength {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimLeft(line+" "+word, " ")
+	}
+	return append(lines, line)
+}
+
+// openPort is a port that is forwarded. A browser can open its URL if it is one of TCP.
 type openPort struct{ address, url string }
 
-// openPorts returns the TCP ports of a container that are forwarded, each once: on loopback, if it is there.
-func openPorts(ports []core.Port, container string) (all []openPort) {
+// forwarded returns the ports of a container that are forwarded over a protocol, each once: on loopback, if it is there.
+func forwarded(ports []core.Port, container, protocol string) (all []openPort) {
 	seen := map[string]bool{}
 	for _, loopback := range []bool{true, false} {
 		for i := range ports {
 			p := &ports[i]
 			host, port, err := net.SplitHostPort(p.HostAddress)
-			if err != nil || p.Container != container || p.Protocol != "tcp" || p.State != core.PortForwarded || seen[port] {
+			if err != nil || p.Container != container || p.Protocol != protocol || p.State != core.PortForwarded || seen[port] {
 				continue
 			}
 			ip := net.ParseIP(host)

@@ -92,18 +92,27 @@ func TestRunningContainersHaveTheirPortsInTheMenu(t *testing.T) {
 	port := func(protocol, host, guest, container string, state v1alpha1.PortState) v1alpha1.Port {
 		return v1alpha1.Port{Protocol: protocol, HostAddress: host, GuestAddress: guest, Container: container, State: state}
 	}
+	because := func(reason string, p v1alpha1.Port) v1alpha1.Port {
+		p.Message = reason
+		return p
+	}
 	s.Snapshot.App.Status.Ports = []v1alpha1.Port{
 		port("tcp", "[::1]:8080", "127.0.0.1:80", "web", v1alpha1.PortForwarded), port("tcp", "127.0.0.1:8080", "127.0.0.1:80", "web", v1alpha1.PortForwarded),
 		port("tcp", "192.168.1.5:8443", "0.0.0.0:443", "web", v1alpha1.PortForwarded), port("udp", "127.0.0.1:53", "127.0.0.1:53", "web", v1alpha1.PortForwarded),
-		port("tcp", "127.0.0.1:5432", "127.0.0.1:5432", "web", v1alpha1.PortBusy), port("tcp", "127.0.0.1:9090", "127.0.0.1:9090", "db", v1alpha1.PortForwarded),
+		because("postgres (process 123) has that port already. As soon as it is free, RDD takes it", port("tcp", "127.0.0.1:5432", "127.0.0.1:5432", "web", v1alpha1.PortBusy)),
+		because("postgres (process 123) has that port already. As soon as it is free, RDD takes it", port("tcp", "[::1]:5432", "127.0.0.1:5432", "web", v1alpha1.PortBusy)),
+		because("ports are not opened to other computers unless you allow it: rdd set ports.bindAddresses=0.0.0.0", port("udp", "0.0.0.0:514", "0.0.0.0:514", "web", v1alpha1.PortNotPermitted)),
+		port("tcp", "127.0.0.1:9090", "127.0.0.1:9090", "db", v1alpha1.PortForwarded),
 	}
 	s.Containers = []*core.Container{testContainer("db", "exited"), testContainer("web", "running")}
 	want := "(Running: moby 26.1.5 in rd)\nStop the container engine\nContainers (1 running)\n" +
-		"\tweb\n\t\tOpen localhost:8080\n\t\tOpen 192.168.1.5:8443\n\t\tLogs…\n\t\tStop\n\tAll containers…\n"
+		"\tweb\n\t\tOpen localhost:8080\n\t\tOpen 192.168.1.5:8443\n\t\t(localhost:53 (UDP))\n" +
+		"\t\t(5432: postgres (process 123) has that port already. As soon as it is)\n\t\t(    free, RDD takes it)\n" +
+		"\t\t(0.0.0.0:514 (UDP): ports are not opened to other computers unless you)\n\t\t(    allow it: rdd set ports.bindAddresses=0.0.0.0)\n\t\tLogs…\n\t\tStop\n\tAll containers…\n"
 	if got := appLines(s); got != want {
 		t.Errorf("%swant\n%s", got, want)
 	}
-	if items := containersItem(s).Items[0].Items; items[0].ID != (ID{OpenPort, "http://localhost:8080"}) || items[1].ID != (ID{OpenPort, "https://192.168.1.5:8443"}) || items[2].ID != (ID{ContainerLogs, "id-web"}) {
+	if items := containersItem(s).Items[0].Items; items[0].ID != (ID{OpenPort, "http://localhost:8080"}) || items[1].ID != (ID{OpenPort, "https://192.168.1.5:8443"}) || items[7].ID != (ID{ContainerLogs, "id-web"}) {
 		t.Errorf("%+v", items)
 	}
 	for i := range 30 {
