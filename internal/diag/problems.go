@@ -38,6 +38,7 @@ const (
 	DownloadCut            ID = "download-cut"
 	VMBusy                 ID = "vm-busy"
 	GuestPanic             ID = "guest-panic"
+	GuestRefused           ID = "guest-refused"
 	SSHSilent              ID = "ssh-silent"
 	GuestScripts           ID = "guest-scripts"
 	VMFailed               ID = "vm-failed"
@@ -398,6 +399,11 @@ var problems = []KnownProblem{
 		Meaning: "The guest's kernel crashed. Data that it had not written to the disk is lost.",
 		remedy:  "See the cause: rdd vm logs NAME --source serial. Then start the VM again. If it crashes at each boot, try another processor type or image. If the guest is emulated, try a newer QEMU.",
 		guest:   []string{`kernel panic`},
+	},
+	{
+		ID:      GuestRefused,
+		Meaning: "The VM was given a newer system disk, which does not boot. The old one comes back. Nothing on the old one or on the data disk has changed.",
+		remedy:  "Nothing: RDD starts the VM again with the old system disk. The next version of RDD tries again. Please report the problem, with the console that the message names.",
 	},
 	{
 		ID:      "guest-disk-full",

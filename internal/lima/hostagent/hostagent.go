@@ -105,6 +105,10 @@ type hostagent struct {
 	sessions     func()        // called when SSH sessions last; nil before the boot
 	config       *limayaml.LimaYAML
 	sshPort      atomic.Int32
+
+	accelerated bool                   // by the hardware
+	trial       *time.Timer            // ends a guest that doesn't answer; nil unless its system disk is new
+	givenUp     atomic.Pointer[string] // why the new system disk is given up
 }
 
 // newHostagent opens the logs and writes the record by which a service finds this run.
@@ -260,6 +264,7 @@ func (h *hostagent) configureQEMU(ctx context.Context, y *limayaml.LimaYAML) err
 	if err != nil {
 		return err
 	}
+	h.accelerated = acc.Hardware
 	h.report(event.Event{Accelerator: &acc})
 	flags := slices.Concat(qemu.AccelerationFlags(*y.Arch, y.CPUType[*y.Arch], acc), qemu.MonitorFlags(*y.Arch, h.vm.MonitorSocket()))
 	if h.vm.HasData() {

@@ -40,6 +40,7 @@ func (h *hostagent) handleLimaEvent(s events.Status) {
 	}
 	switch {
 	case s.Running:
+		h.guestAnswers()
 		if h.monitor != nil {
 			h.monitor.GuestBooted()
 		}

@@ -101,6 +101,7 @@ func (r *requirements) met() {
 		return
 	}
 	if r.current.boots() {
+		r.hostagent.guestAnswers()
 		r.hostagent.reportStep(event.Guest, "the guest answers; waiting for its boot scripts")
 	}
 	if r.current.keepsSessions() && r.hostagent.sessions != nil {

@@ -3,11 +3,17 @@
 package hostagent
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/sirupsen/logrus"
+
+	"rancherdesktop.io/rdd/internal/diag"
+	"rancherdesktop.io/rdd/internal/lima"
 	"rancherdesktop.io/rdd/internal/lima/limatest"
 	"rancherdesktop.io/rdd/internal/lima/systemdisk"
 	"rancherdesktop.io/rdd/internal/machine/event"
@@ -22,8 +28,10 @@ func newDisk(t *testing.T, exit string) *hostagent {
 	for _, dir := range []string{vm.Dir(), systemdisk.NextDir(vm)} {
 		limatest.WriteFile(t, filepath.Join(dir, "diffdisk"), filepath.Base(dir))
 	}
-	if err := os.MkdirAll(vm.Run(), 0o700); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{vm.Run(), vm.Logs} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := systemdisk.Switch(vm, "sha256:1", nil, nil); err != nil {
 		t.Fatal(err)
@@ -34,6 +42,7 @@ func newDisk(t *testing.T, exit string) *hostagent {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	limatest.WriteFile(t, vm.SerialLog(), console)
 	return &hostagent{vm: vm, ready: make(chan struct{})}
 }
 
@@ -66,25 +75,84 @@ func TestNewSystemDiskIsKeptWhenSomebodyCanLogIn(t *testing.T) {
 	}
 }
 
+// console is what the guest of the new disk says before it ends.
+const console = "Kernel panic - not syncing"
+
+// refuses fails the test unless the old disk is back, and err and the VM's problem say why, with the console of the new one. The
+// next boot overwrites what the VM's directory has of it.
+func (h *hostagent) refuses(t *testing.T, err error, why string) {
+	t.Helper()
+	if h.disk(t) != "old" {
+		t.Error("the old disk is not back")
+	}
+	if err == nil || !strings.Contains(err.Error(), "its new system disk does not boot: "+why) || !strings.Contains(err.Error(), "The next start has the old one") {
+		t.Error(err)
+	}
+	if _, ok := errors.AsType[*unexpectedExit](err); !ok || lima.Failure(err).Problem != string(diag.GuestRefused) {
+		t.Errorf("%+v", lima.Failure(err))
+	}
+	limatest.WriteFile(t, h.vm.SerialLog(), "the old guest boots")
+	said := h.judgeSystemDisk()
+	if len(said) != 1 || !strings.Contains(said[0], "did not boot: "+why) || !strings.Contains(said[0], "rdd vm reset rd") || !strings.Contains(said[0], h.vm.RefusedLog()) {
+		t.Error(said)
+	}
+	if b, err := os.ReadFile(h.vm.RefusedLog()); err != nil || string(b) != console {
+		t.Errorf("the console is %q %v", b, err)
+	}
+}
+
 func TestOldSystemDiskComesBackWhenNobodyCanLogIn(t *testing.T) {
 	h := newDisk(t, "1")
 	if said := h.judgeSystemDisk(); len(said) > 0 {
 		t.Error(said)
 	}
-	testenv.Eventually(t, "the old disk is back", func() bool { return h.disk(t) == "old" })
-	if said := h.judgeSystemDisk(); len(said) != 1 || !strings.Contains(said[0], "nobody can log in to its guest") || !strings.Contains(said[0], "rdd vm reset rd") {
-		t.Error(said)
+	testenv.Eventually(t, "it is given up", func() bool { return h.givenUp.Load() != nil })
+	close(h.ready)
+	h.refuses(t, h.systemDiskFailed(&unexpectedExit{event.Killed}), "nobody can log in to its guest")
+}
+
+func TestOldSystemDiskComesBackWhenTheGuestDoesNotAnswer(t *testing.T) {
+	for accelerated, limit := range map[bool]string{true: "5 minutes", false: "15 minutes"} {
+		h := newDisk(t, "0")
+		h.accelerated = accelerated
+		stop, err := h.trySystemDisk(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop()
+		h.trial.Reset(0)
+		testenv.Eventually(t, "it is given up", func() bool { return h.givenUp.Load() != nil })
+		h.refuses(t, h.systemDiskFailed(&unexpectedExit{event.Killed}), "its guest did not answer within "+limit)
+	}
+}
+
+// Its boot scripts may take longer than a guest that doesn't boot is waited for.
+func TestGuestThatAnswersIsNotGivenUp(t *testing.T) {
+	h := newDisk(t, "0")
+	stop, err := h.trySystemDisk(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	h.w = event.NewWriter(io.Discard)
+	r := &requirements{hostagent: h}
+	for _, line := range []string{`Waiting for the essential requirement 1 of 4: "ssh"`, "The essential requirement 1 of 4 is satisfied"} {
+		if err := r.Fire(&logrus.Entry{Message: line}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h.trial.Stop() {
+		t.Error("the time still runs")
 	}
 }
 
 func TestGuestThatEndsWhileItBootsBringsTheOldSystemDiskBack(t *testing.T) {
-	for how, want := range map[string]string{event.Panicked: "old", event.PoweredOff: "old", event.Rebooted: "old", event.Killed: "new"} {
+	for how, why := range map[string]string{event.Panicked: "its kernel panicked", event.PoweredOff: "its guest powered itself off", event.Rebooted: "its guest rebooted"} {
 		h := newDisk(t, "0")
-		if err := h.systemDiskFailed(&unexpectedExit{how}); err == nil {
-			t.Error("the end of the guest is forgotten")
-		}
-		if got := h.disk(t); got != want {
-			t.Errorf("%s: the next start has the %s disk, want the %s one", how, got, want)
-		}
+		h.refuses(t, h.systemDiskFailed(&unexpectedExit{how}), why)
+	}
+	h := newDisk(t, "0") // somebody else has killed it
+	if err := h.systemDiskFailed(&unexpectedExit{event.Killed}); err == nil || h.disk(t) != "new" {
+		t.Error(err)
 	}
 }

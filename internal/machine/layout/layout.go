@@ -204,6 +204,9 @@ func (v VM) QEMUPID() string { return filepath.Join(v.Dir(), "qemu.pid") }
 // SerialLog is the guest's console.
 func (v VM) SerialLog() string { return filepath.Join(v.Dir(), "serial.log") }
 
+// RefusedLog is the console of the guest whose new system disk did not boot; see package systemdisk.
+func (v VM) RefusedLog() string { return filepath.Join(v.Logs, "refused.log") }
+
 // HostagentLog is the log of Lima's hostagent.
 func (v VM) HostagentLog() string { return filepath.Join(v.Logs, "hostagent.log") }
 
