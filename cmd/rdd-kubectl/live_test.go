@@ -81,7 +81,7 @@ func TestKubectlSeesTheEnginesObjects(t *testing.T) {
 func (e *engine) gets(t *testing.T, k kubectl, id string) {
 	k.ok(t, "ID             IMAGE        COMMAND   CREATED       STATUS       PORTS                    NAMES\n", "get", "containers")
 	k.ok(t, "100000000000   nginx:1.29   \"nginx\"   2 hours ago   Up 2 hours   localhost:8080->80/tcp   web\n", "get", "ctr")
-	k.ok(t, "NETWORKS   PROJECT\n", "get", "container", "web", "-o", "wide")
+	k.ok(t, "NETWORKS   PROJECT   NAMESPACE\n", "get", "container", "web", "-o", "wide")
 	k.ok(t, "container.containers.rancherdesktop.io/"+id+"\n", "get", "containers", "-l", "app=web", "-o", "name")
 	k.ok(t, id, "get", "containers", "--field-selector", "status.name=web", "-o", "jsonpath={.items[*].metadata.name}")
 	k.ok(t, `"items": []`, "get", "images", "--field-selector", "status.repoTag=none", "-o", "json")

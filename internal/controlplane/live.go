@@ -216,7 +216,7 @@ func (l liveStorage) columns() []metav1.TableColumnDefinition {
 		if c.Type == "" {
 			all[i].Type = "string"
 		}
-		if c.Wide {
+		if c.Wide != nil && c.Wide() {
 			all[i].Priority = 1
 		}
 	}

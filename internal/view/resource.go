@@ -42,9 +42,9 @@ type Resource struct {
 type Column struct {
 	Name        string
 	Description string
-	Wide        bool   // shown only with -o wide
-	Type        string // of OpenAPI; "": string
-	Format      string // "name" for the one that identifies the object
+	Type        string      // of OpenAPI; "": string
+	Format      string      // "name" for the one that identifies the object
+	Wide        func() bool // whether it is shown only with -o wide now; nil: it is not
 	Cell        func(o Object, now time.Time) any
 }
 

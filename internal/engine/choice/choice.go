@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -36,6 +37,12 @@ type Choice struct {
 func (c *Choice) Resources(set objects.Set) []view.Resource {
 	all := set.All()
 	for i := range all {
+		all[i].Columns = slices.Clone(all[i].Columns)
+		for j := range all[i].Columns {
+			if column := &all[i].Columns[j]; column.Name == objects.Namespace {
+				column.Wide = func() bool { return c.chosen(engine.Moby) != engine.Containerd }
+			}
+		}
 		all[i].Delete = func(ctx context.Context, o view.Object, options *metav1.DeleteOptions) error {
 			name, r := c.resource(all[i].Name)
 			if r.Delete == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -73,11 +74,22 @@ func TestOnlyTheChosenEngineRunsAndAnswers(t *testing.T) {
 		resources[v1alpha1.Containers].Subresources[name].Handler(&v1alpha1.Container{}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", nil))
 		return w
 	}
+	namespaceIsWide := func(resource string) bool {
+		columns := resources[resource].Columns
+		i := slices.IndexFunc(columns, func(c view.Column) bool { return c.Name == objects.Namespace })
+		return columns[i].Wide()
+	}
+	if !namespaceIsWide(v1alpha1.Containers) || !namespaceIsWide(v1alpha1.Images) {
+		t.Error("kubectl shows the namespaces of docker's objects, which have all the same")
+	}
 	if w := post("attach"); w.Code != http.StatusOK || moby.asked.Load() != 1 {
 		t.Errorf("docker's engine was asked %d times: %d", moby.asked.Load(), w.Code)
 	}
 	link.Set(engine.Target{Phase: engine.Running, Engine: engine.Containerd})
 	testenv.Eventually(t, "containerd runs", other.running.Load)
+	if namespaceIsWide(v1alpha1.Containers) || namespaceIsWide(v1alpha1.Images) {
+		t.Error("kubectl doesn't show containerd's namespaces")
+	}
 	if all.Load() != 1 || left.Load() != 1 || c.State().Version != engine.Containerd {
 		t.Errorf("%d run, %d were left, the state is %s's", all.Load(), left.Load(), c.State().Version)
 	}

@@ -17,6 +17,12 @@ import (
 // category is what all the kinds have in common for clients: `kubectl get docker`.
 const category = "docker"
 
+// Namespace is the column with an object's namespace of containerd. docker's objects all have the same.
+const (
+	Namespace     = "Namespace"
+	namespaceText = "Its namespace in containerd"
+)
+
 // shortID is how long docker shows an ID.
 const shortID = 12
 
@@ -37,6 +43,7 @@ func Containers() view.Resource {
 			column("Names", "Its name", "", containerOf, func(s *v1alpha1.ContainerStatus, _ time.Time) string { return s.Name }),
 			wide("Networks", "The networks that it is connected to", containerOf, func(s *v1alpha1.ContainerStatus, _ time.Time) string { return list(s.Networks) }),
 			wide("Project", "Its compose project", containerOf, func(s *v1alpha1.ContainerStatus, _ time.Time) string { return s.Project }),
+			wide(Namespace, namespaceText, containerOf, func(s *v1alpha1.ContainerStatus, _ time.Time) string { return s.Namespace }),
 		},
 	}, view.Kind{
 		Fields: map[string]func(view.Object) string{
@@ -66,8 +73,9 @@ func Images() view.Resource {
 			column("Image ID", "The engine's ID, shortened", "", imageOf, func(s *v1alpha1.ImageStatus, _ time.Time) string { return short(s.ID) }),
 			column("Created", "When it was built", "", imageOf, func(s *v1alpha1.ImageStatus, now time.Time) string { return ago(s.Created, now) }),
 			column("Size", "Its size, with the layers that it shares with others", "", imageOf, func(s *v1alpha1.ImageStatus, _ time.Time) string { return size(s.Size) }),
-			{Name: "Name", Description: "The name of the object", Format: "name", Wide: true, Cell: func(o view.Object, _ time.Time) any { return o.GetName() }},
+			{Name: "Name", Description: "The name of the object", Format: "name", Wide: always, Cell: func(o view.Object, _ time.Time) any { return o.GetName() }},
 			wide("Containers", "The containers that use it", imageOf, func(s *v1alpha1.ImageStatus, _ time.Time) string { return list(s.Containers) }),
+			wide(Namespace, namespaceText, imageOf, func(s *v1alpha1.ImageStatus, _ time.Time) string { return s.Namespace }),
 		},
 	}, view.Kind{
 		Fields: map[string]func(view.Object) string{
@@ -153,9 +161,11 @@ func column[S any](name, description, format string, of func(view.Object) *S, ce
 
 func wide[S any](name, description string, of func(view.Object) *S, cell func(*S, time.Time) string) view.Column {
 	c := column(name, description, "", of, cell)
-	c.Wide = true
+	c.Wide = always
 	return c
 }
+
+func always() bool { return true }
 
 func newestFirst(a, b view.Object) int {
 	return b.GetCreationTimestamp().Compare(a.GetCreationTimestamp().Time)

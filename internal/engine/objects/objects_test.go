@@ -29,7 +29,7 @@ func TestRowsReadAsDockers(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	before := metav1.NewTime(now.Add(-2 * time.Hour))
 	c := &v1alpha1.Container{Status: v1alpha1.ContainerStatus{
-		ID: id, Name: "web", Image: "nginx", Command: "/docker-entrypoint.sh nginx -g daemon off;", State: v1alpha1.ContainerRunning,
+		Namespace: "moby", ID: id, Name: "web", Image: "nginx", Command: "/docker-entrypoint.sh nginx -g daemon off;", State: v1alpha1.ContainerRunning,
 		Created: before, StartedAt: &before, Networks: []string{"bridge", "app_default"}, Project: "app",
 		Ports: []v1alpha1.ContainerPort{
 			{Protocol: "tcp", ContainerPort: 80, HostPort: 8080}, {Protocol: "tcp", ContainerPort: 443},
@@ -37,15 +37,15 @@ func TestRowsReadAsDockers(t *testing.T) {
 		},
 	}}
 	i := &v1alpha1.Image{ObjectMeta: metav1.ObjectMeta{Name: "img-1"}, Status: v1alpha1.ImageStatus{
-		ID: "sha256:" + id, RepoTag: "localhost:5000/app:1.0", Created: before, Size: 142_300_000,
+		Namespace: "moby", ID: "sha256:" + id, RepoTag: "localhost:5000/app:1.0", Created: before, Size: 142_300_000,
 	}}
 	v := &v1alpha1.Volume{Status: v1alpha1.VolumeStatus{Name: "data", Driver: "local", Mountpoint: "/var/lib/docker/volumes/data/_data", Containers: []string{"db"}}}
 	n := &v1alpha1.Network{Status: v1alpha1.NetworkStatus{ID: id, Name: "bridge", Driver: "bridge", Scope: "local", Subnets: []string{"172.17.0.0/16"}}}
 	for want, got := range map[string]string{
-		`8c2b5d0f6a3e | nginx | "/docker-entrypoint.…" | 2 hours ago | Up 2 hours | localhost:8080->80/tcp, 443/tcp, [::1]:5353->53/udp | web | bridge, app_default | app`: row(Containers(), c, now),
-		`localhost:5000/app | 1.0 | 8c2b5d0f6a3e | 2 hours ago | 142MB | img-1 | `:                                                                                         row(Images(), i, now),
-		`data | local | N/A | db | /var/lib/docker/volumes/data/_data`:                                                                                                     row(Volumes(), v, now),
-		`8c2b5d0f6a3e | bridge | bridge | local |  | 172.17.0.0/16`:                                                                                                        row(Networks(), n, now),
+		`8c2b5d0f6a3e | nginx | "/docker-entrypoint.…" | 2 hours ago | Up 2 hours | localhost:8080->80/tcp, 443/tcp, [::1]:5353->53/udp | web | bridge, app_default | app | moby`: row(Containers(), c, now),
+		`localhost:5000/app | 1.0 | 8c2b5d0f6a3e | 2 hours ago | 142MB | img-1 |  | moby`:                                                                                         row(Images(), i, now),
+		`data | local | N/A | db | /var/lib/docker/volumes/data/_data`:                                                                                                            row(Volumes(), v, now),
+		`8c2b5d0f6a3e | bridge | bridge | local |  | 172.17.0.0/16`:                                                                                                               row(Networks(), n, now),
 	} {
 		if got != want {
 			t.Errorf("row:\n%s\nwant:\n%s", got, want)
