@@ -28,7 +28,8 @@ func (s *Service) Kubectl(ctx context.Context, args []string) (*exec.Cmd, error)
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	s.core.running(cmd)
-	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+inst.KubeConfig())
+	// In the user's own cache, each control plane would leave what it can do for good.
+	cmd.Env = append(cmd.Environ(), "KUBECONFIG="+inst.KubeConfig(), "KUBECACHEDIR="+inst.KubectlCacheDir())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, helperGrace
 	return cmd, nil

@@ -264,6 +264,7 @@ func (i Instance) VMLogDir() string        { return filepath.Join(i.logs, "vm") 
 func (i Instance) ShortDir() string        { return i.short }
 func (i Instance) LimaHome() string        { return limaHome(i.short) }
 func (i Instance) KubeConfig() string      { return filepath.Join(i.short, "kube.config") }
+func (i Instance) KubectlCacheDir() string { return filepath.Join(i.data, "kubectl") }
 func (i Instance) ShareDir() string        { return i.share }
 
 // ToolsDir has links to the command line tools that come with RDD, such as docker, for a user's PATH.
