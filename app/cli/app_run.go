@@ -28,7 +28,8 @@ func (s *session) appRun() *cobra.Command {
 			"Only the environment of the command differs, and nothing of yours is changed:\n" +
 			"  DOCKER_CONTEXT   the docker context of the App; other variables for docker, such as DOCKER_HOST, are removed\n" +
 			"  CONTAINERD_ADDRESS   the socket of containerd, for its clients, if that is the engine\n" +
-			"  PATH             also has the tools that come with RDD, after your own; with --bundled, before them\n\n" +
+			"  PATH             also has the tools that come with RDD, after your own; with --bundled, before them\n" +
+			"KUBECONFIG is not set, because the App has no Kubernetes cluster yet: rdd run kubectl acts on your own cluster.\n\n" +
 			"For example:\n" +
 			"  rdd run docker run --rm -it IMAGE\n" +
 			"  rdd run docker compose up\n" +

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -78,13 +82,45 @@ func scripts(t *testing.T, dir string) testscript.Params {
 			})
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeaddress": takeAddress, "keepprobe": keepProbeInScript, "cmpbytes": cmpBytes, "pings": pings, "echoes": echoes, "freeports": freePorts, "takeport": takePort, "leaveport": leavePort, "registry": registry, "boximage": boxImage, "storm": storm},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeaddress": takeAddress, "keepprobe": keepProbeInScript, "cmpbytes": cmpBytes, "pings": pings, "echoes": echoes, "holds": holds, "freeports": freePorts, "takeport": takePort, "leaveport": leavePort, "registry": registry, "boximage": boxImage, "storm": storm},
 		Condition: func(name string) (bool, error) {
 			if name == "mounts" {
 				return exec.Command("unshare", "--mount", "true").Run() == nil, nil
 			}
+			if program, ok := strings.CutPrefix(name, "program:"); ok {
+				return hasProgram(program)
+			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
+	}
+}
+
+// programPackages are Debian's packages with the programs that scripts use.
+var programPackages = map[string]string{"ctr": "containerd", "docker": "docker.io", "docker-compose": "docker-compose"}
+
+// hasProgram reports whether there is a program that a script can't do without. With RDD_TEST_REQUIRE set, a missing one is an
+// error, which fails the script.
+func hasProgram(name string) (bool, error) {
+	debian := programPackages[name]
+	if debian == "" {
+		return false, fmt.Errorf("programPackages has no %s", name)
+	}
+	_, err := exec.LookPath(name)
+	if err != nil && testenv.Required() {
+		return false, fmt.Errorf("there is no %s; install the package %s", name, debian)
+	}
+	return err == nil, nil
+}
+
+func TestAProgramThatScriptsNeedIsMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv("RDD_TEST_REQUIRE", "")
+	if has, err := hasProgram("docker-compose"); has || err != nil {
+		t.Errorf("not required: %t %v", has, err)
+	}
+	t.Setenv("RDD_TEST_REQUIRE", "1")
+	if _, err := hasProgram("docker-compose"); err == nil || !strings.Contains(err.Error(), "install the package docker-compose") {
+		t.Errorf("required: %v", err)
 	}
 }
 
@@ -244,6 +280,61 @@ func echoes(ts *testscript.TestScript, neg bool, args []string) {
 		var last error
 		if !testenv.Within(func() bool { last = echo(args[0], address); return last == nil }) {
 			ts.Fatalf("%s %s: %v", args[0], address, last)
+		}
+	}
+}
+
+// holds BUNDLE TEXT checks that a file of the archive has a text, in clear or within something in base64. After ! none may have it.
+func holds(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: holds BUNDLE TEXT")
+	}
+	file, err := os.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer file.Close()
+	unzipped, err := gzip.NewReader(file)
+	ts.Check(err)
+	var found []string
+	files := 0
+	for r := tar.NewReader(unzipped); ; files++ {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		ts.Check(err)
+		content, err := io.ReadAll(r)
+		ts.Check(err)
+		for _, form := range forms(args[1]) {
+			if strings.Contains(string(content), form) {
+				found = append(found, h.Name)
+				break
+			}
+		}
+	}
+	if (found == nil) != neg {
+		ts.Fatalf("of %d files, these hold %q: %q", files, args[1], found)
+	}
+}
+
+// forms returns how a text looks in clear, and in the midst of something in base64.
+func forms(text string) (all []string) {
+	all = append(all, text)
+	for before := range 3 {
+		padded := strings.Repeat("x", before) + text
+		// The characters at the ends depend on what is beside the text.
+		first, last := (8*before+5)/6, 8*len(padded)/6
+		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			all = append(all, encoding.EncodeToString([]byte(padded))[first:last])
+		}
+	}
+	return all
+}
+
+func TestFormsAreFoundInBase64(t *testing.T) {
+	for before := range 6 {
+		text := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("{", before) + "only-docker-knows-me" + `"}`))
+		if !slices.ContainsFunc(forms("only-docker-knows-me"), func(form string) bool { return strings.Contains(text, form) }) {
+			t.Errorf("%d before: %s holds none of %q", before, text, forms("only-docker-knows-me"))
 		}
 	}
 }

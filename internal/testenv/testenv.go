@@ -19,10 +19,13 @@ const Timeout = 3 * time.Minute
 
 const pollInterval = 5 * time.Millisecond
 
-// Missing skips the test because a requirement is missing. With RDD_TEST_REQUIRE set, as in `make test`, the test fails.
+// Required reports whether a missing requirement is a failure: RDD_TEST_REQUIRE is set, as in `make test`.
+func Required() bool { return os.Getenv("RDD_TEST_REQUIRE") != "" }
+
+// Missing skips the test because a requirement is missing, or fails it if Required.
 func Missing(tb testing.TB, format string, a ...any) {
 	tb.Helper()
-	if os.Getenv("RDD_TEST_REQUIRE") != "" {
+	if Required() {
 		tb.Fatalf(format, a...)
 	}
 	tb.Skipf(format, a...)
