@@ -175,9 +175,9 @@ func DescribeApp(service ServiceStatus, a *App) (state AppState, message string)
 	case ServiceBroken:
 		return AppBroken, "the service is broken: " + service.Error
 	case ServiceStarting:
-		return AppStarting, "the service is starting: " + service.Step
+		return AppStarting, atStep("the service is starting", service.Step)
 	case ServiceStopping:
-		return AppStopping, "the service is stopping: " + service.Step
+		return AppStopping, atStep("the service is stopping", service.Step)
 	case ServiceStopped:
 		return AppStopped, ""
 	}
@@ -214,6 +214,14 @@ func DescribeApp(service ServiceStatus, a *App) (state AppState, message string)
 		message = settled.Message
 	}
 	return state, message
+}
+
+// atStep adds the step to a sentence, which is not known at first.
+func atStep(sentence, step string) string {
+	if step == "" {
+		return sentence
+	}
+	return sentence + ": " + step
 }
 
 // changing reports whether a condition is True or Unknown.

@@ -75,6 +75,14 @@ func TestTheStateOfTheApp(t *testing.T) {
 	}
 }
 
+func TestAServiceWhoseStepIsUnknownIsStarting(t *testing.T) {
+	for state, want := range map[ServiceState]string{ServiceStarting: "the service is starting", ServiceStopping: "the service is stopping"} {
+		if _, got := DescribeApp(ServiceStatus{State: state}, nil); got != want {
+			t.Errorf("%s: %q, want %q", state, got, want)
+		}
+	}
+}
+
 func TestTheReportWarnsOfAFullDisk(t *testing.T) {
 	const gib = 1 << 30
 	for _, tc := range []struct {
