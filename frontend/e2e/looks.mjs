@@ -534,11 +534,19 @@ const tooWide = (page) =>
       .map((e) => `${e.tagName} ${e.id}: ${e.scrollWidth} px in ${e.clientWidth}`),
   )
 
+// Finds what has a scroll bar of its own that is never needed: a dialog, whose content scrolls, and a row of tabs.
+const scrolls = (page) =>
+  page.evaluate(() =>
+    [...document.querySelectorAll('dialog[open], [role=tablist]')]
+      .filter((e) => getComputedStyle(e).overflowY !== 'hidden' && e.scrollHeight > e.clientHeight)
+      .map((e) => `${e.tagName} ${e.ariaLabel}: ${e.scrollHeight} px high in ${e.clientHeight}`),
+  )
+
 async function look({ open, shots }, name, [options, prepare]) {
   const page = await open(options)
   await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' })
   await prepare?.(page)
-  const wrong = await tooWide(page)
+  const wrong = [...(await tooWide(page)), ...(await scrolls(page))]
   for (const theme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme: theme })
     await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))
