@@ -205,7 +205,7 @@ func (h *hostagent) boot(ctx context.Context) error {
 	logrus.AddHook(h.requirements)
 	ended := make(chan struct{})
 	defer close(ended)
-	go h.powerOff(ctx, ended)
+	go h.powerOff(ctx, ended, endChildren)
 	stopMaintaining := h.maintain(ctx)
 	defer stopMaintaining()
 	stopForwarding := h.forward(ctx)
@@ -305,16 +305,28 @@ func (h *hostagent) options(y *limayaml.LimaYAML) ([]limahostagent.Opt, error) {
 // powerButtonInterval is how often the power button is pressed: a guest that is still booting misses it.
 const powerButtonInterval = 10 * time.Second
 
-// powerOff waits for the end of ctx and then asks the guest to power off, until QEMU has ended.
-func (h *hostagent) powerOff(ctx context.Context, ended <-chan struct{}) {
+// closingTimeout is how long Lima may take once QEMU has ended. The ssh that it runs then has no time limit, and may wait for
+// the guest that is gone, or for another ssh that hangs.
+const closingTimeout = 20 * time.Second
+
+// powerOff waits for the end of ctx and then asks the guest to power off, until Lima has ended. If that hangs though QEMU has
+// ended, it ends Lima's children.
+func (h *hostagent) powerOff(ctx context.Context, ended <-chan struct{}, endChildren func()) {
 	select {
 	case <-ended:
 		return
 	case <-ctx.Done():
 	}
 	h.report(event.Event{Phase: event.Stop, Message: "asking the guest to power off"})
+	seen := time.Now() // when QEMU ran
 	for {
 		wait := powerButtonInterval
+		if held, err := proc.Held(h.vm.QEMULock()); held || err != nil {
+			seen = time.Now()
+		} else if time.Since(seen) > closingTimeout {
+			logrus.Warn("the guest has powered off, and Lima does not end; its ssh is ended")
+			endChildren()
+		}
 		if err := qemu.PowerDown(h.vm); err != nil {
 			logrus.WithError(err).Warn("the power button could not be pressed; retrying")
 			wait = time.Second
