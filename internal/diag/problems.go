@@ -403,7 +403,7 @@ var problems = []KnownProblem{
 	{
 		ID:      GuestRefused,
 		Meaning: "The VM was given a newer system disk, which does not boot. The old one comes back. Nothing on the old one or on the data disk has changed.",
-		remedy:  "Nothing: RDD starts the VM again with the old system disk. The next version of RDD tries again. Please report the problem, with the console that the message names.",
+		remedy:  "RDD starts the VM with the old system disk; no action is needed. The next version of RDD tries again. Please report the problem, with the console that the message names.",
 	},
 	{
 		ID:      "guest-disk-full",

@@ -33,18 +33,20 @@ func (w *worker) exitReason(a *hostagent) error {
 		cause = "its guest has powered off or its QEMU has ended"
 	}
 	message := fmt.Sprintf("the hostagent of VM %q has ended: %s", w.vm.Name, cause)
-	said, failures := logTail(w.vm.HostagentLog(), a.logged)
-	if len(said) > 0 {
-		message += "\nlast lines of " + w.vm.HostagentLog() + ":" + lastLines(said)
-	} else {
-		message += "; its log is " + w.vm.HostagentLog()
-	}
-	if console := consoleTail(w.vm); console != "" {
-		message += "\n" + console
-	}
 	p, known := diag.KnownProblem{}, false
 	if a.failure != nil {
 		p, known = diag.Find(diag.ID(a.failure.Problem))
+	}
+	said, failures := logTail(w.vm.HostagentLog(), a.logged)
+	switch {
+	case p.ID == diag.GuestRefused: // the cause names the console; the log has nothing more
+	case len(said) > 0:
+		message += "\nlast lines of " + w.vm.HostagentLog() + ":" + lastLines(said)
+	default:
+		message += "; its log is " + w.vm.HostagentLog()
+	}
+	if console := consoleTail(w.vm); console != "" && p.ID != diag.GuestRefused {
+		message += "\n" + console
 	}
 	if !known {
 		p, known = knownProblem(cause, failures, tail(w.vm.SerialLog(), 0))

@@ -1,10 +1,15 @@
 package machine
 
 import (
+	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
+	"rancherdesktop.io/rdd/internal/diag"
 	"rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
 )
@@ -52,6 +57,24 @@ func TestGuestThatStopsAnsweringIsReportedUntilItAnswers(t *testing.T) {
 	w.stopped(Stopped)
 	if s := w.snapshot(); s.Health.Reason != "" {
 		t.Fatalf("%+v", s)
+	}
+}
+
+// The VM starts with its old disk then, so the registers of a kernel and a hostagent's log help nobody.
+func TestRefusedSystemDiskIsToldInShort(t *testing.T) {
+	w, a := runningWorker(t)
+	files := map[string]string{w.vm.SerialLog(): "Kernel panic - not syncing\nRAX: ffffffffffffffda", w.vm.HostagentLog(): `{"level":"error","msg":"forcibly killing QEMU"}`}
+	for path, text := range files {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.failure = &event.Failure{Message: "its new system disk does not boot", Problem: string(diag.GuestRefused)}
+	got, problem := describe(w.exitReason(a))
+	refused, _ := diag.Find(diag.GuestRefused)
+	want := `the hostagent of VM "rd" has ended: its new system disk does not boot` + "\n" + refused.Advice(runtime.GOOS)
+	if got != want || problem != string(diag.GuestRefused) {
+		t.Errorf("%s: %s", problem, got)
 	}
 }
 
