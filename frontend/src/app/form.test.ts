@@ -1,4 +1,6 @@
+import { waitFor } from '@testing-library/svelte'
 import { expect, test } from 'vitest'
+import type { Method } from '../lib/transport'
 import { Store } from '../lib/store.svelte'
 import { Fake } from '../testing/fake'
 import { AppSettingsForm } from './form.svelte'
@@ -55,6 +57,27 @@ test('a resource that is out of range is not sent', async () => {
 })
 
 test('an engine that is not available can’t be chosen, and the reason is known', async () => {
-  const { form } = await loaded()
-  expect(form.refusedEngines.containerd).toMatch(/not available/)
+  const { fake, form } = await loaded()
+  expect(form.refusedEngines).toEqual({})
+  const call = fake.call.bind(fake)
+  fake.call = (async (method: Method, params: never) =>
+    method === 'app.check'
+      ? [{ field: 'engine', message: 'this service can’t run it' }]
+      : call(method, params)) as typeof fake.call
+  await form.load()
+  expect(form.refusedEngines).toEqual({ containerd: 'this service can’t run it' })
+})
+
+test('changing the engine restarts it, and its objects are those of the other engine', async () => {
+  const { fake, form } = await loaded()
+  form.set({ engine: 'containerd' })
+  expect(form.restarts).toBe(true)
+  await form.save()
+  await waitFor(() => expect([fake.state.app?.state, fake.state.app?.engine.name]).toEqual(['running', 'containerd']))
+  expect(fake.engine.containers.every((c) => c.namespace)).toBe(true)
+  await form.load()
+  form.set({ engine: 'moby' })
+  await form.save()
+  await waitFor(() => expect([fake.state.app?.state, fake.state.app?.engine.name]).toEqual(['running', 'moby']))
+  expect(fake.engine.volumes.length).toBeGreaterThan(0)
 })

@@ -262,7 +262,7 @@ export class Fake implements Remote {
           scene === 'broken'
             ? app('broken', { message: 'the service is broken: the store is damaged' })
             : scene === 'containerd'
-              ? containerdApp()
+              ? containerdApp('running')
               : app(scene === 'stopped' ? 'stopped' : 'running'),
       }),
       instance: 'default',
@@ -365,6 +365,15 @@ export class Fake implements Remote {
     for (const id of this.#streams.keys()) this.#events.emit('stream', { id, data })
   }
 
+  // endStreams ends all open logs and shells.
+  endStreams() {
+    for (const [id, timer] of this.#streams) {
+      clearInterval(timer)
+      this.#events.emit('stream', { id, end: true })
+    }
+    this.#streams.clear()
+  }
+
   // kill shows the service as after SIGKILL.
   kill() {
     this.push({ service: { ...this.state.service, state: 'stopped' }, vmsKnown: false })
@@ -446,8 +455,10 @@ export class Fake implements Remote {
   }
 
   #appIs(state: NonNullable<State['app']>['state'], more: Partial<State['app']> = {}) {
-    this.state.app = app(state, { settings: { ...this.engine.values }, ...more })
-    if (state === 'running' && !this.engine.containers.length) this.engine.fill(this.#scene)
+    const containerd = this.engine.values.engine === 'containerd'
+    this.state.app = (containerd ? containerdApp : app)(state, { settings: { ...this.engine.values }, ...more })
+    const moby = this.#scene === 'containerd' ? 'usual' : this.#scene
+    if (state === 'running' && !this.engine.containers.length) this.engine.fill(containerd ? 'containerd' : moby)
     if (state !== 'running') this.engine.clear()
     this.#count()
     this.push()
@@ -461,7 +472,7 @@ export class Fake implements Remote {
       title,
       phases: [
         ...starting.map((p) => ({ ...p, steps: 6 })),
-        { phase: 'engine', step: 6, steps: 6, message: 'waiting for moby', elapsed: 6 },
+        { phase: 'engine', step: 6, steps: 6, message: 'waiting for the container engine', elapsed: 6 },
       ],
       force: 'The virtual machine is powered off immediately. Data that it has not written to disk is lost.',
       log: { source: 'serial', vm: 'rd' },
@@ -716,10 +727,7 @@ export class Fake implements Remote {
         this.pushEngine()
       }),
     'app.settings': () => this.engine.form(!!this.state.app),
-    'app.check': ({ engine, cpus, memory, disk, mounts, bindAddresses }) => [
-      ...(engine === 'containerd'
-        ? [{ field: 'engine', message: 'containerd is not available in this version of RDD' }]
-        : []),
+    'app.check': ({ cpus, memory, disk, mounts, bindAddresses }) => [
       ...(mounts ?? []).flatMap(({ path }, i) =>
         /^[/~]/.test(path) ? [] : [{ field: `mounts[${i}].path`, message: 'must be absolute or begin with ~/' }],
       ),
@@ -740,7 +748,7 @@ export class Fake implements Remote {
       this.engine.set(change)
       if (change.start) return this.#startApp()
       const title = 'Change the settings of the container engine'
-      const restarts = change.cpus !== undefined || change.memory !== undefined || change.mounts !== undefined
+      const restarts = (['engine', 'cpus', 'memory', 'disk', 'mounts'] as const).some((f) => change[f] !== undefined)
       if (this.state.app?.running && restarts) return this.#startApp('change-app', title)
       return this.#quick('change-app', 'app', title, () =>
         this.push({ app: { ...(this.state.app ?? app('stopped')), settings: { ...this.engine.values } } }),

@@ -259,17 +259,17 @@ export function app(state: App['state'], more: Partial<App> = {}): App {
   }
 }
 
-export const containerdApp = () =>
-  app('running', {
+export const containerdApp = (state: App['state'], more: Partial<App> = {}) =>
+  app(state, {
     engine: {
       name: 'containerd',
-      version: '1.7.24',
-      socket: '/home/ada/.rdd/default/containerd.sock',
+      ...(state === 'running' && { version: '1.7.24', socket: '/home/ada/.rdd/default/containerd.sock' }),
       contextName: 'rdd',
       contextExists: true,
       contextCurrent: false,
     },
     settings: { ...defaults, engine: 'containerd' },
+    ...more,
   })
 
 const entry = (name: string, type: string, more: Partial<File> = {}): File => ({
