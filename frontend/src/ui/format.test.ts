@@ -32,6 +32,7 @@ test('a step shows the progress', () => {
     'Step 1 of 5 · image · 190 MiB of 320 MiB (59 %)',
   )
   expect(step({ phase: 'boot', elapsed: 3 })).toBe('boot')
+  expect(step({ phase: 'prune', elapsed: 3 })).toMatch(/^Deleting what is not used/)
   expect(step({ phase: 'image', bytes: 5 * MiB, elapsed: 3 })).toBe('image · 5 MiB')
   // A wrong total never gives more than 100 %.
   expect(step({ phase: 'image', bytes: 30, total: 20, elapsed: 0 })).toBe('image · 30 B of 20 B (100 %)')

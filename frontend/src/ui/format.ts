@@ -53,10 +53,16 @@ export function fraction(p: Progress): number | undefined {
 }
 
 // step says where the work is: "Step 2 of 7 · image · 120 MiB of 300 MiB (40 %)".
+// Phases without a step in words. An engine says nothing about a prune until it has finished.
+const phases: Record<string, string> = {
+  build: 'Building',
+  prune: 'Deleting what is not used; the container engine says how much when it has finished',
+}
+
 export function step(p: Progress): string {
   const parts = []
   if (p.steps) parts.push(`Step ${p.step ?? 0} of ${p.steps}`)
-  if (p.phase) parts.push(p.phase)
+  if (p.phase) parts.push(phases[p.phase] ?? p.phase)
   const f = fraction(p)
   if (f !== undefined) parts.push(`${bytes(p.bytes ?? 0)} of ${bytes(p.total ?? 0)} (${Math.floor(f * 100)} %)`)
   else if (p.bytes) parts.push(bytes(p.bytes))
