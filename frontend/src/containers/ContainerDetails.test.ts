@@ -1,5 +1,6 @@
 import { cleanup, fireEvent, screen, waitFor } from '@testing-library/svelte'
 import { afterEach, expect, test, vi } from 'vitest'
+import type { Method } from '../lib/transport'
 import { Fake } from '../testing/fake'
 import { id } from '../testing/fakeEngine'
 import { press, show } from '../testing/render'
@@ -112,6 +113,19 @@ test('a container without a shell says so, and another command can be opened as 
       rows: 24,
     }),
   )
+})
+
+test('a shell that the engine ends before anything is typed says what else to try', async () => {
+  const fake = new Fake('usual', 20)
+  const call = fake.call.bind(fake)
+  fake.call = (async (method: Method, params: never) => {
+    const answer = await call(method, params)
+    if (method === 'container.shellOpen') setTimeout(() => fake.endStreams(), 20)
+    return answer
+  }) as typeof fake.call
+  shown('registry', 'shell', fake)
+  await screen.findByText('The shell has exited at once.')
+  screen.getByText(/Enter a command that the container has/)
 })
 
 test('files are browsed and downloaded, and a folder that can’t be shown leaves the one before', async () => {
