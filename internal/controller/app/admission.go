@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 
 	"github.com/docker/go-units"
 	corev1 "k8s.io/api/core/v1"
@@ -19,12 +18,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"rancherdesktop.io/rdd/internal/admission"
 	"rancherdesktop.io/rdd/internal/api/app/v1alpha1"
 	lima "rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/controller"
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
@@ -35,16 +34,13 @@ var (
 )
 
 // validator admits writes to the App, to its LimaVM and to that VM's template. The control plane serves with these rules before
-// there is a client for them. Until connect is called, writes that need the client are rejected with the advice to try again.
+// there is a client for them. Until live is connected, writes that need the client are rejected with the advice to try again.
 type validator struct {
 	options Options
-	reader  atomic.Pointer[client.Reader]
+	live    controller.Live
 }
 
 func newValidator(o Options) *validator { return &validator{options: o} }
-
-// connect gives the validator a reader that reads from the API server, not from a cache.
-func (v *validator) connect(live client.Reader) { v.reader.Store(&live) }
 
 // admission returns the rules.
 func (v *validator) admission() []admission.Admission {
@@ -53,13 +49,6 @@ func (v *validator) admission() []admission.Admission {
 		{Resources: []schema.GroupResource{limaVMs}, Admit: v.admitVM},
 		{Resources: []schema.GroupResource{configMaps}, Admit: v.admitTemplate},
 	}
-}
-
-func (v *validator) live() (client.Reader, error) {
-	if r := v.reader.Load(); r != nil {
-		return *r, nil
-	}
-	return nil, apierrors.NewServiceUnavailable("the service is starting; try again in a moment")
 }
 
 // admitApp rejects what this host can't do. It checks only what this write changes, so that an old App can always be stopped
@@ -105,7 +94,7 @@ func (v *validator) admitSize(ctx context.Context, app, old *v1alpha1.App) error
 	if err := v.admitMounts(path.Child("mounts"), spec.Mounts, old.Spec.VirtualMachine.Mounts); err != nil {
 		return err
 	}
-	live, err := v.live()
+	live, err := v.live.Reader()
 	if err != nil {
 		return err
 	}
@@ -236,7 +225,7 @@ func (v *validator) admitTemplate(ctx context.Context, r admission.Review) error
 	if r.ByService() || r.Operation == admission.Create || r.Namespace != lima.SystemNamespace || r.Name != lima.TemplateConfigMapName(v1alpha1.VM) {
 		return nil
 	}
-	live, err := v.live()
+	live, err := v.live.Reader()
 	if err != nil {
 		return err
 	}
@@ -263,7 +252,7 @@ func (v *validator) owned(ctx context.Context, o *unstructured.Unstructured) (bo
 
 // app returns the App, nil when there is none.
 func (v *validator) app(ctx context.Context) (*v1alpha1.App, error) {
-	live, err := v.live()
+	live, err := v.live.Reader()
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func New(o Options) controller.Controller {
 		AddToScheme: v1alpha1.AddToScheme,
 		Cached:      cached(),
 		Admission:   v.admission(),
-		Connect:     v.connect,
+		Connect:     v.live.Connect,
 		Setup:       func(mgr ctrl.Manager) (func(context.Context) error, error) { return setup(mgr, o) },
 	}
 }

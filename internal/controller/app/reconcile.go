@@ -13,6 +13,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/api/app/v1alpha1"
 	lima "rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/controller"
 	"rancherdesktop.io/rdd/internal/engine"
 )
 
@@ -105,7 +106,7 @@ func (r *reconciler) claim(ctx context.Context, app *v1alpha1.App) (bool, error)
 		}
 		app.Annotations[HostAnnotation] = r.options.Host
 	}
-	if err := r.client.Patch(ctx, app, optimisticPatch(was)); err != nil {
+	if err := r.client.Patch(ctx, app, controller.OptimisticPatch(was)); err != nil {
 		return false, err
 	}
 	return true, nil
@@ -129,7 +130,7 @@ func (r *reconciler) act(ctx context.Context, o *observation, d decision) (chang
 	if d.vmSpec != nil {
 		was := o.vm.DeepCopy()
 		o.vm.Spec = *d.vmSpec
-		err := r.client.Patch(ctx, o.vm, optimisticPatch(was))
+		err := r.client.Patch(ctx, o.vm, controller.OptimisticPatch(was))
 		if refused := refusalOf(err); refused != nil {
 			o.vm = was
 			return false, fmt.Errorf("change the App's virtual machine: %w", err)
@@ -162,7 +163,7 @@ func (r *reconciler) storeTemplate(ctx context.Context, vm *lima.LimaVM, text st
 	}
 	was := cm.DeepCopy()
 	cm.Data = map[string]string{lima.TemplateKey: text}
-	return r.client.Patch(ctx, cm, optimisticPatch(was))
+	return r.client.Patch(ctx, cm, controller.OptimisticPatch(was))
 }
 
 // ensureContext makes docker's context. It doesn't try again until the next start: a user's file that can't be changed now
@@ -198,7 +199,7 @@ func (r *reconciler) release(ctx context.Context, app *v1alpha1.App, d decision)
 	}
 	was := app.DeepCopy()
 	controllerutil.RemoveFinalizer(app, v1alpha1.Finalizer)
-	if err := r.client.Patch(ctx, app, optimisticPatch(was)); err != nil {
+	if err := r.client.Patch(ctx, app, controller.OptimisticPatch(was)); err != nil {
 		return err
 	}
 	r.remember(memory{})
@@ -219,7 +220,7 @@ func (r *reconciler) commit(ctx context.Context, o observation, d decision) (aft
 	default:
 		was := o.app.DeepCopy()
 		o.app.Status = d.status
-		if err := r.client.Status().Patch(ctx, o.app, optimisticPatch(was)); err != nil {
+		if err := r.client.Status().Patch(ctx, o.app, controller.OptimisticPatch(was)); err != nil {
 			return 0, fmt.Errorf("write the status of the App: %w", err)
 		}
 		d.memory.lastWrite = o.now
@@ -256,9 +257,4 @@ func differInDetails(a, b v1alpha1.AppStatus) bool {
 	}
 	a.Ports, a.Disk = b.Ports, b.Disk
 	return apiequality.Semantic.DeepEqual(a, b)
-}
-
-// optimisticPatch returns a patch with the differences from was. The server rejects it if the object was changed meanwhile.
-func optimisticPatch(was client.Object) client.Patch {
-	return client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -23,6 +22,7 @@ import (
 
 	"rancherdesktop.io/rdd/internal/admission"
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/controller"
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
@@ -32,13 +32,13 @@ var (
 )
 
 // validator admits writes to LimaVMs and to the ConfigMaps with their templates. The control plane serves with these rules
-// before there is a client for them. Until connect is called, writes that need the client are rejected with the advice to try
+// before there is a client for them. Until live is connected, writes that need the client are rejected with the advice to try
 // again.
 type validator struct {
 	machines    MachineManager
 	checkName   func(vm string) error
 	checkFolder func(vm *v1alpha1.LimaVM) error
-	reader      atomic.Pointer[client.Reader]
+	live        controller.Live
 
 	dataDiskSize func(vm string) (size int64, ok bool) // see Options; nil: there are no data disks
 }
@@ -49,22 +49,12 @@ func newValidator(m MachineManager, checkName func(vm string) error, checkFolder
 	return &validator{machines: m, checkName: checkName, checkFolder: checkFolder}
 }
 
-// connect gives the validator a reader that reads from the API server, not from a cache.
-func (v *validator) connect(live client.Reader) { v.reader.Store(&live) }
-
 // admission returns the rules.
 func (v *validator) admission() []admission.Admission {
 	return []admission.Admission{
 		{Resources: []schema.GroupResource{limaVMs}, Admit: v.admitVM},
 		{Resources: []schema.GroupResource{configMaps}, Admit: v.admitConfigMap},
 	}
-}
-
-func (v *validator) live() (client.Reader, error) {
-	if r := v.reader.Load(); r != nil {
-		return *r, nil
-	}
-	return nil, apierrors.NewServiceUnavailable("the service is starting; try again in a moment")
 }
 
 // admitVM rejects a VM whose name or template can't work. It checks only what this write changes, so that an old object can
@@ -77,7 +67,7 @@ func (v *validator) admitVM(ctx context.Context, r admission.Review) error {
 	if err != nil {
 		return err
 	}
-	live, err := v.live()
+	live, err := v.live.Reader()
 	if err != nil {
 		return err
 	}
@@ -213,7 +203,7 @@ func (v *validator) admitConfigMap(ctx context.Context, r admission.Review) erro
 	if owner == nil || r.Namespace != v1alpha1.SystemNamespace {
 		return nil
 	}
-	live, err := v.live()
+	live, err := v.live.Reader()
 	if err != nil {
 		return err
 	}

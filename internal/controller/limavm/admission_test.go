@@ -391,7 +391,7 @@ func testStatusOfOldVM(t *testing.T, env *testEnv) {
 
 func testValidatorBeforeConnect(t *testing.T, env *testEnv) {
 	g := newValidator(env.machines, func(string) error { return nil }, func(*v1alpha1.LimaVM) error { return nil })
-	if _, err := g.live(); !apierrors.IsServiceUnavailable(err) {
+	if _, err := g.live.Reader(); !apierrors.IsServiceUnavailable(err) {
 		t.Error(err)
 	}
 }

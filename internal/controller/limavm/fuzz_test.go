@@ -34,7 +34,7 @@ func FuzzAdmit(f *testing.F) {
 	machines.reject = lima
 	f.Fuzz(func(t *testing.T, object, old string, how uint8) {
 		validator := newValidator(machines, func(string) error { return nil }, func(*v1alpha1.LimaVM) error { return nil })
-		validator.connect(fake.NewClientBuilder().WithScheme(testScheme(t)).WithObjects(&v1alpha1.LimaVM{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "1"}}).Build())
+		validator.live.Connect(fake.NewClientBuilder().WithScheme(testScheme(t)).WithObjects(&v1alpha1.LimaVM{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "1"}}).Build())
 		r := admission.Review{Operation: []admission.Operation{admission.Create, admission.Update, admission.Delete}[how%3], Namespace: v1alpha1.SystemNamespace, User: "somebody"}
 		var now, was map[string]any
 		if json.Unmarshal([]byte(object), &now) != nil || json.Unmarshal([]byte(old), &was) != nil || now == nil || was == nil {

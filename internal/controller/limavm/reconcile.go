@@ -8,10 +8,10 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
+	"rancherdesktop.io/rdd/internal/controller"
 	"rancherdesktop.io/rdd/internal/machine"
 )
 
@@ -70,7 +70,7 @@ func (r *reconciler) addFinalizer(ctx context.Context, vm *v1alpha1.LimaVM) (boo
 	}
 	was := vm.DeepCopy()
 	controllerutil.AddFinalizer(vm, v1alpha1.Finalizer)
-	if err := r.client.Patch(ctx, vm, optimisticPatch(was)); err != nil {
+	if err := r.client.Patch(ctx, vm, controller.OptimisticPatch(was)); err != nil {
 		return false, err
 	}
 	return true, nil
@@ -110,7 +110,7 @@ func (r *reconciler) act(ctx context.Context, o observation, d decision) error {
 	r.machines.Removed(o.vm.Name)
 	was := o.vm.DeepCopy()
 	controllerutil.RemoveFinalizer(o.vm, v1alpha1.Finalizer)
-	if err := r.client.Patch(ctx, o.vm, optimisticPatch(was)); err != nil {
+	if err := r.client.Patch(ctx, o.vm, controller.OptimisticPatch(was)); err != nil {
 		return err
 	}
 	r.backoffs.Delete(o.vm.Name)
@@ -131,7 +131,7 @@ func (r *reconciler) commit(ctx context.Context, o observation, d decision) (aft
 	default:
 		was := o.vm.DeepCopy()
 		o.vm.Status = d.status
-		if err := r.client.Status().Patch(ctx, o.vm, optimisticPatch(was)); err != nil {
+		if err := r.client.Status().Patch(ctx, o.vm, controller.OptimisticPatch(was)); err != nil {
 			return 0, fmt.Errorf("write the status of VM %q: %w", o.vm.Name, err)
 		}
 		d.backoff.lastWrite = o.now
@@ -165,9 +165,4 @@ func differInProgress(a, b v1alpha1.LimaVMStatus) bool {
 	step.Bytes, step.Total, step.Message = b.Progress.Bytes, b.Progress.Total, b.Progress.Message
 	a.Progress = &step
 	return apiequality.Semantic.DeepEqual(a, b)
-}
-
-// optimisticPatch returns a patch with the differences from was. The server rejects it if the object was changed meanwhile.
-func optimisticPatch(was client.Object) client.Patch {
-	return client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{})
 }

@@ -132,7 +132,7 @@ func newTestEnv(t *testing.T) *testEnv {
 		t.Fatal(err)
 	}
 	env.loopback = server.Loopback()
-	validator.connect(env.control(t, env.machines))
+	validator.live.Connect(env.control(t, env.machines))
 
 	e := server.Endpoint()
 	env.config = &rest.Config{Host: e.URL, BearerToken: e.Token, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: e.CA}}
