@@ -107,3 +107,9 @@ test('usage is asked only for running rows in sight, and not when the page is le
   expect(called(fake, 'container.usage')).toHaveLength(before)
   vi.useRealTimers()
 })
+
+test('without a container engine nothing is said to be kept', async () => {
+  show(new Fake('first', 20), Containers)
+  await screen.findByText('The first start creates it.')
+  expect(screen.queryByText(/is kept/)).toBeNull()
+})
