@@ -69,7 +69,7 @@ func storm(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // stormSize is how many containers a storm has.
-const stormSize = 20
+const stormSize = 10
 
 // stormer runs the commands of a storm.
 type stormer struct {
@@ -102,7 +102,7 @@ func (s *stormer) container(n int) {
 	case 3:
 		_, _ = s.run("docker", "kill", name)
 	case 4:
-		_, _ = s.run("docker", "restart", name)
+		_, _ = s.run("docker", "restart", "-t", "1", name)
 	}
 }
 
