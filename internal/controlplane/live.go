@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/util/dryrun"
 	"k8s.io/apiserver/pkg/warning"
@@ -86,6 +87,7 @@ var (
 	_ rest.SingularNameProvider = liveStorage{}
 	_ rest.GracefulDeleter      = deletableStorage{}
 	_ rest.CollectionDeleter    = deletableStorage{}
+	_ rest.CollectionDeleter    = namedStorage{}
 )
 
 func (l liveStorage) New() runtime.Object     { return l.Resource.New() }
@@ -224,7 +226,10 @@ func (l liveStorage) columns() []metav1.TableColumnDefinition {
 }
 
 // deletableStorage serves a resource whose objects can be deleted.
-type deletableStorage struct{ liveStorage }
+type deletableStorage struct {
+	liveStorage
+	stopping <-chan struct{}
+}
 
 // Delete deletes the object for real, unless it is a dry run.
 func (d deletableStorage) Delete(ctx context.Context, name string, check rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
@@ -253,6 +258,8 @@ func (d deletableStorage) delete(ctx context.Context, o view.Object, check rest.
 	if options != nil && dryrun.IsDryRun(options.DryRun) {
 		return true, nil
 	}
+	ctx, end := until(ctx, d.stopping)
+	defer end()
 	if err := d.Resource.Delete(ctx, o, options); err != nil {
 		return false, refusal(err)
 	}
@@ -328,4 +335,15 @@ func (d deletableStorage) DeleteCollection(ctx context.Context, check rest.Valid
 		return nil, err
 	}
 	return all, nil
+}
+
+// namedStorage deletes the object that a request names. It is served as a collection, because the API server ends any other
+// delete after 34 seconds, and a large image takes longer.
+type namedStorage struct{ deletableStorage }
+
+// DeleteCollection deletes the one object.
+func (n namedStorage) DeleteCollection(ctx context.Context, check rest.ValidateObjectFunc, options *metav1.DeleteOptions, _ *internalversion.ListOptions) (runtime.Object, error) {
+	info, _ := request.RequestInfoFrom(ctx)
+	status, _, err := n.Delete(ctx, info.Name, check, options)
+	return status, err
 }

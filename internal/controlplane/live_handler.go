@@ -113,8 +113,8 @@ func (l live) handler(r view.Resource, c *genericserver.Config) liveHandler {
 	h.verbs["list"] = handlers.ListResource(at, at, scope, false, timeout)
 	h.verbs["watch"] = handlers.ListResource(at, at, scope, true, timeout)
 	if r.Delete != nil {
-		deletable := deletableStorage{at}
-		h.verbs["delete"] = handlers.DeleteResource(deletable, true, scope, c.AdmissionControl)
+		deletable := deletableStorage{at, c.ShutdownInitiatedNotify()}
+		h.verbs["delete"] = handlers.DeleteCollection(namedStorage{deletable}, true, scope, c.AdmissionControl)
 		h.verbs["deletecollection"] = handlers.DeleteCollection(deletable, true, scope, c.AdmissionControl)
 	}
 	for name, sub := range r.Subresources {
@@ -191,7 +191,7 @@ func (l live) services() ([]*restful.WebService, error) {
 		at := liveStorage{r}
 		versions[r.Version][r.Name] = at
 		if r.Delete != nil {
-			versions[r.Version][r.Name] = deletableStorage{at}
+			versions[r.Version][r.Name] = deletableStorage{liveStorage: at}
 		}
 		for name, sub := range r.Subresources {
 			versions[r.Version][r.Name+"/"+name] = subresourceStorage{of: at, name: name, sub: sub}

@@ -47,25 +47,32 @@ func (s subresourceStorage) Connect(ctx context.Context, id string, _ runtime.Ob
 	}
 	above := path.Join(genericserver.APIGroupPrefix, s.of.Version.String(), s.of.Name, id, s.name)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, end := context.WithCancelCause(r.Context())
-		defer end(nil)
-		go func() {
-			select {
-			case <-s.stopping:
-				end(errStopping)
-			case <-ctx.Done():
-			}
-		}()
+		ctx, end := until(r.Context(), s.stopping)
+		defer end()
 		r = r.WithContext(ctx)
 		r.URL = &url.URL{Path: strings.TrimPrefix(r.URL.Path, above), RawQuery: r.URL.RawQuery}
 		s.sub.Handler(o).ServeHTTP(w, r)
 	}), nil
 }
 
-// longRunning says that requests for subresources of live objects have no timeout: a log is followed, a container takes
-// its time to stop.
+// until returns a context that also ends when the service stops.
+func until(parent context.Context, stopping <-chan struct{}) (ctx context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	go func() {
+		select {
+		case <-stopping:
+			cancel(errStopping)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// longRunning says that deletes of live objects, and requests for their subresources, have no timeout: a log is followed, a
+// container takes its time to stop, a large image takes long to delete.
 func (l live) longRunning(other func(*http.Request, *request.RequestInfo) bool) func(*http.Request, *request.RequestInfo) bool {
 	return func(r *http.Request, info *request.RequestInfo) bool {
-		return info.Subresource != "" && l.has(info.APIGroup) || other(r, info)
+		slow := info.Subresource != "" || info.Verb == "delete" || info.Verb == "deletecollection"
+		return slow && l.has(info.APIGroup) || other(r, info)
 	}
 }

@@ -287,6 +287,43 @@ func TestDeletingALiveObjectDeletesItInTheEngine(t *testing.T) {
 	}
 }
 
+// The page said that a large image, which was deleted in the end, could not be deleted.
+func TestADeleteTakesAsLongAsTheEngineNeeds(t *testing.T) {
+	own := newFakeEngine()
+	var asked chan struct{}
+	own.containers.Delete = func(ctx context.Context, o view.Object, options *metav1.DeleteOptions) error {
+		if _, limited := ctx.Deadline(); limited {
+			return errors.New("limited")
+		}
+		if asked == nil {
+			return own.remove(ctx, o, options)
+		}
+		close(asked)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	s := own.serve(t)
+	client := s.dynamic.Resource(containers)
+	if err := client.Delete(t.Context(), "web", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	own.has(t, container(1, "web", v1alpha1.ContainerRunning))
+	if err := client.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	own.has(t, container(1, "web", v1alpha1.ContainerRunning))
+	asked = make(chan struct{})
+	answer := make(chan error, 1)
+	go func() { answer <- client.Delete(t.Context(), "web", metav1.DeleteOptions{}) }()
+	<-asked
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	if err := <-answer; err == nil || !strings.Contains(err.Error(), "the service stops") {
+		t.Errorf("a delete while the service stops: %v", err)
+	}
+}
+
 func TestRulesAreAskedBeforeALiveObjectIsDeleted(t *testing.T) {
 	var seen []admission.Review
 	own := newFakeEngine()
