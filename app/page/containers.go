@@ -27,12 +27,16 @@ func (a *API) onEach(ctx context.Context, ids []string, do func(ctx context.Cont
 	}
 	engine := session.Engine()
 	failures := make([]Failure, len(ids))
+	names := make([]string, len(ids)) // as long as the objects exist
+	for i, id := range ids {
+		names[i] = a.nameOf(id)
+	}
 	var all errgroup.Group
 	all.SetLimit(parallelActions)
 	for i, id := range ids {
 		all.Go(func() error {
 			if err := do(ctx, engine, id); err != nil {
-				failures[i] = Failure{id, a.nameOf(id), innermost(err)}
+				failures[i] = Failure{id, names[i], innermost(err)}
 			}
 			return nil
 		})

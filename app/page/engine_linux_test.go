@@ -1,7 +1,9 @@
 package page
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -178,13 +180,24 @@ func TestContainersAreWorkedWith(t *testing.T) {
 		t.Errorf("%+v", created)
 	}
 	for _, tc := range []struct{ params, field, message string }{
-		{`{"name": "shop"}`, "", "network with name shop exists already"},
+		{`{"name": "shop"}`, "name", "network with name shop exists already"},
 		{`{"name": "shop", "subnet": "10"}`, "subnet", "want an address"},
 		{`{"name": ""}`, "name", "is empty"},
 	} {
 		if _, problem := e.api.Call(t.Context(), "network.create", []byte(tc.params)); problem == nil || problem.Field != tc.field || !strings.Contains(problem.Message, tc.message) {
 			t.Errorf("%s: %+v", tc.params, problem)
 		}
+	}
+	// What goes meanwhile keeps its name in the answer.
+	failed, err := e.api.onEach(t.Context(), []string{web}, func(ctx context.Context, engine *core.EngineObjects, id string) error {
+		if err := engine.RemoveContainer(ctx, id, core.RemoveOptions{Force: true}); err != nil {
+			return err
+		}
+		e.known("that web is gone", has("web", ""))
+		return errors.New("late")
+	})
+	if err != nil || len(failed) != 1 || failed[0].Name != "web" || failed[0].Message != "late" {
+		t.Errorf("%+v, %v", failed, err)
 	}
 }
 

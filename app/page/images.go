@@ -89,7 +89,8 @@ func (a *API) imageTag(ctx context.Context, params TagParams) (nothing, error) {
 	if err != nil {
 		return nothing{}, err
 	}
-	return nothing{}, session.Engine().TagImage(ctx, params.Image, params.Target)
+	err = session.Engine().TagImage(ctx, params.Image, params.Target)
+	return nothing{}, inField(err, map[core.Kind]string{core.Usage: "target"})
 }
 
 func (a *API) imageDelete(ctx context.Context, params DeleteImagesParams) ([]Failure, error) {

@@ -206,3 +206,26 @@ func TestAPruneAtThePageSaysWhatIsGone(t *testing.T) {
 		t.Errorf("%+v", problem)
 	}
 }
+
+// Docker's answer was shown above the form, as a failure of RDD.
+func TestABadNameOfAVolumeOrANetworkIsShownBesideItsField(t *testing.T) {
+	p := newImagePage(t)
+	refuse := func(path string, status int, message string) {
+		p.engine.HandleFunc("POST /v1.45"+path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			fmt.Fprintf(w, `{"message": %q}`, message)
+		})
+	}
+	refuse("/volumes/create", http.StatusBadRequest, "no good")
+	refuse("/networks/create", http.StatusConflict, "exists")
+	for _, tc := range []struct{ method, params, kind, field, message string }{
+		{"volume.create", `{"name": "a b"}`, "usage", "name", "no good"},
+		{"network.create", `{"name": "web"}`, "rejected", "name", "exists"},
+	} {
+		_, problem := p.api.Call(t.Context(), tc.method, []byte(tc.params))
+		if problem == nil || problem.Kind != tc.kind || problem.Field != tc.field || problem.Message != tc.message {
+			t.Errorf("%s: %+v", tc.method, problem)
+		}
+	}
+}

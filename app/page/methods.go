@@ -195,6 +195,15 @@ func badField(field, format string, a ...any) error {
 	return &core.Error{Kind: core.Usage, Err: &fieldError{field, fmt.Errorf(format, a...)}}
 }
 
+// inField makes a refusal of the engine a bad field of the request: the one for the kind of the error, if any.
+func inField(err error, fields map[core.Kind]string) error {
+	kind := core.KindOf(err)
+	if field := fields[kind]; err != nil && field != "" {
+		return &core.Error{Kind: kind, Err: &fieldError{field, errors.New(innermost(err))}}
+	}
+	return err
+}
+
 // Partial holds some of the fields of a T.
 type Partial[T any] struct{ given json.RawMessage }
 

@@ -10,7 +10,7 @@ import (
 
 func (a *API) volumeCreate(ctx context.Context, p VolumeParams) (ObjectRef, error) {
 	name, err := docker.CreateVolume(ctx, a.current().core, docker.Volume{Name: p.Name, Driver: p.Driver, Labels: p.Labels})
-	return ObjectRef{name}, err
+	return ObjectRef{name}, inField(err, map[core.Kind]string{core.Usage: "name", core.NotFound: "driver"})
 }
 
 func (a *API) volumeDelete(ctx context.Context, params DeleteVolumesParams) ([]Failure, error) {
@@ -40,7 +40,11 @@ func (a *API) networkCreate(ctx context.Context, p NetworkParams) (ObjectRef, er
 		n.Subnet = subnet.Masked()
 	}
 	id, err := docker.CreateNetwork(ctx, a.current().core, n)
-	return ObjectRef{id}, err
+	fields := map[core.Kind]string{core.Usage: "name", core.Rejected: "name", core.NotFound: "driver"}
+	if p.Subnet != "" {
+		fields[core.Usage] = "subnet" // the engine takes almost any name
+	}
+	return ObjectRef{id}, inField(err, fields)
 }
 
 func (a *API) networkDelete(ctx context.Context, params IDsParams) ([]Failure, error) {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"syscall"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
@@ -25,7 +26,24 @@ func With(ctx context.Context, c *core.Core, op, object string, do func(engine *
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	return core.Failed(op, object, Words(err))
+	return core.Failed(op, object, ofKind(err))
+}
+
+// ofKind gives an answer of the engine the kind that its status says.
+func ofKind(err error) error {
+	kind := core.Other
+	switch {
+	case errdefs.IsInvalidArgument(err):
+		kind = core.Usage
+	case errdefs.IsNotFound(err):
+		kind = core.NotFound
+	case errdefs.IsConflict(err):
+		kind = core.Rejected
+	}
+	if kind == core.Other || core.KindOf(err) != core.Other {
+		return Words(err)
+	}
+	return &core.Error{Kind: kind, Err: Words(err)}
 }
 
 // errNoSocket means that nothing serves the engine's socket.

@@ -83,10 +83,18 @@ test('a push says where to, and an image without a tag can’t be pushed', async
 test('an image gets another tag', async () => {
   const { fake } = show(undefined, Images)
   await fireEvent.click(await screen.findByRole('button', { name: 'Tag redis:8-alpine' }))
+  await type('New tag', 'Cache:1')
+  const tag = () => fireEvent.click(within(screen.getByRole('dialog')).getByRole('button', { name: 'Tag' }))
+  fake.refusals['image.tag'] = { kind: 'usage', message: 'repository name must be lowercase', field: 'target' }
+  await tag()
+  const why = await screen.findByText('repository name must be lowercase')
+  expect(screen.getByLabelText('New tag').getAttribute('aria-describedby')).toBe(why.id)
+  fake.refusals = {}
   await type('New tag', 'cache:1')
-  await fireEvent.click(within(screen.getByRole('dialog')).getByRole('button', { name: 'Tag' }))
+  await tag()
   await waitFor(() => expect(names()).toContain('cache:1'))
-  expect(asked(fake, 'image.tag')).toHaveLength(1)
+  expect(asked(fake, 'image.tag')).toHaveLength(2)
+  expect(screen.queryByRole('dialog')).toBeNull()
 })
 
 test('a deletion names the containers, and is forced only if that is asked for', async () => {

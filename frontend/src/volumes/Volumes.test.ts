@@ -59,9 +59,14 @@ test('a new volume needs a name, and what is wrong is said beside the field', as
   const box = screen.getByRole('textbox', { name: 'Name' })
   expect(box.getAttribute('aria-describedby')).toBe(screen.getByText('Enter a name.').id)
   await fireEvent.input(box, { target: { value: 'uploads' } })
-  fake.refusals['volume.create'] = { kind: 'rejected', message: '"uploads" includes invalid characters' }
+  fake.refusals['volume.create'] = {
+    kind: 'usage',
+    message: '"uploads" includes invalid characters',
+    field: 'name',
+  }
   await press('Create')
-  await screen.findByText('"uploads" includes invalid characters')
+  const why = await screen.findByText('"uploads" includes invalid characters')
+  expect(box.getAttribute('aria-describedby')).toBe(why.id)
   fake.refusals = {}
   await press('Create')
   await waitFor(() => expect(ids()).toContain('uploads'))
