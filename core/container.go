@@ -7,9 +7,11 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	utilexec "k8s.io/client-go/util/exec"
+	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream"
 
 	containers "rancherdesktop.io/rdd/internal/api/containers/v1alpha1"
@@ -151,7 +153,8 @@ func (e *EngineObjects) Shell(ctx context.Context, id string, o ContainerShellOp
 	if err != nil {
 		return nil, Failed(op, id, err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // Close ends it
+	// client-go would log to stderr that a closed shell can't be read.
+	ctx, cancel := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), logr.Discard())) // Close ends it
 	input, inputWriter := io.Pipe()
 	outputReader, output := io.Pipe()
 	s := &ContainerShell{inputWriter, outputReader, sizes{make(chan remotecommand.TerminalSize, 1), ctx.Done()}, cancel, make(chan struct{})}

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
+	"k8s.io/klog/v2"
+
 	"rancherdesktop.io/rdd/app/operation"
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/internal/testenv"
@@ -234,5 +237,27 @@ func TestLogsAndShellsOfContainers(t *testing.T) {
 			t.Log(problem.Message)
 		}
 		e.mu.Unlock()
+	}
+}
+
+// client-go wrote "Copying stdout failed" to the terminal of rdd dashboard.
+func TestAClosedShellLogsNothing(t *testing.T) {
+	e := newEngineEnv(t, "web nginx:1 running\n")
+	e.becomes(e.begin("app.start", `{}`), "done")
+	web := e.known("the container", has("web", "running"))["web"].Object
+	logger := klog.CaptureState()
+	defer logger.Restore()
+	said := make(chan string, 10)
+	klog.SetLogger(funcr.New(func(_, args string) { said <- args }, funcr.Options{}))
+	var shell StreamRef
+	e.call("container.shellOpen", fmt.Sprintf(`{"id": %q, "cols": 80, "rows": 24}`, web), &shell)
+	e.reads(shell.Stream, "# ")
+	e.call("stream.close", fmt.Sprintf(`{"stream": %q}`, shell.Stream), nil)
+	e.ends(shell.Stream)
+	e.becomes(e.begin("app.stop", `{}`), "done")
+	select {
+	case line := <-said:
+		t.Error(line)
+	default:
 	}
 }
