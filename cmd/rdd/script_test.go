@@ -82,7 +82,7 @@ func scripts(t *testing.T, dir string) testscript.Params {
 			})
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeaddress": takeAddress, "keepprobe": keepProbeInScript, "cmpbytes": cmpBytes, "pings": pings, "echoes": echoes, "holds": holds, "freeports": freePorts, "takeport": takePort, "leaveport": leavePort, "registry": registry, "boximage": boxImage, "storm": storm},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mode": mode, "takeaddress": takeAddress, "keepprobe": keepProbeInScript, "cmpbytes": cmpBytes, "pings": pings, "echoes": echoes, "holds": holds, "freeports": freePorts, "takeport": takePort, "leaveport": leavePort, "registry": registry, "boximage": boxImage, "storm": storm, "newerrdd": newerRDD},
 		Condition: func(name string) (bool, error) {
 			if name == "mounts" {
 				return exec.Command("unshare", "--mount", "true").Run() == nil, nil
