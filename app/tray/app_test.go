@@ -14,6 +14,11 @@ import (
 	"rancherdesktop.io/rdd/internal/api/lima/v1alpha1"
 )
 
+// up returns the state of a running service with these VMs.
+func up(vms ...core.VM) State {
+	return State{Instance: "default", Seen: true, Snapshot: core.Snapshot{Service: core.ServiceStatus{State: core.ServiceRunning}, VMs: vms}}
+}
+
 // testApp returns an App with conditions such as "Settled=True/Settled".
 func testApp(running bool, conditions ...string) *core.App {
 	a := &core.App{}

@@ -11,11 +11,6 @@ import (
 	"rancherdesktop.io/rdd/internal/testenv"
 )
 
-// up returns the state of a running service with these VMs.
-func up(vms ...core.VM) State {
-	return State{Instance: "default", Seen: true, Snapshot: core.Snapshot{Service: core.ServiceStatus{State: core.ServiceRunning}, VMs: vms}}
-}
-
 func TestThePanelSeesEveryItemOfEachView(t *testing.T) {
 	path := desktoptest.Path(t)
 	bus := desktoptest.StartBus(t, path)
