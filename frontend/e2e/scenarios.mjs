@@ -124,10 +124,10 @@ export const scenarios = {
     fakeOnly: true,
     run: async ({ open }) => {
       const page = await open({ hash: '#/settings/engine' })
-      await page
-        .getByRole('radio', { name: /containerd/ })
-        .and(page.locator(':disabled'))
-        .waitFor()
+      await page.getByRole('radio', { name: /containerd/ }).check()
+      await page.getByText('stay where they are').waitFor()
+      await page.getByRole('radio', { name: /Moby/ }).check()
+      await gone(page.getByText('stay where they are'))
       await page.getByLabel('Memory', { exact: true }).fill('8')
       await page.getByText('The virtual machine is restarted to apply').waitFor()
       await page.getByRole('button', { name: 'Add folder' }).click()
