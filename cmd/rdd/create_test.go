@@ -10,7 +10,6 @@ import (
 
 // When rdd is killed while it creates a VM, either the VM is created completely, or nothing of it exists.
 func TestKilledCreateIsCompleteOrHasNoEffect(t *testing.T) {
-	t.Parallel()
 	e := newWaitEnv(t)
 	e.must(0, "svc start")
 	r := rand.New(rand.NewPCG(1, 2))
@@ -52,7 +51,6 @@ func TestKilledCreateIsCompleteOrHasNoEffect(t *testing.T) {
 
 // Of two creates with the same name at the same time, one succeeds and the other is rejected.
 func TestTwoCreatesOfOneNameAtTheSameTime(t *testing.T) {
-	t.Parallel()
 	e := newWaitEnv(t)
 	e.must(0, "svc start")
 	for i := range 5 {

@@ -182,7 +182,6 @@ func (e *waitEnv) interrupt(args string) {
 var deadline = regexp.MustCompile(`(?s)context deadline exceeded: not done after .*(?:last seen in phase|no progress was reported).*\n(The operation continues in the background\. Wait for|A stop of the service that has begun continues; no more files are deleted\. Run) it again with: rdd ([^\n]+)\n(?:To [^\n]+\n)*$`)
 
 func TestEveryWaitEndsInOneWay(t *testing.T) {
-	t.Parallel()
 	e := newWaitEnv(t)
 	var paths []string
 	eachCommand((&cli.Program{}).Command(), func(cmd *cobra.Command) {
