@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	appv1alpha1 "rancherdesktop.io/rdd/internal/api/app/v1alpha1"
 	"rancherdesktop.io/rdd/internal/lima/qemu"
 	limaevent "rancherdesktop.io/rdd/internal/machine/event"
 	"rancherdesktop.io/rdd/internal/machine/layout"
@@ -39,7 +40,7 @@ func (b *bench) measureForward(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	vm := layout.VM{Home: home, Name: "rd"}
+	vm := layout.VM{Home: home, Name: appv1alpha1.VM}
 	ways := []struct{ suffix, socket string }{{"", s.dockerSocket()}, {"-ssh", filepath.Join(vm.Dir(), "sock", "docker.sock")}}
 	for _, figure := range []struct {
 		key  string

@@ -28,7 +28,7 @@ func storm(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: storm IMAGE [kills]")
 	}
 	s := &stormer{ts: ts, image: args[0], env: append(os.Environ(), "HOME="+ts.Getenv("HOME"), "PATH="+ts.Getenv("PATH"), "RDD_LIBEXEC="+ts.Getenv("RDD_LIBEXEC")), rdd: ts.Getenv("DIST") + "/bin/rdd"}
-	s.vm = layout.VM{Home: filepath.Join(ts.Getenv("HOME"), ".rdd", "default", "lima"), Name: "rd"}
+	s.vm = layout.VM{Home: filepath.Join(ts.Getenv("HOME"), ".rdd", "default", "lima"), Name: core.AppVM}
 	size := stormSize
 	if text := os.Getenv("RDD_STORM"); text != "" {
 		var err error

@@ -52,13 +52,13 @@ export function fraction(p: Progress): number | undefined {
   return p.total ? Math.min(1, (p.bytes ?? 0) / p.total) : undefined
 }
 
-// step says where the work is: "Step 2 of 7 · image · 120 MiB of 300 MiB (40 %)".
 // Phases without a step in words. An engine says nothing about a prune until it has finished.
 const phases: Record<string, string> = {
   build: 'Building',
   prune: 'Deleting what is not used; the container engine says how much when it has finished',
 }
 
+// step says where the work is: "Step 2 of 7 · image · 120 MiB of 300 MiB (40 %)".
 export function step(p: Progress): string {
   const parts = []
   if (p.steps) parts.push(`Step ${p.step ?? 0} of ${p.steps}`)
