@@ -51,7 +51,7 @@ func (w *worker) adopt() (*hostagent, error) {
 	}
 	r, err := w.vm.ReadRecord()
 	if err != nil || r.Nonce == "" || !proc.Holds(r.PID, w.vm.HostagentLock()) {
-		pid, holderErr := proc.Holder(w.vm.HostagentLock())
+		pid, holderErr := w.findHolder()
 		switch {
 		case holderErr == nil:
 			nonce := firstNonce(w.vm.Events())
@@ -61,11 +61,30 @@ func (w *worker) adopt() (*hostagent, error) {
 			return &hostagent{vm: w.vm, nonce: nonce, pid: pid, unrecorded: true, events: reader{path: w.vm.Events(), nonce: nonce}}, nil
 		case errors.Is(holderErr, proc.ErrGone) && r.Nonce == "":
 			return nil, nil
-		case err != nil:
+		case err != nil || r.Nonce == "":
 			return nil, errors.Join(err, holderErr)
 		}
 	}
 	return &hostagent{vm: w.vm, nonce: r.Nonce, pid: r.PID, events: reader{path: layout.VM{Logs: r.Logs}.Events(), nonce: r.Nonce}}, nil
+}
+
+// findHolder returns the process that holds the hostagent's lock, and proc.ErrGone when none does. A process that is about to end
+// still holds its locks when /proc no longer shows its files, so findHolder waits for that end.
+func (w *worker) findHolder() (pid int, err error) {
+	lock := w.vm.HostagentLock()
+	for began := time.Now(); ; {
+		pid, err := proc.Holder(lock)
+		if !errors.Is(err, proc.ErrGone) {
+			return pid, err
+		}
+		if held, e := proc.Held(lock); e != nil || !held {
+			return 0, errors.Join(err, e)
+		}
+		if time.Since(began) > w.timeouts.endTimeout {
+			return 0, fmt.Errorf("a process that can't be found holds %s; does it belong to another user?", lock)
+		}
+		time.Sleep(w.timeouts.busyInterval)
+	}
 }
 
 // firstNonce returns the nonce in the first event at path, empty when there is none.
@@ -164,7 +183,11 @@ func (h *hostagent) alive() bool {
 	}
 	r, err := h.vm.ReadRecord()
 	if h.unrecorded && (err != nil || r.PID != h.pid) {
-		return proc.Holds(h.pid, h.vm.HostagentLock())
+		if proc.Holds(h.pid, h.vm.HostagentLock()) {
+			return true
+		}
+		pid, err := proc.Holder(h.vm.HostagentLock())
+		return err != nil || pid == h.pid // nobody is seen to hold it while this hostagent ends
 	}
 	return err == nil && r.Nonce == h.nonce && r.PID == h.pid
 }

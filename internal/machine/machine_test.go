@@ -820,6 +820,49 @@ func TestHostagentThatHasDoneNothingYetIsFound(t *testing.T) {
 	}
 }
 
+// A process that is about to end holds its locks a little longer than /proc shows its files. Its VM was said to be stopped.
+func TestHostagentIsNotSaidToHaveEndedWhileItHoldsItsLock(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux shows which files a process has open")
+	}
+	for _, action := range []Action{Stop, Kill} {
+		for _, when := range []string{"before it was found", "after it was found"} {
+			t.Run(string(action)+", "+when, func(t *testing.T) {
+				env := newTestEnv(t)
+				t.Cleanup(func() { env.set("begun", "") })
+				s := env.service()
+				env.set("hostagent", "dying")
+				if when == "before it was found" {
+					env.set("dies", "")
+				}
+				s.Do("rd", start(""))
+				testenv.Eventually(t, "its hostagent lives", func() bool { return env.counted("hostagent") > 0 })
+				s.crash()
+				if err := env.vm.WriteRecord(layout.Record{}); err != nil {
+					t.Fatal(err)
+				}
+				if when == "before it was found" {
+					testenv.Eventually(t, "its files are hidden", func() bool {
+						_, err := proc.Holder(env.vm.HostagentLock())
+						return errors.Is(err, proc.ErrGone)
+					})
+				}
+				s = env.service()
+				if when == "after it was found" {
+					s.awaitPhase(Starting)
+					env.set("dies", "")
+				}
+				s.Do("rd", Request{Action: action})
+				time.AfterFunc(100*time.Millisecond, func() { env.set("begun", "") })
+				s.awaitPhase(Stopped)
+				if held, err := anyHeld(env.vm.HostagentLock()); held || err != nil {
+					t.Fatal("said to be stopped, but it runs", err)
+				}
+			})
+		}
+	}
+}
+
 func TestForgottenVMKeepsItsHostagent(t *testing.T) {
 	env := newTestEnv(t)
 	s := env.service()

@@ -13,6 +13,7 @@ type timeouts struct {
 	runningInterval  time.Duration // between checks of one that runs
 	stallTimeout     time.Duration // longest silence of a child that reports at least every second
 	interruptTimeout time.Duration // for a child to end after it was interrupted
+	endTimeout       time.Duration // for a process that is about to end to release its locks
 	retryInterval    time.Duration // before a reconcile that has failed is repeated; it doubles up to maxRetryInterval
 	stopTimeout      time.Duration // for a guest to power off, before its state says that it is late
 	stepTimeouts     map[string]time.Duration
@@ -31,6 +32,7 @@ func defaultTimeouts() timeouts {
 		runningInterval:  time.Second,
 		stallTimeout:     time.Minute,
 		interruptTimeout: 5 * time.Second,
+		endTimeout:       time.Second,
 		retryInterval:    time.Second,
 		stopTimeout:      3 * time.Minute,
 		stepTimeouts: map[string]time.Duration{

@@ -15,8 +15,17 @@ import (
 // hostagent is a hostagent whose guest boots at once.
 func (p *run) hostagent() int {
 	runtime.LockOSThread() // QEMU ends with the thread that started it
-	if p.fake.mode("hostagent", p.vm.Name) == "late" {
-		p.await(func() bool { return p.fake.has("begun", p.vm.Name) })
+	begun := func() bool { return p.fake.has("begun", p.vm.Name) }
+	switch p.fake.mode("hostagent", p.vm.Name) {
+	case "late":
+		p.await(begun)
+	case "dying":
+		p.await(func() bool { return p.fake.has("dies", p.vm.Name) })
+		go func() {
+			p.await(begun)
+			os.Exit(1)
+		}()
+		endFirstThread()
 	}
 	stop := interrupts()
 	if err := os.MkdirAll(p.vm.Run(), 0o700); err != nil {

@@ -19,7 +19,7 @@ const program = "rdd-lima"
 
 // Main runs the fake rdd-lima, and does not return, when this process was started under that name. Otherwise it does nothing.
 func Main() {
-	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == program {
+	if isFake() {
 		if err := proc.EndWithParent(os.Getenv(proc.EnvTether)); err != nil {
 			os.Exit(printError(err))
 		}
@@ -27,6 +27,9 @@ func Main() {
 		os.Exit(p.main(os.Args[1:]))
 	}
 }
+
+// isFake reports whether this process was started as the fake rdd-lima.
+func isFake() bool { return strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == program }
 
 // Fake is a directory with the fake rdd-lima and its settings. Each setting is a file, which a test may change at any time. The
 // processes of a Fake end when its directory is removed.
@@ -36,7 +39,8 @@ func Main() {
 //	          take a time such as 50ms
 //	remove    also marked: it fails after it has marked the VM as one to be removed
 //	validate  also late: each call but the first one, which admits the VM, waits for the setting validated
-//	hostagent also late: it waits for the setting begun before it does anything
+//	hostagent also late: it waits for the setting begun before it does anything; dying: with the setting dies, /proc no
+//	          longer shows its files; it ends with the setting begun (Linux)
 //	boot      crash, refuse, late (it waits for the setting booted), degraded, or a time
 //	stop      slow (it waits for the setting stopped), deaf, or the time in which a guest powers off
 //	qemu      orphan: it outlives its hostagent; deaf: it also ignores everything but SIGKILL
