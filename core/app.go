@@ -40,6 +40,14 @@ const (
 	Containerd = app.Containerd
 )
 
+// EngineClient returns the command with which a user works with an engine.
+func EngineClient(engine EngineName) string {
+	if engine == Containerd {
+		return "rdd nerdctl"
+	}
+	return "docker"
+}
+
 // DockerContextMode says when the docker context of the App becomes docker's current one.
 type DockerContextMode = app.DockerContextMode
 

@@ -277,11 +277,7 @@ func DiskReportOf(a *App) *DiskReport {
 		r.Percent = int(100 * d.Allocated / d.Maximum)
 	}
 	if r.Percent >= lima.NearlyFull {
-		client := "docker"
-		if a.Spec.ContainerEngine.Name == Containerd {
-			client = "rdd nerdctl"
-		}
-		r.Warning = fmt.Sprintf("the data disk is %d %% full; remove what is not used with: %s system prune; or enlarge it with: rdd set virtualMachine.disk=%s", r.Percent, client, larger(max(d.Maximum, d.Capacity)))
+		r.Warning = fmt.Sprintf("the data disk is %d %% full; remove what is not used with: %s system prune; or enlarge it with: rdd set virtualMachine.disk=%s", r.Percent, EngineClient(a.Spec.ContainerEngine.Name), larger(max(d.Maximum, d.Capacity)))
 	}
 	return r
 }

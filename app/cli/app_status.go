@@ -169,11 +169,11 @@ func (s *session) printReport(w io.Writer, r *core.AppReport) {
 		printRows(w, "Docker context", s.withInstance(contextText(r.DockerContext)))
 	}
 	if c := r.Containers; c != nil {
-		client := "docker"
-		if r.Engine != nil && r.Engine.Name == core.Containerd {
-			client = "rdd nerdctl"
+		var engine core.EngineName
+		if r.Engine != nil {
+			engine = r.Engine.Name
 		}
-		s.printLines(w, "Containers", containerLines(c, client))
+		s.printLines(w, "Containers", containerLines(c, core.EngineClient(engine)))
 	}
 	s.printLines(w, "Ports", portLines(r))
 	if r.Disk != nil {
