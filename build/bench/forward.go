@@ -91,39 +91,18 @@ const (
 // measurePort downloads through a forwarded port of our guest, and alternately through one that Lima forwards, of the same
 // guest in a VM that limactl has started.
 func (b *bench) measurePort(ctx context.Context, s *service, name string) (err error) {
-	pour := filepath.Join(b.dir, "pour")
-	if _, err := goCommand(ctx, "build", "-ldflags", "-s -w", "-o", pour, module+"build/bench/pour"); err != nil {
-		return err
-	}
-	b.logf("forward: building limactl, and booting our guest with it")
 	home, err := os.MkdirTemp("", "rl") // not in b.dir, which another user can't enter
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(home)) }()
-	limactl, err := b.buildLimactl(ctx, filepath.Join(home, "p"))
-	if err != nil {
-		return fmt.Errorf("build limactl: %w", err)
-	}
-	user, err := ordinaryUser(home)
+	b.logf("forward: building limactl, and booting our guest with it")
+	lima, err := b.newLima(ctx, home)
 	if err != nil {
 		return err
 	}
 	if err := b.checkAcceleration(ctx, s, name); err != nil {
 		return err
-	}
-	env := map[string]string{"LIMA_HOME": filepath.Join(home, "l"), "HOME": home}
-	if arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]; strings.HasPrefix(b.guests, emulation) {
-		flags := qemu.AccelerationFlags(arch, "", limaevent.Accelerator{}) // limactl itself takes KVM where it hangs
-		env["QEMU_SYSTEM_"+strings.ToUpper(arch)] = strings.Join(append([]string{"qemu-system-" + arch}, flags...), " ")
-	}
-	lima := func(ctx context.Context, args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(ctx, limactl, args...)
-		cmd.Env = userEnv(cmd.Environ(), env)
-		cmd.Dir = home
-		isolate(cmd)
-		user(cmd)
-		return cmd
 	}
 	defer func() { err = errors.Join(err, b.output(lima(context.WithoutCancel(ctx), "delete", "--force", name))) }()
 	if err := b.output(lima(ctx, "start", "--tty=false", "--timeout", vmTimeout, "--name", name, b.guestTemplate())); err != nil {
@@ -131,7 +110,45 @@ func (b *bench) measurePort(ctx context.Context, s *service, name string) (err e
 	}
 	ours := exec.CommandContext(ctx, b.rdd, "--instance", s.name, "vm", "shell", name, "sh", "-c", pourIn(ourPort))
 	ours.Env = userEnv(ours.Environ(), map[string]string{"HOME": s.home})
-	for _, cmd := range []*exec.Cmd{ours, lima(ctx, "shell", "--workdir", "/", name, "sh", "-c", pourIn(limaPort))} {
+	if err := b.startPour(ctx, ours, lima(ctx, "shell", "--workdir", "/", name, "sh", "-c", pourIn(limaPort))); err != nil {
+		return err
+	}
+	return b.measureDownloads(ctx)
+}
+
+// newLima builds limactl in a directory, which becomes its home, and returns what makes commands of it. An ordinary user runs
+// them, with the acceleration that our own VMs have.
+func (b *bench) newLima(ctx context.Context, home string) (func(context.Context, ...string) *exec.Cmd, error) {
+	limactl, err := b.buildLimactl(ctx, filepath.Join(home, "p"))
+	if err != nil {
+		return nil, fmt.Errorf("build limactl: %w", err)
+	}
+	user, err := ordinaryUser(home)
+	if err != nil {
+		return nil, err
+	}
+	env := map[string]string{"LIMA_HOME": filepath.Join(home, "l"), "HOME": home}
+	if arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]; strings.HasPrefix(b.guests, emulation) {
+		flags := qemu.AccelerationFlags(arch, "", limaevent.Accelerator{}) // limactl itself takes KVM where it hangs
+		env["QEMU_SYSTEM_"+strings.ToUpper(arch)] = strings.Join(append([]string{"qemu-system-" + arch}, flags...), " ")
+	}
+	return func(ctx context.Context, args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, limactl, args...)
+		cmd.Env = userEnv(cmd.Environ(), env)
+		cmd.Dir = home
+		isolate(cmd)
+		user(cmd)
+		return cmd
+	}, nil
+}
+
+// startPour builds the program pour, and gives it as input to commands that start it in guests.
+func (b *bench) startPour(ctx context.Context, starts ...*exec.Cmd) error {
+	pour := filepath.Join(b.dir, "pour")
+	if _, err := goCommand(ctx, "build", "-ldflags", "-s -w", "-o", pour, module+"build/bench/pour"); err != nil {
+		return err
+	}
+	for _, cmd := range starts {
 		file, err := os.Open(pour)
 		if err != nil {
 			return err
@@ -143,6 +160,11 @@ func (b *bench) measurePort(ctx context.Context, s *service, name string) (err e
 			return err
 		}
 	}
+	return nil
+}
+
+// measureDownloads downloads alternately from the ports of pour in the two guests.
+func (b *bench) measureDownloads(ctx context.Context) (err error) {
 	ways := []struct{ key, port string }{{"forward.port", ourPort}, {"forward.port-lima", limaPort}}
 	for run := range b.runs + 1 {
 		b.logf("forward: downloads through a port, run %d of %d", run, b.runs)
