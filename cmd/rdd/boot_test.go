@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -22,6 +23,9 @@ var bootTests = []bootTest{{"in the browser", bootInTheBrowser}, {"the App in th
 // in time.
 const bootLanes = 2
 
+// longBootTests are the tests that take longest, in that order. They run first, so that at the end no lane runs alone for long.
+var longBootTests = []string{"clients", "storm", "app-faults", "the App in the browser", "containerd", "app-guest"}
+
 // TestBoot boots real virtual machines with the guest that `make guest` built, in parallel with other tests.
 func TestBoot(t *testing.T) {
 	if testing.Short() {
@@ -31,8 +35,16 @@ func TestBoot(t *testing.T) {
 	t.Parallel()
 	tests := &scriptQueue{T: t}
 	testscript.RunT(tests, scripts(t, "testdata/boot"))
-	next := make(chan bootTest, len(bootTests)+len(tests.queue))
-	for _, b := range append(slices.Clone(bootTests), tests.queue...) {
+	queue := slices.Concat(bootTests, tests.queue)
+	rank := func(b bootTest) int {
+		if i := slices.Index(longBootTests, b.name); i >= 0 {
+			return i
+		}
+		return len(longBootTests)
+	}
+	slices.SortStableFunc(queue, func(a, b bootTest) int { return cmp.Compare(rank(a), rank(b)) })
+	next := make(chan bootTest, len(queue))
+	for _, b := range queue {
 		next <- b
 	}
 	close(next)
