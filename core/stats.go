@@ -69,6 +69,14 @@ func qemuPID(vm layout.VM) (int, bool) {
 	return pid, err == nil && proc.Holds(pid, vm.QEMULock())
 }
 
+// VMsOnDisk names the VMs that have files, such as disks, on this host. It works without the service, and changes nothing.
+func (c *Core) VMsOnDisk() (names []string) {
+	for _, vm := range layout.Found(c.inst) {
+		names = append(names, vm.Name)
+	}
+	return names
+}
+
 // LiveVMs names the running VMs, according to their locks, so it works without the service. It changes nothing.
 func (c *Core) LiveVMs() (names []string) {
 	for _, vm := range layout.Found(c.inst) {

@@ -270,6 +270,7 @@ func (s *session) confirm(cmd *cobra.Command, yes bool, w core.Wait, what string
 		line, _ := bufio.NewReader(s.In).ReadString('\n')
 		answer <- strings.ToLower(strings.TrimSpace(line))
 	}()
+	ends, always := cmd.Annotations[endsWithUs]
 	endsWith(cmd, "nothing was deleted")
 	select {
 	case <-cmd.Context().Done():
@@ -282,5 +283,8 @@ func (s *session) confirm(cmd *cobra.Command, yes bool, w core.Wait, what string
 		}
 	}
 	delete(cmd.Annotations, endsWithUs)
+	if always {
+		endsWith(cmd, ends)
+	}
 	return w.Again(), nil
 }

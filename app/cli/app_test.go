@@ -2,14 +2,19 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"text/tabwriter"
 
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/core/property"
+	"rancherdesktop.io/rdd/internal/instance"
 )
 
 // fullReport is a report with all that it can have, as rdd status -o json prints it.
@@ -167,14 +172,16 @@ func TestTheScreenShowsChanges(t *testing.T) {
 
 func TestDeletionNeedsAnAnswer(t *testing.T) {
 	for _, tc := range []struct {
-		asks   bool
-		answer string
-		yes    bool
-		goes   bool
-		code   int
-		says   string
+		command string
+		asks    bool
+		answer  string
+		yes     bool
+		goes    bool
+		code    int
+		says    string
 	}{
 		{asks: true, answer: "y\n", goes: true, says: "Continue? [y/N]"},
+		{command: "svc delete", asks: true, answer: "y\n", goes: true, says: "Continue? [y/N]"},
 		{asks: true, answer: "YES\n", goes: true},
 		{asks: true, answer: "n\n", code: exitOther, says: "nothing was deleted"},
 		{asks: true, answer: "", code: exitOther, says: "nothing was deleted"},
@@ -185,15 +192,68 @@ func TestDeletionNeedsAnAnswer(t *testing.T) {
 		p.Asks, p.In = tc.asks, strings.NewReader(tc.answer)
 		s := &session{Program: p}
 		s.root = p.Command()
-		cmd, _, err := s.root.Find([]string{"delete"})
+		cmd, _, err := s.root.Find(strings.Fields(cmp.Or(tc.command, "delete")))
 		if err != nil {
 			t.Fatal(err)
 		}
 		cmd.SetContext(t.Context())
+		ends := cmd.Annotations[endsWithUs]
 		_, err = s.confirm(cmd, tc.yes, core.Wait{}, "what it deletes")
 		code := p.finish(cmd, err)
 		if (err == nil) != tc.goes || code != tc.code || !strings.Contains(stderr.String(), tc.says) {
 			t.Errorf("%+v: exit code %d, %v\n%s", tc, code, err, stderr)
+		}
+		if now := cmd.Annotations[endsWithUs]; tc.goes && now != ends {
+			t.Errorf("%s: what ends with the command: %q, after the answer %q", cmd.CommandPath(), ends, now)
+		}
+	}
+}
+
+// Scripts delete instances without --yes, so only a terminal gets the question.
+func TestDeletingAnInstanceAsksOnATerminal(t *testing.T) {
+	const deletes = `This deletes instance "default": its virtual machines (demo) with all that is on their disks, such as images, containers and volumes; its data`
+	for _, tc := range []struct {
+		args, answer string
+		asks, goes   bool
+		code         int
+		says         []string
+	}{
+		{args: "svc delete", asks: true, answer: "n\n", code: exitOther, says: []string{deletes, "Continue? [y/N]", "nothing was deleted"}},
+		{args: "svc delete", asks: true, answer: "", code: exitOther, says: []string{"Continue? [y/N]", "nothing was deleted"}},
+		{args: "svc delete", asks: true, answer: "y\n", goes: true, says: []string{deletes, "Continue? [y/N]", "has been deleted"}},
+		{args: "svc delete --yes", asks: true, goes: true, says: []string{deletes, "has been deleted"}},
+		{args: "svc delete", goes: true, says: []string{deletes, "has been deleted"}},
+		{args: "svc reset", asks: true, answer: "n\n", code: exitOther, says: []string{"Settings and backups are kept.\nContinue? [y/N]", "nothing was deleted"}},
+		{args: "svc reset -y", asks: true, goes: true, says: []string{"It deletes: its virtual machines (demo)", "has been reset"}},
+		{args: "svc reset", goes: true, says: []string{"Settings and backups are kept.", "has been reset"}},
+	} {
+		p, stderr := newProgram(t)
+		root, err := os.MkdirTemp("", "rdd") // the path of t.TempDir is too long for a socket's
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(root)
+		c := core.New(instance.At(root, "default", ""), "test")
+		p.Open = func(string) (*core.Core, error) { return c, nil }
+		_, err = c.Service().Create(core.ServiceConfig{})
+		disk := filepath.Join(c.Instance().LimaHome(), "demo", "disk")
+		if err := errors.Join(err, os.MkdirAll(filepath.Dir(disk), 0o700), os.WriteFile(disk, nil, 0o600),
+			os.WriteFile(c.Instance().RecordFile(), []byte(`{"phase":"stopped"}`), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		p.Asks, p.In = tc.asks, strings.NewReader(tc.answer)
+		code := p.Run(t.Context(), strings.Fields(tc.args))
+		_, err = os.Stat(disk)
+		if gone := errors.Is(err, os.ErrNotExist); code != tc.code || gone != tc.goes {
+			t.Errorf("%+v: exit code %d, deleted: %t\n%s", tc, code, gone, stderr)
+		}
+		for _, want := range tc.says {
+			if !strings.Contains(stderr.String(), want) {
+				t.Errorf("%s, %q: %q is missing in\n%s", tc.args, tc.answer, want, stderr)
+			}
+		}
+		if asked := strings.Contains(stderr.String(), "Continue?"); asked && (!tc.asks || strings.Contains(tc.args, "-y")) {
+			t.Errorf("%s asks\n%s", tc.args, stderr)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 
@@ -164,8 +165,8 @@ func (s *session) serviceDelete() *cobra.Command {
 	return s.removal(&cobra.Command{
 		Use: "delete", Short: "Stop the service and delete the instance with all its data", Args: noArgs,
 		Long: "Stops the service and its virtual machines, then deletes the instance's data, backups, virtual disks and logs.\n" +
-			"Nothing is deleted before the service process has ended. Set RDD_KEEP_LOGS in the environment to keep the logs.",
-	}, (*core.Service).Delete, "instance %q has been deleted\n")
+			"Nothing is deleted before the service process has ended. Set RDD_KEEP_LOGS in the environment to keep the logs.\n" + asksOnTerminal,
+	}, (*core.Service).Delete, deletesInstance, "instance %q has been deleted\n")
 }
 
 func (s *session) serviceReset() *cobra.Command {
@@ -176,13 +177,33 @@ func (s *session) serviceReset() *cobra.Command {
 			"  - all objects of the control plane, such as ConfigMaps\n\n" +
 			"It keeps the settings of rdd svc create, the service's log, the kubeconfig's credentials and the backups: " +
 			"rdd svc restore brings the objects back, and virtual machines with new disks.\n" +
-			"Nothing is deleted before the service process has ended. Afterwards the service is stopped.",
-	}, (*core.Service).Reset, "instance %q has been reset; start its service with: rdd svc start\n")
+			"Nothing is deleted before the service process has ended. Afterwards the service is stopped.\n" + asksOnTerminal,
+	}, (*core.Service).Reset, resetsInstance, "instance %q has been reset; start its service with: rdd svc start\n")
 }
 
-// removal completes a command that stops the service and then removes files. done is the message at its end.
-func (s *session) removal(cmd *cobra.Command, remove func(*core.Service, context.Context, core.Wait) (bool, error), done string) *cobra.Command {
-	s.waits(cmd, workTimeout, "rdd svc "+cmd.Name(), func(cmd *cobra.Command, _ []string, c *core.Core, w core.Wait) error {
+// asksOnTerminal is the end of the help of a removal.
+const asksOnTerminal = "On a terminal it asks before, unless you use --yes. Without a terminal, as in a script, it says what it deletes, and goes on."
+
+// These say what a removal deletes: the argument is the name of the instance, and what describes its virtual machines.
+const (
+	deletesInstance = "This deletes instance %q: %sits data, settings and backups."
+	resetsInstance  = "This resets instance %q. It deletes: %sits stored objects. Settings and backups are kept."
+)
+
+// removal completes a command that stops the service and then removes files. what says what it deletes, and done is the
+// message at its end.
+func (s *session) removal(cmd *cobra.Command, remove func(*core.Service, context.Context, core.Wait) (bool, error), what, done string) *cobra.Command {
+	yes := addYes(cmd)
+	s.waits(cmd, workTimeout, "rdd svc "+cmd.Name(), func(cmd *cobra.Command, _ []string, c *core.Core, w core.Wait) (err error) {
+		if c.Instance().Exists() {
+			vms := ""
+			if names := c.VMsOnDisk(); len(names) > 0 {
+				vms = fmt.Sprintf("its virtual machines (%s) with all that is on their disks, such as images, containers and volumes; ", strings.Join(names, ", "))
+			}
+			if w, err = s.confirm(cmd, *yes || !s.Asks, w, fmt.Sprintf(what, c.Instance().Name, vms)); err != nil {
+				return err
+			}
+		}
 		was, err := remove(c.Service(), cmd.Context(), w)
 		if err != nil {
 			return err
