@@ -63,7 +63,7 @@ type Session struct {
 const helloTimeout = 5 * time.Second
 
 // Connect returns a session with the running service. It starts nothing. The error wraps ErrNotRunning when no service
-// runs.
+// runs, and a *ChangingError while it starts or stops.
 func (c *Core) Connect(ctx context.Context) (*Session, error) {
 	rec, err := c.ready()
 	if err == nil {
@@ -75,7 +75,19 @@ func (c *Core) Connect(ctx context.Context) (*Session, error) {
 	return c.session()
 }
 
-// ready returns the record of a run that reports itself as ready. The error wraps ErrNotRunning when no service runs.
+// ConnectApp is Connect for work on the App. Its errors say how to start the App instead of the service.
+func (c *Core) ConnectApp(ctx context.Context) (*Session, error) {
+	session, err := c.Connect(ctx)
+	if changing, ok := errors.AsType[*ChangingError](err); ok {
+		return nil, errors.New("the App is not running: " + changing.remedy("rdd start"))
+	}
+	if errors.Is(err, ErrNotRunning) {
+		return nil, errAppNotRunning
+	}
+	return session, err
+}
+
+// ready returns the record of a run that reports itself as ready. The errors are those of Connect.
 func (c *Core) ready() (lifecycle.Record, error) {
 	rec, live, err := lifecycle.Find(c.inst)
 	switch {
@@ -83,10 +95,8 @@ func (c *Core) ready() (lifecycle.Record, error) {
 		return rec, err
 	case !live:
 		return rec, ErrNotRunning
-	case rec.Nonce == "":
-		return rec, errors.New("the service is starting or stopping; wait for it with: rdd svc start")
-	case rec.Phase != lifecycle.Ready:
-		return rec, fmt.Errorf("the service is %s (%s); wait for it with: rdd svc start", rec.Phase, rec.Step)
+	case rec.Nonce == "" || rec.Phase != lifecycle.Ready:
+		return rec, &ChangingError{rec.Phase, rec.Step}
 	}
 	return rec, nil
 }

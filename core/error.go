@@ -55,6 +55,32 @@ func (e *Error) Unwrap() error { return e.Err }
 // ErrNotRunning means that the service of the instance doesn't run.
 var ErrNotRunning = errors.New("the service is not running; start it with: rdd svc start")
 
+// errAppNotRunning is ErrNotRunning for a user of the App.
+var errAppNotRunning = errors.New("the App is not running; start it with: rdd start")
+
+// ChangingError means that the service of the instance is starting or stopping.
+type ChangingError struct {
+	phase lifecycle.Phase // empty when it is not known which of the two
+	step  string
+}
+
+func (e *ChangingError) Error() string { return e.remedy("rdd svc start") }
+
+// Stopping reports whether the service is stopping.
+func (e *ChangingError) Stopping() bool { return e.phase != lifecycle.Starting && e.phase != "" }
+
+// remedy is the text of the error for a user who starts with command what is missing. Such a command waits for a service that
+// starts, and starts one again that stops.
+func (e *ChangingError) remedy(command string) string {
+	switch e.phase {
+	case "":
+		return "the service is starting or stopping; wait for it, or start it again, with: " + command
+	case lifecycle.Starting:
+		return fmt.Sprintf("the service is starting (%s); wait for it with: %s", e.step, command)
+	}
+	return fmt.Sprintf("the service is stopping (%s); start it again with: %s", e.step, command)
+}
+
 // KindOf returns the kind of err: that of the outermost Error with a kind other than Other, or else one that follows from
 // the other errors in the chain. So a rejection that wraps a deadline stays a rejection.
 func KindOf(err error) Kind {

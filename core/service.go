@@ -390,8 +390,10 @@ func (s *Service) remove(ctx context.Context, op string, w Wait, files func(inst
 func (s *Service) Kubeconfig() ([]byte, error) {
 	inst := s.core.inst
 	b, err := os.ReadFile(inst.KubeConfig())
-	if errors.Is(err, os.ErrNotExist) {
-		err = ErrNotRunning
+	if errors.Is(err, os.ErrNotExist) { // the first start writes it
+		if _, unready := s.core.ready(); unready != nil {
+			err = unready
+		}
 	}
 	return b, Failed("read kubeconfig", inst.Name, err)
 }

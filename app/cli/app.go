@@ -26,7 +26,6 @@ func (s *session) appStart() *cobra.Command {
 	s.waits(cmd, workTimeout, "rdd start", func(cmd *cobra.Command, _ []string, c *core.Core, w core.Wait) error {
 		session, w, err := ensureSession(cmd, c, w)
 		if err != nil {
-			waitAgainWith(cmd, "rdd start")
 			return err
 		}
 		ran := s.appRuns(cmd.Context(), session)
@@ -119,15 +118,20 @@ func (s *session) appStop() *cobra.Command {
 	return cmd
 }
 
+var errStoppingAnyway = errors.New("the service is stopping, and the App with it; wait for the end with: rdd svc stop")
+
 // stopApp stops the App. It does nothing when no service runs.
 func (s *session) stopApp(ctx context.Context, c *core.Core, force, shutdown bool, w core.Wait) error {
 	session, err := c.Connect(ctx)
+	changing, changes := errors.AsType[*core.ChangingError](err)
 	switch {
-	case errors.Is(err, core.ErrNotRunning) && shutdown:
+	case shutdown && (changes || errors.Is(err, core.ErrNotRunning)): // the stop of the service is enough
 		return nil
 	case errors.Is(err, core.ErrNotRunning):
 		s.printf("the App is not running, because the service is not\n")
 		return nil
+	case changes && changing.Stopping():
+		return errStoppingAnyway
 	case err != nil:
 		return err
 	}

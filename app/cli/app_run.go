@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -94,7 +93,6 @@ func (s *session) ensureApp(cmd *cobra.Command, c *core.Core, w core.Wait) error
 	}
 	session, w, err := ensureSession(cmd, c, w)
 	if err != nil {
-		waitAgainWith(cmd, "rdd start")
 		return err
 	}
 	return session.App().Start(ctx, w)
@@ -108,7 +106,7 @@ func (s *session) appShell() *cobra.Command {
 			"It starts nothing. What you change there outside of images, containers and volumes is lost by rdd reset, and when a\n" +
 			"newer version of RDD brings a new system disk.",
 		RunE: s.withCore(func(cmd *cobra.Command, args []string, c *core.Core) error {
-			session, err := connectApp(cmd.Context(), c)
+			session, err := c.ConnectApp(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -126,17 +124,6 @@ func (s *session) appShell() *cobra.Command {
 	}
 	addShellFlags(cmd, &o)
 	return cmd
-}
-
-var errAppNotRunning = errors.New("the App is not running; start it with: rdd start")
-
-// connectApp connects to the service for a command of the App. It starts nothing.
-func connectApp(ctx context.Context, c *core.Core) (*core.Session, error) {
-	session, err := c.Connect(ctx)
-	if errors.Is(err, core.ErrNotRunning) { // its remedy is for users of the service
-		return nil, errAppNotRunning
-	}
-	return session, err
 }
 
 // shells are the shells that shell-profile knows.

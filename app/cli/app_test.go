@@ -15,6 +15,7 @@ import (
 	"rancherdesktop.io/rdd/core"
 	"rancherdesktop.io/rdd/core/property"
 	"rancherdesktop.io/rdd/internal/instance"
+	"rancherdesktop.io/rdd/internal/lifecycle"
 )
 
 // fullReport is a report with all that it can have, as rdd status -o json prints it.
@@ -209,6 +210,69 @@ func TestDeletionNeedsAnAnswer(t *testing.T) {
 	}
 }
 
+// createInstance creates the instance that p uses.
+func createInstance(t *testing.T, p *Program) instance.Instance {
+	t.Helper()
+	root, err := os.MkdirTemp("", "rdd") // the path of t.TempDir is too long for a socket's
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(root) })
+	c := core.New(instance.At(root, "default", ""), "test")
+	p.Open = func(string) (*core.Core, error) { return c, nil }
+	if _, err := c.Service().Create(core.ServiceConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	return c.Instance()
+}
+
+// A user was told to start what was starting already, or to start the service when the App was needed.
+func TestTheAdviceFitsWhatTheServiceIsDoing(t *testing.T) {
+	const claimed, notRunning = "no record of a run", "not running"
+	for _, tc := range []struct{ args, phase, says string }{
+		{"vm list", notRunning, "the service is not running; start it with: rdd svc start"},
+		{"vm list", "starting", "the service is starting (opening the datastore); wait for it with: rdd svc start"},
+		{"vm list", "stopping", "the service is stopping (opening the datastore); start it again with: rdd svc start"},
+		{"vm list", "failed", "the service is stopping (opening the datastore); start it again with: rdd svc start"},
+		{"vm list", claimed, "the service is starting or stopping; wait for it, or start it again, with: rdd svc start"},
+		{"svc config", notRunning, "the service is not running; start it with: rdd svc start"},
+		{"svc config", "starting", "the service is starting (opening the datastore); wait for it with: rdd svc start"},
+		{"shell", notRunning, "the App is not running; start it with: rdd start"},
+		{"shell", "starting", "the App is not running: the service is starting (opening the datastore); wait for it with: rdd start"},
+		{"nerdctl ps", "stopping", "the App is not running: the service is stopping (opening the datastore); start it again with: rdd start"},
+		{"nerdctl ps", claimed, "the App is not running: the service is starting or stopping; wait for it, or start it again, with: rdd start"},
+		{"stop", notRunning, "the App is not running, because the service is not"},
+		{"stop", "starting", "the service is starting (opening the datastore); wait for it with: rdd svc start"},
+		{"stop", "stopping", "the service is stopping, and the App with it; wait for the end with: rdd svc stop"},
+		{"stop --shutdown --wait=false", "starting", "the service is stopping"},
+		{"start --timeout 1ms", "starting", "The service goes on starting; nothing else was done. Run it again with: rdd start\n"},
+		{"set --timeout 1ms virtualMachine.cpus=3", "starting", "The service goes on starting; nothing else was done. Run it again with: rdd set virtualMachine.cpus=3\n"},
+		{"vm create --timeout 1ms demo template://alpine", "starting", "The service goes on starting; nothing else was done. Run it again with: rdd vm create demo template://alpine\n"},
+		{"run --timeout 1ms true", "starting", "The service goes on starting; nothing else was done. Run it again with: rdd run true\n"},
+	} {
+		p, stderr := newProgram(t)
+		p.Environ = os.Environ()
+		inst := createInstance(t, p)
+		if tc.phase != notRunning {
+			nonce := "nonce"
+			if tc.phase == claimed {
+				nonce = lifecycle.Leftovers
+			} else if err := os.WriteFile(inst.RecordFile(), []byte(`{"nonce":"nonce","phase":"`+tc.phase+`","step":"opening the datastore"}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			claim, err := lifecycle.Take(inst, nonce)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = claim.Release() }()
+		}
+		code := p.Run(t.Context(), strings.Fields(tc.args))
+		if !strings.Contains(stderr.String(), tc.says) {
+			t.Errorf("%s, %s: exit code %d, want %q\n%s", tc.args, tc.phase, code, tc.says, stderr)
+		}
+	}
+}
+
 // Scripts delete instances without --yes, so only a terminal gets the question.
 func TestDeletingAnInstanceAsksOnATerminal(t *testing.T) {
 	const deletes = `This deletes instance "default": its virtual machines (demo) with all that is on their disks, such as images, containers and volumes; its data`
@@ -228,22 +292,15 @@ func TestDeletingAnInstanceAsksOnATerminal(t *testing.T) {
 		{args: "svc reset", goes: true, says: []string{"Settings and backups are kept.", "has been reset"}},
 	} {
 		p, stderr := newProgram(t)
-		root, err := os.MkdirTemp("", "rdd") // the path of t.TempDir is too long for a socket's
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(root)
-		c := core.New(instance.At(root, "default", ""), "test")
-		p.Open = func(string) (*core.Core, error) { return c, nil }
-		_, err = c.Service().Create(core.ServiceConfig{})
-		disk := filepath.Join(c.Instance().LimaHome(), "demo", "disk")
-		if err := errors.Join(err, os.MkdirAll(filepath.Dir(disk), 0o700), os.WriteFile(disk, nil, 0o600),
-			os.WriteFile(c.Instance().RecordFile(), []byte(`{"phase":"stopped"}`), 0o600)); err != nil {
+		inst := createInstance(t, p)
+		disk := filepath.Join(inst.LimaHome(), "demo", "disk")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(disk), 0o700), os.WriteFile(disk, nil, 0o600),
+			os.WriteFile(inst.RecordFile(), []byte(`{"phase":"stopped"}`), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		p.Asks, p.In = tc.asks, strings.NewReader(tc.answer)
 		code := p.Run(t.Context(), strings.Fields(tc.args))
-		_, err = os.Stat(disk)
+		_, err := os.Stat(disk)
 		if gone := errors.Is(err, os.ErrNotExist); code != tc.code || gone != tc.goes {
 			t.Errorf("%+v: exit code %d, deleted: %t\n%s", tc, code, gone, stderr)
 		}

@@ -18,7 +18,7 @@ func (s *session) nerdctl() *cobra.Command {
 		DisableFlagParsing: true,
 	}
 	run := s.withCore(func(cmd *cobra.Command, args []string, c *core.Core) error {
-		session, err := connectApp(cmd.Context(), c)
+		session, err := c.ConnectApp(cmd.Context())
 		if err != nil {
 			return err
 		}

@@ -66,7 +66,8 @@ func ensureSession(cmd *cobra.Command, c *core.Core, w core.Wait) (*core.Session
 	}
 	session, err := c.Ensure(cmd.Context(), start)
 	if err != nil {
-		waitAgainWith(cmd, "rdd svc start") // only the start of the service continues
+		waitAgainWith(cmd, commandLine(cmd))
+		endsWith(cmd, "the service goes on starting; nothing else was done")
 	}
 	return session, w, err
 }

@@ -9,7 +9,7 @@ import (
 // OnApp returns work on the App of the running service. Forcing it powers off the virtual machine, as that of OnVM does.
 func (e *Engine) OnApp(verb Verb, run func(context.Context, *core.AppClient, core.Wait) error) Work {
 	return e.onMachine(verb, machine{
-		object: core.AppName, vm: core.AppVM,
+		object: core.AppName, vm: core.AppVM, connect: e.options.Core.ConnectApp,
 		force:     func(ctx context.Context, s *core.Session) error { return s.App().Force(ctx) },
 		forceStop: e.ForceStopApp,
 		loses:     "The virtual machine is powered off immediately. Data that it has not written to disk is lost.",

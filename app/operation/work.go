@@ -42,6 +42,7 @@ func (e *Engine) StopService() Work {
 // machine is what differs between work on the App and on a VM.
 type machine struct {
 	object, vm string
+	connect    func(context.Context) (*core.Session, error)
 	force      func(context.Context, *core.Session) error // powers it off
 	forceStop  func() Work
 	loses      string
@@ -49,12 +50,11 @@ type machine struct {
 
 // onMachine returns work for OnApp and OnVM.
 func (e *Engine) onMachine(verb Verb, m machine, run func(context.Context, *core.Session, core.Wait) error) Work {
-	c := e.options.Core
-	settings, _ := c.Settings() // usable even with an error
+	settings, _ := e.options.Core.Settings() // usable even with an error
 	w := Work{
 		Verb: verb, Object: m.object, Timeout: time.Duration(settings.VMTimeout) * time.Second, Log: Log{Source: verbs[verb].log, VM: m.vm},
 		Run: func(ctx context.Context, w core.Wait) error {
-			session, err := c.Connect(ctx)
+			session, err := m.connect(ctx)
 			if err != nil {
 				return err
 			}
@@ -64,7 +64,7 @@ func (e *Engine) onMachine(verb Verb, m machine, run func(context.Context, *core
 	switch {
 	case verbs[verb].stops:
 		w.Loses, w.Force = m.loses, func(ctx context.Context) error {
-			session, err := c.Connect(ctx)
+			session, err := m.connect(ctx)
 			if err != nil {
 				return err
 			}
@@ -96,7 +96,7 @@ func (e *Engine) ensuring(w Work, run func(context.Context, *core.Session, core.
 // work that boots it is replaced by another operation.
 func (e *Engine) OnVM(verb Verb, name string, run func(context.Context, *core.VMs, core.Wait) error) Work {
 	return e.onMachine(verb, machine{
-		object: name, vm: name,
+		object: name, vm: name, connect: e.options.Core.Connect,
 		force:     func(ctx context.Context, s *core.Session) error { return s.VMs().Force(ctx, name) },
 		forceStop: func() Work { return e.ForceStopVM(name) },
 		loses:     "The guest is powered off immediately. Data it has not written to disk is lost.",

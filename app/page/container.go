@@ -48,7 +48,7 @@ type File struct {
 
 // engine returns the engine's objects of the running service.
 func (a *API) engine(ctx context.Context) (*core.EngineObjects, error) {
-	session, err := a.current().core.Connect(ctx)
+	session, err := a.current().core.ConnectApp(ctx)
 	if err != nil {
 		return nil, err
 	}

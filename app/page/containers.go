@@ -21,7 +21,7 @@ const parallelActions = 8
 
 // onEach does something with each object, and returns what failed, in the order of ids.
 func (a *API) onEach(ctx context.Context, ids []string, do func(ctx context.Context, engine *core.EngineObjects, id string) error) ([]Failure, error) {
-	session, err := a.current().core.Connect(ctx)
+	session, err := a.current().core.ConnectApp(ctx)
 	if err != nil {
 		return nil, err
 	}

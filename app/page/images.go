@@ -85,7 +85,7 @@ func (a *API) prune(_ context.Context, params PruneParams) (Ref, error) {
 }
 
 func (a *API) imageTag(ctx context.Context, params TagParams) (nothing, error) {
-	session, err := a.current().core.Connect(ctx)
+	session, err := a.current().core.ConnectApp(ctx)
 	if err != nil {
 		return nothing{}, err
 	}

@@ -94,7 +94,7 @@ func (t *Tray) browse(url string) {
 
 // stopContainer stops a container. The engine kills it after a while if it doesn't end.
 func (t *Tray) stopContainer(ctx context.Context, id string) {
-	session, err := t.Core.Connect(ctx)
+	session, err := t.Core.ConnectApp(ctx)
 	if err == nil {
 		err = session.Engine().Act(ctx, core.StopContainer, id)
 	}

@@ -348,7 +348,7 @@ func (w *randomWalk) expectVM(verb, name string, start bool, c disruption, r res
 	}
 	disturbed := c.mayStop() || c.how == disruptHostagents
 	if verb == "create" { // it starts the service
-		if starting := strings.Contains(r.err, "it again with: rdd svc start"); starting && r.code == 4 && c.how == disruptByDeadline {
+		if starting := strings.Contains(r.err, "The service goes on starting"); starting && r.code == 4 && c.how == disruptByDeadline {
 			w.service = states{svcRuns}
 			return
 		}
