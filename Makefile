@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION ?= $(shell build/version)
 DIST    := $(CURDIR)/dist
 BIN     := $(DIST)/bin
 LIBEXEC := $(DIST)/libexec/rdd
