@@ -277,6 +277,24 @@ export const scenarios = {
       await page.getByRole('link', { name: /^e2e / }).waitFor({ state: 'detached' })
     },
   },
+  'the progress of an operation does not take what is typed into another dialog': {
+    fakeOnly: true,
+    run: async ({ open }) => {
+      const page = await open({ hash: '#/images', pace: 60_000, clock: true })
+      await page.getByRole('button', { name: 'Load…' }).click()
+      const dialog = page.getByRole('dialog')
+      await dialog.getByLabel('Archive').fill('/tmp/one.tar')
+      await dialog.getByRole('button', { name: 'Load' }).click()
+      await gone(dialog)
+      await page.getByRole('button', { name: 'Load…' }).click()
+      await page.keyboard.type('/tmp/')
+      await page.clock.runFor(1000) // the load takes long
+      await page.keyboard.type('two.tar')
+      assert.equal(await dialog.getByLabel('Archive').inputValue(), '/tmp/two.tar')
+      await dialog.getByRole('button', { name: 'Cancel' }).click()
+      await page.getByRole('dialog', { name: 'Load images from /tmp/one.tar' }).getByRole('progressbar').waitFor()
+    },
+  },
   'a canceled creation deletes or keeps the VM, as the user chooses': {
     needs: ['RDD_HOLD', 'RDD_RELEASE'],
     run: async ({ open }) => {

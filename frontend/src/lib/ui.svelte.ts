@@ -1,5 +1,5 @@
 // What the window shows: the page, the open dialog, and the operation that a click began.
-import { createContext } from 'svelte'
+import { createContext, untrack } from 'svelte'
 import type { Problem, Ref } from './api'
 import type { Route } from './route'
 import type { Store } from './store.svelte'
@@ -29,8 +29,19 @@ export class UI {
   progressDelayed = $state(false)
   announcement = $state('')
   #timer: ReturnType<typeof setTimeout> | undefined
+  #own = $state(0)
+
+  // The user has opened a dialog and may be typing in it. One that would open by itself waits.
+  readonly occupied = $derived(this.#own > 0)
 
   constructor(private store: Store) {}
+
+  // opened counts a dialog that the user has opened, until the function that it returns is called.
+  opened(): () => void {
+    const add = (n: number) => untrack(() => (this.#own += n))
+    add(1)
+    return () => add(-1)
+  }
 
   go(href: string) {
     window.location.hash = href
