@@ -5,10 +5,12 @@ import { Emitter, type Method, type Params, type Remote, type Result } from './t
 // A remote whose answers wait until the test gives them.
 class Slow extends Emitter implements Remote {
   written: string[] = []
+  called: string[] = []
   answers: (() => void)[] = []
   start() {}
   close() {}
   call<M extends Method>(method: M, params: Params<M>): Promise<Result<M>> {
+    this.called.push(method)
     if (method === 'stream.write') this.written.push((params as Params<'stream.write'>).data)
     return new Promise((resolve) => this.answers.push(() => resolve({} as Result<M>)))
   }
@@ -53,4 +55,15 @@ test('a closed stream delivers nothing', async () => {
   log.close()
   remote.emit('stream', { id: 's1', data: 'x' })
   expect(got).toBe('')
+})
+
+test('nothing is sent to a stream that has ended', async () => {
+  const remote = new Slow()
+  const shell = await new Streams(remote).open(async () => ({ stream: 's1' }), { data: () => {}, end: () => {} })
+  shell.resize(80, 24)
+  remote.emit('stream', { id: 's1', end: true })
+  shell.resize(80, 20) // the line that says so takes room from the terminal
+  shell.write('late')
+  await settled()
+  expect(remote.called).toEqual(['stream.resize'])
 })

@@ -34,7 +34,7 @@ export class Streams {
       this.#opening--
     }
     this.#readers.set(id, reader)
-    for (const event of this.#early.get(id) ?? []) deliver(reader, event)
+    for (const event of this.#early.get(id) ?? []) this.#arrived(event)
     this.#early.delete(id)
     if (this.#opening === 0) this.#early.clear()
     return this.#opened(id)
@@ -47,7 +47,7 @@ export class Streams {
     const flush = async () => {
       const data = waiting
       waiting = ''
-      if (data) await this.remote.call('stream.write', { stream: id, data })
+      if (data && this.#readers.has(id)) await this.remote.call('stream.write', { stream: id, data })
     }
     const quietly = (p: Promise<unknown>) => void p.catch(() => {})
     return {
@@ -56,7 +56,9 @@ export class Streams {
         waiting += data
         written = written.then(flush).catch(() => {}) // the stream has ended; its end event says why
       },
-      resize: (cols, rows) => quietly(this.remote.call('stream.resize', { stream: id, cols, rows })),
+      resize: (cols, rows) => {
+        if (this.#readers.has(id)) quietly(this.remote.call('stream.resize', { stream: id, cols, rows }))
+      },
       close: () => {
         this.#readers.delete(id)
         quietly(this.remote.call('stream.close', { stream: id }))
@@ -66,16 +68,16 @@ export class Streams {
 
   #arrived(event: Stream) {
     const reader = this.#readers.get(event.id)
-    if (reader) deliver(reader, event)
-    else if (this.#opening > 0) {
+    if (reader) {
+      if (event.data) reader.data(event.data)
+      if (event.end) {
+        this.#readers.delete(event.id)
+        reader.end(event.problem)
+      }
+    } else if (this.#opening > 0) {
       const early = this.#early.get(event.id) ?? []
       this.#early.set(event.id, early)
       if (early.length < maxEarlyEvents) early.push(event)
     }
   }
-}
-
-function deliver(reader: Reader, event: Stream) {
-  if (event.data) reader.data(event.data)
-  if (event.end) reader.end(event.problem)
 }
