@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"rancherdesktop.io/rdd/internal/dockerconfig"
 )
@@ -98,6 +100,29 @@ func FindProgram(name string, env []string) (string, error) {
 		}
 	}
 	return "", last
+}
+
+// dockerPlugins are the plugins that come with RDD's docker.
+var dockerPlugins = []string{"compose", "buildx"}
+
+// pluginProbeTimeout is how long docker may take to print the version of a plugin. It takes some 50 ms.
+const pluginProbeTimeout = 10 * time.Second
+
+// FindCommand returns the program of a command in the PATH of an environment. If the command is one of a plugin, as docker compose
+// is, and the user's docker does not have it, that is RDD's docker. Errors are those of FindProgram.
+func (c *Core) FindCommand(ctx context.Context, args, env []string) (string, error) {
+	path, err := FindProgram(args[0], env)
+	if err != nil || args[0] != "docker" || len(args) < 2 || !slices.Contains(dockerPlugins, args[1]) || !c.HasTool("docker") {
+		return path, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, pluginProbeTimeout)
+	defer cancel()
+	probe := exec.CommandContext(ctx, path, args[1], "version")
+	probe.Env = env
+	if probe.Run() != nil {
+		return c.inst.Tools()["docker"], nil
+	}
+	return path, nil
 }
 
 // executableFile returns the path of a program, with its extension on Windows.

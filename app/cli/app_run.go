@@ -28,6 +28,7 @@ func (s *session) appRun() *cobra.Command {
 			"  DOCKER_CONTEXT   the docker context of the App; other variables for docker, such as DOCKER_HOST, are removed\n" +
 			"  CONTAINERD_ADDRESS   the socket of containerd, for its clients, if that is the engine\n" +
 			"  PATH             also has the tools that come with RDD, after your own; with --bundled, before them\n" +
+			"If your docker has no plugin compose or buildx, RDD's docker runs the commands of that plugin.\n" +
 			"KUBECONFIG is not set, because the App has no Kubernetes cluster yet: rdd run kubectl acts on your own cluster.\n\n" +
 			"For example:\n" +
 			"  rdd run docker run --rm -it IMAGE\n" +
@@ -56,7 +57,7 @@ func (s *session) appRun() *cobra.Command {
 			return err
 		}
 		env := c.RunEnvironment(s.Environ, o) // the start may have linked the tools and created the docker context
-		path, err := core.FindProgram(args[0], env)
+		path, err := c.FindCommand(cmd.Context(), args, env)
 		if err != nil {
 			return s.notRun(args[0], err)
 		}

@@ -53,11 +53,18 @@ func TestToolsThatComeWithRDDRunWithoutAnyOfTheUsers(t *testing.T) {
 
 	// What the user has comes first, unless --bundled says otherwise.
 	own := t.TempDir()
-	if err := os.WriteFile(filepath.Join(own, "docker"), []byte("#!/bin/sh\necho mine\n"), 0o700); err != nil {
+	docker := "#!/bin/sh\n[ \"$1\" != compose ] || exit 1\necho mine\n" // it has no plugin compose
+	if err := os.WriteFile(filepath.Join(own, "docker"), []byte(docker), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if out := e.with(own, "run", "docker", "--version"); out != "mine\n" {
 		t.Errorf("the user's docker is hidden: %s", out)
+	}
+	if out := e.with(own, "run", "docker", "buildx", "version"); out != "mine\n" {
+		t.Errorf("the user's plugin is hidden: %s", out)
+	}
+	if out := e.with(own, "run", "docker", "compose", "version"); !strings.Contains(out, "Docker Compose version v5.") {
+		t.Errorf("the user's docker has no compose: %s", out)
 	}
 	if out := e.with(own, "run", "--bundled", "docker", "--version"); !strings.HasPrefix(out, "Docker version 29.") {
 		t.Errorf("with --bundled: %s", out)
