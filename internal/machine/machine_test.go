@@ -853,8 +853,15 @@ func TestHostagentIsNotSaidToHaveEndedWhileItHoldsItsLock(t *testing.T) {
 					env.set("dies", "")
 				}
 				s.Do("rd", Request{Action: action})
-				time.AfterFunc(100*time.Millisecond, func() { env.set("begun", "") })
+				begun := make(chan struct{})
+				timer := time.AfterFunc(100*time.Millisecond, func() {
+					defer close(begun)
+					env.set("begun", "")
+				})
 				s.awaitPhase(Stopped)
+				if !timer.Stop() { // it must not outlive the test
+					<-begun
+				}
 				if held, err := anyHeld(env.vm.HostagentLock()); held || err != nil {
 					t.Fatal("said to be stopped, but it runs", err)
 				}
