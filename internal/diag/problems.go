@@ -402,8 +402,8 @@ var problems = []KnownProblem{
 	},
 	{
 		ID:      GuestRefused,
-		Meaning: "The VM was given a newer system disk, which does not boot. The old one comes back. Nothing on the old one or on the data disk has changed.",
-		remedy:  "RDD starts the VM with the old system disk; no action is needed. The next version of RDD tries again. Please report the problem, with the console that the message names.",
+		Meaning: "The VM was given a newer system disk, which does not boot, or does not start the container engine. The old one comes back as it was, and the data disk is kept.",
+		remedy:  "RDD starts the VM with the old system disk; no action is needed. The next version of RDD tries again. Please report the problem, with the file that the message names.",
 	},
 	{
 		ID:      "guest-disk-full",

@@ -91,6 +91,12 @@ func HasGuestAgent(y *limayaml.LimaYAML) bool {
 	return ok && has == version.Version
 }
 
+// HasEngine reports whether the VM's image is RDD's guest, which runs a container engine.
+func HasEngine(y *limayaml.LimaYAML) bool {
+	_, ok := imageSays(y, agentWord)
+	return ok
+}
+
 // MountsData reports whether the VM's image mounts its data disk by itself.
 func MountsData(y *limayaml.LimaYAML) bool {
 	_, ok := imageSays(y, dataWord)

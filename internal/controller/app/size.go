@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"rancherdesktop.io/rdd/internal/api/app/v1alpha1"
+	"rancherdesktop.io/rdd/internal/engine"
 	"rancherdesktop.io/rdd/internal/templatetext"
 )
 
@@ -50,16 +51,13 @@ func (c Computer) folder(path string) string {
 	return filepath.Clean(path)
 }
 
-// engineVariable tells the guest which engine it runs. Without it, that is moby.
-const engineVariable = "RDD_ENGINE"
-
 // withSize returns a template with the processors, the memory and the mounts of size and with the engine, and changes nothing
 // else.
-func withSize(template string, size v1alpha1.VirtualMachine, engine v1alpha1.EngineName) (string, error) {
-	if engine == v1alpha1.Moby {
-		engine = ""
+func withSize(template string, size v1alpha1.VirtualMachine, name v1alpha1.EngineName) (string, error) {
+	if name == v1alpha1.Moby {
+		name = ""
 	}
-	template, err := templatetext.WithEnv(template, engineVariable, string(engine))
+	template, err := templatetext.WithEnv(template, engine.Variable, string(name))
 	if err != nil {
 		return "", err
 	}

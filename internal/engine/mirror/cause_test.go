@@ -29,8 +29,8 @@ func TestWhyAnEngineDoesNotAnswer(t *testing.T) {
 		{"rdd-data loaded failed 0\n", "the service rdd-data could not start", "could not start"},
 		{"docker masked dead 0\n", "sudo systemctl unmask docker", "is masked"},
 	} {
-		found := findingOf(c.said)
-		s := found.into("The engine does not answer: refused.", 3)
+		found := engine.FindingOf(c.said)
+		s := stateOf(found, "The engine does not answer: refused.", 3)
 		if !strings.Contains(s.Problem, c.words) || !strings.HasPrefix(s.Problem, "The engine does not answer: refused.") || s.Attempts != 3 {
 			t.Errorf("%q: %q", c.said, s.Problem)
 		}
@@ -65,11 +65,11 @@ func TestAnEngineIsNotFailedAnyMoreOnceItStartsAgain(t *testing.T) {
 	f := &Follower[*lateConnection, int]{}
 	f.Prepare(Options{Link: &engine.Link{}, Log: slog.New(slog.DiscardHandler)})
 	for _, again := range []string{"docker loaded start 0 running\n", "docker loaded auto-restart 1 running\n", ""} {
-		f.find(findingOf("docker loaded failed 3 degraded\n"))
+		f.find(engine.FindingOf("docker loaded failed 3 degraded\n"))
 		if f.State().Failed == "" {
 			t.Fatal("it has not failed")
 		}
-		if f.find(findingOf(again)); f.State().Failed != "" {
+		if f.find(engine.FindingOf(again)); f.State().Failed != "" {
 			t.Errorf("%q: %+v", again, f.State())
 		}
 	}

@@ -42,7 +42,7 @@ type Follower[C Connection[R], R any] struct {
 	current C      // only without a reason
 	reason  string // why there is no connection
 	said    string // by the last attempt that has failed
-	found   finding
+	found   engine.Finding
 }
 
 // Prepare makes a Follower ready for use. It doesn't touch the view: another engine's may be there.
@@ -190,7 +190,7 @@ func (f *Follower[C, R]) follow(ctx context.Context, changed <-chan struct{}) {
 func (f *Follower[C, R]) fail(attempts int, err error) {
 	f.mu.Lock()
 	f.said = "The engine does not answer: " + err.Error() + "."
-	failed := f.found.into(f.said, attempts)
+	failed := stateOf(f.found, f.said, attempts)
 	f.mu.Unlock()
 	if f.Mirror.Expired(time.Now(), f.Grace) {
 		f.leave(failed.Problem, failed)

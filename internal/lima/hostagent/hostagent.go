@@ -106,9 +106,9 @@ type hostagent struct {
 	config       *limayaml.LimaYAML
 	sshPort      atomic.Int32
 
-	accelerated bool                   // by the hardware
-	trial       *time.Timer            // ends a guest that doesn't answer; nil unless its system disk is new
-	givenUp     atomic.Pointer[string] // why the new system disk is given up
+	accelerated bool                    // by the hardware
+	trial       *time.Timer             // ends a guest that doesn't answer; nil unless its system disk is new
+	givenUp     atomic.Pointer[refusal] // the new system disk is given up
 }
 
 // newHostagent opens the logs and writes the record by which a service finds this run.

@@ -44,7 +44,11 @@ func (h *hostagent) handleLimaEvent(s events.Status) {
 		if h.monitor != nil {
 			h.monitor.GuestBooted()
 		}
-		h.report(event.Event{Phase: event.Ready, Step: event.BootSteps, Steps: event.BootSteps, Running: true, Degraded: slices.Concat(h.degraded(s), h.copyOut(), h.judgeSystemDisk()), SSHPort: int32(s.SSHLocalPort)})
+		problems, usable := h.judgeSystemDisk(context.Background())
+		if !usable {
+			return
+		}
+		h.report(event.Event{Phase: event.Ready, Step: event.BootSteps, Steps: event.BootSteps, Running: true, Degraded: slices.Concat(h.degraded(s), h.copyOut(), problems), SSHPort: int32(s.SSHLocalPort)})
 		if h.ready != nil {
 			close(h.ready)
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lima-vm/lima/pkg/limayaml"
 	"github.com/sirupsen/logrus"
 
 	"rancherdesktop.io/rdd/internal/diag"
@@ -43,7 +44,7 @@ func newDisk(t *testing.T, exit string) *hostagent {
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	limatest.WriteFile(t, vm.SerialLog(), console)
-	return &hostagent{vm: vm, ready: make(chan struct{})}
+	return &hostagent{vm: vm, ready: make(chan struct{}), config: &limayaml.LimaYAML{}, w: event.NewWriter(io.Discard)}
 }
 
 // disk returns what the system disk of the next start is.
@@ -66,8 +67,8 @@ func TestNewSystemDiskIsKeptWhenSomebodyCanLogIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop()
-	if said := h.judgeSystemDisk(); len(said) > 0 || systemdisk.Trying(h.vm) {
-		t.Error(said)
+	if said, usable := h.judgeSystemDisk(t.Context()); len(said) > 0 || !usable || systemdisk.Trying(h.vm) {
+		t.Error(said, usable)
 	}
 	close(h.ready)
 	if h.systemDiskFailed(&unexpectedExit{event.Panicked}); h.disk(t) != "new" {
@@ -92,8 +93,8 @@ func (h *hostagent) refuses(t *testing.T, err error, why string) {
 		t.Errorf("%+v", lima.Failure(err))
 	}
 	limatest.WriteFile(t, h.vm.SerialLog(), "the old guest boots")
-	said := h.judgeSystemDisk()
-	if len(said) != 1 || !strings.Contains(said[0], "did not boot: "+why) || !strings.Contains(said[0], "rdd vm reset rd") || !strings.Contains(said[0], h.vm.RefusedLog()) {
+	said, usable := h.judgeSystemDisk(t.Context())
+	if !usable || len(said) != 1 || !strings.Contains(said[0], "did not boot: "+why) || !strings.Contains(said[0], "rdd vm reset rd") || !strings.Contains(said[0], h.vm.RefusedLog()) {
 		t.Error(said)
 	}
 	if b, err := os.ReadFile(h.vm.RefusedLog()); err != nil || string(b) != console {
@@ -103,11 +104,10 @@ func (h *hostagent) refuses(t *testing.T, err error, why string) {
 
 func TestOldSystemDiskComesBackWhenNobodyCanLogIn(t *testing.T) {
 	h := newDisk(t, "1")
-	if said := h.judgeSystemDisk(); len(said) > 0 {
-		t.Error(said)
+	if said, usable := h.judgeSystemDisk(t.Context()); len(said) > 0 || usable {
+		t.Error(said, usable)
 	}
 	testenv.Eventually(t, "it is given up", func() bool { return h.givenUp.Load() != nil })
-	close(h.ready)
 	h.refuses(t, h.systemDiskFailed(&unexpectedExit{event.Killed}), "nobody can log in to its guest")
 }
 
@@ -134,7 +134,6 @@ func TestGuestThatAnswersIsNotGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop()
-	h.w = event.NewWriter(io.Discard)
 	r := &requirements{hostagent: h}
 	for _, line := range []string{`Waiting for the essential requirement 1 of 4: "ssh"`, "The essential requirement 1 of 4 is satisfied"} {
 		if err := r.Fire(&logrus.Entry{Message: line}); err != nil {

@@ -39,6 +39,15 @@ func (g orphanTimeouts) end(ctx context.Context, vm layout.VM, say func(string))
 	)
 }
 
+// PowerOff asks the guest to power off, and ends its QEMU if it doesn't. The caller holds the disk lock.
+func PowerOff(ctx context.Context, vm layout.VM) error {
+	say := func(string) {}
+	_, err := endQEMU(ctx, vm, say,
+		attempt{"", func() error { return PowerDown(vm) }, time.Minute},
+		attempt{"", func() error { return killQEMU(vm) }, quitTimeout})
+	return err
+}
+
 // KillOrphan kills the VM's QEMU. The caller holds the disk lock.
 func KillOrphan(ctx context.Context, vm layout.VM) error {
 	_, err := endQEMU(ctx, vm, nil, attempt{"", func() error { return killQEMU(vm) }, quitTimeout})

@@ -1,5 +1,5 @@
 // Package systemdisk replaces the system disk of a VM by one that is made of other images, and brings the old one back if the new
-// one doesn't boot. Package vm prepares the new disk, package hostagent says whether it has booted.
+// one doesn't boot or doesn't start its container engine. Package vm prepares the new disk, package hostagent says how it does.
 //
 // The files of the new disk are made in a folder of their own. Then a record is written, and the files change places one by one:
 // what a kill interrupts is completed from the record. The caller holds the VM's DiskLock.
@@ -54,13 +54,27 @@ type record struct {
 	StoredOld []string `json:"storedOld"` // and those that the old one uses
 	Starts    int      `json:"starts"`    // of the new disk
 	Failure   string   `json:"failure,omitempty"`
+	Engine    bool     `json:"engine,omitempty"` // Failure is that of the container engine
 }
 
 // Refusal says why a VM has its old system disk.
 type Refusal struct {
 	Images string `json:"images"` // what the new disk was made of
 	Reason string `json:"reason"`
+
+	// Engine is empty if the new disk didn't boot.
+	Engine Comparison `json:"engine,omitempty"`
 }
+
+// Comparison says how the container engine of the old disk does, when that of the new one didn't start.
+type Comparison string
+
+// The results of a comparison.
+const (
+	Unknown Comparison = "unknown"
+	Better  Comparison = "better" // so the new disk is to blame
+	Same    Comparison = "same"   // so something else is to blame, and the next start gets the new disk
+)
 
 func read(vm layout.VM) (r record, found bool, err error) {
 	err = atomicfile.ReadJSON(recordFile(vm), &r)
@@ -149,7 +163,11 @@ func (r record) switchFiles(vm layout.VM) error {
 
 // restoreFiles moves the old files back and removes the new ones. Each may have moved already.
 func (r record) restoreFiles(vm layout.VM) error {
-	if err := atomicfile.WriteJSON(refusedFile(vm), Refusal{Images: r.Images, Reason: r.Failure}); err != nil {
+	refusal := Refusal{Images: r.Images, Reason: r.Failure}
+	if r.Engine {
+		refusal.Engine = Unknown
+	}
+	if err := atomicfile.WriteJSON(refusedFile(vm), refusal); err != nil {
 		return err
 	}
 	for _, name := range files(vm) {
@@ -179,7 +197,7 @@ func (r record) end(vm layout.VM, stored []string) error {
 	return os.RemoveAll(previousDir(vm)) // Resume removes what is left of it
 }
 
-// Trying reports whether the VM has a new disk that has not booted yet.
+// Trying reports whether the VM has a new disk that has not proved itself yet.
 func Trying(vm layout.VM) bool {
 	r, found, err := read(vm)
 	return found && err == nil && r.Step == trying
@@ -188,9 +206,30 @@ func Trying(vm layout.VM) bool {
 // Starting records that the new disk is started.
 func Starting(vm layout.VM) error { return change(vm, func(r *record) { r.Starts++ }) }
 
-// Failed records why the new disk doesn't boot. The next Resume brings the old one back.
-func Failed(vm layout.VM, reason string) error {
-	return change(vm, func(r *record) { r.Failure = reason })
+// Failed records why the new disk doesn't boot or, if engine is true, why its container engine doesn't start. The next Resume
+// brings the old one back.
+func Failed(vm layout.VM, reason string, engine bool) error {
+	return change(vm, func(r *record) { r.Failure, r.Engine = reason, engine })
+}
+
+// NeedsEngine reports whether the new disk must start its container engine. It need not when the old one couldn't either.
+func NeedsEngine(vm layout.VM) bool {
+	r, found, err := read(vm)
+	if !found || err != nil || r.Step != trying {
+		return false
+	}
+	refusal, refused := Refused(vm)
+	return !refused || refusal.Images != r.Images || refusal.Engine != Same
+}
+
+// Compared records how the container engine of the old disk does.
+func Compared(vm layout.VM, engine Comparison) error {
+	refusal, ok := Refused(vm)
+	if !ok || refusal.Engine == "" {
+		return nil
+	}
+	refusal.Engine = engine
+	return atomicfile.WriteJSON(refusedFile(vm), refusal)
 }
 
 func change(vm layout.VM, f func(*record)) error {
@@ -216,6 +255,12 @@ func Booted(vm layout.VM) error {
 
 // Forget forgets that a new disk was refused.
 func Forget(vm layout.VM) error { return os.RemoveAll(refusedFile(vm)) }
+
+// Refuses reports whether a new disk of these images is not to be tried.
+func Refuses(vm layout.VM, images string) bool {
+	refusal, ok := Refused(vm)
+	return ok && refusal.Images == images && refusal.Engine != Same
+}
 
 // Refused returns why the VM has its old disk; ok is false when no new disk was refused.
 func Refused(vm layout.VM) (refusal Refusal, ok bool) {

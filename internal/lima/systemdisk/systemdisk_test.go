@@ -76,7 +76,7 @@ func TestNewSystemDiskThatBootsReplacesTheOldOne(t *testing.T) {
 
 func TestOldSystemDiskComesBackWhenTheNewOneDoesNotBoot(t *testing.T) {
 	for name, fail := range map[string]func(layout.VM) error{
-		"it is broken": func(vm layout.VM) error { return Failed(vm, "it panics") },
+		"it is broken": func(vm layout.VM) error { return Failed(vm, "it panics", false) },
 		"it never boots": func(vm layout.VM) error {
 			for range maxStarts {
 				if err := Starting(vm); err != nil {

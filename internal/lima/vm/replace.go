@@ -44,13 +44,12 @@ func (p *preparer) planReplacement() (bool, error) {
 		return false, nil //nolint:nilerr // there is nothing to compare with: it is written again
 	}
 	wanted := template.ImagesOf(p.resolved.Config)
-	refused, ok := systemdisk.Refused(p.vm)
 	switch {
 	case template.ImagesOf(was) == wanted:
 		return false, systemdisk.Forget(p.vm)
 	case systemdisk.Trying(p.vm):
 		return false, p.resolve(was.Images)
-	case ok && refused.Images == wanted:
+	case systemdisk.Refuses(p.vm, wanted):
 		removeImages(p.vm, RemoveOptions{}) // those that were refused
 		return false, p.resolve(was.Images)
 	case *p.resolved.Config.VMType != limayaml.QEMU || *was.VMType != limayaml.QEMU:

@@ -81,7 +81,7 @@ func TestNewerImageReplacesTheSystemDiskAtTheNextStart(t *testing.T) {
 	if !systemdisk.Trying(vm) {
 		t.Fatal("the new disk is taken for good before it has booted")
 	}
-	if err := systemdisk.Failed(vm, "it panics"); err != nil {
+	if err := systemdisk.Failed(vm, "it panics", false); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // it is not tried again
