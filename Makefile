@@ -125,12 +125,12 @@ check: $(LINTER) ## check formats, vet, lint, and run the short tests: some minu
 	go test -short -tags grpcnotrace ./...
 
 .PHONY: test
-# More tests in parallel than there are processors, because those that run real programs mostly wait.
+# Without debug information the tests link in two thirds of the time. More tests in parallel than there are processors, because those that run real programs mostly wait.
 test: ## the whole test suite, with its own set-up
 	@build/setup test
 	@$(MAKE) --no-print-directory verify package $(WAILS)
 	@build/page test
-	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -timeout 80m -parallel 4 ./...
+	RDD_TEST_REQUIRE=1 go test -tags grpcnotrace -ldflags=-w -timeout 80m -parallel 4 ./...
 
 .PHONY: package
 package: build tools guest $(NFPM) ## make the Debian and RPM packages, into dist/package/
