@@ -38,7 +38,7 @@ func appInTheBrowser(t *testing.T) {
 	if err := buildBox(box); err != nil {
 		t.Fatal(err)
 	}
-	e.runBrowserTests([]string{pageTimeout, "RDD_BOX=" + box}, "first run", "a real engine")
+	e.runBrowserTests([]string{pageTimeout, "RDD_BOX=" + box}, "a real engine")
 }
 
 // pageTimeout is for a boot under emulation, which takes a minute or two.

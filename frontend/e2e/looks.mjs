@@ -518,10 +518,17 @@ const views = {
   'banner-killed': [{}, (page) => page.evaluate(() => window.fake.kill())],
 }
 
-async function judge(page) {
+// inTheme changes the colours of the page, and waits until they are drawn.
+export async function inTheme(page, theme) {
+  await page.emulateMedia({ colorScheme: theme })
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))
+}
+
+// violations returns what axe-core finds wrong with the page as it is.
+export async function violations(page) {
   await page.evaluate(axe.source)
-  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
-  return violations.flatMap((v) =>
+  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
+  return found.violations.flatMap((v) =>
     v.nodes.map((n) => `${v.id}: ${n.target.join(' ')}: ${n.failureSummary?.replaceAll('\n', ' ')}`),
   )
 }
@@ -548,10 +555,9 @@ async function look({ open, shots }, name, [options, prepare]) {
   await prepare?.(page)
   const wrong = [...(await tooWide(page)), ...(await scrolls(page))]
   for (const theme of ['light', 'dark']) {
-    await page.emulateMedia({ colorScheme: theme })
-    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))
+    await inTheme(page, theme)
     await page.screenshot({ path: `${shots}/${name}-${theme}.png` })
-    wrong.push(...(await judge(page)).map((w) => `${theme}: ${w}`))
+    wrong.push(...(await violations(page)).map((w) => `${theme}: ${w}`))
   }
   assert.deepEqual(wrong, [], wrong.join('\n'))
 }

@@ -3,7 +3,7 @@
 //   RDD_URL      the address that `rdd dashboard --no-open` prints; without it, the page over the fake
 //   RDD_HOLD     a command after which starts of VMs hang, and RDD_RELEASE one after which they continue: for the
 //                timeout questions of a real service
-//   RDD_BOX      the image for the scenario with a real engine
+//   RDD_BOX      the image for the scenarios with a real engine
 //   RDD_BROWSER  Chromium, default /usr/bin/chromium
 //   RDD_TIMEOUT  ms for anything to appear, default 15000
 //   RDD_SHOTS    where screenshots go, default e2e/shots
@@ -13,7 +13,7 @@ import { build, preview } from 'vite'
 import { launch } from './browser.mjs'
 import { engineScenarios } from './engine.mjs'
 import { looks } from './looks.mjs'
-import { call, gone, scenarios } from './scenarios.mjs'
+import { scenarios } from './scenarios.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const wanted = process.argv.slice(2)
@@ -46,7 +46,7 @@ async function page({ scene = 'usual', hash = '#/overview', pace = 60, language,
   p.said = []
   if (clock) await p.clock.install() // so that a test can advance the time
   p.on('pageerror', (e) => p.said.push(`error: ${e.message}`))
-  p.on('console', (m) => m.type() === 'error' && p.said.push(`console: ${m.text()}`))
+  p.on('console', (m) => m.type() === 'error' && p.said.push(`console: ${m.text()} ${m.location().url}`))
   if (language) {
     await p.addInitScript((l) => {
       Object.defineProperty(navigator, 'language', { configurable: true, get: () => l })
@@ -72,7 +72,7 @@ async function listed() {
 }
 
 const failures = []
-const tests = { ...scenarios, ...engineScenarios(call, gone), ...(!real && looks(await listed())) }
+const tests = { ...scenarios, ...engineScenarios, ...(!real && looks(await listed())) }
 const queue = Object.entries(tests).filter(
   ([name, { fakeOnly, realOnly }]) =>
     (!wanted.length || wanted.some((w) => name.includes(w))) && !(real ? fakeOnly : realOnly),
@@ -101,7 +101,11 @@ async function test(name, { needs, run }) {
   } catch (e) {
     failures.push(name)
     console.log(`FAIL  ${name}: ${(e.stack ?? String(e)).split('\n').slice(0, 15).join('\n')}`)
-    for (const p of opened) for (const line of p.said) console.log(`      the browser said: ${line}`)
+    for (const p of opened) {
+      for (const line of p.said) console.log(`      the browser said: ${line}`)
+      for (const text of await p.locator('dialog').allInnerTexts())
+        console.log(`      a dialog is open: ${text.replaceAll(/\s+/g, ' ')}`)
+    }
     for (const [i, p] of opened.entries())
       await p.screenshot({ path: `${shots}/failed-${name.replaceAll(/\W+/g, '-')}-${i}.png` }).catch(() => {})
   }
