@@ -125,7 +125,8 @@ check: $(LINTER) ## check formats, vet, lint, and run the short tests: some minu
 	go test -short -tags grpcnotrace ./...
 
 .PHONY: test
-# Without debug information the tests link in two thirds of the time. More tests in parallel than there are processors, because those that run real programs mostly wait.
+# Without debug information the tests link in two thirds of the time. More tests run in parallel than there are processors, because
+# those that run real programs mostly wait.
 test: ## the whole test suite, with its own set-up
 	@build/setup test
 	@$(MAKE) --no-print-directory verify package $(WAILS)
